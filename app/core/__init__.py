@@ -1,0 +1,5 @@
+"""What every room leans on, and nothing of our business: settings, database, errors, log, clock, ids, outbound HTTP.
+
+ring: tell somebody there may be work (may be lost). sweep: the periodic look that finds what a lost ring left behind.
+claim: take rows for work in one guarded statement. record: write down what came of it, guarded by the fence.
+"""

@@ -1,0 +1,83 @@
+"""Our own refusals. What the network tells us is a value (`upstream.wire.Outcome`), never one of these.
+
+Refusal                 somebody asked for what cannot be had; has a code, a status and a sentence
+├── StoreUnavailable    503: Postgres does not answer just now
+└── … the others stand beside the function that raises them
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One fault of an input: where (`$.fps`, `header Idempotency-Key`) and what was expected there."""
+
+    path: str
+    message: str
+
+
+class Refusal(Exception):
+    """A request that is turned down: `status` for HTTP, `code` for programs, `message` for people."""
+
+    status: ClassVar[int] = 400
+    code: ClassVar[str] = "bad_request"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        problems: Sequence[Problem] = (),
+        retry_after_seconds: int | None = None,
+        extra: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.problems = tuple(problems)
+        self.retry_after_seconds = retry_after_seconds
+        self.extra = dict(extra or {})
+
+
+class Malformed(Refusal):
+    """400: the request cannot be understood, or a field is not what it must be."""
+
+    code = "invalid_request"
+
+
+class Unauthorized(Refusal):
+    """401: no key, or one that is unknown, expired or revoked."""
+
+    status = 401
+    code = "unauthorized"
+
+
+class Forbidden(Refusal):
+    """403: the key is good, but not for this."""
+
+    status = 403
+    code = "forbidden"
+
+
+class NotFound(Refusal):
+    """404: no such thing for this tenant; another tenant's looks the same."""
+
+    status = 404
+    code = "not_found"
+
+
+class Conflict(Refusal):
+    """409: the thing is not in a state that allows it."""
+
+    status = 409
+    code = "conflict"
+
+
+class StoreUnavailable(Refusal):
+    """503: Postgres is away, restarting or out of disk. Nothing is known to be stored."""
+
+    status = 503
+    code = "store_unavailable"
+
+    def __init__(self, message: str = "the store is briefly unavailable; try again") -> None:
+        super().__init__(message, retry_after_seconds=2)

@@ -1,0 +1,30 @@
+"""Ids: a UUIDv7 in the database, a prefix and 32 hex digits in front of people (`job_0190…`)."""
+
+from typing import Literal, get_args
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+Prefix = Literal["job", "ten", "key", "opr"]
+PREFIXES: frozenset[str] = frozenset(get_args(Prefix))
+
+
+def new_id() -> UUID:
+    """A new id; later ones sort after earlier ones of the same process."""
+    return uuid7()
+
+
+def show_id(prefix: Prefix, id_: UUID) -> str:
+    """The id as it is handed out."""
+    return f"{prefix}_{id_.hex}"
+
+
+def find_id(prefix: Prefix, shown: str) -> UUID | None:
+    """The id behind what somebody sent us, or None where it cannot be one of this kind."""
+    head, _, digits = shown.partition("_")
+    if head != prefix or len(digits) != 32 or not digits.isascii() or not digits.isalnum():
+        return None
+    try:
+        return UUID(hex=digits)
+    except ValueError:
+        return None

@@ -1,0 +1,81 @@
+"""Settings: `WAYSTATION_…` in the environment, read once at start; a wrong one stops the process with its name."""
+
+import os
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.core.log import LogFormat
+
+PREFIX = "WAYSTATION_"
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; the message names it and says what is expected."""
+
+
+def _url(*schemes: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if urlsplit(value).scheme not in schemes:
+            raise ValueError(f"expected a URL that begins with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        return value.rstrip("/")
+
+    return AfterValidator(check)
+
+
+def _secrets(value: SecretStr) -> SecretStr:
+    keys = [key.strip() for key in value.get_secret_value().split(",")]
+    if any(len(key) < 32 for key in keys):
+        raise ValueError("expected a comma list of secrets of at least 32 characters each; the first one encrypts")
+    return SecretStr(",".join(keys))
+
+
+class Settings(BaseSettings):
+    """What one process of the gateway needs to know. Names, defaults and units as in the README's table."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
+
+    database_url: Annotated[str, _url("postgresql", "postgres")]
+    redis_url: Annotated[str, _url("redis", "rediss", "unix")]
+    upstream_url: Annotated[str, _url("http", "https")] = "https://api.segmind.com"
+    upstream_api_key: SecretStr = SecretStr("")
+    public_url: Annotated[str, _url("http", "https")]
+    admin_key: SecretStr | None = None
+    secret_key: Annotated[SecretStr, NoDecode, AfterValidator(_secrets)]
+    unpriced_models: Literal["refuse", "pass"] = "refuse"
+    unknown_max_seconds: Annotated[float, Field(gt=0)] = 3600
+    lease_seconds: Annotated[float, Field(ge=1, le=300)] = 15
+    sweep_seconds: Annotated[float, Field(gt=0, le=60)] = 1
+    grace_seconds: Annotated[float, Field(ge=0, le=600)] = 30
+    log_format: LogFormat = "console"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @property
+    def secrets(self) -> tuple[bytes, ...]:
+        """The secret keys, the one that encrypts first."""
+        return tuple(key.encode() for key in self.secret_key.get_secret_value().split(","))
+
+
+def load_settings(**given: object) -> Settings:
+    """Settings from the environment, with `given` taking precedence; raises SettingsError with one clear line."""
+    try:
+        return Settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        lines = []
+        for fault in error.errors():
+            name = PREFIX + str(fault["loc"][0]).upper()
+            lines.append(
+                f"{name}: {'is required' if fault['type'] == 'missing' else fault['msg'].removeprefix('Value error, ')}"
+            )
+        raise SettingsError("; ".join(lines)) from None
+
+
+def unknown_settings() -> list[str]:
+    """Names in the environment that look like ours but are none of ours: most likely a slip of the pen."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | {
+        "WAYSTATION_TEST_DATABASE_URL",
+        "WAYSTATION_TEST_REDIS_URL",
+    }
+    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
