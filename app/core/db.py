@@ -1,0 +1,185 @@
+"""The database's two doors: `transaction()` writes, `snapshot()` reads; nothing else opens one, nothing else commits.
+
+The SQL text goes to asyncpg itself: SQLAlchemy's Core costs three to five times as much a statement and its ORM
+six to nine times. SQLAlchemy holds the schema (`metadata`, from which migrations are checked).
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Self
+
+import asyncpg
+import orjson
+from sqlalchemy import MetaData
+
+from app.core.errors import StoreUnavailable
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+        "pk": "%(table_name)s_pkey",
+    }
+)
+
+SERVICE_ROLE = "waystation_service"
+READONLY_ROLE = "waystation_readonly"
+
+ACQUIRE_SECONDS = 5.0
+CONNECT_SECONDS = 5.0
+STATEMENT_SECONDS = 30.0
+IDLE_IN_TRANSACTION_SECONDS = 10.0
+"""A process stopped inside a transaction holds its row locks for this long at most."""
+
+AWAY = (
+    OSError,
+    ssl.SSLError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.PostgresIOError,
+    asyncpg.InternalClientError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+)
+"""What asyncpg raises while Postgres is down, restarting, failing over or out of disk or connections."""
+
+Row = asyncpg.Record
+
+
+class ReadSession:
+    """One connection's reads."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: "asyncpg.pool.PoolConnectionProxy[Row]") -> None:
+        self._connection = connection
+
+    async def fetch(self, sql: str, *args: object) -> list[Row]:
+        """All rows."""
+        return await self._connection.fetch(sql, *args)
+
+    async def fetchrow(self, sql: str, *args: object) -> Row | None:
+        """The first row, or None."""
+        return await self._connection.fetchrow(sql, *args)
+
+    async def fetchval(self, sql: str, *args: object) -> Any:
+        """The first column of the first row, or None."""
+        return await self._connection.fetchval(sql, *args)
+
+
+class Session(ReadSession):
+    """One transaction's reads and writes."""
+
+    __slots__ = ()
+
+    async def execute(self, sql: str, *args: object) -> int:
+        """Run a statement; gives the number of rows it touched."""
+        tag = await self._connection.execute(sql, *args)
+        last = tag.rsplit(" ", 1)[-1]
+        return int(last) if last.isdigit() else 0
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except AWAY as error:
+        raise StoreUnavailable from error
+    except asyncpg.InterfaceError as error:
+        # "connection is closed" and its like arrive as the class that also says "wrong number of arguments"
+        if "closed" in str(error) or "released" in str(error):
+            raise StoreUnavailable from error
+        raise
+
+
+async def _no_reset(_connection: "asyncpg.Connection[Row]") -> None:
+    """asyncpg has rolled back by now; RESET ALL would be one more round trip a release, and would drop our role."""
+
+
+async def _init(connection: "asyncpg.Connection[Row] | asyncpg.pool.PoolConnectionProxy[Row]") -> None:
+    for kind in ("json", "jsonb"):
+        await connection.set_type_codec(
+            kind, encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads, schema="pg_catalog"
+        )
+
+
+class Database:
+    """One process's pools: a few connections that write, and a few that cannot."""
+
+    def __init__(self, writers: "asyncpg.Pool[Row]", readers: "asyncpg.Pool[Row]") -> None:
+        self._writers = writers
+        self._readers = readers
+
+    @classmethod
+    async def open(cls, url: str, *, name: str, writers_max: int, readers_max: int) -> Self:
+        """Pools that connect when first used, so a process can start while Postgres is away."""
+
+        def pool(size: int, read_only: bool) -> "asyncpg.Pool[Row]":
+            return asyncpg.create_pool(
+                url,
+                min_size=0,
+                max_size=size,
+                init=_init,
+                reset=_no_reset,
+                timeout=CONNECT_SECONDS,
+                command_timeout=STATEMENT_SECONDS + 5,
+                server_settings={
+                    "application_name": f"waystation-{name}",
+                    "role": SERVICE_ROLE,
+                    "statement_timeout": f"{STATEMENT_SECONDS:.0f}s",
+                    "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS:.0f}s",
+                    "default_transaction_read_only": "on" if read_only else "off",
+                    "jit": "off",
+                },
+            )
+
+        database = cls(pool(writers_max, False), pool(readers_max, True))
+        await database._writers
+        await database._readers
+        return database
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Session]:
+        """A transaction: commits on exit, rolls back on an exception; raises StoreUnavailable while Postgres is away.
+
+        A StoreUnavailable that comes out of the commit leaves open whether it took; blocks that may be run again must
+        therefore be guarded by what they find in the rows.
+        """
+        with _translated():
+            async with self._writers.acquire(timeout=ACQUIRE_SECONDS) as connection, connection.transaction():
+                yield Session(connection)
+
+    @asynccontextmanager
+    async def statement(self) -> AsyncIterator[Session]:
+        """A transaction of exactly one statement, which is one round trip instead of three."""
+        with _translated():
+            async with self._writers.acquire(timeout=ACQUIRE_SECONDS) as connection:
+                yield Session(connection)
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[ReadSession]:
+        """Reads on a connection that refuses to write; each statement sees what is committed when it begins."""
+        with _translated():
+            async with self._readers.acquire(timeout=ACQUIRE_SECONDS) as connection:
+                yield ReadSession(connection)
+
+    async def close(self) -> None:
+        """Close all connections, by force where they do not end within a second."""
+        for pool in (self._writers, self._readers):
+            try:
+                async with asyncio.timeout(1):
+                    await pool.close()
+            except TimeoutError:
+                pool.terminate()
+
+
+def columns(rows: Sequence[Sequence[object]], width: int) -> list[list[object]]:
+    """Rows turned into columns, as `unnest($1::…[], $2::…[])` wants them; `width` empty ones when there are no rows."""
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]

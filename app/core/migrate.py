@@ -1,0 +1,47 @@
+"""Bring a database to the newest schema, one process at a time."""
+
+import asyncio
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+MIGRATION_LOCK = 0x5741_5953_5441_5449
+"""Key of the advisory lock: whoever holds it migrates, the others wait and then find nothing to do."""
+
+
+def alembic_config(connection: Connection) -> Config:
+    """Alembic's configuration for one connection; the scripts lie beside the package, or within it once installed."""
+    package = Path(__file__).parent.parent
+    beside = package.parent / "migrations"
+    config = Config()
+    config.set_main_option("script_location", str(beside if beside.is_dir() else package / "migrations"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def sqlalchemy_url(database_url: str) -> str:
+    """The same database in SQLAlchemy's spelling."""
+    return urlunsplit(urlsplit(database_url)._replace(scheme="postgresql+asyncpg"))
+
+
+def _upgrade(connection: Connection) -> None:
+    connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+    command.upgrade(alembic_config(connection), "head")
+
+
+async def _migrate(database_url: str) -> None:
+    engine = create_async_engine(sqlalchemy_url(database_url))
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(_upgrade)
+    finally:
+        await engine.dispose()
+
+
+def migrate(database_url: str) -> None:
+    """Upgrade to head as the database's owner. Blocks; several at once are safe."""
+    asyncio.run(_migrate(database_url))

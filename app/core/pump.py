@@ -1,0 +1,59 @@
+"""A step that is run again and again: when somebody rings, when its own timer says so, and once more after finding work."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from app.core.errors import StoreUnavailable
+from app.core.log import get_logger
+
+log = get_logger(__name__)
+
+ERROR_SECONDS_MIN = 0.1
+ERROR_SECONDS_MAX = 2.0
+
+
+class Pump:
+    """Runs `step` for ever. The step gives the seconds until it should look again (0: at once); a ring cuts that short.
+
+    A ring that comes while the step runs is not lost: the step is run once more. A step that raises is logged, and
+    tried again after a pause that doubles up to two seconds.
+    """
+
+    def __init__(self, name: str, step: Callable[[], Awaitable[float]], *, gap_seconds: float = 0.0) -> None:
+        self.name = name
+        self._step = step
+        self._gap_seconds = gap_seconds
+        self._rung = asyncio.Event()
+        self._pause_seconds = 0.0
+
+    def ring(self) -> None:
+        """There may be work."""
+        self._rung.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            self._rung.clear()
+            seconds = await self._once()
+            if seconds > 0:
+                try:
+                    async with asyncio.timeout(seconds):
+                        await self._rung.wait()
+                except TimeoutError:
+                    continue
+            if self._gap_seconds:
+                await asyncio.sleep(self._gap_seconds)
+
+    async def _once(self) -> float:
+        try:
+            seconds = await self._step()
+        except StoreUnavailable as error:
+            log.warning("pump.store_unavailable", pump=self.name, cause=repr(error.__cause__))
+        except Exception:
+            log.exception("pump.failed", pump=self.name)
+        else:
+            self._pause_seconds = 0.0
+            return seconds
+        self._pause_seconds = min(max(self._pause_seconds * 2, ERROR_SECONDS_MIN), ERROR_SECONDS_MAX)
+        await asyncio.sleep(self._pause_seconds)
+        return 0.0

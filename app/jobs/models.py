@@ -1,0 +1,312 @@
+"""Tables of the engine: jobs, what they carry, what was tried, what happened.
+
+What hangs on a job has no foreign key to it: it is only ever written by the statement that moves the job, the check
+would lock and read the job's row seven times a life, and old jobs are to go by dropping partitions.
+"""
+
+from enum import StrEnum
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Float,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    false,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from app.core.db import metadata
+
+
+class State(StrEnum):
+    """Where a job is. Each arrow is one guarded UPDATE.
+
+        queued ──open attempt──> sending ──accepted──> running ──> completed | failed
+          │ ▲                      │  │                   ▲
+          │ └──not sent, throttled─┘  └─may have arrived─> unknown ──time is up──> failed (submission_unknown)
+          │                                                 └─ a late answer: running, failed, queued
+          └──> canceled | failed (deadline_exceeded)        canceled also ends sending, unknown, running where asked for
+
+    queued: waits for `due_at`; a worker may hold it by lease, and nothing has been sent. sending: an attempt is
+    committed and may be on the wire. unknown: it may have arrived and nobody can say. running: the upstream has given
+    an id. The last three are final and have `finished_at`.
+    """
+
+    QUEUED = "queued"
+    SENDING = "sending"
+    UNKNOWN = "unknown"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+FINAL = frozenset({State.COMPLETED, State.FAILED, State.CANCELED})
+
+TRANSITIONS: dict[State, frozenset[State]] = {
+    State.QUEUED: frozenset({State.SENDING, State.FAILED, State.CANCELED}),
+    State.SENDING: frozenset({State.QUEUED, State.UNKNOWN, State.RUNNING, State.FAILED, State.CANCELED}),
+    State.UNKNOWN: frozenset({State.QUEUED, State.RUNNING, State.FAILED, State.CANCELED}),
+    State.RUNNING: frozenset({State.COMPLETED, State.FAILED, State.CANCELED}),
+    State.COMPLETED: frozenset(),
+    State.FAILED: frozenset(),
+    State.CANCELED: frozenset(),
+}
+
+
+class Status(StrEnum):
+    """What people are shown: sending, unknown and running all read PROCESSING."""
+
+    QUEUED = "QUEUED"
+    PROCESSING = "PROCESSING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELED = "CANCELED"
+
+
+STATUS: dict[State, Status] = {
+    State.QUEUED: Status.QUEUED,
+    State.SENDING: Status.PROCESSING,
+    State.UNKNOWN: Status.PROCESSING,
+    State.RUNNING: Status.PROCESSING,
+    State.COMPLETED: Status.COMPLETED,
+    State.FAILED: Status.FAILED,
+    State.CANCELED: Status.CANCELED,
+}
+
+
+class Surface(StrEnum):
+    """Which door a request came through."""
+
+    SEGMIND = "segmind"
+    SEGMIND_SYNC = "segmind_sync"
+    NATIVE = "native"
+
+
+class ErrorCode(StrEnum):
+    """Why a job FAILED, for programs; the words for people are the upstream's where it said any."""
+
+    UPSTREAM_FAILED = "upstream_failed"
+    CONTENT_BLOCKED = "content_blocked"
+    UPSTREAM_REJECTED = "upstream_rejected"
+    UPSTREAM_UNAVAILABLE = "upstream_unavailable"
+    SUBMISSION_UNKNOWN = "submission_unknown"
+    RESULT_LOST = "result_lost"
+    DEADLINE_EXCEEDED = "deadline_exceeded"
+
+
+class ExchangeKind(StrEnum):
+    """One HTTP call to the upstream."""
+
+    SUBMIT = "submit"
+    POLL = "poll"
+    FETCH = "fetch"
+
+
+OUTCOMES = (
+    "accepted", "running", "succeeded", "failed", "rejected", "throttled", "account", "not_sent", "unknown", "gone", "trouble",
+)  # fmt: skip
+
+
+def one_of(column: str, values: object) -> CheckConstraint:
+    """The CHECK of an enum column, `column IN (…)`."""
+    return CheckConstraint(f"{column} IN ({', '.join(repr(str(value)) for value in values)})", name=column)  # type: ignore[attr-defined]
+
+
+def _at(name: str, **options: object) -> "Column[object]":
+    return Column(name, DateTime(timezone=True), **options)  # type: ignore[arg-type]
+
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("tenant_id", Uuid, ForeignKey("tenants.id"), nullable=False),
+    Column("key_id", Uuid),
+    Column("surface", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("priority", SmallInteger, nullable=False, server_default="5"),
+    Column("revision", Integer, nullable=False, server_default="1", comment="seq of its latest event"),
+    _at("created_at", nullable=False),
+    _at("due_at", comment="when the engine must look next; null when final"),
+    _at("deadline_at"),
+    _at("lease_until", comment="until when its owner's claim is believed"),
+    Column("owner", Uuid, comment="the incarnation of the process that claimed it"),
+    Column(
+        "fence", BigInteger, nullable=False, server_default="0", comment="counts claims; a late writer's is too low"
+    ),
+    Column("attempt", SmallInteger, nullable=False, server_default="0", comment="attempts opened so far"),
+    Column(
+        "retries", SmallInteger, nullable=False, server_default="0", comment="tries in a row that brought us no further"
+    ),
+    Column("upstream_id", Text),
+    Column("upstream_state", Text),
+    _at("sent_at"),
+    _at("submitted_at", comment="when the upstream's acceptance was recorded"),
+    _at("started_at", comment="when it was first seen PROCESSING upstream"),
+    _at("gone_since", comment="the first of the 404s in a row"),
+    _at("finished_at"),
+    _at("cancel_requested_at"),
+    Column("polls", Integer, nullable=False, server_default="0"),
+    Column("error_code", Text),
+    Column("run_seconds", Float, comment="from acceptance to the upstream's end, as it told or as we could bound it"),
+    Column("detection_seconds", Float, comment="from the upstream's end until we knew"),
+    Column("cost_micro", BigInteger, comment="what the upstream reported, in micro-credits; null: not told"),
+    Column("late_result", Boolean, nullable=False, server_default=false()),
+    Column("idempotency_key", Text),
+    Column("fingerprint", LargeBinary, comment="SHA-256 of the canonical JSON of model and input"),
+    one_of("state", State),
+    one_of("surface", Surface),
+    one_of("error_code", ErrorCode),
+    one_of("upstream_state", ("QUEUED", "PROCESSING", "COMPLETED")),
+    CheckConstraint("priority BETWEEN 0 AND 9", name="priority"),
+    CheckConstraint("(state IN ('completed', 'failed', 'canceled')) = (finished_at IS NOT NULL)", name="finished"),
+    CheckConstraint("(due_at IS NULL) = (finished_at IS NOT NULL)", name="due"),
+    CheckConstraint("finished_at IS NULL OR (lease_until IS NULL AND owner IS NULL)", name="final_is_free"),
+    CheckConstraint("state <> 'queued' OR upstream_id IS NULL", name="queued"),
+    CheckConstraint("state NOT IN ('sending', 'unknown') OR (attempt > 0 AND upstream_id IS NULL)", name="sending"),
+    CheckConstraint(
+        "state NOT IN ('running', 'completed') OR (upstream_id IS NOT NULL AND submitted_at IS NOT NULL)",
+        name="running",
+    ),
+    CheckConstraint("(state = 'failed') = (error_code IS NOT NULL)", name="failed"),
+    CheckConstraint("state <> 'canceled' OR cancel_requested_at IS NOT NULL", name="canceled"),
+    CheckConstraint("(idempotency_key IS NULL) = (fingerprint IS NULL)", name="idempotency"),
+    Index("jobs_queued_idx", text("priority DESC"), "due_at", postgresql_where=text("state = 'queued'")),
+    Index("jobs_running_idx", "due_at", postgresql_where=text("state = 'running'")),
+    Index("jobs_sending_idx", "lease_until", postgresql_where=text("state = 'sending'")),
+    Index("jobs_unknown_idx", "due_at", postgresql_where=text("state = 'unknown'")),
+    Index("jobs_deadline_idx", "deadline_at", postgresql_where=text("state = 'queued' AND deadline_at IS NOT NULL")),
+    Index("jobs_tenant_idx", "tenant_id", "created_at", "id"),
+    Index(
+        "jobs_idempotency_idx",
+        "tenant_id",
+        "idempotency_key",
+        unique=True,
+        postgresql_where=text("idempotency_key IS NOT NULL"),
+    ),
+    Index("jobs_upstream_idx", "upstream_id", unique=True, postgresql_where=text("upstream_id IS NOT NULL")),
+    Index("jobs_run_times_idx", "model", "finished_at", postgresql_where=text("state = 'completed'")),
+)
+
+job_inputs = Table(
+    "job_inputs",
+    metadata,
+    Column("job_id", Uuid, primary_key=True),
+    Column("body", LargeBinary, nullable=False, comment="the parameters, byte for byte as they came"),
+    Column("metadata", JSONB),
+)
+
+job_results = Table(
+    "job_results",
+    metadata,
+    Column("job_id", Uuid, primary_key=True),
+    Column(
+        "body", LargeBinary, comment="the upstream's last word, byte for byte; null where the end was our own doing"
+    ),
+    Column("message", Text, comment="why it FAILED, for people"),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("job_id", Uuid, primary_key=True),
+    Column("attempt", SmallInteger, primary_key=True),
+    Column("worker", Uuid, nullable=False),
+    _at("sent_at", nullable=False, comment="committed just before the first byte"),
+    _at("settled_at"),
+    Column("outcome", Text, comment="null: on the wire"),
+    Column("upstream_id", Text),
+    one_of("outcome", ("accepted", "rejected", "throttled", "account", "not_sent", "unknown")),
+    CheckConstraint("(outcome IS NULL) = (settled_at IS NULL)", name="settled"),
+    CheckConstraint("(outcome IS NOT DISTINCT FROM 'accepted') = (upstream_id IS NOT NULL)", name="accepted"),
+)
+
+job_events = Table(
+    "job_events",
+    metadata,
+    Column("job_id", Uuid, primary_key=True),
+    Column("seq", Integer, primary_key=True),
+    _at("at", nullable=False, server_default=func.now()),
+    Column("from_state", Text),
+    Column("to_state", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    one_of("from_state", State),
+    one_of("to_state", State),
+)
+
+upstream_exchanges = Table(
+    "upstream_exchanges",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    _at("at", nullable=False, server_default=func.now()),
+    Column("kind", Text, nullable=False),
+    Column("job_id", Uuid, nullable=False),
+    Column("attempt", SmallInteger, nullable=False),
+    Column("status_code", SmallInteger),
+    Column("outcome", Text, nullable=False),
+    Column("duration_seconds", Float, nullable=False),
+    Column("detail", Text, nullable=False, server_default=""),
+    one_of("kind", ExchangeKind),
+    one_of("outcome", OUTCOMES),
+    Index(None, "job_id"),
+    Index(None, "at"),
+)
+
+upstream_observations = Table(
+    "upstream_observations",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    _at("at", nullable=False, server_default=func.now()),
+    Column("job_id", Uuid, nullable=False),
+    Column("attempt", SmallInteger, nullable=False),
+    Column("upstream_id", Text, nullable=False, comment="an id that cost money and came too late to be its job's own"),
+    Column("worker", Uuid, nullable=False),
+    UniqueConstraint("job_id", "attempt", "upstream_id"),
+)
+
+refusals = Table(
+    "refusals",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    _at("minute", nullable=False, comment="equal refusals within it share this row"),
+    _at("received_at", nullable=False, comment="the first of them"),
+    _at("last_at", nullable=False),
+    Column("tenant_id", Uuid),
+    Column("key_id", Uuid),
+    Column("surface", Text, nullable=False),
+    Column("model", Text),
+    Column("status_code", SmallInteger, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("job_id", Uuid, comment="the job a replayed idempotency key led to"),
+    Column("count", BigInteger, nullable=False, server_default="1"),
+    one_of("surface", Surface),
+    UniqueConstraint(
+        "minute",
+        "tenant_id",
+        "key_id",
+        "surface",
+        "model",
+        "status_code",
+        "code",
+        "job_id",
+        name="refusals_equal_key",
+        postgresql_nulls_not_distinct=True,
+    ),
+    Index(None, "received_at"),
+)
