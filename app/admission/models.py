@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from sqlalchemy import Boolean, CheckConstraint, Column, DateTime, SmallInteger, Table, Text, func, true
+from sqlalchemy import CheckConstraint, Column, DateTime, SmallInteger, Table, Text, func
 
 from app.core.db import metadata
 
@@ -17,14 +17,14 @@ class PauseReason(StrEnum):
 upstream_state = Table(
     "upstream_state",
     metadata,
-    Column("only", Boolean, primary_key=True, server_default=true(), comment="there is one row"),
+    Column("id", SmallInteger, primary_key=True, autoincrement=False, server_default="1", comment="there is one row"),
     Column("paused_until", DateTime(timezone=True)),
     Column("paused_since", DateTime(timezone=True)),
     Column("paused_reason", Text),
     Column("paused_detail", Text, comment="the upstream's words, for the operator"),
     Column("pauses", SmallInteger, nullable=False, server_default="0", comment="in a row, without a success between"),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    CheckConstraint("only", name="only"),
+    CheckConstraint("id = 1", name="one_row"),
     CheckConstraint("paused_reason IN ('throttled', 'account')", name="paused_reason"),
     CheckConstraint("(paused_reason IS NULL) = (paused_until IS NULL)", name="paused"),
 )

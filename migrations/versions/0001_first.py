@@ -25,7 +25,10 @@ def upgrade() -> None:
     for view in VIEWS:
         for statement in _statements(HERE.parent / "views" / f"{view}_v1.sql"):
             op.execute(sa.text(statement.replace(":", r"\:")))
-    for grant in ("GRANT USAGE ON SCHEMA ops TO waystation_readonly", "GRANT SELECT ON ALL TABLES IN SCHEMA ops TO waystation_readonly"):
+    for grant in (
+        "GRANT USAGE ON SCHEMA ops TO waystation_readonly",
+        "GRANT SELECT ON ALL TABLES IN SCHEMA ops TO waystation_readonly",
+    ):
         op.execute(grant)
     op.execute("GRANT USAGE ON SCHEMA ops TO waystation_service")
     op.execute("GRANT SELECT ON ALL TABLES IN SCHEMA ops TO waystation_service")

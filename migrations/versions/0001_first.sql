@@ -43,15 +43,15 @@ CREATE TABLE models (
 )
 
 CREATE TABLE upstream_state (
-    only boolean NOT NULL DEFAULT true,
+    id smallint NOT NULL DEFAULT 1,
     paused_until timestamptz,
     paused_since timestamptz,
     paused_reason text,
     paused_detail text,
     pauses smallint NOT NULL DEFAULT 0,
     updated_at timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT upstream_state_pkey PRIMARY KEY (only),
-    CONSTRAINT upstream_state_only_check CHECK (only),
+    CONSTRAINT upstream_state_pkey PRIMARY KEY (id),
+    CONSTRAINT upstream_state_one_row_check CHECK (id = 1),
     CONSTRAINT upstream_state_paused_reason_check CHECK (paused_reason IN ('throttled', 'account')),
     CONSTRAINT upstream_state_paused_check CHECK ((paused_reason IS NULL) = (paused_until IS NULL))
 )
@@ -265,6 +265,72 @@ CREATE TABLE refusals (
 
 CREATE INDEX refusals_received_at_idx ON refusals (received_at)
 
+COMMENT ON COLUMN attempts.sent_at IS 'committed just before the first byte'
+
+COMMENT ON COLUMN attempts.outcome IS 'null: on the wire'
+
+COMMENT ON COLUMN job_inputs.body IS 'the parameters, byte for byte as they came'
+
+COMMENT ON COLUMN job_results.body IS 'the upstream''s last word, byte for byte; null where the end was our own doing'
+
+COMMENT ON COLUMN job_results.message IS 'why it FAILED, for people'
+
+COMMENT ON COLUMN models.schema IS 'JSON Schema 2020-12 of the input; null: anything goes'
+
+COMMENT ON COLUMN models.run_seconds IS 'published mean run time, believed until we have measured our own'
+
+COMMENT ON COLUMN models.retired_at IS 'since when the upstream no longer has it'
+
+COMMENT ON COLUMN processes.id IS 'the incarnation: new at every start'
+
+COMMENT ON COLUMN processes.stopped_at IS 'set by a process that ends in order'
+
+COMMENT ON COLUMN refusals.minute IS 'equal refusals within it share this row'
+
+COMMENT ON COLUMN refusals.received_at IS 'the first of them'
+
+COMMENT ON COLUMN refusals.job_id IS 'the job a replayed idempotency key led to'
+
+COMMENT ON COLUMN upstream_observations.upstream_id IS 'an id that cost money and came too late to be its job''s own'
+
+COMMENT ON COLUMN upstream_state.id IS 'there is one row'
+
+COMMENT ON COLUMN upstream_state.paused_detail IS 'the upstream''s words, for the operator'
+
+COMMENT ON COLUMN upstream_state.pauses IS 'in a row, without a success between'
+
+COMMENT ON COLUMN api_keys.prefix IS 'the part that may be shown'
+
+COMMENT ON COLUMN api_keys.hash IS 'HMAC-SHA256 of the whole key'
+
+COMMENT ON COLUMN jobs.revision IS 'seq of its latest event'
+
+COMMENT ON COLUMN jobs.due_at IS 'when the engine must look next; null when final'
+
+COMMENT ON COLUMN jobs.lease_until IS 'until when its owner''s claim is believed'
+
+COMMENT ON COLUMN jobs.owner IS 'the incarnation of the process that claimed it'
+
+COMMENT ON COLUMN jobs.fence IS 'counts claims; a late writer''s is too low'
+
+COMMENT ON COLUMN jobs.attempt IS 'attempts opened so far'
+
+COMMENT ON COLUMN jobs.retries IS 'tries in a row that brought us no further'
+
+COMMENT ON COLUMN jobs.submitted_at IS 'when the upstream''s acceptance was recorded'
+
+COMMENT ON COLUMN jobs.started_at IS 'when it was first seen PROCESSING upstream'
+
+COMMENT ON COLUMN jobs.gone_since IS 'the first of the 404s in a row'
+
+COMMENT ON COLUMN jobs.run_seconds IS 'from acceptance to the upstream''s end, as it told or as we could bound it'
+
+COMMENT ON COLUMN jobs.detection_seconds IS 'from the upstream''s end until we knew'
+
+COMMENT ON COLUMN jobs.cost_micro IS 'what the upstream reported, in micro-credits; null: not told'
+
+COMMENT ON COLUMN jobs.fingerprint IS 'SHA-256 of the canonical JSON of model and input'
+
 CREATE SCHEMA ops
 
 COMMENT ON SCHEMA ops IS 'Views for dashboards. Changes here only add; inputs, outputs, keys and secrets never show.'
@@ -296,3 +362,5 @@ TO waystation_service
 GRANT SELECT, INSERT ON job_events, upstream_exchanges, upstream_observations TO waystation_service
 
 GRANT DELETE ON processes TO waystation_service
+
+GRANT SELECT ON alembic_version TO waystation_service
