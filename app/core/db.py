@@ -6,9 +6,9 @@ six to nine times. SQLAlchemy holds the schema (`metadata`, from which migration
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import asyncpg
 import orjson
@@ -51,6 +51,7 @@ AWAY = (
 """What asyncpg raises while Postgres is down, restarting, failing over or out of disk or connections."""
 
 Row = asyncpg.Record
+Result = TypeVar("Result")
 
 
 class ReadSession:
@@ -183,3 +184,14 @@ class Database:
 def columns(rows: Sequence[Sequence[object]], width: int) -> list[list[object]]:
     """Rows turned into columns, as `unnest($1::…[], $2::…[])` wants them; `width` empty ones when there are no rows."""
     return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
+
+
+async def until_stored(write: Callable[[], Awaitable[Result]]) -> Result:
+    """Run a write again and again while Postgres is away: for what must not be forgotten, guarded by what it finds."""
+    pause_seconds = 0.05
+    while True:
+        try:
+            return await write()
+        except StoreUnavailable:
+            await asyncio.sleep(pause_seconds)
+            pause_seconds = min(pause_seconds * 2, 1.0)

@@ -1,8 +1,12 @@
 """Table of live processes: which of them believe they are alive, and until when to believe them."""
 
+import os
+import socket
+from uuid import UUID
+
 from sqlalchemy import CheckConstraint, Column, DateTime, Index, Integer, Table, Text, Uuid, func
 
-from app.core.db import metadata
+from app.core.db import Session, metadata
 
 processes = Table(
     "processes",
@@ -17,3 +21,25 @@ processes = Table(
     CheckConstraint("kind IN ('api', 'worker')", name="kind"),
     Index(None, "beat_at"),
 )
+
+KEEP_DEAD_DAYS = 7
+
+_BEAT = """
+INSERT INTO processes (id, kind, host, pid) VALUES ($1, $2, $3, $4)
+ON CONFLICT (id) DO UPDATE SET beat_at = now()
+"""
+
+
+async def beat(session: Session, *, process_id: UUID, kind: str) -> None:
+    """Say that this process lives. One statement."""
+    await session.execute(_BEAT, process_id, kind, socket.gethostname(), os.getpid())
+
+
+async def stop_beating(session: Session, *, process_id: UUID) -> None:
+    """Say that this process ends in order. One statement."""
+    await session.execute("UPDATE processes SET stopped_at = now(), beat_at = now() WHERE id = $1", process_id)
+
+
+async def forget_dead(session: Session) -> None:
+    """Drop the rows of processes that have not been heard of for days. One statement."""
+    await session.execute("DELETE FROM processes WHERE beat_at < now() - make_interval(days => $1)", KEEP_DEAD_DAYS)
