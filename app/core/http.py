@@ -15,12 +15,12 @@ yet (what it raises is passed on and nothing is sent); `fresh`, True for a conne
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpx
 
-from app.core.http_connection import Answer, Bounds, Broken, Connection, Headers
+from app.core.http_answer import Answer, Bounds, Broken, Headers
+from app.core.http_connection import Connection
 from app.core.http_pool import Origin, Pool, Resolve
 
 BeforeSend = Callable[[], Awaitable[None]]
@@ -30,6 +30,8 @@ URL = httpx.URL
 
 USER_AGENT = "waystation"
 _HOP_BY_HOP = {b"connection", b"keep-alive", b"transfer-encoding", b"content-length", b"te", b"upgrade"}
+_NOT_FOR_HTTPX = {b"content-encoding", b"location", b"set-cookie"}
+"""What httpx would act upon unasked: decompress, parse the target of a redirect not taken, remember."""
 
 
 class ExchangeError(httpx.TransportError):
@@ -136,7 +138,6 @@ def open_client(
             pool=connect_seconds if wait_seconds is None else wait_seconds,
         ),
         headers={"accept-encoding": "identity", "user-agent": USER_AGENT},
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         follow_redirects=False,
         trust_env=False,
     )
@@ -189,8 +190,8 @@ class Transport(httpx.AsyncBaseTransport):
                 raise
         except Broken as broken:
             raise _raised(broken) from None
-        body = Body(self.pool, connection, origin, answer)
-        return httpx.Response(answer.status_code, headers=_undecoded(answer.headers), stream=body)
+        body = Body(self.pool, connection, origin, answer, keep=not fresh)
+        return httpx.Response(answer.status_code, headers=_shown(answer.headers), stream=body)
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -200,11 +201,12 @@ class Transport(httpx.AsyncBaseTransport):
 class Body(httpx.AsyncByteStream):
     """The body of a response; gives the connection back at its end, and drops it when closed before that."""
 
-    def __init__(self, pool: Pool, connection: Connection, origin: Origin, answer: Answer) -> None:
+    def __init__(self, pool: Pool, connection: Connection, origin: Origin, answer: Answer, *, keep: bool) -> None:
         self._pool = pool
         self._connection = connection
         self._origin = origin
         self._answer = answer
+        self._keep = keep
         self._over = False
         if answer.complete:
             self._end()
@@ -227,7 +229,7 @@ class Body(httpx.AsyncByteStream):
             return
         self._over = True
         if self._answer.complete:
-            self._pool.give_back(self._connection, self._origin, reusable=self._answer.reusable)
+            self._pool.give_back(self._connection, self._origin, reusable=self._keep and self._answer.reusable)
         else:
             self._pool.drop(self._connection)
 
@@ -258,9 +260,8 @@ def _written(request: httpx.Request, body: bytes, *, fresh: bool) -> bytes:
     return b"%b\r\n\r\n%b" % (head, body)
 
 
-def _undecoded(headers: Headers) -> list[tuple[bytes, bytes]]:
-    """Without `content-encoding`, so that httpx hands out the body as it came: we asked for it plain."""
-    return [header for header in headers if header[0] != b"content-encoding"]
+def _shown(headers: Headers) -> Headers:
+    return [header for header in headers if header[0] not in _NOT_FOR_HTTPX]
 
 
 def pool_of(client: Client) -> Pool:

@@ -6,12 +6,13 @@ origin: scheme, host and port. busy: taken for an exchange. idle: between two ex
 import asyncio
 import socket
 import ssl
-import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
-from app.core.http_connection import Broken, Connection
+from app.core.clock import monotonic
+from app.core.http_answer import Broken
+from app.core.http_connection import Connection
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """From a host and a port to the IP addresses to dial, in order. Raising means that nothing was sent."""
@@ -140,7 +141,7 @@ class Pool:
         at = self._idle_at.get(origin)
         while at:
             connection = self._forget(next(reversed(at)))
-            if time.monotonic() - connection.idle_since < self._idle_seconds and connection.untouched:
+            if monotonic() - connection.idle_since < self._idle_seconds and connection.untouched:
                 return connection
             connection.abort()
         return None
@@ -156,7 +157,7 @@ class Pool:
 
     def _expire(self) -> None:
         self._sweep = None
-        longest_ago = time.monotonic() - self._idle_seconds
+        longest_ago = monotonic() - self._idle_seconds
         while self._idle:
             oldest = next(iter(self._idle))
             if oldest.idle_since > longest_ago:
