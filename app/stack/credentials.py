@@ -39,7 +39,7 @@ def load_credentials(path: Path) -> Credentials:
     names = {each.name for each in fields(Credentials)}
     if found is None or not all(isinstance(found.get(name), str) for name in names - {"tenant_key"}):
         raise StackError(f"{path} is damaged: restore it; the secrets in it open what is stored beside it")
-    return Credentials(**{name: found.get(name) for name in names})
+    return Credentials(**{name: found[name] for name in names if name in found})
 
 
 def save_credentials(path: Path, credentials: Credentials) -> Credentials:

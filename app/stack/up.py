@@ -13,9 +13,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 
-from app.core.log import get_logger
 from app.stack.credentials import Credentials, load_credentials, save_credentials
 from app.stack.files import make_directory
 from app.stack.interlock import hold_directory
@@ -37,8 +35,6 @@ from app.stack.running import LOCK, RunningStack, publish, withdraw
 from app.stack.signals import interruptible
 from app.stack.supervisor import Supervisor, side_by_side, stop_leftovers
 from app.stack.valkey import EmbeddedValkey
-
-log = get_logger(__name__)
 
 
 class Stack:
