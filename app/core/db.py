@@ -195,3 +195,19 @@ async def until_stored(write: Callable[[], Awaitable[Result]]) -> Result:
         except StoreUnavailable:
             await asyncio.sleep(pause_seconds)
             pause_seconds = min(pause_seconds * 2, 1.0)
+
+
+READ_SECONDS = 20.0
+"""How long a read waits for a store that is briefly away before it says so."""
+
+
+async def patiently(read: Callable[[], Awaitable[Result]], *, seconds: float = READ_SECONDS) -> Result:
+    """A read that waits for Postgres to come back; raises StoreUnavailable once `seconds` are over."""
+    give_up_at = asyncio.get_running_loop().time() + seconds
+    while True:
+        try:
+            return await read()
+        except StoreUnavailable:
+            if asyncio.get_running_loop().time() > give_up_at:
+                raise
+            await asyncio.sleep(0.1)

@@ -1,12 +1,17 @@
 """Table of live processes: which of them believe they are alive, and until when to believe them."""
 
+import asyncio
 import os
 import socket
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, Column, DateTime, Index, Integer, Table, Text, Uuid, func
 
-from app.core.db import Session, metadata
+from app.core.db import Database, Session, metadata
+from app.core.errors import StoreUnavailable
+from app.core.log import get_logger
+
+log = get_logger(__name__)
 
 processes = Table(
     "processes",
@@ -43,3 +48,19 @@ async def stop_beating(session: Session, *, process_id: UUID) -> None:
 async def forget_dead(session: Session) -> None:
     """Drop the rows of processes that have not been heard of for days. One statement."""
     await session.execute("DELETE FROM processes WHERE beat_at < now() - make_interval(days => $1)", KEEP_DEAD_DAYS)
+
+
+def beat_seconds(lease_seconds: float) -> float:
+    """How often a process says that it lives: often enough for a lease, and at most some 14,000 times a day."""
+    return lease_seconds / 2.5
+
+
+async def beating(database: Database, *, process_id: UUID, kind: str, lease_seconds: float) -> None:
+    """Beat until cancelled; misses while Postgres is away are only noted."""
+    while True:
+        try:
+            async with database.statement() as session:
+                await beat(session, process_id=process_id, kind=kind)
+        except StoreUnavailable as error:
+            log.warning("heartbeat.missed", cause=repr(error.__cause__))
+        await asyncio.sleep(beat_seconds(lease_seconds))

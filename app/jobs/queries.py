@@ -1,6 +1,8 @@
 """Reads of jobs. Each names its tenant, but for those of the engine itself."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from app.core.db import ReadSession, Row
@@ -71,3 +73,57 @@ WHERE job.id = $1 AND job.tenant_id = $2
 async def find_job(session: ReadSession, *, tenant_id: UUID, job_id: UUID) -> Row | None:
     """All that the native API shows of a job."""
     return await session.fetchrow(_JOB, job_id, tenant_id)
+
+
+_LIST = """
+SELECT
+    job.id, job.model, job.state, job.priority, job.created_at, job.submitted_at, job.started_at, job.finished_at,
+    job.cancel_requested_at, job.attempt, job.polls, job.error_code, job.run_seconds, job.late_result,
+    input.metadata, result.message
+FROM jobs AS job
+JOIN job_inputs AS input ON input.job_id = job.id
+LEFT JOIN job_results AS result ON result.job_id = job.id
+WHERE job.tenant_id = $1
+    AND (job.created_at, job.id) < (
+        coalesce((SELECT created_at FROM jobs WHERE id = $2 AND tenant_id = $1), 'infinity'),
+        coalesce($2, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+    )
+    AND job.created_at < coalesce($3, 'infinity'::timestamptz)
+    AND ($4::text[] IS NULL OR job.state = ANY($4::text[]))
+    AND ($5::text IS NULL OR job.model = $5)
+    AND ($6::timestamptz IS NULL OR job.created_at > $6)
+    AND NOT EXISTS (
+        SELECT FROM unnest($7::text[], $8::text[]) AS wanted (key, value)
+        WHERE input.metadata ->> wanted.key IS DISTINCT FROM wanted.value
+    )
+ORDER BY job.created_at DESC, job.id DESC
+LIMIT $9
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which of a tenant's jobs are wanted; all bounds are exclusive, None is no bound."""
+
+    after: UUID | None
+    states: list[str] | None
+    model: str | None
+    created_after: datetime | None
+    created_before: datetime | None
+    metadata: dict[str, str]
+
+
+async def list_jobs(session: ReadSession, *, tenant_id: UUID, wanted: JobFilter, limit: int) -> list[Row]:
+    """A tenant's jobs, newest first, without input and output."""
+    return await session.fetch(
+        _LIST,
+        tenant_id,
+        wanted.after,
+        wanted.created_before,
+        wanted.states,
+        wanted.model,
+        wanted.created_after,
+        list(wanted.metadata.keys()),
+        list(wanted.metadata.values()),
+        limit,
+    )
