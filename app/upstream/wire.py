@@ -7,7 +7,7 @@ come out as they came in. Bytes are read as UTF-8 with `surrogateescape`, so tha
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Context, Decimal
 from enum import StrEnum
@@ -190,57 +190,38 @@ def rewritten(body: bytes, *, request_id: str, remaining_credits: str | None) ->
     given JSON number, or gone; all else is byte for byte as it was. Raises NotAnObject."""
     text = text_of(body)
     shown_id = json.dumps(request_id)
-    parts = _Parts(text)
-    named = False
-    for found in list(members(text)):
-        value = text[found.value_start : found.value_end]
-        if found.key == "request_id":
-            parts.put(found, shown_id)
-            named = True
-        elif found.key == "metrics" and value.startswith("{"):
-            parts.put(found, _with_credits(value, remaining_credits))
-        else:
-            parts.put(found, value)
-    if not named:
-        parts.add(f'"request_id":{shown_id}')
-    return bytes_of(parts.text())
+    found = list(members(text))
+    if all(one.key != "request_id" for one in found):
+        at = found[-1].value_end if found else text.index("{") + 1
+        return rewritten(
+            bytes_of(f'{text[:at]}{"," if found else ""}"request_id":{shown_id}{text[at:]}'),
+            request_id=request_id,
+            remaining_credits=remaining_credits,
+        )
+
+    def shown_credits(key: str, value: str) -> str | None:
+        return remaining_credits if key == "remaining_credits" else value
+
+    def shown(key: str, value: str) -> str:
+        if key == "request_id":
+            return shown_id
+        if key == "metrics" and value.startswith("{"):
+            return _rebuilt(value, list(members(value)), shown_credits)
+        return value
+
+    return bytes_of(_rebuilt(text, found, shown))
 
 
-def _with_credits(metrics: str, remaining_credits: str | None) -> str:
-    found_members = list(members(metrics))
-    if all(found.key != "remaining_credits" for found in found_members):
-        return metrics
-    parts = _Parts(metrics)
-    for found in found_members:
-        if found.key != "remaining_credits":
-            parts.put(found, metrics[found.value_start : found.value_end])
-        elif remaining_credits is not None:
-            parts.put(found, remaining_credits)
-    return parts.text()
-
-
-class _Parts:
-    """An object taken apart at its commas: what was between them may be replaced or left out."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._head = text[: text.index("{") + 1]
-        self._tail = text[text.rindex("}") :]
-        self._kept: list[tuple[str, str]] = []
-
-    def put(self, found: Member, value: str) -> None:
-        before = self._text[found.start : found.value_start]
-        self._kept.append((before + value, self._text[found.value_end : found.end]))
-
-    def add(self, part: str) -> None:
-        if self._kept:
-            last, space = self._kept[-1]
-            self._kept[-1] = (f"{last},{part}", space)
-        else:
-            self._kept.append((part, ""))
-
-    def text(self) -> str:
-        return self._head + ",".join(part + space for part, space in self._kept) + self._tail
+def _rebuilt(text: str, found: list[Member], shown: Callable[[str, str], str | None]) -> str:
+    """The object with the values that `shown` gives for each key and value; None takes the member out."""
+    if not found:
+        return text
+    kept = []
+    for one in found:
+        value = shown(one.key, text[one.value_start : one.value_end])
+        if value is not None:
+            kept.append(text[one.start : one.value_start] + value + text[one.value_end : one.end])
+    return text[: found[0].start] + ",".join(kept) + text[found[-1].end :]
 
 
 def upstream_id_of(raw: str | None) -> str | None:

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -25,7 +24,6 @@ from app.core.http import (
     open_client,
     pool_of,
 )
-from tests.doubles.authority import Authority
 from tests.doubles.raw_server import Peer, answer, cut_after, hang_after, in_full, raw_server, unused_port
 
 OK = answer(b"hello")
@@ -373,35 +371,3 @@ async def test_a_slow_reader_holds_the_server_back() -> None:
         size = sum([len(piece) async for piece in got.aiter_raw()])
     assert waiting > 20_000_000
     assert size == 40_000_000
-
-
-# TLS
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    folder: Path = tmp_path_factory.mktemp("authority")
-    return Authority.make(folder)
-
-
-async def test_tls_with_a_known_authority(authority: Authority) -> None:
-    async with (
-        raw_server(in_full(OK, OK), tls=authority.serving("IP:127.0.0.1")) as server,
-        client(ssl_context=authority.trusting()) as http,
-    ):
-        for _ in range(2):
-            assert (await http.get(server.url.replace("http://", "https://"))).content == b"hello"
-    assert len(server.peers) == 1
-
-
-@pytest.mark.parametrize(("name", "trusted"), [("DNS:elsewhere.test", True), ("IP:127.0.0.1", False)])
-async def test_tls_for_another_host_or_by_a_stranger_is_not_sent(
-    authority: Authority, name: str, trusted: bool
-) -> None:
-    async with (
-        raw_server(in_full(OK), tls=authority.serving(name)) as server,
-        client(ssl_context=authority.trusting() if trusted else None) as http,
-    ):
-        with pytest.raises(ConnectFailed, match="tls_failed"):
-            await http.post(server.url.replace("http://", "https://"), content=b"secret")
-    assert b"secret" not in server.received
