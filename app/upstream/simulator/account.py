@@ -62,6 +62,18 @@ class RateLimit:
             return self._sliding_minute(now)
         return self._fixed_minute(now)
 
+    def resets_at(self, now: float) -> float | None:
+        """When the whole limit will be free again, if nobody asks until then; None without a limit."""
+        config = self._config
+        if config.rpm <= 0:
+            return None
+        if config.rate_kind == "token_bucket":
+            missing = (config.rate_burst or config.rpm) - max(self._tokens, 0)
+            return now + missing * config.rate_window_seconds / config.rpm
+        if config.rate_kind == "sliding_minute":
+            return (self._recent[-1] if self._recent else now) + config.rate_window_seconds
+        return (now // config.rate_window_seconds + 1) * config.rate_window_seconds
+
     def _token_bucket(self, now: float) -> float | None:
         config = self._config
         burst = config.rate_burst or config.rpm

@@ -1,6 +1,8 @@
 """The bodies of answers about a run: the submit's five keys, the status, the result per kind of model, the files."""
 
 import random
+import struct
+import zlib
 from typing import Any, assert_never
 
 import orjson
@@ -10,10 +12,19 @@ from app.upstream.simulator.config import MICROS_PER_CREDIT
 from app.upstream.simulator.json_text import find_raw_member, plain
 from app.upstream.simulator.runs import Run, State
 
-_PNG = bytes.fromhex(
-    "89504e470d0a1a0a0000000d494844520000000100000001080200000090776cde0000000c49444154789c63f8cfc000000301010018dd8db0"
-    "0000000049454e44ae426082"
+
+def _png_chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+_PNG = b"\x89PNG\r\n\x1a\n" + b"".join(
+    (
+        _png_chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0)),
+        _png_chunk(b"IDAT", zlib.compress(b"\x00\x33\x66\x99")),
+        _png_chunk(b"IEND", b""),
+    )
 )
+"""One blue pixel."""
 _MP4 = bytes.fromhex("00000018667479706d703432000000006d70343269736f6d0000000866726565")
 _MP3 = b"ID3\x04\x00\x00\x00\x00\x00\x00"
 _GLB = b"glTF\x02\x00\x00\x00\x0c\x00\x00\x00"

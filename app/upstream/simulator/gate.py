@@ -6,6 +6,8 @@ from app.core.clock import rfc3339
 from app.upstream.simulator.http import Answer, Request, error
 from app.upstream.simulator.simulator import Simulator
 
+RESET_HEADER = "x-rate-limit-reset-at-utc"
+
 
 def find_refusal(sim: Simulator, request: Request, now: float, *, counts: bool) -> Answer | None:
     """401 or 429, or None: go on. `counts`: whether this kind of request counts towards the rate limit."""
@@ -18,7 +20,7 @@ def find_refusal(sim: Simulator, request: Request, now: float, *, counts: bool) 
     until = sim.limit.refused_until(now)
     if until is None:
         return None
-    return error(429, "Rate limit exceeded. Please slow down", (("x-rate-limit-reset-at-utc", show_instant(until)),))
+    return error(429, "Rate limit exceeded. Please slow down", ((RESET_HEADER, show_instant(until)),))
 
 
 def show_instant(seconds: float) -> str:

@@ -4,6 +4,7 @@ import re
 from typing import Literal
 
 from app.upstream.simulator import history, reads
+from app.upstream.simulator.book import hash_body
 from app.upstream.simulator.control import control
 from app.upstream.simulator.faults import STEERED, FaultRule, Kind, apply
 from app.upstream.simulator.http import Reply, Request, error, html
@@ -72,9 +73,11 @@ def _pick(sim: Simulator, request: Request, kind: Kind, subject: str) -> FaultRu
         slug, request_id = (run.slug, run.request_id) if run is not None else (None, subject)
     rule = sim.faults.pick(kind, slug)
     if rule is not None:
-        sim.book.write(
-            "fault", sim.now(), fault=rule.fault, kind=kind, slug=slug, request_id=request_id, key=request.key[-4:]
-        )
+        members = {"fault": rule.fault, "kind": kind, "slug": slug, "request_id": request_id, "key": request.key[-4:]}
+        if kind in ("submit", "sync"):
+            hashed = hash_body(request.body)
+            members |= {"body_sha256": hashed.exact, "canonical_sha256": hashed.canonical}
+        sim.book.write("fault", sim.now(), **members)
     return rule
 
 

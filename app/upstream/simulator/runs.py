@@ -33,6 +33,8 @@ class Run:
     cost_micros: int
     error: str | None
     """Why it ends FAILED; None: it ends COMPLETED."""
+    is_invalid: bool
+    """It fails because of its parameters."""
     body: bytes
     key: str
     remaining_micros: int | None = None
@@ -99,6 +101,7 @@ def draw_run(
         reserved_micros=reservation_micros(profile, config),
         cost_micros=round(mean_cost * (1 + config.cost_spread * (2 * spread - 1))),
         error=error,
+        is_invalid=invalid is not None,
         body=body,
         key=key,
     )
@@ -121,6 +124,7 @@ def to_fact(run: Run) -> dict[str, Any]:
         "reserved_micros": run.reserved_micros,
         "drawn_cost_micros": run.cost_micros,
         "drawn_error": run.error,
+        "is_invalid": run.is_invalid,
         "body": body,
     }
 
@@ -138,6 +142,7 @@ def from_fact(fact: dict[str, Any]) -> Run:
         reserved_micros=fact["reserved_micros"],
         cost_micros=fact["drawn_cost_micros"],
         error=fact["drawn_error"],
+        is_invalid=fact["is_invalid"],
         body=fact["body"].encode(),
         key=fact["key"],
     )

@@ -8,7 +8,7 @@ from app.upstream.simulator import bodies, parameters
 from app.upstream.simulator.book import BodyHash, hash_body, hash_object
 from app.upstream.simulator.config import MICROS_PER_CREDIT
 from app.upstream.simulator.faults import FaultRule
-from app.upstream.simulator.gate import find_refusal
+from app.upstream.simulator.gate import RESET_HEADER, find_refusal, show_instant
 from app.upstream.simulator.http import Answer, Later, Reply, Request, error, html
 from app.upstream.simulator.json_text import MalformedJsonError, plain
 from app.upstream.simulator.profiles import ModelProfile, find_profile, refused_status
@@ -128,13 +128,16 @@ def _ended(sim: Simulator, run: Run) -> Answer:
     now = sim.now()
     sim.settle(now)
     if run.error is not None:
-        return error(400 if run.run_seconds <= sim.config.validation_seconds else 500, run.error)
+        return error(400 if run.is_invalid else 500, run.error)
     headers = [
         ("x-request-id", run.request_id),
         ("x-cost", str(run.cost_micros / MICROS_PER_CREDIT)),
         ("x-remaining-credits", str((run.remaining_micros or 0) / MICROS_PER_CREDIT)),
         ("x-generation-time", str(round(run.run_seconds, 6))),
     ]
+    resets_at = sim.limit.resets_at(now)
+    if resets_at is not None:
+        headers.append((RESET_HEADER, show_instant(resets_at)))
     seed = plain(run.body).get("seed")
     if isinstance(seed, int):
         headers.append(("x-seed-value", str(seed)))
