@@ -75,6 +75,22 @@ class Load:
             await asyncio.sleep(0.2 / per_second)
         await asyncio.gather(*tasks)
 
+    async def read(self, *, seconds: float, per_second: float) -> list[float]:
+        """Ask for acknowledged jobs at that rate for so long: each is answered; the seconds each answer took."""
+        took: list[float] = []
+        until_at = time.monotonic() + seconds
+        async with httpx.AsyncClient(timeout=60, headers={"x-api-key": self._api_key}) as client:
+            while time.monotonic() < until_at:
+                await asyncio.sleep(1 / per_second)
+                known = [submit.request_id for submit in self.submits if submit.request_id is not None]
+                if not known:
+                    continue
+                asked_at = time.monotonic()
+                answer = await client.get(f"{self._url}/v2/requests/{self._chance.choice(known)}/status")
+                took.append(time.monotonic() - asked_at)
+                assert answer.status_code in (200, 422), f"a read was answered {answer.status_code}: {answer.text}"
+        return took
+
     async def _carry_out(self, submit: Submit) -> None:
         began_at = time.monotonic()
         while True:

@@ -82,7 +82,7 @@ class Stack:
         await until(
             lambda: self._ready_file.exists() or process.returncode is not None, "the stack is up", READY_SECONDS
         )
-        assert process.returncode is None, f"the stack did not start: {self._output.read_text()[-2000:]}"
+        assert process.returncode is None, f"the stack did not start: {self.output[-2000:]}"
 
     async def stop(self) -> int:
         """End it in order; the exit code. Nothing of it is left behind."""
@@ -98,7 +98,7 @@ class Stack:
             code = await asyncio.wait_for(process.wait(), STOP_SECONDS)
         except TimeoutError:
             process.kill()  # the kernel ends its children with it
-            raise AssertionError(f"the stack does not stop: {self._output.read_text()[-2000:]}") from None
+            raise AssertionError(f"the stack does not stop: {self.output[-2000:]}") from None
         await until(lambda: not any(is_alive(pid) for pid in pids), "no process is left behind", 10)
         self._process = None
         return code
@@ -136,6 +136,11 @@ class Stack:
         """What a process and its replacements wrote, by name such as `worker-0`."""
         path = self.data / "logs" / f"{name}.log"
         return path.read_text(errors="replace") if path.exists() else ""
+
+    @property
+    def output(self) -> str:
+        """What `up` itself said."""
+        return self._output.read_text(errors="replace")
 
     def book(self) -> Book:
         """What really happened at the upstream."""
