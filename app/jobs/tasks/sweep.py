@@ -37,6 +37,7 @@ class Sweeper:
         self._unknown_max_seconds = unknown_max_seconds
         self._wait_seconds = sweep_seconds
         self._hears_rings = False
+        self._roused = False
         self._forget_at = clock.monotonic() + FORGET_SECONDS
 
     async def _step(self) -> float:
@@ -47,10 +48,14 @@ class Sweeper:
         if seen.running_due:
             self._poll.ring()
         if not seen.unfinished:
+            self._roused = False
             if self._hears_rings:
                 self._wait_seconds = min(self._wait_seconds * 2, IDLE_SECONDS)
             await self._forget()
             return self._wait_seconds
+        if not self._roused:
+            self._roused = True
+            self._doorbell.rouse()
         self._wait_seconds = self._sweep_seconds
         return 0.0 if await self._expire() else self._sweep_seconds
 
