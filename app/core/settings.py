@@ -25,11 +25,17 @@ def _url(*schemes: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _secrets(value: SecretStr) -> SecretStr:
-    keys = [key.strip() for key in value.get_secret_value().split(",")]
+def split_secrets(text: str) -> tuple[bytes, ...]:
+    """The secret keys of a comma list, the one that encrypts first; raises ValueError."""
+    keys = [key.strip() for key in text.split(",")]
     if any(len(key) < 32 for key in keys):
         raise ValueError("expected a comma list of secrets of at least 32 characters each; the first one encrypts")
-    return SecretStr(",".join(keys))
+    return tuple(key.encode() for key in keys)
+
+
+def _secrets(value: SecretStr) -> SecretStr:
+    split_secrets(value.get_secret_value())
+    return value
 
 
 class Settings(BaseSettings):
@@ -55,7 +61,7 @@ class Settings(BaseSettings):
     @property
     def secrets(self) -> tuple[bytes, ...]:
         """The secret keys, the one that encrypts first."""
-        return tuple(key.encode() for key in self.secret_key.get_secret_value().split(","))
+        return split_secrets(self.secret_key.get_secret_value())
 
 
 def load_settings(**given: object) -> Settings:

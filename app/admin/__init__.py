@@ -1,0 +1,1 @@
+"""The operators' HTTP surface: tenants and their keys. operator: a person of ours."""

@@ -1,0 +1,96 @@
+"""The command `waystation`: puts the rooms' commands together, and turns whatever goes wrong into one line."""
+
+import asyncio
+import sys
+from socket import gaierror
+
+import typer
+
+from app.core.terminal import DATA_DIR, AsJson, DataDir, say
+from app.tenants.commands import keys, tenants
+
+app = typer.Typer(
+    invoke_without_command=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich would draw boxes where one line is promised, and takes 60 ms to import
+)
+app.add_typer(tenants, name="tenant")
+app.add_typer(keys, name="key")
+
+
+@app.callback()
+def _root(context: typer.Context) -> None:
+    """Waystation, an async job gateway."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command()
+def migrate(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
+    """Bring the database to the newest schema; several at once are safe."""
+    # imported here: alembic and SQLAlchemy take 0.5 s, and `--help` needs neither
+    from app.core.local import find_database_url, opened
+    from app.core.migrate import migrate as upgrade
+
+    async def run() -> str:
+        async with opened(data_dir) as database, database.snapshot() as session:
+            revision: str = await session.fetchval("SELECT version_num FROM alembic_version")
+            return revision
+
+    upgrade(find_database_url(data_dir))
+    revision = asyncio.run(run())
+    say(f"the database is at revision {revision}", value={"revision": revision}, as_json=as_json)
+
+
+def main() -> None:
+    """Run the command line; exits 2 when it was called wrongly, 1 when it could not be done."""
+    try:
+        code = app(prog_name="waystation", standalone_mode=False)
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        hint = f" (see {context.command_path} --help)" if context is not None else ""
+        _fail(f"{error.format_message().rstrip('.')}{hint}", error.exit_code)
+    except typer.Abort:
+        _fail("aborted", 1)
+    except Exception as error:  # the last door: whatever it is, people get one line
+        _fail(explain(error), 1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(line: str, code: int) -> None:
+    typer.echo("waystation: " + " ".join(line.splitlines()), err=True)
+    sys.exit(code)
+
+
+def explain(error: Exception) -> str:
+    """What went wrong, in one line for people, without secrets."""
+    # imported here: only a command that has failed pays for it
+    import asyncpg
+    from sqlalchemy.exc import DBAPIError
+
+    from app.core.db import SERVICE_ROLE
+    from app.core.errors import Refusal, StoreUnavailable
+    from app.core.log import scrubbed
+    from app.core.settings import SettingsError
+
+    cause = error.__cause__ if isinstance(error, StoreUnavailable) else error
+    if isinstance(error, StoreUnavailable | ConnectionError | gaierror):
+        line = f"the database does not answer: {_first_line(cause or error)}"
+    elif isinstance(error, Refusal | SettingsError):
+        line = str(error)
+    elif isinstance(error, asyncpg.UndefinedTableError) or f'role "{SERVICE_ROLE}" does not exist' in str(error):
+        line = "the database has no tables of ours yet: run `waystation migrate`"
+    elif isinstance(error, DBAPIError):
+        line = f"the database refuses: {_first_line((error.orig and error.orig.__cause__) or error)}"
+    elif isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError):
+        line = f"the database refuses: {_first_line(error)}"
+    elif isinstance(error, OSError):
+        line = _first_line(error)
+    else:
+        line = f"unexpected {type(error).__name__}: {_first_line(error)}"
+    return scrubbed(line)
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

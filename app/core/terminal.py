@@ -1,0 +1,30 @@
+"""How a command speaks: one clear line, a plain table, or JSON."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+
+DataDir = Annotated[
+    Path,
+    typer.Option("--data-dir", help="Where `waystation up` keeps its data.", file_okay=False, show_default=True),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+DATA_DIR = Path(".waystation")
+
+
+def say(line: str, *, value: object, as_json: bool) -> None:
+    """Print the line, or `value` as JSON where that was asked for."""
+    typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2) if as_json else line)
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Rows under their heads, in columns."""
+    lines = [heads, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )

@@ -1,0 +1,112 @@
+"""Pure choices: what a name may be, when a key expires, what an operator may set on a tenant."""
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import TypedDict
+
+from app.core.errors import Malformed, Problem
+from app.core.ids import find_id
+from app.tenants.models import ALL_SCOPES, Scope
+
+TENANT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+KEY_NAME = re.compile(r"[^\x00-\x1f\x7f]{0,100}")
+DURATION = re.compile(r"(\d{1,9})([smhdw])")
+INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+SETTABLE = ("name", "suspended")
+
+
+class TenantChanges(TypedDict, total=False):
+    """What `tenant set` may change; what is absent stays."""
+
+    name: str
+    suspended: bool
+
+
+def _malformed(field: str, expected: str) -> Malformed:
+    return Malformed(f"{field}: {expected}", problems=[Problem(f"$.{field}", expected)])
+
+
+def checked_tenant_name(name: str) -> str:
+    """The name, or Malformed. A name that reads like an id would make `ten_…` mean two things."""
+    if TENANT_NAME.fullmatch(name) is None or find_id("ten", name) is not None:
+        raise _malformed(
+            "name",
+            "expected 1 to 63 letters, digits, dots, underscores and hyphens, a letter or digit first, not an id",
+        )
+    return name
+
+
+def checked_key_name(name: str) -> str:
+    """The label of a key, or Malformed."""
+    if KEY_NAME.fullmatch(name) is None:
+        raise _malformed("name", "expected at most 100 characters, none of them a control character")
+    return name
+
+
+def checked_scopes(scopes: Iterable[Scope] | None) -> list[Scope]:
+    """The scopes in the order of the enum, each once; None means all of them. Raises Malformed when empty."""
+    if scopes is None:
+        return list(ALL_SCOPES)
+    wanted = set(scopes)
+    if not wanted:
+        raise _malformed("scopes", f"expected at least one of {', '.join(ALL_SCOPES)}")
+    return [scope for scope in ALL_SCOPES if scope in wanted]
+
+
+def parse_instant(text: str) -> datetime:
+    """An RFC 3339 instant with its offset; raises ValueError."""
+    if INSTANT.fullmatch(text) is None:
+        raise ValueError("expected an RFC 3339 time with its offset, as 2030-01-31T12:00:00Z")
+    try:
+        return datetime.fromisoformat(text.upper())
+    except ValueError:
+        raise ValueError("no such time") from None
+
+
+def parse_expires(text: str, *, now: datetime) -> datetime:
+    """When a key expires: an RFC 3339 instant, or a time from now as `30d`, `12h`; raises Malformed."""
+    duration = DURATION.fullmatch(text)
+    try:
+        if duration is not None:
+            return now + timedelta(**{UNITS[duration[2]]: int(duration[1])})
+        return parse_instant(text)
+    except OverflowError:
+        raise _malformed("expires_at", "too far away") from None
+    except ValueError as error:
+        raise _malformed("expires_at", f"{error}, or a duration as 30d, 12h, 90m") from None
+
+
+def checked_expiry(expires_at: datetime | None, *, now: datetime) -> datetime | None:
+    """The expiry, or Malformed when it has passed already."""
+    if expires_at is not None and expires_at <= now:
+        raise _malformed("expires_at", "lies in the past")
+    return expires_at
+
+
+def parse_changes(assignments: Sequence[str]) -> TenantChanges:
+    """The changes written as KEY=VALUE; raises Malformed naming the field that is unknown or not as it must be."""
+    changes = TenantChanges()
+    for assignment in assignments:
+        field, equals, value = assignment.partition("=")
+        if not equals:
+            raise Malformed(f"expected KEY=VALUE, not {assignment!r}")
+        if field == "name":
+            changes["name"] = checked_tenant_name(value)
+        elif field == "suspended":
+            if value not in ("true", "false"):
+                raise _malformed("suspended", "expected true or false")
+            changes["suspended"] = value == "true"
+        else:
+            raise _malformed(field, f"no such setting of a tenant; there are {', '.join(SETTABLE)}")
+    return changes
+
+
+def parse_scopes(texts: Sequence[str]) -> list[Scope]:
+    """The scopes of these names, a comma list allowed in each; raises Malformed naming the wrong one."""
+    names = [name.strip() for text in texts for name in text.split(",")]
+    for name in names:
+        if name not in ALL_SCOPES:
+            raise _malformed("scopes", f"there is no scope {name!r}; there are {', '.join(ALL_SCOPES)}")
+    return checked_scopes(Scope(name) for name in names)

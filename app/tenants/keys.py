@@ -1,0 +1,63 @@
+"""The text of an api key: `ws_live_` + 8 base62 (public) + `_` + 43 base64url (256 random bits) + 6 base62 (checksum).
+
+The checksum is the CRC-32 of everything before it: a key with a slip of the pen in it is refused without asking the
+database, and a scanner for leaked secrets can tell a real key from a lookalike.
+"""
+
+import hmac
+import re
+import secrets
+import zlib
+from dataclasses import dataclass, field
+
+ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+MARK = "ws_live_"
+PUBLIC_LENGTH = 8
+SECRET_LENGTH = 43
+CHECKSUM_LENGTH = 6
+PREFIX_LENGTH = len(MARK) + PUBLIC_LENGTH
+KEY_LENGTH = PREFIX_LENGTH + 1 + SECRET_LENGTH + CHECKSUM_LENGTH
+
+_SHAPE = re.compile(
+    f"{MARK}[0-9A-Za-z]{{{PUBLIC_LENGTH}}}_[0-9A-Za-z_-]{{{SECRET_LENGTH}}}[0-9A-Za-z]{{{CHECKSUM_LENGTH}}}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedKey:
+    """A key whose checksum is right: its part that may be shown, and the whole text, kept out of logs."""
+
+    prefix: str
+    text: str = field(repr=False)
+
+
+def issue_key() -> ParsedKey:
+    """A new key."""
+    public = "".join(secrets.choice(ALPHABET) for _ in range(PUBLIC_LENGTH))
+    body = f"{MARK}{public}_{secrets.token_urlsafe(32)}"
+    return ParsedKey(prefix=body[:PREFIX_LENGTH], text=body + checksum(body))
+
+
+def parse_key(text: str) -> ParsedKey | None:
+    """The key in what somebody presented, or None where it cannot be one of ours."""
+    if len(text) != KEY_LENGTH or _SHAPE.fullmatch(text) is None:
+        return None
+    if checksum(text[:-CHECKSUM_LENGTH]) != text[-CHECKSUM_LENGTH:]:
+        return None
+    return ParsedKey(prefix=text[:PREFIX_LENGTH], text=text)
+
+
+def checksum(body: str) -> str:
+    """CRC-32 in base62, six digits; any one changed character changes it."""
+    number = zlib.crc32(body.encode())
+    digits = []
+    for _ in range(CHECKSUM_LENGTH):
+        number, digit = divmod(number, len(ALPHABET))
+        digits.append(ALPHABET[digit])
+    return "".join(reversed(digits))
+
+
+def hash_key(secret: bytes, key: str) -> bytes:
+    """What is stored of a key: 32 bytes that nobody without the SECRET_KEY `secret` can make or check."""
+    pepper = hmac.digest(secret, b"waystation api key", "sha256")
+    return hmac.digest(pepper, key.encode(), "sha256")

@@ -1,0 +1,137 @@
+"""What is known of tenants and their keys; nothing here gives away a hash."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from app.core.db import ReadSession, Row
+from app.core.errors import NotFound
+from app.core.ids import find_id
+from app.tenants.models import Scope
+
+TENANT_COLUMNS = "id, name, created_at, suspended_at"
+KEY_COLUMNS = (
+    "id, tenant_id, (SELECT tenants.name FROM tenants WHERE tenants.id = tenant_id) AS tenant_name, name, prefix,"
+    " scopes, created_at, expires_at, revoked_at"
+)
+"""Of `api_keys`, in a SELECT or after RETURNING."""
+
+
+class TenantNotFound(NotFound):
+    """404: no tenant of that name or id."""
+
+    code = "tenant_not_found"
+
+
+class KeyNotFound(NotFound):
+    """404: no api key of that id."""
+
+    code = "key_not_found"
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A row of `tenants`."""
+
+    id: UUID
+    name: str
+    created_at: datetime
+    suspended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A row of `api_keys`, without its hash."""
+
+    id: UUID
+    tenant_id: UUID
+    tenant_name: str
+    name: str
+    prefix: str
+    scopes: tuple[Scope, ...]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownKey:
+    """A key that is good just now, as authentication needs it; `left_seconds` until it expires, None: never."""
+
+    hash: bytes
+    key_id: UUID
+    tenant_id: UUID
+    tenant_name: str
+    scopes: frozenset[Scope]
+    suspended: bool
+    left_seconds: float | None
+
+
+def tenant_of(row: Row) -> Tenant:
+    """The tenant in a row of TENANT_COLUMNS."""
+    return Tenant(**row)
+
+
+def key_of(row: Row) -> ApiKey:
+    """The key in a row of KEY_COLUMNS."""
+    return ApiKey(**{**row, "scopes": tuple(Scope(scope) for scope in row["scopes"])})
+
+
+async def find_tenant(session: ReadSession, *, name_or_id: str) -> Tenant | None:
+    """The tenant of a name or a `ten_…` id."""
+    tenant_id = find_id("ten", name_or_id)
+    column, wanted = ("name", name_or_id) if tenant_id is None else ("id", tenant_id)
+    if isinstance(wanted, str) and not wanted.isascii():
+        return None
+    row = await session.fetchrow(f"SELECT {TENANT_COLUMNS} FROM tenants WHERE {column} = $1", wanted)  # noqa: S608
+    return None if row is None else tenant_of(row)
+
+
+async def get_tenant(session: ReadSession, *, name_or_id: str) -> Tenant:
+    """The tenant of a name or a `ten_…` id; raises TenantNotFound."""
+    tenant = await find_tenant(session, name_or_id=name_or_id)
+    if tenant is None:
+        raise TenantNotFound("no such tenant")
+    return tenant
+
+
+async def list_tenants(session: ReadSession, *, after: UUID | None = None, limit: int | None = None) -> list[Tenant]:
+    """Tenants in the order they were made, those after the id `after`, at most `limit`."""
+    rows = await session.fetch(
+        f"SELECT {TENANT_COLUMNS} FROM tenants WHERE $1::uuid IS NULL OR id > $1 ORDER BY id LIMIT $2",  # noqa: S608
+        after,
+        limit,
+    )
+    return [tenant_of(row) for row in rows]
+
+
+async def list_keys(
+    session: ReadSession, *, tenant_id: UUID | None = None, after: UUID | None = None, limit: int | None = None
+) -> list[ApiKey]:
+    """Keys in the order they were made, the expired and revoked ones too; of all tenants without `tenant_id`."""
+    rows = await session.fetch(
+        f"SELECT {KEY_COLUMNS} FROM api_keys WHERE ($1::uuid IS NULL OR tenant_id = $1)"  # noqa: S608
+        " AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3",
+        tenant_id,
+        after,
+        limit,
+    )
+    return [key_of(row) for row in rows]
+
+
+async def list_known_keys(session: ReadSession, *, hashes: Sequence[bytes]) -> list[KnownKey]:
+    """Of these hashes, the keys that are neither revoked nor expired by the database's clock."""
+    rows = await session.fetch(
+        """
+        SELECT
+            key.hash, key.id AS key_id, key.tenant_id, tenant.name AS tenant_name, key.scopes,
+            tenant.suspended_at IS NOT NULL AS suspended,
+            extract(epoch FROM key.expires_at - now())::float8 AS left_seconds
+        FROM api_keys AS key
+        JOIN tenants AS tenant ON tenant.id = key.tenant_id
+        WHERE key.hash = ANY($1) AND key.revoked_at IS NULL AND (key.expires_at IS NULL OR key.expires_at > now())
+        """,
+        hashes,
+    )
+    return [KnownKey(**{**row, "scopes": frozenset(Scope(scope) for scope in row["scopes"])}) for row in rows]
