@@ -16,7 +16,7 @@ from app.core.clock import monotonic
 from app.stack import binaries
 from app.stack.errors import StackError
 from app.stack.postgres import EmbeddedPostgres
-from tests.stack.until import alive, until
+from tests.stack.until import alive, until, until_count
 
 PASSWORD = "correct-horse-battery"
 
@@ -101,7 +101,7 @@ async def test_no_acknowledged_commit_is_lost_when_it_is_killed(server: Embedded
     for _ in range(2):
         before = len(acknowledged)
         writers = [asyncio.create_task(write_until_cut(server, 8 * before + n, acknowledged)) for n in range(8)]
-        await until(lambda before=before: len(acknowledged) > before + 200)
+        await until_count(lambda: len(acknowledged), before + 200)
         assert server.pid is not None
         os.kill(server.pid, signal.SIGKILL)
         assert await server.wait() == -signal.SIGKILL

@@ -11,7 +11,7 @@ from app.core.clock import monotonic
 from app.stack.child import ChildSpec
 from app.stack.errors import StackError
 from app.stack.supervisor import BACKOFF_MAX_SECONDS, Supervisor, backoff_seconds, stop_leftovers
-from tests.stack.until import alive, until
+from tests.stack.until import alive, until, until_count
 
 SLEEP = ("/bin/sleep", "60")
 STUBBORN = (
@@ -62,7 +62,7 @@ async def test_a_killed_child_is_replaced_at_once_however_often(supervisor: Supe
     for times in range(1, 6):
         (pid,) = supervisor.pids("api")
         os.kill(pid, signal.SIGKILL)
-        took = await until(lambda times=times: changes.count == times)
+        took = await until_count(lambda: changes.count, times)
         assert took < 0.5
         assert supervisor.pids("api") != [pid]
         assert running(supervisor)()
@@ -78,7 +78,7 @@ async def test_a_child_that_fails_at_once_is_started_less_and_less_often(
     (tmp_path / "broken").touch()
     os.kill(supervisor.pids("api")[0], signal.SIGTERM)
     began = monotonic()
-    await until(lambda: changes.count >= 4)
+    await until_count(lambda: changes.count, 4)
     assert monotonic() - began >= backoff_seconds(2) + backoff_seconds(3)
     (tmp_path / "broken").unlink()
     await asyncio.sleep(backoff_seconds(6))
@@ -128,21 +128,21 @@ async def test_the_last_added_is_stopped_first(supervisor: Supervisor, tmp_path:
     assert order.read_text().split() == ["api", "worker", "simulator"]
 
 
-async def test_a_child_that_ignores_sigterm_is_killed_after_its_grace_or_when_hurried(tmp_path: Path) -> None:
-    for grace_seconds, hurried in ((0.3, False), (60.0, True)):
-        log_path = tmp_path / f"{hurried}.log"
-        supervisor = Supervisor(tmp_path, changed=Changes())
-        spec = ChildSpec("api-0", "api", STUBBORN, grace_seconds=grace_seconds, log_path=log_path)
-        await supervisor.add_children([spec])
-        (pid,) = supervisor.pids("api")
-        await until(lambda log_path=log_path: log_path.read_text() == "on\n")
-        stopping = asyncio.create_task(supervisor.stop())
-        await asyncio.sleep(0.1)
-        assert alive(pid)
-        if hurried:
-            supervisor.hurry()
-        await asyncio.wait_for(stopping, 5)
-        assert not alive(pid)
+@pytest.mark.parametrize(("grace_seconds", "hurried"), [(0.3, False), (60.0, True)])
+async def test_a_child_that_ignores_sigterm_is_killed_after_its_grace_or_when_hurried(
+    supervisor: Supervisor, tmp_path: Path, grace_seconds: float, hurried: bool
+) -> None:
+    log_path = tmp_path / "stubborn.log"
+    await supervisor.add_children([ChildSpec("api-0", "api", STUBBORN, grace_seconds=grace_seconds, log_path=log_path)])
+    (pid,) = supervisor.pids("api")
+    await until_count(lambda: log_path.stat().st_size, 3)
+    stopping = asyncio.create_task(supervisor.stop())
+    await asyncio.sleep(0.1)
+    assert alive(pid)
+    if hurried:
+        supervisor.hurry()
+    await asyncio.wait_for(stopping, 5)
+    assert not alive(pid)
 
 
 async def test_children_of_a_supervisor_that_is_gone_are_stopped(supervisor: Supervisor, tmp_path: Path) -> None:

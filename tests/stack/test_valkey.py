@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, RedisError
 
 from app.stack.valkey import EmbeddedValkey
-from tests.stack.until import alive, until
+from tests.stack.until import alive, until_count
 
 PASSWORD = "correct-horse-battery"
 
@@ -67,7 +67,7 @@ async def test_no_acknowledged_write_is_lost_when_it_is_killed(server: EmbeddedV
     for _ in range(2):
         before = acknowledged
         writing = asyncio.create_task(write_until_cut())
-        await until(lambda before=before: acknowledged > before + 200)
+        await until_count(lambda: acknowledged, before + 200)
         assert server.pid is not None
         os.kill(server.pid, signal.SIGKILL)
         assert await server.wait() == -signal.SIGKILL

@@ -17,6 +17,11 @@ async def until(holds: Callable[[], object], *, seconds: float = 10) -> float:
     return monotonic() - began
 
 
+async def until_count(count: Callable[[], int], at_least: int, *, seconds: float = 10) -> float:
+    """`until` a count has got that far."""
+    return await until(lambda: count() >= at_least, seconds=seconds)
+
+
 def alive(pid: int) -> bool:
     """Whether it runs; a zombie does not."""
     try:
