@@ -30,12 +30,14 @@ SELECT id FROM moved
 
 # Which jobs have waited too long: to be known again, or, with a deadline, to be sent?
 _EXPIRE_WAITING = """
-WITH due AS (
-    (SELECT id, state FROM jobs WHERE state = 'unknown' AND due_at <= now()
-     ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED)
-    UNION ALL
-    (SELECT id, state FROM jobs WHERE state = 'queued' AND deadline_at <= now()
-     ORDER BY deadline_at LIMIT $1 FOR UPDATE SKIP LOCKED)
+WITH overdue AS (
+    SELECT id, state FROM jobs WHERE state = 'unknown' AND due_at <= now()
+    ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
+), late AS (
+    SELECT id, state FROM jobs WHERE state = 'queued' AND deadline_at <= now()
+    ORDER BY deadline_at LIMIT $1 FOR UPDATE SKIP LOCKED
+), due AS (
+    SELECT * FROM overdue UNION ALL SELECT * FROM late
 ), moved AS (
     UPDATE jobs SET
         state = CASE WHEN jobs.cancel_requested_at IS NULL THEN 'failed' ELSE 'canceled' END,
