@@ -145,6 +145,15 @@ async def test_a_child_that_ignores_sigterm_is_killed_after_its_grace_or_when_hu
     assert not alive(pid)
 
 
+async def test_a_paused_child_is_stopped_in_order(supervisor: Supervisor, tmp_path: Path) -> None:
+    tells = f"trap 'echo told > {tmp_path}/told; exit' TERM; echo > {tmp_path}/on; while :; do sleep 0.05; done"
+    await supervisor.add_children([ChildSpec("worker-0", "worker", ("/bin/sh", "-c", tells))])
+    await until((tmp_path / "on").exists)
+    os.kill(supervisor.pids("worker")[0], signal.SIGSTOP)
+    await asyncio.wait_for(supervisor.stop(), 5)
+    assert (tmp_path / "told").exists()
+
+
 async def test_children_of_a_supervisor_that_is_gone_are_stopped(supervisor: Supervisor, tmp_path: Path) -> None:
     await supervisor.add_children([sleeper("api-0"), sleeper("worker-0", "worker")])
     pids = supervisor.pids("api") + supervisor.pids("worker")
