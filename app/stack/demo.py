@@ -38,6 +38,7 @@ PAYLOAD = {
 }
 POLL_SECONDS = 0.5
 GIVE_UP_SECONDS = 900.0
+BODY_BYTES_MAX = 1024 * 1024
 
 STORY = """
 SELECT seq, to_char(at, 'HH24:MI:SS.MS') AS at, from_status, to_status, to_state, reason
@@ -48,7 +49,6 @@ FROM ops.job_events WHERE job_id = $1 ORDER BY seq
 async def run_demo(seams: Seams, *, speed: float) -> int:
     """Run it; the exit code is 0 once the job has COMPLETED. Raises StackError where it cannot run."""
     with tempfile.TemporaryDirectory(prefix="waystation-demo-") as directory:
-        Path(directory).chmod(0o755)  # the database server may run as another user and must get through
         stack = Stack(UpOptions(port=0, data_dir=Path(directory) / "data", speed=speed), seams)
         await interruptible(_show(stack, speed), hurry=stack.hurry)
     return 0
@@ -61,7 +61,14 @@ async def _show(stack: Stack, speed: float) -> None:
     async with running(stack):
         found = stack.describe()
         console.print(f"Up after {clock.monotonic() - began_at:.1f} s at {found['url']}\n")
-        client = open_client(connections_max=2, connect_seconds=5, read_seconds=30, total_seconds=30)
+        client = open_client(
+            connections_max=2,
+            keep_alive=True,
+            connect_seconds=5,
+            read_seconds=30,
+            total_seconds=30,
+            body_bytes_max=BODY_BYTES_MAX,
+        )
         client.headers["x-api-key"] = found["api_key"]
         try:
             request_id, result = await _run_job(console, client, found["url"], speed)
