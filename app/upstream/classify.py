@@ -195,9 +195,9 @@ def _is_about_account(exchange: Exchange, said: _Said) -> bool:
 
 def retry_after_seconds(headers: Mapping[str, str], *, at: datetime | None = None) -> float | None:
     """How long the upstream asks us to wait, None where it does not say so in a way we can read."""
-    at = at or now()
     for name in ("retry-after", "x-rate-limit-reset-at-utc"):
-        seconds = _seconds_until(headers.get(name, "").strip(), at)
+        text = headers.get(name)
+        seconds = None if text is None else _seconds_until(text.strip(), at or now())
         if seconds is not None:
             return min(max(seconds, 0.0), RETRY_AFTER_SECONDS_MAX)
     return None
