@@ -6,6 +6,7 @@ from socket import gaierror
 
 import typer
 
+from app.commands import register
 from app.core.terminal import DATA_DIR, AsJson, DataDir, say
 from app.tenants.commands import keys, tenants
 
@@ -17,6 +18,7 @@ app = typer.Typer(
 )
 app.add_typer(tenants, name="tenant")
 app.add_typer(keys, name="key")
+register(app)
 
 
 @app.callback()
@@ -94,3 +96,7 @@ def explain(error: Exception) -> str:
 
 def _first_line(error: BaseException) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+if __name__ == "__main__":
+    main()

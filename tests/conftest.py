@@ -1,25 +1,81 @@
-"""A migrated database for every test that asks, on the server of WAYSTATION_TEST_DATABASE_URL."""
+"""Real servers for every test that asks: one Postgres and one Valkey a run, a database of its own for each process.
 
-import asyncio
-import os
-from collections.abc import AsyncIterator
-from urllib.parse import urlsplit, urlunsplit
+    database_url    a migrated, empty database, shared by the tests of one process
+    new_database    makes another, for one test
+    redis_url       a Redis database shared by the tests of one process, empty at first
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import asdict
+from typing import Any
 from uuid import uuid4
 
-import asyncpg
 import pytest
+from redis.asyncio import Redis
 
-from app.core.migrate import migrate
+from tests.servers import Servers, Urls, create_database, drop_database, with_path
+
+_SERVERS = pytest.StashKey[Servers]()
+_URLS = pytest.StashKey[Urls]()
+
+NewDatabase = Callable[[], Awaitable[str]]
+
+
+def _started(config: pytest.Config) -> Urls:
+    """The servers of this run, started when first asked for by the process that controls it."""
+    if _URLS not in config.stash:
+        config.stash[_SERVERS] = Servers()
+        config.stash[_URLS] = config.stash[_SERVERS].start()
+    return config.stash[_URLS]
+
+
+class _Distributed:
+    """What only a run with xdist has."""
+
+    @pytest.hookimpl
+    def pytest_configure_node(self, node: Any) -> None:
+        node.workerinput["servers"] = asdict(_started(node.config))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.pluginmanager.hasplugin("xdist"):
+        config.pluginmanager.register(_Distributed())
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _SERVERS in config.stash:
+        config.stash[_SERVERS].stop()
 
 
 @pytest.fixture(scope="session")
-async def database_url() -> AsyncIterator[str]:
-    server = os.environ.get("WAYSTATION_TEST_DATABASE_URL", "postgresql://waystation@127.0.0.1:55432/postgres")
+def servers(request: pytest.FixtureRequest) -> Urls:
+    workerinput = getattr(request.config, "workerinput", None)
+    return Urls(**workerinput["servers"]) if workerinput else _started(request.config)
+
+
+@pytest.fixture(scope="session")
+async def database_url(servers: Urls) -> AsyncIterator[str]:
     name = f"test_{uuid4().hex}"
-    connection = await asyncpg.connect(server)
-    await connection.execute(f"CREATE DATABASE {name}")
-    url = urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
-    await asyncio.to_thread(migrate, url)
+    yield await create_database(servers.database, name, template=servers.template)
+    await drop_database(servers.database, name)
+
+
+@pytest.fixture
+async def new_database(servers: Urls) -> AsyncIterator[NewDatabase]:
+    names: list[str] = []
+
+    async def create() -> str:
+        names.append(f"test_{uuid4().hex}")
+        return await create_database(servers.database, names[-1], template=servers.template)
+
+    yield create
+    for name in names:
+        await drop_database(servers.database, name)
+
+
+@pytest.fixture(scope="session")
+async def redis_url(servers: Urls, worker_id: str) -> AsyncIterator[str]:
+    url = with_path(servers.redis, str(int(worker_id.removeprefix("gw")) + 1 if worker_id != "master" else 1))
+    async with Redis.from_url(url) as redis:
+        await redis.flushdb()
     yield url
-    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await connection.close()

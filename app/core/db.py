@@ -6,9 +6,9 @@ six to nine times. SQLAlchemy holds the schema (`metadata`, from which migration
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import asyncpg
 import orjson
@@ -51,6 +51,7 @@ AWAY = (
 """What asyncpg raises while Postgres is down, restarting, failing over or out of disk or connections."""
 
 Row = asyncpg.Record
+Result = TypeVar("Result")
 
 
 class ReadSession:
@@ -183,3 +184,30 @@ class Database:
 def columns(rows: Sequence[Sequence[object]], width: int) -> list[list[object]]:
     """Rows turned into columns, as `unnest($1::…[], $2::…[])` wants them; `width` empty ones when there are no rows."""
     return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
+
+
+async def until_stored(write: Callable[[], Awaitable[Result]]) -> Result:
+    """Run a write again and again while Postgres is away: for what must not be forgotten, guarded by what it finds."""
+    pause_seconds = 0.05
+    while True:
+        try:
+            return await write()
+        except StoreUnavailable:
+            await asyncio.sleep(pause_seconds)
+            pause_seconds = min(pause_seconds * 2, 1.0)
+
+
+READ_SECONDS = 20.0
+"""How long a read waits for a store that is briefly away before it says so."""
+
+
+async def patiently(read: Callable[[], Awaitable[Result]], *, seconds: float = READ_SECONDS) -> Result:
+    """A read that waits for Postgres to come back; raises StoreUnavailable once `seconds` are over."""
+    give_up_at = asyncio.get_running_loop().time() + seconds
+    while True:
+        try:
+            return await read()
+        except StoreUnavailable:
+            if asyncio.get_running_loop().time() > give_up_at:
+                raise
+            await asyncio.sleep(0.1)

@@ -1,8 +1,17 @@
 """Table of live processes: which of them believe they are alive, and until when to believe them."""
 
+import asyncio
+import os
+import socket
+from uuid import UUID
+
 from sqlalchemy import CheckConstraint, Column, DateTime, Index, Integer, Table, Text, Uuid, func
 
-from app.core.db import metadata
+from app.core.db import Database, Session, metadata
+from app.core.errors import StoreUnavailable
+from app.core.log import get_logger
+
+log = get_logger(__name__)
 
 processes = Table(
     "processes",
@@ -17,3 +26,41 @@ processes = Table(
     CheckConstraint("kind IN ('api', 'worker')", name="kind"),
     Index(None, "beat_at"),
 )
+
+KEEP_DEAD_DAYS = 7
+
+_BEAT = """
+INSERT INTO processes (id, kind, host, pid) VALUES ($1, $2, $3, $4)
+ON CONFLICT (id) DO UPDATE SET beat_at = now()
+"""
+
+
+async def beat(session: Session, *, process_id: UUID, kind: str) -> None:
+    """Say that this process lives. One statement."""
+    await session.execute(_BEAT, process_id, kind, socket.gethostname(), os.getpid())
+
+
+async def stop_beating(session: Session, *, process_id: UUID) -> None:
+    """Say that this process ends in order. One statement."""
+    await session.execute("UPDATE processes SET stopped_at = now(), beat_at = now() WHERE id = $1", process_id)
+
+
+async def forget_dead(session: Session) -> None:
+    """Drop the rows of processes that have not been heard of for days. One statement."""
+    await session.execute("DELETE FROM processes WHERE beat_at < now() - make_interval(days => $1)", KEEP_DEAD_DAYS)
+
+
+def beat_seconds(lease_seconds: float) -> float:
+    """How often a process says that it lives: often enough for a lease, and at most some 14,000 times a day."""
+    return lease_seconds / 2.5
+
+
+async def beating(database: Database, *, process_id: UUID, kind: str, lease_seconds: float) -> None:
+    """Beat until cancelled; misses while Postgres is away are only noted."""
+    while True:
+        try:
+            async with database.statement() as session:
+                await beat(session, process_id=process_id, kind=kind)
+        except StoreUnavailable as error:
+            log.warning("heartbeat.missed", cause=repr(error.__cause__))
+        await asyncio.sleep(beat_seconds(lease_seconds))

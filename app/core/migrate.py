@@ -1,11 +1,13 @@
 """Bring a database to the newest schema, one process at a time."""
 
 import asyncio
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -13,14 +15,26 @@ MIGRATION_LOCK = 0x5741_5953_5441_5449
 """Key of the advisory lock: whoever holds it migrates, the others wait and then find nothing to do."""
 
 
-def alembic_config(connection: Connection) -> Config:
-    """Alembic's configuration for one connection; the scripts lie beside the package, or within it once installed."""
+def _config() -> Config:
+    """Where the scripts are: beside the package, or within it once installed."""
     package = Path(__file__).parent.parent
     beside = package.parent / "migrations"
     config = Config()
     config.set_main_option("script_location", str(beside if beside.is_dir() else package / "migrations"))
+    return config
+
+
+def alembic_config(connection: Connection) -> Config:
+    """Alembic's configuration for one connection."""
+    config = _config()
     config.attributes["connection"] = connection
     return config
+
+
+@lru_cache(maxsize=1)
+def head_revision() -> str | None:
+    """The newest revision this code knows."""
+    return ScriptDirectory.from_config(_config()).get_current_head()
 
 
 def sqlalchemy_url(database_url: str) -> str:

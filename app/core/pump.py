@@ -1,8 +1,11 @@
 """A step that is run again and again: when somebody rings, when its own timer says so, and once more after finding work."""
 
 import asyncio
+import heapq
+import math
 from collections.abc import Awaitable, Callable
 
+from app.core import clock
 from app.core.errors import StoreUnavailable
 from app.core.log import get_logger
 
@@ -12,11 +15,16 @@ ERROR_SECONDS_MIN = 0.1
 ERROR_SECONDS_MAX = 2.0
 
 
+TICK_SECONDS = 0.025
+"""Alarms closer together than this ring as one."""
+
+
 class Pump:
-    """Runs `step` for ever. The step gives the seconds until it should look again (0: at once); a ring cuts that short.
+    """Runs `step` for ever. The step gives the seconds until it should look again (0: at once, inf: when rung).
 
     A ring that comes while the step runs is not lost: the step is run once more. A step that raises is logged, and
-    tried again after a pause that doubles up to two seconds.
+    tried again after a pause that doubles up to two seconds. Between two runs lie at least `gap_seconds`, so that a
+    flood of rings gathers into groups.
     """
 
     def __init__(self, name: str, step: Callable[[], Awaitable[float]], *, gap_seconds: float = 0.0) -> None:
@@ -25,24 +33,47 @@ class Pump:
         self._gap_seconds = gap_seconds
         self._rung = asyncio.Event()
         self._pause_seconds = 0.0
+        self._alarms: list[int] = []
+        self._set_alarms: set[int] = set()
 
     def ring(self) -> None:
         """There may be work."""
         self._rung.set()
 
+    def ring_in(self, seconds: float) -> None:
+        """There will be work then."""
+        tick = math.ceil((clock.monotonic() + seconds) / TICK_SECONDS)
+        if tick in self._set_alarms:
+            return
+        if self._alarms and tick < self._alarms[0]:
+            self._rung.set()  # it may be asleep until a later one
+        heapq.heappush(self._alarms, tick)
+        self._set_alarms.add(tick)
+
     async def run(self) -> None:
         """Until cancelled."""
         while True:
             self._rung.clear()
-            seconds = await self._once()
-            if seconds > 0:
+            seconds = min(await self._once(), self._next_alarm())
+            if seconds > 0 and not self._rung.is_set():
                 try:
-                    async with asyncio.timeout(seconds):
+                    async with asyncio.timeout(None if math.isinf(seconds) else seconds):
                         await self._rung.wait()
                 except TimeoutError:
                     continue
             if self._gap_seconds:
                 await asyncio.sleep(self._gap_seconds)
+
+    def _next_alarm(self) -> float:
+        now = clock.monotonic()
+        seconds = math.inf
+        while self._alarms:
+            seconds = self._alarms[0] * TICK_SECONDS - now
+            if seconds > 0:
+                break
+            self._set_alarms.discard(heapq.heappop(self._alarms))
+            seconds = 0.0
+        return seconds
 
     async def _once(self) -> float:
         try:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.core.log import LogFormat
+from app.core.log import LogFormat, configure_logging, get_logger
 
 PREFIX = "WAYSTATION_"
 
@@ -76,6 +76,15 @@ def load_settings(**given: object) -> Settings:
                 f"{name}: {'is required' if fault['type'] == 'missing' else fault['msg'].removeprefix('Value error, ')}"
             )
         raise SettingsError("; ".join(lines)) from None
+
+
+def start() -> Settings:
+    """What a process does first: read its settings, set up its log, and name what looks like a slip of the pen."""
+    settings = load_settings()
+    configure_logging(format=settings.log_format, level=settings.log_level)
+    for name in unknown_settings():
+        get_logger(__name__).warning("setting.unknown", setting=name)
+    return settings
 
 
 def unknown_settings() -> list[str]:

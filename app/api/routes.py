@@ -1,0 +1,215 @@
+"""Routes of the native surface."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+
+from app.api.schemas import JobIn, JobOut, JobPage, checked_job, job_body, metadata_filter, page_body
+from app.catalog.check import ModelRetired, ModelUnknown
+from app.core.db import Row, patiently
+from app.core.errors import Forbidden, Malformed, Refusal, StoreUnavailable, Unauthorized
+from app.core.ids import find_id, show_id
+from app.core.paging import LIMIT_DEFAULT, LIMIT_MAX, cut_page, parse_cursor
+from app.core.problems import documented
+from app.core.requests import (
+    BodyTooLarge,
+    MediaTypeUnsupported,
+    checked_instant,
+    checked_wait,
+    idempotency_key,
+    malformed,
+    read_json_body,
+    wait_seconds,
+)
+from app.core.strict_json import parse_object
+from app.jobs.intake import Asked
+from app.jobs.models import FINAL, STATUS, State, Status, Surface
+from app.jobs.operations import JobFinished, JobNotFound, request_cancel
+from app.jobs.queries import JobFilter, list_jobs
+from app.jobs.writer import IdempotencyKeyReused
+from app.tenants.auth import Principal
+from app.tenants.models import Scope
+from app.upstream.wire import member
+
+PREFER_WAIT_MAX = 300.0
+QUERY_WAIT_MAX = 60.0
+
+router = APIRouter(prefix="/api/v1", tags=["jobs"])
+ALWAYS = (Unauthorized, Forbidden, Malformed, StoreUnavailable)
+
+
+async def authenticated(request: Request, scope: Scope) -> Principal:
+    """Who calls, if their key may do that."""
+    principal: Principal = await request.app.state.keyring.authenticate(
+        x_api_key=request.headers.get("x-api-key"), authorization=request.headers.get("authorization")
+    )
+    principal.require(scope)
+    return principal
+
+
+def _json(content: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(content, status_code=status, headers=headers, media_type="application/json")
+
+
+def _job_id(shown: str) -> UUID:
+    job_id = find_id("job", shown)
+    if job_id is None:
+        raise JobNotFound
+    return job_id
+
+
+@router.post(
+    "/jobs",
+    status_code=202,
+    response_class=Response,
+    responses={
+        202: {"model": JobOut, "description": "Stored; it goes on by itself."},
+        201: {"model": JobOut, "description": "Finished within the wait."},
+        200: {"model": JobOut, "description": "The job this idempotency key led to before."},
+        **documented(*ALWAYS, ModelUnknown, ModelRetired, BodyTooLarge, MediaTypeUnsupported, IdempotencyKeyReused),
+    },
+    openapi_extra={
+        "requestBody": {"required": True, "content": {"application/json": {"schema": JobIn.model_json_schema()}}}
+    },
+)
+async def submit_job(request: Request) -> Response:
+    """Ask for a job. `Idempotency-Key` makes it safe to repeat, `Prefer: wait=N` waits for its end."""
+    intake, base_url = request.app.state.intake, request.app.state.public_url
+    who: tuple[UUID, UUID] | None = None
+    model: str | None = None
+    try:
+        principal: Principal = await request.app.state.keyring.authenticate(
+            x_api_key=request.headers.get("x-api-key"), authorization=request.headers.get("authorization")
+        )
+        who = (principal.tenant_id, principal.key_id)
+        principal.require(Scope.JOBS_WRITE)
+        seconds = wait_seconds(request.headers, default=0.0, most=PREFER_WAIT_MAX)
+        body = await read_json_body(request)
+        given = parse_object(body)
+        model = given["model"] if isinstance(given.get("model"), str) else None
+        asked = _asked(principal, given, body, idempotency_key(request.headers))
+        stored = await intake.accept(asked)
+    except Refusal as refusal:
+        await intake.note_refusal(refusal, surface=Surface.NATIVE, who=who, model=model)
+        raise
+    if stored.replayed:
+        await intake.note_replay(asked, stored)
+    row: Row | None = await request.app.state.reader.wait_for_job(principal.tenant_id, stored.job_id, seconds)
+    if row is None:
+        raise JobNotFound
+    headers = {"Location": f"{base_url}/api/v1/jobs/{show_id('job', stored.job_id)}"}
+    if stored.replayed:
+        return _json(job_body(base_url, row), 200, {**headers, "Idempotent-Replayed": "true"})
+    return _json(job_body(base_url, row), 201 if seconds and State(row["state"]) in FINAL else 202, headers)
+
+
+def _asked(principal: Principal, given: dict[str, Any], body: bytes, key: str | None) -> Asked:
+    options = checked_job(given)
+    raw = member(body, "input")
+    assert raw is not None
+    return Asked(
+        tenant_id=principal.tenant_id,
+        key_id=principal.key_id,
+        surface=Surface.NATIVE,
+        model=given["model"],
+        body=raw,
+        parameters=given["input"],
+        idempotency_key=key,
+        **options,
+    )
+
+
+@router.get(
+    "/jobs/{job_id}",
+    response_class=Response,
+    responses={200: {"model": JobOut}, **documented(*ALWAYS, JobNotFound)},
+)
+async def get_job(request: Request, job_id: str, wait: str | None = None) -> Response:
+    """One job. `wait=N`, at most 60 seconds, answers when it ends or the time is over."""
+    principal = await patiently(lambda: authenticated(request, Scope.JOBS_READ))
+    seconds = checked_wait(wait, where="query wait", most=QUERY_WAIT_MAX) if wait is not None else 0.0
+    row = await request.app.state.reader.wait_for_job(principal.tenant_id, _job_id(job_id), seconds)
+    if row is None:
+        raise JobNotFound
+    return _json(job_body(request.app.state.public_url, row))
+
+
+@router.get(
+    "/jobs",
+    response_class=Response,
+    responses={200: {"model": JobPage}, **documented(*ALWAYS)},
+)
+async def list_jobs_of_tenant(
+    request: Request,
+    status: str | None = None,
+    model: str | None = None,
+    created_after: str | None = None,
+    created_before: str | None = None,
+    cursor: str | None = None,
+    limit: str | None = None,
+) -> Response:
+    """The tenant's jobs, newest first; `metadata.k=v` filters, too."""
+    principal = await patiently(lambda: authenticated(request, Scope.JOBS_READ))
+    most = _limit(limit)
+    wanted = JobFilter(
+        after=parse_cursor("job", cursor),
+        states=_states(status),
+        model=model,
+        created_after=_instant(created_after, "query created_after"),
+        created_before=_instant(created_before, "query created_before"),
+        metadata=metadata_filter(request.query_params),
+    )
+
+    async def read() -> list[Row]:
+        async with request.app.state.database.snapshot() as session:
+            return await list_jobs(session, tenant_id=principal.tenant_id, wanted=wanted, limit=most + 1)
+
+    page = cut_page(await patiently(read), limit=most, cursor_of=lambda row: show_id("job", row["id"]))
+    return _json(page_body(request.app.state.public_url, page))
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return LIMIT_DEFAULT
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= LIMIT_MAX):
+        raise malformed("query limit", f"expected a whole number from 1 to {LIMIT_MAX}")
+    return int(text)
+
+
+def _instant(text: str | None, where: str) -> datetime | None:
+    return None if text is None else checked_instant(text, where)
+
+
+def _states(status: str | None) -> list[str] | None:
+    if status is None:
+        return None
+    if status not in Status.__members__:
+        raise malformed("query status", f"expected one of {', '.join(Status)}")
+    return [state for state, shown in STATUS.items() if shown == status]
+
+
+@router.post(
+    "/jobs/{job_id}/cancel",
+    status_code=200,
+    response_class=Response,
+    responses={
+        200: {"model": JobOut, "description": "It was queued, and is canceled."},
+        202: {"model": JobOut, "description": "The upstream may be at work and cannot cancel; no result will come."},
+        **documented(*ALWAYS, JobNotFound, JobFinished),
+    },
+)
+async def cancel_job(request: Request, job_id: str) -> Response:
+    """Cancel a job."""
+    state = request.app.state
+    principal = await authenticated(request, Scope.JOBS_WRITE)
+    wanted = _job_id(job_id)
+    async with state.database.statement() as session:
+        became = await request_cancel(session, tenant_id=principal.tenant_id, job_id=wanted)
+    if became is State.CANCELED:
+        state.doorbell.announce([wanted])
+    row = await state.reader.find_job(principal.tenant_id, wanted)
+    if row is None:
+        raise JobNotFound
+    return _json(job_body(state.public_url, row), 200 if became is State.CANCELED else 202)

@@ -1,0 +1,217 @@
+"""Bodies of the native surface. `JobOut` documents them; `job_body` writes them, splicing in what must stay as it was."""
+
+import math
+from datetime import datetime
+from typing import Any, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.datastructures import QueryParams
+
+from app.core import clock
+from app.core.db import Row
+from app.core.ids import show_id
+from app.core.paging import Page
+from app.core.requests import (
+    checked_deadline,
+    checked_instant,
+    checked_metadata,
+    checked_priority,
+    malformed,
+)
+from app.jobs.models import STATUS, State, Status
+from app.upstream.wire import NotAnObject, rewritten, slices
+
+OUTPUT_BYTES_MAX = 1_000_000
+"""An output above this is linked, not inlined."""
+
+LATER = ("webhook_url", "webhook_events", "max_price")
+
+
+class JobIn(BaseModel):
+    """What `POST /jobs` takes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str = Field(description="slug of the model", examples=["motionctrl-svd"])
+    input: dict[str, Any] = Field(description="the model's parameters; forwarded byte for byte as sent")
+    metadata: dict[str, str | int | float | bool | None] | None = Field(
+        None, description="at most 50 members, kept and shown"
+    )
+    priority: int = Field(5, ge=0, le=9, description="higher goes first")
+    deadline_seconds: float | None = Field(
+        None, gt=0, description="if it is not sent by then, it fails, free of charge"
+    )
+    not_before: datetime | None = Field(None, description="do not send it before then")
+    on_unknown: Literal["hold"] = Field(
+        "hold", description="what to do when nobody can say whether a submission arrived"
+    )
+
+
+class JobError(BaseModel):
+    """Why a job FAILED."""
+
+    code: str
+    message: str
+
+
+class JobMetrics(BaseModel):
+    """Where its time went, in seconds, and how often the upstream was asked."""
+
+    queue_seconds: float | None
+    upstream_seconds: float | None
+    total_seconds: float | None
+    polls: int
+
+
+class JobUrls(BaseModel):
+    """Where to go on from here; all absolute."""
+
+    self: str
+    cancel: str
+    status: str
+    response: str
+
+
+class JobOut(BaseModel):
+    """A job, as the native surface shows it."""
+
+    id: str
+    model: str
+    status: Status
+    input: Any
+    output: Any
+    error: JobError | None
+    metrics: JobMetrics
+    metadata: dict[str, Any]
+    priority: int
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    cancel_requested_at: datetime | None
+    attempt: int
+    late_result: bool
+    urls: JobUrls
+
+
+class JobItem(BaseModel):
+    """A job in a list: without its input and output."""
+
+    id: str
+    model: str
+    status: Status
+    error: JobError | None
+    metrics: JobMetrics
+    metadata: dict[str, Any]
+    priority: int
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    cancel_requested_at: datetime | None
+    attempt: int
+    late_result: bool
+    urls: JobUrls
+
+
+class JobPage(BaseModel):
+    """One page of jobs, newest first."""
+
+    items: list[JobItem]
+    next_cursor: str | None
+
+
+def checked_job(given: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a `POST /jobs` body but for `input`'s content; raises Malformed naming the field."""
+    for name in given:
+        if name in LATER:
+            raise malformed(f"$.{name}", "this gateway does not support it yet")
+        if name not in JobIn.model_fields:
+            raise malformed(f"$.{name[:100]}", "unknown field")
+    if not isinstance(given.get("model"), str):
+        raise malformed("$.model", "expected the slug of a model")
+    if not isinstance(given.get("input"), dict):
+        raise malformed("$.input", "expected a JSON object with the model's parameters")
+    if given.get("on_unknown", "hold") != "hold":
+        raise malformed("$.on_unknown", 'expected "hold"')
+    checks = {
+        "metadata": checked_metadata,
+        "priority": checked_priority,
+        "deadline_seconds": checked_deadline,
+        "not_before": checked_instant,
+    }
+    # an optional field that is null was left out
+    return {name: check(given[name], f"$.{name}") for name, check in checks.items() if given.get(name) is not None}
+
+
+def job_body(base_url: str, row: Row) -> bytes:
+    """The JSON of a job."""
+    shown = show_id("job", row["id"])
+    body = _item(base_url, row, shown)
+    body["input"] = orjson.Fragment(row["input"])
+    body["output"] = _output(row, shown, body["urls"]["response"])
+    return orjson.dumps(body)
+
+
+def page_body(base_url: str, page: Page[Row]) -> bytes:
+    """The JSON of a page of jobs."""
+    items = [_item(base_url, row, show_id("job", row["id"])) for row in page.items]
+    return orjson.dumps({"items": items, "next_cursor": page.next_cursor})
+
+
+def _item(base_url: str, row: Row, shown: str) -> dict[str, Any]:
+    state = State(row["state"])
+    self_url = f"{base_url}/api/v1/jobs/{shown}"
+    return {
+        "id": shown,
+        "model": row["model"],
+        "status": STATUS[state],
+        "error": {"code": row["error_code"], "message": row["message"]} if state is State.FAILED else None,
+        "metrics": {
+            "queue_seconds": _seconds(row["created_at"], row["submitted_at"]),
+            "upstream_seconds": _rounded(row["run_seconds"]),
+            "total_seconds": _seconds(row["created_at"], row["finished_at"]),
+            "polls": row["polls"],
+        },
+        "metadata": row["metadata"] or {},
+        "priority": row["priority"],
+        "created_at": clock.rfc3339(row["created_at"]),
+        "started_at": clock.rfc3339(row["started_at"]),
+        "finished_at": clock.rfc3339(row["finished_at"]),
+        "cancel_requested_at": clock.rfc3339(row["cancel_requested_at"]),
+        "attempt": row["attempt"],
+        "late_result": row["late_result"],
+        "urls": {
+            "self": self_url,
+            "cancel": f"{self_url}/cancel",
+            "status": f"{base_url}/v2/requests/{shown}/status",
+            "response": f"{base_url}/v2/requests/{shown}",
+        },
+    }
+
+
+def _output(row: Row, shown: str, response_url: str) -> Any:
+    if row["state"] != State.COMPLETED:
+        return None
+    try:
+        output = slices(rewritten(row["body"], request_id=shown, remaining_credits=None), "output").get("output")
+    except NotAnObject:
+        return None
+    if output is None:
+        return None
+    raw = output.encode("utf-8", "surrogateescape")
+    if len(raw) > OUTPUT_BYTES_MAX:
+        return {"url": response_url, "size_bytes": len(raw)}
+    return orjson.Fragment(raw)
+
+
+def _seconds(since: datetime, until: datetime | None) -> float | None:
+    return _rounded((until - since).total_seconds()) if until is not None else None
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None or math.isnan(seconds) else round(seconds, 3)
+
+
+def metadata_filter(query: QueryParams) -> dict[str, str]:
+    """The `metadata.k=v` of a query string."""
+    return {name.removeprefix("metadata."): value for name, value in query.items() if name.startswith("metadata.")}

@@ -1,0 +1,126 @@
+"""Whether a model may be asked for, and whether its parameters are what it takes."""
+
+import re
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jsonschema_rs
+
+from app.catalog.queries import list_models_by_slug
+from app.core import clock
+from app.core.db import Database
+from app.core.errors import Forbidden, Malformed, NotFound, Problem, Refusal
+
+SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+FRESH_SECONDS = 5.0
+KEPT_MAX = 2_000
+PROBLEMS_MAX = 20
+MESSAGE_MAX = 300
+
+
+class SlugInvalid(NotFound):
+    """404: no model can have such a name."""
+
+    code = "model_not_found"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a model's slug has letters, digits, `.`, `_` and `-`, begins with a letter or digit, and has at most 128"
+        )
+
+
+class ModelUnknown(NotFound):
+    """404: the catalogue does not have it, and unknown models are refused here."""
+
+    code = "model_not_found"
+
+    def __init__(self, slug: str) -> None:
+        super().__init__(f"there is no model {slug!r} in the catalogue")
+
+
+class ModelDisabled(Forbidden):
+    """403: an operator has switched it off."""
+
+    code = "model_not_allowed"
+
+    def __init__(self, slug: str) -> None:
+        super().__init__(f"model {slug!r} is not allowed here")
+
+
+class ModelRetired(Refusal):
+    """410: the upstream no longer has it."""
+
+    status = 410
+    code = "model_retired"
+
+    def __init__(self, slug: str) -> None:
+        super().__init__(f"model {slug!r} has been retired by the upstream")
+
+
+class ParametersInvalid(Malformed):
+    """400: the input is not what the model's schema asks for."""
+
+    code = "invalid_parameters"
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    validator: jsonschema_rs.Validator | None
+    enabled: bool
+    retired: bool
+
+
+def checked_slug(slug: str) -> str:
+    """The slug, or SlugInvalid."""
+    if not SLUG.fullmatch(slug):
+        raise SlugInvalid
+    return slug
+
+
+class Catalog:
+    """One process's view of the catalogue, at most FRESH_SECONDS old."""
+
+    def __init__(self, database: Database, *, unpriced_models: Literal["refuse", "pass"]) -> None:
+        self._database = database
+        self._pass = unpriced_models == "pass"
+        self._kept: OrderedDict[str, tuple[_Known | None, float]] = OrderedDict()
+
+    async def check(self, slug: str, parameters: dict[str, Any]) -> None:
+        """Raises ModelUnknown, ModelDisabled, ModelRetired, or ParametersInvalid with every fault's path."""
+        known = await self._known(slug)
+        if known is None:
+            if not self._pass:
+                raise ModelUnknown(slug)
+            return
+        if known.retired:
+            raise ModelRetired(slug)
+        if not known.enabled:
+            raise ModelDisabled(slug)
+        if known.validator is not None and not known.validator.is_valid(parameters):
+            problems = [
+                Problem(_path(error.instance_path), error.message[:MESSAGE_MAX])
+                for error, _ in zip(known.validator.iter_errors(parameters), range(PROBLEMS_MAX), strict=False)
+            ]
+            raise ParametersInvalid("; ".join(f"{one.path}: {one.message}" for one in problems[:3]), problems=problems)
+
+    async def _known(self, slug: str) -> _Known | None:
+        found = self._kept.get(slug)
+        now = clock.monotonic()
+        if found is not None and found[1] > now:
+            return found[0]
+        async with self._database.snapshot() as session:
+            row = (await list_models_by_slug(session, slugs=[slug])).get(slug)
+        known = None
+        if row is not None:
+            validator = jsonschema_rs.validator_for(row["schema"]) if row["schema"] is not None else None
+            known = _Known(validator, row["enabled"], row["retired_at"] is not None)
+        self._kept[slug] = (known, now + FRESH_SECONDS)
+        self._kept.move_to_end(slug)
+        if len(self._kept) > KEPT_MAX:
+            self._kept.popitem(last=False)
+        return known
+
+
+def _path(parts: list[str | int]) -> str:
+    return "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)

@@ -1,0 +1,147 @@
+"""Redis as a doorbell: it says that there may be work, or that a job has ended, and may be emptied or gone at any time.
+
+Nothing here raises or waits for Redis; every ring has a sweep behind it.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable
+from typing import Literal
+from uuid import UUID
+
+import orjson
+from arq.connections import ArqRedis, RedisSettings
+from redis.asyncio import ConnectionPool, Redis
+from redis.exceptions import RedisError
+
+from app.core.log import get_logger
+
+log = get_logger(__name__)
+
+Task = Literal["dispatch", "poll"]
+"""Names of the arq tasks that can be rung."""
+
+QUEUE = "waystation:tasks"
+FINISHED = "waystation:finished"
+RING_GAP_SECONDS = 0.02
+"""Rings of one process for one task within this time are one ring."""
+REDIS_SECONDS = 2.0
+RECONNECT_SECONDS = 0.5
+AWAY = (RedisError, OSError, TimeoutError)
+
+
+def serialized(value: dict[str, object]) -> bytes:
+    """arq's payloads as JSON: its default, pickle, lets whoever can write to Redis run code here."""
+    return orjson.dumps(value)
+
+
+def deserialized(value: bytes) -> dict[str, object]:
+    """The other way round."""
+    loaded: dict[str, object] = orjson.loads(value)
+    return loaded
+
+
+def redis_settings(url: str) -> RedisSettings:
+    """arq's settings for a URL: no retries of its own, since the sweep stands in while Redis is away."""
+    settings = RedisSettings.from_dsn(url)
+    settings.conn_timeout = 1
+    settings.conn_retries = 0
+    settings.retry_on_timeout = False
+    return settings
+
+
+class Doorbell:
+    """One process's hand on the bell."""
+
+    def __init__(self, url: str) -> None:
+        pool = ConnectionPool.from_url(url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
+        self._arq = ArqRedis(
+            connection_pool=pool,
+            job_serializer=serialized,
+            job_deserializer=deserialized,
+            default_queue_name=QUEUE,
+        )
+        self._url = url
+        self._ringing: set[Task] = set()
+        self._again: set[Task] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._away = False
+
+    def ring(self, task: Task) -> None:
+        """Tell some worker that there may be work."""
+        if task in self._ringing:
+            self._again.add(task)
+        else:
+            self._ringing.add(task)
+            self._start(self._ring(task))
+
+    def announce(self, job_ids: Iterable[UUID]) -> None:
+        """Tell whoever waits that these jobs have ended."""
+        message = b"".join(job_id.bytes for job_id in job_ids)
+        if message:
+            self._start(self._publish(message))
+
+    async def listen(self, heard: Callable[[list[UUID]], None]) -> None:
+        """Hear of ended jobs, until cancelled; connects again by itself."""
+        while True:
+            try:
+                async with (
+                    Redis.from_url(self._url, socket_connect_timeout=REDIS_SECONDS) as redis,
+                    redis.pubsub() as pubsub,
+                ):
+                    await pubsub.subscribe(FINISHED)
+                    async for message in pubsub.listen():
+                        if message["type"] == "message":
+                            data: bytes = message["data"]
+                            heard([UUID(bytes=data[at : at + 16]) for at in range(0, len(data), 16)])
+            except AWAY as error:
+                self._note_away(error)
+            await asyncio.sleep(RECONNECT_SECONDS)
+
+    async def reachable(self) -> bool:
+        """Whether Redis answers."""
+        try:
+            async with asyncio.timeout(REDIS_SECONDS):
+                await self._arq.ping()
+        except AWAY:
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Let what is under way end, briefly, and disconnect."""
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=0.5)
+        with contextlib.suppress(*AWAY):
+            await self._arq.aclose(close_connection_pool=True)
+
+    def _start(self, work: "asyncio._CoroutineLike[None]") -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _ring(self, task: Task) -> None:
+        try:
+            while True:
+                self._again.discard(task)
+                # one waiting ring of a kind is enough; its task looks once more after arq has forgotten it
+                await self._arq.enqueue_job(task, _job_id=task)
+                self._away = False
+                await asyncio.sleep(RING_GAP_SECONDS)
+                if task not in self._again:
+                    break
+        except AWAY as error:
+            self._note_away(error)
+        finally:
+            self._ringing.discard(task)
+
+    async def _publish(self, message: bytes) -> None:
+        try:
+            await self._arq.publish(FINISHED, message)
+            self._away = False
+        except AWAY as error:
+            self._note_away(error)
+
+    def _note_away(self, error: BaseException) -> None:
+        if not self._away:
+            log.warning("redis.away", cause=repr(error))
+        self._away = True

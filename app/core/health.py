@@ -1,0 +1,35 @@
+"""`/healthz` and `/readyz`."""
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from app.core.errors import StoreUnavailable
+from app.core.migrate import head_revision
+
+
+def _answer(status: int, body: dict[str, str]) -> Response:
+    return Response(orjson.dumps(body), status_code=status, media_type="application/json")
+
+
+async def healthz(_request: Request) -> Response:
+    """200: the process lives."""
+    return _answer(200, {"status": "ok"})
+
+
+async def readyz(request: Request) -> Response:
+    """200 while the database answers and has our schema; Redis away is only `degraded`."""
+    state = request.app.state
+    try:
+        async with state.database.snapshot() as session:
+            revision = await session.fetchval("SELECT version_num FROM alembic_version")
+    except StoreUnavailable:
+        return _answer(503, {"status": "unavailable", "database": "unavailable"})
+    if revision != head_revision():
+        return _answer(503, {"status": "unavailable", "database": "ok", "migrations": "behind"})
+    redis = "ok" if await state.doorbell.reachable() else "degraded"
+    return _answer(200, {"status": "ready", "database": "ok", "migrations": "ok", "redis": redis})
+
+
+routes = [Route("/healthz", healthz, methods=["GET"]), Route("/readyz", readyz, methods=["GET"])]

@@ -1,0 +1,135 @@
+"""Reading what a client sends: bounded, and refused with the field's name."""
+
+import math
+import re
+from datetime import datetime
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect, Request
+
+from app.core.errors import Malformed, Problem, Refusal
+
+BODY_BYTES_MAX = 10 * 1024 * 1024
+IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+METADATA_BYTES_MAX = 16 * 1024
+METADATA_MEMBERS_MAX = 50
+DEADLINE_SECONDS_MAX = 30 * 86_400
+
+
+class BodyTooLarge(Refusal):
+    """413: the body is larger than we take."""
+
+    status = 413
+    code = "body_too_large"
+
+    def __init__(self) -> None:
+        super().__init__(f"the body is larger than {BODY_BYTES_MAX} bytes")
+
+
+class MediaTypeUnsupported(Refusal):
+    """415: not JSON, or compressed."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+def malformed(path: str, expected: str) -> Malformed:
+    """400 naming one field."""
+    return Malformed(f"{path}: {expected}", problems=[Problem(path, expected)])
+
+
+async def read_json_body(request: Request) -> bytes:
+    """The body of a JSON request; raises MediaTypeUnsupported, BodyTooLarge."""
+    headers = request.headers
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise MediaTypeUnsupported("header Content-Type: expected application/json")
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        raise MediaTypeUnsupported("header Content-Encoding: a request's body must not be compressed")
+    length = headers.get("content-length", "0")
+    if length.isdigit() and int(length) > BODY_BYTES_MAX:
+        raise BodyTooLarge
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        async for piece in request.stream():
+            size += len(piece)
+            if size > BODY_BYTES_MAX:
+                raise BodyTooLarge
+            pieces.append(piece)
+    except ClientDisconnect:
+        raise Malformed("the body ended early") from None
+    return b"".join(pieces)
+
+
+def idempotency_key(headers: Headers) -> str | None:
+    """The `Idempotency-Key`, 1 to 255 printable ASCII characters."""
+    key = headers.get("idempotency-key")
+    if key is not None and not IDEMPOTENCY_KEY.fullmatch(key):
+        raise malformed("header Idempotency-Key", "expected 1 to 255 printable ASCII characters without spaces")
+    return key
+
+
+def wait_seconds(headers: Headers, *, default: float, most: float) -> float:
+    """The N of `Prefer: wait=N`, at most `most`; anything unknown in that header is ignored, as its standard asks."""
+    for preference in headers.get("prefer", "").split(","):
+        name, _, value = preference.partition(";")[0].partition("=")
+        if name.strip().lower() == "wait":
+            return checked_wait(value.strip().strip('"'), where="header Prefer", most=most)
+    return default
+
+
+def checked_wait(text: str, *, where: str, most: float) -> float:
+    """Whole or fractional seconds from 0 to `most`; more is cut to `most`."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not seconds >= 0:
+        raise malformed(where, f"expected seconds from 0 to {most:g}")
+    return min(seconds, most)
+
+
+def checked_metadata(value: Any, where: str) -> dict[str, object]:
+    """A flat JSON object of at most 50 members with string, number, boolean or null values."""
+    if not isinstance(value, dict):
+        raise malformed(where, "expected a JSON object")
+    if len(value) > METADATA_MEMBERS_MAX:
+        raise malformed(where, f"expected at most {METADATA_MEMBERS_MAX} members")
+    for key, member in value.items():
+        if isinstance(member, dict | list):
+            raise malformed(f"{where}.{key[:100]}", "expected a string, number, boolean or null")
+        for text in (key, member):
+            if isinstance(text, str) and ("\0" in text or any("\ud800" <= one <= "\udfff" for one in text)):
+                raise malformed(where, "expected text without NUL and lone surrogates")
+        if isinstance(member, int | float) and not -(2**53) <= member <= 2**53:
+            raise malformed(f"{where}.{key[:100]}", "expected a number within ±2^53; send others as strings")
+    if sum(len(key) + len(str(member)) for key, member in value.items()) > METADATA_BYTES_MAX:
+        raise malformed(where, f"expected at most {METADATA_BYTES_MAX} bytes")
+    return value
+
+
+def checked_priority(value: Any, where: str) -> int:
+    """0 to 9."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 9:
+        raise malformed(where, "expected an integer from 0 to 9")
+    return value
+
+
+def checked_deadline(value: Any, where: str) -> float:
+    """Seconds from now, above 0, at most 30 days."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= DEADLINE_SECONDS_MAX:
+        raise malformed(where, f"expected seconds above 0, at most {DEADLINE_SECONDS_MAX}")
+    return float(value)
+
+
+def checked_instant(value: Any, where: str) -> datetime:
+    """An RFC 3339 instant with its offset."""
+    try:
+        at = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        at = None
+    if at is None or at.tzinfo is None:
+        raise malformed(where, "expected an RFC 3339 instant with an offset, such as 2026-01-31T12:00:00Z")
+    return at

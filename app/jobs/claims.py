@@ -1,0 +1,137 @@
+"""Taking jobs for work: each claim is one guarded statement, leased by the database's clock, fence + 1."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from app.core.db import Row, Session, columns
+
+LOOKAHEAD_SECONDS = 0.025
+"""Jobs due this soon are claimed along: a poll a little early is cheaper than one more statement."""
+
+# Which queued jobs go next? None while submits are paused; one, as a probe, after trouble with the account.
+_CLAIM_QUEUED = """
+WITH gate AS (
+    SELECT CASE
+        WHEN paused_until > now() THEN 0
+        WHEN paused_reason = 'account' THEN 1
+        ELSE $1::bigint
+    END AS most
+    FROM upstream_state
+), due AS (
+    SELECT id FROM jobs
+    WHERE state = 'queued' AND due_at <= now()
+        AND (lease_until IS NULL OR lease_until < now())
+        AND (deadline_at IS NULL OR deadline_at > now())
+    ORDER BY priority DESC, due_at
+    LIMIT (SELECT most FROM gate)
+    FOR UPDATE SKIP LOCKED
+), claimed AS (
+    UPDATE jobs SET lease_until = now() + make_interval(secs => $3), owner = $2, fence = jobs.fence + 1
+    FROM due WHERE jobs.id = due.id
+    RETURNING jobs.id, jobs.fence, jobs.model, jobs.retries
+)
+SELECT claimed.*, input.body FROM claimed JOIN job_inputs AS input ON input.job_id = claimed.id
+"""
+
+# Which running jobs are due to be asked about?
+_CLAIM_RUNNING = """
+WITH due AS (
+    SELECT id FROM jobs
+    WHERE state = 'running' AND due_at <= now() + make_interval(secs => $4)
+        AND (lease_until IS NULL OR lease_until < now())
+    ORDER BY due_at
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE jobs SET lease_until = now() + make_interval(secs => $3), owner = $2, fence = jobs.fence + 1
+FROM due WHERE jobs.id = due.id
+RETURNING
+    jobs.id, jobs.fence, jobs.attempt, jobs.model, jobs.upstream_id, jobs.upstream_state, jobs.retries,
+    extract(epoch FROM now() - jobs.submitted_at)::double precision AS age_seconds,
+    extract(epoch FROM now() - jobs.gone_since)::double precision AS gone_seconds
+"""
+
+# Whose attempt may go on the wire? Only a claim's that still holds. Committed before the first byte is sent.
+_OPEN_ATTEMPTS = """
+WITH asked AS (
+    SELECT * FROM unnest($1::uuid[], $2::bigint[]) AS t (id, fence)
+), ready AS (
+    SELECT job.id FROM jobs AS job JOIN asked ON asked.id = job.id AND asked.fence = job.fence
+    WHERE job.state = 'queued' AND job.owner = $3 AND job.lease_until > now()
+    ORDER BY job.id
+    FOR UPDATE OF job
+), moved AS (
+    UPDATE jobs SET
+        state = 'sending', attempt = jobs.attempt + 1, sent_at = now(), revision = jobs.revision + 1,
+        lease_until = now() + make_interval(secs => $4)
+    FROM ready WHERE jobs.id = ready.id
+    RETURNING jobs.id, jobs.attempt, jobs.revision
+), opened AS (
+    INSERT INTO attempts (job_id, attempt, worker, sent_at) SELECT id, attempt, $3, now() FROM moved
+), events AS (
+    INSERT INTO job_events (job_id, seq, from_state, to_state, reason)
+    SELECT id, revision, 'queued', 'sending', 'sending' FROM moved
+)
+SELECT id, attempt FROM moved
+"""
+
+# These were not sent and no attempt was opened: who else may take them, and when?
+_RELEASE = """
+WITH asked AS (
+    SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::double precision[], $4::text[], $5::double precision[])
+        AS t (id, fence, due_seconds, detail, duration_seconds)
+), released AS (
+    UPDATE jobs SET
+        lease_until = NULL, owner = NULL, due_at = now() + make_interval(secs => asked.due_seconds),
+        retries = least(jobs.retries + 1, 1000)
+    FROM asked
+    WHERE jobs.id = asked.id AND jobs.fence = asked.fence AND jobs.state = 'queued'
+    RETURNING jobs.id, jobs.attempt
+)
+INSERT INTO upstream_exchanges (kind, job_id, attempt, outcome, duration_seconds, detail)
+SELECT 'submit', released.id, released.attempt, 'not_sent', asked.duration_seconds, asked.detail
+FROM released JOIN asked USING (id)
+"""
+
+_RENEW = """
+UPDATE jobs SET lease_until = now() + make_interval(secs => $3)
+WHERE id = ANY($1::uuid[]) AND owner = $2 AND finished_at IS NULL AND lease_until > now()
+RETURNING id
+"""
+
+_HAND_BACK = """
+UPDATE jobs SET lease_until = NULL, owner = NULL WHERE owner = $1 AND state IN ('queued', 'running')
+"""
+
+
+async def claim_queued(session: Session, *, owner: UUID, most: int, lease_seconds: float) -> list[Row]:
+    """Up to `most` queued jobs that are due: id, fence, model, retries, body. One statement."""
+    return await session.fetch(_CLAIM_QUEUED, most, owner, lease_seconds)
+
+
+async def claim_running(session: Session, *, owner: UUID, most: int, lease_seconds: float) -> list[Row]:
+    """Up to `most` running jobs that are due, the longest overdue first. One statement."""
+    return await session.fetch(_CLAIM_RUNNING, most, owner, lease_seconds, LOOKAHEAD_SECONDS)
+
+
+async def open_attempts(
+    session: Session, *, owner: UUID, claims: Sequence[tuple[UUID, int]], lease_seconds: float
+) -> dict[UUID, int]:
+    """Number the attempts of these claims (id, fence); a claim that is missing from the answer was lost. One statement."""
+    rows = await session.fetch(_OPEN_ATTEMPTS, *columns(claims, 2), owner, lease_seconds)
+    return {row["id"]: row["attempt"] for row in rows}
+
+
+async def release_claims(session: Session, *, rows: Sequence[tuple[UUID, int, float, str, float]]) -> None:
+    """Give back claims whose connection never came about: id, fence, due_seconds, detail, duration. One statement."""
+    await session.execute(_RELEASE, *columns(rows, 5))
+
+
+async def renew_leases(session: Session, *, owner: UUID, job_ids: Sequence[UUID], lease_seconds: float) -> set[UUID]:
+    """Lengthen the leases that still hold; gives whose did. One statement."""
+    return {row["id"] for row in await session.fetch(_RENEW, list(job_ids), owner, lease_seconds)}
+
+
+async def hand_back(session: Session, *, owner: UUID) -> None:
+    """A process that ends gives back what it holds and has not sent. One statement."""
+    await session.execute(_HAND_BACK, owner)

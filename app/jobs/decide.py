@@ -1,0 +1,157 @@
+"""Pure choices of the engine: an exchange has told us something; what is to be written down about the job?"""
+
+import random
+import re
+from dataclasses import dataclass, replace
+
+from app.admission.models import PauseReason
+from app.jobs.models import ErrorCode, State
+from app.jobs.schedule import Schedule
+from app.upstream.wire import Outcome, OutcomeKind, UpstreamState
+
+GONE_SECONDS_FRESH = 120.0
+"""How long a job the upstream has just accepted may be 404: its stores need not agree at once."""
+GONE_SECONDS = 60.0
+"""The same for one that has been seen before."""
+RECORD_SECONDS = 3600.0
+"""The upstream forgets a request this long after its submission."""
+GIVE_UP_SECONDS = 86_400.0
+"""After this long without a final word nobody expects one any more."""
+ACCOUNT_SECONDS = (30.0, 300.0)
+MESSAGE_MAX = 8_000
+
+_BLOCKED = re.compile(r"content[ _]polic|content[ _]filter|moderation|safety|nsfw|sensitive content|\brai\b", re.I)
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Submits should wait: for everybody, since the upstream account is shared."""
+
+    reason: PauseReason
+    seconds: float
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Where a job goes, why, and when the engine looks at it next (seconds from now; None when final)."""
+
+    to_state: State
+    reason: str
+    due_seconds: float | None
+    error_code: ErrorCode | None = None
+    message: str | None = None
+    body: bytes | None = None
+    upstream_state: UpstreamState | None = None
+    gone: bool = False
+    retry: bool = False
+    pause: Pause | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What a poll's decision needs to know of the job: ages in seconds by the database's clock."""
+
+    age_seconds: float
+    gone_seconds: float | None
+    retries: int
+    upstream_state: UpstreamState | None
+
+
+def backoff(retries: int, low: float, high: float) -> float:
+    """Seconds to wait after so many tries in a row: doubling from low to high, ±20 % so that no herd forms."""
+    return float(min(high, low * 2 ** min(retries, 30))) * random.uniform(0.8, 1.2)
+
+
+def believed(outcome: Outcome) -> Outcome:
+    """A submit whose 2xx answer broke off after it had named the id is accepted: what is missing tells us nothing."""
+    if outcome.kind is OutcomeKind.UNKNOWN and outcome.upstream_id is not None:
+        return replace(outcome, kind=OutcomeKind.ACCEPTED)
+    return outcome
+
+
+def after_submit(outcome: Outcome, *, retries: int, schedule: Schedule, unknown_max_seconds: float) -> Step:
+    """The step after a submit: only what provably did not arrive goes back to the queue."""
+    match outcome.kind:
+        case OutcomeKind.ACCEPTED:
+            return Step(State.RUNNING, "accepted", schedule.next_gap(0.0), upstream_state=UpstreamState.QUEUED)
+        case OutcomeKind.REJECTED:
+            message = outcome.error or f"the upstream refused the request with HTTP {outcome.status_code}"
+            return _failed(ErrorCode.UPSTREAM_REJECTED, "rejected", message, outcome.body)
+        case OutcomeKind.NOT_SENT:
+            return Step(State.QUEUED, "not_sent", backoff(retries, 0.2, 30.0), retry=True)
+        case OutcomeKind.THROTTLED:
+            seconds = max(outcome.retry_after_seconds or 0.0, backoff(retries, 1.0, 60.0))
+            pause = Pause(
+                PauseReason.THROTTLED, outcome.retry_after_seconds or backoff(retries, 1.0, 20.0), outcome.detail
+            )
+            return Step(State.QUEUED, "throttled", seconds, retry=True, pause=pause)
+        case OutcomeKind.ACCOUNT:
+            low, high = ACCOUNT_SECONDS
+            pause = Pause(PauseReason.ACCOUNT, backoff(retries, low, high), outcome.error or outcome.detail)
+            return Step(State.QUEUED, "account", backoff(retries, low, high), retry=True, pause=pause)
+        case _:
+            return Step(State.UNKNOWN, "maybe_sent", unknown_max_seconds)
+
+
+def after_poll(outcome: Outcome, job: Running, *, schedule: Schedule) -> Step:
+    """The step after a poll or fetch: only a final word ends a job; trouble up there never does, until it is hopeless."""
+    match outcome.kind:
+        case OutcomeKind.SUCCEEDED if outcome.body is not None:
+            return Step(State.COMPLETED, "completed", None, body=outcome.body, upstream_state=UpstreamState.COMPLETED)
+        case OutcomeKind.FAILED:
+            message = outcome.error or "the upstream reported FAILED and said no more"
+            code = ErrorCode.CONTENT_BLOCKED if _BLOCKED.search(message) else ErrorCode.UPSTREAM_FAILED
+            return _failed(code, "failed", message, outcome.body)
+        case OutcomeKind.RUNNING if job.upstream_state is not UpstreamState.COMPLETED:
+            seen = outcome.state if outcome.state is UpstreamState.PROCESSING else job.upstream_state
+            reason = "processing" if seen is not job.upstream_state else "still_running"
+            return Step(State.RUNNING, reason, schedule.next_gap(job.age_seconds), upstream_state=seen)
+        case OutcomeKind.GONE:
+            return _after_gone(job)
+        case _:
+            return _after_trouble(outcome, job)
+
+
+def _after_gone(job: Running) -> Step:
+    tolerated = GONE_SECONDS if job.upstream_state is not UpstreamState.QUEUED else GONE_SECONDS_FRESH
+    if job.age_seconds > RECORD_SECONDS:
+        tolerated = 10.0
+    if (job.gone_seconds or 0.0) >= tolerated:
+        return _failed(
+            ErrorCode.RESULT_LOST, "result_lost", "the upstream no longer knows the request; its result is lost", None
+        )
+    return Step(
+        State.RUNNING, "gone", backoff(job.retries, 0.5, 5.0), upstream_state=job.upstream_state, gone=True, retry=True
+    )
+
+
+def _after_trouble(outcome: Outcome, job: Running) -> Step:
+    if job.age_seconds > GIVE_UP_SECONDS:
+        message = "the upstream gave no usable answer for a day"
+        return _failed(ErrorCode.UPSTREAM_UNAVAILABLE, "upstream_unavailable", message, None)
+    finished = outcome.state is UpstreamState.COMPLETED or job.upstream_state is UpstreamState.COMPLETED
+    # its result is there and the upstream's hour is running: ask again sooner than about one that still runs
+    seconds = backoff(job.retries, 0.5, 10.0) if finished else backoff(job.retries, 1.0, 30.0)
+    return Step(
+        State.RUNNING,
+        "trouble",
+        max(seconds, outcome.retry_after_seconds or 0.0),
+        upstream_state=UpstreamState.COMPLETED if finished else job.upstream_state,
+        retry=True,
+    )
+
+
+def _failed(code: ErrorCode, reason: str, message: str, body: bytes | None) -> Step:
+    return Step(State.FAILED, reason, None, error_code=code, message=message[:MESSAGE_MAX], body=body)
+
+
+def run_time(outcome: Outcome, *, age_seconds: float, gap_seconds: float) -> tuple[float, float]:
+    """(seconds it ran upstream, seconds until we knew): the upstream's own word, else the middle of the last gap.
+
+    Never simply the age at which we found out, or our own delay would feed back into the schedule.
+    """
+    told = outcome.metrics.total_seconds if outcome.metrics else None
+    if told is not None and 0 < told <= age_seconds:
+        return told, age_seconds - told
+    return max(age_seconds - gap_seconds / 2, 0.001), gap_seconds / 2

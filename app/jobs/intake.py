@@ -1,0 +1,94 @@
+"""The accept path, the same for both surfaces: check, store, ring; and every submit leaves its row."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+from app.catalog.check import Catalog, checked_slug
+from app.core import clock
+from app.core.db import Database
+from app.core.doorbell import Doorbell
+from app.core.errors import Refusal
+from app.core.ids import new_id
+from app.core.strict_json import canonical
+from app.jobs.models import Surface
+from app.jobs.operations import Submission
+from app.jobs.refusals import RefusalBook, Refused
+from app.jobs.writer import Stored, SubmitWriter
+
+REPLAYED = "replayed"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A job as somebody asks for it: parameters as bytes to be forwarded, and parsed to be looked at."""
+
+    tenant_id: UUID
+    key_id: UUID
+    surface: Surface
+    model: str
+    body: bytes
+    parameters: dict[str, Any]
+    idempotency_key: str | None = None
+    metadata: dict[str, object] | None = None
+    priority: int = 5
+    deadline_seconds: float | None = None
+    not_before: datetime | None = None
+
+
+class Intake:
+    """One API process's accept path."""
+
+    def __init__(self, *, database: Database, catalog: Catalog, doorbell: Doorbell) -> None:
+        self._catalog = catalog
+        self._doorbell = doorbell
+        self._writer = SubmitWriter(database)
+        self._refusals = RefusalBook(database)
+
+    async def accept(self, asked: Asked) -> Stored:
+        """A job that is committed when this returns; raises the Refusal that says why there is none."""
+        checked_slug(asked.model)
+        await self._catalog.check(asked.model, asked.parameters)
+        now = clock.now()
+        fingerprint = None
+        if asked.idempotency_key is not None:
+            fingerprint = sha256(canonical({"model": asked.model, "input": asked.parameters})).digest()
+        stored = await self._writer.submit(
+            Submission(
+                id=new_id(),
+                tenant_id=asked.tenant_id,
+                key_id=asked.key_id,
+                surface=asked.surface,
+                model=asked.model,
+                priority=asked.priority,
+                created_at=now,
+                not_before=asked.not_before,
+                deadline_at=now + timedelta(seconds=asked.deadline_seconds) if asked.deadline_seconds else None,
+                idempotency_key=asked.idempotency_key,
+                fingerprint=fingerprint,
+                body=asked.body,
+                metadata=asked.metadata,
+            )
+        )
+        self._doorbell.ring("dispatch")
+        return stored
+
+    async def note_refusal(
+        self, refusal: Refusal, *, surface: Surface, who: tuple[UUID, UUID] | None, model: str | None
+    ) -> None:
+        """Write a refused submit down; `who` is tenant and key. Of strangers the model is not kept: they could flood us."""
+        tenant_id, key_id = who or (None, None)
+        known = model[:128].encode("utf-8", "replace").decode().replace("\0", "") if who and model else None
+        refused = Refused(tenant_id, key_id, surface, known, refusal.status, refusal.code)
+        await self._refusals.record(refused, received_at=clock.now())
+
+    async def note_replay(self, asked: Asked, stored: Stored) -> None:
+        """Write a replayed submit down."""
+        refused = Refused(asked.tenant_id, asked.key_id, asked.surface, asked.model, 200, REPLAYED, stored.job_id)
+        await self._refusals.record(refused, received_at=clock.now())
+
+    async def drained(self) -> None:
+        """Wait until every submit has its answer."""
+        await self._writer.drained()

@@ -1,0 +1,147 @@
+"""Writes that begin and cancel jobs. What the engine writes down on the way is in `claims` and `records`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from app.core.db import Row, Session, columns
+from app.core.errors import Conflict, NotFound
+from app.jobs.models import FINAL, State
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A job about to be stored. `id` is made beforehand, so that a lost answer to the COMMIT can be settled by it."""
+
+    id: UUID
+    tenant_id: UUID
+    key_id: UUID
+    surface: str
+    model: str
+    priority: int
+    created_at: datetime
+    not_before: datetime | None
+    deadline_at: datetime | None
+    idempotency_key: str | None
+    fingerprint: bytes | None
+    body: bytes
+    metadata: dict[str, object] | None
+
+
+# Which of these submissions become jobs? Those whose id and idempotency key are new.
+_SUBMIT = """
+WITH asked AS (
+    SELECT * FROM unnest(
+        $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::smallint[], $7::timestamptz[],
+        $8::timestamptz[], $9::timestamptz[], $10::text[], $11::bytea[], $12::bytea[], $13::jsonb[]
+    ) AS t (
+        id, tenant_id, key_id, surface, model, priority, created_at, not_before, deadline_at, idempotency_key,
+        fingerprint, body, metadata
+    )
+), stored AS (
+    INSERT INTO jobs (
+        id, tenant_id, key_id, surface, model, state, priority, created_at, due_at, deadline_at, idempotency_key,
+        fingerprint
+    )
+    SELECT
+        id, tenant_id, key_id, surface, model, 'queued', priority, created_at, coalesce(not_before, created_at),
+        deadline_at, idempotency_key, fingerprint
+    FROM asked
+    ORDER BY tenant_id, idempotency_key, id
+    ON CONFLICT DO NOTHING
+    RETURNING id
+), inputs AS (
+    INSERT INTO job_inputs (job_id, body, metadata)
+    SELECT id, body, metadata FROM asked JOIN stored USING (id)
+), events AS (
+    INSERT INTO job_events (job_id, seq, to_state, reason)
+    SELECT id, 1, 'queued', 'submitted' FROM stored
+)
+SELECT id FROM stored
+"""
+
+# Who already has the id or the idempotency key of these?
+_TWINS = """
+SELECT asked.id AS asked_id, job.id, job.fingerprint, job.created_at, job.state
+FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS asked (id, tenant_id, idempotency_key)
+JOIN jobs AS job ON job.id = asked.id
+UNION ALL
+SELECT asked.id, job.id, job.fingerprint, job.created_at, job.state
+FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS asked (id, tenant_id, idempotency_key)
+JOIN jobs AS job ON job.tenant_id = asked.tenant_id AND job.idempotency_key = asked.idempotency_key
+WHERE job.id <> asked.id
+"""
+
+
+async def submit_jobs(session: Session, *, submissions: Sequence[Submission]) -> set[UUID]:
+    """Store a group of jobs as queued; gives the ids stored. The others have a twin: see `find_twins`. One statement."""
+    rows = [
+        (
+            s.id, s.tenant_id, s.key_id, s.surface, s.model, s.priority, s.created_at, s.not_before, s.deadline_at,
+            s.idempotency_key, s.fingerprint, s.body, s.metadata,
+        )
+        for s in submissions
+    ]  # fmt: skip
+    return {row["id"] for row in await session.fetch(_SUBMIT, *columns(rows, 13))}
+
+
+async def find_twins(session: Session, *, submissions: Sequence[Submission]) -> dict[UUID, Row]:
+    """For each submission that was not stored: the job that has its id or its idempotency key."""
+    rows = [(s.id, s.tenant_id, s.idempotency_key) for s in submissions]
+    return {row["asked_id"]: row for row in await session.fetch(_TWINS, *columns(rows, 3))}
+
+
+# May this job still be canceled at once?
+_CANCEL = """
+WITH before AS (
+    SELECT id, state, revision FROM jobs WHERE id = $1 AND tenant_id = $2 FOR UPDATE
+), moved AS (
+    UPDATE jobs SET
+        cancel_requested_at = coalesce(jobs.cancel_requested_at, now()),
+        state = CASE jobs.state WHEN 'queued' THEN 'canceled' ELSE jobs.state END,
+        finished_at = CASE jobs.state WHEN 'queued' THEN now() END,
+        due_at = CASE jobs.state WHEN 'queued' THEN NULL ELSE jobs.due_at END,
+        lease_until = CASE jobs.state WHEN 'queued' THEN NULL ELSE jobs.lease_until END,
+        owner = CASE jobs.state WHEN 'queued' THEN NULL ELSE jobs.owner END,
+        revision = jobs.revision + CASE WHEN jobs.cancel_requested_at IS NULL THEN 1 ELSE 0 END
+    FROM before
+    WHERE jobs.id = before.id AND jobs.finished_at IS NULL
+    RETURNING jobs.id, jobs.state, jobs.revision
+), events AS (
+    INSERT INTO job_events (job_id, seq, from_state, to_state, reason)
+    SELECT moved.id, moved.revision, before.state, moved.state, 'cancel_requested'
+    FROM moved JOIN before USING (id)
+    WHERE moved.revision > before.revision
+)
+SELECT before.state AS from_state, coalesce(moved.state, before.state) AS state
+FROM before LEFT JOIN moved USING (id)
+"""
+
+
+class JobNotFound(NotFound):
+    """404: no job of this tenant has that id."""
+
+    code = "job_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("there is no such job")
+
+
+class JobFinished(Conflict):
+    """409: the job has ended; there is nothing left to cancel."""
+
+    code = "job_finished"
+
+
+async def request_cancel(session: Session, *, tenant_id: UUID, job_id: UUID) -> State:
+    """Cancel a queued job, or ask for it where the upstream may be at work; gives its state. One statement.
+
+    Raises JobNotFound, and JobFinished where it had ended before (a second cancel of a canceled one as well).
+    """
+    row = await session.fetchrow(_CANCEL, job_id, tenant_id)
+    if row is None:
+        raise JobNotFound
+    if State(row["from_state"]) in FINAL:
+        raise JobFinished(f"the job is {row['from_state']} already")
+    return State(row["state"])

@@ -1,0 +1,56 @@
+"""Reads that wait: for a job's end, and for a store that is briefly away."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+from app.core.db import Database, ReadSession, Row, patiently
+from app.jobs.models import FINAL, State
+from app.jobs.queries import find_job, find_result
+from app.jobs.waiters import Waiters
+
+Read = Callable[[ReadSession], Awaitable[Row | None]]
+
+
+class Reader:
+    """One API process's way of reading jobs."""
+
+    def __init__(self, database: Database, waiters: Waiters) -> None:
+        self._database = database
+        self._waiters = waiters
+
+    async def find_result(self, tenant_id: UUID, job_id: UUID) -> Row | None:
+        """The upstream's last word on a job, with its state; None where the tenant has no such job."""
+        return await self._read(lambda session: find_result(session, tenant_id=tenant_id, job_id=job_id))
+
+    async def find_job(self, tenant_id: UUID, job_id: UUID) -> Row | None:
+        """All of a job; None where the tenant has none of that id."""
+        return await self._read(lambda session: find_job(session, tenant_id=tenant_id, job_id=job_id))
+
+    async def wait_for_result(self, tenant_id: UUID, job_id: UUID, seconds: float) -> Row | None:
+        """As `find_result`, once the job has ended or `seconds` are over."""
+        return await self._wait(
+            lambda session: find_result(session, tenant_id=tenant_id, job_id=job_id), job_id, seconds
+        )
+
+    async def wait_for_job(self, tenant_id: UUID, job_id: UUID, seconds: float) -> Row | None:
+        """As `find_job`, once the job has ended or `seconds` are over."""
+        return await self._wait(lambda session: find_job(session, tenant_id=tenant_id, job_id=job_id), job_id, seconds)
+
+    async def _read(self, read: Read) -> Row | None:
+        async def once() -> Row | None:
+            async with self._database.snapshot() as session:
+                return await read(session)
+
+        return await patiently(once)
+
+    async def _wait(self, read: Read, job_id: UUID, seconds: float) -> Row | None:
+        if seconds <= 0:
+            return await self._read(read)
+        # registered before the first look: an end between the look and the wait must not be missed
+        async with self._waiters.registered(job_id) as ended:
+            row = await self._read(read)
+            if row is None or State(row["state"]) in FINAL:
+                return row
+            await asyncio.wait([ended], timeout=seconds)
+        return await self._read(read)

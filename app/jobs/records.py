@@ -1,0 +1,212 @@
+"""Writing down what came of a claim: guarded by the attempt for submits, by the fence for polls."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from app.core.db import Row, Session, columns
+from app.jobs.decide import Step
+from app.jobs.models import ExchangeKind
+from app.upstream.wire import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One HTTP call to the upstream that is worth a row."""
+
+    kind: ExchangeKind
+    job_id: UUID
+    attempt: int
+    outcome: Outcome
+
+    def row(self) -> tuple[object, ...]:
+        """As `upstream_exchanges` has it."""
+        told = self.outcome
+        return (self.kind, self.job_id, self.attempt, told.status_code, told.kind, told.duration_seconds, told.detail)
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitRecord:
+    """What came of one attempt."""
+
+    job_id: UUID
+    attempt: int
+    step: Step
+    outcome: Outcome
+
+    def row(self) -> tuple[object, ...]:
+        """As `_RECORD_SUBMITS` asks for it."""
+        step, told = self.step, self.outcome
+        return (
+            self.job_id, self.attempt, step.to_state, step.reason, step.due_seconds, told.upstream_id,
+            step.upstream_state, step.error_code, step.message, step.body, step.retry, told.status_code, told.kind,
+            told.duration_seconds, told.detail,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class PollRecord:
+    """What came of asking about one running job."""
+
+    job_id: UUID
+    fence: int
+    step: Step
+    run_seconds: float | None
+    detection_seconds: float | None
+    cost_micro: int | None
+    exchanges: tuple[Exchange, ...]
+
+    def row(self) -> tuple[object, ...]:
+        """As `_RECORD_POLLS` asks for it."""
+        step = self.step
+        return (
+            self.job_id, self.fence, step.to_state, step.reason, step.due_seconds, step.upstream_state, step.gone,
+            step.retry, step.error_code, step.message, step.body, self.run_seconds, self.detection_seconds,
+            self.cost_micro,
+        )  # fmt: skip
+
+
+# What becomes of these attempts? First-hand knowledge holds as long as the attempt is the job's latest and the job has
+# not ended, even where a sweep has called it unknown meanwhile. An id that comes too late is kept as an observation.
+_RECORD_SUBMITS = """
+WITH asked AS (
+    SELECT * FROM unnest(
+        $1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::double precision[], $6::text[], $7::text[], $8::text[],
+        $9::text[], $10::bytea[], $11::boolean[], $12::smallint[], $13::text[], $14::double precision[], $15::text[]
+    ) AS t (
+        id, attempt, to_state, reason, due_seconds, upstream_id, upstream_state, error_code, message, body, retry,
+        status_code, outcome, duration_seconds, detail
+    )
+), before AS (
+    SELECT
+        asked.*, job.state AS from_state, job.revision,
+        CASE
+            WHEN job.cancel_requested_at IS NOT NULL AND asked.to_state IN ('queued', 'failed') THEN 'canceled'
+            ELSE asked.to_state
+        END AS state
+    FROM asked JOIN jobs AS job ON job.id = asked.id AND job.attempt = asked.attempt
+    WHERE job.state IN ('sending', 'unknown') AND job.state <> asked.to_state
+    ORDER BY job.id
+    FOR UPDATE OF job
+), moved AS (
+    UPDATE jobs SET
+        state = before.state,
+        revision = jobs.revision + 1,
+        due_at = CASE
+            WHEN before.state IN ('failed', 'canceled') THEN NULL
+            ELSE now() + make_interval(secs => before.due_seconds)
+        END,
+        finished_at = CASE WHEN before.state IN ('failed', 'canceled') THEN now() END,
+        submitted_at = CASE WHEN before.state = 'running' THEN now() END,
+        upstream_id = before.upstream_id,
+        upstream_state = before.upstream_state,
+        error_code = CASE WHEN before.state = 'failed' THEN before.error_code END,
+        retries = CASE WHEN before.retry THEN least(jobs.retries + 1, 1000) ELSE 0 END,
+        lease_until = NULL,
+        owner = NULL
+    FROM before WHERE jobs.id = before.id
+), settled AS (
+    UPDATE attempts SET outcome = before.outcome, settled_at = now(), upstream_id = before.upstream_id
+    FROM before WHERE attempts.job_id = before.id AND attempts.attempt = before.attempt
+), events AS (
+    INSERT INTO job_events (job_id, seq, from_state, to_state, reason)
+    SELECT id, revision + 1, from_state, state, reason FROM before
+), results AS (
+    INSERT INTO job_results (job_id, body, message)
+    SELECT id, body, message FROM before WHERE state = 'failed'
+), exchanges AS (
+    INSERT INTO upstream_exchanges (kind, job_id, attempt, status_code, outcome, duration_seconds, detail)
+    SELECT 'submit', id, attempt, status_code, outcome, duration_seconds, detail FROM asked
+), late AS (
+    INSERT INTO upstream_observations (job_id, attempt, upstream_id, worker)
+    SELECT id, attempt, upstream_id, $16 FROM asked
+    WHERE upstream_id IS NOT NULL AND NOT EXISTS (SELECT FROM before WHERE before.id = asked.id)
+    ON CONFLICT DO NOTHING
+)
+SELECT id, from_state, state FROM before
+"""
+
+_OBSERVE = """
+INSERT INTO upstream_observations (job_id, attempt, upstream_id, worker) VALUES ($1, $2, $3, $4)
+ON CONFLICT DO NOTHING
+"""
+
+# What becomes of these running jobs? Only who holds the fence may say.
+_RECORD_POLLS = """
+WITH asked AS (
+    SELECT * FROM unnest(
+        $1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::double precision[], $6::text[], $7::boolean[],
+        $8::boolean[], $9::text[], $10::text[], $11::bytea[], $12::double precision[], $13::double precision[],
+        $14::bigint[]
+    ) AS t (
+        id, fence, to_state, reason, due_seconds, upstream_state, gone, retry, error_code, message, body, run_seconds,
+        detection_seconds, cost_micro
+    )
+), before AS (
+    SELECT
+        asked.*, job.revision,
+        CASE
+            WHEN job.cancel_requested_at IS NOT NULL AND asked.to_state <> 'running' THEN 'canceled'
+            ELSE asked.to_state
+        END AS state,
+        asked.to_state <> 'running' OR asked.upstream_state IS DISTINCT FROM job.upstream_state AS changed
+    FROM asked JOIN jobs AS job ON job.id = asked.id AND job.fence = asked.fence
+    WHERE job.state = 'running'
+    ORDER BY job.id
+    FOR UPDATE OF job
+), moved AS (
+    UPDATE jobs SET
+        state = before.state,
+        revision = jobs.revision + before.changed::integer,
+        due_at = CASE WHEN before.state = 'running' THEN now() + make_interval(secs => before.due_seconds) END,
+        finished_at = CASE WHEN before.state <> 'running' THEN now() END,
+        started_at = CASE
+            WHEN before.upstream_state IN ('PROCESSING', 'COMPLETED') THEN coalesce(jobs.started_at, now())
+            ELSE jobs.started_at
+        END,
+        gone_since = CASE WHEN before.gone THEN coalesce(jobs.gone_since, now()) END,
+        upstream_state = coalesce(before.upstream_state, jobs.upstream_state),
+        polls = jobs.polls + 1,
+        retries = CASE WHEN before.retry THEN least(jobs.retries + 1, 1000) ELSE 0 END,
+        error_code = CASE WHEN before.state = 'failed' THEN before.error_code END,
+        run_seconds = before.run_seconds,
+        detection_seconds = before.detection_seconds,
+        cost_micro = before.cost_micro,
+        lease_until = NULL,
+        owner = NULL
+    FROM before WHERE jobs.id = before.id
+), events AS (
+    INSERT INTO job_events (job_id, seq, from_state, to_state, reason)
+    SELECT id, revision + 1, 'running', state, reason FROM before WHERE changed
+), results AS (
+    INSERT INTO job_results (job_id, body, message)
+    SELECT id, body, message FROM before WHERE state IN ('completed', 'failed')
+), exchanges AS (
+    INSERT INTO upstream_exchanges (kind, job_id, attempt, status_code, outcome, duration_seconds, detail)
+    SELECT * FROM unnest(
+        $15::text[], $16::uuid[], $17::smallint[], $18::smallint[], $19::text[], $20::double precision[], $21::text[]
+    )
+)
+SELECT id, state FROM before
+"""
+
+
+async def record_submits(session: Session, *, worker: UUID, records: Sequence[SubmitRecord]) -> list[Row]:
+    """Settle attempts; gives (id, from_state, state) of the jobs that moved. One statement.
+
+    Raises asyncpg.UniqueViolationError where the upstream gave one id to two submits.
+    """
+    return await session.fetch(_RECORD_SUBMITS, *columns([record.row() for record in records], 15), worker)
+
+
+async def observe_upstream_id(session: Session, *, job_id: UUID, attempt: int, upstream_id: str, worker: UUID) -> None:
+    """Keep an upstream id that cannot become the job's own. One statement."""
+    await session.execute(_OBSERVE, job_id, attempt, upstream_id, worker)
+
+
+async def record_polls(session: Session, *, records: Sequence[PollRecord]) -> list[Row]:
+    """Write down polls and ends; gives (id, state) of the jobs whose fence still held. One statement."""
+    exchanges = [exchange.row() for record in records for exchange in record.exchanges]
+    return await session.fetch(
+        _RECORD_POLLS, *columns([record.row() for record in records], 14), *columns(exchanges, 7)
+    )

@@ -1,0 +1,104 @@
+"""What a lost ring, a dead worker or the passing of time leaves behind, found and put right."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from app.core.db import Session
+
+BATCH_MAX = 500
+
+# Whose sender has died in mid-submit? It may have arrived: unknown, from now on.
+_EXPIRE_SENDING = """
+WITH due AS (
+    SELECT id FROM jobs WHERE state = 'sending' AND lease_until < now()
+    ORDER BY lease_until LIMIT $1 FOR UPDATE SKIP LOCKED
+), moved AS (
+    UPDATE jobs SET
+        state = 'unknown', revision = jobs.revision + 1, lease_until = NULL, owner = NULL,
+        due_at = now() + make_interval(secs => $2)
+    FROM due WHERE jobs.id = due.id
+    RETURNING jobs.id, jobs.attempt, jobs.revision
+), settled AS (
+    UPDATE attempts SET outcome = 'unknown', settled_at = now()
+    FROM moved WHERE attempts.job_id = moved.id AND attempts.attempt = moved.attempt AND attempts.outcome IS NULL
+), events AS (
+    INSERT INTO job_events (job_id, seq, from_state, to_state, reason)
+    SELECT id, revision, 'sending', 'unknown', 'lease_expired' FROM moved
+)
+SELECT id FROM moved
+"""
+
+# Which jobs have waited too long: to be known again, or, with a deadline, to be sent?
+_EXPIRE_WAITING = """
+WITH overdue AS (
+    SELECT id, state FROM jobs WHERE state = 'unknown' AND due_at <= now()
+    ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
+), late AS (
+    SELECT id, state FROM jobs WHERE state = 'queued' AND deadline_at <= now()
+    ORDER BY deadline_at LIMIT $1 FOR UPDATE SKIP LOCKED
+), due AS (
+    SELECT * FROM overdue UNION ALL SELECT * FROM late
+), moved AS (
+    UPDATE jobs SET
+        state = CASE WHEN jobs.cancel_requested_at IS NULL THEN 'failed' ELSE 'canceled' END,
+        error_code = CASE
+            WHEN jobs.cancel_requested_at IS NOT NULL THEN NULL
+            WHEN due.state = 'unknown' THEN 'submission_unknown'
+            ELSE 'deadline_exceeded'
+        END,
+        revision = jobs.revision + 1, lease_until = NULL, owner = NULL, due_at = NULL, finished_at = now()
+    FROM due WHERE jobs.id = due.id
+    RETURNING jobs.id, jobs.state, jobs.error_code, jobs.revision, due.state AS from_state
+), events AS (
+    INSERT INTO job_events (job_id, seq, from_state, to_state, reason)
+    SELECT id, revision, from_state, state, coalesce(error_code, 'canceled') FROM moved
+), results AS (
+    INSERT INTO job_results (job_id, message)
+    SELECT id, CASE error_code
+        WHEN 'submission_unknown' THEN
+            'the answer to the submission was lost and nobody can say whether it arrived; it was not sent again'
+        ELSE 'its deadline passed before it could be sent'
+    END
+    FROM moved WHERE state = 'failed'
+)
+SELECT id FROM moved
+"""
+
+# What is there to do, and is anything unfinished at all?
+_LOOK = """
+SELECT
+    EXISTS (SELECT FROM jobs WHERE state = 'queued' AND due_at <= now()
+        AND (lease_until IS NULL OR lease_until < now())) AS queued_due,
+    EXISTS (SELECT FROM jobs WHERE state = 'running' AND due_at <= now()
+        AND (lease_until IS NULL OR lease_until < now())) AS running_due,
+    EXISTS (SELECT FROM jobs WHERE state = 'queued')
+        OR EXISTS (SELECT FROM jobs WHERE state = 'running')
+        OR EXISTS (SELECT FROM jobs WHERE state = 'sending')
+        OR EXISTS (SELECT FROM jobs WHERE state = 'unknown') AS unfinished
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a sweep saw."""
+
+    queued_due: bool
+    running_due: bool
+    unfinished: bool
+
+
+async def look(session: Session) -> Look:
+    """Is there work that nobody holds? One statement."""
+    row = await session.fetchrow(_LOOK)
+    assert row is not None
+    return Look(row["queued_due"], row["running_due"], row["unfinished"])
+
+
+async def expire_sending(session: Session, *, unknown_max_seconds: float) -> list[UUID]:
+    """Sending jobs whose lease has run out become unknown. One statement."""
+    return [row["id"] for row in await session.fetch(_EXPIRE_SENDING, BATCH_MAX, unknown_max_seconds)]
+
+
+async def expire_waiting(session: Session) -> list[UUID]:
+    """Unknown jobs past their limit and queued ones past their deadline end; gives their ids. One statement."""
+    return [row["id"] for row in await session.fetch(_EXPIRE_WAITING, BATCH_MAX)]

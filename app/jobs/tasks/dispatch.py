@@ -1,0 +1,210 @@
+"""Dispatch: queued jobs are claimed, connected, numbered, sent, and recorded."""
+
+import asyncio
+import math
+from collections.abc import Sequence
+from uuid import UUID
+
+import asyncpg
+
+from app.admission.operations import pause_submits, resume_submits
+from app.core import clock
+from app.core.batch import Batcher
+from app.core.db import Database, Row, until_stored
+from app.core.doorbell import Doorbell
+from app.core.log import get_logger
+from app.core.pump import Pump
+from app.jobs.claims import claim_queued, open_attempts, release_claims
+from app.jobs.decide import Step, after_submit, believed
+from app.jobs.models import FINAL, State
+from app.jobs.records import SubmitRecord, observe_upstream_id, record_submits
+from app.jobs.tasks.learn import RunTimes
+from app.jobs.tasks.lease import Leases
+from app.upstream.client import UpstreamClient
+from app.upstream.wire import Outcome, OutcomeKind
+
+log = get_logger(__name__)
+
+SLOTS = 64
+"""Submits on the wire at once; a claim never takes more than there are free, so that a kill leaves few unknown."""
+GROUP_MAX = 100
+LINGER_SECONDS = 0.002
+
+
+class ClaimLost(Exception):
+    """Between claim and send the job was canceled, or another worker took it over: nothing was sent."""
+
+
+class LeaseOver(Exception):
+    """The attempt is open, but this process was held up for so long that it must not send any more."""
+
+
+class Dispatcher:
+    """Sends this worker's share of the queue. `pump` runs it; `followed` is rung in the seconds until a first poll."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        upstream: UpstreamClient,
+        leases: Leases,
+        run_times: RunTimes,
+        doorbell: Doorbell,
+        unknown_max_seconds: float,
+    ) -> None:
+        self.pump = Pump("dispatch", self._step, gap_seconds=0.005)
+        self.followed: Pump | None = None
+        self._database = database
+        self._upstream = upstream
+        self._leases = leases
+        self._run_times = run_times
+        self._doorbell = doorbell
+        self._unknown_max_seconds = unknown_max_seconds
+        self._sending: set[asyncio.Task[None]] = set()
+        self._full = False
+        self._paused = True  # until a success shows that no pause of an earlier process is left behind
+        self._opener = Batcher(self._open, size_max=GROUP_MAX, linger_seconds=LINGER_SECONDS)
+        self._recorder = Batcher(self._record, size_max=GROUP_MAX, linger_seconds=LINGER_SECONDS)
+
+    async def _step(self) -> float:
+        free = SLOTS - len(self._sending)
+        self._full = free <= 0
+        if self._full:
+            return math.inf
+        asked_at = clock.monotonic()
+        async with self._database.statement() as session:
+            rows = await claim_queued(
+                session, owner=self._leases.owner, most=free, lease_seconds=self._leases.lease_seconds
+            )
+        for row in rows:
+            self._leases.hold(row["id"], asked_at=asked_at)
+        await self._run_times.learn(row["model"] for row in rows)
+        for row in rows:
+            task = asyncio.create_task(self._send(row))
+            self._sending.add(task)
+            task.add_done_callback(self._sent)
+        self._full = len(rows) == free
+        if self._full:
+            self._doorbell.ring("dispatch")  # there may be more than we can take: let others look
+        return math.inf
+
+    def _sent(self, task: asyncio.Task[None]) -> None:
+        self._sending.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("submit.not_recorded", exc_info=error)  # its lease runs out, and a sweep calls it unknown
+        if self._full:
+            self.pump.ring()
+
+    async def drain(self, seconds: float) -> None:
+        """Wait for what is on the wire; cut what is not done by then, which leaves it unknown."""
+        if self._sending:
+            _done, late = await asyncio.wait(list(self._sending), timeout=seconds)
+            for task in late:
+                task.cancel()
+        await self._recorder.drained()
+
+    async def _send(self, row: Row) -> None:
+        job_id: UUID = row["id"]
+        opened: list[int] = []
+
+        async def before_send() -> None:
+            attempt = await self._opener.put((job_id, row["fence"]))
+            if attempt is None:
+                raise ClaimLost
+            opened.append(attempt)
+            if not self._leases.holds(job_id):
+                raise LeaseOver
+
+        started_at = clock.monotonic()
+        try:
+            outcome = believed(
+                await self._upstream.submit(model=row["model"], body=row["body"], before_send=before_send)
+            )
+        except ClaimLost:
+            log.info("submit.claim_lost", job_id=job_id.hex)
+            self._leases.let_go(job_id)
+            return
+        except LeaseOver:
+            log.warning("submit.lease_over", job_id=job_id.hex)
+            outcome = Outcome(OutcomeKind.NOT_SENT, None, clock.monotonic() - started_at, "lease_over")
+        except asyncio.CancelledError:
+            if not opened:
+                raise
+            # shut down in mid-call: what may have arrived is said to be unknown now, not when the lease runs out
+            outcome = Outcome(OutcomeKind.UNKNOWN, None, clock.monotonic() - started_at, "shut_down")
+        await self._settle(row, opened[0] if opened else None, outcome)
+        self._leases.let_go(job_id)
+
+    async def _settle(self, row: Row, attempt: int | None, outcome: Outcome) -> None:
+        job_id: UUID = row["id"]
+        step = after_submit(
+            outcome,
+            retries=row["retries"],
+            schedule=self._run_times.of(row["model"]),
+            unknown_max_seconds=self._unknown_max_seconds,
+        )
+        if attempt is None:
+            await self._release(row, step, outcome)
+            return
+        log.info("submit.answered", job_id=job_id.hex, attempt=attempt, outcome=outcome.kind, detail=outcome.detail)
+        try:
+            await self._recorder.post(SubmitRecord(job_id, attempt, step, outcome))
+        except asyncpg.UniqueViolationError:
+            assert outcome.upstream_id is not None
+            log.error("submit.upstream_id_given_twice", job_id=job_id.hex, upstream_id=outcome.upstream_id)
+            unsure = Outcome(OutcomeKind.UNKNOWN, outcome.status_code, outcome.duration_seconds, "upstream_id_taken")
+            unknown = Step(State.UNKNOWN, "upstream_id_taken", self._unknown_max_seconds)
+            await self._recorder.post(SubmitRecord(job_id, attempt, unknown, unsure))
+            async with self._database.statement() as session:
+                await observe_upstream_id(
+                    session,
+                    job_id=job_id,
+                    attempt=attempt,
+                    upstream_id=outcome.upstream_id,
+                    worker=self._leases.owner,
+                )
+
+    async def _release(self, row: Row, step: Step, outcome: Outcome) -> None:
+        log.warning("submit.not_sent", job_id=row["id"].hex, detail=outcome.detail)
+        released = (row["id"], row["fence"], step.due_seconds or 0.0, outcome.detail, outcome.duration_seconds)
+        async with self._database.statement() as session:
+            await release_claims(session, rows=[released])
+        self.pump.ring_in(step.due_seconds or 0.0)
+
+    async def _open(self, claims: Sequence[tuple[UUID, int]]) -> Sequence[int | None | Exception]:
+        async with self._database.statement() as session:
+            attempts = await open_attempts(
+                session, owner=self._leases.owner, claims=claims, lease_seconds=self._leases.lease_seconds
+            )
+        return [attempts.get(job_id) for job_id, _ in claims]
+
+    async def _record(self, records: Sequence[SubmitRecord]) -> Sequence[None | Exception]:
+        async def write() -> list[Row]:
+            async with self._database.statement() as session:
+                return await record_submits(session, worker=self._leases.owner, records=records)
+
+        moved = {row["id"]: State(row["state"]) for row in await until_stored(write)}
+        self._doorbell.announce(job_id for job_id, state in moved.items() if state in FINAL)
+        for record in records:
+            state = moved.get(record.job_id)
+            if state is None:
+                log.warning("submit.record_lost", job_id=record.job_id.hex, outcome=record.outcome.kind)
+            elif state is State.QUEUED:
+                self.pump.ring_in(record.step.due_seconds or 0.0)
+            elif state is State.RUNNING and self.followed is not None:
+                self.followed.ring_in(record.step.due_seconds or 0.0)
+        await self._mind_pauses(records)
+        return [None] * len(records)
+
+    async def _mind_pauses(self, records: Sequence[SubmitRecord]) -> None:
+        pauses = [record.step.pause for record in records if record.step.pause is not None]
+        if pauses:
+            worst = max(pauses, key=lambda pause: (pause.reason == "account", pause.seconds))
+            say = log.error if worst.reason == "account" else log.warning
+            say("upstream.submits_paused", reason=worst.reason, seconds=round(worst.seconds, 1), detail=worst.detail)
+            async with self._database.statement() as session:
+                await pause_submits(session, reason=worst.reason, seconds=worst.seconds, detail=worst.detail)
+            self._paused = True
+        elif self._paused and any(record.step.to_state is State.RUNNING for record in records):
+            async with self._database.statement() as session:
+                self._paused = not await resume_submits(session)

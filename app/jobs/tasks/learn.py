@@ -1,0 +1,35 @@
+"""Run times of each model, learned from the jobs it has completed."""
+
+from collections.abc import Iterable
+
+from app.core import clock
+from app.core.db import Database
+from app.jobs.queries import list_run_times
+from app.jobs.schedule import Schedule, schedule
+
+FRESH_SECONDS = 15.0
+
+
+class RunTimes:
+    """Poll schedules by model, recomputed from the database at most every FRESH_SECONDS."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: dict[str, tuple[Schedule, float]] = {}
+        self._unknown = schedule([], published_seconds=None)
+
+    def of(self, model: str) -> Schedule:
+        """The model's schedule as last learned."""
+        known = self._known.get(model)
+        return known[0] if known else self._unknown
+
+    async def learn(self, models: Iterable[str]) -> None:
+        """Look up those of the models that are new or stale. At most one statement."""
+        now = clock.monotonic()
+        stale = [model for model in set(models) if model not in self._known or self._known[model][1] < now]
+        if not stale:
+            return
+        async with self._database.snapshot() as session:
+            rows = await list_run_times(session, models=stale)
+        for model, samples, published in rows:
+            self._known[model] = (schedule(samples, published_seconds=published), now + FRESH_SECONDS)

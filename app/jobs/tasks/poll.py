@@ -1,0 +1,149 @@
+"""Poll: running jobs that are due are claimed, asked about, fetched when done, and recorded."""
+
+import asyncio
+import math
+from collections.abc import Sequence
+
+from app.core import clock
+from app.core.batch import Batcher
+from app.core.db import Database, Row, until_stored
+from app.core.doorbell import Doorbell
+from app.core.log import get_logger
+from app.core.pump import Pump
+from app.jobs.claims import claim_running
+from app.jobs.decide import Running, after_poll, run_time
+from app.jobs.models import FINAL, ExchangeKind, State
+from app.jobs.records import Exchange, PollRecord, record_polls
+from app.jobs.tasks.learn import RunTimes
+from app.jobs.tasks.lease import Leases
+from app.upstream.client import UpstreamClient
+from app.upstream.wire import Outcome, OutcomeKind, UpstreamState
+
+log = get_logger(__name__)
+
+SLOTS = 256
+"""Polls on the wire at once."""
+GROUP_MAX = 200
+LINGER_SECONDS = 0.003
+
+
+class Poller:
+    """Asks the upstream about this worker's share of the running jobs."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        upstream: UpstreamClient,
+        leases: Leases,
+        run_times: RunTimes,
+        doorbell: Doorbell,
+    ) -> None:
+        self.pump = Pump("poll", self._step, gap_seconds=0.01)
+        self._database = database
+        self._upstream = upstream
+        self._leases = leases
+        self._run_times = run_times
+        self._doorbell = doorbell
+        self._asking: set[asyncio.Task[None]] = set()
+        self._full = False
+        self._recorder = Batcher(self._record, size_max=GROUP_MAX, linger_seconds=LINGER_SECONDS)
+
+    async def _step(self) -> float:
+        free = SLOTS - len(self._asking)
+        self._full = free <= 0
+        if self._full:
+            return math.inf
+        asked_at = clock.monotonic()
+        async with self._database.statement() as session:
+            rows = await claim_running(
+                session, owner=self._leases.owner, most=free, lease_seconds=self._leases.lease_seconds
+            )
+        for row in rows:
+            self._leases.hold(row["id"], asked_at=asked_at)
+        await self._run_times.learn(row["model"] for row in rows)
+        for row in rows:
+            task = asyncio.create_task(self._ask(row, asked_at))
+            self._asking.add(task)
+            task.add_done_callback(self._asked)
+        self._full = len(rows) == free
+        if self._full:
+            self._doorbell.ring("poll")  # there may be more than we can take: let others look
+        return math.inf
+
+    def _asked(self, task: asyncio.Task[None]) -> None:
+        self._asking.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("poll.not_recorded", exc_info=error)  # its lease runs out, and it is asked about again
+        if self._full:
+            self.pump.ring()
+
+    async def drain(self, seconds: float) -> None:
+        """Wait for what is on the wire; a poll that is cut is asked again by somebody else."""
+        if self._asking:
+            _done, late = await asyncio.wait(list(self._asking), timeout=seconds)
+            for task in late:
+                task.cancel()
+        await self._recorder.drained()
+
+    async def _ask(self, row: Row, asked_at: float) -> None:
+        upstream_id: str = row["upstream_id"]
+        seen = UpstreamState(row["upstream_state"]) if row["upstream_state"] else None
+        exchanges: list[tuple[ExchangeKind, Outcome]] = []
+        if seen is not UpstreamState.COMPLETED:
+            outcome = await self._upstream.poll(upstream_id)
+            exchanges.append((ExchangeKind.POLL, outcome))
+            if outcome.kind is OutcomeKind.SUCCEEDED:
+                seen = UpstreamState.COMPLETED
+        if seen is UpstreamState.COMPLETED:
+            outcome = await self._upstream.fetch(upstream_id)
+            exchanges.append((ExchangeKind.FETCH, outcome))
+        age_seconds = row["age_seconds"] + clock.monotonic() - asked_at
+        job = Running(age_seconds, row["gone_seconds"], row["retries"], seen)
+        before = Running(age_seconds, row["gone_seconds"], row["retries"], row["upstream_state"])
+        await self._settle(row, job, outcome, [one for one in exchanges if _worth_a_row(one[1], before)])
+        self._leases.let_go(row["id"])
+
+    async def _settle(
+        self, row: Row, job: Running, outcome: Outcome, exchanges: Sequence[tuple[ExchangeKind, Outcome]]
+    ) -> None:
+        schedule = self._run_times.of(row["model"])
+        step = after_poll(outcome, job, schedule=schedule)
+        run_seconds = detection_seconds = None
+        if step.to_state in FINAL:
+            gap_seconds = schedule.gap_before(job.age_seconds)
+            run_seconds, detection_seconds = run_time(outcome, age_seconds=job.age_seconds, gap_seconds=gap_seconds)
+            log.info("poll.ended", job_id=row["id"].hex, state=step.to_state, reason=step.reason)
+        elif step.retry:
+            log.warning("poll.no_answer", job_id=row["id"].hex, outcome=outcome.kind, detail=outcome.detail)
+        await self._recorder.post(
+            PollRecord(
+                job_id=row["id"],
+                fence=row["fence"],
+                step=step,
+                run_seconds=run_seconds,
+                detection_seconds=detection_seconds,
+                cost_micro=outcome.metrics.cost_micro if outcome.metrics else None,
+                exchanges=tuple(Exchange(kind, row["id"], row["attempt"], told) for kind, told in exchanges),
+            )
+        )
+
+    async def _record(self, records: Sequence[PollRecord]) -> Sequence[None | Exception]:
+        async def write() -> list[Row]:
+            async with self._database.statement() as session:
+                return await record_polls(session, records=records)
+
+        moved = {row["id"]: State(row["state"]) for row in await until_stored(write)}
+        self._doorbell.announce(job_id for job_id, state in moved.items() if state in FINAL)
+        for record in records:
+            state = moved.get(record.job_id)
+            if state is None:
+                log.info("poll.fence_lost", job_id=record.job_id.hex)
+            elif state is State.RUNNING:
+                self.pump.ring_in(record.step.due_seconds or 0.0)
+        return [None] * len(records)
+
+
+def _worth_a_row(outcome: Outcome, job: Running) -> bool:
+    """Quiet polls are only counted; state changes, finals and failures are kept."""
+    return outcome.kind is not OutcomeKind.RUNNING or outcome.state is not job.upstream_state

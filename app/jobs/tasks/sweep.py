@@ -1,0 +1,78 @@
+"""Sweep: finds what lost rings, dead workers and the passing of time have left behind."""
+
+from app.core import clock
+from app.core.db import Database
+from app.core.doorbell import Doorbell
+from app.core.heartbeat import forget_dead
+from app.core.log import get_logger
+from app.core.pump import Pump
+from app.jobs.sweeps import BATCH_MAX, expire_sending, expire_waiting, look
+
+log = get_logger(__name__)
+
+IDLE_SECONDS = 30.0
+"""How rarely it looks when nothing is unfinished; a ring shortens it."""
+FORGET_SECONDS = 3600.0
+
+
+class Sweeper:
+    """Looks every `sweep_seconds`, more and more rarely while there is nothing unfinished."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        doorbell: Doorbell,
+        dispatch: Pump,
+        poll: Pump,
+        sweep_seconds: float,
+        unknown_max_seconds: float,
+    ) -> None:
+        self.pump = Pump("sweep", self._step)
+        self._database = database
+        self._doorbell = doorbell
+        self._dispatch = dispatch
+        self._poll = poll
+        self._sweep_seconds = sweep_seconds
+        self._unknown_max_seconds = unknown_max_seconds
+        self._wait_seconds = sweep_seconds
+        self._forget_at = clock.monotonic() + FORGET_SECONDS
+
+    async def _step(self) -> float:
+        async with self._database.statement() as session:
+            seen = await look(session)
+        if seen.queued_due:
+            self._dispatch.ring()
+        if seen.running_due:
+            self._poll.ring()
+        if not seen.unfinished:
+            self._wait_seconds = min(self._wait_seconds * 2, IDLE_SECONDS)
+            await self._forget()
+            return self._wait_seconds
+        self._wait_seconds = self._sweep_seconds
+        return 0.0 if await self._expire() else self._sweep_seconds
+
+    def wake(self) -> None:
+        """There is work again: look at the usual pace from now on."""
+        if self._wait_seconds > self._sweep_seconds:
+            self._wait_seconds = self._sweep_seconds
+            self.pump.ring()
+
+    async def _expire(self) -> bool:
+        """Whether there is probably more of it."""
+        async with self._database.statement() as session:
+            unknown = await expire_sending(session, unknown_max_seconds=self._unknown_max_seconds)
+        async with self._database.statement() as session:
+            ended = await expire_waiting(session)
+        for job_id in unknown:
+            log.warning("job.unknown", job_id=job_id.hex, reason="lease_expired")
+        for job_id in ended:
+            log.warning("job.expired", job_id=job_id.hex)
+        self._doorbell.announce(ended)
+        return len(unknown) == BATCH_MAX or len(ended) >= BATCH_MAX
+
+    async def _forget(self) -> None:
+        if clock.monotonic() > self._forget_at:
+            self._forget_at = clock.monotonic() + FORGET_SECONDS
+            async with self._database.statement() as session:
+                await forget_dead(session)

@@ -1,0 +1,161 @@
+"""The API process: puts the surfaces together on one database, one doorbell, one writer."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from app.admin.routes import router as admin_router
+from app.api.routes import router as api_router
+from app.catalog.check import Catalog
+from app.core.db import Database
+from app.core.doorbell import Doorbell
+from app.core.errors import Refusal
+from app.core.health import routes as health_routes
+from app.core.heartbeat import beating
+from app.core.ids import new_id
+from app.core.log import get_logger
+from app.core.problems import problem_response, problems_of
+from app.core.settings import Settings
+from app.jobs.intake import Intake
+from app.jobs.reader import Reader
+from app.jobs.waiters import Waiters
+from app.segmind.media import Downloads
+from app.segmind.routes import routes as segmind_routes
+from app.segmind.schemas import refusal_response
+from app.tenants.auth import Keyring
+
+log = get_logger(__name__)
+
+WRITERS_MAX = 6
+READERS_MAX = 8
+OURS = ("/api/", "/admin/")
+"""Below these, errors are problem documents; elsewhere they have the upstream's shape."""
+
+
+class PlainRefusal(Refusal):
+    """What Starlette itself turns down: no such path, wrong method."""
+
+    def __init__(self, error: HTTPException) -> None:
+        super().__init__(str(error.detail))
+        self.status = error.status_code  # type: ignore[misc]
+        self.code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")  # type: ignore[misc]
+
+
+class Broken(Refusal):
+    """500: our own fault; the log has it."""
+
+    status = 500
+    code = "internal_error"
+
+    def __init__(self) -> None:
+        super().__init__("something went wrong here; it has been logged")
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The ASGI application of one API process."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as stack:
+            await _open(app, settings, stack)
+            yield
+
+    app = FastAPI(title="Waystation", lifespan=lifespan, openapi_url="/openapi.json", docs_url="/docs", redoc_url=None)
+    app.state.settings = settings
+    app.state.public_url = settings.public_url
+    app.router.routes.extend([*health_routes, *segmind_routes])
+    app.include_router(api_router)
+    app.include_router(admin_router)
+    app.add_exception_handler(Refusal, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _plain)
+    app.add_exception_handler(Exception, _broken)
+    return app
+
+
+async def _open(app: FastAPI, settings: Settings, stack: contextlib.AsyncExitStack) -> None:
+    """What the routes find on `app.state`, opened in order and closed the other way round."""
+    state = app.state
+    state.database = await Database.open(
+        settings.database_url, name="api", writers_max=WRITERS_MAX, readers_max=READERS_MAX
+    )
+    stack.push_async_callback(state.database.close)
+    state.doorbell = Doorbell(settings.redis_url)
+    stack.push_async_callback(state.doorbell.close)
+    state.keyring = Keyring(state.database, secrets=settings.secrets)
+    state.downloads = Downloads(settings.upstream_url)
+    stack.push_async_callback(state.downloads.close)
+    state.waiters = Waiters(state.database)
+    state.reader = Reader(state.database, state.waiters)
+    state.intake = Intake(
+        database=state.database,
+        catalog=Catalog(state.database, unpriced_models=settings.unpriced_models),
+        doorbell=state.doorbell,
+    )
+    stack.push_async_callback(state.intake.drained)
+    await stack.enter_async_context(
+        _background(
+            state.doorbell.listen(state.waiters.wake),
+            state.waiters.watch(),
+            beating(state.database, process_id=new_id(), kind="api", lease_seconds=settings.lease_seconds),
+        )
+    )
+
+
+@contextlib.asynccontextmanager
+async def _background(*work: "asyncio._CoroutineLike[None]") -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(one) for one in work]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _shaped(request: Request, refusal: Refusal) -> Response:
+    return problem_response(refusal) if request.url.path.startswith(OURS) else refusal_response(refusal)
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refusal)
+    return _shaped(request, error)
+
+
+def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return _shaped(request, problems_of(error))
+
+
+def _plain(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _shaped(request, PlainRefusal(error))
+
+
+def _broken(request: Request, error: Exception) -> Response:
+    log.error("request.broken", path=request.url.path, exc_info=error)
+    return _shaped(request, Broken())
+
+
+def run_api(settings: Settings, *, host: str, port: int, fd: int | None) -> None:
+    """Serve until SIGTERM; then take nothing new, finish what is under way within the grace, and return."""
+    config = uvicorn.Config(
+        create_app(settings),
+        host=host,
+        port=port,
+        fd=fd,
+        loop="uvloop",
+        http="httptools",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=max(1, int(settings.grace_seconds)),
+        h11_max_incomplete_event_size=64 * 1024,
+        backlog=2048,
+    )
+    uvicorn.Server(config).run()

@@ -1,0 +1,96 @@
+"""What `POST /v1/{model}` answers with: the media itself where the result is a file, else JSON."""
+
+from urllib.parse import urlsplit
+
+import orjson
+from starlette.responses import Response
+
+from app.core.db import Row
+from app.core.http import ExchangeError, open_client
+from app.core.ids import show_id
+from app.core.log import get_logger
+from app.segmind.schemas import json_response
+from app.upstream.wire import bytes_of, rewritten, slices, string_of
+
+log = get_logger(__name__)
+
+MEDIA_BYTES_MAX = 64 * 1024 * 1024
+DOWNLOAD_SECONDS = 60.0
+DOWNLOADS_MAX = 16
+
+
+class Downloads:
+    """Fetches finished files, from the upstream's own hosts alone: any other address could be one of our network's."""
+
+    def __init__(self, upstream_url: str) -> None:
+        parts = urlsplit(upstream_url)
+        self._own = (parts.scheme, parts.netloc)
+        labels = (parts.hostname or "").split(".")
+        named = len(labels) > 2 and not labels[-1].isdigit()
+        self._family = "." + ".".join(labels[1:]) if named else None
+        self._client = open_client(
+            connections_max=DOWNLOADS_MAX,
+            keep_alive=False,
+            connect_seconds=5,
+            read_seconds=DOWNLOAD_SECONDS,
+            total_seconds=DOWNLOAD_SECONDS,
+            body_bytes_max=MEDIA_BYTES_MAX,
+            wait_seconds=DOWNLOAD_SECONDS,
+        )
+
+    def allowed(self, url: str) -> bool:
+        """The upstream's own host and port, or over https a sibling of it: api.example.com and images.example.com."""
+        try:
+            parts = urlsplit(url)
+            if (parts.scheme, parts.netloc) == self._own:
+                return True
+            plain = parts.scheme == "https" and parts.port in (None, 443) and parts.username is None
+        except ValueError:
+            return False
+        return plain and self._family is not None and (parts.hostname or "").endswith(self._family)
+
+    async def find(self, url: str) -> tuple[bytes, str] | None:
+        """(bytes, media type), or None where it may not or cannot be had."""
+        if not self.allowed(url):
+            return None
+        try:
+            answer = await self._client.get(url)
+        except ExchangeError as error:
+            log.warning("media.not_fetched", cause=repr(error))
+            return None
+        if answer.status_code != 200:
+            log.warning("media.not_fetched", status=answer.status_code)
+            return None
+        return answer.content, answer.headers.get("content-type", "application/octet-stream")
+
+    async def close(self) -> None:
+        """Close its connections."""
+        await self._client.aclose()
+
+
+async def media_response(downloads: Downloads, row: Row) -> Response:
+    """The answer for a COMPLETED job: its file, the provider's own JSON of a language model, or the whole result."""
+    shown = show_id("job", row["id"])
+    body = rewritten(row["body"], request_id=shown, remaining_credits=None)
+    parts = slices(body, "output", "metrics")
+    headers = {"x-request-id": shown, **_metric_headers(parts.get("metrics"))}
+    output = string_of(parts.get("output"))
+    if output is None:
+        return json_response(body, headers=headers)
+    if output.startswith(("http://", "https://")):
+        found = await downloads.find(output)
+        if found is not None:
+            return Response(found[0], media_type=found[1], headers=headers)
+        return json_response(body, headers=headers)
+    if output.lstrip().startswith(("{", "[")):
+        return json_response(bytes_of(output), headers=headers)
+    return json_response(body, headers=headers)
+
+
+def _metric_headers(metrics: str | None) -> dict[str, str]:
+    try:
+        told = orjson.loads(metrics or "{}")
+    except orjson.JSONDecodeError:
+        return {}
+    names = {"cost": "x-cost", "inference_time": "x-generation-time"}
+    return {header: str(told[name]) for name, header in names.items() if isinstance(told.get(name), int | float)}

@@ -1,0 +1,192 @@
+"""Routes of the upstream-shaped surface: plain Starlette ones, a quarter of the cost of routes with dependencies."""
+
+import json
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from app.core.db import Row, patiently
+from app.core.errors import Refusal
+from app.core.ids import find_id, show_id
+from app.core.requests import (
+    checked_deadline,
+    checked_metadata,
+    checked_priority,
+    idempotency_key,
+    malformed,
+    read_json_body,
+    wait_seconds,
+)
+from app.core.strict_json import JsonInvalid, parse_object
+from app.jobs.intake import Asked
+from app.jobs.models import FINAL, State, Surface
+from app.jobs.operations import JobNotFound
+from app.jobs.writer import Stored
+from app.segmind.media import media_response
+from app.segmind.schemas import accepted_body, json_response, refusal_response, result_response, status_response
+from app.tenants.auth import Principal
+from app.tenants.models import Scope
+
+SYNC_SECONDS = 25.0
+SYNC_SECONDS_MAX = 300.0
+
+
+class StillRunning(Refusal):
+    """504: the wait is over, the job goes on."""
+
+    status = 504
+    code = "still_running"
+
+    def __init__(self, shown: str, base_url: str) -> None:
+        super().__init__(
+            "the job is still running; its result can be fetched later",
+            extra={
+                "request_id": shown,
+                "status_url": f"{base_url}/v2/requests/{shown}/status",
+                "response_url": f"{base_url}/v2/requests/{shown}",
+            },
+        )
+
+
+class Unsupported(Refusal):
+    """400: an option this gateway does not have."""
+
+    code = "unsupported_option"
+
+
+def refusing(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    """Turn a Refusal into this surface's error body."""
+
+    async def answered(request: Request) -> Response:
+        try:
+            return await answer(request)
+        except Refusal as refusal:
+            return refusal_response(refusal)
+
+    return answered
+
+
+async def _principal(request: Request, scope: Scope) -> Principal:
+    headers = request.headers
+    principal: Principal = await request.app.state.keyring.authenticate(
+        x_api_key=headers.get("x-api-key"), authorization=headers.get("authorization")
+    )
+    principal.require(scope)
+    return principal
+
+
+async def _submit(request: Request, surface: Surface) -> tuple[Principal, Stored]:
+    """Accept a job, or record why not and raise the Refusal."""
+    intake = request.app.state.intake
+    model: str = request.path_params["model"]
+    who: tuple[UUID, UUID] | None = None
+    try:
+        principal: Principal = await request.app.state.keyring.authenticate(
+            x_api_key=request.headers.get("x-api-key"), authorization=request.headers.get("authorization")
+        )
+        who = (principal.tenant_id, principal.key_id)
+        principal.require(Scope.JOBS_WRITE)
+        body = await read_json_body(request)
+        asked = _asked(request, principal, surface, model, body)
+        stored: Stored = await intake.accept(asked)
+    except Refusal as refusal:
+        await intake.note_refusal(refusal, surface=surface, who=who, model=model)
+        raise
+    if stored.replayed:
+        await intake.note_replay(asked, stored)
+    return principal, stored
+
+
+def _asked(request: Request, principal: Principal, surface: Surface, model: str, body: bytes) -> Asked:
+    headers = request.headers
+    for name in ("x-webhook-url", "x-webhook-events"):
+        if name in headers:
+            raise Unsupported(f"header {name}: this gateway does not send webhooks yet")
+    metadata = priority = deadline = None
+    if (text := headers.get("x-metadata")) is not None:
+        try:
+            metadata = checked_metadata(parse_object(text.encode("latin-1")), "header X-Metadata")
+        except JsonInvalid as error:
+            raise malformed("header X-Metadata", f"expected a JSON object: {error.message}") from None
+    if (text := headers.get("x-priority")) is not None:
+        priority = checked_priority(int(text) if text.isascii() and text.isdigit() else None, "header X-Priority")
+    if (text := headers.get("x-deadline-seconds")) is not None:
+        deadline = checked_deadline(_number(text), "header X-Deadline-Seconds")
+    return Asked(
+        tenant_id=principal.tenant_id,
+        key_id=principal.key_id,
+        surface=surface,
+        model=model,
+        body=body,
+        parameters=parse_object(body),
+        idempotency_key=idempotency_key(headers),
+        metadata=metadata,
+        priority=5 if priority is None else priority,
+        deadline_seconds=deadline,
+    )
+
+
+def _number(text: str) -> object:
+    try:
+        value: object = json.loads(text)
+    except json.JSONDecodeError:
+        return None
+    return value
+
+
+@refusing
+async def submit(request: Request) -> Response:
+    """`POST /v2/{model}`: stored before it is answered."""
+    _principal, stored = await _submit(request, Surface.SEGMIND)
+    headers = {"Idempotent-Replayed": "true"} if stored.replayed else None
+    return json_response(accepted_body(request.app.state.public_url, stored.job_id), headers=headers)
+
+
+@refusing
+async def submit_and_wait(request: Request) -> Response:
+    """`POST /v1/{model}`: the media or JSON itself, or 504 while the job goes on."""
+    seconds = wait_seconds(request.headers, default=SYNC_SECONDS, most=SYNC_SECONDS_MAX)
+    principal, stored = await _submit(request, Surface.SEGMIND_SYNC)
+    state = request.app.state
+    row = await state.reader.wait_for_result(principal.tenant_id, stored.job_id, seconds)
+    if row is None or State(row["state"]) not in FINAL:
+        raise StillRunning(show_id("job", stored.job_id), state.public_url)
+    if row["state"] != State.COMPLETED:
+        return result_response(state.public_url, row)
+    return await media_response(state.downloads, row)
+
+
+async def _find(request: Request) -> Row:
+    principal = await patiently(lambda: _principal(request, Scope.JOBS_READ))
+    job_id = find_id("job", request.path_params["request_id"])
+    if job_id is None:
+        raise JobNotFound
+
+    row: Row | None = await request.app.state.reader.find_result(principal.tenant_id, job_id)
+    if row is None:
+        raise JobNotFound
+    return row
+
+
+@refusing
+async def get_status(request: Request) -> Response:
+    """`GET /v2/requests/{id}/status`."""
+    return status_response(request.app.state.public_url, await _find(request))
+
+
+@refusing
+async def get_result(request: Request) -> Response:
+    """`GET /v2/requests/{id}` and `GET /v1/requests/{id}`."""
+    return result_response(request.app.state.public_url, await _find(request))
+
+
+routes = [
+    Route("/v2/requests/{request_id}/status", get_status, methods=["GET"]),
+    Route("/v2/requests/{request_id}", get_result, methods=["GET"]),
+    Route("/v1/requests/{request_id}", get_result, methods=["GET"]),
+    Route("/v2/{model:path}", submit, methods=["POST"]),
+    Route("/v1/{model:path}", submit_and_wait, methods=["POST"]),
+]

@@ -1,0 +1,107 @@
+"""Bodies of the upstream-shaped surface. An upstream's own body is shown byte for byte but for two members."""
+
+import json
+from typing import Any
+from uuid import UUID
+
+import orjson
+from starlette.responses import Response
+
+from app.core.db import Row
+from app.core.errors import Refusal
+from app.core.ids import show_id
+from app.jobs.models import STATUS, State, Status
+from app.upstream.wire import NotAnObject, rewritten, slices
+
+JSON = "application/json"
+
+
+def json_response(content: bytes, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A JSON answer."""
+    return Response(content, status_code=status, headers=headers, media_type=JSON)
+
+
+def refusal_response(refusal: Refusal) -> Response:
+    """`{"error","code"}` and what the refusal adds."""
+    body: dict[str, object] = {"error": refusal.message, "code": refusal.code, **refusal.extra}
+    if refusal.problems:
+        body["errors"] = [{"path": problem.path, "message": problem.message} for problem in refusal.problems]
+    headers = {}
+    if refusal.retry_after_seconds is not None:
+        headers["Retry-After"] = str(refusal.retry_after_seconds)
+    return json_response(orjson.dumps(body), status=refusal.status, headers=headers)
+
+
+def request_urls(base_url: str, shown: str) -> dict[str, str]:
+    """The three URLs of a request, absolute and on the gateway: the SDK follows them exactly as given."""
+    return {
+        "poll_url": f"{base_url}/v1/requests/{shown}",
+        "status_url": f"{base_url}/v2/requests/{shown}/status",
+        "response_url": f"{base_url}/v2/requests/{shown}",
+    }
+
+
+def accepted_body(base_url: str, job_id: UUID) -> bytes:
+    """The answer to a submit."""
+    shown = show_id("job", job_id)
+    return orjson.dumps({"request_id": shown, "status": "QUEUED", **request_urls(base_url, shown)})
+
+
+def status_response(base_url: str, row: Row) -> Response:
+    """`GET …/status`: 200 while it runs and when COMPLETED, 422 when FAILED."""
+    state = State(row["state"])
+    if state in (State.FAILED, State.CANCELED):
+        return failed_response(row)
+    shown = show_id("job", row["id"])
+    urls = request_urls(base_url, shown)
+    metrics: Any = {}
+    if state is State.COMPLETED:
+        metrics = _raw_metrics(row["body"], shown)
+    body = {
+        "status": STATUS[state],
+        "request_id": shown,
+        "status_url": urls["status_url"],
+        "response_url": urls["response_url"],
+        "metrics": metrics,
+    }
+    return json_response(orjson.dumps(body))
+
+
+def result_response(base_url: str, row: Row) -> Response:
+    """`GET …/requests/{id}`: the upstream's body when COMPLETED, else as the status."""
+    if row["state"] != State.COMPLETED:
+        return status_response(base_url, row)
+    # the tenant's own remaining credits come with the ledger; the company's are nobody's business
+    return json_response(rewritten(row["body"], request_id=show_id("job", row["id"]), remaining_credits=None))
+
+
+def failed_response(row: Row) -> Response:
+    """422 with the upstream's own words, verbatim, and our cause in `code`; a canceled job reads FAILED, too."""
+    shown = show_id("job", row["id"])
+    parts = _raw_parts(row["body"], shown)
+    if row["state"] == State.CANCELED:
+        code, error = "canceled", orjson.dumps("the job was canceled").decode()
+    else:
+        code, error = row["error_code"], parts.get("error") or json.dumps(row["message"])
+    body = {
+        "status": Status.FAILED,
+        "request_id": shown,
+        "error": orjson.Fragment(error.encode("utf-8", "surrogateescape")),
+        "code": code,
+        "metrics": orjson.Fragment(parts.get("metrics", "{}").encode("utf-8", "surrogateescape")),
+    }
+    return json_response(orjson.dumps(body), status=422)
+
+
+def _raw_parts(body: bytes | None, shown: str) -> dict[str, str]:
+    """Raw `error` and `metrics` of an upstream's body, without the company's balance."""
+    if body is None:
+        return {}
+    try:
+        return slices(rewritten(body, request_id=shown, remaining_credits=None), "error", "metrics")
+    except NotAnObject:
+        return {}
+
+
+def _raw_metrics(body: bytes, shown: str) -> orjson.Fragment:
+    return orjson.Fragment(_raw_parts(body, shown).get("metrics", "{}").encode("utf-8", "surrogateescape"))

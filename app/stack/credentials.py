@@ -1,0 +1,48 @@
+"""The secrets of one stack: made at its first start, kept in DIR/credentials.json (0600) for good."""
+
+import secrets
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+
+from app.stack.errors import StackError
+from app.stack.files import read_json, write_json
+
+
+def _password() -> str:
+    return secrets.token_hex(24)
+
+
+def _key() -> str:
+    return secrets.token_hex(32)
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """`tenant_key` is None until the demo tenant exists; the others stand from the beginning."""
+
+    tenant_key: str | None = field(default=None, repr=False)
+    admin_key: str = field(default_factory=_key, repr=False)
+    secret_key: str = field(default_factory=_key, repr=False)
+    database_password: str = field(default_factory=_password, repr=False)
+    redis_password: str = field(default_factory=_password, repr=False)
+
+    def with_tenant_key(self, tenant_key: str) -> "Credentials":
+        """These, and the demo tenant's key."""
+        return replace(self, tenant_key=tenant_key)
+
+
+def load_credentials(path: Path) -> Credentials:
+    """Those in the file, which is written first where there is none; raises StackError for an unreadable one."""
+    if not path.exists():
+        return save_credentials(path, Credentials())
+    found = read_json(path)
+    names = {each.name for each in fields(Credentials)}
+    if found is None or not all(isinstance(found.get(name), str) for name in names - {"tenant_key"}):
+        raise StackError(f"{path} is damaged: restore it; the secrets in it open what is stored beside it")
+    return Credentials(**{name: found[name] for name in names if name in found})
+
+
+def save_credentials(path: Path, credentials: Credentials) -> Credentials:
+    """Write them down, whole or not at all."""
+    write_json(path, asdict(credentials))
+    return credentials

@@ -1,0 +1,162 @@
+"""What a stack is made of, worked out from the options and the environment: no process is started here."""
+
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from app.core.settings import PREFIX, Settings
+from app.stack.child import ChildSpec, Ready
+from app.stack.credentials import Credentials
+from app.stack.ports import LOOPBACK
+from app.stack.probe import answers
+
+DEFAULT_PORT = 8080
+_EVERYWHERE = {"0.0.0.0": LOOPBACK, "::": "::1", "": LOOPBACK}  # noqa: S104
+_GRACE_MARGIN_SECONDS = 5.0
+_SIMULATOR_KEY = "simulator"
+
+
+@dataclass(frozen=True, slots=True)
+class UpOptions:
+    """The options of `waystation up`; port 0: any. `environment` goes to our processes on top of everything else."""
+
+    host: str = LOOPBACK
+    port: int = DEFAULT_PORT
+    data_dir: Path = Path(".waystation")
+    workers: int = 1
+    apis: int = 1
+    simulator: bool = True
+    speed: float = 1.0
+    ready_file: Path | None = None
+    json: bool = False
+    logs_to_terminal: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Seams:
+    """What the rooms above this one do for it."""
+
+    migrate: Callable[[str], None]
+    """Bring the database of this URL to the newest schema; blocks."""
+    ensure_demo_tenant: Callable[[str, str, str | None], Awaitable[tuple[str, str]]]
+    """(owner's database URL, secret key, stored key or None) → (tenant's name, its key)."""
+    worker_ready: Callable[[str, int], Awaitable[bool]]
+    """(owner's database URL, process) → whether that worker has reported for work."""
+    program: Sequence[str] = (sys.executable, "-m", "app.cli")
+    """What `api`, `worker` and `simulator` are commands of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where everything is."""
+
+    url: str
+    database_url: str = field(repr=False)
+    redis_url: str = field(repr=False)
+    upstream_url: str
+
+
+def setting(name: str) -> str | None:
+    """What the environment says, with our prefix; nothing counts as not said."""
+    return os.environ.get(PREFIX + name) or None
+
+
+def runs_simulator(options: UpOptions) -> bool:
+    """Whether the upstream is our own simulator: unless another is named, or there is a key to the real one."""
+    return options.simulator and not setting("UPSTREAM_URL") and not setting("UPSTREAM_API_KEY")
+
+
+def upstream_url(simulator_port: int | None) -> str:
+    """The upstream that jobs go to."""
+    if simulator_port is not None:
+        return f"http://{LOOPBACK}:{simulator_port}"
+    return setting("UPSTREAM_URL") or str(Settings.model_fields["upstream_url"].default)
+
+
+def reachable(host: str) -> str:
+    """The host to connect to where a server listens on `host`."""
+    return _EVERYWHERE.get(host, host)
+
+
+def http_url(host: str, port: int) -> str:
+    """The URL of our API as people of this machine use it."""
+    name = reachable(host)
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
+def effective(credentials: Credentials) -> Credentials:
+    """These, but for the keys that the environment sets."""
+    return Credentials(
+        tenant_key=credentials.tenant_key,
+        admin_key=setting("ADMIN_KEY") or credentials.admin_key,
+        secret_key=setting("SECRET_KEY") or credentials.secret_key,
+        database_password=credentials.database_password,
+        redis_password=credentials.redis_password,
+    )
+
+
+def environment(options: UpOptions, addresses: Addresses, credentials: Credentials) -> dict[str, str]:
+    """The settings of our processes; what the environment sets is not overridden where that makes sense."""
+    settings = {
+        "DATABASE_URL": addresses.database_url,
+        "REDIS_URL": addresses.redis_url,
+        "UPSTREAM_URL": addresses.upstream_url,
+        "SECRET_KEY": credentials.secret_key,
+        "ADMIN_KEY": credentials.admin_key,
+        "PUBLIC_URL": setting("PUBLIC_URL") or addresses.url,
+        "UNPRICED_MODELS": setting("UNPRICED_MODELS") or "pass",
+    }
+    if runs_simulator(options):
+        settings["UPSTREAM_API_KEY"] = _SIMULATOR_KEY
+        settings["UPSTREAM_HISTORY_URL"] = setting("UPSTREAM_HISTORY_URL") or addresses.upstream_url
+    return {PREFIX + name: value for name, value in settings.items()} | dict(options.environment)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Makes the specs of our processes, all of which share one environment."""
+
+    options: UpOptions
+    program: Sequence[str]
+    directory: Path
+    environment: Mapping[str, str] = field(repr=False)
+
+    def simulator(self, port: int) -> ChildSpec:
+        """The upstream simulator, which keeps its book in the data directory."""
+        book = self.directory / "simulator" / "book"
+        arguments = ["--host", LOOPBACK, "--port", str(port), "--speed", str(self.options.speed), "--book", str(book)]
+
+        async def ready(_: int) -> bool:
+            return await answers(LOOPBACK, port)
+
+        return self._spec("simulator", 0, arguments, ready)
+
+    def workers(self, worker_ready: Ready) -> list[ChildSpec]:
+        """As many workers as asked for."""
+        return [self._spec("worker", number, [], worker_ready) for number in range(self.options.workers)]
+
+    def apis(self, descriptor: int, port: int) -> list[ChildSpec]:
+        """As many API processes as asked for, on one listening socket."""
+
+        async def ready(_: int) -> bool:
+            return await answers(reachable(self.options.host), port, "/readyz")
+
+        arguments = ["--fd", str(descriptor)]
+        return [self._spec("api", number, arguments, ready, descriptor) for number in range(self.options.apis)]
+
+    def _spec(self, kind: str, number: int, arguments: Sequence[str], ready: Ready, *pass_fds: int) -> ChildSpec:
+        name = f"{kind}-{number}"
+        grace_seconds = float(setting("GRACE_SECONDS") or Settings.model_fields["grace_seconds"].default)
+        return ChildSpec(
+            name=name,
+            kind=kind,
+            argv=[*self.program, kind, *arguments],
+            environment=self.environment,
+            pass_fds=pass_fds,
+            ready=ready,
+            grace_seconds=grace_seconds + _GRACE_MARGIN_SECONDS,
+            log_path=None if self.options.logs_to_terminal else self.directory / "logs" / f"{name}.log",
+        )

@@ -1,0 +1,47 @@
+"""Loopback ports that are chosen once and remembered."""
+
+import random
+import socket
+from pathlib import Path
+
+from app.stack.errors import StackError
+from app.stack.files import write_private
+
+LOOPBACK = "127.0.0.1"
+_PORTS = range(20_000, 32_000)
+"""Below the ports that systems hand to outgoing connections: one of those could take a server's port while it
+restarts, or connect to itself there."""
+_TRIES = 200
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen there now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+            probe.listen(1)
+        except OSError:
+            return False
+    return True
+
+
+def claim_port(memory: Path) -> int:
+    """The port written in `memory` if it is free, else another, which is remembered instead."""
+    remembered = int(memory.read_text()) if memory.exists() else None
+    if remembered is not None and is_free(remembered):
+        return remembered
+    for port in random.sample(_PORTS, _TRIES):
+        if is_free(port):
+            write_private(memory, str(port))
+            return port
+    raise StackError(f"no free port on {LOOPBACK}")
+
+
+def listen(host: str, port: int, *, backlog: int = 2048) -> socket.socket:
+    """A listening socket (port 0: any); raises StackError, in words, where it cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=backlog)
+    except OSError as error:
+        raise StackError(f"cannot listen on {host} port {port}: {error.strerror or error}") from error

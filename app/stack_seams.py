@@ -1,0 +1,22 @@
+"""What the stack has done for it by the rooms above it."""
+
+from app.core.db import Database
+from app.core.migrate import migrate
+from app.stack.plan import Seams
+from app.tenants.demo import ensure_demo_tenant
+
+
+async def worker_ready(database_url: str, pid: int) -> bool:
+    """Whether the worker with this process id has reported for work."""
+    database = await Database.open(database_url, name="up", writers_max=1, readers_max=1)
+    try:
+        async with database.snapshot() as session:
+            sql = "SELECT EXISTS (SELECT FROM processes WHERE kind = 'worker' AND pid = $1 AND stopped_at IS NULL)"
+            return bool(await session.fetchval(sql, pid))
+    finally:
+        await database.close()
+
+
+def seams() -> Seams:
+    """Put together."""
+    return Seams(migrate=migrate, ensure_demo_tenant=ensure_demo_tenant, worker_ready=worker_ready)

@@ -1,0 +1,28 @@
+"""The tenant that `waystation up` and `waystation demo` bring along."""
+
+from app.core.db import Database
+from app.core.settings import split_secrets
+from app.tenants.keys import hash_key
+from app.tenants.operations import create_key, create_tenant
+from app.tenants.queries import find_tenant, list_known_keys
+
+NAME = "demo"
+
+
+async def ensure_demo_tenant(database_url: str, secret_key: str, stored_key: str | None) -> tuple[str, str]:
+    """The tenant's name and a key that opens: the stored one while it does, else a new one."""
+    secrets = split_secrets(secret_key)
+    database = await Database.open(database_url, name="up", writers_max=1, readers_max=1)
+    try:
+        async with database.transaction() as session:
+            tenant = await find_tenant(session, name_or_id=NAME)
+            if tenant is None:
+                tenant = await create_tenant(session, name=NAME)
+            if stored_key is not None:
+                hashes = [hash_key(secret, stored_key) for secret in secrets]
+                if await list_known_keys(session, hashes=hashes):
+                    return NAME, stored_key
+            _key, text = await create_key(session, tenant_id=tenant.id, secret=secrets[0], name="up")
+            return NAME, text
+    finally:
+        await database.close()

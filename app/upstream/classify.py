@@ -1,0 +1,232 @@
+"""From an exchange to its outcome: pure, total, and never by guessing.
+
+A submit is judged by how far it got, then by its status line; only a whole 2xx with an id is accepted, and only what
+provably started nothing may be sent again. A poll is judged by the body's `status` first, since the upstream serves a
+failed job with 422. Whatever the body is, nothing here raises.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+from app.core.clock import now
+from app.upstream.wire import (
+    Metrics,
+    NotAnObject,
+    Outcome,
+    OutcomeKind,
+    UpstreamState,
+    members,
+    metrics_of,
+    slices,
+    storable,
+    string_of,
+    text_of,
+    upstream_id_of,
+)
+
+RETRY_AFTER_SECONDS_MAX: Final = 3600.0
+_STATES: Final = {state.value: state for state in UpstreamState}
+_ERROR_KEYS: Final = ("error", "error_message", "detail", "message")
+_ACCOUNT_WORDS: Final = re.compile(r"\b(?:credits?|spend(?:ing)?|balance|limits?)\b", re.IGNORECASE)
+_PLAIN_NUMBER: Final = re.compile(r"\d{1,20}(?:\.\d{1,20})?", re.ASCII)
+_FRACTION: Final = re.compile(r"(\.\d{6})\d+", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """How far one HTTP call got, and what of its answer came.
+
+    sent: its first byte was handed to the socket. status_code: None where no status line came.
+    headers: lower-case names. failure: what broke it off (`half_body`), None where the answer is whole.
+    """
+
+    sent: bool
+    status_code: int | None
+    duration_seconds: float
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What a body says, where it is a whole JSON object; all None otherwise."""
+
+    state: UpstreamState | None = None
+    error: str | None = None
+    upstream_id: str | None = None
+    metrics: Metrics | None = None
+    readable: bool = False
+
+
+def classify_submit(exchange: Exchange) -> Outcome:
+    """ACCEPTED, REJECTED, THROTTLED, ACCOUNT, NOT_SENT, and UNKNOWN for all the rest."""
+    code = exchange.status_code
+    if not exchange.sent:
+        return _outcome(OutcomeKind.NOT_SENT, exchange)
+    if code is None:
+        return _outcome(OutcomeKind.UNKNOWN, exchange)
+    said = _read(exchange)
+    if 200 <= code < 300:
+        if said.upstream_id is not None:
+            return _outcome(OutcomeKind.ACCEPTED, exchange, said)
+        missing = "no_request_id" if said.readable else "not_an_object"
+        return _outcome(
+            OutcomeKind.UNKNOWN, exchange, detail=exchange.failure or missing, upstream_id=_named_so_far(exchange)
+        )
+    if code in (425, 429):
+        return _outcome(OutcomeKind.THROTTLED, exchange, said)
+    if code in (401, 402) or (code == 406 and _is_about_account(exchange, said)):
+        return _outcome(OutcomeKind.ACCOUNT, exchange, said)
+    if 400 <= code < 500 and code != 408:
+        return _outcome(OutcomeKind.REJECTED, exchange, said)
+    return _outcome(OutcomeKind.UNKNOWN, exchange, said, upstream_id=None)
+
+
+def classify_poll(exchange: Exchange) -> Outcome:
+    """RUNNING, SUCCEEDED (no body), FAILED, GONE, THROTTLED, ACCOUNT, and TROUBLE for all the rest."""
+    return _classify_read(exchange, with_body=False)
+
+
+def classify_fetch(exchange: Exchange) -> Outcome:
+    """As a poll, but SUCCEEDED carries the body."""
+    return _classify_read(exchange, with_body=True)
+
+
+def _classify_read(exchange: Exchange, *, with_body: bool) -> Outcome:
+    code = exchange.status_code
+    if code is None:
+        return _outcome(OutcomeKind.TROUBLE, exchange)
+    said = _read(exchange)
+    if said.state is UpstreamState.FAILED:
+        return _outcome(OutcomeKind.FAILED, exchange, said)
+    if 200 <= code < 300:
+        if said.state is UpstreamState.COMPLETED:
+            return _outcome(OutcomeKind.SUCCEEDED, exchange, said, with_body=with_body)
+        if said.state is not None:
+            return _outcome(OutcomeKind.RUNNING, exchange, said)
+        unread = "unknown_state" if said.readable else "not_an_object"
+        return _outcome(OutcomeKind.TROUBLE, exchange, said, detail=exchange.failure or unread)
+    if code == 429:
+        return _outcome(OutcomeKind.THROTTLED, exchange, said)
+    if code in (401, 402, 403):
+        return _outcome(OutcomeKind.ACCOUNT, exchange, said)
+    if code in (404, 410) and exchange.failure is None:
+        return _outcome(OutcomeKind.GONE, exchange, said)
+    return _outcome(OutcomeKind.TROUBLE, exchange, said)
+
+
+def _outcome(
+    kind: OutcomeKind,
+    exchange: Exchange,
+    said: _Said | None = None,
+    *,
+    detail: str | None = None,
+    upstream_id: str | None = None,
+    with_body: bool = True,
+) -> Outcome:
+    final = kind in (OutcomeKind.SUCCEEDED, OutcomeKind.FAILED, OutcomeKind.REJECTED)
+    said = said or _Said()
+    return Outcome(
+        kind=kind,
+        status_code=exchange.status_code,
+        duration_seconds=exchange.duration_seconds,
+        detail=detail or exchange.failure or f"http_{exchange.status_code}",
+        upstream_id=said.upstream_id if kind is OutcomeKind.ACCEPTED else upstream_id,
+        state=said.state,
+        body=exchange.body if final and with_body and exchange.failure is None else None,
+        error=said.error,
+        retry_after_seconds=retry_after_seconds(exchange.headers),
+        metrics=said.metrics,
+    )
+
+
+def _read(exchange: Exchange) -> _Said:
+    if exchange.failure is not None:
+        return _Said()
+    try:
+        found = slices(exchange.body, "status", "request_id", "metrics", *_ERROR_KEYS)
+        state = string_of(found.get("status"))
+        return _Said(
+            state=_STATES.get(state or ""),
+            error=_words(found),
+            upstream_id=upstream_id_of(found.get("request_id")),
+            metrics=metrics_of(found.get("metrics")),
+            readable=True,
+        )
+    except NotAnObject:
+        return _Said(error=_plain_words(exchange.body))
+
+
+def _words(found: Mapping[str, str]) -> str | None:
+    for key in _ERROR_KEYS:
+        raw = found.get(key)
+        if raw is not None and raw != "null":
+            words = string_of(raw)
+            return storable(raw if words is None else words)
+    return None
+
+
+def _plain_words(body: bytes) -> str | None:
+    text = text_of(body[:10_000]).strip()
+    return storable(text) if text and text[0] not in "<{[" else None
+
+
+def _named_so_far(exchange: Exchange) -> str | None:
+    """The id in a 2xx that broke off after naming it: the submit did arrive, and by this it can be found again."""
+    text = text_of(exchange.body)
+    try:
+        for found in members(text):
+            if found.key == "request_id":
+                return upstream_id_of(text[found.value_start : found.value_end])
+    except NotAnObject:
+        return None
+    return None
+
+
+def _is_about_account(exchange: Exchange, said: _Said) -> bool:
+    """Whether a 406 is about our credits or spend cap; one that was cut may be, and waiting is the safe side."""
+    return exchange.failure is not None or _ACCOUNT_WORDS.search(said.error or "") is not None
+
+
+def retry_after_seconds(headers: Mapping[str, str], *, at: datetime | None = None) -> float | None:
+    """How long the upstream asks us to wait, None where it does not say so in a way we can read."""
+    at = at or now()
+    for name in ("retry-after", "x-rate-limit-reset-at-utc"):
+        seconds = _seconds_until(headers.get(name, "").strip(), at)
+        if seconds is not None:
+            return min(max(seconds, 0.0), RETRY_AFTER_SECONDS_MAX)
+    return None
+
+
+def _seconds_until(text: str, at: datetime) -> float | None:
+    """From delta seconds, epoch seconds or milliseconds, RFC 3339 or an HTTP date."""
+    if not text or len(text) > 100:
+        return None
+    if _PLAIN_NUMBER.fullmatch(text):
+        number = float(text)
+        if number < 1e9:
+            return number
+        return (number if number < 1e11 else number / 1000) - at.timestamp()
+    instant = _iso(text) or _http_date(text)
+    if instant is None:
+        return None
+    return ((instant if instant.tzinfo else instant.replace(tzinfo=UTC)) - at).total_seconds()
+
+
+def _iso(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(_FRACTION.sub(r"\1", text).removesuffix(" UTC"))
+    except ValueError:
+        return None
+
+
+def _http_date(text: str) -> datetime | None:
+    try:
+        return parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None

@@ -1,0 +1,199 @@
+"""The worker process: the engine's pumps on our own loop, with arq as a supervised doorbell beside them."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine
+from typing import Any
+from uuid import UUID
+
+import uvloop
+from arq.worker import Worker, func
+
+from app.core import clock
+from app.core.db import Database
+from app.core.doorbell import AWAY, QUEUE, Doorbell, deserialized, redis_settings, serialized
+from app.core.errors import StoreUnavailable
+from app.core.heartbeat import beating, stop_beating
+from app.core.ids import new_id
+from app.core.log import get_logger
+from app.core.pump import Pump
+from app.core.settings import Settings
+from app.core.watchdog import Watchdog
+from app.jobs.tasks.dispatch import SLOTS as SUBMIT_SLOTS
+from app.jobs.tasks.dispatch import Dispatcher
+from app.jobs.tasks.learn import RunTimes
+from app.jobs.tasks.lease import Leases
+from app.jobs.tasks.poll import SLOTS as POLL_SLOTS
+from app.jobs.tasks.poll import Poller
+from app.jobs.tasks.sweep import Sweeper
+from app.upstream.client import UpstreamClient
+
+log = get_logger(__name__)
+
+WRITERS_MAX = 8
+READERS_MAX = 2
+ARQ_POLL_SECONDS = 0.05
+ARQ_RESTART_SECONDS = 0.5
+
+
+class Engine:
+    """One worker's pumps, and what they share."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self.process_id: UUID = new_id()
+        self.database = database
+        self.doorbell = Doorbell(settings.redis_url)
+        self.leases = Leases(database, owner=self.process_id, lease_seconds=settings.lease_seconds)
+        self.upstream = UpstreamClient(
+            url=settings.upstream_url,
+            api_key=settings.upstream_api_key.get_secret_value(),
+            submit_connections_max=SUBMIT_SLOTS,
+            poll_connections_max=POLL_SLOTS,
+        )
+        run_times = RunTimes(database)
+        self.dispatcher = Dispatcher(
+            database=database,
+            upstream=self.upstream,
+            leases=self.leases,
+            run_times=run_times,
+            doorbell=self.doorbell,
+            unknown_max_seconds=settings.unknown_max_seconds,
+        )
+        self.poller = Poller(
+            database=database,
+            upstream=self.upstream,
+            leases=self.leases,
+            run_times=run_times,
+            doorbell=self.doorbell,
+        )
+        self.dispatcher.followed = self.poller.pump
+        self.sweeper = Sweeper(
+            database=database,
+            doorbell=self.doorbell,
+            dispatch=self.dispatcher.pump,
+            poll=self.poller.pump,
+            sweep_seconds=settings.sweep_seconds,
+            unknown_max_seconds=settings.unknown_max_seconds,
+        )
+
+    @property
+    def pumps(self) -> tuple[Pump, ...]:
+        """All that runs until the process stops."""
+        return (self.dispatcher.pump, self.poller.pump, self.sweeper.pump)
+
+    async def renew(self) -> None:
+        """Keep the leases of calls that take long, until cancelled."""
+        while True:
+            await asyncio.sleep(self.leases.lease_seconds / 5)
+            try:
+                await self.leases.renew()
+            except StoreUnavailable as error:
+                log.warning("lease.not_renewed", cause=repr(error.__cause__))
+
+    def ring(self, pump: Pump) -> None:
+        """Somebody says there is work."""
+        self.sweeper.wake()
+        pump.ring()
+
+
+async def ring_forever(engine: Engine, redis_url: str) -> None:
+    """arq, which exits when Redis goes: started again and again; our own timers do without it meanwhile."""
+    pumps = {"dispatch": engine.dispatcher.pump, "poll": engine.poller.pump}
+
+    def rung(pump: Pump) -> Callable[..., Coroutine[Any, Any, None]]:
+        async def task(_context: dict[str, Any]) -> None:
+            engine.ring(pump)
+
+        return task
+
+    async def look_once_more(_context: dict[str, Any]) -> None:
+        # a ring that came while the task ran found its name taken, and was dropped by arq
+        for pump in pumps.values():
+            engine.ring(pump)
+
+    while True:
+        worker = Worker(
+            functions=[func(rung(pump), name=name, keep_result=0, max_tries=1) for name, pump in pumps.items()],
+            queue_name=QUEUE,
+            redis_settings=redis_settings(redis_url),
+            handle_signals=False,
+            after_job_end=look_once_more,  # type: ignore[arg-type]
+            poll_delay=ARQ_POLL_SECONDS,
+            keep_result=0,
+            job_serializer=serialized,
+            job_deserializer=deserialized,
+            health_check_interval=3600,
+            log_results=False,
+        )
+        try:
+            await worker.async_run()
+        except AWAY as error:
+            log.warning("arq.stopped", cause=repr(error))
+        finally:
+            await _closed(worker)
+        await asyncio.sleep(ARQ_RESTART_SECONDS)
+
+
+async def _closed(worker: Worker) -> None:
+    try:
+        await worker.close()
+    except AWAY as error:
+        log.debug("arq.close_failed", cause=repr(error))
+
+
+async def work(settings: Settings) -> None:
+    """Until SIGTERM or SIGINT; then hand back or finish within the grace."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    watchdog = Watchdog(blocked_seconds_max=max(1.0, settings.lease_seconds * 0.8))
+    watchdog.start()
+    database = await Database.open(
+        settings.database_url, name="worker", writers_max=WRITERS_MAX, readers_max=READERS_MAX
+    )
+    engine = Engine(settings, database)
+    log.info("worker.started", worker=engine.process_id.hex)
+    taking = [asyncio.create_task(pump.run()) for pump in engine.pumps]
+    taking.append(asyncio.create_task(ring_forever(engine, settings.redis_url)))
+    keeping = [
+        asyncio.create_task(engine.renew()),
+        asyncio.create_task(
+            beating(database, process_id=engine.process_id, kind="worker", lease_seconds=settings.lease_seconds)
+        ),
+    ]
+    await stop.wait()
+    log.info("worker.stopping", worker=engine.process_id.hex)
+    await _cancelled(taking)
+    await _wind_up(engine, settings.grace_seconds)
+    await _cancelled(keeping)
+    watchdog.stop()
+    await engine.upstream.close()
+    await engine.doorbell.close()
+    await database.close()
+    log.info("worker.stopped", worker=engine.process_id.hex)
+
+
+async def _wind_up(engine: Engine, grace_seconds: float) -> None:
+    """Let what is on the wire end, then give the rest back."""
+    give_up_at = clock.monotonic() + grace_seconds
+    try:
+        async with asyncio.timeout(grace_seconds + 5):
+            await engine.poller.drain(min(grace_seconds, 5.0))
+            await engine.dispatcher.drain(max(0.0, give_up_at - clock.monotonic()))
+            await engine.leases.hand_back()
+            async with engine.database.statement() as session:
+                await stop_beating(session, process_id=engine.process_id)
+    except (StoreUnavailable, TimeoutError) as error:
+        log.warning("worker.not_wound_up", cause=repr(error))  # leases run out by themselves
+
+
+async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def run_worker(settings: Settings) -> None:
+    """Run one worker process."""
+    uvloop.run(work(settings))

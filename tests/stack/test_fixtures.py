@@ -1,0 +1,25 @@
+import asyncpg
+from redis.asyncio import Redis
+
+from tests.conftest import NewDatabase
+
+
+async def test_a_database_begins_migrated_and_empty(database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    assert await connection.fetchval("SELECT count(*) FROM alembic_version") == 1
+    assert await connection.fetchval("SELECT count(*) FROM jobs") == 0
+    await connection.close()
+
+
+async def test_databases_of_one_test_are_its_own(database_url: str, new_database: NewDatabase) -> None:
+    one, other = await new_database(), await new_database()
+    assert len({one, other, database_url}) == 3
+    connection = await asyncpg.connect(one)
+    assert await connection.fetchval("SELECT count(*) FROM jobs") == 0
+    await connection.close()
+
+
+async def test_the_redis_database_takes_writes(redis_url: str) -> None:
+    async with Redis.from_url(redis_url) as redis:
+        assert await redis.incr("tests.stack") >= 1
+        assert await redis.delete("tests.stack") == 1

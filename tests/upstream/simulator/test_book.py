@@ -1,0 +1,161 @@
+"""The book: what is in it, when it is there, and that a simulator lives on from it."""
+
+import asyncio
+import contextlib
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import httpx
+import orjson
+import pytest
+
+from app.upstream.simulator.book import Book, hash_body
+from app.upstream.simulator.config import SimulatorConfig
+from app.upstream.simulator.serve import RunningSimulator, running_simulator
+
+Submit = Callable[..., Awaitable[str]]
+KEY = {"x-api-key": "SG_abcd1234"}
+PROGRAM = """
+import sys, uvloop
+from pathlib import Path
+from app.core.log import configure_logging
+from app.upstream.simulator.config import SimulatorConfig
+from app.upstream.simulator.serve import run_simulator
+configure_logging(format="json", level="INFO")
+config = SimulatorConfig(book_path=Path(sys.argv[1]), speed=float(sys.argv[2]))
+uvloop.run(run_simulator(config, on_ready=lambda running: print(running.url, flush=True)))
+"""
+
+
+async def test_facts_of_a_run(sim: RunningSimulator, client: httpx.AsyncClient, submit: Submit) -> None:
+    request_id = await submit("sim-instant", b=1, a=2)
+    started, charged = sim.book.facts()
+    assert (started["sequence"], charged["sequence"]) == (1, 2)
+    assert (started["fact"], charged["fact"]) == ("started", "charged")
+    assert started["request_id"] == charged["request_id"] == request_id
+    assert (started["slug"], started["key"], started["body"]) == ("sim-instant", "dd59", '{"b":1,"a":2}')
+    assert started["body_sha256"] == hash_body(b'{"b":1,"a":2}').exact
+    assert started["canonical_sha256"] == hash_body(b'{ "a": 2, "b": 1 }').canonical
+    assert charged["cost_micros"] == sim.book.charged()[request_id]
+
+
+def test_the_canonical_hash_is_of_the_value() -> None:
+    def canonical(text: str) -> str:
+        return hash_body(text.encode()).canonical
+
+    assert canonical('{"a":1,"b":[1.50,"x"]}') == canonical('{ "b": [ 1.5, "\\u0078" ], "a": 1 }')
+    assert canonical('{"a":1e2}') == canonical('{"a":1.0E+2}') == canonical('{"a":100.0}')
+    different = ['{"a":1}', '{"a":1.0}', '{"a":"1"}', '{"a":true}', '{"a":1e-400}', '{"a":0.0}', '{"a":-0.0}',
+                 '{"a":18446744073709551617}', '{"a":18446744073709551618}', '{"a":null}', "{}"]  # fmt: skip
+    assert len({canonical(text) for text in different}) == len(different)
+
+
+async def test_the_fact_is_in_the_file_before_the_answer(tmp_path: Path) -> None:
+    path = tmp_path / "book"
+    async with running(path) as (sim, client):
+        accepted = await client.post("/v2/sim-hang", json={})
+        assert Book.read(path).started_ids() == [accepted.json()["request_id"]]
+        await client.post("/v2/sim-retired", json={})
+        assert [fact["status"] for fact in Book.read(path).refusals()] == [410]
+        over_http = await client.get("/_simulator/book", params={"after": 1})
+        assert over_http.content == path.read_bytes().partition(b"\n")[2]
+        assert sim.book.raw() == path.read_bytes()
+
+
+@contextlib.asynccontextmanager
+async def running(path: Path, **settings: float) -> AsyncIterator[tuple[RunningSimulator, httpx.AsyncClient]]:
+    config = SimulatorConfig(book_path=path, speed=settings.get("speed", 1000), seed=3)
+    async with (
+        running_simulator(config) as sim,
+        httpx.AsyncClient(base_url=sim.url, headers=KEY, timeout=5) as client,
+    ):
+        yield sim, client
+
+
+async def test_a_restarted_simulator_knows_its_runs(tmp_path: Path) -> None:
+    path = tmp_path / "book"
+    body = b'{"echo": 1.0 }'
+    async with running(path, speed=10) as (sim, client):
+        sim.config.sigma = 0
+        instant = (await client.post("/v2/sim-instant", json={})).json()["request_id"]
+        before = (await client.get(f"/v2/requests/{instant}")).json()
+        hanging = (await client.post("/v2/sim-hang", json={})).json()["request_id"]
+        echo = (await client.post("/v2/sim-echo", content=body, headers={"content-type": "application/json"})).json()[
+            "request_id"
+        ]
+        assert echo not in sim.book.charged()
+        paid = sim.config.credits_micros
+    await asyncio.sleep(0.15)
+    async with running(path) as (sim, client):
+        after = (await client.get(f"/v2/requests/{instant}")).content
+        assert orjson.loads(after.replace(sim.url.encode(), b"")) == orjson.loads(
+            orjson.dumps(before).replace(before["output"].rpartition("/files")[0].encode(), b"")
+        )
+        assert (await client.get(f"/v2/requests/{hanging}/status")).json()["status"] == "PROCESSING"
+        assert b'"output":1.0,' in (await client.get(f"/v2/requests/{echo}")).content
+        assert sim.config.credits_micros == paid - sim.book.charged()[echo]
+        assert sim.simulator.account.reserved_micros == 10_500
+        fresh = (await client.post("/v2/sim-instant", json={})).json()["request_id"]
+        assert sim.book.started_ids() == [instant, hanging, echo, fresh]
+        assert len(set(sim.book.started_ids())) == 4
+        assert [fact["sequence"] for fact in sim.book.facts()] == list(range(1, len(sim.book) + 1))
+
+
+async def test_a_torn_last_line_is_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "book"
+    async with running(path) as (_, client):
+        known = (await client.post("/v2/sim-instant", json={})).json()["request_id"]
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"sequence":3,"fact":"star')
+    async with running(path) as (sim, client):
+        assert sim.book.started_ids() == [known]
+        await client.post("/v2/sim-hang", json={})
+    assert path.read_bytes().startswith(whole + b'{"sequence":3,"at":')
+
+
+async def test_one_writer_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "book"
+    async with running(path):
+        with pytest.raises(BlockingIOError, match="another simulator writes this book"):
+            Book(path)
+    Book(path).close()
+    assert path.exists()
+
+
+def start(path: Path, speed: float) -> tuple[subprocess.Popen[str], str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(path), str(speed)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    return process, process.stdout.readline().strip()
+
+
+def test_kill_9_loses_nothing_that_was_answered(tmp_path: Path) -> None:
+    path = tmp_path / "book"
+    answered = []
+    process, url = start(path, 1)
+    try:
+        with httpx.Client(base_url=url, headers=KEY) as client:
+            for number in range(50):
+                answered.append(client.post("/v2/sim-video", json={"number": number}).json()["request_id"])
+            process.kill()
+    finally:
+        process.kill()
+        process.communicate()
+    assert Book.read(path).started_ids() == answered
+    process, url = start(path, 1)
+    try:
+        with httpx.Client(base_url=url, headers=KEY) as client:
+            statuses = [client.get(f"/v2/requests/{request_id}/status").status_code for request_id in answered]
+        assert statuses == [200] * 50
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(5) == 0
+    finally:
+        process.kill()
+        process.communicate()
