@@ -11,7 +11,7 @@ from app.jobs.sweeps import BATCH_MAX, expire_sending, expire_waiting, look
 log = get_logger(__name__)
 
 IDLE_SECONDS = 30.0
-"""How rarely it looks when nothing is unfinished; a ring shortens it."""
+"""How rarely it looks when nothing is unfinished and rings can be heard; a ring shortens it."""
 FORGET_SECONDS = 3600.0
 
 
@@ -36,6 +36,7 @@ class Sweeper:
         self._sweep_seconds = sweep_seconds
         self._unknown_max_seconds = unknown_max_seconds
         self._wait_seconds = sweep_seconds
+        self._hears_rings = False
         self._forget_at = clock.monotonic() + FORGET_SECONDS
 
     async def _step(self) -> float:
@@ -46,7 +47,8 @@ class Sweeper:
         if seen.running_due:
             self._poll.ring()
         if not seen.unfinished:
-            self._wait_seconds = min(self._wait_seconds * 2, IDLE_SECONDS)
+            if self._hears_rings:
+                self._wait_seconds = min(self._wait_seconds * 2, IDLE_SECONDS)
             await self._forget()
             return self._wait_seconds
         self._wait_seconds = self._sweep_seconds
@@ -57,6 +59,12 @@ class Sweeper:
         if self._wait_seconds > self._sweep_seconds:
             self._wait_seconds = self._sweep_seconds
             self.pump.ring()
+
+    def rings(self, heard: bool) -> None:
+        """Whether rings reach this process; without them it is the sweep alone that finds new work, and keeps its pace."""
+        self._hears_rings = heard
+        if not heard:
+            self.wake()
 
     async def _expire(self) -> bool:
         """Whether there is probably more of it."""
