@@ -41,7 +41,7 @@ class PlainRefusal(Refusal):
     """What Starlette itself turns down: no such path, wrong method."""
 
     def __init__(self, error: HTTPException) -> None:
-        super().__init__(str(error.detail))
+        super().__init__(str(error.detail), headers=error.headers)
         self.status = error.status_code  # type: ignore[misc]
         self.code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")  # type: ignore[misc]
 

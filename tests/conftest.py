@@ -1,13 +1,13 @@
 """Real servers for every test that asks: one Postgres and one Valkey a run, a database of its own for each process.
 
-    database_url    a migrated, empty database, shared by the tests of one process
-    new_database    makes another, for one test
-    redis_url       a Redis database shared by the tests of one process, empty at first
-    stack           the running gateway: two API processes, a worker, the simulator; on a database of its own
-    client          an HTTP client of `stack` with a new tenant's key
+database_url    a migrated, empty database, shared by the tests of one process
+new_database    makes another, for one test
+redis_url       a Redis database shared by the tests of one process, empty at first
+stack           the running gateway: two API processes, a worker, the simulator; on a database of its own
+client          an HTTP client of `stack` with a new tenant's key
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
 from uuid import uuid4
@@ -86,9 +86,7 @@ async def redis_url(servers: Urls, worker_id: str) -> AsyncIterator[str]:
 
 
 @pytest.fixture(scope="session")
-async def stack(
-    servers: Urls, redis_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Gateway]:
+async def stack(servers: Urls, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
     name = f"test_{uuid4().hex}"
     url = await create_database(servers.database, name, template=servers.template)
     directory = tmp_path_factory.mktemp("stack")

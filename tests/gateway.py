@@ -118,7 +118,12 @@ class Gateway:
         with listener or listening() as held:
             url = url_of(held)
             process = Process(
-                "api", "--fd", str(held.fileno()), env=self.settings(**changes), log=self._log("api"), fds=[held.fileno()]
+                "api",
+                "--fd",
+                str(held.fileno()),
+                env=self.settings(**changes),
+                log=self._log("api"),
+                fds=[held.fileno()],
             )
         async with self._kept(process):
             async with httpx.AsyncClient() as client:

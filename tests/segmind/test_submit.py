@@ -118,7 +118,9 @@ async def test_a_deadline_that_passes_before_it_is_sent_fails_it(stack: Gateway,
     assert status.json()["code"] == "deadline_exceeded"
 
 
-async def test_while_it_runs_status_and_result_are_alike(stack: Gateway, client: httpx.AsyncClient, submit: Submit) -> None:
+async def test_while_it_runs_status_and_result_are_alike(
+    stack: Gateway, client: httpx.AsyncClient, submit: Submit
+) -> None:
     shown = await submit("sim-hang")
     expected = {
         "status": "PROCESSING",
