@@ -91,6 +91,11 @@ async def stack(servers: Urls, redis_url: str, tmp_path_factory: pytest.TempPath
     url = await create_database(servers.database, name, template=servers.template)
     directory = tmp_path_factory.mktemp("stack")
     async with running_gateway(database_url=url, redis_url=redis_url, directory=directory) as gateway:
+        # a published run time, so that the first poll comes as soon as these end
+        await gateway.sql(
+            "INSERT INTO models (slug, run_seconds) SELECT 'sim-' || unnest($1::text[]), 0.02",
+            ["instant", "fail", "echo", "images", "video", "text", "odd"],
+        )
         yield gateway
     await drop_database(servers.database, name)
 

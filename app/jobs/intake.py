@@ -54,7 +54,7 @@ class Intake:
         now = clock.now()
         fingerprint = None
         if asked.idempotency_key is not None:
-            fingerprint = sha256(canonical({"model": asked.model, "input": asked.parameters})).digest()
+            fingerprint = sha256(canonical(asked.model, asked.body)).digest()
         stored = await self._writer.submit(
             Submission(
                 id=new_id(),

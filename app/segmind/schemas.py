@@ -80,7 +80,9 @@ def failed_response(row: Row) -> Response:
     if row["state"] == State.CANCELED:
         code, error = "canceled", orjson.dumps("the job was canceled").decode()
     else:
-        code, error = row["error_code"], parts.get("error") or json.dumps(row["message"])
+        code, error = row["error_code"], parts.get("error", "null")
+        if error == "null":
+            error = json.dumps(row["message"])
     body = {
         "status": Status.FAILED,
         "request_id": shown,
