@@ -17,6 +17,7 @@ from app.core.doorbell import Doorbell
 from app.core.errors import Refusal
 from app.core.health import routes as health_routes
 from app.core.heartbeat import beating
+from app.core.http_server import Protocol
 from app.core.ids import new_id
 from app.core.log import get_logger
 from app.core.problems import problem_response, problems_of
@@ -65,7 +66,14 @@ def create_app(settings: Settings) -> FastAPI:
             await _open(app, settings, stack)
             yield
 
-    app = FastAPI(title="Waystation", lifespan=lifespan, openapi_url="/openapi.json", docs_url="/docs", redoc_url=None)
+    app = FastAPI(
+        title="Waystation",
+        lifespan=lifespan,
+        openapi_url="/openapi.json",
+        docs_url="/docs",
+        redoc_url=None,
+        redirect_slashes=False,  # a redirect has no JSON, would follow the Host header, and the SDK follows none
+    )
     app.state.settings = settings
     app.state.public_url = settings.public_url
     app.router.routes.extend([*health_routes, *segmind_routes])
@@ -150,12 +158,12 @@ def run_api(settings: Settings, *, host: str, port: int, fd: int | None) -> None
         port=port,
         fd=fd,
         loop="uvloop",
-        http="httptools",
+        http=Protocol,
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=max(1, int(settings.grace_seconds)),
-        h11_max_incomplete_event_size=64 * 1024,
         backlog=2048,
     )
     uvicorn.Server(config).run()

@@ -78,11 +78,11 @@ async def new_database(servers: Urls) -> AsyncIterator[NewDatabase]:
 
 
 @pytest.fixture(scope="session")
-async def redis_url(servers: Urls, worker_id: str) -> AsyncIterator[str]:
+async def redis_url(servers: Urls, worker_id: str) -> str:
     url = with_path(servers.redis, str(int(worker_id.removeprefix("gw")) + 1 if worker_id != "master" else 1))
     async with Redis.from_url(url) as redis:
         await redis.flushdb()
-    yield url
+    return url
 
 
 @pytest.fixture(scope="session")
