@@ -1,18 +1,25 @@
 """Real servers for every test that asks: one Postgres and one Valkey a run, a database of its own for each process.
 
-    database_url    a migrated, empty database, shared by the tests of one process
-    new_database    makes another, for one test
-    redis_url       a Redis database shared by the tests of one process, empty at first
+database_url    a migrated, empty database, shared by the tests of one process
+new_database    makes another, for one test
+redis_url       a Redis database shared by the tests of one process, empty at first
+<<<<<<< HEAD
+=======
+stack           the running gateway: two API processes, a worker, the simulator; on a database of its own
+client          an HTTP client of `stack` with a new tenant's key
+>>>>>>> surfaces
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 from redis.asyncio import Redis
 
+from tests.gateway import Gateway, TenantKey, running_gateway
 from tests.servers import Servers, Urls, create_database, drop_database, with_path
 
 _SERVERS = pytest.StashKey[Servers]()
@@ -74,8 +81,43 @@ async def new_database(servers: Urls) -> AsyncIterator[NewDatabase]:
 
 
 @pytest.fixture(scope="session")
-async def redis_url(servers: Urls, worker_id: str) -> AsyncIterator[str]:
+<<<<<<< HEAD
+async def redis_url(servers: Urls, request: pytest.FixtureRequest) -> str:
+    workerinput = getattr(request.config, "workerinput", {"workerid": "gw0"})
+    url = with_path(servers.redis, str(int(workerinput["workerid"].removeprefix("gw")) + 1))
+    async with Redis.from_url(url) as redis:
+        await redis.flushdb()
+    return url
+=======
+async def redis_url(servers: Urls, worker_id: str) -> str:
     url = with_path(servers.redis, str(int(worker_id.removeprefix("gw")) + 1 if worker_id != "master" else 1))
     async with Redis.from_url(url) as redis:
         await redis.flushdb()
-    yield url
+    return url
+
+
+@pytest.fixture(scope="session")
+async def stack(servers: Urls, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+    name = f"test_{uuid4().hex}"
+    url = await create_database(servers.database, name, template=servers.template)
+    directory = tmp_path_factory.mktemp("stack")
+    async with running_gateway(database_url=url, redis_url=redis_url, directory=directory) as gateway:
+        # a published run time, so that the first poll comes as soon as these end
+        await gateway.sql(
+            "INSERT INTO models (slug, run_seconds) SELECT 'sim-' || unnest($1::text[]), 0.02",
+            ["instant", "fail", "echo", "images", "video", "text", "odd"],
+        )
+        yield gateway
+    await drop_database(servers.database, name)
+
+
+@pytest.fixture
+async def tenant(stack: Gateway) -> TenantKey:
+    return await stack.tenant()
+
+
+@pytest.fixture
+async def client(stack: Gateway, tenant: TenantKey) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=stack.url, headers=tenant.headers, timeout=40) as made:
+        yield made
+>>>>>>> surfaces

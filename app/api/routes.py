@@ -22,6 +22,7 @@ from app.core.requests import (
     malformed,
     read_json_body,
     wait_seconds,
+    whole_number,
 )
 from app.core.strict_json import parse_object
 from app.jobs.intake import Asked
@@ -173,9 +174,10 @@ async def list_jobs_of_tenant(
 def _limit(text: str | None) -> int:
     if text is None:
         return LIMIT_DEFAULT
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= LIMIT_MAX):
+    limit = whole_number(text)
+    if limit is None or not 1 <= limit <= LIMIT_MAX:
         raise malformed("query limit", f"expected a whole number from 1 to {LIMIT_MAX}")
-    return int(text)
+    return limit
 
 
 def _instant(text: str | None, where: str) -> datetime | None:
