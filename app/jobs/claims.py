@@ -56,19 +56,15 @@ SELECT claimed.*, input.body FROM claimed JOIN job_inputs AS input ON input.job_
 
 # Which running jobs are due to be asked about?
 _CLAIM_RUNNING = f"""
-WITH gate AS (
-    SELECT CASE
-        WHEN EXISTS (SELECT FROM pauses WHERE tenant_id IS NULL AND model IS NULL AND what = 'all') THEN 0
-        ELSE $1::bigint
-    END AS most
-), due AS (
+WITH due AS (
     SELECT id FROM jobs AS job
     WHERE state = 'running' AND due_at <= now() + make_interval(secs => $4)
         AND (lease_until IS NULL OR lease_until < now())
+        AND NOT EXISTS (SELECT FROM pauses WHERE tenant_id IS NULL AND model IS NULL AND what = 'all')
         AND {MAY_POLL}
         AND {_SAFE.format(state="running")}
     ORDER BY due_at
-    LIMIT (SELECT most FROM gate)
+    LIMIT $1
     FOR UPDATE SKIP LOCKED
 )
 UPDATE jobs SET {_TAKE}

@@ -29,7 +29,7 @@ class Invariant:
         """One statement: (checked, wrong, examples), the examples being the first ten ids."""
         shown = "'job_' || replace(id::text, '-', '')" if self.ids == "job" else "id::text"
         return f"""
-            WITH wrong AS MATERIALIZED ({self.wrong})
+            WITH wrong AS MATERIALIZED (SELECT DISTINCT id FROM ({self.wrong}) AS found)
             SELECT
                 ({self.counted})::bigint AS checked,
                 (SELECT count(*) FROM wrong) AS wrong,
@@ -55,7 +55,7 @@ WHERE input.job_id IS NULL OR event.job_id IS NULL
 
 # Which jobs have a history with a gap, or with a step that is not an arrow of the life cycle?
 _PATH = f"""
-SELECT DISTINCT told.job_id AS id FROM (
+SELECT told.job_id AS id FROM (
     SELECT
         job_id, seq, from_state, to_state,
         coalesce(lag(seq) OVER history, 0) AS seq_before, lag(to_state) OVER history AS state_before
@@ -117,7 +117,7 @@ WHERE job.id IS NULL OR tried.job_id IS NULL
 
 # Which jobs were tried again although an earlier attempt may have arrived?
 _AT_MOST_ONCE = """
-SELECT DISTINCT tried.job_id AS id
+SELECT tried.job_id AS id
 FROM attempts AS tried JOIN jobs AS job ON job.id = tried.job_id
 WHERE tried.attempt < job.attempt AND coalesce(tried.outcome, '') NOT IN ('not_sent', 'throttled', 'account')
 """
