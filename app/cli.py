@@ -8,6 +8,9 @@ import typer
 
 from app.commands import register
 from app.core.terminal import DATA_DIR, AsJson, DataDir, say
+from app.jobs import pause_commands, recover_command
+from app.jobs.commands import jobs
+from app.ops import commands as ops_commands
 from app.tenants.commands import keys, tenants
 
 app = typer.Typer(
@@ -18,7 +21,11 @@ app = typer.Typer(
 )
 app.add_typer(tenants, name="tenant")
 app.add_typer(keys, name="key")
+app.add_typer(jobs, name="job")
 register(app)
+pause_commands.register(app)
+recover_command.register(app)
+ops_commands.register(app)
 
 
 @app.callback()

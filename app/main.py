@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from app.admin.job_routes import router as admin_jobs_router
 from app.admin.routes import router as admin_router
 from app.api.routes import router as api_router
 from app.catalog.check import Catalog
@@ -81,6 +82,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.router.routes.extend([*health_routes, *segmind_routes])
     app.include_router(api_router)
     app.include_router(admin_router)
+    app.include_router(admin_jobs_router)
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _plain)

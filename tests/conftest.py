@@ -3,11 +3,8 @@
 database_url    a migrated, empty database, shared by the tests of one process
 new_database    makes another, for one test
 redis_url       a Redis database shared by the tests of one process, empty at first
-<<<<<<< HEAD
-=======
 stack           the running gateway: two API processes, a worker, the simulator; on a database of its own
 client          an HTTP client of `stack` with a new tenant's key
->>>>>>> surfaces
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -81,16 +78,9 @@ async def new_database(servers: Urls) -> AsyncIterator[NewDatabase]:
 
 
 @pytest.fixture(scope="session")
-<<<<<<< HEAD
 async def redis_url(servers: Urls, request: pytest.FixtureRequest) -> str:
     workerinput = getattr(request.config, "workerinput", {"workerid": "gw0"})
     url = with_path(servers.redis, str(int(workerinput["workerid"].removeprefix("gw")) + 1))
-    async with Redis.from_url(url) as redis:
-        await redis.flushdb()
-    return url
-=======
-async def redis_url(servers: Urls, worker_id: str) -> str:
-    url = with_path(servers.redis, str(int(worker_id.removeprefix("gw")) + 1 if worker_id != "master" else 1))
     async with Redis.from_url(url) as redis:
         await redis.flushdb()
     return url
@@ -120,4 +110,3 @@ async def tenant(stack: Gateway) -> TenantKey:
 async def client(stack: Gateway, tenant: TenantKey) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(base_url=stack.url, headers=tenant.headers, timeout=40) as made:
         yield made
->>>>>>> surfaces

@@ -3,62 +3,87 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+from app.admission.queries import MAY_POLL, MAY_SUBMIT
 from app.core.db import Row, Session, columns
 
 LOOKAHEAD_SECONDS = 0.025
 """Jobs due this soon are claimed along: a poll a little early is cheaper than one more statement."""
 
+# Is it safe to take the job along? A suspect, a job that has been taken over before, is taken while this process holds no
+# other: what kills its holders is found so, and the rest of what they held is not blamed. The third time is the sweep's.
+_SAFE = """(takeovers = 0 OR id = (
+    SELECT suspect.id FROM jobs AS suspect
+    WHERE suspect.takeovers > 0 AND suspect.state = '{state}' AND suspect.due_at <= now()
+        AND (suspect.lease_until IS NULL OR (suspect.lease_until < now() AND suspect.takeovers < 2))
+        AND NOT EXISTS (
+            SELECT FROM jobs AS held WHERE held.takeovers > 0 AND held.owner = $2 AND held.lease_until > now()
+        )
+    ORDER BY suspect.due_at LIMIT 1
+))"""
+
+_TAKE = """
+    lease_until = now() + make_interval(secs => $3), owner = $2, fence = jobs.fence + 1,
+    takeovers = jobs.takeovers + (jobs.lease_until IS NOT NULL)::integer
+"""
+
 # Which queued jobs go next? None while submits are paused; one, as a probe, after trouble with the account.
-_CLAIM_QUEUED = """
+_CLAIM_QUEUED = f"""
 WITH gate AS (
     SELECT CASE
+        WHEN EXISTS (SELECT FROM pauses WHERE tenant_id IS NULL AND model IS NULL) THEN 0
         WHEN paused_until > now() THEN 0
         WHEN paused_reason = 'account' THEN 1
         ELSE $1::bigint
     END AS most
     FROM upstream_state
 ), due AS (
-    SELECT id FROM jobs
+    SELECT id FROM jobs AS job
     WHERE state = 'queued' AND due_at <= now()
         AND (lease_until IS NULL OR lease_until < now())
         AND (deadline_at IS NULL OR deadline_at > now())
+        AND {MAY_SUBMIT}
+        AND {_SAFE.format(state="queued")}
     ORDER BY priority DESC, due_at
     LIMIT (SELECT most FROM gate)
     FOR UPDATE SKIP LOCKED
 ), claimed AS (
-    UPDATE jobs SET lease_until = now() + make_interval(secs => $3), owner = $2, fence = jobs.fence + 1
+    UPDATE jobs SET {_TAKE}
     FROM due WHERE jobs.id = due.id
-    RETURNING jobs.id, jobs.fence, jobs.model, jobs.retries
+    RETURNING jobs.id, jobs.fence, jobs.model, jobs.retries, jobs.takeovers
 )
 SELECT claimed.*, input.body FROM claimed JOIN job_inputs AS input ON input.job_id = claimed.id
-"""
+"""  # noqa: S608
 
 # Which running jobs are due to be asked about?
-_CLAIM_RUNNING = """
+_CLAIM_RUNNING = f"""
 WITH due AS (
-    SELECT id FROM jobs
+    SELECT id FROM jobs AS job
     WHERE state = 'running' AND due_at <= now() + make_interval(secs => $4)
         AND (lease_until IS NULL OR lease_until < now())
+        AND NOT EXISTS (SELECT FROM pauses WHERE tenant_id IS NULL AND model IS NULL AND what = 'all')
+        AND {MAY_POLL}
+        AND {_SAFE.format(state="running")}
     ORDER BY due_at
     LIMIT $1
     FOR UPDATE SKIP LOCKED
 )
-UPDATE jobs SET lease_until = now() + make_interval(secs => $3), owner = $2, fence = jobs.fence + 1
+UPDATE jobs SET {_TAKE}
 FROM due WHERE jobs.id = due.id
 RETURNING
-    jobs.id, jobs.fence, jobs.attempt, jobs.model, jobs.upstream_id, jobs.upstream_state, jobs.retries,
+    jobs.id, jobs.fence, jobs.attempt, jobs.model, jobs.upstream_id, jobs.upstream_state, jobs.retries, jobs.takeovers,
     extract(epoch FROM now() - jobs.submitted_at)::double precision AS age_seconds,
     extract(epoch FROM now() - jobs.gone_since)::double precision AS gone_seconds
-"""
+"""  # noqa: S608
 
-# Whose attempt may go on the wire? Only a claim's that still holds. Committed before the first byte is sent. A claim
-# opens one attempt at most: where its fence still stands on a job that is queued no more, an earlier call opened it, and
-# its answer was lost.
-_OPEN_ATTEMPTS = """
+# Whose attempt may go on the wire? Only a claim's that still holds; where a pause has come since, the claim is given back.
+# Committed before the first byte is sent. A claim opens one attempt at most: where its fence still stands on a job that
+# is queued no more, an earlier call opened it, and its answer was lost.
+_OPEN_ATTEMPTS = f"""
 WITH asked AS (
     SELECT * FROM unnest($1::uuid[], $2::bigint[]) AS t (id, fence)
 ), ready AS (
-    SELECT job.id, job.state, job.attempt FROM jobs AS job JOIN asked ON asked.id = job.id AND asked.fence = job.fence
+    SELECT job.id, job.state, job.attempt, {MAY_SUBMIT} AS may_submit
+    FROM jobs AS job JOIN asked ON asked.id = job.id AND asked.fence = job.fence
     WHERE (job.state = 'queued' AND job.owner = $3 AND job.lease_until > now()) OR job.state IN ('sending', 'unknown')
     ORDER BY job.id
     FOR UPDATE OF job
@@ -66,8 +91,11 @@ WITH asked AS (
     UPDATE jobs SET
         state = 'sending', attempt = jobs.attempt + 1, sent_at = now(), revision = jobs.revision + 1,
         lease_until = now() + make_interval(secs => $4)
-    FROM ready WHERE jobs.id = ready.id AND ready.state = 'queued'
+    FROM ready WHERE jobs.id = ready.id AND ready.state = 'queued' AND ready.may_submit
     RETURNING jobs.id, jobs.attempt, jobs.revision
+), stopped AS (
+    UPDATE jobs SET lease_until = NULL, owner = NULL, takeovers = 0
+    FROM ready WHERE jobs.id = ready.id AND ready.state = 'queued' AND NOT ready.may_submit
 ), opened AS (
     INSERT INTO attempts (job_id, attempt, worker, sent_at) SELECT id, attempt, $3, now() FROM moved
 ), events AS (
@@ -77,7 +105,7 @@ WITH asked AS (
 SELECT id, attempt FROM moved
 UNION ALL
 SELECT id, attempt FROM ready WHERE state <> 'queued'
-"""
+"""  # noqa: S608
 
 # These were not sent and no attempt was opened: who else may take them, and when?
 _RELEASE = """
@@ -87,7 +115,7 @@ WITH asked AS (
 ), released AS (
     UPDATE jobs SET
         lease_until = NULL, owner = NULL, due_at = now() + make_interval(secs => asked.due_seconds),
-        retries = least(jobs.retries + 1, 1000)
+        retries = least(jobs.retries + 1, 1000), takeovers = 0
     FROM asked
     WHERE jobs.id = asked.id AND jobs.fence = asked.fence AND jobs.state = 'queued'
     RETURNING jobs.id, jobs.attempt
@@ -116,7 +144,7 @@ UPDATE jobs SET lease_until = NULL, owner = NULL WHERE owner = $1 AND state IN (
 
 
 async def claim_queued(session: Session, *, owner: UUID, most: int, lease_seconds: float) -> list[Row]:
-    """Up to `most` queued jobs that are due: id, fence, model, retries, body. One statement."""
+    """Up to `most` queued jobs that are due: id, fence, model, retries, takeovers, body. One statement."""
     return await session.fetch(_CLAIM_QUEUED, most, owner, lease_seconds)
 
 

@@ -105,6 +105,7 @@ WITH asked AS (
         upstream_state = before.upstream_state,
         error_code = CASE WHEN before.state = 'failed' THEN before.error_code END,
         retries = CASE WHEN before.retry THEN least(jobs.retries + 1, 1000) ELSE 0 END,
+        takeovers = 0,
         lease_until = NULL,
         owner = NULL
     FROM before WHERE jobs.id = before.id
@@ -181,6 +182,7 @@ WITH asked AS (
         run_seconds = before.run_seconds,
         detection_seconds = before.detection_seconds,
         cost_micro = before.cost_micro,
+        takeovers = 0,
         lease_until = NULL,
         owner = NULL
     FROM before WHERE jobs.id = before.id

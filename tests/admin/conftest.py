@@ -7,8 +7,10 @@ import pytest
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 
+from app.admin.job_routes import router as job_router
 from app.admin.routes import router
 from app.core.db import Database
+from app.core.doorbell import Doorbell
 from app.core.errors import Refusal
 from app.core.problems import problem_response, problems_of
 from app.core.settings import load_settings
@@ -18,17 +20,21 @@ from tests.factories.callers import SECRET
 ADMIN_KEY = "admin-key-of-the-tests"
 
 
-def app_with(database: Database, database_url: str, admin_key: str | None) -> FastAPI:
+def app_with(
+    database: Database, database_url: str, admin_key: str | None, redis_url: str = "redis://127.0.0.1:1"
+) -> FastAPI:
     app = FastAPI()
     app.include_router(router)
+    app.include_router(job_router)
     app.state.settings = load_settings(
         database_url=database_url,
-        redis_url="redis://unused",
+        redis_url=redis_url,
         public_url="http://localhost",
         secret_key=SECRET.decode(),
         admin_key=admin_key,
     )
     app.state.database = database
+    app.state.doorbell = Doorbell(redis_url)
     app.state.keyring = Keyring(database, secrets=app.state.settings.secrets)
 
     @app.exception_handler(Refusal)

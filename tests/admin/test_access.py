@@ -22,6 +22,10 @@ ROUTES = [
     ("POST", "/tenants/x/keys"),
     ("GET", "/tenants/x/keys"),
     ("DELETE", "/keys/x"),
+    ("POST", "/pause"),
+    ("POST", "/resume"),
+    ("GET", "/jobs/x"),
+    ("POST", "/jobs/x/resolve"),
 ]
 
 

@@ -83,7 +83,8 @@ class Dispatcher:
             task = asyncio.create_task(self._send(row, asked_at))
             self._sending.add(task)
             task.add_done_callback(self._sent)
-        self._full = len(rows) == free
+        # suspects are claimed one by one: the end of one makes room for the next
+        self._full = len(rows) == free or any(row["takeovers"] for row in rows)
         if self._full:
             self._doorbell.ring("dispatch")  # there may be more than we can take: let others look
         return math.inf

@@ -64,7 +64,8 @@ class Poller:
             task = asyncio.create_task(self._ask(row, asked_at))
             self._asking.add(task)
             task.add_done_callback(self._asked)
-        self._full = len(rows) == free
+        # suspects are claimed one by one: the end of one makes room for the next
+        self._full = len(rows) == free or any(row["takeovers"] for row in rows)
         if self._full:
             self._doorbell.ring("poll")  # there may be more than we can take: let others look
         return math.inf

@@ -6,6 +6,8 @@ from app.core.doorbell import Doorbell
 from app.core.heartbeat import forget_dead
 from app.core.log import get_logger
 from app.core.pump import Pump
+from app.jobs.pausing import BATCH_MAX as ASIDE_MAX
+from app.jobs.pausing import set_aside
 from app.jobs.sweeps import BATCH_MAX, expire_sending, expire_waiting, look
 
 log = get_logger(__name__)
@@ -57,7 +59,8 @@ class Sweeper:
             self._roused = True
             self._doorbell.rouse()
         self._wait_seconds = self._sweep_seconds
-        return 0.0 if await self._expire() else self._sweep_seconds
+        more = await self._set_aside() if seen.paused else False
+        return 0.0 if await self._expire() or more else self._sweep_seconds
 
     def wake(self) -> None:
         """There is work again: look at the usual pace from now on."""
@@ -70,6 +73,11 @@ class Sweeper:
         self._hears_rings = heard
         if not heard:
             self.wake()
+
+    async def _set_aside(self) -> bool:
+        """Whether there is probably more of it."""
+        async with self._database.statement() as session:
+            return await set_aside(session) >= ASIDE_MAX
 
     async def _expire(self) -> bool:
         """Whether there is probably more of it."""
