@@ -17,19 +17,18 @@ class Protocol(HttpToolsProtocol):
     """One connection."""
 
     _in_head = True
+    _ended = False
+    """A message ended in the present read."""
     _came_bytes = 0
-    """Of the present head, in whole reads."""
-    _in_this_read = False
-    """Whether a head has ended in it."""
+    """Of the present head, in whole reads that held nothing else."""
     _head_bytes = 0
     """Of the present head, as far as it is parsed."""
 
     def data_received(self, data: bytes) -> None:
         """Parse; a header that does not end is not handed on, so what has come is counted, too."""
-        self._in_this_read = False
+        self._ended = False
         super().data_received(data)
-        # a read in which a head has ended belongs to that message, whatever else it holds
-        if self._in_head and not self._in_this_read and not self.transport.is_closing():
+        if self._in_head and not self._ended and not self.transport.is_closing():
             self._came_bytes += len(data)
             if self._came_bytes > HEAD_BYTES_MAX:
                 self.send_400_response("")
@@ -47,13 +46,12 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The end of the head."""
         self._in_head = False
-        self._in_this_read = True
         self._came_bytes = self._head_bytes = 0
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """The end of the body; what comes next is another head."""
-        self._in_head = True
+        self._in_head = self._ended = True
         super().on_message_complete()
 
     def _count(self, size: int) -> None:
