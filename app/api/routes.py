@@ -17,6 +17,7 @@ from app.core.requests import (
     BodyTooLarge,
     MediaTypeUnsupported,
     checked_instant,
+    checked_text,
     checked_wait,
     idempotency_key,
     malformed,
@@ -157,7 +158,7 @@ async def list_jobs_of_tenant(
     wanted = JobFilter(
         after=parse_cursor("job", cursor),
         states=_states(status),
-        model=model,
+        model=None if model is None else checked_text(model, "query model"),
         created_after=_instant(created_after, "query created_after"),
         created_before=_instant(created_before, "query created_before"),
         metadata=metadata_filter(request.query_params),

@@ -17,15 +17,18 @@ class Protocol(HttpToolsProtocol):
     """One connection."""
 
     _in_head = True
+    _ended = False
+    """A message ended in the present read."""
     _came_bytes = 0
-    """Of the present head, in whole reads."""
+    """Of the present head, in whole reads that held nothing else."""
     _head_bytes = 0
     """Of the present head, as far as it is parsed."""
 
     def data_received(self, data: bytes) -> None:
         """Parse; a header that does not end is not handed on, so what has come is counted, too."""
+        self._ended = False
         super().data_received(data)
-        if self._in_head and not self.transport.is_closing():
+        if self._in_head and not self._ended and not self.transport.is_closing():
             self._came_bytes += len(data)
             if self._came_bytes > HEAD_BYTES_MAX:
                 self.send_400_response("")
@@ -48,7 +51,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The end of the body; what comes next is another head."""
-        self._in_head = True
+        self._in_head = self._ended = True
         super().on_message_complete()
 
     def _count(self, size: int) -> None:

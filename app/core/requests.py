@@ -133,6 +133,13 @@ def checked_deadline(value: Any, where: str) -> float:
     return float(value)
 
 
+def checked_text(value: str, where: str) -> str:
+    """Text that Postgres can hold."""
+    if "\0" in value:
+        raise malformed(where, "expected text without NUL")
+    return value
+
+
 def checked_instant(value: Any, where: str) -> datetime:
     """An RFC 3339 instant with its offset."""
     try:
