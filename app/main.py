@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import signal
 from collections.abc import AsyncIterator
+from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
@@ -160,4 +162,11 @@ def run_api(settings: Settings, *, host: str, port: int, fd: int | None) -> None
         h11_max_incomplete_event_size=64 * 1024,
         backlog=2048,
     )
+    # uvicorn raises the signal that stopped it once more, which would end us by it: an order carried out is exit code 0
+    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGINT, _end)
     uvicorn.Server(config).run()
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)

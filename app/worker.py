@@ -11,7 +11,7 @@ from arq.worker import Worker, func
 
 from app.core import clock
 from app.core.db import Database
-from app.core.doorbell import AWAY, QUEUE, Doorbell, deserialized, redis_settings, serialized
+from app.core.doorbell import AWAY, QUEUE, Doorbell, arq_pool, deserialized, serialized
 from app.core.errors import StoreUnavailable
 from app.core.heartbeat import beating, stop_beating
 from app.core.ids import new_id
@@ -34,6 +34,10 @@ WRITERS_MAX = 8
 READERS_MAX = 2
 ARQ_POLL_SECONDS = 0.05
 ARQ_RESTART_SECONDS = 0.5
+ARQ_CLOSE_SECONDS = 1.0
+ARQ_CLAIM_SECONDS = 2.0
+"""How long arq leaves a ring to a worker that died with it; its own least is 10 s, and nobody would hear rings meanwhile."""
+EXIT_BROKEN = 70
 
 
 class Engine:
@@ -112,10 +116,11 @@ async def ring_forever(engine: Engine, redis_url: str) -> None:
             engine.ring(pump)
 
     while True:
+        pool = arq_pool(redis_url)
         worker = Worker(
-            functions=[func(rung(pump), name=name, keep_result=0, max_tries=1) for name, pump in pumps.items()],
+            functions=[func(rung(pump), name=name, keep_result=0, max_tries=1000) for name, pump in pumps.items()],
             queue_name=QUEUE,
-            redis_settings=redis_settings(redis_url),
+            redis_pool=pool,
             handle_signals=False,
             after_job_end=look_once_more,  # type: ignore[arg-type]
             poll_delay=ARQ_POLL_SECONDS,
@@ -125,20 +130,29 @@ async def ring_forever(engine: Engine, redis_url: str) -> None:
             health_check_interval=3600,
             log_results=False,
         )
+        worker.in_progress_timeout_s = ARQ_CLAIM_SECONDS
         try:
+            await pool.ping()
+            engine.sweeper.rings(True)
             await worker.async_run()
         except AWAY as error:
             log.warning("arq.stopped", cause=repr(error))
+        except Exception:
+            log.exception("arq.failed")
         finally:
+            engine.sweeper.rings(False)
             await _closed(worker)
         await asyncio.sleep(ARQ_RESTART_SECONDS)
 
 
 async def _closed(worker: Worker) -> None:
+    """Also where Redis does not answer: a process that is told to stop must not wait for it."""
     try:
-        await worker.close()
+        async with asyncio.timeout(ARQ_CLOSE_SECONDS):
+            await worker.close()
     except AWAY as error:
         log.debug("arq.close_failed", cause=repr(error))
+        await worker.pool.connection_pool.disconnect(inuse_connections=True)
 
 
 async def work(settings: Settings) -> None:

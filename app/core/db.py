@@ -195,12 +195,13 @@ def columns(rows: Sequence[Sequence[object]], width: int) -> list[list[object]]:
 
 
 async def until_stored(write: Callable[[], Awaitable[Result]]) -> Result:
-    """Run a write again and again while Postgres is away: for what must not be forgotten, guarded by what it finds."""
+    """Run a write again and again while Postgres is away, or picks it as a deadlock's victim: for what must not be
+    forgotten, guarded by what it finds."""
     pause_seconds = 0.05
     while True:
         try:
             return await write()
-        except StoreUnavailable:
+        except (StoreUnavailable, asyncpg.TransactionRollbackError):
             await asyncio.sleep(pause_seconds)
             pause_seconds = min(pause_seconds * 2, 1.0)
 

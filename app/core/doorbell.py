@@ -10,7 +10,7 @@ from typing import Literal
 from uuid import UUID
 
 import orjson
-from arq.connections import ArqRedis, RedisSettings
+from arq.connections import ArqRedis
 from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import RedisError
 
@@ -26,6 +26,8 @@ FINISHED = "waystation:finished"
 RING_GAP_SECONDS = 0.02
 """Rings of one process for one task within this time are one ring."""
 REDIS_SECONDS = 2.0
+CONNECTIONS_MAX = 32
+"""What one process opens at most; a Redis that is silent would otherwise be given one more for every message."""
 RECONNECT_SECONDS = 0.5
 AWAY = (RedisError, OSError, TimeoutError)
 
@@ -41,26 +43,27 @@ def deserialized(value: bytes) -> dict[str, object]:
     return loaded
 
 
-def redis_settings(url: str) -> RedisSettings:
-    """arq's settings for a URL: no retries of its own, since the sweep stands in while Redis is away."""
-    settings = RedisSettings.from_dsn(url)
-    settings.conn_timeout = 1
-    settings.conn_retries = 0
-    settings.retry_on_timeout = False
-    return settings
+def arq_pool(url: str) -> ArqRedis:
+    """Connections for arq: no retries, and no waiting for a Redis that is silent, since the sweep stands in for it."""
+    pool = ConnectionPool.from_url(
+        url,
+        socket_timeout=REDIS_SECONDS,
+        socket_connect_timeout=REDIS_SECONDS,
+        max_connections=CONNECTIONS_MAX,
+    )
+    return ArqRedis(
+        connection_pool=pool,
+        job_serializer=serialized,
+        job_deserializer=deserialized,
+        default_queue_name=QUEUE,
+    )
 
 
 class Doorbell:
     """One process's hand on the bell."""
 
     def __init__(self, url: str) -> None:
-        pool = ConnectionPool.from_url(url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
-        self._arq = ArqRedis(
-            connection_pool=pool,
-            job_serializer=serialized,
-            job_deserializer=deserialized,
-            default_queue_name=QUEUE,
-        )
+        self._arq = arq_pool(url)
         self._url = url
         self._ringing: set[Task] = set()
         self._again: set[Task] = set()

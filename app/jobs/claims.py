@@ -76,25 +76,26 @@ RETURNING
 """  # noqa: S608
 
 # Whose attempt may go on the wire? Only a claim's that still holds; where a pause has come since, the claim is given back.
-# Committed before the first byte is sent.
+# Committed before the first byte is sent. A claim opens one attempt at most: where its fence still stands on a job that is
+# queued no more, an earlier call opened it, and its answer was lost.
 _OPEN_ATTEMPTS = f"""
 WITH asked AS (
     SELECT * FROM unnest($1::uuid[], $2::bigint[]) AS t (id, fence)
 ), ready AS (
-    SELECT job.id, {MAY_SUBMIT} AS may_submit
+    SELECT job.id, job.state, job.attempt, {MAY_SUBMIT} AS may_submit
     FROM jobs AS job JOIN asked ON asked.id = job.id AND asked.fence = job.fence
-    WHERE job.state = 'queued' AND job.owner = $3 AND job.lease_until > now()
+    WHERE (job.state = 'queued' AND job.owner = $3 AND job.lease_until > now()) OR job.state IN ('sending', 'unknown')
     ORDER BY job.id
     FOR UPDATE OF job
 ), moved AS (
     UPDATE jobs SET
         state = 'sending', attempt = jobs.attempt + 1, sent_at = now(), revision = jobs.revision + 1,
         lease_until = now() + make_interval(secs => $4)
-    FROM ready WHERE jobs.id = ready.id AND ready.may_submit
+    FROM ready WHERE jobs.id = ready.id AND ready.state = 'queued' AND ready.may_submit
     RETURNING jobs.id, jobs.attempt, jobs.revision
 ), stopped AS (
     UPDATE jobs SET lease_until = NULL, owner = NULL, takeovers = 0
-    FROM ready WHERE jobs.id = ready.id AND NOT ready.may_submit
+    FROM ready WHERE jobs.id = ready.id AND ready.state = 'queued' AND NOT ready.may_submit
 ), opened AS (
     INSERT INTO attempts (job_id, attempt, worker, sent_at) SELECT id, attempt, $3, now() FROM moved
 ), events AS (
@@ -102,6 +103,8 @@ WITH asked AS (
     SELECT id, revision, 'queued', 'sending', 'sending' FROM moved
 )
 SELECT id, attempt FROM moved
+UNION ALL
+SELECT id, attempt FROM ready WHERE state <> 'queued'
 """  # noqa: S608
 
 # These were not sent and no attempt was opened: who else may take them, and when?
@@ -122,10 +125,17 @@ SELECT 'submit', released.id, released.attempt, 'not_sent', asked.duration_secon
 FROM released JOIN asked USING (id)
 """
 
+# Whose leases still hold, and go on? A row that is locked is being written by whoever ends its claim: waiting for it
+# here, in an order of our own, could deadlock with that.
 _RENEW = """
-UPDATE jobs SET lease_until = now() + make_interval(secs => $3)
-WHERE id = ANY($1::uuid[]) AND owner = $2 AND finished_at IS NULL AND lease_until > now()
-RETURNING id
+WITH held AS (
+    SELECT job.id FROM jobs AS job
+    JOIN unnest($1::uuid[], $2::bigint[]) AS asked (id, fence) ON asked.id = job.id AND asked.fence = job.fence
+    WHERE job.owner = $3 AND job.finished_at IS NULL AND job.lease_until > now()
+    FOR UPDATE OF job SKIP LOCKED
+)
+UPDATE jobs SET lease_until = now() + make_interval(secs => $4) FROM held WHERE jobs.id = held.id
+RETURNING jobs.id, jobs.fence
 """
 
 _HAND_BACK = """
@@ -146,7 +156,10 @@ async def claim_running(session: Session, *, owner: UUID, most: int, lease_secon
 async def open_attempts(
     session: Session, *, owner: UUID, claims: Sequence[tuple[UUID, int]], lease_seconds: float
 ) -> dict[UUID, int]:
-    """Number the attempts of these claims (id, fence); a claim that is missing from the answer was lost. One statement."""
+    """Number the attempts of these claims (id, fence); a claim that is missing from the answer was lost. One statement.
+
+    Asked again after a lost answer, it gives the attempts that were opened then; nothing may have been sent meanwhile.
+    """
     rows = await session.fetch(_OPEN_ATTEMPTS, *columns(claims, 2), owner, lease_seconds)
     return {row["id"]: row["attempt"] for row in rows}
 
@@ -156,9 +169,12 @@ async def release_claims(session: Session, *, rows: Sequence[tuple[UUID, int, fl
     await session.execute(_RELEASE, *columns(rows, 5))
 
 
-async def renew_leases(session: Session, *, owner: UUID, job_ids: Sequence[UUID], lease_seconds: float) -> set[UUID]:
-    """Lengthen the leases that still hold; gives whose did. One statement."""
-    return {row["id"] for row in await session.fetch(_RENEW, list(job_ids), owner, lease_seconds)}
+async def renew_leases(
+    session: Session, *, owner: UUID, claims: Sequence[tuple[UUID, int]], lease_seconds: float
+) -> set[tuple[UUID, int]]:
+    """Lengthen the leases of those claims (id, fence) that still hold; gives which did. One statement."""
+    rows = await session.fetch(_RENEW, *columns(claims, 2), owner, lease_seconds)
+    return {(row["id"], row["fence"]) for row in rows}
 
 
 async def hand_back(session: Session, *, owner: UUID) -> None:

@@ -19,7 +19,7 @@ from app.jobs.decide import Step, after_submit, believed
 from app.jobs.models import FINAL, State
 from app.jobs.records import SubmitRecord, observe_upstream_id, record_submits
 from app.jobs.tasks.learn import RunTimes
-from app.jobs.tasks.lease import Leases
+from app.jobs.tasks.lease import Claim, Leases
 from app.upstream.client import UpstreamClient
 from app.upstream.wire import Outcome, OutcomeKind
 
@@ -29,6 +29,8 @@ SLOTS = 64
 """Submits on the wire at once; a claim never takes more than there are free, so that a kill leaves few unknown."""
 GROUP_MAX = 100
 LINGER_SECONDS = 0.002
+LAST_WORDS_SECONDS = 1.0
+"""How long a submit that is cut at shutdown may take to hand in that it is unknown."""
 
 
 class ClaimLost(Exception):
@@ -76,11 +78,9 @@ class Dispatcher:
             rows = await claim_queued(
                 session, owner=self._leases.owner, most=free, lease_seconds=self._leases.lease_seconds
             )
-        for row in rows:
-            self._leases.hold(row["id"], asked_at=asked_at)
         await self._run_times.learn(row["model"] for row in rows)
         for row in rows:
-            task = asyncio.create_task(self._send(row))
+            task = asyncio.create_task(self._send(row, asked_at))
             self._sending.add(task)
             task.add_done_callback(self._sent)
         # suspects are claimed one by one: the end of one makes room for the next
@@ -102,18 +102,25 @@ class Dispatcher:
             _done, late = await asyncio.wait(list(self._sending), timeout=seconds)
             for task in late:
                 task.cancel()
+            if late:  # each has its say before the last records are waited for
+                await asyncio.wait(late, timeout=LAST_WORDS_SECONDS)
         await self._recorder.drained()
 
-    async def _send(self, row: Row) -> None:
-        job_id: UUID = row["id"]
+    async def _send(self, row: Row, asked_at: float) -> None:
+        with self._leases.held((row["id"], row["fence"]), asked_at=asked_at):
+            await self._send_held(row)
+
+    async def _send_held(self, row: Row) -> None:
+        claim: Claim = (row["id"], row["fence"])
+        job_id = row["id"]
         opened: list[int] = []
 
         async def before_send() -> None:
-            attempt = await self._opener.put((job_id, row["fence"]))
+            attempt = await self._opener.put(claim)
             if attempt is None:
                 raise ClaimLost
             opened.append(attempt)
-            if not self._leases.holds(job_id):
+            if not self._leases.holds(claim):
                 raise LeaseOver
 
         started_at = clock.monotonic()
@@ -123,7 +130,6 @@ class Dispatcher:
             )
         except ClaimLost:
             log.info("submit.claim_lost", job_id=job_id.hex)
-            self._leases.let_go(job_id)
             return
         except LeaseOver:
             log.warning("submit.lease_over", job_id=job_id.hex)
@@ -134,7 +140,6 @@ class Dispatcher:
             # shut down in mid-call: what may have arrived is said to be unknown now, not when the lease runs out
             outcome = Outcome(OutcomeKind.UNKNOWN, None, clock.monotonic() - started_at, "shut_down")
         await self._settle(row, opened[0] if opened else None, outcome)
-        self._leases.let_go(job_id)
 
     async def _settle(self, row: Row, attempt: int | None, outcome: Outcome) -> None:
         job_id: UUID = row["id"]
@@ -168,15 +173,23 @@ class Dispatcher:
     async def _release(self, row: Row, step: Step, outcome: Outcome) -> None:
         log.warning("submit.not_sent", job_id=row["id"].hex, detail=outcome.detail)
         released = (row["id"], row["fence"], step.due_seconds or 0.0, outcome.detail, outcome.duration_seconds)
-        async with self._database.statement() as session:
-            await release_claims(session, rows=[released])
+
+        async def write() -> None:
+            async with self._database.statement() as session:
+                await release_claims(session, rows=[released])
+
+        await until_stored(write)
         self.pump.ring_in(step.due_seconds or 0.0)
 
-    async def _open(self, claims: Sequence[tuple[UUID, int]]) -> Sequence[int | None | Exception]:
-        async with self._database.statement() as session:
-            attempts = await open_attempts(
-                session, owner=self._leases.owner, claims=claims, lease_seconds=self._leases.lease_seconds
-            )
+    async def _open(self, claims: Sequence[Claim]) -> Sequence[int | None | Exception]:
+        async def write() -> dict[UUID, int]:
+            async with self._database.statement() as session:
+                return await open_attempts(
+                    session, owner=self._leases.owner, claims=claims, lease_seconds=self._leases.lease_seconds
+                )
+
+        # until it is known whether they are open: an attempt that is forgotten here would pass for one that was sent
+        attempts = await until_stored(write)
         return [attempts.get(job_id) for job_id, _ in claims]
 
     async def _record(self, records: Sequence[SubmitRecord]) -> Sequence[None | Exception]:
@@ -203,9 +216,17 @@ class Dispatcher:
             worst = max(pauses, key=lambda pause: (pause.reason == "account", pause.seconds))
             say = log.error if worst.reason == "account" else log.warning
             say("upstream.submits_paused", reason=worst.reason, seconds=round(worst.seconds, 1), detail=worst.detail)
-            async with self._database.statement() as session:
-                await pause_submits(session, reason=worst.reason, seconds=worst.seconds, detail=worst.detail)
+
+            async def pause() -> None:
+                async with self._database.statement() as session:
+                    await pause_submits(session, reason=worst.reason, seconds=worst.seconds, detail=worst.detail)
+
+            await until_stored(pause)
             self._paused = True
         elif self._paused and any(record.step.to_state is State.RUNNING for record in records):
-            async with self._database.statement() as session:
-                self._paused = not await resume_submits(session)
+
+            async def resume() -> bool:
+                async with self._database.statement() as session:
+                    return await resume_submits(session)
+
+            self._paused = not await until_stored(resume)

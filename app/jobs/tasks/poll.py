@@ -59,8 +59,6 @@ class Poller:
             rows = await claim_running(
                 session, owner=self._leases.owner, most=free, lease_seconds=self._leases.lease_seconds
             )
-        for row in rows:
-            self._leases.hold(row["id"], asked_at=asked_at)
         await self._run_times.learn(row["model"] for row in rows)
         for row in rows:
             task = asyncio.create_task(self._ask(row, asked_at))
@@ -88,6 +86,10 @@ class Poller:
         await self._recorder.drained()
 
     async def _ask(self, row: Row, asked_at: float) -> None:
+        with self._leases.held((row["id"], row["fence"]), asked_at=asked_at):
+            await self._ask_held(row, asked_at)
+
+    async def _ask_held(self, row: Row, asked_at: float) -> None:
         upstream_id: str = row["upstream_id"]
         seen = UpstreamState(row["upstream_state"]) if row["upstream_state"] else None
         exchanges: list[tuple[ExchangeKind, Outcome]] = []
@@ -103,7 +105,6 @@ class Poller:
         job = Running(age_seconds, row["gone_seconds"], row["retries"], seen)
         before = Running(age_seconds, row["gone_seconds"], row["retries"], row["upstream_state"])
         await self._settle(row, job, outcome, [one for one in exchanges if _worth_a_row(one[1], before)])
-        self._leases.let_go(row["id"])
 
     async def _settle(
         self, row: Row, job: Running, outcome: Outcome, exchanges: Sequence[tuple[ExchangeKind, Outcome]]

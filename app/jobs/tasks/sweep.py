@@ -13,7 +13,7 @@ from app.jobs.sweeps import BATCH_MAX, expire_sending, expire_waiting, look
 log = get_logger(__name__)
 
 IDLE_SECONDS = 30.0
-"""How rarely it looks when nothing is unfinished; a ring shortens it."""
+"""How rarely it looks when nothing is unfinished and rings can be heard; a ring shortens it."""
 FORGET_SECONDS = 3600.0
 
 
@@ -38,6 +38,7 @@ class Sweeper:
         self._sweep_seconds = sweep_seconds
         self._unknown_max_seconds = unknown_max_seconds
         self._wait_seconds = sweep_seconds
+        self._hears_rings = False
         self._forget_at = clock.monotonic() + FORGET_SECONDS
 
     async def _step(self) -> float:
@@ -48,7 +49,8 @@ class Sweeper:
         if seen.running_due:
             self._poll.ring()
         if not seen.unfinished:
-            self._wait_seconds = min(self._wait_seconds * 2, IDLE_SECONDS)
+            if self._hears_rings:
+                self._wait_seconds = min(self._wait_seconds * 2, IDLE_SECONDS)
             await self._forget()
             return self._wait_seconds
         self._wait_seconds = self._sweep_seconds
@@ -65,6 +67,12 @@ class Sweeper:
         """Whether there is probably more of it."""
         async with self._database.statement() as session:
             return await set_aside(session) >= ASIDE_MAX
+
+    def rings(self, heard: bool) -> None:
+        """Whether rings reach this process; without them it is the sweep alone that finds new work, and keeps its pace."""
+        self._hears_rings = heard
+        if not heard:
+            self.wake()
 
     async def _expire(self) -> bool:
         """Whether there is probably more of it."""
