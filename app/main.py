@@ -20,6 +20,7 @@ from app.core.doorbell import Doorbell
 from app.core.errors import Refusal
 from app.core.health import routes as health_routes
 from app.core.heartbeat import beating
+from app.core.http_server import Protocol
 from app.core.ids import new_id
 from app.core.log import get_logger
 from app.core.problems import problem_response, problems_of
@@ -44,7 +45,7 @@ class PlainRefusal(Refusal):
     """What Starlette itself turns down: no such path, wrong method."""
 
     def __init__(self, error: HTTPException) -> None:
-        super().__init__(str(error.detail))
+        super().__init__(str(error.detail), headers=error.headers)
         self.status = error.status_code  # type: ignore[misc]
         self.code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")  # type: ignore[misc]
 
@@ -68,7 +69,14 @@ def create_app(settings: Settings) -> FastAPI:
             await _open(app, settings, stack)
             yield
 
-    app = FastAPI(title="Waystation", lifespan=lifespan, openapi_url="/openapi.json", docs_url="/docs", redoc_url=None)
+    app = FastAPI(
+        title="Waystation",
+        lifespan=lifespan,
+        openapi_url="/openapi.json",
+        docs_url="/docs",
+        redoc_url=None,
+        redirect_slashes=False,  # a redirect has no JSON, would follow the Host header, and the SDK follows none
+    )
     app.state.settings = settings
     app.state.public_url = settings.public_url
     app.router.routes.extend([*health_routes, *segmind_routes])
@@ -154,12 +162,12 @@ def run_api(settings: Settings, *, host: str, port: int, fd: int | None) -> None
         port=port,
         fd=fd,
         loop="uvloop",
-        http="httptools",
+        http=Protocol,
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=max(1, int(settings.grace_seconds)),
-        h11_max_incomplete_event_size=64 * 1024,
         backlog=2048,
     )
     # uvicorn raises the signal that stopped it once more, which would end us by it: an order carried out is exit code 0

@@ -3,6 +3,8 @@
 database_url    a migrated, empty database, shared by the tests of one process
 new_database    makes another, for one test
 redis_url       a Redis database shared by the tests of one process, empty at first
+stack           the running gateway: two API processes, a worker, the simulator; on a database of its own
+client          an HTTP client of `stack` with a new tenant's key
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,9 +12,11 @@ from dataclasses import asdict
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 from redis.asyncio import Redis
 
+from tests.gateway import Gateway, TenantKey, running_gateway
 from tests.servers import Servers, Urls, create_database, drop_database, with_path
 
 _SERVERS = pytest.StashKey[Servers]()
@@ -80,3 +84,29 @@ async def redis_url(servers: Urls, request: pytest.FixtureRequest) -> str:
     async with Redis.from_url(url) as redis:
         await redis.flushdb()
     return url
+
+
+@pytest.fixture(scope="session")
+async def stack(servers: Urls, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+    name = f"test_{uuid4().hex}"
+    url = await create_database(servers.database, name, template=servers.template)
+    directory = tmp_path_factory.mktemp("stack")
+    async with running_gateway(database_url=url, redis_url=redis_url, directory=directory) as gateway:
+        # a published run time, so that the first poll comes as soon as these end
+        await gateway.sql(
+            "INSERT INTO models (slug, run_seconds) SELECT 'sim-' || unnest($1::text[]), 0.02",
+            ["instant", "fail", "echo", "images", "video", "text", "odd"],
+        )
+        yield gateway
+    await drop_database(servers.database, name)
+
+
+@pytest.fixture
+async def tenant(stack: Gateway) -> TenantKey:
+    return await stack.tenant()
+
+
+@pytest.fixture
+async def client(stack: Gateway, tenant: TenantKey) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=stack.url, headers=tenant.headers, timeout=40) as made:
+        yield made

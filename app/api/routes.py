@@ -17,11 +17,13 @@ from app.core.requests import (
     BodyTooLarge,
     MediaTypeUnsupported,
     checked_instant,
+    checked_text,
     checked_wait,
     idempotency_key,
     malformed,
     read_json_body,
     wait_seconds,
+    whole_number,
 )
 from app.core.strict_json import parse_object
 from app.jobs.intake import Asked
@@ -156,7 +158,7 @@ async def list_jobs_of_tenant(
     wanted = JobFilter(
         after=parse_cursor("job", cursor),
         states=_states(status),
-        model=model,
+        model=None if model is None else checked_text(model, "query model"),
         created_after=_instant(created_after, "query created_after"),
         created_before=_instant(created_before, "query created_before"),
         metadata=metadata_filter(request.query_params),
@@ -173,9 +175,10 @@ async def list_jobs_of_tenant(
 def _limit(text: str | None) -> int:
     if text is None:
         return LIMIT_DEFAULT
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= LIMIT_MAX):
+    limit = whole_number(text)
+    if limit is None or not 1 <= limit <= LIMIT_MAX:
         raise malformed("query limit", f"expected a whole number from 1 to {LIMIT_MAX}")
-    return int(text)
+    return limit
 
 
 def _instant(text: str | None, where: str) -> datetime | None:

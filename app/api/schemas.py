@@ -1,5 +1,6 @@
 """Bodies of the native surface. `JobOut` documents them; `job_body` writes them, splicing in what must stay as it was."""
 
+import codecs
 import math
 from datetime import datetime
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from app.core.requests import (
     checked_instant,
     checked_metadata,
     checked_priority,
+    checked_text,
     malformed,
 )
 from app.jobs.models import STATUS, State, Status
@@ -147,7 +149,7 @@ def job_body(base_url: str, row: Row) -> bytes:
     """The JSON of a job."""
     shown = show_id("job", row["id"])
     body = _item(base_url, row, shown)
-    body["input"] = orjson.Fragment(row["input"])
+    body["input"] = orjson.Fragment(row["input"].removeprefix(codecs.BOM_UTF8))
     body["output"] = _output(row, shown, body["urls"]["response"])
     return orjson.dumps(body)
 
@@ -214,4 +216,8 @@ def _rounded(seconds: float | None) -> float | None:
 
 def metadata_filter(query: QueryParams) -> dict[str, str]:
     """The `metadata.k=v` of a query string."""
-    return {name.removeprefix("metadata."): value for name, value in query.items() if name.startswith("metadata.")}
+    wanted = {name: value for name, value in query.items() if name.startswith("metadata.")}
+    return {
+        checked_text(name, f"query {name}").removeprefix("metadata."): checked_text(value, f"query {name}")
+        for name, value in wanted.items()
+    }

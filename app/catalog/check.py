@@ -13,6 +13,8 @@ from app.core.db import Database
 from app.core.errors import Forbidden, Malformed, NotFound, Problem, Refusal
 
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+RESERVED = frozenset({"requests"})
+"""Slugs that are paths of the upstream's own."""
 FRESH_SECONDS = 5.0
 KEPT_MAX = 2_000
 PROBLEMS_MAX = 20
@@ -73,7 +75,7 @@ class _Known:
 
 def checked_slug(slug: str) -> str:
     """The slug, or SlugInvalid."""
-    if not SLUG.fullmatch(slug):
+    if not SLUG.fullmatch(slug) or slug in RESERVED:
         raise SlugInvalid
     return slug
 
@@ -97,12 +99,14 @@ class Catalog:
             raise ModelRetired(slug)
         if not known.enabled:
             raise ModelDisabled(slug)
-        if known.validator is not None and not known.validator.is_valid(parameters):
-            problems = [
-                Problem(_path(error.instance_path), error.message[:MESSAGE_MAX])
-                for error, _ in zip(known.validator.iter_errors(parameters), range(PROBLEMS_MAX), strict=False)
-            ]
-            raise ParametersInvalid("; ".join(f"{one.path}: {one.message}" for one in problems[:3]), problems=problems)
+        if known.validator is not None:
+            try:
+                problems = _problems(known.validator, parameters)
+            except UnicodeEncodeError:
+                problems = _problems(known.validator, _without_surrogates(parameters))
+            if problems:
+                words = "; ".join(f"{one.path}: {one.message}" for one in problems[:3])
+                raise ParametersInvalid(words, problems=problems)
 
     async def _known(self, slug: str) -> _Known | None:
         found = self._kept.get(slug)
@@ -120,6 +124,24 @@ class Catalog:
         if len(self._kept) > KEPT_MAX:
             self._kept.popitem(last=False)
         return known
+
+
+def _problems(validator: jsonschema_rs.Validator, parameters: Any) -> list[Problem]:
+    if validator.is_valid(parameters):
+        return []
+    return [
+        Problem(_path(error.instance_path), error.message[:MESSAGE_MAX])
+        for error, _ in zip(validator.iter_errors(parameters), range(PROBLEMS_MAX), strict=False)
+    ]
+
+
+def _without_surrogates(value: Any) -> Any:
+    """The value for the validator, which takes only what has a UTF-8; forwarded is what was sent."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_without_surrogates(key): _without_surrogates(one) for key, one in value.items()}
+    return [_without_surrogates(one) for one in value] if isinstance(value, list) else value
 
 
 def _path(parts: list[str | int]) -> str:

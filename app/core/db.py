@@ -212,11 +212,12 @@ READ_SECONDS = 20.0
 
 async def patiently(read: Callable[[], Awaitable[Result]], *, seconds: float = READ_SECONDS) -> Result:
     """A read that waits for Postgres to come back; raises StoreUnavailable once `seconds` are over."""
-    give_up_at = asyncio.get_running_loop().time() + seconds
-    while True:
-        try:
-            return await read()
-        except StoreUnavailable:
-            if asyncio.get_running_loop().time() > give_up_at:
-                raise
-            await asyncio.sleep(0.1)
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                try:
+                    return await read()
+                except StoreUnavailable:
+                    await asyncio.sleep(0.1)
+    except TimeoutError as error:
+        raise StoreUnavailable from error

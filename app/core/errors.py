@@ -31,12 +31,14 @@ class Refusal(Exception):
         problems: Sequence[Problem] = (),
         retry_after_seconds: int | None = None,
         extra: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.problems = tuple(problems)
         self.retry_after_seconds = retry_after_seconds
         self.extra = dict(extra or {})
+        self.headers = dict(headers or {})
 
 
 class Malformed(Refusal):

@@ -58,15 +58,23 @@ def problem_of(refusal: Refusal) -> dict[str, object]:
     }
 
 
-def problem_response(refusal: Refusal) -> Response:
-    """The answer to a request that is turned down."""
-    headers = {}
+def refusal_headers(refusal: Refusal) -> dict[str, str]:
+    """What HTTP itself has to say about a refusal, whatever the shape of its body."""
+    headers = dict(refusal.headers)
     if refusal.retry_after_seconds is not None:
         headers["Retry-After"] = str(refusal.retry_after_seconds)
     if refusal.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
+    return headers
+
+
+def problem_response(refusal: Refusal) -> Response:
+    """The answer to a request that is turned down."""
     return Response(
-        orjson.dumps(problem_of(refusal)), status_code=refusal.status, headers=headers, media_type=PROBLEM_JSON
+        orjson.dumps(problem_of(refusal)),
+        status_code=refusal.status,
+        headers=refusal_headers(refusal),
+        media_type=PROBLEM_JSON,
     )
 
 

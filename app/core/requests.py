@@ -1,8 +1,7 @@
 """Reading what a client sends: bounded, and refused with the field's name."""
 
-import math
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -11,6 +10,8 @@ from starlette.requests import ClientDisconnect, Request
 from app.core.errors import Malformed, Problem, Refusal
 
 BODY_BYTES_MAX = 10 * 1024 * 1024
+WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
+SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 METADATA_BYTES_MAX = 16 * 1024
 METADATA_MEMBERS_MAX = 50
@@ -35,8 +36,19 @@ class MediaTypeUnsupported(Refusal):
 
 
 def malformed(path: str, expected: str) -> Malformed:
-    """400 naming one field."""
+    """400 naming one field; its name is the caller's own and may hold lone surrogates, which have no UTF-8."""
+    path = path.encode("utf-8", "replace").decode()
     return Malformed(f"{path}: {expected}", problems=[Problem(path, expected)])
+
+
+def plain_seconds(text: str) -> float | None:
+    """Whole or fractional seconds in plain digits, None for any other text."""
+    return float(text) if SECONDS.fullmatch(text) else None
+
+
+def whole_number(text: str) -> int | None:
+    """The number of up to nine ASCII digits, None for any other text."""
+    return int(text) if WHOLE_NUMBER.fullmatch(text) else None
 
 
 async def read_json_body(request: Request) -> bytes:
@@ -47,8 +59,8 @@ async def read_json_body(request: Request) -> bytes:
         raise MediaTypeUnsupported("header Content-Type: expected application/json")
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise MediaTypeUnsupported("header Content-Encoding: a request's body must not be compressed")
-    length = headers.get("content-length", "0")
-    if length.isdigit() and int(length) > BODY_BYTES_MAX:
+    length = whole_number(headers.get("content-length", "0"))
+    if length is None or length > BODY_BYTES_MAX:
         raise BodyTooLarge
     pieces: list[bytes] = []
     size = 0
@@ -82,11 +94,8 @@ def wait_seconds(headers: Headers, *, default: float, most: float) -> float:
 
 def checked_wait(text: str, *, where: str, most: float) -> float:
     """Whole or fractional seconds from 0 to `most`; more is cut to `most`."""
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not seconds >= 0:
+    seconds = plain_seconds(text)
+    if seconds is None:
         raise malformed(where, f"expected seconds from 0 to {most:g}")
     return min(seconds, most)
 
@@ -124,12 +133,20 @@ def checked_deadline(value: Any, where: str) -> float:
     return float(value)
 
 
+def checked_text(value: str, where: str) -> str:
+    """Text that Postgres can hold."""
+    if "\0" in value:
+        raise malformed(where, "expected text without NUL")
+    return value
+
+
 def checked_instant(value: Any, where: str) -> datetime:
     """An RFC 3339 instant with its offset."""
     try:
         at = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+        shown = at.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):  # the last one: at the ends of the calendar
         at = None
     if at is None or at.tzinfo is None:
         raise malformed(where, "expected an RFC 3339 instant with an offset, such as 2026-01-31T12:00:00Z")
-    return at
+    return shown

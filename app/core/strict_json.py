@@ -1,6 +1,7 @@
 """JSON from strangers: refused where two readers could understand it differently, or where it is a bomb."""
 
 import json
+import re
 from typing import Any
 
 from app.core.errors import Malformed
@@ -72,6 +73,39 @@ def _check_depth(value: Any) -> None:
     raise JsonInvalid(f"nested more than {DEPTH_MAX} deep")
 
 
-def canonical(value: Any) -> bytes:
-    """One spelling for equal values: keys sorted, no spaces, ASCII."""
+_FLOAT = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]{1,18}))?")
+EXACT_MAX = 1e15
+"""Below this every whole number is a double, and any client may have written it with or without its fraction."""
+
+
+def _digits(number: str) -> tuple[str, str, int] | str:
+    """Sign, digits and exponent, the same for every spelling of a value; the text itself where the exponent is absurd."""
+    found = _FLOAT.fullmatch(number)
+    if found is None:
+        return number
+    sign, whole, fraction, exponent = found.groups(default="")
+    digits = (whole + fraction).rstrip("0")
+    dropped = len(whole) + len(fraction) - len(digits)
+    digits = digits.lstrip("0")
+    return (sign, digits, int(exponent or 0) - len(fraction) + dropped) if digits else ("", "", 0)
+
+
+def _exact(number: str) -> float | int | str:
+    """A double where it holds the number as written, else a text that two different numbers never share."""
+    value = float(number)
+    digits = _digits(number)
+    if digits != _digits(repr(value)):
+        return f"\0{digits}"
+    return int(value) if value.is_integer() and abs(value) < EXACT_MAX else value
+
+
+_EXACT = json.JSONDecoder(parse_float=_exact)
+
+
+def canonical(model: str, body: bytes) -> bytes:
+    """One spelling for equal requests: keys sorted, no spaces, ASCII, 1.0 as 1. `body` has passed `parse_object`.
+
+    Numbers are told apart as written, also where a double could not.
+    """
+    value = {"model": model, "input": _EXACT.decode(body.decode("utf-8-sig"))}
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()

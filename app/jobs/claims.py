@@ -76,8 +76,8 @@ RETURNING
 """  # noqa: S608
 
 # Whose attempt may go on the wire? Only a claim's that still holds; where a pause has come since, the claim is given back.
-# Committed before the first byte is sent. A claim opens one attempt at most: where its fence still stands on a job that is
-# queued no more, an earlier call opened it, and its answer was lost.
+# Committed before the first byte is sent. A claim opens one attempt at most: where its fence still stands on a job that
+# is queued no more, an earlier call opened it, and its answer was lost.
 _OPEN_ATTEMPTS = f"""
 WITH asked AS (
     SELECT * FROM unnest($1::uuid[], $2::bigint[]) AS t (id, fence)

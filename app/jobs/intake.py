@@ -19,6 +19,7 @@ from app.jobs.refusals import RefusalBook, Refused
 from app.jobs.writer import Stored, SubmitWriter
 
 REPLAYED = "replayed"
+OWED_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class Intake:
         now = clock.now()
         fingerprint = None
         if asked.idempotency_key is not None:
-            fingerprint = sha256(canonical({"model": asked.model, "input": asked.parameters})).digest()
+            fingerprint = sha256(canonical(asked.model, asked.body)).digest()
         stored = await self._writer.submit(
             Submission(
                 id=new_id(),
@@ -90,5 +91,6 @@ class Intake:
         await self._refusals.record(refused, received_at=clock.now())
 
     async def drained(self) -> None:
-        """Wait until every submit has its answer."""
+        """Wait until every submit has its answer, and briefly until its refusals are written down."""
         await self._writer.drained()
+        await self._refusals.drained(OWED_SECONDS)

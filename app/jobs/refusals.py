@@ -1,19 +1,21 @@
 """Submits that did not become a job, recorded before they are answered; equal ones of a minute share a row."""
 
-from collections import Counter
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from app.core.batch import Batcher, Overloaded
-from app.core.db import Database, Session, columns
+from app.core.db import Database, Session, columns, until_stored
 from app.core.errors import StoreUnavailable
 from app.core.log import get_logger
 
 log = get_logger(__name__)
 
-MODEL_MAX = 128
+OWED_MAX = 10_000
+"""Rows that wait for the store to come back; what is beyond is in the log alone."""
 
 _RECORD = """
 INSERT INTO refusals (
@@ -42,24 +44,35 @@ class Refused:
     job_id: UUID | None = None
 
 
-async def record_refusals(session: Session, *, refused: Sequence[tuple[Refused, datetime]]) -> None:
-    """Write a group down, equal ones as one row. One statement."""
-    first: dict[tuple[Refused, datetime], datetime] = {}
-    last: dict[tuple[Refused, datetime], datetime] = {}
-    counts: Counter[tuple[Refused, datetime]] = Counter()
-    for one, at in refused:
-        equal = (one, at - timedelta(seconds=at.second, microseconds=at.microsecond))
-        first[equal] = min(at, first.get(equal, at))
-        last[equal] = max(at, last.get(equal, at))
-        counts[equal] += 1
-    rows = [
-        (
-            one.tenant_id, one.key_id, one.surface, one.model, one.status_code, one.code, one.job_id,
-            first[one, minute], last[one, minute], count,
-        )
-        for (one, minute), count in counts.items()
-    ]  # fmt: skip
-    await session.execute(_RECORD, *columns(rows, 10))
+class Tally:
+    """Counts of equal refusals by minute: what is to be added to the table."""
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[Refused, datetime], tuple[datetime, datetime, int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def add(self, refused: Refused, at: datetime) -> None:
+        """One more."""
+        equal = (refused, at - timedelta(seconds=at.second, microseconds=at.microsecond))
+        first, last, count = self._counts.get(equal, (at, at, 0))
+        self._counts[equal] = (min(first, at), max(last, at), count + 1)
+
+    def rows(self) -> list[tuple[object, ...]]:
+        """As `_RECORD` asks for them."""
+        return [
+            (
+                one.tenant_id, one.key_id, one.surface, one.model, one.status_code, one.code, one.job_id,
+                first, last, count,
+            )
+            for (one, _), (first, last, count) in self._counts.items()
+        ]  # fmt: skip
+
+
+async def record_refusals(session: Session, *, tally: Tally) -> None:
+    """Write a tally down, one row for equal ones. One statement."""
+    await session.execute(_RECORD, *columns(tally.rows(), 10))
 
 
 class RefusalBook:
@@ -68,15 +81,52 @@ class RefusalBook:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._batcher: Batcher[tuple[Refused, datetime], None] = Batcher(self._flush, size_max=500)
+        self._owed = Tally()
+        self._paying: asyncio.Task[None] | None = None
 
     async def record(self, refused: Refused, *, received_at: datetime) -> None:
-        """Committed when it returns. While the store is away a refusal cannot be kept; the log has it then."""
+        """Committed when it returns; while the store is away it is owed, and written when the store is back."""
+        if self._paying is not None:
+            self._owe(refused, received_at)
+            return
         try:
             await self._batcher.put((refused, received_at))
         except (StoreUnavailable, Overloaded):
-            log.warning("refusal.not_recorded", surface=refused.surface, code=refused.code, status=refused.status_code)
+            # where only the answer to the COMMIT was lost this counts twice: rather that than not at all
+            self._owe(refused, received_at)
+
+    async def drained(self, seconds: float) -> None:
+        """Write what is owed, if that can be done in so many seconds."""
+        if self._paying is not None:
+            _done, late = await asyncio.wait([self._paying], timeout=seconds)
+            for task in late:
+                log.error("refusals.lost", cause="shut_down")
+                task.cancel()
+
+    def _owe(self, refused: Refused, at: datetime) -> None:
+        log.warning("refusal.owed", surface=refused.surface, code=refused.code, status=refused.status_code)
+        if len(self._owed) < OWED_MAX:
+            self._owed.add(refused, at)
+        if self._paying is None:
+            self._paying = asyncio.create_task(self._pay())
+
+    async def _pay(self) -> None:
+        try:
+            while len(self._owed):
+                tally, self._owed = self._owed, Tally()
+                await until_stored(partial(self._write, tally))
+        except Exception:
+            log.exception("refusals.lost")
+        finally:
+            self._paying = None
+
+    async def _write(self, tally: Tally) -> None:
+        async with self._database.statement() as session:
+            await record_refusals(session, tally=tally)
 
     async def _flush(self, group: Sequence[tuple[Refused, datetime]]) -> Sequence[None | Exception]:
-        async with self._database.statement() as session:
-            await record_refusals(session, refused=group)
+        tally = Tally()
+        for refused, at in group:
+            tally.add(refused, at)
+        await self._write(tally)
         return [None] * len(group)

@@ -1,8 +1,9 @@
 """What `POST /v1/{model}` answers with: the media itself where the result is a file, else JSON."""
 
+import json
+import re
 from urllib.parse import urlsplit
 
-import orjson
 from starlette.responses import Response
 
 from app.core.db import Row
@@ -10,13 +11,15 @@ from app.core.http import ExchangeError, open_client
 from app.core.ids import show_id
 from app.core.log import get_logger
 from app.segmind.schemas import json_response
-from app.upstream.wire import bytes_of, rewritten, slices, string_of
+from app.upstream.wire import NotAnObject, bytes_of, rewritten, slices, string_of
 
 log = get_logger(__name__)
 
 MEDIA_BYTES_MAX = 64 * 1024 * 1024
 DOWNLOAD_SECONDS = 60.0
 DOWNLOADS_MAX = 16
+NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?")
+UNSAFE = re.compile(r"[^\x21-\x7e]")
 
 
 class Downloads:
@@ -40,6 +43,8 @@ class Downloads:
 
     def allowed(self, url: str) -> bool:
         """The upstream's own host and port, or over https a sibling of it: api.example.com and images.example.com."""
+        if UNSAFE.search(url):
+            return False
         try:
             parts = urlsplit(url)
             if (parts.scheme, parts.netloc) == self._own:
@@ -74,23 +79,29 @@ async def media_response(downloads: Downloads, row: Row) -> Response:
     body = rewritten(row["body"], request_id=shown, remaining_credits=None)
     parts = slices(body, "output", "metrics")
     headers = {"x-request-id": shown, **_metric_headers(parts.get("metrics"))}
-    output = string_of(parts.get("output"))
-    if output is None:
-        return json_response(body, headers=headers)
+    output = string_of(parts.get("output")) or ""
     if output.startswith(("http://", "https://")):
         found = await downloads.find(output)
         if found is not None:
             return Response(found[0], media_type=found[1], headers=headers)
-        return json_response(body, headers=headers)
-    if output.lstrip().startswith(("{", "[")):
-        return json_response(bytes_of(output), headers=headers)
-    return json_response(body, headers=headers)
+    return json_response(_provider_json(output) or body, headers=headers)
+
+
+def _provider_json(output: str) -> bytes | None:
+    """The output of a language model as the JSON it holds, None where it holds none."""
+    if not output.lstrip().startswith(("{", "[")):
+        return None
+    try:
+        json.loads(output)
+        return bytes_of(output)
+    except (ValueError, RecursionError):  # no JSON, or nothing that has a UTF-8
+        return None
 
 
 def _metric_headers(metrics: str | None) -> dict[str, str]:
+    names = {"x-cost": "cost", "x-generation-time": "inference_time"}
     try:
-        told = orjson.loads(metrics or "{}")
-    except orjson.JSONDecodeError:
+        found = slices(bytes_of(metrics or "{}"), *names.values())
+    except NotAnObject:
         return {}
-    names = {"cost": "x-cost", "inference_time": "x-generation-time"}
-    return {header: str(told[name]) for name, header in names.items() if isinstance(told.get(name), int | float)}
+    return {header: found[name] for header, name in names.items() if NUMBER.fullmatch(found.get(name, ""))}

@@ -1,6 +1,5 @@
 """Routes of the upstream-shaped surface: plain Starlette ones, a quarter of the cost of routes with dependencies."""
 
-import json
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
@@ -17,8 +16,10 @@ from app.core.requests import (
     checked_priority,
     idempotency_key,
     malformed,
+    plain_seconds,
     read_json_body,
     wait_seconds,
+    whole_number,
 )
 from app.core.strict_json import JsonInvalid, parse_object
 from app.jobs.intake import Asked
@@ -112,9 +113,9 @@ def _asked(request: Request, principal: Principal, surface: Surface, model: str,
         except JsonInvalid as error:
             raise malformed("header X-Metadata", f"expected a JSON object: {error.message}") from None
     if (text := headers.get("x-priority")) is not None:
-        priority = checked_priority(int(text) if text.isascii() and text.isdigit() else None, "header X-Priority")
+        priority = checked_priority(whole_number(text), "header X-Priority")
     if (text := headers.get("x-deadline-seconds")) is not None:
-        deadline = checked_deadline(_number(text), "header X-Deadline-Seconds")
+        deadline = checked_deadline(plain_seconds(text), "header X-Deadline-Seconds")
     return Asked(
         tenant_id=principal.tenant_id,
         key_id=principal.key_id,
@@ -127,14 +128,6 @@ def _asked(request: Request, principal: Principal, surface: Surface, model: str,
         priority=5 if priority is None else priority,
         deadline_seconds=deadline,
     )
-
-
-def _number(text: str) -> object:
-    try:
-        value: object = json.loads(text)
-    except json.JSONDecodeError:
-        return None
-    return value
 
 
 @refusing

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from app.core.db import Row
 from app.core.errors import Refusal
 from app.core.ids import show_id
+from app.core.problems import refusal_headers
 from app.jobs.models import STATUS, State, Status
 from app.upstream.wire import NotAnObject, rewritten, slices
 
@@ -26,10 +27,7 @@ def refusal_response(refusal: Refusal) -> Response:
     body: dict[str, object] = {"error": refusal.message, "code": refusal.code, **refusal.extra}
     if refusal.problems:
         body["errors"] = [{"path": problem.path, "message": problem.message} for problem in refusal.problems]
-    headers = {}
-    if refusal.retry_after_seconds is not None:
-        headers["Retry-After"] = str(refusal.retry_after_seconds)
-    return json_response(orjson.dumps(body), status=refusal.status, headers=headers)
+    return json_response(orjson.dumps(body), status=refusal.status, headers=refusal_headers(refusal))
 
 
 def request_urls(base_url: str, shown: str) -> dict[str, str]:
@@ -82,7 +80,9 @@ def failed_response(row: Row) -> Response:
     if row["state"] == State.CANCELED:
         code, error = "canceled", orjson.dumps("the job was canceled").decode()
     else:
-        code, error = row["error_code"], parts.get("error") or json.dumps(row["message"])
+        code, error = row["error_code"], parts.get("error", "null")
+        if error == "null":
+            error = json.dumps(row["message"])
     body = {
         "status": Status.FAILED,
         "request_id": shown,

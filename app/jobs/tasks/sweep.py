@@ -63,16 +63,16 @@ class Sweeper:
             self._wait_seconds = self._sweep_seconds
             self.pump.ring()
 
-    async def _set_aside(self) -> bool:
-        """Whether there is probably more of it."""
-        async with self._database.statement() as session:
-            return await set_aside(session) >= ASIDE_MAX
-
     def rings(self, heard: bool) -> None:
         """Whether rings reach this process; without them it is the sweep alone that finds new work, and keeps its pace."""
         self._hears_rings = heard
         if not heard:
             self.wake()
+
+    async def _set_aside(self) -> bool:
+        """Whether there is probably more of it."""
+        async with self._database.statement() as session:
+            return await set_aside(session) >= ASIDE_MAX
 
     async def _expire(self) -> bool:
         """Whether there is probably more of it."""

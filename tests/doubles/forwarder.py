@@ -1,0 +1,66 @@
+"""A TCP forwarder that can be cut: what a client sees of a server that goes away and comes back."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit, urlunsplit
+
+
+class Forwarder:
+    """Forwards to one server; `url` is the given URL, through it."""
+
+    def __init__(self, url: str) -> None:
+        self._parts = urlsplit(url)
+        self._open = True
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server
+
+    @property
+    def url(self) -> str:
+        port = self._server.sockets[0].getsockname()[1]
+        credentials, at, _ = self._parts.netloc.rpartition("@")
+        return urlunsplit(self._parts._replace(netloc=f"{credentials}{at}127.0.0.1:{port}"))
+
+    def cut(self) -> None:
+        """From now on nobody gets through, and who was through is thrown out."""
+        self._open = False
+        for writer in self._writers:
+            writer.transport.abort()
+
+    def mend(self) -> None:
+        """Let connections through again."""
+        self._open = True
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self._open:
+            writer.transport.abort()
+            return
+        there, back = await asyncio.open_connection(self._parts.hostname, self._parts.port)
+        self._writers |= {writer, back}
+        try:
+            await asyncio.gather(_copy(reader, back), _copy(there, writer))
+        finally:
+            self._writers -= {writer, back}
+            for one in (writer, back):
+                one.close()
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+
+@contextlib.asynccontextmanager
+async def forwarding(url: str) -> AsyncIterator[Forwarder]:
+    """A forwarder to the server of this URL."""
+    forwarder = Forwarder(url)
+    forwarder._server = await asyncio.start_server(forwarder._forward, "127.0.0.1", 0)
+    try:
+        yield forwarder
+    finally:
+        forwarder.cut()
+        forwarder._server.close()
+        await forwarder._server.wait_closed()

@@ -1,0 +1,86 @@
+"""Postgres or Redis away for a while: clear 503s for submits, patience for reads, and nothing else."""
+
+import asyncio
+import time
+
+import httpx
+
+from tests.doubles.forwarder import forwarding
+from tests.gateway import Gateway, TenantKey, ended, eventually
+
+
+async def test_submits_are_503_and_reads_wait_while_postgres_is_away(
+    stack: Gateway, client: httpx.AsyncClient, tenant: TenantKey
+) -> None:
+    async with forwarding(stack.database_url) as store, stack.api(DATABASE_URL=store.url) as url:
+        first = await client.post(f"{url}/v2/sim-instant", json={})
+        assert first.status_code == 200
+        await ended(client, first.json()["request_id"])
+        store.cut()
+        for path, body, kind in (
+            ("/v2/sim-instant", {"n": 1}, "application/json"),
+            ("/v1/sim-instant", {"n": 2}, "application/json"),
+            ("/api/v1/jobs", {"model": "sim-instant", "input": {"n": 3}}, "application/problem+json"),
+        ):
+            began_at = time.monotonic()
+            answer = await client.post(f"{url}{path}", json=body)
+            assert answer.status_code == 503, answer.text
+            assert time.monotonic() - began_at < 12
+            assert answer.headers["content-type"] == kind
+            assert int(answer.headers["retry-after"]) > 0
+            assert answer.json()["code"] == "store_unavailable"
+            assert time.monotonic() - began_at < 15
+        assert (await client.get(f"{url}/healthz")).status_code == 200
+        assert (await client.get(f"{url}/readyz")).status_code == 503
+        shown = first.json()["request_id"]
+        reads = [
+            asyncio.create_task(client.get(f"{url}{path}"))
+            for path in (
+                f"/v2/requests/{shown}/status",
+                f"/v2/requests/{shown}",
+                f"/api/v1/jobs/{shown}",
+                "/api/v1/jobs",
+            )
+        ]
+        _, waiting = await asyncio.wait(reads, timeout=2)
+        assert len(waiting) == len(reads), "a read must wait for the store"
+        store.mend()
+        assert {(await read).status_code for read in reads} == {200}
+        assert (await client.post(f"{url}/v2/sim-instant", json={"n": 4})).status_code == 200
+
+        async def refused() -> bool:
+            # whose key had to be looked up, of them nobody can say whose they were
+            sql = "SELECT sum(count)::int AS n FROM ops.requests WHERE code = 'store_unavailable'"
+            return bool((await stack.sql(sql))[0]["n"] == 3)
+
+        await eventually(refused, seconds=5)
+    assert len(await stack.sql("SELECT FROM jobs WHERE tenant_id = $1", tenant.id)) == 2
+
+
+async def test_a_read_gives_up_after_twenty_seconds(stack: Gateway, client: httpx.AsyncClient) -> None:
+    async with forwarding(stack.database_url) as store, stack.api(DATABASE_URL=store.url) as url:
+        store.cut()
+        began_at = time.monotonic()
+        answers = await asyncio.gather(
+            client.get(f"{url}/v2/requests/job_{'0' * 32}/status"),
+            client.get(f"{url}/v1/requests/job_{'0' * 32}"),
+            client.get(f"{url}/api/v1/jobs/job_{'0' * 32}?wait=60"),
+            client.get(f"{url}/api/v1/jobs"),
+        )
+        assert {answer.status_code for answer in answers} == {503}
+        assert all(answer.headers["retry-after"] for answer in answers)
+        assert 18 < time.monotonic() - began_at < 22
+
+
+async def test_without_redis_all_goes_on(stack: Gateway, tenant: TenantKey, redisless: Gateway) -> None:
+    """A gateway of its own, whose Redis is cut while it works."""
+    key = await redisless.tenant()
+    async with httpx.AsyncClient(base_url=redisless.url, headers=key.headers, timeout=40) as client:
+        assert (await client.get("/readyz")).json()["redis"] == "degraded"
+        began_at = time.monotonic()
+        answer = await client.post(
+            "/api/v1/jobs", json={"model": "sim-instant", "input": {}}, headers={"prefer": "wait=20"}
+        )
+        assert answer.status_code == 201, answer.text
+        assert answer.json()["status"] == "COMPLETED"
+        assert time.monotonic() - began_at < 10

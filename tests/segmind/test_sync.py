@@ -1,0 +1,130 @@
+"""`POST /v1/{model}`: the media itself or JSON; 422; 504 while the job goes on."""
+
+import asyncio
+import base64
+import json
+import time
+
+import httpx
+import pytest
+
+from tests.gateway import Gateway, TenantKey, ended
+
+JOB_ID_LENGTH = 36
+
+
+async def test_media_bytes_with_their_type_and_headers(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/v1/sim-instant", json={"prompt": "x"})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.content.startswith(b"\x89PNG")
+    assert len(answer.content) == 2048
+    assert len(answer.headers["x-request-id"]) == JOB_ID_LENGTH
+    assert float(answer.headers["x-cost"]) == pytest.approx(0.01, rel=0.06)
+    assert "x-remaining-credits" not in answer.headers
+    job = await ended(client, answer.headers["x-request-id"])
+    assert job["status"] == "COMPLETED"
+    assert (await client.post("/v1/sim-video", json={})).headers["content-type"] == "video/mp4"
+
+
+async def test_json_of_a_language_model_is_the_providers_own(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/v1/sim-text", json={"messages": []})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json()["choices"][0]["message"]["content"] == "Simulated answer of sim-text."
+
+
+ECHOES = {
+    "a sentence": (b'"[Laughs] hello"', None),
+    "cut-off json": (b'"{\\"a\\":1"', None),
+    "json": (b'"{\\"a\\":1e999}"', b'{"a":1e999}'),
+    "lone surrogate": (b'"{\\"a\\":\\"\\ud800\\"}"', None),
+    "object": (b'{"a":1}', None),
+    "foreign url": (b'"https://elsewhere.example/x.png"', None),
+    "own host, odd url": (b'"%URL%/\\u0000\\n"', None),
+    "own host, no file": (b'"%URL%/files/none.png"', None),
+    "a port that is none": (b'"http://127.0.0.1:99999999/x"', None),
+    "bad ipv6": (b'"http://[::1"', None),
+}
+
+
+@pytest.mark.parametrize("name", ECHOES)
+async def test_what_is_no_media_is_json(stack: Gateway, client: httpx.AsyncClient, name: str) -> None:
+    echo, expected = ECHOES[name]
+    echo = echo.replace(b"%URL%", stack.upstream_url.encode())
+    headers = {"content-type": "application/json"}
+    answer = await client.post("/v1/sim-echo", content=b'{"echo":' + echo + b"}", headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "application/json"
+    if expected is not None:
+        assert answer.content == expected
+    else:
+        assert answer.json()["request_id"] == answer.headers["x-request-id"]
+        assert b'"output":' + echo in answer.content
+
+
+@pytest.mark.parametrize(
+    "metrics", ["[1]", '"x"', "null", '{"cost":"much"}', '{"cost":true}', '{"cost":1e-7,"inference_time":0.5}']
+)
+async def test_metrics_of_any_kind(stack: Gateway, client: httpx.AsyncClient, metrics: str) -> None:
+    body = f'{{"status":"COMPLETED","output":{{}},"metrics":{metrics}}}'.encode()
+    rule = {"match": "result", "slug": "sim-odd", "fault": "answer", "status": 200}
+    async with stack.faults(
+        {"match": "status", "slug": "sim-odd", "fault": "state", "state": "COMPLETED"},
+        {**rule, "body_base64": base64.b64encode(body).decode()},
+    ):
+        answer = await client.post("/v1/sim-odd", json={})
+    assert answer.status_code == 200, answer.text
+    if "1e-7" in metrics:
+        assert float(answer.headers["x-cost"]) == 1e-7
+        assert answer.headers["x-generation-time"] == "0.5"
+    else:
+        assert "x-cost" not in answer.headers
+
+
+async def test_a_failure_is_422(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/v1/sim-fail", json={})
+    assert answer.status_code == 422
+    assert answer.json()["error"] == "The model could not process this request."
+    assert answer.json()["code"] == "upstream_failed"
+
+
+async def test_504_and_the_job_goes_on(stack: Gateway, client: httpx.AsyncClient, tenant: TenantKey) -> None:
+    slow = {"match": "submit", "slug": "sim-instant", "fault": "delay", "seconds": 1}
+    async with stack.faults(slow):
+        began_at = time.monotonic()
+        answer = await client.post("/v1/sim-instant", json={}, headers={"prefer": "wait=0.3"})
+        assert time.monotonic() - began_at < 1
+        assert answer.status_code == 504
+        body = answer.json()
+        shown = body["request_id"]
+        assert isinstance(body["error"], str)
+        assert body["code"] == "still_running"
+        assert body["response_url"] == f"{stack.url}/v2/requests/{shown}"
+        assert (await ended(client, shown))["status"] == "COMPLETED"
+    assert (await client.get(body["response_url"])).json()["status"] == "COMPLETED"
+    rows = await stack.sql("SELECT surface, code FROM ops.requests WHERE tenant = $1", tenant.name)
+    assert [tuple(row) for row in rows] == [("segmind_sync", "accepted")]
+
+
+@pytest.mark.parametrize("prefer", ["wait=abc", "wait=-1", "wait=", "wait=NaN", "wait=" + "9" * 5_000])
+async def test_a_wait_that_is_none_is_400(client: httpx.AsyncClient, prefer: str) -> None:
+    answer = await client.post("/v1/sim-instant", json={}, headers={"prefer": prefer})
+    assert answer.status_code == 400
+    assert answer.json()["code"] == "invalid_request"
+
+
+async def test_other_preferences_are_ignored(client: httpx.AsyncClient) -> None:
+    answer = await client.post(
+        "/v1/sim-hang", json={}, headers={"prefer": 'respond-async, handling=lenient; x=y, Wait="0"'}
+    )
+    assert answer.status_code == 504
+
+
+async def test_a_cancel_ends_the_wait(client: httpx.AsyncClient) -> None:
+    waiting = asyncio.create_task(client.post("/v1/sim-hang", json={}, headers={"prefer": "wait=1"}))
+    answer = await waiting
+    assert answer.status_code == 504
+    canceled = await client.post(f"/api/v1/jobs/{answer.json()['request_id']}/cancel")
+    assert canceled.status_code == 202
+    assert json.loads(canceled.content)["status"] == "PROCESSING"
