@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 
 import uvicorn
@@ -148,7 +149,6 @@ def run_api(settings: Settings, *, host: str, port: int, fd: int | None) -> None
         create_app(settings),
         host=host,
         port=port,
-        fd=fd,
         loop="uvloop",
         http="httptools",
         log_config=None,
@@ -158,4 +158,5 @@ def run_api(settings: Settings, *, host: str, port: int, fd: int | None) -> None
         h11_max_incomplete_event_size=64 * 1024,
         backlog=2048,
     )
-    uvicorn.Server(config).run()
+    # uvicorn's own `fd` takes any descriptor for a Unix socket, and would leave Nagle on: answers would come 40 ms late
+    uvicorn.Server(config).run(sockets=None if fd is None else [socket.socket(fileno=fd)])
