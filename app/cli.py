@@ -75,11 +75,12 @@ def explain(error: Exception) -> str:
     from app.core.errors import Refusal, StoreUnavailable
     from app.core.log import scrubbed
     from app.core.settings import SettingsError
+    from app.stack.errors import StackError
 
     cause = error.__cause__ if isinstance(error, StoreUnavailable) else error
     if isinstance(error, StoreUnavailable | ConnectionError | gaierror):
         line = f"the database does not answer: {_first_line(cause or error)}"
-    elif isinstance(error, Refusal | SettingsError):
+    elif isinstance(error, Refusal | SettingsError | StackError):
         line = str(error)
     elif isinstance(error, asyncpg.UndefinedTableError) or f'role "{SERVICE_ROLE}" does not exist' in str(error):
         line = "the database has no tables of ours yet: run `waystation migrate`"

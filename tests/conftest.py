@@ -1,11 +1,11 @@
 """Real servers for every test that asks: one Postgres and one Valkey a run, a database of its own for each process.
 
-    database_url    a migrated, empty database, shared by the tests of one process
-    new_database    makes another, for one test
-    redis_url       a Redis database shared by the tests of one process, empty at first
+database_url    a migrated, empty database, shared by the tests of one process
+new_database    makes another, for one test
+redis_url       a Redis database shared by the tests of one process, empty at first
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
 from uuid import uuid4
@@ -74,8 +74,9 @@ async def new_database(servers: Urls) -> AsyncIterator[NewDatabase]:
 
 
 @pytest.fixture(scope="session")
-async def redis_url(servers: Urls, worker_id: str) -> AsyncIterator[str]:
-    url = with_path(servers.redis, str(int(worker_id.removeprefix("gw")) + 1 if worker_id != "master" else 1))
+async def redis_url(servers: Urls, request: pytest.FixtureRequest) -> str:
+    workerinput = getattr(request.config, "workerinput", {"workerid": "gw0"})
+    url = with_path(servers.redis, str(int(workerinput["workerid"].removeprefix("gw")) + 1))
     async with Redis.from_url(url) as redis:
         await redis.flushdb()
-    yield url
+    return url
