@@ -3,9 +3,9 @@
 import asyncio
 import json
 import os
+import resource
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -80,9 +80,11 @@ def shown(*args: str, **settings: str) -> Any:
 def test_help_is_quick() -> None:
     took = []
     for _ in range(4):
-        began = time.perf_counter()
+        # processor time: the clock on the wall would measure who else is busy on this machine
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = run("--help")
-        took.append(time.perf_counter() - began)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         assert done.returncode == 0
         for command in ("tenant", "key", "migrate"):
             assert command in done.stdout

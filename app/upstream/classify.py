@@ -31,7 +31,11 @@ from app.upstream.wire import (
 RETRY_AFTER_SECONDS_MAX: Final = 3600.0
 _STATES: Final = {state.value: state for state in UpstreamState}
 _ERROR_KEYS: Final = ("error", "error_message", "detail", "message")
-_ACCOUNT_WORDS: Final = re.compile(r"\b(?:credits?|spend(?:ing)?|balance|limits?)\b", re.IGNORECASE)
+_ACCOUNT_WORDS: Final = re.compile(
+    r"\binsufficient (?:credits?|balance|funds)\b|\b(?:not enough|out of|no) credits?\b|\bspend(?:ing)?[ -]?(?:limit|cap)\b",
+    re.IGNORECASE,
+)
+"""A parameter's own limit, in a 406 about that parameter, must not stop the whole company's submits."""
 _PLAIN_NUMBER: Final = re.compile(r"\d{1,20}(?:\.\d{1,20})?", re.ASCII)
 _FRACTION: Final = re.compile(r"(\.\d{6})\d+", re.ASCII)
 
@@ -195,9 +199,9 @@ def _is_about_account(exchange: Exchange, said: _Said) -> bool:
 
 def retry_after_seconds(headers: Mapping[str, str], *, at: datetime | None = None) -> float | None:
     """How long the upstream asks us to wait, None where it does not say so in a way we can read."""
-    at = at or now()
     for name in ("retry-after", "x-rate-limit-reset-at-utc"):
-        seconds = _seconds_until(headers.get(name, "").strip(), at)
+        text = headers.get(name)
+        seconds = None if text is None else _seconds_until(text.strip(), at or now())
         if seconds is not None:
             return min(max(seconds, 0.0), RETRY_AFTER_SECONDS_MAX)
     return None
