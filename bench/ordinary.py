@@ -21,7 +21,7 @@ from app.core.migrate import sqlalchemy_url
 from bench.cpu import Usage, usage
 from bench.jobs import HEADINGS, OURS_SETTLED, Design, ours, steps
 from bench.ordinary_app import Base, Tenant, hash_of
-from bench.stand import EIGHT_POLLS, Runs, Stand, load, process, stand
+from bench.stand import EIGHT_POLLS, Runs, Stand, load, process, query, stand
 from bench.table import Table
 
 BEHIND = """
@@ -111,10 +111,11 @@ async def run(given: argparse.Namespace, runs: Runs) -> None:
 
 async def _ended(on: Stand) -> None:
     """Wait until ours has nothing left to do, so that it costs the other one next to nothing."""
-    connection = await asyncpg.connect(on.database_url)
-    while await connection.fetchval("SELECT count(*) FROM jobs WHERE finished_at IS NULL") > 20:
-        await asyncio.sleep(2)
-    await connection.close()
+    for _ in range(300):
+        rows = await query(on.database_url, "SELECT count(*) AS jobs FROM jobs WHERE finished_at IS NULL")
+        if rows[0]["jobs"] < 20:
+            break
+        await asyncio.sleep(1)
 
 
 def main() -> None:

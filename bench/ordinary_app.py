@@ -21,7 +21,7 @@ import httpx
 import uvicorn
 from arq import create_pool
 from arq.connections import ArqRedis, RedisSettings
-from arq.worker import Worker
+from arq.worker import Worker, func
 from fastapi import Depends, FastAPI, Header, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
@@ -213,12 +213,12 @@ def run_worker(settings: Settings) -> None:
         await context["http"].aclose()
         await context["engine"].dispose()
 
-    submit_job.__qualname__, poll_job.__qualname__, fetch_job.__qualname__ = "submit", "poll", "fetch"
+    steps: dict[str, Any] = {"submit": submit_job, "poll": poll_job, "fetch": fetch_job}
     Worker(
-        functions=[submit_job, poll_job, fetch_job],
+        functions=[func(step, name=name) for name, step in steps.items()],
         redis_settings=RedisSettings.from_dsn(settings.redis_url),
-        on_startup=on_startup,
-        on_shutdown=on_shutdown,
+        on_startup=on_startup,  # type: ignore[arg-type]
+        on_shutdown=on_shutdown,  # type: ignore[arg-type]
         max_jobs=settings.max_jobs,
         keep_result=0,
     ).run()

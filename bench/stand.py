@@ -115,37 +115,43 @@ def _configure(url: str, runs: Runs) -> None:
 
 
 @asynccontextmanager
-async def stand(runs: Runs, *, apis: int = 1, workers: int = 1) -> AsyncIterator[Stand]:
-    """The stack on an empty data directory, gone on exit."""
+async def stand_on(upstream_url: str, upstream_pid: int, *, apis: int = 1, workers: int = 1) -> AsyncIterator[Stand]:
+    """The stack on an empty data directory, gone on exit, with an upstream that runs already."""
+    os.environ[PREFIX + "UPSTREAM_URL"] = upstream_url
+    os.environ[PREFIX + "UPSTREAM_API_KEY"] = "bench"
+    os.environ[PREFIX + "SECRET_KEY"] = SECRET_KEY
     directory = Path(tempfile.mkdtemp(prefix="waystation-bench-"))
+    options = UpOptions(port=0, data_dir=directory / "data", simulator=False, apis=apis, workers=workers)
     try:
-        async with simulator(runs) as (upstream_url, upstream_pid):
-            os.environ[PREFIX + "UPSTREAM_URL"] = upstream_url
-            os.environ[PREFIX + "UPSTREAM_API_KEY"] = "bench"
-            os.environ[PREFIX + "SECRET_KEY"] = SECRET_KEY
-            options = UpOptions(port=0, data_dir=directory / "data", simulator=False, apis=apis, workers=workers)
-            async with running(Stack(options, seams())) as stack:
-                found = stack.describe()
-                pids = found["pids"]
-                assert pids["postgres"] is not None
-                assert pids["redis"] is not None
-                yield Stand(
-                    url=found["url"],
-                    keys=await _tenants(found["database_url"]),
-                    database_url=found["database_url"],
-                    redis_url=found["redis_url"],
-                    upstream_url=upstream_url,
-                    directory=directory,
-                    parts={
-                        "api": pids["api"],
-                        "worker": pids["worker"],
-                        "postgres": [pids["postgres"]],
-                        "valkey": [pids["redis"]],
-                        "upstream": [upstream_pid],
-                    },
-                )
+        async with running(Stack(options, seams())) as stack:
+            found = stack.describe()
+            pids = found["pids"]
+            assert pids["postgres"] is not None
+            assert pids["redis"] is not None
+            yield Stand(
+                url=found["url"],
+                keys=await _tenants(found["database_url"]),
+                database_url=found["database_url"],
+                redis_url=found["redis_url"],
+                upstream_url=upstream_url,
+                directory=directory,
+                parts={
+                    "api": pids["api"],
+                    "worker": pids["worker"],
+                    "postgres": [pids["postgres"]],
+                    "valkey": [pids["redis"]],
+                    "upstream": [upstream_pid],
+                },
+            )
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@asynccontextmanager
+async def stand(runs: Runs, *, apis: int = 1, workers: int = 1) -> AsyncIterator[Stand]:
+    """As `stand_on`, with the simulator."""
+    async with simulator(runs) as (url, pid), stand_on(url, pid, apis=apis, workers=workers) as on:
+        yield on
 
 
 async def _tenants(database_url: str) -> list[str]:
