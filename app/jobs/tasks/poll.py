@@ -10,7 +10,7 @@ from app.core.db import Database, Row, until_stored
 from app.core.doorbell import Doorbell
 from app.core.log import get_logger
 from app.core.pump import Pump
-from app.jobs.claims import claim_running
+from app.jobs.claims import EVER_SECONDS, claim_running
 from app.jobs.decide import Running, after_poll, run_time
 from app.jobs.models import FINAL, ExchangeKind, State
 from app.jobs.records import Exchange, PollRecord, record_polls
@@ -25,6 +25,9 @@ SLOTS = 256
 """Polls on the wire at once."""
 GROUP_MAX = 200
 LINGER_SECONDS = 0.003
+OVERDUE_SECONDS = 2.0
+"""What is due for longer is not looked for each time, but every THOROUGH_SECONDS, and while there is more than we take."""
+THOROUGH_SECONDS = 1.0
 
 
 class Poller:
@@ -47,17 +50,26 @@ class Poller:
         self._doorbell = doorbell
         self._asking: set[asyncio.Task[None]] = set()
         self._full = False
+        self._thorough_at = 0.0
         self._recorder = Batcher(self._record, size_max=GROUP_MAX, linger_seconds=LINGER_SECONDS)
 
     async def _step(self) -> float:
         free = SLOTS - len(self._asking)
+        was_full = self._full
         self._full = free <= 0
         if self._full:
             return math.inf
         asked_at = clock.monotonic()
+        thorough = was_full or asked_at >= self._thorough_at
+        if thorough:
+            self._thorough_at = asked_at + THOROUGH_SECONDS
         async with self._database.statement() as session:
             rows = await claim_running(
-                session, owner=self._leases.owner, most=free, lease_seconds=self._leases.lease_seconds
+                session,
+                owner=self._leases.owner,
+                most=free,
+                lease_seconds=self._leases.lease_seconds,
+                overdue_seconds=EVER_SECONDS if thorough else OVERDUE_SECONDS,
             )
         await self._run_times.learn(row["model"] for row in rows)
         for row in rows:
