@@ -127,7 +127,7 @@ class Poller:
         if step.to_state in FINAL:
             gap_seconds = schedule.gap_before(job.age_seconds)
             run_seconds, detection_seconds = run_time(outcome, age_seconds=job.age_seconds, gap_seconds=gap_seconds)
-            log.info("poll.ended", job_id=row["id"].hex, state=step.to_state, reason=step.reason)
+            log.debug("poll.ended", job_id=row["id"].hex, state=step.to_state, reason=step.reason)
         elif step.retry:
             log.warning("poll.no_answer", job_id=row["id"].hex, outcome=outcome.kind, detail=outcome.detail)
         await self._recorder.post(
