@@ -157,7 +157,7 @@ class Dispatcher:
         if attempt is None:
             await self._release(row, step, outcome)
             return
-        log.info("submit.answered", job_id=job_id.hex, attempt=attempt, outcome=outcome.kind, detail=outcome.detail)
+        log.debug("submit.answered", job_id=job_id.hex, attempt=attempt, outcome=outcome.kind, detail=outcome.detail)
         try:
             await self._recorder.post(SubmitRecord(job_id, attempt, step, outcome))
         except asyncpg.UniqueViolationError:

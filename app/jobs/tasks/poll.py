@@ -11,7 +11,7 @@ from app.core.db import Database, Row, until_stored
 from app.core.doorbell import Doorbell
 from app.core.log import get_logger
 from app.core.pump import Pump
-from app.jobs.claims import claim_running
+from app.jobs.claims import EVER_SECONDS, claim_running
 from app.jobs.decide import Running, after_poll, run_time
 from app.jobs.models import FINAL, ExchangeKind, State
 from app.jobs.records import Exchange, PollRecord, record_polls
@@ -26,6 +26,9 @@ SLOTS = 256
 """Polls on the wire at once."""
 GROUP_MAX = 200
 LINGER_SECONDS = 0.003
+OVERDUE_SECONDS = 2.0
+"""What is due for longer is not looked for each time, but every THOROUGH_SECONDS, and while there is more than we take."""
+THOROUGH_SECONDS = 1.0
 
 
 class Poller:
@@ -48,18 +51,27 @@ class Poller:
         self._doorbell = doorbell
         self._asking: set[asyncio.Task[None]] = set()
         self._full = False
+        self._thorough_at = 0.0
         self._recorder = Batcher(self._record, size_max=GROUP_MAX, linger_seconds=LINGER_SECONDS)
 
     async def _step(self) -> float:
         free = SLOTS - len(self._asking)
+        was_full = self._full
         self._full = free <= 0
         if self._full:
             return math.inf
         asked_at = clock.monotonic()
+        thorough = was_full or asked_at >= self._thorough_at
+        if thorough:
+            self._thorough_at = asked_at + THOROUGH_SECONDS
         crash_point("poll.before_claim")
         async with self._database.statement() as session:
             rows = await claim_running(
-                session, owner=self._leases.owner, most=free, lease_seconds=self._leases.lease_seconds
+                session,
+                owner=self._leases.owner,
+                most=free,
+                lease_seconds=self._leases.lease_seconds,
+                overdue_seconds=EVER_SECONDS if thorough else OVERDUE_SECONDS,
             )
         if rows:
             crash_point("poll.after_claim")
@@ -122,7 +134,7 @@ class Poller:
         if step.to_state in FINAL:
             gap_seconds = schedule.gap_before(job.age_seconds)
             run_seconds, detection_seconds = run_time(outcome, age_seconds=job.age_seconds, gap_seconds=gap_seconds)
-            log.info("poll.ended", job_id=row["id"].hex, state=step.to_state, reason=step.reason)
+            log.debug("poll.ended", job_id=row["id"].hex, state=step.to_state, reason=step.reason)
         elif step.retry:
             log.warning("poll.no_answer", job_id=row["id"].hex, outcome=outcome.kind, detail=outcome.detail)
         await self._recorder.post(
