@@ -13,7 +13,7 @@ from app.core.crash import CARRIED_OUT, POINTS
 from tests.chaos.form import Form
 from tests.chaos.load import Load
 from tests.chaos.prove import prove
-from tests.chaos.stack import Plan, Stack, running
+from tests.chaos.stack import Plan, Stack, running, until_async
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
@@ -78,7 +78,11 @@ async def reach(stack: Stack, load: Load, armed: Armed, point: str) -> bool:
     if point == "sweep.after_expire":  # leave it something to find
         await stack.faults({"match": "submit", "fault": "delay", "seconds": 3.0})
         turns.add(asyncio.create_task(turn(stack, load)))
-        await asyncio.sleep(0.6)
+
+        async def on_the_wire() -> bool:
+            return (await stack.states()).get("sending", 0) > 0
+
+        await until_async(on_the_wire, "a submit is on the wire", REACH_SECONDS)
         for _ in stack.pids("worker"):
             stack.kill("worker")
         await stack.faults(*SLOWLY)
@@ -115,4 +119,5 @@ async def test_crash_at_every_point(form: Form, tmp_path: Path) -> None:
     print(f"{crashes} crashes at {len(POINTS)} points, 0 violations: the rate is below {3 / crashes:.2%} (95 %)")
     assert len(missed) <= crashes * 0.02, f"never reached: {missed}"
     assert set(figures["states"]) <= {"completed", "failed", "canceled", "unknown"}
-    assert set(figures["codes"]) <= {"submission_unknown"}
+    # whoever held a job has died three times in a row: it is parked, as it may be what kills them
+    assert set(figures["codes"]) <= {"submission_unknown", "poison"}
