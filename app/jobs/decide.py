@@ -154,4 +154,5 @@ def run_time(outcome: Outcome, *, age_seconds: float, gap_seconds: float) -> tup
     told = outcome.metrics.total_seconds if outcome.metrics else None
     if told is not None and 0 < told <= age_seconds:
         return told, age_seconds - told
+    gap_seconds = min(gap_seconds, age_seconds)  # the last gap cannot have begun before the job
     return max(age_seconds - gap_seconds / 2, 0.001), gap_seconds / 2
