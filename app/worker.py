@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 from uuid import UUID
@@ -18,7 +19,7 @@ from app.core.ids import new_id
 from app.core.log import get_logger
 from app.core.pump import Pump
 from app.core.settings import Settings
-from app.core.watchdog import Watchdog
+from app.core.watchdog import EXIT_CODE, Watchdog
 from app.jobs.tasks.dispatch import SLOTS as SUBMIT_SLOTS
 from app.jobs.tasks.dispatch import Dispatcher
 from app.jobs.tasks.learn import RunTimes
@@ -37,7 +38,6 @@ ARQ_RESTART_SECONDS = 0.5
 ARQ_CLOSE_SECONDS = 1.0
 ARQ_CLAIM_SECONDS = 2.0
 """How long arq leaves a ring to a worker that died with it; its own least is 10 s, and nobody would hear rings meanwhile."""
-EXIT_BROKEN = 70
 
 
 class Engine:
@@ -155,8 +155,8 @@ async def _closed(worker: Worker) -> None:
         await worker.pool.connection_pool.disconnect(inuse_connections=True)
 
 
-async def work(settings: Settings) -> None:
-    """Until SIGTERM or SIGINT; then hand back or finish within the grace."""
+async def work(settings: Settings) -> int:
+    """Until SIGTERM or SIGINT; then hand back or finish within the grace. The exit code."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -170,13 +170,18 @@ async def work(settings: Settings) -> None:
     log.info("worker.started", worker=engine.process_id.hex)
     taking = [asyncio.create_task(pump.run()) for pump in engine.pumps]
     taking.append(asyncio.create_task(ring_forever(engine, settings.redis_url)))
+    taking.append(asyncio.create_task(engine.doorbell.listen_roused(engine.sweeper.wake)))
     keeping = [
         asyncio.create_task(engine.renew()),
         asyncio.create_task(
             beating(database, process_id=engine.process_id, kind="worker", lease_seconds=settings.lease_seconds)
         ),
     ]
-    await stop.wait()
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait([stopped, *taking, *keeping], return_when=asyncio.FIRST_COMPLETED)
+    for task in (*taking, *keeping):
+        if task.done():  # none of these ever ends: better a new process than one that has lost a part
+            log.error("worker.broken", exc_info=task.exception())
     log.info("worker.stopping", worker=engine.process_id.hex)
     await _cancelled(taking)
     await _wind_up(engine, settings.grace_seconds)
@@ -186,6 +191,7 @@ async def work(settings: Settings) -> None:
     await engine.doorbell.close()
     await database.close()
     log.info("worker.stopped", worker=engine.process_id.hex)
+    return 0 if stop.is_set() else EXIT_CODE
 
 
 async def _wind_up(engine: Engine, grace_seconds: float) -> None:
@@ -210,4 +216,4 @@ async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
 
 def run_worker(settings: Settings) -> None:
     """Run one worker process."""
-    uvloop.run(work(settings))
+    sys.exit(uvloop.run(work(settings)))

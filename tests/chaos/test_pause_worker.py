@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 
 import pytest
 
@@ -21,6 +22,15 @@ PLAN = Plan(
 )
 SLOW = "chaos-slow"
 
+_OPENING = """
+SELECT count(*) FROM pg_stat_activity
+WHERE wait_event_type = 'Lock' AND query LIKE '%unnest($1::uuid[], $2::bigint[]) AS t (id, fence)%FOR UPDATE OF job%'
+"""
+_IN_THEIR_WAY = """
+INSERT INTO attempts (job_id, attempt, worker, sent_at) SELECT id, 1, id, now() FROM jobs WHERE state = 'queued'
+"""
+_OVER = re.compile(r'"event": "submit\.lease_over"')
+
 
 async def test_workers_stopped_at_random_instants(form: Form) -> None:
     """One is left to act in their stead; nothing is lost, because whoever wakes up knows whether it had sent."""
@@ -39,10 +49,50 @@ async def test_workers_stopped_at_random_instants(form: Form) -> None:
             await submits
             await settled(stack, unknown=False)
         figures = await prove(stack, load)
-        over = sum(stack.log(f"worker-{number}").count("submit.lease_over") for number in range(3))
         unknown = await stack.fetch("SELECT count(*) FROM job_events WHERE to_state = 'unknown'")
-        print(f"{over} not sent because their lease was over, {unknown[0][0]} unknown for a while")
+        print(f"{_lease_over(stack)} not sent because their lease was over, {unknown[0][0]} unknown for a while")
         assert set(figures["states"]) == {"completed"}
+
+
+async def test_stopped_between_the_attempt_and_its_first_byte(form: Form) -> None:
+    """Their attempts are committed while they are stopped; they wake up late, send nothing, and say so."""
+    async with running(PLAN) as stack, contextlib.aclosing(Load(stack, seed=form.seed)) as load:
+        await stack.working()
+        for _ in range(form.pick(2, 20)):
+            await _opened_while_stopped(stack, load)
+            await settled(stack, unknown=False)
+        figures = await prove(stack, load)
+        assert set(figures["states"]) == {"completed"}
+        assert _lease_over(stack) == figures["attempts"]["not_sent"] > 0
+
+
+def _lease_over(stack: Stack) -> int:
+    """How often a worker held back at the last moment."""
+    return sum(len(_OVER.findall(stack.log(f"worker-{number}"))) for number in range(stack.plan.workers))
+
+
+async def _opened_while_stopped(stack: Stack, load: Load) -> None:
+    """Workers wait for attempts to be committed, and all are stopped; then the commits go through."""
+    async with stack.database() as holder, stack.database() as other:
+        await other.execute("UPDATE upstream_state SET paused_reason = 'throttled', paused_until = 'infinity'")
+        await load.submit_many(12)
+        blocking = holder.transaction()
+        await blocking.start()
+        await holder.execute(_IN_THEIR_WAY)
+        await other.execute("UPDATE upstream_state SET paused_reason = NULL, paused_until = NULL")
+
+        async def opening() -> bool:
+            return bool(await other.fetchval(_OPENING))
+
+        await until_async(opening, "attempts wait to be opened", 5)
+        stopped = stack.pids("worker")
+        for pid in stopped:
+            stack.pause_pid(pid)
+        await blocking.rollback()
+        await asyncio.sleep(3 * LEASE_SECONDS)
+    for pid in stopped:  # the first ones sweep while the last ones are stopped
+        await asyncio.sleep(0.7)
+        stack.resume_pid(pid)
 
 
 async def test_an_answer_that_is_learned_late(form: Form) -> None:

@@ -1,6 +1,7 @@
 """Sweep: finds what lost rings, dead workers and the passing of time have left behind."""
 
 from app.core import clock
+from app.core.crash import crash_point
 from app.core.db import Database
 from app.core.doorbell import Doorbell
 from app.core.heartbeat import forget_dead
@@ -39,6 +40,7 @@ class Sweeper:
         self._unknown_max_seconds = unknown_max_seconds
         self._wait_seconds = sweep_seconds
         self._hears_rings = False
+        self._roused = False
         self._forget_at = clock.monotonic() + FORGET_SECONDS
 
     async def _step(self) -> float:
@@ -49,10 +51,14 @@ class Sweeper:
         if seen.running_due:
             self._poll.ring()
         if not seen.unfinished:
+            self._roused = False
             if self._hears_rings:
                 self._wait_seconds = min(self._wait_seconds * 2, IDLE_SECONDS)
             await self._forget()
             return self._wait_seconds
+        if not self._roused:
+            self._roused = True
+            self._doorbell.rouse()
         self._wait_seconds = self._sweep_seconds
         more = await self._set_aside() if seen.paused else False
         return 0.0 if await self._expire() or more else self._sweep_seconds
@@ -76,10 +82,13 @@ class Sweeper:
 
     async def _expire(self) -> bool:
         """Whether there is probably more of it."""
+        crash_point("sweep.before_expire")
         async with self._database.statement() as session:
             unknown = await expire_sending(session, unknown_max_seconds=self._unknown_max_seconds)
         async with self._database.statement() as session:
             ended = await expire_waiting(session)
+        if unknown or ended:
+            crash_point("sweep.after_expire")
         for job_id in unknown:
             log.warning("job.unknown", job_id=job_id.hex, reason="lease_expired")
         for job_id in ended:
