@@ -96,5 +96,6 @@ def unknown_settings() -> list[str]:
     known = {PREFIX + name.upper() for name in Settings.model_fields} | {
         "WAYSTATION_TEST_DATABASE_URL",
         "WAYSTATION_TEST_REDIS_URL",
+        "WAYSTATION_TEST_CRASH_PLAN",
     }
     return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)

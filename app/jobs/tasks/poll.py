@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from app.core import clock
 from app.core.batch import Batcher
+from app.core.crash import crash_point
 from app.core.db import Database, Row, until_stored
 from app.core.doorbell import Doorbell
 from app.core.log import get_logger
@@ -63,6 +64,7 @@ class Poller:
         thorough = was_full or asked_at >= self._thorough_at
         if thorough:
             self._thorough_at = asked_at + THOROUGH_SECONDS
+        crash_point("poll.before_claim")
         async with self._database.statement() as session:
             rows = await claim_running(
                 session,
@@ -71,6 +73,8 @@ class Poller:
                 lease_seconds=self._leases.lease_seconds,
                 overdue_seconds=EVER_SECONDS if thorough else OVERDUE_SECONDS,
             )
+        if rows:
+            crash_point("poll.after_claim")
         await self._run_times.learn(row["model"] for row in rows)
         for row in rows:
             task = asyncio.create_task(self._ask(row, asked_at))
@@ -107,11 +111,14 @@ class Poller:
         exchanges: list[tuple[ExchangeKind, Outcome]] = []
         if seen is not UpstreamState.COMPLETED:
             outcome = await self._upstream.poll(upstream_id)
+            crash_point("poll.after_answer")
             exchanges.append((ExchangeKind.POLL, outcome))
             if outcome.kind is OutcomeKind.SUCCEEDED:
                 seen = UpstreamState.COMPLETED
         if seen is UpstreamState.COMPLETED:
+            crash_point("fetch.before_send")
             outcome = await self._upstream.fetch(upstream_id)
+            crash_point("fetch.after_answer")
             exchanges.append((ExchangeKind.FETCH, outcome))
         age_seconds = row["age_seconds"] + clock.monotonic() - asked_at
         job = Running(age_seconds, row["gone_seconds"], row["retries"], seen)
@@ -147,7 +154,9 @@ class Poller:
             async with self._database.statement() as session:
                 return await record_polls(session, records=records)
 
+        crash_point("poll.before_record")
         moved = {row["id"]: State(row["state"]) for row in await until_stored(write)}
+        crash_point("poll.after_record")
         self._doorbell.announce(job_id for job_id, state in moved.items() if state in FINAL)
         for record in records:
             state = moved.get(record.job_id)
