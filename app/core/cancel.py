@@ -7,7 +7,7 @@ from app.core.log import get_logger
 
 log = get_logger(__name__)
 
-AGAIN_SECONDS = 0.1
+AGAIN_SECONDS = 0.5
 GIVE_UP_SECONDS = 5.0
 
 
