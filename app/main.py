@@ -16,6 +16,7 @@ from app.admin.job_routes import router as admin_jobs_router
 from app.admin.routes import router as admin_router
 from app.api.routes import router as api_router
 from app.catalog.check import Catalog
+from app.core.cancel import cancel_all
 from app.core.db import Database
 from app.core.doorbell import Doorbell
 from app.core.errors import Refusal
@@ -126,9 +127,7 @@ async def _background(*work: "asyncio._CoroutineLike[None]") -> AsyncIterator[No
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel_all(tasks)
 
 
 def _shaped(request: Request, refusal: Refusal) -> Response:
