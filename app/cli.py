@@ -8,6 +8,9 @@ import typer
 
 from app.commands import register
 from app.core.terminal import DATA_DIR, AsJson, DataDir, say
+from app.jobs import pause_commands, recover_commands
+from app.jobs.commands import jobs
+from app.ops import commands as ops_commands
 from app.tenants.commands import keys, tenants
 
 app = typer.Typer(
@@ -18,7 +21,11 @@ app = typer.Typer(
 )
 app.add_typer(tenants, name="tenant")
 app.add_typer(keys, name="key")
+app.add_typer(jobs, name="job")
 register(app)
+pause_commands.register(app)
+recover_commands.register(app)
+ops_commands.register(app)
 
 
 @app.callback()
@@ -75,11 +82,12 @@ def explain(error: Exception) -> str:
     from app.core.errors import Refusal, StoreUnavailable
     from app.core.log import scrubbed
     from app.core.settings import SettingsError
+    from app.stack.errors import StackError
 
     cause = error.__cause__ if isinstance(error, StoreUnavailable) else error
     if isinstance(error, StoreUnavailable | ConnectionError | gaierror):
         line = f"the database does not answer: {_first_line(cause or error)}"
-    elif isinstance(error, Refusal | SettingsError):
+    elif isinstance(error, Refusal | SettingsError | StackError):
         line = str(error)
     elif isinstance(error, asyncpg.UndefinedTableError) or f'role "{SERVICE_ROLE}" does not exist' in str(error):
         line = "the database has no tables of ours yet: run `waystation migrate`"

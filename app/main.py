@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
+import signal
+import socket
 from collections.abc import AsyncIterator
 from functools import partial
 from importlib.metadata import version
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -13,6 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
+from app.admin.job_routes import router as admin_jobs_router
 from app.admin.routes import router as admin_router
 from app.api.routes import router as api_router
 from app.catalog.check import Catalog
@@ -87,6 +91,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.router.routes.extend([*health_routes, *segmind_routes])
     app.include_router(api_router)
     app.include_router(admin_router)
+    app.include_router(admin_jobs_router)
     app.openapi = partial(_openapi, app)  # type: ignore[method-assign]
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -185,7 +190,6 @@ def run_api(settings: Settings, *, host: str, port: int, fd: int | None) -> None
         create_app(settings),
         host=host,
         port=port,
-        fd=fd,
         loop="uvloop",
         http=Protocol,
         ws="none",
@@ -195,4 +199,12 @@ def run_api(settings: Settings, *, host: str, port: int, fd: int | None) -> None
         timeout_graceful_shutdown=max(1, int(settings.grace_seconds)),
         backlog=2048,
     )
-    uvicorn.Server(config).run()
+    # uvicorn raises the signal that stopped it once more, which would end us by it: an order carried out is exit code 0
+    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGINT, _end)
+    # uvicorn's own `fd` takes any descriptor for a Unix socket, and would leave Nagle on: answers would come 40 ms late
+    uvicorn.Server(config).run(sockets=None if fd is None else [socket.socket(fileno=fd)])
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 from uuid import UUID
@@ -11,14 +12,14 @@ from arq.worker import Worker, func
 
 from app.core import clock
 from app.core.db import Database
-from app.core.doorbell import AWAY, QUEUE, Doorbell, deserialized, redis_settings, serialized
+from app.core.doorbell import AWAY, QUEUE, Doorbell, arq_pool, deserialized, serialized
 from app.core.errors import StoreUnavailable
 from app.core.heartbeat import beating, stop_beating
 from app.core.ids import new_id
 from app.core.log import get_logger
 from app.core.pump import Pump
 from app.core.settings import Settings
-from app.core.watchdog import Watchdog
+from app.core.watchdog import EXIT_CODE, Watchdog
 from app.jobs.tasks.dispatch import SLOTS as SUBMIT_SLOTS
 from app.jobs.tasks.dispatch import Dispatcher
 from app.jobs.tasks.learn import RunTimes
@@ -34,6 +35,9 @@ WRITERS_MAX = 8
 READERS_MAX = 2
 ARQ_POLL_SECONDS = 0.05
 ARQ_RESTART_SECONDS = 0.5
+ARQ_CLOSE_SECONDS = 1.0
+ARQ_CLAIM_SECONDS = 2.0
+"""How long arq leaves a ring to a worker that died with it; its own least is 10 s, and nobody would hear rings meanwhile."""
 
 
 class Engine:
@@ -112,10 +116,11 @@ async def ring_forever(engine: Engine, redis_url: str) -> None:
             engine.ring(pump)
 
     while True:
+        pool = arq_pool(redis_url)
         worker = Worker(
-            functions=[func(rung(pump), name=name, keep_result=0, max_tries=1) for name, pump in pumps.items()],
+            functions=[func(rung(pump), name=name, keep_result=0, max_tries=1000) for name, pump in pumps.items()],
             queue_name=QUEUE,
-            redis_settings=redis_settings(redis_url),
+            redis_pool=pool,
             handle_signals=False,
             after_job_end=look_once_more,  # type: ignore[arg-type]
             poll_delay=ARQ_POLL_SECONDS,
@@ -125,24 +130,33 @@ async def ring_forever(engine: Engine, redis_url: str) -> None:
             health_check_interval=3600,
             log_results=False,
         )
+        worker.in_progress_timeout_s = ARQ_CLAIM_SECONDS
         try:
+            await pool.ping()
+            engine.sweeper.rings(True)
             await worker.async_run()
         except AWAY as error:
             log.warning("arq.stopped", cause=repr(error))
+        except Exception:
+            log.exception("arq.failed")
         finally:
+            engine.sweeper.rings(False)
             await _closed(worker)
         await asyncio.sleep(ARQ_RESTART_SECONDS)
 
 
 async def _closed(worker: Worker) -> None:
+    """Also where Redis does not answer: a process that is told to stop must not wait for it."""
     try:
-        await worker.close()
+        async with asyncio.timeout(ARQ_CLOSE_SECONDS):
+            await worker.close()
     except AWAY as error:
         log.debug("arq.close_failed", cause=repr(error))
+        await worker.pool.connection_pool.disconnect(inuse_connections=True)
 
 
-async def work(settings: Settings) -> None:
-    """Until SIGTERM or SIGINT; then hand back or finish within the grace."""
+async def work(settings: Settings) -> int:
+    """Until SIGTERM or SIGINT; then hand back or finish within the grace. The exit code."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -156,13 +170,18 @@ async def work(settings: Settings) -> None:
     log.info("worker.started", worker=engine.process_id.hex)
     taking = [asyncio.create_task(pump.run()) for pump in engine.pumps]
     taking.append(asyncio.create_task(ring_forever(engine, settings.redis_url)))
+    taking.append(asyncio.create_task(engine.doorbell.listen_roused(engine.sweeper.wake)))
     keeping = [
         asyncio.create_task(engine.renew()),
         asyncio.create_task(
             beating(database, process_id=engine.process_id, kind="worker", lease_seconds=settings.lease_seconds)
         ),
     ]
-    await stop.wait()
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait([stopped, *taking, *keeping], return_when=asyncio.FIRST_COMPLETED)
+    for task in (*taking, *keeping):
+        if task.done():  # none of these ever ends: better a new process than one that has lost a part
+            log.error("worker.broken", exc_info=task.exception())
     log.info("worker.stopping", worker=engine.process_id.hex)
     await _cancelled(taking)
     await _wind_up(engine, settings.grace_seconds)
@@ -172,6 +191,7 @@ async def work(settings: Settings) -> None:
     await engine.doorbell.close()
     await database.close()
     log.info("worker.stopped", worker=engine.process_id.hex)
+    return 0 if stop.is_set() else EXIT_CODE
 
 
 async def _wind_up(engine: Engine, grace_seconds: float) -> None:
@@ -196,4 +216,4 @@ async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
 
 def run_worker(settings: Settings) -> None:
     """Run one worker process."""
-    uvloop.run(work(settings))
+    sys.exit(uvloop.run(work(settings)))

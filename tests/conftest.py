@@ -78,8 +78,9 @@ async def new_database(servers: Urls) -> AsyncIterator[NewDatabase]:
 
 
 @pytest.fixture(scope="session")
-async def redis_url(servers: Urls, worker_id: str) -> str:
-    url = with_path(servers.redis, str(int(worker_id.removeprefix("gw")) + 1 if worker_id != "master" else 1))
+async def redis_url(servers: Urls, request: pytest.FixtureRequest) -> str:
+    workerinput = getattr(request.config, "workerinput", {"workerid": "gw0"})
+    url = with_path(servers.redis, str(int(workerinput["workerid"].removeprefix("gw")) + 1))
     async with Redis.from_url(url) as redis:
         await redis.flushdb()
     return url

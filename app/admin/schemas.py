@@ -1,9 +1,9 @@
 """What operators send. The values are judged by `tenants.decide`, the same for the commands; here are only shapes."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, model_validator
 
 from app.core.paging import LIMIT_DEFAULT, LIMIT_MAX
 from app.tenants.decide import parse_instant
@@ -51,3 +51,39 @@ class ListQuery(_Body):
 
     cursor: str | None = None
     limit: int = Field(default=LIMIT_DEFAULT, ge=1, le=LIMIT_MAX)
+
+
+class PauseScope(_Body):
+    """What is to wait, or to go on: everything, a tenant, a model, or a model of a tenant."""
+
+    tenant: str | None = Field(default=None, description="name or id; null: every tenant")
+    model: str | None = Field(default=None, description="slug; null: every model")
+    submits: StrictBool = Field(default=False, description="submits to the upstream, the default")
+    all: StrictBool = Field(default=False, description="polls as well")
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        if self.submits and self.all:
+            raise ValueError("say either submits or all")
+        return self
+
+
+class PauseIn(PauseScope):
+    """What is to wait, and why."""
+
+    note: str = ""
+
+
+class ResolveIn(_Body):
+    """An operator's decision on an unknown submission: one of the two."""
+
+    adopt: str | None = Field(default=None, description="the upstream's request id: it arrived")
+    release: StrictBool = Field(
+        default=False, description="it never started: FAILED submission_unknown, free of charge"
+    )
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        if (self.adopt is None) == (not self.release):
+            raise ValueError("say either adopt or release")
+        return self

@@ -1,8 +1,21 @@
-"""Table of what the whole company knows of the upstream just now."""
+"""Tables of what the whole company knows of the upstream just now, and of what operators have stopped."""
 
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, Column, DateTime, SmallInteger, Table, Text, func
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Identity,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+)
 
 from app.core.db import metadata
 
@@ -12,6 +25,13 @@ class PauseReason(StrEnum):
 
     THROTTLED = "throttled"
     ACCOUNT = "account"
+
+
+class What(StrEnum):
+    """What an operator's pause stops: submits to the upstream, or polls as well. Tenants' submits are taken anyway."""
+
+    SUBMITS = "submits"
+    ALL = "all"
 
 
 upstream_state = Table(
@@ -27,4 +47,18 @@ upstream_state = Table(
     CheckConstraint("id = 1", name="one_row"),
     CheckConstraint("paused_reason IN ('throttled', 'account')", name="paused_reason"),
     CheckConstraint("(paused_reason IS NULL) = (paused_until IS NULL)", name="paused"),
+)
+
+pauses = Table(
+    "pauses",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("tenant_id", Uuid, ForeignKey("tenants.id"), comment="null: of every tenant"),
+    Column("model", Text, comment="null: every model"),
+    Column("what", Text, nullable=False),
+    Column("since", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("paused_by", Text, nullable=False, comment="who said so last"),
+    Column("note", Text, nullable=False, server_default="", comment="why, for people"),
+    UniqueConstraint("tenant_id", "model", name="pauses_scope_key", postgresql_nulls_not_distinct=True),
+    CheckConstraint("what IN ('submits', 'all')", name="what"),
 )

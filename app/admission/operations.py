@@ -1,7 +1,18 @@
-"""Pausing submits for everybody, and going on."""
+"""Pausing submits and going on: by the engine when the upstream asks for it, and by operators."""
 
-from app.admission.models import PauseReason
+import re
+from uuid import UUID
+
+import asyncpg
+
+from app.admission.models import PauseReason, What
+from app.admission.queries import PAUSE_COLUMNS, Pause, pause_of
 from app.core.db import Session
+from app.core.errors import Malformed, Problem
+from app.tenants.queries import TenantNotFound
+
+SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+WORDS = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{0,500}")
 
 # A pause for the account outranks one for throttling, and words are kept until it is over.
 _PAUSE = """
@@ -27,3 +38,50 @@ async def pause_submits(session: Session, *, reason: PauseReason, seconds: float
 async def resume_submits(session: Session) -> bool:
     """A submit has got through: forget a pause that is over; says whether there was one. One statement."""
     return await session.execute(_RESUME) > 0
+
+
+# The last word about a scope holds, and the first instant is kept.
+_SET = f"""
+INSERT INTO pauses (tenant_id, model, what, paused_by, note) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT ON CONSTRAINT pauses_scope_key DO UPDATE SET
+    what = excluded.what, paused_by = excluded.paused_by, note = excluded.note
+RETURNING {PAUSE_COLUMNS}
+"""  # noqa: S608
+
+_LIFT = f"""
+DELETE FROM pauses WHERE tenant_id IS NOT DISTINCT FROM $1 AND model IS NOT DISTINCT FROM $2
+RETURNING {PAUSE_COLUMNS}
+"""  # noqa: S608
+
+
+def checked_scope(model: str | None) -> str | None:
+    """The model of a pause, or Malformed."""
+    if model is not None and SLUG.fullmatch(model) is None:
+        raise Malformed("model: not a slug", problems=[Problem("$.model", "expected the slug of a model")])
+    return model
+
+
+async def lock_pauses(session: Session) -> None:
+    """One change of the pauses at a time, until the transaction ends; claims go on reading them."""
+    await session.execute("LOCK TABLE pauses IN SHARE ROW EXCLUSIVE MODE")
+
+
+async def set_pause(
+    session: Session, *, tenant_id: UUID | None, model: str | None, what: What, paused_by: str, note: str
+) -> Pause:
+    """Pause a scope; None is every tenant, every model. Raises Malformed, TenantNotFound."""
+    if WORDS.fullmatch(note) is None:
+        expected = "expected at most 500 characters, none of them a control character"
+        raise Malformed(f"note: {expected}", problems=[Problem("$.note", expected)])
+    try:
+        row = await session.fetchrow(_SET, tenant_id, checked_scope(model), what, paused_by, note)
+    except asyncpg.ForeignKeyViolationError:
+        raise TenantNotFound("no such tenant") from None
+    assert row is not None, "INSERT … RETURNING gives its row"
+    return pause_of(row)
+
+
+async def lift_pause(session: Session, *, tenant_id: UUID | None, model: str | None) -> Pause | None:
+    """Lift the pause of exactly this scope; gives it, or None where there was none."""
+    row = await session.fetchrow(_LIFT, tenant_id, checked_scope(model))
+    return None if row is None else pause_of(row)

@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 
 from app.api.schemas import JobIn, JobOut, JobPage, checked_job, job_body, metadata_filter, page_body
+from app.core.crash import crash_point
 from app.core.db import Row, patiently
 from app.core.errors import Malformed, Refusal, StoreUnavailable, Unauthorized
 from app.core.ids import find_id, show_id
@@ -213,7 +214,9 @@ async def cancel_job(request: Request, job_id: str) -> Response:
     principal = await authenticated(request, Scope.JOBS_WRITE)
     wanted = _job_id(job_id)
     async with state.database.statement() as session:
+        crash_point("cancel.before_store")
         became = await request_cancel(session, tenant_id=principal.tenant_id, job_id=wanted)
+    crash_point("cancel.after_store")
     if became is State.CANCELED:
         state.doorbell.announce([wanted])
     row = await state.reader.find_job(principal.tenant_id, wanted)

@@ -119,7 +119,15 @@ class Database:
         self._readers = readers
 
     @classmethod
-    async def open(cls, url: str, *, name: str, writers_max: int, readers_max: int) -> Self:
+    async def open(
+        cls,
+        url: str,
+        *,
+        name: str,
+        writers_max: int,
+        readers_max: int,
+        statement_seconds: float = STATEMENT_SECONDS,
+    ) -> Self:
         """Pools that connect when first used, so a process can start while Postgres is away."""
 
         def pool(size: int, read_only: bool) -> "asyncpg.Pool[Row]":
@@ -130,11 +138,11 @@ class Database:
                 init=_init,
                 reset=_no_reset,
                 timeout=CONNECT_SECONDS,
-                command_timeout=STATEMENT_SECONDS + 5,
+                command_timeout=statement_seconds + 5,
                 server_settings={
                     "application_name": f"waystation-{name}",
                     "role": SERVICE_ROLE,
-                    "statement_timeout": f"{STATEMENT_SECONDS:.0f}s",
+                    "statement_timeout": f"{statement_seconds:.0f}s",
                     "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS:.0f}s",
                     "default_transaction_read_only": "on" if read_only else "off",
                     "jit": "off",
@@ -187,12 +195,13 @@ def columns(rows: Sequence[Sequence[object]], width: int) -> list[list[object]]:
 
 
 async def until_stored(write: Callable[[], Awaitable[Result]]) -> Result:
-    """Run a write again and again while Postgres is away: for what must not be forgotten, guarded by what it finds."""
+    """Run a write again and again while Postgres is away, or picks it as a deadlock's victim: for what must not be
+    forgotten, guarded by what it finds."""
     pause_seconds = 0.05
     while True:
         try:
             return await write()
-        except StoreUnavailable:
+        except (StoreUnavailable, asyncpg.TransactionRollbackError):
             await asyncio.sleep(pause_seconds)
             pause_seconds = min(pause_seconds * 2, 1.0)
 

@@ -10,7 +10,7 @@ from typing import Literal
 from uuid import UUID
 
 import orjson
-from arq.connections import ArqRedis, RedisSettings
+from arq.connections import ArqRedis
 from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import RedisError
 
@@ -23,9 +23,12 @@ Task = Literal["dispatch", "poll"]
 
 QUEUE = "waystation:tasks"
 FINISHED = "waystation:finished"
+ROUSED = "waystation:roused"
 RING_GAP_SECONDS = 0.02
 """Rings of one process for one task within this time are one ring."""
 REDIS_SECONDS = 2.0
+CONNECTIONS_MAX = 32
+"""What one process opens at most; a Redis that is silent would otherwise be given one more for every message."""
 RECONNECT_SECONDS = 0.5
 AWAY = (RedisError, OSError, TimeoutError)
 
@@ -41,26 +44,27 @@ def deserialized(value: bytes) -> dict[str, object]:
     return loaded
 
 
-def redis_settings(url: str) -> RedisSettings:
-    """arq's settings for a URL: no retries of its own, since the sweep stands in while Redis is away."""
-    settings = RedisSettings.from_dsn(url)
-    settings.conn_timeout = 1
-    settings.conn_retries = 0
-    settings.retry_on_timeout = False
-    return settings
+def arq_pool(url: str) -> ArqRedis:
+    """Connections for arq: no retries, and no waiting for a Redis that is silent, since the sweep stands in for it."""
+    pool = ConnectionPool.from_url(
+        url,
+        socket_timeout=REDIS_SECONDS,
+        socket_connect_timeout=REDIS_SECONDS,
+        max_connections=CONNECTIONS_MAX,
+    )
+    return ArqRedis(
+        connection_pool=pool,
+        job_serializer=serialized,
+        job_deserializer=deserialized,
+        default_queue_name=QUEUE,
+    )
 
 
 class Doorbell:
     """One process's hand on the bell."""
 
     def __init__(self, url: str) -> None:
-        pool = ConnectionPool.from_url(url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
-        self._arq = ArqRedis(
-            connection_pool=pool,
-            job_serializer=serialized,
-            job_deserializer=deserialized,
-            default_queue_name=QUEUE,
-        )
+        self._arq = arq_pool(url)
         self._url = url
         self._ringing: set[Task] = set()
         self._again: set[Task] = set()
@@ -79,21 +83,33 @@ class Doorbell:
         """Tell whoever waits that these jobs have ended."""
         message = b"".join(job_id.bytes for job_id in job_ids)
         if message:
-            self._start(self._publish(message))
+            self._start(self._publish(FINISHED, message))
+
+    def rouse(self) -> None:
+        """Tell all workers that there is work again after a lull: should its taker die, they must be awake to see it."""
+        self._start(self._publish(ROUSED, b"1"))
 
     async def listen(self, heard: Callable[[list[UUID]], None]) -> None:
         """Hear of ended jobs, until cancelled; connects again by itself."""
+        await self._subscribe(
+            FINISHED, lambda data: heard([UUID(bytes=data[at : at + 16]) for at in range(0, len(data), 16)])
+        )
+
+    async def listen_roused(self, heard: Callable[[], None]) -> None:
+        """Hear that there is work again, until cancelled; connects again by itself."""
+        await self._subscribe(ROUSED, lambda _data: heard())
+
+    async def _subscribe(self, channel: str, heard: Callable[[bytes], None]) -> None:
         while True:
             try:
                 async with (
                     Redis.from_url(self._url, socket_connect_timeout=REDIS_SECONDS) as redis,
                     redis.pubsub() as pubsub,
                 ):
-                    await pubsub.subscribe(FINISHED)
+                    await pubsub.subscribe(channel)
                     async for message in pubsub.listen():
                         if message["type"] == "message":
-                            data: bytes = message["data"]
-                            heard([UUID(bytes=data[at : at + 16]) for at in range(0, len(data), 16)])
+                            heard(message["data"])
             except AWAY as error:
                 self._note_away(error)
             await asyncio.sleep(RECONNECT_SECONDS)
@@ -134,9 +150,9 @@ class Doorbell:
         finally:
             self._ringing.discard(task)
 
-    async def _publish(self, message: bytes) -> None:
+    async def _publish(self, channel: str, message: bytes) -> None:
         try:
-            await self._arq.publish(FINISHED, message)
+            await self._arq.publish(channel, message)
             self._away = False
         except AWAY as error:
             self._note_away(error)

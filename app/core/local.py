@@ -2,13 +2,15 @@
 
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
+from uuid import UUID
 
-from app.core.db import Database
-from app.core.settings import SettingsError, split_secrets
+from app.core.db import STATEMENT_SECONDS, Database
+from app.core.doorbell import Doorbell, Task
+from app.core.settings import Settings, SettingsError, split_secrets
 
 STACK_FILE = "stack.json"
 CREDENTIALS_FILE = "credentials.json"
@@ -28,6 +30,41 @@ def find_database_url(data_dir: Path) -> str:
     if not _is_database_url(url):
         raise SettingsError("WAYSTATION_DATABASE_URL: expected a URL, postgresql://user:password@host:port/database")
     return url
+
+
+def find_redis_url(data_dir: Path) -> str | None:
+    """WAYSTATION_REDIS_URL, else that of the stack in `data_dir`; None where neither tells: Redis is only a doorbell."""
+    return os.environ.get("WAYSTATION_REDIS_URL") or _find(data_dir / STACK_FILE, "redis_url")
+
+
+def find_upstream_url(data_dir: Path) -> str:
+    """WAYSTATION_UPSTREAM_URL, else that of the stack in `data_dir`, else the default."""
+    default: str = Settings.model_fields["upstream_url"].default
+    return os.environ.get("WAYSTATION_UPSTREAM_URL") or _find(data_dir / STACK_FILE, "upstream_url") or default
+
+
+def find_unknown_max_seconds() -> float:
+    """WAYSTATION_UNKNOWN_MAX_SECONDS, or its default; raises SettingsError."""
+    default: float = Settings.model_fields["unknown_max_seconds"].default
+    try:
+        seconds = float(os.environ.get("WAYSTATION_UNKNOWN_MAX_SECONDS") or default)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise SettingsError("WAYSTATION_UNKNOWN_MAX_SECONDS: expected seconds above 0")
+    return seconds
+
+
+async def ring(data_dir: Path, *tasks: Task, ended: Iterable[UUID] = ()) -> None:
+    """Tell workers that there is work, and waiters that jobs have ended; where Redis is not there, sweeps find both."""
+    url = find_redis_url(data_dir)
+    if url is None:
+        return
+    doorbell = Doorbell(url)
+    for task in tasks:
+        doorbell.ring(task)
+    doorbell.announce(ended)
+    await doorbell.close()
 
 
 def find_secrets(data_dir: Path) -> tuple[bytes, ...]:
@@ -68,9 +105,11 @@ def _find(path: Path, name: str) -> str | None:
 
 
 @asynccontextmanager
-async def opened(data_dir: Path) -> AsyncIterator[Database]:
+async def opened(data_dir: Path, *, statement_seconds: float = STATEMENT_SECONDS) -> AsyncIterator[Database]:
     """The database of a command, closed at the end."""
-    database = await Database.open(find_database_url(data_dir), name="cli", writers_max=1, readers_max=1)
+    database = await Database.open(
+        find_database_url(data_dir), name="cli", writers_max=1, readers_max=1, statement_seconds=statement_seconds
+    )
     try:
         yield database
     finally:

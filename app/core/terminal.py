@@ -1,5 +1,8 @@
 """How a command speaks: one clear line, a plain table, or JSON."""
 
+import getpass
+import os
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +17,15 @@ DataDir = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 DATA_DIR = Path(".waystation")
+
+
+def whoami() -> str:
+    """Who speaks, as far as this machine knows: `user@host`."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name, as in some containers
+        user = f"uid-{os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
 
 
 def say(line: str, *, value: object, as_json: bool) -> None:

@@ -3,69 +3,101 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+from app.admission.queries import MAY_POLL, MAY_SUBMIT
 from app.core.db import Row, Session, columns
 
 LOOKAHEAD_SECONDS = 0.025
 """Jobs due this soon are claimed along: a poll a little early is cheaper than one more statement."""
+EVER_SECONDS = 1e9
+
+# Is it safe to take the job along? A suspect, a job that has been taken over before, is taken while this process holds no
+# other: what kills its holders is found so, and the rest of what they held is not blamed. The third time is the sweep's.
+_SAFE = """(takeovers = 0 OR id = (
+    SELECT suspect.id FROM jobs AS suspect
+    WHERE suspect.takeovers > 0 AND suspect.state = '{state}' AND suspect.due_at <= now()
+        AND (suspect.lease_until IS NULL OR (suspect.lease_until < now() AND suspect.takeovers < 2))
+        AND NOT EXISTS (
+            SELECT FROM jobs AS held WHERE held.takeovers > 0 AND held.owner = $2 AND held.lease_until > now()
+        )
+    ORDER BY suspect.due_at LIMIT 1
+))"""
+
+_TAKE = """
+    lease_until = now() + make_interval(secs => $3), owner = $2, fence = jobs.fence + 1,
+    takeovers = jobs.takeovers + (jobs.lease_until IS NOT NULL)::integer
+"""
 
 # Which queued jobs go next? None while submits are paused; one, as a probe, after trouble with the account.
-_CLAIM_QUEUED = """
+_CLAIM_QUEUED = f"""
 WITH gate AS (
     SELECT CASE
+        WHEN EXISTS (SELECT FROM pauses WHERE tenant_id IS NULL AND model IS NULL) THEN 0
         WHEN paused_until > now() THEN 0
         WHEN paused_reason = 'account' THEN 1
         ELSE $1::bigint
     END AS most
     FROM upstream_state
 ), due AS (
-    SELECT id FROM jobs
+    SELECT id FROM jobs AS job
     WHERE state = 'queued' AND due_at <= now()
         AND (lease_until IS NULL OR lease_until < now())
         AND (deadline_at IS NULL OR deadline_at > now())
+        AND {MAY_SUBMIT}
+        AND {_SAFE.format(state="queued")}
     ORDER BY priority DESC, due_at
     LIMIT (SELECT most FROM gate)
     FOR UPDATE SKIP LOCKED
 ), claimed AS (
-    UPDATE jobs SET lease_until = now() + make_interval(secs => $3), owner = $2, fence = jobs.fence + 1
+    UPDATE jobs SET {_TAKE}
     FROM due WHERE jobs.id = due.id
-    RETURNING jobs.id, jobs.fence, jobs.model, jobs.retries
+    RETURNING jobs.id, jobs.fence, jobs.model, jobs.retries, jobs.takeovers
 )
 SELECT claimed.*, input.body FROM claimed JOIN job_inputs AS input ON input.job_id = claimed.id
-"""
+"""  # noqa: S608
 
 # Which running jobs are due to be asked about?
-_CLAIM_RUNNING = """
+_CLAIM_RUNNING = f"""
 WITH due AS (
-    SELECT id FROM jobs
-    WHERE state = 'running' AND due_at <= now() + make_interval(secs => $4)
+    SELECT id FROM jobs AS job
+    WHERE state = 'running'
+        AND due_at BETWEEN now() - make_interval(secs => $5) AND now() + make_interval(secs => $4)
         AND (lease_until IS NULL OR lease_until < now())
+        AND NOT EXISTS (SELECT FROM pauses WHERE tenant_id IS NULL AND model IS NULL AND what = 'all')
+        AND {MAY_POLL}
+        AND {_SAFE.format(state="running")}
     ORDER BY due_at
     LIMIT $1
     FOR UPDATE SKIP LOCKED
 )
-UPDATE jobs SET lease_until = now() + make_interval(secs => $3), owner = $2, fence = jobs.fence + 1
+UPDATE jobs SET {_TAKE}
 FROM due WHERE jobs.id = due.id
 RETURNING
-    jobs.id, jobs.fence, jobs.attempt, jobs.model, jobs.upstream_id, jobs.upstream_state, jobs.retries,
+    jobs.id, jobs.fence, jobs.attempt, jobs.model, jobs.upstream_id, jobs.upstream_state, jobs.retries, jobs.takeovers,
     extract(epoch FROM now() - jobs.submitted_at)::double precision AS age_seconds,
     extract(epoch FROM now() - jobs.gone_since)::double precision AS gone_seconds
-"""
+"""  # noqa: S608
 
-# Whose attempt may go on the wire? Only a claim's that still holds. Committed before the first byte is sent.
-_OPEN_ATTEMPTS = """
+# Whose attempt may go on the wire? Only a claim's that still holds; where a pause has come since, the claim is given back.
+# Committed before the first byte is sent. A claim opens one attempt at most: where its fence still stands on a job that
+# is queued no more, an earlier call opened it, and its answer was lost.
+_OPEN_ATTEMPTS = f"""
 WITH asked AS (
     SELECT * FROM unnest($1::uuid[], $2::bigint[]) AS t (id, fence)
 ), ready AS (
-    SELECT job.id FROM jobs AS job JOIN asked ON asked.id = job.id AND asked.fence = job.fence
-    WHERE job.state = 'queued' AND job.owner = $3 AND job.lease_until > now()
+    SELECT job.id, job.state, job.attempt, {MAY_SUBMIT} AS may_submit
+    FROM jobs AS job JOIN asked ON asked.id = job.id AND asked.fence = job.fence
+    WHERE (job.state = 'queued' AND job.owner = $3 AND job.lease_until > now()) OR job.state IN ('sending', 'unknown')
     ORDER BY job.id
     FOR UPDATE OF job
 ), moved AS (
     UPDATE jobs SET
         state = 'sending', attempt = jobs.attempt + 1, sent_at = now(), revision = jobs.revision + 1,
         lease_until = now() + make_interval(secs => $4)
-    FROM ready WHERE jobs.id = ready.id
+    FROM ready WHERE jobs.id = ready.id AND ready.state = 'queued' AND ready.may_submit
     RETURNING jobs.id, jobs.attempt, jobs.revision
+), stopped AS (
+    UPDATE jobs SET lease_until = NULL, owner = NULL, takeovers = 0
+    FROM ready WHERE jobs.id = ready.id AND ready.state = 'queued' AND NOT ready.may_submit
 ), opened AS (
     INSERT INTO attempts (job_id, attempt, worker, sent_at) SELECT id, attempt, $3, now() FROM moved
 ), events AS (
@@ -73,7 +105,9 @@ WITH asked AS (
     SELECT id, revision, 'queued', 'sending', 'sending' FROM moved
 )
 SELECT id, attempt FROM moved
-"""
+UNION ALL
+SELECT id, attempt FROM ready WHERE state <> 'queued'
+"""  # noqa: S608
 
 # These were not sent and no attempt was opened: who else may take them, and when?
 _RELEASE = """
@@ -83,7 +117,7 @@ WITH asked AS (
 ), released AS (
     UPDATE jobs SET
         lease_until = NULL, owner = NULL, due_at = now() + make_interval(secs => asked.due_seconds),
-        retries = least(jobs.retries + 1, 1000)
+        retries = least(jobs.retries + 1, 1000), takeovers = 0
     FROM asked
     WHERE jobs.id = asked.id AND jobs.fence = asked.fence AND jobs.state = 'queued'
     RETURNING jobs.id, jobs.attempt
@@ -93,10 +127,17 @@ SELECT 'submit', released.id, released.attempt, 'not_sent', asked.duration_secon
 FROM released JOIN asked USING (id)
 """
 
+# Whose leases still hold, and go on? A row that is locked is being written by whoever ends its claim: waiting for it
+# here, in an order of our own, could deadlock with that.
 _RENEW = """
-UPDATE jobs SET lease_until = now() + make_interval(secs => $3)
-WHERE id = ANY($1::uuid[]) AND owner = $2 AND finished_at IS NULL AND lease_until > now()
-RETURNING id
+WITH held AS (
+    SELECT job.id FROM jobs AS job
+    JOIN unnest($1::uuid[], $2::bigint[]) AS asked (id, fence) ON asked.id = job.id AND asked.fence = job.fence
+    WHERE job.owner = $3 AND job.finished_at IS NULL AND job.lease_until > now()
+    FOR UPDATE OF job SKIP LOCKED
+)
+UPDATE jobs SET lease_until = now() + make_interval(secs => $4) FROM held WHERE jobs.id = held.id
+RETURNING jobs.id, jobs.fence
 """
 
 _HAND_BACK = """
@@ -105,19 +146,28 @@ UPDATE jobs SET lease_until = NULL, owner = NULL WHERE owner = $1 AND state IN (
 
 
 async def claim_queued(session: Session, *, owner: UUID, most: int, lease_seconds: float) -> list[Row]:
-    """Up to `most` queued jobs that are due: id, fence, model, retries, body. One statement."""
+    """Up to `most` queued jobs that are due: id, fence, model, retries, takeovers, body. One statement."""
     return await session.fetch(_CLAIM_QUEUED, most, owner, lease_seconds)
 
 
-async def claim_running(session: Session, *, owner: UUID, most: int, lease_seconds: float) -> list[Row]:
-    """Up to `most` running jobs that are due, the longest overdue first. One statement."""
-    return await session.fetch(_CLAIM_RUNNING, most, owner, lease_seconds, LOOKAHEAD_SECONDS)
+async def claim_running(
+    session: Session, *, owner: UUID, most: int, lease_seconds: float, overdue_seconds: float = EVER_SECONDS
+) -> list[Row]:
+    """Up to `most` running jobs that are due, the longest overdue first; none due longer ago. One statement.
+
+    A short `overdue_seconds` is cheap: before what is due lie the index entries of all that was due since the last
+    vacuum, and without it every look wades through them.
+    """
+    return await session.fetch(_CLAIM_RUNNING, most, owner, lease_seconds, LOOKAHEAD_SECONDS, overdue_seconds)
 
 
 async def open_attempts(
     session: Session, *, owner: UUID, claims: Sequence[tuple[UUID, int]], lease_seconds: float
 ) -> dict[UUID, int]:
-    """Number the attempts of these claims (id, fence); a claim that is missing from the answer was lost. One statement."""
+    """Number the attempts of these claims (id, fence); a claim that is missing from the answer was lost. One statement.
+
+    Asked again after a lost answer, it gives the attempts that were opened then; nothing may have been sent meanwhile.
+    """
     rows = await session.fetch(_OPEN_ATTEMPTS, *columns(claims, 2), owner, lease_seconds)
     return {row["id"]: row["attempt"] for row in rows}
 
@@ -127,9 +177,12 @@ async def release_claims(session: Session, *, rows: Sequence[tuple[UUID, int, fl
     await session.execute(_RELEASE, *columns(rows, 5))
 
 
-async def renew_leases(session: Session, *, owner: UUID, job_ids: Sequence[UUID], lease_seconds: float) -> set[UUID]:
-    """Lengthen the leases that still hold; gives whose did. One statement."""
-    return {row["id"] for row in await session.fetch(_RENEW, list(job_ids), owner, lease_seconds)}
+async def renew_leases(
+    session: Session, *, owner: UUID, claims: Sequence[tuple[UUID, int]], lease_seconds: float
+) -> set[tuple[UUID, int]]:
+    """Lengthen the leases of those claims (id, fence) that still hold; gives which did. One statement."""
+    rows = await session.fetch(_RENEW, *columns(claims, 2), owner, lease_seconds)
+    return {(row["id"], row["fence"]) for row in rows}
 
 
 async def hand_back(session: Session, *, owner: UUID) -> None:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from app.catalog.check import Catalog, ModelDisabled, ModelRetired, ModelUnknown, ParametersInvalid, checked_slug
 from app.core import clock
+from app.core.crash import crash_point
 from app.core.db import Database
 from app.core.doorbell import Doorbell
 from app.core.errors import Malformed, Refusal, StoreUnavailable
@@ -79,7 +80,9 @@ class Intake:
                 metadata=asked.metadata,
             )
         )
+        crash_point("submit.before_ring")
         self._doorbell.ring("dispatch")
+        crash_point("submit.before_answer")
         return stored
 
     async def note_refusal(

@@ -39,7 +39,8 @@ class State(StrEnum):
           │ ▲                      │  │                   ▲
           │ └──not sent, throttled─┘  └─may have arrived─> unknown ──time is up──> failed (submission_unknown)
           │                                                 └─ a late answer: running, failed, queued
-          └──> canceled | failed (deadline_exceeded)        canceled also ends sending, unknown, running where asked for
+          ├──> canceled | failed (deadline_exceeded)        canceled also ends sending, unknown, running where asked for
+          └──database restored──> unknown                   queued and running fail (poison) that kill their holders
 
     queued: waits for `due_at`; a worker may hold it by lease, and nothing has been sent. sending: an attempt is
     committed and may be on the wire. unknown: it may have arrived and nobody can say. running: the upstream has given
@@ -58,7 +59,7 @@ class State(StrEnum):
 FINAL = frozenset({State.COMPLETED, State.FAILED, State.CANCELED})
 
 TRANSITIONS: dict[State, frozenset[State]] = {
-    State.QUEUED: frozenset({State.SENDING, State.FAILED, State.CANCELED}),
+    State.QUEUED: frozenset({State.SENDING, State.UNKNOWN, State.FAILED, State.CANCELED}),
     State.SENDING: frozenset({State.QUEUED, State.UNKNOWN, State.RUNNING, State.FAILED, State.CANCELED}),
     State.UNKNOWN: frozenset({State.QUEUED, State.RUNNING, State.FAILED, State.CANCELED}),
     State.RUNNING: frozenset({State.COMPLETED, State.FAILED, State.CANCELED}),
@@ -107,6 +108,7 @@ class ErrorCode(StrEnum):
     SUBMISSION_UNKNOWN = "submission_unknown"
     RESULT_LOST = "result_lost"
     DEADLINE_EXCEEDED = "deadline_exceeded"
+    POISON = "poison"
 
 
 class ExchangeKind(StrEnum):
@@ -143,7 +145,7 @@ jobs = Table(
     Column("priority", SmallInteger, nullable=False, server_default="5"),
     Column("revision", Integer, nullable=False, server_default="1", comment="seq of its latest event"),
     _at("created_at", nullable=False),
-    _at("due_at", comment="when the engine must look next; null when final"),
+    _at("due_at", comment="when the engine must look next; infinity: when a pause is lifted; null when final"),
     _at("deadline_at"),
     _at("lease_until", comment="until when its owner's claim is believed"),
     Column("owner", Uuid, comment="the incarnation of the process that claimed it"),
@@ -153,6 +155,13 @@ jobs = Table(
     Column("attempt", SmallInteger, nullable=False, server_default="0", comment="attempts opened so far"),
     Column(
         "retries", SmallInteger, nullable=False, server_default="0", comment="tries in a row that brought us no further"
+    ),
+    Column(
+        "takeovers",
+        SmallInteger,
+        nullable=False,
+        server_default="0",
+        comment="holders in a row that let their claim run out; three are poison",
     ),
     Column("upstream_id", Text),
     Column("upstream_state", Text),
@@ -189,9 +198,10 @@ jobs = Table(
     CheckConstraint("(idempotency_key IS NULL) = (fingerprint IS NULL)", name="idempotency"),
     Index("jobs_queued_idx", text("priority DESC"), "due_at", postgresql_where=text("state = 'queued'")),
     Index("jobs_running_idx", "due_at", postgresql_where=text("state = 'running'")),
-    Index("jobs_sending_idx", "lease_until", postgresql_where=text("state = 'sending'")),
+    Index("jobs_sending_idx", "sent_at", postgresql_where=text("state = 'sending'")),
     Index("jobs_unknown_idx", "due_at", postgresql_where=text("state = 'unknown'")),
     Index("jobs_deadline_idx", "deadline_at", postgresql_where=text("state = 'queued' AND deadline_at IS NOT NULL")),
+    Index("jobs_suspect_idx", "due_at", postgresql_where=text("takeovers > 0")),
     Index("jobs_tenant_idx", "tenant_id", "created_at", "id"),
     Index(
         "jobs_idempotency_idx",

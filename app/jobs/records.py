@@ -68,6 +68,7 @@ class PollRecord:
 
 # What becomes of these attempts? First-hand knowledge holds as long as the attempt is the job's latest and the job has
 # not ended, even where a sweep has called it unknown meanwhile. An id that comes too late is kept as an observation.
+# Asked again after a lost answer, it changes nothing.
 _RECORD_SUBMITS = """
 WITH asked AS (
     SELECT * FROM unnest(
@@ -77,17 +78,19 @@ WITH asked AS (
         id, attempt, to_state, reason, due_seconds, upstream_id, upstream_state, error_code, message, body, retry,
         status_code, outcome, duration_seconds, detail
     )
-), before AS (
+), locked AS (
     SELECT
-        asked.*, job.state AS from_state, job.revision,
+        asked.*, job.state AS from_state, job.revision, job.attempt AS latest, job.upstream_id AS own_id,
         CASE
             WHEN job.cancel_requested_at IS NOT NULL AND asked.to_state IN ('queued', 'failed') THEN 'canceled'
             ELSE asked.to_state
         END AS state
-    FROM asked JOIN jobs AS job ON job.id = asked.id AND job.attempt = asked.attempt
-    WHERE job.state IN ('sending', 'unknown') AND job.state <> asked.to_state
+    FROM asked JOIN jobs AS job ON job.id = asked.id
     ORDER BY job.id
     FOR UPDATE OF job
+), before AS (
+    SELECT * FROM locked
+    WHERE attempt = latest AND from_state IN ('sending', 'unknown') AND from_state <> to_state
 ), moved AS (
     UPDATE jobs SET
         state = before.state,
@@ -102,6 +105,7 @@ WITH asked AS (
         upstream_state = before.upstream_state,
         error_code = CASE WHEN before.state = 'failed' THEN before.error_code END,
         retries = CASE WHEN before.retry THEN least(jobs.retries + 1, 1000) ELSE 0 END,
+        takeovers = 0,
         lease_until = NULL,
         owner = NULL
     FROM before WHERE jobs.id = before.id
@@ -117,10 +121,16 @@ WITH asked AS (
 ), exchanges AS (
     INSERT INTO upstream_exchanges (kind, job_id, attempt, status_code, outcome, duration_seconds, detail)
     SELECT 'submit', id, attempt, status_code, outcome, duration_seconds, detail FROM asked
+    WHERE NOT EXISTS (
+        SELECT FROM upstream_exchanges AS kept
+        WHERE kept.job_id = asked.id AND kept.attempt = asked.attempt AND kept.kind = 'submit'
+            AND kept.outcome = asked.outcome AND kept.duration_seconds = asked.duration_seconds
+    )
 ), late AS (
     INSERT INTO upstream_observations (job_id, attempt, upstream_id, worker)
-    SELECT id, attempt, upstream_id, $16 FROM asked
-    WHERE upstream_id IS NOT NULL AND NOT EXISTS (SELECT FROM before WHERE before.id = asked.id)
+    SELECT id, attempt, upstream_id, $16 FROM locked
+    WHERE upstream_id IS NOT NULL AND own_id IS DISTINCT FROM upstream_id
+        AND NOT EXISTS (SELECT FROM before WHERE before.id = locked.id)
     ON CONFLICT DO NOTHING
 )
 SELECT id, from_state, state FROM before
@@ -172,6 +182,7 @@ WITH asked AS (
         run_seconds = before.run_seconds,
         detection_seconds = before.detection_seconds,
         cost_micro = before.cost_micro,
+        takeovers = 0,
         lease_until = NULL,
         owner = NULL
     FROM before WHERE jobs.id = before.id

@@ -11,7 +11,7 @@ BATCH_MAX = 500
 _EXPIRE_SENDING = """
 WITH due AS (
     SELECT id FROM jobs WHERE state = 'sending' AND lease_until < now()
-    ORDER BY lease_until LIMIT $1 FOR UPDATE SKIP LOCKED
+    ORDER BY sent_at LIMIT $1 FOR UPDATE SKIP LOCKED
 ), moved AS (
     UPDATE jobs SET
         state = 'unknown', revision = jobs.revision + 1, lease_until = NULL, owner = NULL,
@@ -28,24 +28,26 @@ WITH due AS (
 SELECT id FROM moved
 """
 
-# Which jobs have waited too long: to be known again, or, with a deadline, to be sent?
+# Which jobs have waited too long: to be known again, or, with a deadline, to be sent? And whose third holder in a row
+# has let its claim run out?
 _EXPIRE_WAITING = """
 WITH overdue AS (
-    SELECT id, state FROM jobs WHERE state = 'unknown' AND due_at <= now()
+    SELECT id, state, 'submission_unknown' AS code FROM jobs WHERE state = 'unknown' AND due_at <= now()
     ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
 ), late AS (
-    SELECT id, state FROM jobs WHERE state = 'queued' AND deadline_at <= now()
+    SELECT id, state, 'deadline_exceeded' AS code FROM jobs WHERE state = 'queued' AND deadline_at <= now()
     ORDER BY deadline_at LIMIT $1 FOR UPDATE SKIP LOCKED
+), poisonous AS (
+    SELECT id, state, 'poison' AS code FROM jobs
+    WHERE takeovers >= 2 AND lease_until < now()
+        AND (state = 'running' OR (state = 'queued' AND (deadline_at IS NULL OR deadline_at > now())))
+    LIMIT $1 FOR UPDATE SKIP LOCKED
 ), due AS (
-    SELECT * FROM overdue UNION ALL SELECT * FROM late
+    SELECT * FROM overdue UNION ALL SELECT * FROM late UNION ALL SELECT * FROM poisonous
 ), moved AS (
     UPDATE jobs SET
         state = CASE WHEN jobs.cancel_requested_at IS NULL THEN 'failed' ELSE 'canceled' END,
-        error_code = CASE
-            WHEN jobs.cancel_requested_at IS NOT NULL THEN NULL
-            WHEN due.state = 'unknown' THEN 'submission_unknown'
-            ELSE 'deadline_exceeded'
-        END,
+        error_code = CASE WHEN jobs.cancel_requested_at IS NULL THEN due.code END,
         revision = jobs.revision + 1, lease_until = NULL, owner = NULL, due_at = NULL, finished_at = now()
     FROM due WHERE jobs.id = due.id
     RETURNING jobs.id, jobs.state, jobs.error_code, jobs.revision, due.state AS from_state
@@ -57,6 +59,7 @@ WITH overdue AS (
     SELECT id, CASE error_code
         WHEN 'submission_unknown' THEN
             'the answer to the submission was lost and nobody can say whether it arrived; it was not sent again'
+        WHEN 'poison' THEN 'three workers in a row died or hung while they had it; it is not tried again'
         ELSE 'its deadline passed before it could be sent'
     END
     FROM moved WHERE state = 'failed'
@@ -71,6 +74,7 @@ SELECT
         AND (lease_until IS NULL OR lease_until < now())) AS queued_due,
     EXISTS (SELECT FROM jobs WHERE state = 'running' AND due_at <= now()
         AND (lease_until IS NULL OR lease_until < now())) AS running_due,
+    EXISTS (SELECT FROM pauses WHERE tenant_id IS NOT NULL OR model IS NOT NULL) AS paused,
     EXISTS (SELECT FROM jobs WHERE state = 'queued')
         OR EXISTS (SELECT FROM jobs WHERE state = 'running')
         OR EXISTS (SELECT FROM jobs WHERE state = 'sending')
@@ -84,6 +88,7 @@ class Look:
 
     queued_due: bool
     running_due: bool
+    paused: bool
     unfinished: bool
 
 
@@ -91,7 +96,7 @@ async def look(session: Session) -> Look:
     """Is there work that nobody holds? One statement."""
     row = await session.fetchrow(_LOOK)
     assert row is not None
-    return Look(row["queued_due"], row["running_due"], row["unfinished"])
+    return Look(row["queued_due"], row["running_due"], row["paused"], row["unfinished"])
 
 
 async def expire_sending(session: Session, *, unknown_max_seconds: float) -> list[UUID]:
@@ -100,5 +105,6 @@ async def expire_sending(session: Session, *, unknown_max_seconds: float) -> lis
 
 
 async def expire_waiting(session: Session) -> list[UUID]:
-    """Unknown jobs past their limit and queued ones past their deadline end; gives their ids. One statement."""
+    """Unknown jobs past their limit, queued ones past their deadline and poisonous ones end; gives their ids. One
+    statement."""
     return [row["id"] for row in await session.fetch(_EXPIRE_WAITING, BATCH_MAX)]

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from app.core import clock
 from app.core.batch import Batcher, Overloaded
+from app.core.crash import crash_point
 from app.core.db import Database, Row
 from app.core.errors import Refusal, StoreUnavailable
 from app.jobs.operations import Submission, find_twins, submit_jobs
@@ -44,6 +45,17 @@ class Busy(Refusal):
         super().__init__("too many submits at once; try again", retry_after_seconds=1)
 
 
+class InDoubt(StoreUnavailable):
+    """503: the store was lost while it wrote the job, and has not come back to say whether it did."""
+
+    code = "store_in_doubt"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the store was lost while storing this job, which may exist; an idempotency key makes it safe to ask again"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """A job that is in Postgres: newly, or as the job this idempotency key led to before."""
@@ -63,7 +75,7 @@ class SubmitWriter:
         )
 
     async def submit(self, submission: Submission) -> Stored:
-        """Store it; raises IdempotencyKeyReused, Busy, StoreUnavailable. When it returns, the job is committed."""
+        """Store it; raises IdempotencyKeyReused, Busy, StoreUnavailable, InDoubt. When it returns, the job is committed."""
         try:
             return await self._batcher.put(submission)
         except Overloaded:
@@ -81,14 +93,16 @@ class SubmitWriter:
             try:
                 async with self._database.statement() as session:
                     asked = True
+                    crash_point("submit.before_store")
                     stored = await submit_jobs(session, submissions=group)
                     left = [submission for submission in group if submission.id not in stored]
                     twins = await find_twins(session, submissions=left) if left else {}
+                crash_point("submit.after_store")
                 return [_verdict(one, twins.get(one.id), new=one.id in stored) for one in group]
-            except StoreUnavailable:
+            except StoreUnavailable as error:
                 patience = IN_DOUBT_SECONDS if asked else UNREACHED_SECONDS
                 if clock.monotonic() - started_at > patience:
-                    raise
+                    raise (InDoubt() if asked else error) from error
                 await asyncio.sleep(0.1)
 
 

@@ -72,7 +72,7 @@ def bound_log(path: Path, *, max_bytes: int = LOG_MAX_BYTES) -> None:
         os.truncate(path, 0)
 
 
-def last_lines(path: Path, count: int = 3) -> str:
+def last_lines(path: Path, count: int = 2) -> str:
     """The end of a log in one line, for an error message."""
     if not path.exists():
         return ""

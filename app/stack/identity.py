@@ -18,7 +18,8 @@ from pathlib import Path
 from app.stack.errors import StackError
 
 CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_SETGID, CAP_SETUID = 0, 1, 2, 6, 7
-_CHANGE_USER = (CAP_CHOWN, CAP_SETGID, CAP_SETUID)
+_CHANGE_USER = (CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_SETGID, CAP_SETUID)
+"""What root needs to hand files over and still read them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +90,7 @@ def choose_identity(data: Path, *needed: Path) -> Identity:
     uid, gid = (owner.st_uid, owner.st_gid) if owner.st_uid != 0 else (nobody.pw_uid, nobody.pw_gid)
     if all(_reaches(path, uid, gid) for path in (data, *needed)):
         return Identity(uid, gid)
-    for capability in (CAP_DAC_READ_SEARCH, CAP_DAC_OVERRIDE):
-        if held >> capability & 1:
-            return Identity(uid, gid, capability)
-    raise StackError(
-        f"started as root without CAP_DAC_OVERRIDE: user {uid} must be able to reach {data} and {needed[0]}"
-    )
+    return Identity(uid, gid, CAP_DAC_READ_SEARCH if held >> CAP_DAC_READ_SEARCH & 1 else CAP_DAC_OVERRIDE)
 
 
 def _maps(uid: int) -> bool:

@@ -93,7 +93,7 @@ def _holders(path: Path) -> set[int]:
 
 def _send(pids: set[int], signal_: signal.Signals) -> None:
     for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # `take_over` says so when it comes to that
             os.kill(pid, signal_)
 
 

@@ -64,7 +64,12 @@ def main() -> None:
     if uid >= 0:
         change_user(uid, gid, capability)
     if account >= 0:
-        enter_namespace(account)
+        try:
+            enter_namespace(account)
+        except OSError as error:
+            sys.exit(
+                f"{command[0]} must run as an ordinary user with an account, and a user namespace is refused: {error}"
+            )
     if sys.platform == "linux":
         prctl(PR_SET_PDEATHSIG, death_signal)
     if os.getppid() != parent:

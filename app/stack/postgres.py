@@ -6,6 +6,7 @@ DIRECTORY/port      the port, remembered
 """
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -97,6 +98,7 @@ class EmbeddedPostgres:
         try:
             if not self.data.exists():
                 await self._create(programs, identity, lock)
+            self._forget_other_pid()
             write_private(self.data / "postgresql.conf", _CONFIG.format(host=LOOPBACK))
             write_private(self.data / "pg_hba.conf", _HBA)
             await self._run(programs, identity, lock)
@@ -117,6 +119,16 @@ class EmbeddedPostgres:
     def _data_major(self) -> int | None:
         version = self.data / "PG_VERSION"
         return int(version.read_text()) if version.exists() else None
+
+    def _forget_other_pid(self) -> None:
+        """Remove a dead postmaster's pid file whose number belongs to a stranger by now: Postgres would not start."""
+        path = self.data / "postmaster.pid"
+        if not path.exists():
+            return
+        process = Path("/proc") / path.read_text().partition("\n")[0].strip()
+        with contextlib.suppress(OSError):  # no such process, or one that Postgres may not see either
+            if process.name.isdigit() and (process / "cwd").readlink() != self.data:
+                path.unlink()
 
     async def _run(self, programs: PostgresPrograms, identity: Identity, lock: int) -> None:
         for _ in range(_PORT_TRIES):

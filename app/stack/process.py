@@ -58,6 +58,7 @@ class Process:
         """Send each signal in turn and give it so many seconds; then SIGKILL. Its return code."""
         for signal_, seconds in signals:
             self.send(signal_)
+            self.send(signal.SIGCONT)  # one that was paused would not hear of it
             with contextlib.suppress(TimeoutError):
                 return await asyncio.wait_for(self.wait(), seconds)
         self.send(signal.SIGKILL)

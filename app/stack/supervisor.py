@@ -74,12 +74,14 @@ class Supervisor:
         self._logs = logs
         self._tiers: list[tuple[Member, ...]] = []
         self._keepers: list[asyncio.Task[None]] = []
+        self._pids: dict[tuple[str, str], int] = {}
         self._stopping = False
 
     async def add_server(self, server: Member) -> None:
         """Start a server and keep it; StackError, with nothing left running, where it does not start."""
         self._tiers.append((server,))
         await server.start()
+        self._note(server)
         self._keepers.append(asyncio.create_task(self._keep(server)))
 
     async def add_children(self, specs: Sequence[ChildSpec]) -> None:
@@ -88,13 +90,13 @@ class Supervisor:
         self._tiers.append(tuple(children))
         for child in children:
             await child.start()
+            self._note(child)
         await side_by_side(*(child.until_ready() for child in children))
         self._keepers += [asyncio.create_task(self._keep(child)) for child in children]
 
     def pids(self, kind: str) -> list[int]:
-        """The current processes of that kind of children."""
-        children = [member for tier in self._tiers for member in tier if isinstance(member, Child)]
-        return [child.pid for child in children if child.spec.kind == kind and child.pid is not None]
+        """The processes of that kind: a child's (`api`) from when it runs, a server's (`postgres`) from when it serves."""
+        return [pid for (of_kind, _), pid in self._pids.items() if of_kind == kind]
 
     def keep_logs_short(self) -> None:
         """Begin to look after the size of the logs."""
@@ -129,7 +131,13 @@ class Supervisor:
             log.warning("stack.member_died", member=member.name, code=code)
             failures = await self._restart(member, failures)
             log.info("stack.member_restarted", member=member.name, pid=member.pid)
+            self._note(member)
             self._changed()
+
+    def _note(self, member: Member) -> None:
+        if member.pid is not None:
+            kind = member.spec.kind if isinstance(member, Child) else member.name
+            self._pids[kind, member.name] = member.pid
 
     async def _restart(self, member: Member, failures: int) -> int:
         """Start it however long that takes; the number of failures in a row."""

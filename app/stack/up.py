@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from app.stack.credentials import Credentials, load_credentials, save_credentials
+from app.stack.errors import StackError
 from app.stack.files import make_directory
 from app.stack.interlock import hold_directory
 from app.stack.plan import (
@@ -54,6 +55,12 @@ class Stack:
 
     async def start(self) -> None:
         """Return once everything is healthy and published; StackError where it cannot be. `stop` either way."""
+        try:
+            await self._start()
+        except OSError as error:
+            raise StackError(f"{error.strerror or error}: {error.filename or self.directory}") from error
+
+    async def _start(self) -> None:
         make_directory(self.directory)
         self._lock = await hold_directory(self.directory / LOCK)
         withdraw(self.directory, self.options.ready_file)
@@ -63,8 +70,7 @@ class Stack:
         stored = load_credentials(path)
         credentials = effective(stored)
         database_url, redis_url = await self._start_servers(credentials)
-        await asyncio.to_thread(self._seams.migrate, database_url)
-        tenant, key = await self._seams.ensure_demo_tenant(database_url, credentials.secret_key, stored.tenant_key)
+        tenant, key = await self._prepare(database_url, credentials)
         if key != stored.tenant_key:
             save_credentials(path, stored.with_tenant_key(key))
         await self._start_children(database_url, redis_url, credentials.with_tenant_key(key), tenant)
@@ -90,13 +96,14 @@ class Stack:
         """The stack as it is now."""
         if self._description is None:
             raise RuntimeError("not running")
+        pids = self._supervisor.pids
         return {
             **self._description,
             "pids": {
-                "api": self._supervisor.pids("api"),
-                "worker": self._supervisor.pids("worker"),
-                "postgres": self._postgres.pid if self._postgres else None,
-                "redis": self._valkey.pid if self._valkey else None,
+                "api": pids("api"),
+                "worker": pids("worker"),
+                "postgres": next(iter(pids("postgres")), None),
+                "redis": next(iter(pids("redis")), None),
             },
         }
 
@@ -122,6 +129,14 @@ class Stack:
             self._postgres.url if self._postgres else str(database_url),
             self._valkey.url if self._valkey else str(redis_url),
         )
+
+    async def _prepare(self, database_url: str, credentials: Credentials) -> tuple[str, str]:
+        """Bring the database up to date, with the demo tenant in it: its name and key."""
+        try:
+            await asyncio.to_thread(self._seams.migrate, database_url)
+            return await self._seams.ensure_demo_tenant(database_url, credentials.secret_key, credentials.tenant_key)
+        except Exception as error:
+            raise StackError(f"the database cannot be prepared: {error or type(error).__name__}") from error
 
     async def _start_children(self, database_url: str, redis_url: str, credentials: Credentials, tenant: str) -> None:
         """Start our processes, side by side; stopped are APIs first, then workers, then the simulator."""

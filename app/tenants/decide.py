@@ -10,7 +10,9 @@ from app.core.ids import find_id
 from app.tenants.models import ALL_SCOPES, Scope
 
 TENANT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-KEY_NAME = re.compile(r"[^\x00-\x1f\x7f]{0,100}")
+KEY_NAME = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{0,100}")
+"""Control characters would garble a terminal; lone surrogates, which JSON can spell, have no UTF-8."""
+
 DURATION = re.compile(r"(\d{1,9})([smhdw])")
 INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}

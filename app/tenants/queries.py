@@ -8,6 +8,7 @@ from uuid import UUID
 from app.core.db import ReadSession, Row
 from app.core.errors import NotFound
 from app.core.ids import find_id
+from app.tenants.decide import TENANT_NAME
 from app.tenants.models import Scope
 
 TENANT_COLUMNS = "id, name, created_at, suspended_at"
@@ -81,9 +82,9 @@ def key_of(row: Row) -> ApiKey:
 async def find_tenant(session: ReadSession, *, name_or_id: str) -> Tenant | None:
     """The tenant of a name or a `ten_…` id."""
     tenant_id = find_id("ten", name_or_id)
+    if tenant_id is None and TENANT_NAME.fullmatch(name_or_id) is None:
+        return None  # no tenant can have that name, and Postgres cannot even be asked for some
     column, wanted = ("name", name_or_id) if tenant_id is None else ("id", tenant_id)
-    if isinstance(wanted, str) and not wanted.isascii():
-        return None
     row = await session.fetchrow(f"SELECT {TENANT_COLUMNS} FROM tenants WHERE {column} = $1", wanted)  # noqa: S608
     return None if row is None else tenant_of(row)
 

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 
+import orjson
+
 from app.core.clock import now
 from app.upstream.wire import (
     Metrics,
@@ -30,8 +32,14 @@ from app.upstream.wire import (
 
 RETRY_AFTER_SECONDS_MAX: Final = 3600.0
 _STATES: Final = {state.value: state for state in UpstreamState}
+_RUNNING: Final = {"QUEUED": UpstreamState.QUEUED, "PROCESSING": UpstreamState.PROCESSING}
+RUNNING_BYTES_MAX: Final = 2048
 _ERROR_KEYS: Final = ("error", "error_message", "detail", "message")
-_ACCOUNT_WORDS: Final = re.compile(r"\b(?:credits?|spend(?:ing)?|balance|limits?)\b", re.IGNORECASE)
+_ACCOUNT_WORDS: Final = re.compile(
+    r"\binsufficient (?:credits?|balance|funds)\b|\b(?:not enough|out of|no) credits?\b|\bspend(?:ing)?[ -]?(?:limit|cap)\b",
+    re.IGNORECASE,
+)
+"""A parameter's own limit, in a 406 about that parameter, must not stop the whole company's submits."""
 _PLAIN_NUMBER: Final = re.compile(r"\d{1,20}(?:\.\d{1,20})?", re.ASCII)
 _FRACTION: Final = re.compile(r"(\.\d{6})\d+", re.ASCII)
 
@@ -89,6 +97,8 @@ def classify_submit(exchange: Exchange) -> Outcome:
 
 def classify_poll(exchange: Exchange) -> Outcome:
     """RUNNING, SUCCEEDED (no body), FAILED, GONE, THROTTLED, ACCOUNT, and TROUBLE for all the rest."""
+    if exchange.status_code == 200 and exchange.failure is None and (state := _running(exchange.body)) is not None:
+        return Outcome(OutcomeKind.RUNNING, 200, exchange.duration_seconds, "http_200", state=state)
     return _classify_read(exchange, with_body=False)
 
 
@@ -162,6 +172,18 @@ def _read(exchange: Exchange) -> _Said:
         return _Said(error=_plain_words(exchange.body))
 
 
+def _running(body: bytes) -> UpstreamState | None:
+    """The state in a small body that says no more than that the job runs, as nearly all do; None: read it with care."""
+    if len(body) > RUNNING_BYTES_MAX:
+        return None
+    try:
+        told = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    state = told.get("status") if isinstance(told, dict) else None
+    return _RUNNING.get(state) if isinstance(state, str) else None
+
+
 def _words(found: Mapping[str, str]) -> str | None:
     for key in _ERROR_KEYS:
         raw = found.get(key)
@@ -195,9 +217,9 @@ def _is_about_account(exchange: Exchange, said: _Said) -> bool:
 
 def retry_after_seconds(headers: Mapping[str, str], *, at: datetime | None = None) -> float | None:
     """How long the upstream asks us to wait, None where it does not say so in a way we can read."""
-    at = at or now()
     for name in ("retry-after", "x-rate-limit-reset-at-utc"):
-        seconds = _seconds_until(headers.get(name, "").strip(), at)
+        text = headers.get(name)
+        seconds = None if text is None else _seconds_until(text.strip(), at or now())
         if seconds is not None:
             return min(max(seconds, 0.0), RETRY_AFTER_SECONDS_MAX)
     return None

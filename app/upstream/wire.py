@@ -16,6 +16,9 @@ from typing import Final, NamedTuple
 VALUES_MAX: Final = 1_000_000
 """More commas and brackets than this in one body are refused: parsing them would take some 100 MB."""
 
+MEMBERS_MAX: Final = 10_000
+"""At the top level, where each costs us a few microseconds."""
+
 ERROR_CHARACTERS_MAX: Final = 8_000
 COST_EXPONENT_MAX: Final = 8
 """What claims to cost a thousand million credits or more is no cost."""
@@ -139,7 +142,7 @@ def _members(text: str) -> Iterator[Member]:
     if text[at : at + 1] == "}":
         at += 1
     else:
-        while True:
+        for _ in range(MEMBERS_MAX):
             _expect(text, at, '"')
             key, at = _DECODER.raw_decode(text, at)
             at = _skip(text, at)
@@ -154,6 +157,8 @@ def _members(text: str) -> Iterator[Member]:
             if text[at - 1] == "}":
                 break
             start, at = at, _skip(text, at)
+        else:
+            raise NotAnObject("too many members")
     if _skip(text, at) != len(text):
         raise json.JSONDecodeError("expected the end", text, at)
 

@@ -11,7 +11,7 @@ revision = "0001"
 down_revision = None
 
 HERE = Path(__file__).parent
-VIEWS = ("requests", "jobs", "job_events", "attempts", "upstream_exchanges", "queue_now", "upstream_now")
+VIEWS = ("requests", "jobs", "job_events", "attempts", "upstream_exchanges", "queue_now", "upstream_now", "pauses")
 
 
 def _statements(path: Path) -> list[str]:
@@ -52,6 +52,6 @@ def downgrade() -> None:
     op.execute("DROP SCHEMA ops CASCADE")
     for table in (
         "refusals", "upstream_observations", "upstream_exchanges", "job_events", "attempts", "job_results", "job_inputs",
-        "jobs", "processes", "upstream_state", "models", "api_keys", "tenants",
+        "jobs", "processes", "pauses", "upstream_state", "models", "api_keys", "tenants",
     ):  # fmt: skip
         op.execute(f"DROP TABLE {table}")

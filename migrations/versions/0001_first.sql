@@ -58,6 +58,20 @@ CREATE TABLE upstream_state (
 
 INSERT INTO upstream_state DEFAULT VALUES
 
+CREATE TABLE pauses (
+    id bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
+    since timestamptz NOT NULL DEFAULT now(),
+    tenant_id uuid,
+    model text,
+    what text NOT NULL,
+    paused_by text NOT NULL,
+    note text NOT NULL DEFAULT '',
+    CONSTRAINT pauses_pkey PRIMARY KEY (id),
+    CONSTRAINT pauses_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants (id),
+    CONSTRAINT pauses_scope_key UNIQUE NULLS NOT DISTINCT (tenant_id, model),
+    CONSTRAINT pauses_what_check CHECK (what IN ('submits', 'all'))
+)
+
 CREATE TABLE processes (
     id uuid NOT NULL,
     kind text NOT NULL,
@@ -96,6 +110,7 @@ CREATE TABLE jobs (
     priority smallint NOT NULL DEFAULT 5,
     attempt smallint NOT NULL DEFAULT 0,
     retries smallint NOT NULL DEFAULT 0,
+    takeovers smallint NOT NULL DEFAULT 0,
     late_result boolean NOT NULL DEFAULT false,
     surface text NOT NULL,
     model text NOT NULL,
@@ -114,7 +129,7 @@ CREATE TABLE jobs (
     CONSTRAINT jobs_error_code_check CHECK (
         error_code IN (
             'upstream_failed', 'content_blocked', 'upstream_rejected', 'upstream_unavailable', 'submission_unknown',
-            'result_lost', 'deadline_exceeded'
+            'result_lost', 'deadline_exceeded', 'poison'
         )
     ),
     CONSTRAINT jobs_upstream_state_check CHECK (upstream_state IN ('QUEUED', 'PROCESSING', 'COMPLETED')),
@@ -146,11 +161,13 @@ CREATE INDEX jobs_queued_idx ON jobs (priority DESC, due_at) WHERE state = 'queu
 
 CREATE INDEX jobs_running_idx ON jobs (due_at) WHERE state = 'running'
 
-CREATE INDEX jobs_sending_idx ON jobs (lease_until) WHERE state = 'sending'
+CREATE INDEX jobs_sending_idx ON jobs (sent_at) WHERE state = 'sending'
 
 CREATE INDEX jobs_unknown_idx ON jobs (due_at) WHERE state = 'unknown'
 
 CREATE INDEX jobs_deadline_idx ON jobs (deadline_at) WHERE state = 'queued' AND deadline_at IS NOT NULL
+
+CREATE INDEX jobs_suspect_idx ON jobs (due_at) WHERE takeovers > 0
 
 CREATE INDEX jobs_tenant_idx ON jobs (tenant_id, created_at, id)
 
@@ -281,6 +298,14 @@ COMMENT ON COLUMN models.run_seconds IS 'published mean run time, believed until
 
 COMMENT ON COLUMN models.retired_at IS 'since when the upstream no longer has it'
 
+COMMENT ON COLUMN pauses.tenant_id IS 'null: of every tenant'
+
+COMMENT ON COLUMN pauses.model IS 'null: every model'
+
+COMMENT ON COLUMN pauses.paused_by IS 'who said so last'
+
+COMMENT ON COLUMN pauses.note IS 'why, for people'
+
 COMMENT ON COLUMN processes.id IS 'the incarnation: new at every start'
 
 COMMENT ON COLUMN processes.stopped_at IS 'set by a process that ends in order'
@@ -305,7 +330,7 @@ COMMENT ON COLUMN api_keys.hash IS 'HMAC-SHA256 of the whole key'
 
 COMMENT ON COLUMN jobs.revision IS 'seq of its latest event'
 
-COMMENT ON COLUMN jobs.due_at IS 'when the engine must look next; null when final'
+COMMENT ON COLUMN jobs.due_at IS 'when the engine must look next; infinity: when a pause is lifted; null when final'
 
 COMMENT ON COLUMN jobs.lease_until IS 'until when its owner''s claim is believed'
 
@@ -316,6 +341,8 @@ COMMENT ON COLUMN jobs.fence IS 'counts claims; a late writer''s is too low'
 COMMENT ON COLUMN jobs.attempt IS 'attempts opened so far'
 
 COMMENT ON COLUMN jobs.retries IS 'tries in a row that brought us no further'
+
+COMMENT ON COLUMN jobs.takeovers IS 'holders in a row that let their claim run out; three are poison'
 
 COMMENT ON COLUMN jobs.submitted_at IS 'when the upstream''s acceptance was recorded'
 
@@ -360,6 +387,8 @@ GRANT SELECT, INSERT, UPDATE ON
 TO waystation_service
 
 GRANT SELECT, INSERT ON job_events, upstream_exchanges, upstream_observations TO waystation_service
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON pauses TO waystation_service
 
 GRANT DELETE ON processes TO waystation_service
 

@@ -22,7 +22,7 @@ SELECT
     job.attempt AS attempts,
     job.polls,
     job.error_code,
-    job.cost_micro::numeric / 1000000 AS upstream_cost,
+    round(job.cost_micro / 1000000.0, 6) AS upstream_cost,
     extract(epoch FROM job.submitted_at - job.created_at)::double precision AS queue_seconds,
     job.run_seconds AS upstream_seconds,
     job.detection_seconds

@@ -47,9 +47,11 @@ def upstream_client(url: str, *, result_bytes_max: int = 1_000_000, **seconds: f
 
 
 @contextlib.asynccontextmanager
-async def upstream(script: Script, **given: float) -> AsyncIterator[tuple[RawServer, UpstreamClient]]:
+async def upstream(
+    script: Script, *, result_bytes_max: int = 1_000_000, **seconds: float
+) -> AsyncIterator[tuple[RawServer, UpstreamClient]]:
     async with raw_server(script) as server:
-        client = upstream_client(server.url, **given)
+        client = upstream_client(server.url, result_bytes_max=result_bytes_max, **seconds)
         try:
             yield server, client
         finally:

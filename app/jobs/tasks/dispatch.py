@@ -10,6 +10,7 @@ import asyncpg
 from app.admission.operations import pause_submits, resume_submits
 from app.core import clock
 from app.core.batch import Batcher
+from app.core.crash import crash_point
 from app.core.db import Database, Row, until_stored
 from app.core.doorbell import Doorbell
 from app.core.log import get_logger
@@ -19,7 +20,7 @@ from app.jobs.decide import Step, after_submit, believed
 from app.jobs.models import FINAL, State
 from app.jobs.records import SubmitRecord, observe_upstream_id, record_submits
 from app.jobs.tasks.learn import RunTimes
-from app.jobs.tasks.lease import Leases
+from app.jobs.tasks.lease import Claim, Leases
 from app.upstream.client import UpstreamClient
 from app.upstream.wire import Outcome, OutcomeKind
 
@@ -29,6 +30,8 @@ SLOTS = 64
 """Submits on the wire at once; a claim never takes more than there are free, so that a kill leaves few unknown."""
 GROUP_MAX = 100
 LINGER_SECONDS = 0.002
+LAST_WORDS_SECONDS = 1.0
+"""How long a submit that is cut at shutdown may take to hand in that it is unknown."""
 
 
 class ClaimLost(Exception):
@@ -72,18 +75,20 @@ class Dispatcher:
         if self._full:
             return math.inf
         asked_at = clock.monotonic()
+        crash_point("dispatch.before_claim")
         async with self._database.statement() as session:
             rows = await claim_queued(
                 session, owner=self._leases.owner, most=free, lease_seconds=self._leases.lease_seconds
             )
-        for row in rows:
-            self._leases.hold(row["id"], asked_at=asked_at)
+        if rows:
+            crash_point("dispatch.after_claim")
         await self._run_times.learn(row["model"] for row in rows)
         for row in rows:
-            task = asyncio.create_task(self._send(row))
+            task = asyncio.create_task(self._send(row, asked_at))
             self._sending.add(task)
             task.add_done_callback(self._sent)
-        self._full = len(rows) == free
+        # suspects are claimed one by one: the end of one makes room for the next
+        self._full = len(rows) == free or any(row["takeovers"] for row in rows)
         if self._full:
             self._doorbell.ring("dispatch")  # there may be more than we can take: let others look
         return math.inf
@@ -101,18 +106,25 @@ class Dispatcher:
             _done, late = await asyncio.wait(list(self._sending), timeout=seconds)
             for task in late:
                 task.cancel()
+            if late:  # each has its say before the last records are waited for
+                await asyncio.wait(late, timeout=LAST_WORDS_SECONDS)
         await self._recorder.drained()
 
-    async def _send(self, row: Row) -> None:
-        job_id: UUID = row["id"]
+    async def _send(self, row: Row, asked_at: float) -> None:
+        with self._leases.held((row["id"], row["fence"]), asked_at=asked_at):
+            await self._send_held(row)
+
+    async def _send_held(self, row: Row) -> None:
+        claim: Claim = (row["id"], row["fence"])
+        job_id = row["id"]
         opened: list[int] = []
 
         async def before_send() -> None:
-            attempt = await self._opener.put((job_id, row["fence"]))
+            attempt = await self._opener.put(claim)
             if attempt is None:
                 raise ClaimLost
             opened.append(attempt)
-            if not self._leases.holds(job_id):
+            if not self._leases.holds(claim):
                 raise LeaseOver
 
         started_at = clock.monotonic()
@@ -122,7 +134,6 @@ class Dispatcher:
             )
         except ClaimLost:
             log.info("submit.claim_lost", job_id=job_id.hex)
-            self._leases.let_go(job_id)
             return
         except LeaseOver:
             log.warning("submit.lease_over", job_id=job_id.hex)
@@ -132,8 +143,8 @@ class Dispatcher:
                 raise
             # shut down in mid-call: what may have arrived is said to be unknown now, not when the lease runs out
             outcome = Outcome(OutcomeKind.UNKNOWN, None, clock.monotonic() - started_at, "shut_down")
+        crash_point("send.after_answer")
         await self._settle(row, opened[0] if opened else None, outcome)
-        self._leases.let_go(job_id)
 
     async def _settle(self, row: Row, attempt: int | None, outcome: Outcome) -> None:
         job_id: UUID = row["id"]
@@ -146,7 +157,7 @@ class Dispatcher:
         if attempt is None:
             await self._release(row, step, outcome)
             return
-        log.info("submit.answered", job_id=job_id.hex, attempt=attempt, outcome=outcome.kind, detail=outcome.detail)
+        log.debug("submit.answered", job_id=job_id.hex, attempt=attempt, outcome=outcome.kind, detail=outcome.detail)
         try:
             await self._recorder.post(SubmitRecord(job_id, attempt, step, outcome))
         except asyncpg.UniqueViolationError:
@@ -167,15 +178,25 @@ class Dispatcher:
     async def _release(self, row: Row, step: Step, outcome: Outcome) -> None:
         log.warning("submit.not_sent", job_id=row["id"].hex, detail=outcome.detail)
         released = (row["id"], row["fence"], step.due_seconds or 0.0, outcome.detail, outcome.duration_seconds)
-        async with self._database.statement() as session:
-            await release_claims(session, rows=[released])
+
+        async def write() -> None:
+            async with self._database.statement() as session:
+                await release_claims(session, rows=[released])
+
+        await until_stored(write)
         self.pump.ring_in(step.due_seconds or 0.0)
 
-    async def _open(self, claims: Sequence[tuple[UUID, int]]) -> Sequence[int | None | Exception]:
-        async with self._database.statement() as session:
-            attempts = await open_attempts(
-                session, owner=self._leases.owner, claims=claims, lease_seconds=self._leases.lease_seconds
-            )
+    async def _open(self, claims: Sequence[Claim]) -> Sequence[int | None | Exception]:
+        async def write() -> dict[UUID, int]:
+            async with self._database.statement() as session:
+                return await open_attempts(
+                    session, owner=self._leases.owner, claims=claims, lease_seconds=self._leases.lease_seconds
+                )
+
+        crash_point("attempt.before_open")
+        # until it is known whether they are open: an attempt that is forgotten here would pass for one that was sent
+        attempts = await until_stored(write)
+        crash_point("attempt.after_open")
         return [attempts.get(job_id) for job_id, _ in claims]
 
     async def _record(self, records: Sequence[SubmitRecord]) -> Sequence[None | Exception]:
@@ -183,7 +204,9 @@ class Dispatcher:
             async with self._database.statement() as session:
                 return await record_submits(session, worker=self._leases.owner, records=records)
 
+        crash_point("send.before_record")
         moved = {row["id"]: State(row["state"]) for row in await until_stored(write)}
+        crash_point("send.after_record")
         self._doorbell.announce(job_id for job_id, state in moved.items() if state in FINAL)
         for record in records:
             state = moved.get(record.job_id)
@@ -202,9 +225,17 @@ class Dispatcher:
             worst = max(pauses, key=lambda pause: (pause.reason == "account", pause.seconds))
             say = log.error if worst.reason == "account" else log.warning
             say("upstream.submits_paused", reason=worst.reason, seconds=round(worst.seconds, 1), detail=worst.detail)
-            async with self._database.statement() as session:
-                await pause_submits(session, reason=worst.reason, seconds=worst.seconds, detail=worst.detail)
+
+            async def pause() -> None:
+                async with self._database.statement() as session:
+                    await pause_submits(session, reason=worst.reason, seconds=worst.seconds, detail=worst.detail)
+
+            await until_stored(pause)
             self._paused = True
         elif self._paused and any(record.step.to_state is State.RUNNING for record in records):
-            async with self._database.statement() as session:
-                self._paused = not await resume_submits(session)
+
+            async def resume() -> bool:
+                async with self._database.statement() as session:
+                    return await resume_submits(session)
+
+            self._paused = not await until_stored(resume)

@@ -4,8 +4,12 @@ from collections.abc import Iterable
 
 from app.core import clock
 from app.core.db import Database
+from app.core.errors import StoreUnavailable
+from app.core.log import get_logger
 from app.jobs.queries import list_run_times
 from app.jobs.schedule import Schedule, schedule
+
+log = get_logger(__name__)
 
 FRESH_SECONDS = 15.0
 
@@ -24,12 +28,16 @@ class RunTimes:
         return known[0] if known else self._unknown
 
     async def learn(self, models: Iterable[str]) -> None:
-        """Look up those of the models that are new or stale. At most one statement."""
+        """Look up those of the models that are new or stale, where that can be had. At most one statement."""
         now = clock.monotonic()
         stale = [model for model in set(models) if model not in self._known or self._known[model][1] < now]
         if not stale:
             return
-        async with self._database.snapshot() as session:
-            rows = await list_run_times(session, models=stale)
+        try:
+            async with self._database.snapshot() as session:
+                rows = await list_run_times(session, models=stale)
+        except StoreUnavailable as error:
+            log.warning("run_times.not_learned", cause=repr(error.__cause__))
+            return
         for model, samples, published in rows:
             self._known[model] = (schedule(samples, published_seconds=published), now + FRESH_SECONDS)

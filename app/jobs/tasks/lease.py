@@ -1,17 +1,23 @@
 """What this process holds, and until when it may believe that it does."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
 from app.core import clock
+from app.core.crash import crash_point
 from app.core.db import Database
 from app.jobs.claims import hand_back, renew_leases
+
+Claim = tuple[UUID, int]
+"""A job's id and the fence with which it was claimed."""
 
 MARGIN = 0.1
 """Share of a lease that is kept as distance between the last moment we send and the first at which another may act."""
 
 
 class Leases:
-    """Claims of this process by job id, each with the monotonic instant until which it holds.
+    """Claims of this process by job id and fence, each with the monotonic instant until which it holds.
 
     An instant is taken before the claiming statement is sent, so it is never later than the database's own.
     """
@@ -20,31 +26,37 @@ class Leases:
         self._database = database
         self.owner = owner
         self.lease_seconds = lease_seconds
-        self._held: dict[UUID, float] = {}
+        self._held: dict[Claim, float] = {}
 
-    def hold(self, job_id: UUID, *, asked_at: float) -> None:
-        """A claim asked for at this monotonic instant was given."""
-        self._held[job_id] = asked_at + self.lease_seconds
+    @contextmanager
+    def held(self, claim: Claim, *, asked_at: float) -> Iterator[None]:
+        """A claim that was asked for at this monotonic instant is ours, and renewed, for the length of the block.
 
-    def let_go(self, job_id: UUID) -> None:
-        """The claim has been recorded or given up."""
-        self._held.pop(job_id, None)
+        However the block ends: a claim that nobody works on must run out, or nobody ever would.
+        """
+        self._held[claim] = asked_at + self.lease_seconds
+        try:
+            yield
+        finally:
+            del self._held[claim]
 
-    def holds(self, job_id: UUID) -> bool:
+    def holds(self, claim: Claim) -> bool:
         """Whether it is still safe to act on the claim: false for a process that was paused for too long."""
-        until = self._held.get(job_id)
+        until = self._held.get(claim)
         return until is not None and clock.monotonic() < until - MARGIN * self.lease_seconds
 
     async def renew(self) -> None:
         """Lengthen what would run out before long; what has run out is not ours any more."""
         asked_at = clock.monotonic()
-        soon = [job_id for job_id, until in self._held.items() if until < asked_at + 0.7 * self.lease_seconds]
+        soon = [claim for claim, until in self._held.items() if until < asked_at + 0.7 * self.lease_seconds]
         if not soon:
             return
+        crash_point("lease.before_renew")
         async with self._database.statement() as session:
-            renewed = await renew_leases(session, owner=self.owner, job_ids=soon, lease_seconds=self.lease_seconds)
-        for job_id in renewed & self._held.keys():
-            self._held[job_id] = asked_at + self.lease_seconds
+            renewed = await renew_leases(session, owner=self.owner, claims=soon, lease_seconds=self.lease_seconds)
+        crash_point("lease.after_renew")
+        for claim in renewed & self._held.keys():
+            self._held[claim] = asked_at + self.lease_seconds
 
     async def hand_back(self) -> None:
         """Give back everything that was not sent, so that nobody has to wait for the leases to run out."""

@@ -1,17 +1,20 @@
 """Sweep: finds what lost rings, dead workers and the passing of time have left behind."""
 
 from app.core import clock
+from app.core.crash import crash_point
 from app.core.db import Database
 from app.core.doorbell import Doorbell
 from app.core.heartbeat import forget_dead
 from app.core.log import get_logger
 from app.core.pump import Pump
+from app.jobs.pausing import BATCH_MAX as ASIDE_MAX
+from app.jobs.pausing import set_aside
 from app.jobs.sweeps import BATCH_MAX, expire_sending, expire_waiting, look
 
 log = get_logger(__name__)
 
 IDLE_SECONDS = 30.0
-"""How rarely it looks when nothing is unfinished; a ring shortens it."""
+"""How rarely it looks when nothing is unfinished and rings can be heard; a ring shortens it."""
 FORGET_SECONDS = 3600.0
 
 
@@ -36,6 +39,8 @@ class Sweeper:
         self._sweep_seconds = sweep_seconds
         self._unknown_max_seconds = unknown_max_seconds
         self._wait_seconds = sweep_seconds
+        self._hears_rings = False
+        self._roused = False
         self._forget_at = clock.monotonic() + FORGET_SECONDS
 
     async def _step(self) -> float:
@@ -46,11 +51,17 @@ class Sweeper:
         if seen.running_due:
             self._poll.ring()
         if not seen.unfinished:
-            self._wait_seconds = min(self._wait_seconds * 2, IDLE_SECONDS)
+            self._roused = False
+            if self._hears_rings:
+                self._wait_seconds = min(self._wait_seconds * 2, IDLE_SECONDS)
             await self._forget()
             return self._wait_seconds
+        if not self._roused:
+            self._roused = True
+            self._doorbell.rouse()
         self._wait_seconds = self._sweep_seconds
-        return 0.0 if await self._expire() else self._sweep_seconds
+        more = await self._set_aside() if seen.paused else False
+        return 0.0 if await self._expire() or more else self._sweep_seconds
 
     def wake(self) -> None:
         """There is work again: look at the usual pace from now on."""
@@ -58,12 +69,26 @@ class Sweeper:
             self._wait_seconds = self._sweep_seconds
             self.pump.ring()
 
+    def rings(self, heard: bool) -> None:
+        """Whether rings reach this process; without them it is the sweep alone that finds new work, and keeps its pace."""
+        self._hears_rings = heard
+        if not heard:
+            self.wake()
+
+    async def _set_aside(self) -> bool:
+        """Whether there is probably more of it."""
+        async with self._database.statement() as session:
+            return await set_aside(session) >= ASIDE_MAX
+
     async def _expire(self) -> bool:
         """Whether there is probably more of it."""
+        crash_point("sweep.before_expire")
         async with self._database.statement() as session:
             unknown = await expire_sending(session, unknown_max_seconds=self._unknown_max_seconds)
         async with self._database.statement() as session:
             ended = await expire_waiting(session)
+        if unknown or ended:
+            crash_point("sweep.after_expire")
         for job_id in unknown:
             log.warning("job.unknown", job_id=job_id.hex, reason="lease_expired")
         for job_id in ended:

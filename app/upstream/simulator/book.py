@@ -41,6 +41,10 @@ def hash_body(body: bytes) -> BodyHash:
         return BodyHash(exact, exact)
 
 
+class BookError(ValueError):
+    """The file is not a simulator's book, or a damaged one."""
+
+
 class Book:
     """Appends facts, and answers questions about them. One writer; readers open the same file with `Book.read`."""
 
@@ -107,6 +111,13 @@ class Book:
             for fact in self.facts("started")
             if wanted in (fact["canonical_sha256"], fact["body_sha256"])
         ]
+
+    def starts_by_body(self) -> dict[str, list[str]]:
+        """The request ids of all runs by the canonical hash of their body, in one reading of the book."""
+        found: dict[str, list[str]] = {}
+        for fact in self.facts("started"):
+            found.setdefault(fact["canonical_sha256"], []).append(fact["request_id"])
+        return found
 
     def started_ids(self) -> list[str]:
         """The request ids of all runs, oldest first."""

@@ -126,12 +126,15 @@ class Connection(asyncio.Protocol):
     # To the socket
 
     def _answer(self, request: Request, keep_alive: bool) -> None:
+        self._deliver(self._made(lambda: answer(self._sim, request)), keep_alive)
+
+    def _made(self, make: Callable[[], Reply]) -> Reply:
+        """What `make` makes; 500 where it breaks."""
         try:
-            reply = answer(self._sim, request)
+            return make()
         except Exception:
-            log.exception("simulator.broken", path=request.path)
-            reply = error(500, "Internal server error")
-        self._deliver(reply, keep_alive)
+            log.exception("simulator.broken")
+            return error(500, "Internal server error")
 
     def _deliver(self, reply: Reply, keep_alive: bool) -> None:
         if isinstance(reply, Answer):
@@ -157,7 +160,7 @@ class Connection(asyncio.Protocol):
         self._timers.add(timer)
 
     def _come_due(self, later: Later, keep_alive: bool) -> None:
-        self._deliver(later.make(), keep_alive)
+        self._deliver(self._made(later.make), keep_alive)
         while self._waiting and not self._busy:
             self._answer(*self._waiting.popleft())
 

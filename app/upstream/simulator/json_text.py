@@ -2,7 +2,7 @@
 
 import json
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Never
 
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+', re.DOTALL)
@@ -21,10 +21,15 @@ def _int(text: str) -> str:
 
 
 def _float(text: str) -> str:
-    """One spelling per value: sign, digits without trailing zeros, exponent; no rounding, no overflow."""
-    sign, digits, exponent = Decimal(text).as_tuple()
+    """One spelling per value: sign, digits without trailing zeros, exponent; as written where that is beyond Decimal."""
+    try:
+        sign, digits, exponent = Decimal(text).as_tuple()
+    except InvalidOperation:
+        return "\x00f" + text
+    if not isinstance(exponent, int):
+        return "\x00f" + text
     whole = "".join(map(str, digits)).rstrip("0")
-    exponent = int(exponent) + len(digits) - len(whole) if whole else 0
+    exponent = exponent + len(digits) - len(whole) if whole else 0
     return f"\x00f{'-' * sign}{whole.lstrip('0')}e{exponent}"
 
 

@@ -53,7 +53,9 @@ class RunningSimulator:
 async def running_simulator(
     config: SimulatorConfig | None = None, *, sockets: Sequence[socket.socket] | None = None
 ) -> AsyncIterator[RunningSimulator]:
-    """A simulator on the running loop, listening on entry and gone on exit; OSError where it cannot listen or write.
+    """A simulator on the running loop, listening on entry and gone on exit.
+
+    OSError where it cannot listen or write its book, BookError where the book is none.
 
     `sockets`: bound ones to listen on instead of the configured host and port.
     """

@@ -6,7 +6,7 @@ import secrets
 
 from app.core import clock
 from app.upstream.simulator.account import Account, RateLimit
-from app.upstream.simulator.book import BodyHash, Book
+from app.upstream.simulator.book import BodyHash, Book, BookError
 from app.upstream.simulator.config import SimulatorConfig
 from app.upstream.simulator.faults import FaultRules
 from app.upstream.simulator.profiles import ModelProfile
@@ -18,7 +18,10 @@ class Simulator:
     """One upstream account with everything it ever ran. Nothing here waits; call it from one thread."""
 
     def __init__(self, config: SimulatorConfig) -> None:
-        """A simulator that knows what the book at `config.book_path` tells; OSError where that cannot be opened."""
+        """A simulator that knows what the book at `config.book_path` tells.
+
+        OSError where the book cannot be opened, BookError where it cannot be understood.
+        """
         self.config = config
         self.book = Book(config.book_path)
         self.account = Account(config)
@@ -31,18 +34,23 @@ class Simulator:
         self._warm: dict[str, float] = {}
         self._started = 0
         self._clock_offset = clock.now().timestamp() - clock.monotonic()
-        self._reload()
+        try:
+            self._reload()
+        except (KeyError, TypeError, ValueError) as error:
+            self.book.close()
+            raise BookError(f"{config.book_path}: not a simulator's book, or damaged: {error!r}") from error
 
     def now(self) -> float:
         """Seconds since 1970 that never jump."""
         return clock.monotonic() + self._clock_offset
 
     def _reload(self) -> None:
-        for fact in self.book.facts("started", "charged", "failed"):
+        for fact in self.book.facts():
             if fact["fact"] == "started":
                 run = from_fact(fact)
                 self.runs[run.request_id] = run
                 self._started += 1
+            if fact["fact"] not in ("charged", "failed"):
                 continue
             run = self.runs[fact["request_id"]]
             run.remaining_micros = fact["remaining_micros"]

@@ -58,7 +58,7 @@ def finished(client: httpx.AsyncClient) -> Poll:
 def raw(sim: RunningSimulator) -> Raw:
     """Send bytes, read for a while: what came, and how it stands with the connection: close, reset or open."""
 
-    async def do(data: bytes, *, seconds: float = 0.4) -> tuple[bytes, str]:
+    async def do(data: bytes, *, seconds: float = 5) -> tuple[bytes, str]:
         reader, writer = await asyncio.open_connection("127.0.0.1", sim.port)
         came = b""
         try:

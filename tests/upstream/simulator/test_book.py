@@ -2,9 +2,6 @@
 
 import asyncio
 import contextlib
-import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -12,22 +9,13 @@ import httpx
 import orjson
 import pytest
 
-from app.upstream.simulator.book import Book, hash_body
+from app.upstream.simulator.book import Book, BookError, hash_body
 from app.upstream.simulator.config import SimulatorConfig
 from app.upstream.simulator.serve import RunningSimulator, running_simulator
+from app.upstream.simulator.simulator import Simulator
 
 Submit = Callable[..., Awaitable[str]]
 KEY = {"x-api-key": "SG_abcd1234"}
-PROGRAM = """
-import sys, uvloop
-from pathlib import Path
-from app.core.log import configure_logging
-from app.upstream.simulator.config import SimulatorConfig
-from app.upstream.simulator.serve import run_simulator
-configure_logging(format="json", level="INFO")
-config = SimulatorConfig(book_path=Path(sys.argv[1]), speed=float(sys.argv[2]))
-uvloop.run(run_simulator(config, on_ready=lambda running: print(running.url, flush=True)))
-"""
 
 
 async def test_facts_of_a_run(sim: RunningSimulator, client: httpx.AsyncClient, submit: Submit) -> None:
@@ -49,7 +37,7 @@ def test_the_canonical_hash_is_of_the_value() -> None:
     assert canonical('{"a":1,"b":[1.50,"x"]}') == canonical('{ "b": [ 1.5, "\\u0078" ], "a": 1 }')
     assert canonical('{"a":1e2}') == canonical('{"a":1.0E+2}') == canonical('{"a":100.0}')
     different = ['{"a":1}', '{"a":1.0}', '{"a":"1"}', '{"a":true}', '{"a":1e-400}', '{"a":0.0}', '{"a":-0.0}',
-                 '{"a":18446744073709551617}', '{"a":18446744073709551618}', '{"a":null}', "{}"]  # fmt: skip
+                 '{"a":18446744073709551617}', '{"a":1e99999999999999999999}', '{"a":1e99999999999999999998}', '{"a":18446744073709551618}', '{"a":null}', "{}"]  # fmt: skip
     assert len({canonical(text) for text in different}) == len(different)
 
 
@@ -125,37 +113,20 @@ async def test_one_writer_at_a_time(tmp_path: Path) -> None:
     assert path.exists()
 
 
-def start(path: Path, speed: float) -> tuple[subprocess.Popen[str], str]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(path), str(speed)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdout is not None
-    return process, process.stdout.readline().strip()
-
-
-def test_kill_9_loses_nothing_that_was_answered(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kept", [b"nonsense\n", b'{"fact":"started"}\n', b'{"fact":"charged","request_id":"x"}\n'])
+def test_another_file_is_no_book(tmp_path: Path, kept: bytes) -> None:
     path = tmp_path / "book"
-    answered = []
-    process, url = start(path, 1)
-    try:
-        with httpx.Client(base_url=url, headers=KEY) as client:
-            for number in range(50):
-                answered.append(client.post("/v2/sim-video", json={"number": number}).json()["request_id"])
-            process.kill()
-    finally:
-        process.kill()
-        process.communicate()
-    assert Book.read(path).started_ids() == answered
-    process, url = start(path, 1)
-    try:
-        with httpx.Client(base_url=url, headers=KEY) as client:
-            statuses = [client.get(f"/v2/requests/{request_id}/status").status_code for request_id in answered]
-        assert statuses == [200] * 50
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(5) == 0
-    finally:
-        process.kill()
-        process.communicate()
+    path.write_bytes(kept)
+    with pytest.raises(BookError, match="not a simulator's book"):
+        Simulator(SimulatorConfig(book_path=path))
+    assert path.read_bytes() == kept
+
+
+async def test_runs_by_their_body(sim: RunningSimulator, submit: Submit) -> None:
+    first, second, third = await submit(a=1, b=2), await submit(b=2, a=1), await submit(a=2)
+    by_body = sim.book.starts_by_body()
+    assert by_body == {
+        hash_body(b'{"a":1,"b":2}').canonical: [first, second],
+        hash_body(b'{"a":2}').canonical: [third],
+    }
+    assert sim.book.starts(b'{"a": 2}') == [third]

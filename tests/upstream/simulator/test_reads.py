@@ -177,7 +177,8 @@ async def test_files_have_their_kind_and_size(
 
 def _check_png(data: bytes) -> None:
     """Every chunk up to IEND has its right checksum."""
-    at, names = 8, []
+    at = 8
+    names: list[bytes] = []
     while not names or names[-1] != b"IEND":
         (size,) = struct.unpack(">I", data[at : at + 4])
         chunk = data[at + 4 : at + 8 + size]

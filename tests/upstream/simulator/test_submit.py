@@ -192,3 +192,25 @@ async def test_the_seed_payload_completes(
 ) -> None:
     accepted = await client.post("/v2/motionctrl-svd", json=SEED_PAYLOAD | change)
     assert (await finished(accepted.json()["request_id"])).json()["status"] == "COMPLETED"
+
+
+async def test_chunked_bodies_and_expectations(
+    sim: RunningSimulator, raw: Callable[..., Awaitable[tuple[bytes, str]]]
+) -> None:
+    head = b"POST /v2/sim-instant HTTP/1.1\r\nHost: h\r\nX-API-Key: k\r\nContent-Type: application/json\r\n"
+    chunked = b'Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n4\r\n{"a"\r\n3\r\n:1}\r\n0\r\n\r\n'
+    came, _ = await raw(head + chunked, seconds=0.5)
+    assert came.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
+    assert len(sim.book.starts(b'{"a":1}')) == 1
+
+
+async def test_bytes_that_are_no_request_are_400(raw: Callable[..., Awaitable[tuple[bytes, str]]]) -> None:
+    came, end = await raw(b"hello\r\n\r\n")
+    assert (came[:12], end) == (b"HTTP/1.1 400", "close")
+
+
+async def test_a_client_may_ask_for_the_end_of_the_connection(
+    raw: Callable[..., Awaitable[tuple[bytes, str]]], get_bytes: Callable[[str], bytes]
+) -> None:
+    came, end = await raw(get_bytes("/v1/get-user-credits")[:-2] + b"connection: close\r\n\r\n")
+    assert (came[:12], end) == (b"HTTP/1.1 200", "close")

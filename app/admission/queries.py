@@ -1,0 +1,64 @@
+"""What operators have paused; and the condition by which statements on jobs honour it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from app.admission.models import What
+from app.core.db import ReadSession, Row
+
+PAUSE_COLUMNS = (
+    "tenant_id, (SELECT tenants.name FROM tenants WHERE tenants.id = tenant_id) AS tenant_name, model, what, since,"
+    " paused_by, note"
+)
+"""Of `pauses`, in a SELECT or after RETURNING."""
+
+_MATCHES = (
+    "(pause.tenant_id IS NULL OR pause.tenant_id = job.tenant_id) AND (pause.model IS NULL OR pause.model = job.model)"
+)
+
+SUBMITS_PAUSED = f"EXISTS (SELECT FROM pauses AS pause WHERE {_MATCHES})"
+"""Whether submits of `job`, a row of jobs, are paused."""
+POLLS_PAUSED = f"EXISTS (SELECT FROM pauses AS pause WHERE pause.what = 'all' AND {_MATCHES})"
+"""Whether polls of `job` are paused."""
+
+# Asked first whether there is any pause at all: once a statement, not once a row, and no join the planner could get wrong.
+MAY_SUBMIT = f"((SELECT NOT EXISTS (SELECT FROM pauses)) OR NOT {SUBMITS_PAUSED})"  # noqa: S608
+"""Whether no pause stops submits of `job`."""
+MAY_POLL = f"((SELECT NOT EXISTS (SELECT FROM pauses WHERE what = 'all')) OR NOT {POLLS_PAUSED})"  # noqa: S608
+"""Whether no pause stops polls of `job`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A row of `pauses`; its scope is everything, a tenant, a model, or a model of a tenant."""
+
+    tenant_id: UUID | None
+    tenant_name: str | None
+    model: str | None
+    what: What
+    since: datetime
+    paused_by: str
+    note: str
+
+
+def pause_of(row: Row) -> Pause:
+    """The pause in a row of PAUSE_COLUMNS."""
+    return Pause(**{**row, "what": What(row["what"])})
+
+
+async def list_pauses(session: ReadSession) -> list[Pause]:
+    """All pauses in force, the oldest first."""
+    rows = await session.fetch(f"SELECT {PAUSE_COLUMNS} FROM pauses ORDER BY since, id")  # noqa: S608
+    return [pause_of(row) for row in rows]
+
+
+async def find_pause(session: ReadSession, *, tenant_id: UUID | None, model: str | None) -> Pause | None:
+    """The pause of exactly this scope."""
+    row = await session.fetchrow(
+        f"SELECT {PAUSE_COLUMNS} FROM pauses"  # noqa: S608
+        " WHERE tenant_id IS NOT DISTINCT FROM $1 AND model IS NOT DISTINCT FROM $2",
+        tenant_id,
+        model,
+    )
+    return None if row is None else pause_of(row)

@@ -1,0 +1,52 @@
+"""Pauses as operators see them, over HTTP and as the commands' `--json`."""
+
+from typing import Self
+
+from pydantic import BaseModel, Field
+
+from app.admission.models import What
+from app.admission.queries import Pause
+from app.core.ids import show_id
+from app.tenants.schemas import At
+
+
+class PauseOut(BaseModel):
+    """What is paused, since when, by whom and why."""
+
+    tenant_id: str | None = Field(description="null: of every tenant")
+    tenant: str | None = Field(description="the tenant's name")
+    model: str | None = Field(description="null: every model")
+    what: What
+    since: At
+    paused_by: str
+    note: str
+
+    @classmethod
+    def of(cls, pause: Pause) -> Self:
+        """The pause, ready to be shown."""
+        return cls(
+            tenant_id=None if pause.tenant_id is None else show_id("ten", pause.tenant_id),
+            tenant=pause.tenant_name,
+            model=pause.model,
+            what=pause.what,
+            since=pause.since,
+            paused_by=pause.paused_by,
+            note=pause.note,
+        )
+
+
+class PausesOut(BaseModel):
+    """What a pause or resume did, and all that is paused now."""
+
+    changed: PauseOut | None = Field(description="the pause that was set or lifted; null: there was none to lift")
+    jobs: int = Field(description="accepted jobs that began to wait, or wait no longer; those not yet due do not count")
+    pauses: list[PauseOut]
+
+    @classmethod
+    def told(cls, changed: Pause | None, jobs: int, pauses: list[Pause]) -> Self:
+        """What was done, ready to be shown."""
+        return cls(
+            changed=None if changed is None else PauseOut.of(changed),
+            jobs=jobs,
+            pauses=[PauseOut.of(pause) for pause in pauses],
+        )

@@ -1,0 +1,91 @@
+"""`waystation job …`."""
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.core.terminal import DATA_DIR, AsJson, DataDir, say
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from app.jobs.models import State
+    from app.jobs.story import Story
+
+jobs = typer.Typer(help="One job, as an operator sees it.")
+
+JobId = Annotated[str, typer.Argument(metavar="ID", help="job_… id")]
+
+
+@jobs.command("show")
+def show_job(job: JobId, as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
+    """Show one job's whole story: its fields, events, attempts, exchanges with the upstream, and late ids."""
+    from app.core.local import opened
+    from app.jobs.schemas import JobStory
+    from app.jobs.show import shown
+    from app.jobs.story import get_story
+
+    job_id = _job_id(job)
+
+    async def run() -> "Story":
+        async with opened(data_dir) as database, database.snapshot() as session:
+            return await get_story(session, job_id=job_id)
+
+    story = JobStory.of(asyncio.run(run()))
+    say(shown(story), value=story.model_dump(mode="json"), as_json=as_json)
+
+
+@jobs.command("resolve")
+def resolve_job(
+    job: JobId,
+    adopt: Annotated[
+        str | None,
+        typer.Option(metavar="UPSTREAM_ID", help="It arrived: the upstream's request of this id is the job's."),
+    ] = None,
+    release: Annotated[
+        bool, typer.Option("--release", help="It never started: FAILED submission_unknown, free of charge.")
+    ] = False,
+    as_json: AsJson = False,
+    data_dir: DataDir = DATA_DIR,
+) -> None:
+    """Decide on a submission of which nobody could say whether it arrived; look at the upstream's own list first.
+
+    Either way the job is not sent again: nobody guesses here. The tenant may submit a new one.
+    """
+    from app.core.ids import show_id
+    from app.core.local import opened, ring
+    from app.jobs.models import STATUS
+    from app.jobs.resolve import adopt_submission, release_submission
+    from app.jobs.schemas import JobResolved
+
+    if (adopt is None) == (not release):
+        raise typer.BadParameter("say either --adopt UPSTREAM_ID or --release")
+    job_id = _job_id(job)
+
+    async def run() -> "State":
+        async with opened(data_dir) as database, database.transaction() as session:
+            if adopt is not None:
+                state = await adopt_submission(session, job_id=job_id, upstream_id=adopt)
+            else:
+                state = await release_submission(session, job_id=job_id)
+        if adopt is not None:
+            await ring(data_dir, "poll")
+        else:
+            await ring(data_dir, ended=[job_id])
+        return state
+
+    state = asyncio.run(run())
+    told = JobResolved(id=show_id("job", job_id), status=STATUS[state], state=state)
+    line = f"job {told.id} runs upstream as {adopt}" if adopt is not None else f"job {told.id} is {state}"
+    say(line, value=told.model_dump(mode="json"), as_json=as_json)
+
+
+def _job_id(text: str) -> "UUID":
+    from app.core.ids import find_id
+    from app.jobs.operations import JobNotFound
+
+    job_id = find_id("job", text)
+    if job_id is None:
+        raise JobNotFound
+    return job_id

@@ -1,0 +1,103 @@
+"""`waystation pause` and `waystation resume`: the incident switch."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.core.terminal import DATA_DIR, AsJson, DataDir, say, whoami
+
+if TYPE_CHECKING:
+    from app.admission.models import What
+    from app.admission.schemas import PauseOut, PausesOut
+
+Model = Annotated[str | None, typer.Option("--model", help="Only this model.")]
+TenantOption = Annotated[str | None, typer.Option("--tenant", help="Only this tenant: name or ten_… id.")]
+Submits = Annotated[bool, typer.Option("--submits", help="Submits to the upstream (the default).")]
+All = Annotated[bool, typer.Option("--all", help="Polls as well. The upstream forgets results after an hour.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add them to the root."""
+    app.command()(pause)
+    app.command()(resume)
+
+
+def pause(
+    model: Model = None,
+    tenant: TenantOption = None,
+    submits: Submits = False,
+    all_: All = False,
+    note: Annotated[str, typer.Option(help="Why, for those who find it paused.")] = "",
+    as_json: AsJson = False,
+    data_dir: DataDir = DATA_DIR,
+) -> None:
+    """Stop sending to the upstream: everything, a model, a tenant, or a model of a tenant.
+
+    Tenants may go on submitting; accepted jobs wait, and nothing is lost. It bites within a second on all workers. Said
+    again of the same scope, the last word holds.
+    """
+    from app.admission.models import What
+
+    _one_of(submits, all_)
+    done = asyncio.run(_change(data_dir, tenant, model, What.ALL if all_ else What.SUBMITS, note))
+    assert done.changed is not None, "a pause always leaves one"
+    _say(f"paused: {_scope(done.changed)}", done, as_json)
+
+
+def resume(
+    model: Model = None,
+    tenant: TenantOption = None,
+    submits: Submits = False,
+    all_: All = False,
+    as_json: AsJson = False,
+    data_dir: DataDir = DATA_DIR,
+) -> None:
+    """Lift the pause of exactly that scope.
+
+    It is lifted whole, with --submits and with --all: polls never wait where submits go.
+    """
+    _one_of(submits, all_)
+    done = asyncio.run(_change(data_dir, tenant, model, None, ""))
+    line = "nothing was paused there" if done.changed is None else f"resumed: {_scope(done.changed)}"
+    _say(line, done, as_json)
+
+
+def _one_of(submits: bool, all_: bool) -> None:
+    if submits and all_:
+        raise typer.BadParameter("say either --submits or --all")
+
+
+async def _change(data_dir: Path, tenant: str | None, model: str | None, what: "What | None", note: str) -> "PausesOut":
+    """Pause the scope, or without `what` resume it."""
+    from app.admission.queries import list_pauses
+    from app.admission.schemas import PausesOut
+    from app.core.local import opened, ring
+    from app.jobs.pausing import pause_jobs, resume_jobs
+    from app.tenants.queries import get_tenant
+
+    async with opened(data_dir) as database, database.transaction() as session:
+        tenant_id = None if tenant is None else (await get_tenant(session, name_or_id=tenant)).id
+        if what is None:
+            changed, count = await resume_jobs(session, tenant_id=tenant_id, model=model)
+        else:
+            changed, count = await pause_jobs(
+                session, tenant_id=tenant_id, model=model, what=what, paused_by=whoami(), note=note
+            )
+        pauses = await list_pauses(session)
+    await ring(data_dir, "dispatch", "poll")
+    return PausesOut.told(changed, count, pauses)
+
+
+def _scope(pause: "PauseOut") -> str:
+    stopped = "submits and polls" if pause.what == "all" else "submits"
+    model = "everything" if pause.model is None else pause.model
+    return f"{stopped} of {model}" + (f" of tenant {pause.tenant}" if pause.tenant else "")
+
+
+def _say(line: str, done: "PausesOut", as_json: bool) -> None:
+    others = [_scope(pause) for pause in done.pauses if pause != done.changed]
+    if others:
+        line += f"; also paused: {', '.join(others)}"
+    say(line, value=done.model_dump(mode="json"), as_json=as_json)

@@ -1,0 +1,143 @@
+"""After a restored or failed-over database: what may have been sent in the time that is lost is unknown.
+
+Everything here takes steps of at most BATCH_MAX jobs, and may be run again from the start.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from app.admission.models import What
+from app.admission.operations import lift_pause, lock_pauses, set_pause
+from app.admission.queries import Pause, find_pause
+from app.core.db import ReadSession, Session
+from app.jobs.pausing import put_back
+
+BATCH_MAX = 2_000
+MARK = "waystation recover"
+"""Who set the pause: one that was there before stays when the recovery is over."""
+FENCE_STEP = 1_000_000
+"""Fences went back with the database: this far ahead of what any claim of the lost time had reached."""
+CLOCK_SECONDS = 300.0
+"""A job due later than this could not have been sent, by whichever server's clock."""
+
+# Which queued jobs may have been sent in the time that is lost? All that were due, and all that a pause had set aside.
+# The attempt has the number which the lost one had, so that its answer, should somebody still hold it, is believed.
+_FORGET_QUEUED = """
+WITH due AS (
+    SELECT id FROM jobs
+    WHERE state = 'queued' AND created_at < $1 AND (due_at <= now() + make_interval(secs => $2) OR due_at = 'infinity')
+    LIMIT $3 FOR UPDATE
+), moved AS (
+    UPDATE jobs SET
+        state = 'unknown', attempt = jobs.attempt + 1, sent_at = now(), revision = jobs.revision + 1,
+        lease_until = NULL, owner = NULL, takeovers = 0, fence = jobs.fence + $4,
+        due_at = now() + make_interval(secs => $5)
+    FROM due WHERE jobs.id = due.id
+    RETURNING jobs.id, jobs.attempt, jobs.revision
+), opened AS (
+    INSERT INTO attempts (job_id, attempt, worker, sent_at, settled_at, outcome)
+    SELECT id, attempt, $6, now(), now(), 'unknown' FROM moved
+), events AS (
+    INSERT INTO job_events (job_id, seq, from_state, to_state, reason)
+    SELECT id, revision, 'queued', 'unknown', 'recovered' FROM moved
+)
+SELECT count(*) FROM moved
+"""
+
+# Which jobs were being sent? Nobody may be waiting for their answers any more.
+_FORGET_SENDING = """
+WITH due AS (
+    SELECT id FROM jobs WHERE state = 'sending' AND created_at < $1 LIMIT $2 FOR UPDATE
+), moved AS (
+    UPDATE jobs SET
+        state = 'unknown', revision = jobs.revision + 1, lease_until = NULL, owner = NULL, fence = jobs.fence + $3,
+        due_at = now() + make_interval(secs => $4)
+    FROM due WHERE jobs.id = due.id
+    RETURNING jobs.id, jobs.attempt, jobs.revision
+), settled AS (
+    UPDATE attempts SET outcome = 'unknown', settled_at = now()
+    FROM moved WHERE attempts.job_id = moved.id AND attempts.attempt = moved.attempt AND attempts.outcome IS NULL
+), events AS (
+    INSERT INTO job_events (job_id, seq, from_state, to_state, reason)
+    SELECT id, revision, 'sending', 'unknown', 'recovered' FROM moved
+)
+SELECT count(*) FROM moved
+"""
+
+# Running jobs go on, in nobody's hands: a holder of the lost time has a fence that may be given out again.
+_FREE_RUNNING = """
+WITH due AS (
+    SELECT id FROM jobs WHERE state = 'running' AND created_at < $1 AND id > $2 ORDER BY id LIMIT $3 FOR UPDATE
+), moved AS (
+    UPDATE jobs SET fence = jobs.fence + $4, lease_until = NULL, owner = NULL, takeovers = 0
+    FROM due WHERE jobs.id = due.id
+    RETURNING jobs.id
+)
+SELECT id FROM moved ORDER BY id DESC
+"""
+
+_LEFT = """
+SELECT
+    count(*) FILTER (WHERE state = 'queued') AS queued,
+    count(*) FILTER (WHERE state = 'unknown') AS unknown
+FROM jobs WHERE state IN ('queued', 'unknown')
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Jobs that still wait to be sent, and those of which nobody can say whether they were."""
+
+    queued: int
+    unknown: int
+
+
+async def begin_recovery(session: Session) -> tuple[Pause, datetime]:
+    """Pause submits, unless everything is paused already; gives the pause, and the database's present instant: no job
+    accepted after it can have been sent in the time that is lost."""
+    await lock_pauses(session)
+    pause = await find_pause(session, tenant_id=None, model=None)
+    if pause is None:
+        pause = await set_pause(
+            session, tenant_id=None, model=None, what=What.SUBMITS, paused_by=MARK, note="recovery of the database"
+        )
+    now: datetime = await session.fetchval("SELECT now()")
+    return pause, now
+
+
+async def forget_queued(session: Session, *, before: datetime, worker: UUID, unknown_max_seconds: float) -> int:
+    """Queued jobs that may have been sent become unknown; gives how many, up to BATCH_MAX. One statement."""
+    moved: int = await session.fetchval(
+        _FORGET_QUEUED, before, CLOCK_SECONDS, BATCH_MAX, FENCE_STEP, unknown_max_seconds, worker
+    )
+    return moved
+
+
+async def forget_sending(session: Session, *, before: datetime, unknown_max_seconds: float) -> int:
+    """Jobs that were being sent become unknown; gives how many, up to BATCH_MAX. One statement."""
+    moved: int = await session.fetchval(_FORGET_SENDING, before, BATCH_MAX, FENCE_STEP, unknown_max_seconds)
+    return moved
+
+
+async def free_running(session: Session, *, before: datetime, after: UUID) -> list[UUID]:
+    """Take running jobs out of every hand, those with an id above `after`; gives their ids, the highest first."""
+    return [row["id"] for row in await session.fetch(_FREE_RUNNING, before, after, BATCH_MAX, FENCE_STEP)]
+
+
+async def count_left(session: ReadSession) -> Left:
+    """What is queued and unknown now. Scans the unfinished jobs."""
+    row = await session.fetchrow(_LEFT)
+    assert row is not None
+    return Left(row["queued"], row["unknown"])
+
+
+async def end_recovery(session: Session) -> Pause | None:
+    """Lift the recovery's own pause; gives the one that stays where somebody had paused everything before."""
+    await lock_pauses(session)
+    pause = await find_pause(session, tenant_id=None, model=None)
+    if pause is not None and pause.paused_by == MARK:
+        await lift_pause(session, tenant_id=None, model=None)
+        await put_back(session)
+        return None
+    return pause

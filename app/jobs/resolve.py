@@ -1,0 +1,124 @@
+"""An operator's decision on a submission of which nobody could say whether it arrived."""
+
+import json
+from uuid import UUID
+
+import asyncpg
+
+from app.core.db import Row, Session
+from app.core.errors import Conflict, Malformed, Problem
+from app.jobs.models import State
+from app.jobs.operations import JobNotFound
+from app.upstream.wire import upstream_id_of
+
+# Does the upstream's request belong to this unknown job? Its age counts from the sending: the upstream's hour does, too.
+_ADOPT = """
+WITH before AS (
+    SELECT id, attempt, revision FROM jobs
+    WHERE id = $1 AND state = 'unknown'
+        AND NOT EXISTS (SELECT FROM upstream_observations WHERE upstream_id = $2 AND job_id <> $1)
+    FOR UPDATE
+), moved AS (
+    UPDATE jobs SET
+        state = 'running', revision = before.revision + 1, upstream_id = $2, upstream_state = 'QUEUED',
+        submitted_at = coalesce(jobs.sent_at, now()), due_at = now(), retries = 0, takeovers = 0
+    FROM before WHERE jobs.id = before.id
+), settled AS (
+    UPDATE attempts SET outcome = 'accepted', settled_at = now(), upstream_id = $2
+    FROM before WHERE attempts.job_id = before.id AND attempts.attempt = before.attempt
+), events AS (
+    INSERT INTO job_events (job_id, seq, from_state, to_state, reason)
+    SELECT id, revision + 1, 'unknown', 'running', 'adopted' FROM before
+)
+SELECT id FROM before
+"""
+
+# The operator has established that it never started: it ends, and is not sent again.
+_RELEASE = """
+WITH before AS (
+    SELECT id, revision, CASE WHEN cancel_requested_at IS NULL THEN 'failed' ELSE 'canceled' END AS state
+    FROM jobs WHERE id = $1 AND state = 'unknown' FOR UPDATE
+), moved AS (
+    UPDATE jobs SET
+        state = before.state, revision = before.revision + 1, due_at = NULL, finished_at = now(),
+        error_code = CASE before.state WHEN 'failed' THEN 'submission_unknown' END, lease_until = NULL, owner = NULL
+    FROM before WHERE jobs.id = before.id
+), events AS (
+    INSERT INTO job_events (job_id, seq, from_state, to_state, reason)
+    SELECT id, revision + 1, 'unknown', state, 'released' FROM before
+), results AS (
+    INSERT INTO job_results (job_id, message)
+    SELECT id, 'the answer to the submission was lost; an operator has established that it never started'
+    FROM before WHERE state = 'failed'
+)
+SELECT state FROM before
+"""
+
+_LOOK = """
+SELECT
+    job.state,
+    EXISTS (SELECT FROM jobs AS other WHERE other.upstream_id = $2 AND other.id <> job.id)
+        OR EXISTS (SELECT FROM upstream_observations AS seen WHERE seen.upstream_id = $2 AND seen.job_id <> job.id)
+        AS taken
+FROM jobs AS job WHERE job.id = $1
+"""
+
+
+class JobNotUnknown(Conflict):
+    """409: everybody knows what became of its submission."""
+
+    code = "job_not_unknown"
+
+
+class UpstreamIdTaken(Conflict):
+    """409: the upstream's request is another job's."""
+
+    code = "upstream_id_taken"
+
+    def __init__(self) -> None:
+        super().__init__("that upstream id belongs to another job")
+
+
+def checked_upstream_id(text: str) -> str:
+    """An id as the upstream gives them, or Malformed."""
+    if upstream_id_of(json.dumps(text)) != text:
+        expected = "expected the request id that the upstream gave"
+        raise Malformed(f"adopt: {expected}", problems=[Problem("$.adopt", expected)])
+    return text
+
+
+async def adopt_submission(session: Session, *, job_id: UUID, upstream_id: str) -> State:
+    """The upstream's request is this unknown job's: it runs on. Raises JobNotFound, JobNotUnknown, UpstreamIdTaken,
+    Malformed. The block must end with this call: after UpstreamIdTaken the transaction is lost."""
+    checked_upstream_id(upstream_id)
+    seen = await _look(session, job_id, upstream_id)
+    if seen["taken"]:
+        raise UpstreamIdTaken
+    try:
+        row = await session.fetchrow(_ADOPT, job_id, upstream_id)
+    except asyncpg.UniqueViolationError:
+        raise UpstreamIdTaken from None
+    if row is None:
+        raise await _why_not(session, job_id)
+    return State.RUNNING
+
+
+async def release_submission(session: Session, *, job_id: UUID) -> State:
+    """This unknown job never started: it FAILS submission_unknown, or is CANCELED where that was asked for; free of
+    charge, and never sent again. Raises JobNotFound, JobNotUnknown."""
+    state: str | None = await session.fetchval(_RELEASE, job_id)
+    if state is None:
+        raise await _why_not(session, job_id)
+    return State(state)
+
+
+async def _look(session: Session, job_id: UUID, upstream_id: str) -> Row:
+    seen = await session.fetchrow(_LOOK, job_id, upstream_id)
+    if seen is None:
+        raise JobNotFound
+    return seen
+
+
+async def _why_not(session: Session, job_id: UUID) -> JobNotFound | JobNotUnknown:
+    state: str | None = await session.fetchval("SELECT state FROM jobs WHERE id = $1", job_id)
+    return JobNotFound() if state is None else JobNotUnknown(f"its submission is not unknown: the job is {state}")

@@ -1,0 +1,131 @@
+"""A job's whole story as operators see it, over HTTP and as `job show --json`."""
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.core.ids import show_id
+from app.jobs.models import STATUS, State, Status
+from app.jobs.story import Story
+from app.tenants.schemas import At
+
+
+class _Told(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+
+class EventOut(_Told):
+    """A change of state."""
+
+    seq: int
+    at: At
+    from_state: State | None
+    to_state: State
+    reason: str
+
+
+class AttemptOut(_Told):
+    """A numbered try at getting the job started upstream."""
+
+    attempt: int
+    outcome: str | None = Field(description="null: on the wire")
+    sent_at: At
+    settled_at: At | None
+    upstream_id: str | None
+    worker: str
+
+
+class ExchangeOut(_Told):
+    """One HTTP call to the upstream; quiet polls are only counted."""
+
+    at: At
+    kind: str
+    attempt: int
+    status_code: int | None
+    outcome: str
+    duration_seconds: float
+    detail: str
+
+
+class ObservationOut(_Told):
+    """An upstream id that came too late to be the job's own."""
+
+    at: At
+    attempt: int
+    upstream_id: str
+    worker: str
+
+
+class JobStory(_Told):
+    """One job's whole story, without its input and output."""
+
+    id: str
+    tenant_id: str
+    tenant: str
+    key_id: str | None
+    surface: str
+    model: str
+    status: Status
+    state: State
+    priority: int
+    created_at: At
+    due_at: At | None = Field(description="when the engine looks at it next")
+    paused: bool = Field(description="set aside until a pause is lifted")
+    deadline_at: At | None
+    lease_until: At | None
+    owner: str | None = Field(description="incarnation of the worker that holds it")
+    fence: int
+    attempt: int
+    retries: int
+    takeovers: int
+    sent_at: At | None
+    submitted_at: At | None
+    started_at: At | None
+    gone_since: At | None
+    finished_at: At | None
+    cancel_requested_at: At | None
+    upstream_id: str | None
+    upstream_state: str | None
+    polls: int
+    error_code: str | None
+    message: str | None
+    run_seconds: float | None
+    detection_seconds: float | None
+    cost_micro: int | None
+    idempotency_key: str | None
+    late_result: bool
+    input_bytes: int | None
+    result_bytes: int | None
+    metadata: dict[str, Any] | None
+    events: list[EventOut]
+    attempts: list[AttemptOut]
+    exchanges: list[ExchangeOut]
+    observations: list[ObservationOut]
+
+    @classmethod
+    def of(cls, story: Story) -> Self:
+        """The story, ready to be shown."""
+        job: dict[str, Any] = dict(story.job)
+        return cls.model_validate(
+            {
+                **job,
+                "id": show_id("job", job["id"]),
+                "tenant_id": show_id("ten", job["tenant_id"]),
+                "key_id": job["key_id"] and show_id("key", job["key_id"]),
+                "owner": job["owner"] and job["owner"].hex,
+                "paused": bool(job["paused"]),
+                "status": STATUS[State(job["state"])],
+                "events": [dict(row) for row in story.events],
+                "attempts": [{**row, "worker": row["worker"].hex} for row in story.attempts],
+                "exchanges": [dict(row) for row in story.exchanges],
+                "observations": [{**row, "worker": row["worker"].hex} for row in story.observations],
+            }
+        )
+
+
+class JobResolved(_Told):
+    """What an operator's decision made of a job."""
+
+    id: str
+    status: Status
+    state: State

@@ -1,0 +1,95 @@
+"""`waystation verify` and `waystation doctor`."""
+
+import asyncio
+
+import typer
+
+from app.core.terminal import DATA_DIR, AsJson, DataDir, say
+
+
+def register(app: typer.Typer) -> None:
+    """Add them to the root."""
+    app.command()(verify)
+    app.command()(doctor)
+
+
+def verify(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
+    """Prove on live data what the database can show of the guarantees; exits 0 only if all of it holds.
+
+    Reads all jobs, attempts and events, and no bodies; locks nothing, and may run while everything works.
+    """
+    from app.core.local import opened
+    from app.ops.verify import NOT_SHOWN, STATEMENT_SECONDS, Proof, prove
+
+    proofs: list[Proof] = []
+
+    async def run() -> None:
+        async with (
+            opened(data_dir, statement_seconds=STATEMENT_SECONDS) as database,
+            database.snapshot() as session,
+        ):
+            async for proof in prove(session):
+                proofs.append(proof)
+                if not as_json:
+                    typer.echo(f"{'ok' if proof.holds else 'WRONG':<6}{proof.invariant.name:<14}{proof.line}")
+
+    asyncio.run(run())
+    wrong = [proof.invariant.name for proof in proofs if not proof.holds]
+    lines = [
+        f"{'-':<6}{'guarantee ' + str(one.guarantee):<14}not shown here: {one.what}; {one.shown_by}"
+        for one in NOT_SHOWN
+    ]
+    lines.append(
+        f"{len(wrong)} of {len(proofs)} do not hold: {', '.join(wrong)}" if wrong else f"all {len(proofs)} hold"
+    )
+    say(
+        "\n".join(lines),
+        value={
+            "holds": not wrong,
+            "invariants": [
+                {
+                    "name": proof.invariant.name,
+                    "guarantee": proof.invariant.guarantee,
+                    "claim": proof.invariant.claim.format(checked=proof.checked),
+                    "holds": proof.holds,
+                    "checked": proof.checked,
+                    "wrong": proof.wrong,
+                    "examples": list(proof.examples),
+                }
+                for proof in proofs
+            ],
+            "not_shown": [
+                {"guarantee": one.guarantee, "what": one.what, "shown_by": one.shown_by} for one in NOT_SHOWN
+            ],
+        },
+        as_json=as_json,
+    )
+    raise typer.Exit(1 if wrong else 0)
+
+
+def doctor(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
+    """Look at settings, database, workers, Redis, upstream and clock; say how to mend what is wrong, and exit 1 then."""
+    from app.core.log import scrubbed
+    from app.ops.doctor import Finding, examine
+
+    findings: list[Finding] = []
+
+    async def run() -> None:
+        async for finding in examine(data_dir):
+            findings.append(finding)
+            if not as_json:
+                verdict = "ok" if finding.mend is None else "WRONG"
+                mend = "" if finding.mend is None else f"; {finding.mend}"
+                typer.echo(scrubbed(f"{verdict:<6}{finding.name:<14}{' '.join(finding.said.split())}{mend}"))
+
+    asyncio.run(run())
+    wrong = [finding.name for finding in findings if finding.mend is not None]
+    told = [
+        {"name": one.name, "ok": one.mend is None, "said": scrubbed(one.said), "mend": one.mend} for one in findings
+    ]
+    say(
+        f"see to: {', '.join(wrong)}" if wrong else "all is well",
+        value={"ok": not wrong, "findings": told},
+        as_json=as_json,
+    )
+    raise typer.Exit(1 if wrong else 0)

@@ -1,0 +1,68 @@
+"""Proves on live data what the database can show of the guarantees; names what it cannot."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from app.core.db import ReadSession
+from app.ops.grants import OF_DATABASE
+from app.ops.invariants import OF_JOBS, Invariant
+
+STATEMENT_SECONDS = 1800.0
+"""The longest an invariant may take."""
+
+INVARIANTS = (*OF_JOBS, *OF_DATABASE)
+
+
+@dataclass(frozen=True, slots=True)
+class NotShown:
+    """What of a guarantee no row can tell, and what does."""
+
+    guarantee: int
+    what: str
+    shown_by: str
+
+
+NOT_SHOWN = (
+    NotShown(1, "that what was answered and is gone without a trace was ever there", "tests that kill everything"),
+    NotShown(2, "how often the upstream itself saw a job", "the upstream's own request history"),
+    NotShown(
+        5, "that a lost result could not have been fetched in time", "`ops.job_events` of jobs that end result_lost"
+    ),
+    NotShown(6, "that nothing depends on Redis", "tests that empty and stop it"),
+    NotShown(8, "that no answer over HTTP shows another tenant's job", "tests of every route"),
+    NotShown(9, "that a worker which wakes up sends nothing", "tests that stop and wake workers"),
+    NotShown(10, "the rate that the upstream saw", "the upstream's own count"),
+    NotShown(11, "how we answer while Postgres is away", "tests that stop it"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What came of one invariant: how much was looked at, how much of it is wrong, and the first ten ids of that."""
+
+    invariant: Invariant
+    checked: int
+    wrong: int
+    examples: tuple[str, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing is wrong."""
+        return self.wrong == 0
+
+    @property
+    def line(self) -> str:
+        """For people."""
+        claim = self.invariant.claim.format(checked=f"{self.checked:,}")
+        if self.holds:
+            return claim
+        more = ", …" if self.wrong > len(self.examples) else ""
+        return f"not so: {claim}: {self.wrong:,} wrong: {', '.join(self.examples)}{more}"
+
+
+async def prove(session: ReadSession) -> AsyncIterator[Proof]:
+    """One proof after the other; each statement sees one snapshot, and locks nothing."""
+    for invariant in INVARIANTS:
+        row = await session.fetchrow(invariant.sql)
+        assert row is not None
+        yield Proof(invariant, row["checked"], row["wrong"], tuple(row["examples"]))

@@ -1,0 +1,163 @@
+"""`waystation demo`: from nothing to a finished job, in front of somebody's eyes."""
+
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from app.core import clock
+from app.core.db import Database
+from app.core.http import Client, open_client
+from app.stack.errors import StackError
+from app.stack.plan import Seams, UpOptions
+from app.stack.running import RunningStack
+from app.stack.signals import interruptible
+from app.stack.up import Stack, running
+
+MODEL = "motionctrl-svd"
+MEAN_SECONDS = 62.74
+"""The model's published mean run time; the bar's scale until the job says otherwise."""
+PAYLOAD = {
+    "input_image": "https://segmind-sd-models.s3.amazonaws.com/display_images/motion-control-svd/motionctrl_ip.png",
+    "fps": 7,
+    "motion": "CW",
+    "motion_bucket_id": 127,
+    "cond_aug": 0.02,
+    "seed": 985445,
+    "decoding_t": 1,
+    "maintain_aspect_ratio": True,
+    "motion_speed": 1,
+    "base64": False,
+}
+POLL_SECONDS = 0.5
+GIVE_UP_SECONDS = 900.0
+BODY_BYTES_MAX = 1024 * 1024
+
+STORY = """
+SELECT seq, to_char(at, 'HH24:MI:SS.MS') AS at, from_status, to_status, to_state, reason
+FROM ops.job_events WHERE job_id = $1 ORDER BY seq
+"""
+
+
+async def run_demo(seams: Seams, *, speed: float) -> int:
+    """Run it; the exit code is 0 once the job has COMPLETED. Raises StackError where it cannot run."""
+    with tempfile.TemporaryDirectory(prefix="waystation-demo-") as directory:
+        stack = Stack(UpOptions(port=0, data_dir=Path(directory) / "data", speed=speed), seams)
+        await interruptible(_show(stack, speed), hurry=stack.hurry)
+    return 0
+
+
+async def _show(stack: Stack, speed: float) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    began_at = clock.monotonic()
+    console.print("Starting Postgres, Valkey, the upstream simulator, an API and a worker …")
+    async with running(stack):
+        found = stack.describe()
+        console.print(f"Up after {clock.monotonic() - began_at:.1f} s at {found['url']}\n")
+        client = open_client(
+            connections_max=2,
+            keep_alive=True,
+            connect_seconds=5,
+            read_seconds=30,
+            total_seconds=30,
+            body_bytes_max=BODY_BYTES_MAX,
+        )
+        client.headers["x-api-key"] = found["api_key"]
+        try:
+            request_id, result = await _run_job(console, client, found["url"], speed)
+        finally:
+            await client.aclose()
+        _print_result(console, request_id, result)
+        await _print_story(console, found, request_id)
+        _print_next(console)
+
+
+async def _run_job(console: Console, client: Client, url: str, speed: float) -> tuple[str, dict[str, Any]]:
+    """Submit the payload as any tenant would, and follow it to its end."""
+    console.print(f"POST /v2/{MODEL}   the payload of the model's own page")
+    answer = await client.post(f"{url}/v2/{MODEL}", json=PAYLOAD)
+    accepted = answer.json()
+    if answer.status_code != 200:
+        raise StackError(f"the submit was refused with HTTP {answer.status_code}: {accepted.get('error')}")
+    console.print(f"  request_id {accepted['request_id']}\n")
+    began_at = clock.monotonic()
+    with _progress(console, MEAN_SECONDS / speed) as show:
+        while True:
+            status = (await client.get(accepted["status_url"])).json()
+            show(status["status"], clock.monotonic() - began_at)
+            if status["status"] in ("COMPLETED", "FAILED"):
+                break
+            if clock.monotonic() - began_at > GIVE_UP_SECONDS:
+                raise StackError("the job has not ended; see the worker's log")
+            await asyncio.sleep(POLL_SECONDS)
+    if status["status"] == "FAILED":
+        raise StackError(f"the job FAILED: {status['error']}")
+    result: dict[str, Any] = (await client.get(accepted["response_url"])).json()
+    return accepted["request_id"], result
+
+
+@contextmanager
+def _progress(console: Console, expected_seconds: float) -> Iterator[Any]:
+    """A bar on a terminal, a line for each change of status elsewhere."""
+    if console.is_terminal:
+        bar = Progress(TextColumn("{task.description:<11}"), BarColumn(), TimeElapsedColumn(), console=console)
+        task = bar.add_task("QUEUED", total=expected_seconds)
+
+        def draw(status: str, seconds: float) -> None:
+            done = expected_seconds if status == "COMPLETED" else min(seconds, expected_seconds * 0.97)
+            bar.update(task, description=status, completed=done)
+
+        with bar:
+            yield draw
+        return
+    last = ""
+
+    def tell(status: str, seconds: float) -> None:
+        nonlocal last
+        if status != last:
+            last = status
+            sys.stdout.write(f"{seconds:6.1f} s  {status}\n")
+            sys.stdout.flush()
+
+    yield tell
+
+
+def _print_result(console: Console, request_id: str, result: dict[str, Any]) -> None:
+    console.print(f"\nGET /v2/requests/{request_id}")
+    console.print(json.dumps(result, indent=2), markup=False)
+
+
+async def _print_story(console: Console, found: RunningStack, request_id: str) -> None:
+    """What an operator sees of it in SQL."""
+    database = await Database.open(found["database_url"], name="demo", writers_max=1, readers_max=1)
+    try:
+        async with database.snapshot() as session:
+            events = await session.fetch(STORY, request_id.removeprefix("job_"))
+            job = await session.fetchrow("SELECT * FROM ops.jobs WHERE job_id = $1", request_id.removeprefix("job_"))
+    finally:
+        await database.close()
+    console.print("\nSELECT * FROM ops.job_events")
+    for event in events:
+        console.print(f"  {event['at']}  {event['to_status']:<11}{event['to_state']:<11}{event['reason']}")
+    if job is not None:
+        console.print(
+            f"\nSELECT * FROM ops.jobs\n  queued {job['queue_seconds']:.2f} s, ran {job['upstream_seconds']:.2f} s upstream,"
+            f" noticed {job['detection_seconds']:.2f} s later with {job['polls']} polls; the upstream's cost: {job['upstream_cost']}"
+        )
+
+
+def _print_next(console: Console) -> None:
+    console.print(
+        "\nThe demo's servers and data are gone with it. Where to look next:\n"
+        "  waystation up             the same, left running; prints URL and keys\n"
+        "  <url>/docs                the API reference\n"
+        '  SegmindClient(api_key=…, base_url="<url>/v1")   the upstream\'s own SDK, unchanged\n'
+        "  README.md                 settings, SQL views, running it for real"
+    )

@@ -1,0 +1,40 @@
+"""The database does as it is told, and its answer is lost: nobody is told a lie, and nothing is done twice."""
+
+import contextlib
+
+import pytest
+
+from tests.chaos.form import Form
+from tests.chaos.load import Load
+from tests.chaos.prove import prove
+from tests.chaos.proxy import Cut, cutting
+from tests.chaos.stack import Plan, running
+from tests.conftest import NewDatabase
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
+ACCEPT = b"INSERT INTO jobs ("
+CLAIM_QUEUED = b"WITH gate AS"
+OPEN = b"INSERT INTO attempts"
+RECORD_SUBMIT = b"UPDATE attempts SET outcome = before.outcome"
+CLAIM_RUNNING = b"WHERE state = 'running' AND due_at <= now() + make_interval"
+RECORD_POLL = b"polls = jobs.polls + 1"
+RENEW = b"AND job.finished_at IS NULL AND job.lease_until > now()"
+LEARN = b"AS samples FROM"
+
+
+async def test_lost_answers_of_the_database(form: Form, new_database: NewDatabase) -> None:
+    """Nobody who had sent something was killed, so in the end everybody knows: all jobs are completed."""
+    async with contextlib.AsyncExitStack() as entered:
+        proxy = await entered.enter_async_context(cutting(await new_database(), chance=form.chance()))
+        stack = await entered.enter_async_context(running(Plan(settings={"DATABASE_URL": proxy.url})))
+        load = await entered.enter_async_context(contextlib.aclosing(Load(stack, seed=form.seed)))
+        needles = (ACCEPT, CLAIM_QUEUED, OPEN, RECORD_SUBMIT, CLAIM_RUNNING, RECORD_POLL, RENEW, LEARN)
+        proxy.cuts = tuple(Cut(needle, 0.15) for needle in needles)
+        await load.run(seconds=form.pick(12, 240), per_second=25)
+        proxy.cuts = ()
+        figures = await prove(stack, load)
+        print(f"cut {dict(proxy.cut)}")
+        assert set(figures["states"]) == {"completed"}
+        assert all(submit.told == "acknowledged" for submit in load.submits)
+        assert all(proxy.cut[needle.decode()] for needle in needles[:6])

@@ -1,0 +1,142 @@
+"""SIGSTOP of workers for three leases: whoever wakes up sends nothing it should not, and tells what it learned."""
+
+import asyncio
+import contextlib
+import re
+
+import pytest
+
+from tests.chaos.form import Form
+from tests.chaos.load import Load
+from tests.chaos.prove import prove, settled
+from tests.chaos.stack import Plan, Stack, running, until_async
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+LEASE_SECONDS = 1.0
+UNKNOWN_MAX_SECONDS = 5.0
+PLAN = Plan(
+    workers=3,
+    apis=1,
+    settings={"LEASE_SECONDS": f"{LEASE_SECONDS:g}", "UNKNOWN_MAX_SECONDS": f"{UNKNOWN_MAX_SECONDS:g}"},
+)
+SLOW = "chaos-slow"
+
+_OPENING = """
+SELECT count(*) FROM pg_stat_activity
+WHERE wait_event_type = 'Lock' AND query LIKE '%unnest($1::uuid[], $2::bigint[]) AS t (id, fence)%FOR UPDATE OF job%'
+"""
+_IN_THEIR_WAY = """
+INSERT INTO attempts (job_id, attempt, worker, sent_at) SELECT id, 1, id, now() FROM jobs WHERE state = 'queued'
+"""
+_OVER = re.compile(r'"event": "submit\.lease_over"')
+
+
+async def test_workers_stopped_at_random_instants(form: Form) -> None:
+    """One is left to act in their stead; nothing is lost, because whoever wakes up knows whether it had sent."""
+    chance = form.chance()
+    async with running(PLAN) as stack, contextlib.aclosing(Load(stack, seed=form.seed)) as load:
+        await stack.working()
+        for _ in range(form.pick(3, 60)):
+            submits = asyncio.create_task(load.submit_many(40))
+            await asyncio.sleep(chance.uniform(0, 0.25))
+            stopped = chance.sample(stack.pids("worker"), 2)
+            for pid in stopped:
+                stack.pause_pid(pid)
+            await asyncio.sleep(3 * LEASE_SECONDS)
+            for pid in stopped:
+                stack.resume_pid(pid)
+            await submits
+            await settled(stack, unknown=False)
+        figures = await prove(stack, load)
+        unknown = await stack.fetch("SELECT count(*) FROM job_events WHERE to_state = 'unknown'")
+        print(f"{_lease_over(stack)} not sent because their lease was over, {unknown[0][0]} unknown for a while")
+        assert set(figures["states"]) == {"completed"}
+
+
+async def test_stopped_between_the_attempt_and_its_first_byte(form: Form) -> None:
+    """Their attempts are committed while they are stopped; they wake up late, send nothing, and say so."""
+    async with running(PLAN) as stack, contextlib.aclosing(Load(stack, seed=form.seed)) as load:
+        await stack.working()
+        for _ in range(form.pick(2, 20)):
+            await _opened_while_stopped(stack, load)
+            await settled(stack, unknown=False)
+        figures = await prove(stack, load)
+        assert set(figures["states"]) == {"completed"}
+        assert _lease_over(stack) == figures["attempts"]["not_sent"] > 0
+
+
+def _lease_over(stack: Stack) -> int:
+    """How often a worker held back at the last moment."""
+    return sum(len(_OVER.findall(stack.log(f"worker-{number}"))) for number in range(stack.plan.workers))
+
+
+async def _opened_while_stopped(stack: Stack, load: Load) -> None:
+    """Workers wait for attempts to be committed, and all are stopped; then the commits go through."""
+    async with stack.database() as holder, stack.database() as other:
+        await other.execute("UPDATE upstream_state SET paused_reason = 'throttled', paused_until = 'infinity'")
+        await load.submit_many(12)
+        blocking = holder.transaction()
+        await blocking.start()
+        await holder.execute(_IN_THEIR_WAY)
+        await other.execute("UPDATE upstream_state SET paused_reason = NULL, paused_until = NULL")
+
+        async def opening() -> bool:
+            return bool(await other.fetchval(_OPENING))
+
+        await until_async(opening, "attempts wait to be opened", 5)
+        stopped = stack.pids("worker")
+        for pid in stopped:
+            stack.pause_pid(pid)
+        await blocking.rollback()
+        await asyncio.sleep(3 * LEASE_SECONDS)
+    for pid in stopped:  # the first ones sweep while the last ones are stopped
+        await asyncio.sleep(0.7)
+        stack.resume_pid(pid)
+
+
+async def test_an_answer_that_is_learned_late(form: Form) -> None:
+    """An unknown job that is still waited for becomes running; the id of one that has ended is noted."""
+    async with running(PLAN) as stack, contextlib.aclosing(Load(stack, seed=form.seed)) as load:
+        await stack.working()
+        await stack.faults({"match": "submit", "slug": SLOW, "fault": "delay", "seconds": 2.0})
+        for _ in range(form.pick(1, 10)):
+            await _stopped_in_mid_submit(stack, load, seconds=3 * LEASE_SECONDS)
+            await settled(stack, unknown=False)
+            states = await stack.fetch("SELECT state, count(*) AS n FROM jobs WHERE model = $1 GROUP BY 1", SLOW)
+            assert [row["state"] for row in states] == ["completed"]
+        before = await stack.fetch("SELECT id FROM jobs")
+        await _stopped_in_mid_submit(stack, load, seconds=LEASE_SECONDS + UNKNOWN_MAX_SECONDS + 2)
+
+        async def noted() -> bool:
+            rows = await stack.fetch(
+                "SELECT count(*) FROM jobs LEFT JOIN upstream_observations ON job_id = jobs.id"
+                " WHERE jobs.id <> ALL($1::uuid[]) AND (error_code = 'submission_unknown') = (job_id IS NOT NULL)",
+                [row["id"] for row in before],
+            )
+            return bool(rows[0][0] == 8)
+
+        await until_async(noted, "all late ids are noted", 10)
+        figures = await prove(stack, load)
+        assert figures["observed"] >= 1
+        assert figures["codes"]["submission_unknown"] == figures["observed"]
+
+
+async def _stopped_in_mid_submit(stack: Stack, load: Load, *, seconds: float) -> None:
+    """Eight submits wait for their answer when those who wait are stopped; one worker is left to act."""
+    await load.submit_many(8, model=SLOW)
+
+    async def waiting() -> bool:
+        rows = await stack.fetch("SELECT count(*) FROM attempts WHERE outcome IS NULL")
+        return bool(rows[0][0] == 8)
+
+    await until_async(waiting, "eight submits wait for their answer", 5)
+    rows = await stack.fetch(
+        "SELECT pid, count(*) FROM attempts JOIN processes ON id = worker WHERE outcome IS NULL GROUP BY 1 ORDER BY 2"
+    )
+    stopped = [row["pid"] for row in rows][-2:]
+    for pid in stopped:
+        stack.pause_pid(pid)
+    await asyncio.sleep(seconds)
+    for pid in stopped:
+        stack.resume_pid(pid)

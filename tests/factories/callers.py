@@ -1,0 +1,35 @@
+"""Tenants with a key, as a request needs them."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import uuid4
+
+from app.core.db import Database
+from app.tenants.models import Scope
+from app.tenants.operations import create_key, create_tenant
+from app.tenants.queries import ApiKey, Tenant
+
+SECRET = b"s" * 32
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A tenant, a key of it, and the key's text."""
+
+    tenant: Tenant
+    key: ApiKey
+    text: str
+
+
+NewCaller = Callable[..., Awaitable[Caller]]
+
+
+async def make_caller(
+    database: Database, *, secret: bytes = SECRET, scopes: list[Scope] | None = None, expires_at: datetime | None = None
+) -> Caller:
+    """A new tenant with one key."""
+    async with database.transaction() as session:
+        tenant = await create_tenant(session, name=f"t{uuid4().hex}")
+        key, text = await create_key(session, tenant_id=tenant.id, secret=secret, scopes=scopes, expires_at=expires_at)
+    return Caller(tenant, key, text)

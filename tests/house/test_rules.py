@@ -1,0 +1,147 @@
+"""The rules of the house that a reading of the source can hold."""
+
+import ast
+import re
+
+from tests.house.source import ROOT, Source, sources
+
+FILE_LINES_MAX = 400
+FUNCTION_LINES_MAX = 70
+
+EDGES = re.compile(r"app/(cli|main|worker|.*/(\w+_)?routes|.*/(\w+_)?commands|.*/tasks/\w+|.*/tasks)\.py")
+"""Where a transaction may begin: HTTP, arq, the command line."""
+
+OTHER_DOORS = {
+    "app/catalog/check.py": "what an API process remembers of the catalogue",
+    "app/core/health.py": "the routes of /healthz and /readyz",
+    "app/core/heartbeat.py": "each process's own sign of life",
+    "app/jobs/reader.py": "groups the reads of an API process",
+    "app/jobs/refusals.py": "groups the refusals of an API process",
+    "app/jobs/waiters.py": "tells those who wait for a job",
+    "app/jobs/writer.py": "groups the submits of an API process",
+    "app/ops/doctor.py": "looks at the database as at everything else, for the command",
+    "app/stack/demo.py": "shows the job's story in SQL, as an operator would ask for it",
+    "app/stack_seams.py": "what `waystation up` asks of the database",
+    "app/tenants/auth.py": "what an API process remembers of keys",
+    "app/tenants/demo.py": "the tenant of `waystation up`",
+}
+"""Edges by another name, each with its reason."""
+
+
+def everything() -> tuple[Source, ...]:
+    return sources("app", "tests", "bench", "migrations")
+
+
+def test_files_are_short() -> None:
+    assert {
+        source.path: lines for source in everything() if (lines := len(source.text.splitlines())) > FILE_LINES_MAX
+    } == {}
+
+
+def test_functions_are_short() -> None:
+    assert [
+        f"{source.path}:{node.lineno} {node.name}: {lines} lines"
+        for source in everything()
+        for node in source.nodes(ast.FunctionDef, ast.AsyncFunctionDef)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (lines := (node.end_lineno or 0) - node.lineno + 1) > FUNCTION_LINES_MAX
+    ] == []
+
+
+def test_an_init_is_a_docstring() -> None:
+    packages = [source for source in sources("app") if source.path.endswith("__init__.py")]
+    assert len(packages) > 5
+    for package in packages:
+        assert ast.get_docstring(package.tree), package.path
+        assert len(package.tree.body) == 1, package.path
+
+
+def test_modules_say_what_they_are() -> None:
+    assert [source.path for source in sources("app") if not ast.get_docstring(source.tree)] == []
+
+
+def test_nothing_is_called_utils() -> None:
+    vague = re.compile(r"(^|[/_])(utils?|helpers?|common|misc)(\.py|/|_)")
+    assert [source.path for source in everything() if vague.search(source.path)] == []
+
+
+def test_nobody_commits_by_hand() -> None:
+    assert {source.path: lines for source in sources("app") if (lines := source.calls("commit", "rollback"))} == {}
+
+
+def test_only_edges_open_the_database() -> None:
+    doors = {source.path for source in sources("app") if source.calls("transaction", "statement", "snapshot")}
+    doors -= {"app/core/db.py"}  # it is the door
+    strangers = {path for path in doors if not EDGES.fullmatch(path)} - set(OTHER_DOORS)
+    assert strangers == set(), "open it at an edge and hand the session down"
+    assert set(OTHER_DOORS) - doors == set(), "these open nothing any more: strike them off"
+
+
+def test_who_is_handed_a_session_opens_none() -> None:
+    assert [
+        f"{source.path}:{node.lineno} {node.name}"
+        for source in sources("app")
+        for node in source.nodes(ast.AsyncFunctionDef)
+        if isinstance(node, ast.AsyncFunctionDef)
+        and [argument.arg for argument in node.args.args][:1] == ["session"]
+        and re.search(r"\.(transaction|statement|snapshot)\(", ast.unparse(node))
+    ] == []
+
+
+def test_a_session_comes_first_and_the_rest_by_name() -> None:
+    assert [
+        f"{source.path}:{node.lineno} {node.name}"
+        for source in sources("app")
+        if source.path.endswith(("/operations.py", "/queries.py"))
+        for node in source.tree.body
+        if isinstance(node, ast.AsyncFunctionDef) and [argument.arg for argument in node.args.args] != ["session"]
+    ] == []
+
+
+def test_time_is_read_in_one_place() -> None:
+    read = re.compile(r"\bdatetime\.(now|utcnow|today)\(|\btime\.time\(")
+    assert [s.path for s in sources("app") if read.search(s.text) and s.path != "app/core/clock.py"] == []
+
+
+def test_the_network_is_reached_through_one_room() -> None:
+    strangers = {
+        source.path
+        for source in sources("app")
+        if source.imports() & {"httpx", "aiohttp", "urllib.request", "http.client", "requests"}
+        and not re.fullmatch(r"app/core/http\w*\.py", source.path)
+    }
+    assert strangers == set()
+
+
+def test_nothing_is_left_for_later() -> None:
+    later = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|raise NotImplementedError")
+    own = "tests/house/test_rules.py"
+    assert [source.path for source in everything() if source.path != own and later.search(source.text)] == []
+
+
+def test_no_error_is_swallowed_unseen() -> None:
+    assert [
+        f"{source.path}:{node.lineno}"
+        for source in sources("app")
+        for node in source.nodes(ast.ExceptHandler)
+        if isinstance(node, ast.ExceptHandler) and len(node.body) == 1 and isinstance(node.body[0], ast.Pass)
+    ] == []
+
+
+def test_every_test_asserts() -> None:
+    sees = re.compile(r"\b(assert\w*|pytest\.(raises|warns|fail)|fails\w*)\b")
+    assert [
+        f"{source.path}:{node.lineno} {node.name}"
+        for source in sources("tests")
+        for node in source.nodes(ast.FunctionDef, ast.AsyncFunctionDef)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.name.startswith("test_")
+        and not sees.search(ast.unparse(node))
+    ] == []
+
+
+def test_migrations_do_not_wait_long_for_a_lock() -> None:
+    assert "SET LOCAL lock_timeout" in (ROOT / "migrations/env.py").read_text()
+    assert "lock_timeout" in (ROOT / "migrations/script.py.mako").read_text()
+    for source in sources("migrations/versions"):
+        assert source.text.count("SET LOCAL lock_timeout") == 2, f"{source.path}: up and down"

@@ -1,0 +1,124 @@
+"""After a restored database nothing is sent twice that may have been sent in the time that is lost."""
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.admission.models import What
+from app.admission.queries import find_pause
+from app.core import clock
+from app.core.db import Database
+from app.jobs.claims import claim_running
+from app.jobs.pausing import pause_jobs
+from app.jobs.recover_commands import _recover
+from app.upstream.wire import OutcomeKind
+from tests.factories.callers import Caller
+from tests.factories.jobs import Engine, later, wrong
+
+
+@pytest.fixture
+def recover(url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    monkeypatch.setenv("WAYSTATION_DATABASE_URL", url)
+
+    async def run(since: Any = None, stay_paused: bool = False) -> dict[str, Any]:
+        return await _recover(tmp_path, since, stay_paused)
+
+    return run
+
+
+async def test_each_state(database: Database, engine: Engine, caller: Caller, recover: Any) -> None:
+    [running] = await engine.running(caller)
+    [sending] = await engine.sending(caller)
+    [unknown] = await engine.unknown(caller)
+    before = await engine.get(unknown)
+    queued, claimed = await engine.submit(caller, 2)
+    [future] = await engine.submit(caller, not_before=later(hours=1))
+    held = [row for row in await engine.claim() if row["id"] == claimed]
+    async with database.statement() as session:
+        [poll] = await claim_running(session, owner=engine.owner, most=9, lease_seconds=30)
+    told = await recover()
+    assert {name: told[name] for name in ("queued", "sending", "running", "left_queued", "left_unknown")} == {
+        "queued": 2, "sending": 1, "running": 1, "left_queued": 1, "left_unknown": 4,
+    }  # fmt: skip
+    assert told["paused_by"] is None
+    for job_id in (queued, claimed):
+        job = await engine.get(job_id)
+        assert (job["state"], job["attempt"]) == ("unknown", 1)
+        assert timedelta(minutes=59) < job["due_at"] - clock.now() < timedelta(minutes=61)
+        assert (await engine.events(job_id))[-1] == ("queued", "unknown", "recovered")
+    assert (await engine.events(sending))[-1] == ("sending", "unknown", "recovered")
+    assert (await engine.get(unknown)) == before
+    assert (await engine.get(future))["state"] == "queued", "what was never due cannot have been sent"
+    assert (await engine.get(running))["fence"] > poll["fence"] + 1000, "an old holder's fence is never given out again"
+    assert await engine.open(held) == {}
+    assert await engine.claim() == []
+    assert not await wrong(database)
+
+
+async def test_an_answer_of_the_lost_time_is_believed(
+    database: Database, engine: Engine, caller: Caller, recover: Any
+) -> None:
+    """The attempt that the database has forgotten had the number which the recovery gives."""
+    [job_id] = await engine.submit(caller)
+    await recover()
+    assert await engine.record(job_id, 1, OutcomeKind.ACCEPTED)
+    assert (await engine.get(job_id))["state"] == "running"
+    assert not await wrong(database)
+
+
+async def test_only_what_existed_before_the_restore_point(
+    database: Database, engine: Engine, caller: Caller, recover: Any
+) -> None:
+    [old] = await engine.submit(caller)
+    since = clock.now() - timedelta(seconds=30)
+    [new] = await engine.submit(caller, created_at=since + timedelta(seconds=1))
+    assert (await recover(since=since))["queued"] == 1
+    assert (await engine.get(old))["state"] == "unknown"
+    assert [row["id"] for row in await engine.claim()] == [new]
+
+
+async def test_jobs_that_a_pause_had_set_aside(
+    database: Database, engine: Engine, caller: Caller, recover: Any
+) -> None:
+    """In the lost time the pause may have been lifted."""
+    [job_id] = await engine.submit(caller)
+    async with database.transaction() as session:
+        await pause_jobs(session, tenant_id=caller.tenant.id, model=None, what=What.SUBMITS, paused_by="me", note="")
+    assert (await engine.get(job_id))["aside"]
+    assert (await recover())["queued"] == 1
+    assert not await wrong(database)
+
+
+async def test_staying_paused_and_running_again(
+    database: Database, engine: Engine, caller: Caller, recover: Any
+) -> None:
+    assert (await recover(stay_paused=True))["paused_by"] == "waystation recover"
+    [job_id] = await engine.submit(caller, created_at=later(seconds=5))
+    assert await engine.claim() == []
+    again = await recover()
+    assert (again["queued"], again["paused_by"]) == (0, None)
+    assert (await engine.get(job_id))["state"] == "queued"
+
+
+async def test_somebody_else_s_pause_stays(database: Database, recover: Any) -> None:
+    async with database.transaction() as session:
+        await pause_jobs(session, tenant_id=None, model=None, what=What.ALL, paused_by="me", note="")
+    assert (await recover())["paused_by"] == "me"
+    async with database.snapshot() as session:
+        pause = await find_pause(session, tenant_id=None, model=None)
+    assert pause is not None
+    assert pause.what is What.ALL
+
+
+async def test_many(database: Database, engine: Engine, caller: Caller, recover: Any) -> None:
+    """More than one step's worth, while others submit."""
+    for _ in range(5):
+        await engine.submit(caller, 1000)
+    told, *_ = await asyncio.gather(
+        recover(), *(engine.submit(caller, 10, created_at=later(seconds=5)) for _ in range(5))
+    )
+    assert told["queued"] == 5000
+    assert not await wrong(database)
