@@ -11,6 +11,7 @@ import uvloop
 from arq.worker import Worker, func
 
 from app.core import clock
+from app.core.cancel import cancel_all
 from app.core.db import Database
 from app.core.doorbell import AWAY, QUEUE, Doorbell, arq_pool, deserialized, serialized
 from app.core.errors import StoreUnavailable
@@ -197,9 +198,9 @@ async def work(settings: Settings) -> int:
         if task.done():  # none of these ever ends: better a new process than one that has lost a part
             log.error("worker.broken", exc_info=task.exception())
     log.info("worker.stopping", worker=engine.process_id.hex)
-    await _cancelled(taking)
+    await cancel_all(taking)
     await _wind_up(engine, settings.grace_seconds)
-    await _cancelled(keeping)
+    await cancel_all(keeping)
     watchdog.stop()
     await engine.upstream.close()
     await engine.doorbell.close()
@@ -220,12 +221,6 @@ async def _wind_up(engine: Engine, grace_seconds: float) -> None:
                 await stop_beating(session, process_id=engine.process_id)
     except (StoreUnavailable, TimeoutError) as error:
         log.warning("worker.not_wound_up", cause=repr(error))  # leases run out by themselves
-
-
-async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def run_worker(settings: Settings) -> None:

@@ -57,6 +57,15 @@ async def sdk(request: pytest.FixtureRequest, stack: Gateway) -> Sdk:
     return Sdk(directory, url=stack.url)
 
 
+@pytest.fixture(scope="session")
+async def newest(request: pytest.FixtureRequest, stack: Gateway) -> Sdk:
+    """For what is the same in all of them."""
+    cache = request.config.cache
+    assert cache is not None
+    directory = await asyncio.to_thread(install, VERSIONS[-1], cache.mkdir("sdk"))
+    return Sdk(directory, url=stack.url)
+
+
 async def test_the_seeds_snippet_to_the_letter(stack: Gateway, sdk: Sdk, tenant: TenantKey) -> None:
     ran = await sdk.run(SEED, api_key=tenant.key)
     assert ran.code == 0, ran.output
@@ -97,10 +106,12 @@ async def test_the_seeds_model_failing_after_its_upstream_queued_it(sdk: Sdk, te
     assert ran.output.splitlines()[1:] == ["failed: Reference media rejected: URL must be a valid HTTP or HTTPS URL."]
 
 
-async def test_a_timeout_leaves_an_id_that_can_be_asked_for_later(stack: Gateway, sdk: Sdk, tenant: TenantKey) -> None:
+async def test_a_timeout_leaves_an_id_that_can_be_asked_for_later(
+    stack: Gateway, newest: Sdk, tenant: TenantKey
+) -> None:
     processing = {"match": "status", "slug": "sim-video", "fault": "state", "state": "PROCESSING"}
     async with stack.faults(processing):
-        ran = await sdk.run(
+        ran = await newest.run(
             HEAD
             + """
 try:
@@ -112,7 +123,7 @@ except InferenceTimeout as e:
         )
     request_id = ran.output.strip()
     assert re.fullmatch(r"job_[0-9a-f]{32}", request_id), ran.output
-    again = await sdk.run(
+    again = await newest.run(
         HEAD
         + f"""
 from segmind.v2 import AsyncJob
@@ -153,8 +164,8 @@ print(client.chat_sync("sim-text", messages=[{"role": "user", "content": "hello"
     ], ran.output
 
 
-async def test_errors_keep_their_words(sdk: Sdk, tenant: TenantKey) -> None:
-    ran = await sdk.run(
+async def test_errors_keep_their_words(newest: Sdk, tenant: TenantKey) -> None:
+    ran = await newest.run(
         HEAD
         + """
 def said(call):
@@ -178,7 +189,7 @@ said(lambda: SegmindClient(api_key="wrong", base_url=BASE_URL).submit_async("sim
     assert lines[3] == "422 The model could not process this request."
 
 
-async def test_several_tenants_at_once_see_their_own(stack: Gateway, sdk: Sdk) -> None:
+async def test_several_tenants_at_once_see_their_own(stack: Gateway, newest: Sdk) -> None:
     script = (
         HEAD
         + """
@@ -189,7 +200,7 @@ print([job.wait(timeout=60, interval=0.3)["output"] for job in jobs])
     tenants = [await stack.tenant() for _ in range(3)]
     marks = [uuid4().hex for _ in tenants]
     runs = await asyncio.gather(
-        *(sdk.run(script.replace("MARK", mark), api_key=one.key) for one, mark in zip(tenants, marks, strict=True))
+        *(newest.run(script.replace("MARK", mark), api_key=one.key) for one, mark in zip(tenants, marks, strict=True))
     )
     for ran, mark, one in zip(runs, marks, tenants, strict=True):
         assert ran.output.strip() == str([f"{mark}-{n}" for n in range(5)])
@@ -197,8 +208,8 @@ print([job.wait(timeout=60, interval=0.3)["output"] for job in jobs])
         assert [row["status"] for row in rows] == ["COMPLETED"] * 5
 
 
-async def test_a_canceled_job_is_a_failed_one(stack: Gateway, sdk: Sdk, tenant: TenantKey) -> None:
-    ran = await sdk.run(
+async def test_a_canceled_job_is_a_failed_one(stack: Gateway, newest: Sdk, tenant: TenantKey) -> None:
+    ran = await newest.run(
         HEAD
         + """
 job = client.submit_async("sim-canceled-soon")
