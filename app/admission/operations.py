@@ -35,9 +35,9 @@ async def pause_submits(session: Session, *, reason: PauseReason, seconds: float
     await session.execute(_PAUSE, reason, seconds, detail[:500])
 
 
-async def resume_submits(session: Session) -> bool:
-    """A submit has got through: forget a pause that is over; says whether there was one. One statement."""
-    return await session.execute(_RESUME) > 0
+async def resume_submits(session: Session) -> None:
+    """A submit has got through: forget a pause that is over. One statement."""
+    await session.execute(_RESUME)
 
 
 # The last word about a scope holds, and the first instant is kept.

@@ -30,6 +30,8 @@ SLOTS = 64
 """Submits on the wire at once; a claim never takes more than there are free, so that a kill leaves few unknown."""
 GROUP_MAX = 100
 LINGER_SECONDS = 0.002
+RESUME_SECONDS = 0.25
+"""Between two looks for a pause that a success could end."""
 LAST_WORDS_SECONDS = 1.0
 """How long a submit that is cut at shutdown may take to hand in that it is unknown."""
 
@@ -65,7 +67,7 @@ class Dispatcher:
         self._unknown_max_seconds = unknown_max_seconds
         self._sending: set[asyncio.Task[None]] = set()
         self._full = False
-        self._paused = True  # until a success shows that no pause of an earlier process is left behind
+        self._resume_at = 0.0
         self._opener = Batcher(self._open, size_max=GROUP_MAX, linger_seconds=LINGER_SECONDS)
         self._recorder = Batcher(self._record, size_max=GROUP_MAX, linger_seconds=LINGER_SECONDS)
 
@@ -231,11 +233,12 @@ class Dispatcher:
                     await pause_submits(session, reason=worst.reason, seconds=worst.seconds, detail=worst.detail)
 
             await until_stored(pause)
-            self._paused = True
-        elif self._paused and any(record.step.to_state is State.RUNNING for record in records):
+        elif self._resume_at <= clock.monotonic() and any(record.step.to_state is State.RUNNING for record in records):
+            # whoever gets through ends a pause that is over, since the worker that began it may be no more
+            self._resume_at = clock.monotonic() + RESUME_SECONDS
 
-            async def resume() -> bool:
+            async def resume() -> None:
                 async with self._database.statement() as session:
-                    return await resume_submits(session)
+                    await resume_submits(session)
 
-            self._paused = not await until_stored(resume)
+            await until_stored(resume)
