@@ -46,7 +46,7 @@ class Runs:
         return float(self.mean_seconds * 2.718281828 ** (gauss * self.sigma - self.sigma**2 / 2))
 
 
-EIGHT_POLLS = Runs(mean_seconds=24.0, sigma=0.6)
+EIGHT_POLLS = Runs(mean_seconds=22.0, sigma=0.6)
 """So spread that the learned schedule asks about eight times."""
 SHORT = Runs(mean_seconds=4.0, sigma=0.3)
 """As short as the fastest image models: two to three polls."""

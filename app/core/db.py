@@ -148,6 +148,8 @@ class Database:
                     "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS:.0f}s",
                     "default_transaction_read_only": "on" if read_only else "off",
                     "jit": "off",
+                    # a group's size is no reason to plan its statement anew, and the larger ones cost 0.7 ms each time
+                    "plan_cache_mode": "auto" if read_only else "force_generic_plan",
                 },
             )
 

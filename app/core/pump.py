@@ -15,7 +15,7 @@ ERROR_SECONDS_MIN = 0.1
 ERROR_SECONDS_MAX = 2.0
 
 
-TICK_SECONDS = 0.025
+TICK_SECONDS = 0.05
 """Alarms closer together than this ring as one."""
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from app.admission.queries import MAY_POLL, MAY_SUBMIT
 from app.core.db import Row, Session, columns
 
-LOOKAHEAD_SECONDS = 0.025
+LOOKAHEAD_SECONDS = 0.05
 """Jobs due this soon are claimed along: a poll a little early is cheaper than one more statement."""
 EVER_SECONDS = 1e9
 

@@ -25,7 +25,7 @@ log = get_logger(__name__)
 SLOTS = 256
 """Polls on the wire at once."""
 GROUP_MAX = 200
-LINGER_SECONDS = 0.003
+LINGER_SECONDS = 0.01
 OVERDUE_SECONDS = 2.0
 """What is due for longer is not looked for each time, but every THOROUGH_SECONDS, and while there is more than we take."""
 THOROUGH_SECONDS = 1.0
