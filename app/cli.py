@@ -8,7 +8,7 @@ import typer
 
 from app.commands import register
 from app.core.terminal import DATA_DIR, AsJson, DataDir, say
-from app.jobs import pause_commands, recover_command
+from app.jobs import pause_commands, recover_commands
 from app.jobs.commands import jobs
 from app.ops import commands as ops_commands
 from app.tenants.commands import keys, tenants
@@ -24,7 +24,7 @@ app.add_typer(keys, name="key")
 app.add_typer(jobs, name="job")
 register(app)
 pause_commands.register(app)
-recover_command.register(app)
+recover_commands.register(app)
 ops_commands.register(app)
 
 

@@ -3,12 +3,17 @@
 import asyncio
 import contextlib
 import signal
+import socket
 from collections.abc import AsyncIterator
+from functools import partial
+from importlib.metadata import version
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
 from app.admin.job_routes import router as admin_jobs_router
@@ -19,6 +24,7 @@ from app.core.cancel import cancel_all
 from app.core.db import Database
 from app.core.doorbell import Doorbell
 from app.core.errors import Refusal
+from app.core.health import OPENAPI_PATHS as health_paths
 from app.core.health import routes as health_routes
 from app.core.heartbeat import beating
 from app.core.http_server import Protocol
@@ -30,6 +36,8 @@ from app.jobs.intake import Intake
 from app.jobs.reader import Reader
 from app.jobs.waiters import Waiters
 from app.segmind.media import Downloads
+from app.segmind.openapi import SCHEMAS as segmind_schemas
+from app.segmind.routes import OPENAPI_PATHS as segmind_paths
 from app.segmind.routes import routes as segmind_routes
 from app.segmind.schemas import refusal_response
 from app.tenants.auth import Keyring
@@ -38,6 +46,7 @@ log = get_logger(__name__)
 
 WRITERS_MAX = 6
 READERS_MAX = 8
+VERSION = version("waystation")
 OURS = ("/api/", "/admin/")
 """Below these, errors are problem documents; elsewhere they have the upstream's shape."""
 
@@ -84,11 +93,32 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(api_router)
     app.include_router(admin_router)
     app.include_router(admin_jobs_router)
+    app.openapi = partial(_openapi, app)  # type: ignore[method-assign]
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _plain)
     app.add_exception_handler(Exception, _broken)
     return app
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """The document of all surfaces, made once."""
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=VERSION, routes=app.routes)
+        components = document["components"]
+        components["schemas"] |= segmind_schemas
+        components["securitySchemes"] |= {
+            "api key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+            "bearer": {"type": "http", "scheme": "bearer", "description": "the same key"},
+        }
+        document["paths"] |= segmind_paths
+        for path, item in document["paths"].items():
+            for operation in item.values():
+                if not path.startswith("/admin/"):
+                    operation["security"] = [{"api key": []}, {"bearer": []}]
+        document["paths"] |= health_paths
+        app.openapi_schema = document
+    return app.openapi_schema
 
 
 async def _open(app: FastAPI, settings: Settings, stack: contextlib.AsyncExitStack) -> None:
@@ -159,7 +189,6 @@ def run_api(settings: Settings, *, host: str, port: int, fd: int | None) -> None
         create_app(settings),
         host=host,
         port=port,
-        fd=fd,
         loop="uvloop",
         http=Protocol,
         ws="none",
@@ -172,7 +201,8 @@ def run_api(settings: Settings, *, host: str, port: int, fd: int | None) -> None
     # uvicorn raises the signal that stopped it once more, which would end us by it: an order carried out is exit code 0
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, _end)
-    uvicorn.Server(config).run()
+    # uvicorn's own `fd` takes any descriptor for a Unix socket, and would leave Nagle on: answers would come 40 ms late
+    uvicorn.Server(config).run(sockets=None if fd is None else [socket.socket(fileno=fd)])
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:

@@ -35,6 +35,8 @@ log = get_logger(__name__)
 WRITERS_MAX = 8
 READERS_MAX = 2
 ARQ_POLL_SECONDS = 0.05
+ARQ_REST_SECONDS = 0.2
+"""Added between two looks into Redis while nothing is unfinished: they are most of what an idle worker costs."""
 ARQ_RESTART_SECONDS = 0.5
 ARQ_CLOSE_SECONDS = 1.0
 ARQ_CLAIM_SECONDS = 2.0
@@ -101,6 +103,17 @@ class Engine:
         pump.ring()
 
 
+class Listener(Worker):
+    """arq's worker, that looks less often while `resting` says that there is nothing to do."""
+
+    resting: Callable[[], bool]
+
+    async def _poll_iteration(self) -> None:
+        await super()._poll_iteration()
+        if self.resting():
+            await asyncio.sleep(ARQ_REST_SECONDS)
+
+
 async def ring_forever(engine: Engine, redis_url: str) -> None:
     """arq, which exits when Redis goes: started again and again; our own timers do without it meanwhile."""
     pumps = {"dispatch": engine.dispatcher.pump, "poll": engine.poller.pump}
@@ -118,7 +131,7 @@ async def ring_forever(engine: Engine, redis_url: str) -> None:
 
     while True:
         pool = arq_pool(redis_url)
-        worker = Worker(
+        worker = Listener(
             functions=[func(rung(pump), name=name, keep_result=0, max_tries=1000) for name, pump in pumps.items()],
             queue_name=QUEUE,
             redis_pool=pool,
@@ -132,6 +145,7 @@ async def ring_forever(engine: Engine, redis_url: str) -> None:
             log_results=False,
         )
         worker.in_progress_timeout_s = ARQ_CLAIM_SECONDS
+        worker.resting = lambda: engine.sweeper.resting
         try:
             await pool.ping()
             engine.sweeper.rings(True)

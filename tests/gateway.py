@@ -23,7 +23,7 @@ from app.upstream.simulator.book import Book
 
 SECRET = "a-secret-that-only-tests-know-0123456789"
 UPSTREAM_KEY = "SG_3ec0a235721add59"
-READY_SECONDS = 30.0
+READY_SECONDS = 90.0
 FINAL = ("COMPLETED", "FAILED", "CANCELED")
 
 

@@ -7,15 +7,13 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 
 from app.api.schemas import JobIn, JobOut, JobPage, checked_job, job_body, metadata_filter, page_body
-from app.catalog.check import ModelRetired, ModelUnknown
+from app.core.crash import crash_point
 from app.core.db import Row, patiently
-from app.core.errors import Forbidden, Malformed, Refusal, StoreUnavailable, Unauthorized
+from app.core.errors import Malformed, Refusal, StoreUnavailable, Unauthorized
 from app.core.ids import find_id, show_id
 from app.core.paging import LIMIT_DEFAULT, LIMIT_MAX, cut_page, parse_cursor
 from app.core.problems import documented
 from app.core.requests import (
-    BodyTooLarge,
-    MediaTypeUnsupported,
     checked_instant,
     checked_text,
     checked_wait,
@@ -26,20 +24,23 @@ from app.core.requests import (
     whole_number,
 )
 from app.core.strict_json import parse_object
-from app.jobs.intake import Asked
+from app.jobs.intake import NOT_STORED, Asked
 from app.jobs.models import FINAL, STATUS, State, Status, Surface
 from app.jobs.operations import JobFinished, JobNotFound, request_cancel
 from app.jobs.queries import JobFilter, list_jobs
-from app.jobs.writer import IdempotencyKeyReused
-from app.tenants.auth import Principal
+from app.tenants.auth import Principal, ScopeMissing, TenantSuspended
 from app.tenants.models import Scope
 from app.upstream.wire import member
 
 PREFER_WAIT_MAX = 300.0
 QUERY_WAIT_MAX = 60.0
+SUBMIT_HEADERS = {
+    "Idempotency-Key": "1 to 255 printable ASCII characters; makes the submit safe to repeat",
+    "Prefer": "`wait=N`, in seconds, at most 300: answer when the job ends",
+}
 
 router = APIRouter(prefix="/api/v1", tags=["jobs"])
-ALWAYS = (Unauthorized, Forbidden, Malformed, StoreUnavailable)
+ALWAYS = (Unauthorized, ScopeMissing, Malformed, StoreUnavailable)
 
 
 async def authenticated(request: Request, scope: Scope) -> Principal:
@@ -70,10 +71,14 @@ def _job_id(shown: str) -> UUID:
         202: {"model": JobOut, "description": "Stored; it goes on by itself."},
         201: {"model": JobOut, "description": "Finished within the wait."},
         200: {"model": JobOut, "description": "The job this idempotency key led to before."},
-        **documented(*ALWAYS, ModelUnknown, ModelRetired, BodyTooLarge, MediaTypeUnsupported, IdempotencyKeyReused),
+        **documented(*ALWAYS, TenantSuspended, *NOT_STORED),
     },
     openapi_extra={
-        "requestBody": {"required": True, "content": {"application/json": {"schema": JobIn.model_json_schema()}}}
+        "requestBody": {"required": True, "content": {"application/json": {"schema": JobIn.model_json_schema()}}},
+        "parameters": [
+            {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}
+            for name, description in SUBMIT_HEADERS.items()
+        ],
     },
 )
 async def submit_job(request: Request) -> Response:
@@ -200,7 +205,7 @@ def _states(status: str | None) -> list[str] | None:
     responses={
         200: {"model": JobOut, "description": "It was queued, and is canceled."},
         202: {"model": JobOut, "description": "The upstream may be at work and cannot cancel; no result will come."},
-        **documented(*ALWAYS, JobNotFound, JobFinished),
+        **documented(*ALWAYS, TenantSuspended, JobNotFound, JobFinished),
     },
 )
 async def cancel_job(request: Request, job_id: str) -> Response:
@@ -209,7 +214,9 @@ async def cancel_job(request: Request, job_id: str) -> Response:
     principal = await authenticated(request, Scope.JOBS_WRITE)
     wanted = _job_id(job_id)
     async with state.database.statement() as session:
+        crash_point("cancel.before_store")
         became = await request_cancel(session, tenant_id=principal.tenant_id, job_id=wanted)
+    crash_point("cancel.after_store")
     if became is State.CANCELED:
         state.doorbell.announce([wanted])
     row = await state.reader.find_job(principal.tenant_id, wanted)

@@ -35,10 +35,17 @@ class JobIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    model: str = Field(description="slug of the model", examples=["motionctrl-svd"])
-    input: dict[str, Any] = Field(description="the model's parameters; forwarded byte for byte as sent")
+    model: str = Field(
+        description="slug of the model",
+        pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        max_length=128,
+        examples=["motionctrl-svd"],
+    )
+    input: dict[str, Any] = Field(
+        description="the model's parameters; forwarded byte for byte as sent", max_length=100_000
+    )
     metadata: dict[str, str | int | float | bool | None] | None = Field(
-        None, description="at most 50 members, kept and shown"
+        None, description="at most 50 members, kept and shown", max_length=50
     )
     priority: int = Field(5, ge=0, le=9, description="higher goes first")
     deadline_seconds: float | None = Field(

@@ -1,5 +1,8 @@
 """`/healthz` and `/readyz`."""
 
+from http import HTTPStatus
+from typing import Any
+
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
@@ -33,3 +36,18 @@ async def readyz(request: Request) -> Response:
 
 
 routes = [Route("/healthz", healthz, methods=["GET"]), Route("/readyz", readyz, methods=["GET"])]
+
+
+def _described(summary: str, *statuses: int) -> dict[str, Any]:
+    schema = {"type": "object", "required": ["status"], "properties": {"status": {"type": "string"}}}
+    responses = {
+        str(status): {"description": HTTPStatus(status).phrase, "content": {"application/json": {"schema": schema}}}
+        for status in statuses
+    }
+    return {"get": {"tags": ["health"], "summary": summary, "security": [], "responses": responses}}
+
+
+OPENAPI_PATHS = {
+    "/healthz": _described("Whether the process lives", 200),
+    "/readyz": _described("Whether it can work: the database answers and has our schema", 200, 503),
+}

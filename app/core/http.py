@@ -12,23 +12,21 @@ yet (what it raises is passed on and nothing is sent); `fresh`, True for a conne
 `total_seconds` and `body_bytes_max`, in place of the client's; `timeout`, httpx's own, by `timeout=`.
 """
 
-import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 
-from app.core.http_answer import Answer, Bounds, Broken, Headers
+from app.core.http_answer import Answer, Broken, Headers
 from app.core.http_connection import Connection
+from app.core.http_exchange import USER_AGENT, Caller, Limits, begin, finish, header_lines
 from app.core.http_pool import Origin, Pool, Resolve
 
-BeforeSend = Callable[[], Awaitable[None]]
 Client = httpx.AsyncClient
 Response = httpx.Response
 URL = httpx.URL
 
-USER_AGENT = "waystation"
 _HOP_BY_HOP = {b"connection", b"keep-alive", b"transfer-encoding", b"content-length", b"te", b"upgrade"}
 _NOT_FOR_HTTPX = {b"content-encoding", b"location", b"set-cookie"}
 """What httpx would act upon unasked: decompress, parse the target of a redirect not taken, remember."""
@@ -143,6 +141,33 @@ def open_client(
     )
 
 
+def open_caller(
+    url: str,
+    *,
+    headers: dict[str, str],
+    connections_max: int,
+    keep_alive: bool,
+    limits: Limits,
+    idle_seconds: float = 15,
+    ssl_context: ssl.SSLContext | None = None,
+) -> Caller:
+    """For calls to one server, cheaper than a client; targets are whole paths. Raises ValueError for a wrong URL."""
+    parsed = URL(url)
+    try:
+        origin = _origin(parsed)
+    except Broken:
+        raise ValueError(f"not the URL of a server: {url}") from None
+    always = {"host": parsed.netloc.decode("ascii"), "accept": "*/*", "accept-encoding": "identity"}
+    pool = Pool(
+        connections_max=connections_max,
+        keep_alive=keep_alive,
+        idle_seconds=idle_seconds,
+        ssl_context=ssl_context or default_ssl_context(),
+    )
+    lines = header_lines({**always, "user-agent": USER_AGENT, **headers})
+    return Caller(pool, origin, headers=lines, limits=limits, keep_alive=keep_alive)
+
+
 def default_ssl_context() -> ssl.SSLContext:
     """Certificates and host names checked, against SSL_CERT_FILE where that is set."""
     context = httpx.create_ssl_context()
@@ -163,31 +188,26 @@ class Transport(httpx.AsyncBaseTransport):
         """Exchange one request for a response whose body may still be on its way."""
         told = request.extensions
         timeout: dict[str, float | None] = told.get("timeout", {})
-        before_send: BeforeSend | None = told.get("before_send")
         fresh = bool(told.get("fresh")) or not self._keep_alive
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + told.get("total_seconds", self._total_seconds)
+        total_seconds = told.get("total_seconds", self._total_seconds)
+        limits = Limits(
+            wait_seconds=_least(timeout.get("pool"), total_seconds),
+            connect_seconds=_least(timeout.get("connect"), total_seconds),
+            quiet_seconds=_least(timeout.get("read"), total_seconds),
+            total_seconds=total_seconds,
+            body_bytes_max=told.get("body_bytes_max", self._body_bytes_max),
+        )
         try:
-            origin = _origin(request)
-            written = _written(request, await request.aread(), fresh=fresh)
-            connection = await self.pool.take(
+            origin = _origin(request.url)
+            connection, answer = await begin(
+                self.pool,
                 origin,
+                _written(request, await request.aread(), fresh=fresh),
+                limits=limits,
                 fresh=fresh,
-                wait_seconds=_least(timeout.get("pool"), deadline - loop.time()),
-                connect_seconds=_least(timeout.get("connect"), deadline - loop.time()),
+                before_send=told.get("before_send"),
+                head_only=request.method == "HEAD",
             )
-            try:
-                if before_send is not None:
-                    await before_send()
-                if loop.time() >= deadline:
-                    raise Broken("total_timeout", sent=False)
-                quiet_seconds = _least(timeout.get("read"), deadline - loop.time())
-                bounds = Bounds(deadline, quiet_seconds, told.get("body_bytes_max", self._body_bytes_max))
-                answer = connection.start(written, bounds, head_only=request.method == "HEAD")
-                await answer.head()
-            except BaseException:
-                self.pool.drop(connection)
-                raise
         except Broken as broken:
             raise _raised(broken) from None
         body = Body(self.pool, connection, origin, answer, keep=not fresh)
@@ -228,18 +248,14 @@ class Body(httpx.AsyncByteStream):
         if self._over:  # the connection may by now be in somebody else's hands
             return
         self._over = True
-        if self._answer.complete:
-            self._pool.give_back(self._connection, self._origin, reusable=self._keep and self._answer.reusable)
-        else:
-            self._pool.drop(self._connection)
+        finish(self._pool, self._origin, self._connection, self._answer, keep=self._keep)
 
 
-def _least(seconds: float | None, left: float) -> float:
-    return max(0.0, left if seconds is None else min(seconds, left))
+def _least(seconds: float | None, total_seconds: float) -> float:
+    return total_seconds if seconds is None else min(seconds, total_seconds)
 
 
-def _origin(request: httpx.Request) -> Origin:
-    url = request.url
+def _origin(url: URL) -> Origin:
     if url.scheme not in ("http", "https") or not url.host:
         raise Broken("malformed_request", sent=False)
     secure = url.scheme == "https"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import cast
 
 from app.core.clock import monotonic
+from app.core.crash import crash_point
 from app.core.http_answer import Answer, Bounds, Broken
 
 
@@ -39,7 +40,9 @@ class Connection(asyncio.Protocol):
         """Hand the whole request to the socket; from here on it may have arrived."""
         if not self.open or self._transport is None:
             raise Broken("closed_before_send", sent=False)
+        crash_point("send.before_first_byte")
         self._transport.write(request)
+        crash_point("send.after_first_byte")
         self._answer = answer = Answer(self, bounds, head_only=head_only)
         return answer
 

@@ -37,6 +37,12 @@ def find_redis_url(data_dir: Path) -> str | None:
     return os.environ.get("WAYSTATION_REDIS_URL") or _find(data_dir / STACK_FILE, "redis_url")
 
 
+def find_upstream_url(data_dir: Path) -> str:
+    """WAYSTATION_UPSTREAM_URL, else that of the stack in `data_dir`, else the default."""
+    default: str = Settings.model_fields["upstream_url"].default
+    return os.environ.get("WAYSTATION_UPSTREAM_URL") or _find(data_dir / STACK_FILE, "upstream_url") or default
+
+
 def find_unknown_max_seconds() -> float:
     """WAYSTATION_UNKNOWN_MAX_SECONDS, or its default; raises SettingsError."""
     default: float = Settings.model_fields["unknown_max_seconds"].default

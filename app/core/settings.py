@@ -1,5 +1,6 @@
 """Settings: `WAYSTATION_…` in the environment, read once at start; a wrong one stops the process with its name."""
 
+import gc
 import os
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -84,6 +85,9 @@ def start() -> Settings:
     configure_logging(format=settings.log_format, level=settings.log_level)
     for name in unknown_settings():
         get_logger(__name__).warning("setting.unknown", setting=name)
+    # what has been imported stays: a full collection would hold up the loop for some 50 ms to look through all of it
+    gc.collect()
+    gc.freeze()
     return settings
 
 
@@ -92,5 +96,6 @@ def unknown_settings() -> list[str]:
     known = {PREFIX + name.upper() for name in Settings.model_fields} | {
         "WAYSTATION_TEST_DATABASE_URL",
         "WAYSTATION_TEST_REDIS_URL",
+        "WAYSTATION_TEST_CRASH_PLAN",
     }
     return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)

@@ -8,6 +8,7 @@ from app.core.db import Row, Session, columns
 
 LOOKAHEAD_SECONDS = 0.025
 """Jobs due this soon are claimed along: a poll a little early is cheaper than one more statement."""
+EVER_SECONDS = 1e9
 
 # Is it safe to take the job along? A suspect, a job that has been taken over before, is taken while this process holds no
 # other: what kills its holders is found so, and the rest of what they held is not blamed. The third time is the sweep's.
@@ -58,7 +59,8 @@ SELECT claimed.*, input.body FROM claimed JOIN job_inputs AS input ON input.job_
 _CLAIM_RUNNING = f"""
 WITH due AS (
     SELECT id FROM jobs AS job
-    WHERE state = 'running' AND due_at <= now() + make_interval(secs => $4)
+    WHERE state = 'running'
+        AND due_at BETWEEN now() - make_interval(secs => $5) AND now() + make_interval(secs => $4)
         AND (lease_until IS NULL OR lease_until < now())
         AND NOT EXISTS (SELECT FROM pauses WHERE tenant_id IS NULL AND model IS NULL AND what = 'all')
         AND {MAY_POLL}
@@ -148,9 +150,15 @@ async def claim_queued(session: Session, *, owner: UUID, most: int, lease_second
     return await session.fetch(_CLAIM_QUEUED, most, owner, lease_seconds)
 
 
-async def claim_running(session: Session, *, owner: UUID, most: int, lease_seconds: float) -> list[Row]:
-    """Up to `most` running jobs that are due, the longest overdue first. One statement."""
-    return await session.fetch(_CLAIM_RUNNING, most, owner, lease_seconds, LOOKAHEAD_SECONDS)
+async def claim_running(
+    session: Session, *, owner: UUID, most: int, lease_seconds: float, overdue_seconds: float = EVER_SECONDS
+) -> list[Row]:
+    """Up to `most` running jobs that are due, the longest overdue first; none due longer ago. One statement.
+
+    A short `overdue_seconds` is cheap: before what is due lie the index entries of all that was due since the last
+    vacuum, and without it every look wades through them.
+    """
+    return await session.fetch(_CLAIM_RUNNING, most, owner, lease_seconds, LOOKAHEAD_SECONDS, overdue_seconds)
 
 
 async def open_attempts(

@@ -154,4 +154,5 @@ def run_time(outcome: Outcome, *, age_seconds: float, gap_seconds: float) -> tup
     told = outcome.metrics.total_seconds if outcome.metrics else None
     if told is not None and 0 < told <= age_seconds:
         return told, age_seconds - told
-    return max(age_seconds - gap_seconds / 2, 0.001), gap_seconds / 2
+    half = min(gap_seconds, age_seconds) / 2  # beyond the schedule's end a gap may be longer than the job is old
+    return max(age_seconds - half, 0.001), half

@@ -6,19 +6,26 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from app.catalog.check import Catalog, checked_slug
+from app.catalog.check import Catalog, ModelDisabled, ModelRetired, ModelUnknown, ParametersInvalid, checked_slug
 from app.core import clock
+from app.core.crash import crash_point
 from app.core.db import Database
 from app.core.doorbell import Doorbell
-from app.core.errors import Refusal
+from app.core.errors import Malformed, Refusal, StoreUnavailable
 from app.core.ids import new_id
-from app.core.strict_json import canonical
+from app.core.requests import BodyTooLarge, MediaTypeUnsupported
+from app.core.strict_json import JsonInvalid, canonical
 from app.jobs.models import Surface
 from app.jobs.operations import Submission
 from app.jobs.refusals import RefusalBook, Refused
-from app.jobs.writer import Stored, SubmitWriter
+from app.jobs.writer import Busy, IdempotencyKeyReused, Stored, SubmitWriter
 
 REPLAYED = "replayed"
+NOT_STORED: tuple[type[Refusal], ...] = (
+    Malformed, JsonInvalid, ParametersInvalid, ModelDisabled, ModelUnknown, ModelRetired, BodyTooLarge,
+    MediaTypeUnsupported, IdempotencyKeyReused, StoreUnavailable, Busy,
+)  # fmt: skip
+"""What a submit with a good key may be refused with."""
 OWED_SECONDS = 2.0
 
 
@@ -73,7 +80,9 @@ class Intake:
                 metadata=asked.metadata,
             )
         )
+        crash_point("submit.before_ring")
         self._doorbell.ring("dispatch")
+        crash_point("submit.before_answer")
         return stored
 
     async def note_refusal(

@@ -198,7 +198,7 @@ jobs = Table(
     CheckConstraint("(idempotency_key IS NULL) = (fingerprint IS NULL)", name="idempotency"),
     Index("jobs_queued_idx", text("priority DESC"), "due_at", postgresql_where=text("state = 'queued'")),
     Index("jobs_running_idx", "due_at", postgresql_where=text("state = 'running'")),
-    Index("jobs_sending_idx", "lease_until", postgresql_where=text("state = 'sending'")),
+    Index("jobs_sending_idx", "sent_at", postgresql_where=text("state = 'sending'")),
     Index("jobs_unknown_idx", "due_at", postgresql_where=text("state = 'unknown'")),
     Index("jobs_deadline_idx", "deadline_at", postgresql_where=text("state = 'queued' AND deadline_at IS NOT NULL")),
     Index("jobs_suspect_idx", "due_at", postgresql_where=text("takeovers > 0")),

@@ -8,6 +8,7 @@ from functools import partial
 from uuid import UUID
 
 from app.core.batch import Batcher, Overloaded
+from app.core.crash import crash_point
 from app.core.db import Database, Session, columns, until_stored
 from app.core.errors import StoreUnavailable
 from app.core.log import get_logger
@@ -122,7 +123,9 @@ class RefusalBook:
 
     async def _write(self, tally: Tally) -> None:
         async with self._database.statement() as session:
+            crash_point("refusal.before_store")
             await record_refusals(session, tally=tally)
+        crash_point("refusal.after_store")
 
     async def _flush(self, group: Sequence[tuple[Refused, datetime]]) -> Sequence[None | Exception]:
         tally = Tally()

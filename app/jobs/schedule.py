@@ -22,6 +22,11 @@ UNSEEN_SPREAD = 0.3
 FEW = 5
 UNKNOWN_SECONDS = (0.5, 600.0)
 """Between these lies nearly every model of the upstream's public list; believed of one we know nothing about."""
+RUN_SECONDS = (0.001, 86_400.0)
+"""A run time beyond these is taken for one of them."""
+AGE_SECONDS_MAX = 7_200.0
+OFFSETS_MAX = 2_000
+"""Where a schedule ends at the latest: the upstream has forgotten the job by then."""
 PRIOR_STEPS = 64
 KERNEL = (-1.59, -0.97, -0.59, -0.28, 0.0, 0.28, 0.59, 0.97, 1.59)
 """Nine points of equal weight that stand for a normal distribution: the means of its ninths."""
@@ -57,15 +62,20 @@ class Schedule:
 
 def schedule(samples: Sequence[float], *, published_seconds: float | None) -> Schedule:
     """The schedule for a model from its latest run times (seconds, newest first) and the published mean, if any."""
-    points = _points([sample for sample in samples[:SAMPLES_MAX] if sample > 0], published_seconds)
+    believed = [_clamped(sample) for sample in samples[:SAMPLES_MAX] if sample > 0]
+    points = _points(believed, None if published_seconds is None else _clamped(published_seconds))
     offsets: list[float] = []
     age, beyond = 0.0, 1.0  # beyond: how much of the weight lies after `age`
     place = 0
-    while place < len(points):
+    while place < len(points) and age < AGE_SECONDS_MAX and len(offsets) < OFFSETS_MAX:
         latest = age + (GAP_SECONDS_MAX if len(samples) >= FEW else gap_max(age))
         age, place, beyond = _next_poll(points, age=age, place=place, beyond=beyond, latest=latest)
         offsets.append(age)
     return Schedule(tuple(offsets))
+
+
+def _clamped(seconds: float) -> float:
+    return min(max(seconds, RUN_SECONDS[0]), RUN_SECONDS[1])
 
 
 def _points(samples: list[float], published_seconds: float | None) -> list[tuple[float, float]]:

@@ -11,7 +11,7 @@ BATCH_MAX = 500
 _EXPIRE_SENDING = """
 WITH due AS (
     SELECT id FROM jobs WHERE state = 'sending' AND lease_until < now()
-    ORDER BY lease_until LIMIT $1 FOR UPDATE SKIP LOCKED
+    ORDER BY sent_at LIMIT $1 FOR UPDATE SKIP LOCKED
 ), moved AS (
     UPDATE jobs SET
         state = 'unknown', revision = jobs.revision + 1, lease_until = NULL, owner = NULL,

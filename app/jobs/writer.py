@@ -12,6 +12,7 @@ from uuid import UUID
 
 from app.core import clock
 from app.core.batch import Batcher, Overloaded
+from app.core.crash import crash_point
 from app.core.db import Database, Row
 from app.core.errors import Refusal, StoreUnavailable
 from app.jobs.operations import Submission, find_twins, submit_jobs
@@ -92,9 +93,11 @@ class SubmitWriter:
             try:
                 async with self._database.statement() as session:
                     asked = True
+                    crash_point("submit.before_store")
                     stored = await submit_jobs(session, submissions=group)
                     left = [submission for submission in group if submission.id not in stored]
                     twins = await find_twins(session, submissions=left) if left else {}
+                crash_point("submit.after_store")
                 return [_verdict(one, twins.get(one.id), new=one.id in stored) for one in group]
             except StoreUnavailable as error:
                 patience = IN_DOUBT_SECONDS if asked else UNREACHED_SECONDS

@@ -10,6 +10,7 @@ from app.core.terminal import DATA_DIR, AsJson, DataDir, say
 def register(app: typer.Typer) -> None:
     """Add them to the root."""
     app.command()(verify)
+    app.command()(doctor)
 
 
 def verify(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
@@ -61,6 +62,34 @@ def verify(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
                 {"guarantee": one.guarantee, "what": one.what, "shown_by": one.shown_by} for one in NOT_SHOWN
             ],
         },
+        as_json=as_json,
+    )
+    raise typer.Exit(1 if wrong else 0)
+
+
+def doctor(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
+    """Look at settings, database, workers, Redis, upstream and clock; say how to mend what is wrong, and exit 1 then."""
+    from app.core.log import scrubbed
+    from app.ops.doctor import Finding, examine
+
+    findings: list[Finding] = []
+
+    async def run() -> None:
+        async for finding in examine(data_dir):
+            findings.append(finding)
+            if not as_json:
+                verdict = "ok" if finding.mend is None else "WRONG"
+                mend = "" if finding.mend is None else f"; {finding.mend}"
+                typer.echo(scrubbed(f"{verdict:<6}{finding.name:<14}{' '.join(finding.said.split())}{mend}"))
+
+    asyncio.run(run())
+    wrong = [finding.name for finding in findings if finding.mend is not None]
+    told = [
+        {"name": one.name, "ok": one.mend is None, "said": scrubbed(one.said), "mend": one.mend} for one in findings
+    ]
+    say(
+        f"see to: {', '.join(wrong)}" if wrong else "all is well",
+        value={"ok": not wrong, "findings": told},
         as_json=as_json,
     )
     raise typer.Exit(1 if wrong else 0)

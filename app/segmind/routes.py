@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app.core.db import Row, patiently
-from app.core.errors import Refusal
+from app.core.errors import Refusal, StoreUnavailable, Unauthorized
 from app.core.ids import find_id, show_id
 from app.core.requests import (
     checked_deadline,
@@ -22,13 +22,14 @@ from app.core.requests import (
     whole_number,
 )
 from app.core.strict_json import JsonInvalid, parse_object
-from app.jobs.intake import Asked
+from app.jobs.intake import NOT_STORED, Asked
 from app.jobs.models import FINAL, State, Surface
 from app.jobs.operations import JobNotFound
 from app.jobs.writer import Stored
 from app.segmind.media import media_response
+from app.segmind.openapi import paths
 from app.segmind.schemas import accepted_body, json_response, refusal_response, result_response, status_response
-from app.tenants.auth import Principal
+from app.tenants.auth import Principal, ScopeMissing, TenantSuspended
 from app.tenants.models import Scope
 
 SYNC_SECONDS = 25.0
@@ -183,3 +184,10 @@ routes = [
     Route("/v2/{model:path}", submit, methods=["POST"]),
     Route("/v1/{model:path}", submit_and_wait, methods=["POST"]),
 ]
+
+NEEDS_KEY = (Unauthorized, ScopeMissing, StoreUnavailable)
+OPENAPI_PATHS = paths(
+    submit=(*NEEDS_KEY, TenantSuspended, *NOT_STORED),
+    still_running=StillRunning,
+    read=(*NEEDS_KEY, JobNotFound),
+)

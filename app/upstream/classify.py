@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 
+import orjson
+
 from app.core.clock import now
 from app.upstream.wire import (
     Metrics,
@@ -30,6 +32,8 @@ from app.upstream.wire import (
 
 RETRY_AFTER_SECONDS_MAX: Final = 3600.0
 _STATES: Final = {state.value: state for state in UpstreamState}
+_RUNNING: Final = {"QUEUED": UpstreamState.QUEUED, "PROCESSING": UpstreamState.PROCESSING}
+RUNNING_BYTES_MAX: Final = 2048
 _ERROR_KEYS: Final = ("error", "error_message", "detail", "message")
 _ACCOUNT_WORDS: Final = re.compile(
     r"\binsufficient (?:credits?|balance|funds)\b|\b(?:not enough|out of|no) credits?\b|\bspend(?:ing)?[ -]?(?:limit|cap)\b",
@@ -93,6 +97,8 @@ def classify_submit(exchange: Exchange) -> Outcome:
 
 def classify_poll(exchange: Exchange) -> Outcome:
     """RUNNING, SUCCEEDED (no body), FAILED, GONE, THROTTLED, ACCOUNT, and TROUBLE for all the rest."""
+    if exchange.status_code == 200 and exchange.failure is None and (state := _running(exchange.body)) is not None:
+        return Outcome(OutcomeKind.RUNNING, 200, exchange.duration_seconds, "http_200", state=state)
     return _classify_read(exchange, with_body=False)
 
 
@@ -164,6 +170,18 @@ def _read(exchange: Exchange) -> _Said:
         )
     except NotAnObject:
         return _Said(error=_plain_words(exchange.body))
+
+
+def _running(body: bytes) -> UpstreamState | None:
+    """The state in a small body that says no more than that the job runs, as nearly all do; None: read it with care."""
+    if len(body) > RUNNING_BYTES_MAX:
+        return None
+    try:
+        told = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    state = told.get("status") if isinstance(told, dict) else None
+    return _RUNNING.get(state) if isinstance(state, str) else None
 
 
 def _words(found: Mapping[str, str]) -> str | None:

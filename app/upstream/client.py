@@ -3,11 +3,12 @@
 import re
 from collections.abc import Awaitable, Callable
 from ssl import SSLContext
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 from app.core.clock import monotonic
-from app.core.http import URL, Client, ExchangeError, NotSent, Response, open_client
+from app.core.http import URL, open_caller
+from app.core.http_exchange import Called, Limits
 from app.upstream.classify import Exchange, classify_fetch, classify_poll, classify_submit
 from app.upstream.wire import Outcome, OutcomeKind
 
@@ -36,30 +37,25 @@ class UpstreamClient:
         result_bytes_max: int = 32 * 1024 * 1024,
         ssl_context: SSLContext | None = None,
     ) -> None:
-        self._url = str(URL(url)).rstrip("/")  # a wrong one is found out here, not on the first submit
+        self._path = URL(url).raw_path.decode("ascii").partition("?")[0].rstrip("/")
         self._fetch_seconds = fetch_seconds
         self._result_bytes_max = result_bytes_max
-        self._submits = open_client(
+        self._submits = open_caller(
+            url,
+            headers={"x-api-key": api_key},
             connections_max=submit_connections_max,
             keep_alive=False,
-            connect_seconds=connect_seconds,
-            read_seconds=submit_seconds,
-            total_seconds=submit_seconds,
-            body_bytes_max=SUBMIT_BODY_BYTES_MAX,
+            limits=Limits(connect_seconds, connect_seconds, submit_seconds, submit_seconds, SUBMIT_BODY_BYTES_MAX),
             ssl_context=ssl_context,
         )
-        self._reads = open_client(
+        self._reads = open_caller(
+            url,
+            headers={"x-api-key": api_key},
             connections_max=poll_connections_max,
             keep_alive=True,
-            connect_seconds=connect_seconds,
-            read_seconds=poll_seconds,
-            total_seconds=poll_seconds,
-            body_bytes_max=POLL_BODY_BYTES_MAX,
-            wait_seconds=poll_seconds,
+            limits=Limits(poll_seconds, connect_seconds, poll_seconds, poll_seconds, POLL_BODY_BYTES_MAX),
             ssl_context=ssl_context,
         )
-        for client in (self._submits, self._reads):
-            client.headers["x-api-key"] = api_key
 
     async def submit(self, *, model: str, body: bytes, before_send: Callable[[], Awaitable[None]]) -> Outcome:
         """Start a job with exactly these bytes.
@@ -69,51 +65,42 @@ class UpstreamClient:
         """
         if not SLUG.fullmatch(model):
             return Outcome(OutcomeKind.REJECTED, None, 0.0, "invalid_slug")
-        exchange = await _exchange(
-            self._submits,
-            "POST",
-            f"{self._url}/v2/{model}",
-            content=body,
-            headers={"content-type": "application/json"},
-            extensions={"before_send": before_send},
-        )
-        return classify_submit(exchange)
+        began_at = monotonic()
+        called = await self._submits.call(b"POST", f"{self._path}/v2/{model}", body=body, before_send=before_send)
+        return classify_submit(_exchange(called, began_at))
 
     async def poll(self, upstream_id: str) -> Outcome:
         """Ask for a job's state. Raises nothing."""
-        return classify_poll(await _exchange(self._reads, "GET", f"{self._requests_url(upstream_id)}/status"))
+        began_at = monotonic()
+        called = await self._reads.call(b"GET", f"{self._requests_path(upstream_id)}/status")
+        return classify_poll(_exchange(called, began_at))
 
     async def fetch(self, upstream_id: str) -> Outcome:
         """Get a job's final body. Raises nothing."""
-        extensions = {"total_seconds": self._fetch_seconds, "body_bytes_max": self._result_bytes_max}
-        exchange = await _exchange(self._reads, "GET", self._requests_url(upstream_id), extensions=extensions)
-        return classify_fetch(exchange)
+        began_at = monotonic()
+        called = await self._reads.call(
+            b"GET",
+            self._requests_path(upstream_id),
+            total_seconds=self._fetch_seconds,
+            body_bytes_max=self._result_bytes_max,
+        )
+        return classify_fetch(_exchange(called, began_at))
 
     async def close(self) -> None:
         """Close every connection, those in use included."""
-        await self._submits.aclose()
-        await self._reads.aclose()
+        await self._submits.close()
+        await self._reads.close()
 
-    def _requests_url(self, upstream_id: str) -> str:
-        return f"{self._url}/v2/requests/{quote(upstream_id, safe='')}"
+    def _requests_path(self, upstream_id: str) -> str:
+        return f"{self._path}/v2/requests/{quote(upstream_id, safe='')}"
 
 
-async def _exchange(client: Client, method: str, url: str, **given: Any) -> Exchange:
-    began_at = monotonic()
-    sent, failure = True, None
-    answer: Response | None = None
-    pieces: list[bytes] = []
-    try:
-        async with client.stream(method, url, **given) as answer:
-            async for piece in answer.aiter_raw():
-                pieces.append(piece)
-    except ExchangeError as error:
-        sent, failure = not isinstance(error, NotSent), error.reason
+def _exchange(called: Called, began_at: float) -> Exchange:
     return Exchange(
-        sent=sent,
-        status_code=None if answer is None else answer.status_code,
+        sent=called.sent,
+        status_code=called.status_code,
         duration_seconds=monotonic() - began_at,
-        body=b"".join(pieces),
-        headers={} if answer is None else answer.headers,
-        failure=failure,
+        body=called.body,
+        headers={name.decode("latin-1"): value.decode("latin-1") for name, value in called.headers},
+        failure=called.failure,
     )

@@ -161,7 +161,7 @@ CREATE INDEX jobs_queued_idx ON jobs (priority DESC, due_at) WHERE state = 'queu
 
 CREATE INDEX jobs_running_idx ON jobs (due_at) WHERE state = 'running'
 
-CREATE INDEX jobs_sending_idx ON jobs (lease_until) WHERE state = 'sending'
+CREATE INDEX jobs_sending_idx ON jobs (sent_at) WHERE state = 'sending'
 
 CREATE INDEX jobs_unknown_idx ON jobs (due_at) WHERE state = 'unknown'
 

@@ -27,7 +27,7 @@ def new_job(client: httpx.AsyncClient) -> NewJob:
     return do
 
 
-def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     """The problem document of a refusal, checked."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"

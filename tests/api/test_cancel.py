@@ -5,7 +5,7 @@ import asyncio
 import httpx
 import pytest
 
-from tests.api.conftest import NewJob, problem
+from tests.api.conftest import NewJob, assert_problem
 from tests.gateway import Gateway, ended, eventually
 
 URL = "/api/v1/jobs"
@@ -33,7 +33,7 @@ async def test_queued_is_canceled_at_once(stack: Gateway, client: httpx.AsyncCli
         (None, "QUEUED", "submitted"),
         ("QUEUED", "CANCELED", "cancel_requested"),
     ]
-    problem(await client.post(f"{URL}/{job['id']}/cancel"), 409, "job_finished")
+    assert_problem(await client.post(f"{URL}/{job['id']}/cancel"), 409, "job_finished")
     assert (await client.get(f"{URL}/{job['id']}")).json() == canceled
 
 
@@ -60,12 +60,12 @@ async def test_sending_is_asked_for_and_ends_canceled(
         job = await new_job("sim-instant", parked=False)
         await eventually(lambda: state_is(stack, job["id"], "sending"))
         answer = await client.post(f"{URL}/{job['id']}/cancel")
-        await _asked_for(client, answer)
+        await assert_asked_for(client, answer)
         final = await ended(client, job["id"])
-    await _without_result(client, final)
+    await assert_without_result(client, final)
 
 
-async def _asked_for(client: httpx.AsyncClient, answer: httpx.Response) -> None:
+async def assert_asked_for(client: httpx.AsyncClient, answer: httpx.Response) -> None:
     assert answer.status_code == 202
     assert answer.json()["status"] == "PROCESSING"
     assert answer.json()["cancel_requested_at"]
@@ -74,7 +74,7 @@ async def _asked_for(client: httpx.AsyncClient, answer: httpx.Response) -> None:
     assert again.json()["cancel_requested_at"] == answer.json()["cancel_requested_at"]
 
 
-async def _without_result(client: httpx.AsyncClient, job: dict[str, object]) -> None:
+async def assert_without_result(client: httpx.AsyncClient, job: dict[str, object]) -> None:
     assert job["status"] == "CANCELED"
     assert job["output"] is job["error"] is None
     assert job["finished_at"]
@@ -82,7 +82,7 @@ async def _without_result(client: httpx.AsyncClient, job: dict[str, object]) -> 
     assert result.status_code == 422
     assert result.json()["code"] == "canceled"
     assert "output" not in result.json()
-    problem(await client.post(f"{URL}/{job['id']}/cancel"), 409, "job_finished")
+    assert_problem(await client.post(f"{URL}/{job['id']}/cancel"), 409, "job_finished")
 
 
 async def test_running_ends_canceled_without_result(stack: Gateway, client: httpx.AsyncClient, new_job: NewJob) -> None:
@@ -90,9 +90,9 @@ async def test_running_ends_canceled_without_result(stack: Gateway, client: http
     async with stack.faults(processing):
         job = await new_job("sim-echo", parked=False, input={"echo": "not to be seen"})
         await eventually(lambda: state_is(stack, job["id"], "running"))
-        await _asked_for(client, await client.post(f"{URL}/{job['id']}/cancel"))
+        await assert_asked_for(client, await client.post(f"{URL}/{job['id']}/cancel"))
     final = await ended(client, job["id"])
-    await _without_result(client, final)
+    await assert_without_result(client, final)
     stored = await stack.sql("SELECT FROM job_results WHERE job_id = $1::text::uuid", job["id"][4:])
     assert stored == []
     assert [to for _, to, _ in await events_of(stack, job["id"])][-1] == "CANCELED"
@@ -103,7 +103,7 @@ async def test_running_that_fails_ends_canceled(stack: Gateway, client: httpx.As
         job = await new_job("sim-fail", parked=False)
         await eventually(lambda: state_is(stack, job["id"], "running"))
         assert (await client.post(f"{URL}/{job['id']}/cancel")).status_code == 202
-    await _without_result(client, await ended(client, job["id"]))
+    await assert_without_result(client, await ended(client, job["id"]))
 
 
 async def test_throttled_meanwhile_ends_canceled(stack: Gateway, client: httpx.AsyncClient, new_job: NewJob) -> None:
@@ -114,7 +114,7 @@ async def test_throttled_meanwhile_ends_canceled(stack: Gateway, client: httpx.A
         await eventually(lambda: state_is(stack, job["id"], "sending"))
         answers = await asyncio.gather(*(client.post(f"{URL}/{job['id']}/cancel") for _ in range(5)))
         assert {answer.status_code for answer in answers} == {202}
-        await _without_result(client, await ended(client, job["id"]))
+        await assert_without_result(client, await ended(client, job["id"]))
     reasons = [reason for _, _, reason in await events_of(stack, job["id"])]
     assert reasons.count("cancel_requested") == 1
 
@@ -125,14 +125,14 @@ async def test_unknown_keeps_its_hold_until_it_is_known(
     async with stack.faults({"match": "submit", "slug": "sim-images", "fault": "lose_answer"}):
         job = await new_job("sim-images", parked=False)
         await eventually(lambda: state_is(stack, job["id"], "unknown"))
-        await _asked_for(client, await client.post(f"{URL}/{job['id']}/cancel"))
+        await assert_asked_for(client, await client.post(f"{URL}/{job['id']}/cancel"))
     assert (await client.get(f"{URL}/{job['id']}")).json()["status"] == "PROCESSING"
 
 
 @pytest.mark.parametrize("model", ["sim-instant", "sim-fail"])
 async def test_finished_is_409(client: httpx.AsyncClient, new_job: NewJob, model: str) -> None:
     job = await ended(client, (await new_job(model, parked=False))["id"])
-    problem(await client.post(f"{URL}/{job['id']}/cancel"), 409, "job_finished")
+    assert_problem(await client.post(f"{URL}/{job['id']}/cancel"), 409, "job_finished")
     assert (await client.get(f"{URL}/{job['id']}")).json() == job
 
 

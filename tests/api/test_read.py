@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.api.conftest import Job, NewJob, problem
+from tests.api.conftest import Job, NewJob, assert_problem
 from tests.gateway import Gateway, TenantKey
 
 URL = "/api/v1/jobs"
@@ -41,7 +41,7 @@ async def test_a_wait_ends_on_time(client: httpx.AsyncClient, new_job: NewJob) -
 async def test_a_wait_that_is_none(client: httpx.AsyncClient, new_job: NewJob, wait: str) -> None:
     job = await new_job()
     answer = await client.get(f"{URL}/{job['id']}", params={"wait": wait})
-    assert problem(answer, 400, "invalid_request")["errors"][0]["path"] == "query wait"
+    assert assert_problem(answer, 400, "invalid_request")["errors"][0]["path"] == "query wait"
 
 
 async def test_a_finished_job_does_not_wait(client: httpx.AsyncClient, new_job: NewJob) -> None:
@@ -139,7 +139,7 @@ async def test_filters(client: httpx.AsyncClient, new_job: NewJob) -> None:
 )
 async def test_filters_that_are_none(client: httpx.AsyncClient, name: str, value: str) -> None:
     answer = await client.get(URL, params={name: value})
-    body = problem(answer, 400, "invalid_request")
+    body = assert_problem(answer, 400, "invalid_request")
     assert body["errors"][0]["path"].startswith(f"query {name.rstrip(chr(0))}")
 
 
@@ -153,4 +153,4 @@ async def test_what_can_match_nothing(client: httpx.AsyncClient, new_job: NewJob
 async def test_reading_needs_the_scope(stack: Gateway, tenant: TenantKey) -> None:
     async with httpx.AsyncClient(base_url=stack.url) as stranger:
         for path in (URL, f"{URL}/job_{'0' * 32}"):
-            problem(await stranger.get(path), 401, "unauthorized")
+            assert_problem(await stranger.get(path), 401, "unauthorized")

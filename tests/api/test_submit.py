@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from app.tenants.models import Scope
-from tests.api.conftest import PARKED, NewJob, problem
+from tests.api.conftest import PARKED, NewJob, assert_problem
 from tests.gateway import Gateway, TenantKey
 
 URL = "/api/v1/jobs"
@@ -77,7 +77,7 @@ async def test_200_for_a_replayed_key(client: httpx.AsyncClient) -> None:
     assert again.headers["location"] == first.headers["location"]
     assert again.json() == first.json()
     other = await client.post(URL, json={**body, "input": {"n": 2}}, headers=headers)
-    problem(other, 422, "idempotency_key_reused")
+    assert_problem(other, 422, "idempotency_key_reused")
 
 
 async def test_null_options_are_left_out(client: httpx.AsyncClient) -> None:
@@ -115,7 +115,7 @@ FIELDS: dict[str, list[Any]] = {
 )
 async def test_400_names_the_field(client: httpx.AsyncClient, name: str, value: Any) -> None:
     answer = await client.post(URL, json={"model": "sim-instant", "input": {}, name: value})
-    errors = problem(answer, 400, "invalid_request")["errors"]
+    errors = assert_problem(answer, 400, "invalid_request")["errors"]
     assert errors[0]["path"].startswith(f"$.{name}")
     assert errors[0]["message"]
 
@@ -124,13 +124,13 @@ async def test_400_names_the_field(client: httpx.AsyncClient, name: str, value: 
 async def test_400_for_what_is_missing(client: httpx.AsyncClient, field: str) -> None:
     body = {"model": "sim-instant", "input": {}}
     del body[field]
-    errors = problem(await client.post(URL, json=body), 400, "invalid_request")["errors"]
+    errors = assert_problem(await client.post(URL, json=body), 400, "invalid_request")["errors"]
     assert errors[0]["path"] == f"$.{field}"
 
 
 async def test_400_schema(client: httpx.AsyncClient) -> None:
     answer = await client.post(URL, json={"model": "motionctrl-svd", "input": {"fps": "7"}})
-    errors = problem(answer, 400, "invalid_parameters")["errors"]
+    errors = assert_problem(answer, 400, "invalid_parameters")["errors"]
     assert {"$.fps", "$"} <= {error["path"] for error in errors}
 
 
@@ -194,15 +194,17 @@ async def test_other_refusals(stack: Gateway, client: httpx.AsyncClient, tenant:
     good = {"model": "sim-instant", "input": {}}
     reader = await stack.tenant(scopes=[Scope.JOBS_READ])
     answer = await client.post(URL, json=good, headers={"x-api-key": ""})
-    problem(answer, 401, "unauthorized")
+    assert_problem(answer, 401, "unauthorized")
     assert answer.headers["www-authenticate"] == "Bearer"
-    problem(await client.post(URL, json=good, headers=reader.headers), 403, "scope_missing")
-    problem(await client.post(URL, json={**good, "model": "a/b"}), 404, "model_not_found")
-    problem(await client.post(URL, json={**good, "model": "requests"}), 404, "model_not_found")
-    problem(await client.post(URL, content=b"x", headers={"content-type": "text/plain"}), 415, "unsupported_media_type")
-    problem(await client.post(URL, content=b"x" * 11_000_000, headers=JSON), 413, "body_too_large")
-    problem(await client.post(URL, json=good, headers={"prefer": "wait=x"}), 400, "invalid_request")
-    problem(await client.post(URL, json=good, headers={"idempotency-key": "a b"}), 400, "invalid_request")
+    assert_problem(await client.post(URL, json=good, headers=reader.headers), 403, "scope_missing")
+    assert_problem(await client.post(URL, json={**good, "model": "a/b"}), 404, "model_not_found")
+    assert_problem(await client.post(URL, json={**good, "model": "requests"}), 404, "model_not_found")
+    assert_problem(
+        await client.post(URL, content=b"x", headers={"content-type": "text/plain"}), 415, "unsupported_media_type"
+    )
+    assert_problem(await client.post(URL, content=b"x" * 11_000_000, headers=JSON), 413, "body_too_large")
+    assert_problem(await client.post(URL, json=good, headers={"prefer": "wait=x"}), 400, "invalid_request")
+    assert_problem(await client.post(URL, json=good, headers={"idempotency-key": "a b"}), 400, "invalid_request")
     sql = "SELECT code, sum(count)::int AS n FROM ops.requests WHERE tenant = $1 AND surface = 'native' GROUP BY 1"
     rows = {row["code"]: row["n"] for row in await stack.sql(sql, tenant.name)}
     assert rows == {"model_not_found": 2, "unsupported_media_type": 1, "body_too_large": 1, "invalid_request": 2}

@@ -45,10 +45,10 @@ async def test_a_submit_whose_worker_is_killed_is_unknown_and_never_sent_again(
     victim: Stack, load: Load, form: Form
 ) -> None:
     for _ in range(form.pick(1, 10)):
-        await _kill_in_mid_submit(victim, load)
+        await assert_cut_submits_stay_unknown(victim, load)
 
 
-async def _kill_in_mid_submit(stack: Stack, load: Load) -> None:
+async def assert_cut_submits_stay_unknown(stack: Stack, load: Load) -> None:
     await stack.working()
     await stack.faults(
         {"match": "submit", "slug": ARRIVED, "fault": "hang", "accepted": True},

@@ -8,7 +8,7 @@ from tests.house.source import ROOT, Source, sources
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 70
 
-EDGES = re.compile(r"app/(cli|main|worker|.*/routes|.*/commands|.*/tasks/\w+|.*/tasks)\.py")
+EDGES = re.compile(r"app/(cli|main|worker|.*/(\w+_)?routes|.*/(\w+_)?commands|.*/tasks/\w+|.*/tasks)\.py")
 """Where a transaction may begin: HTTP, arq, the command line."""
 
 OTHER_DOORS = {
@@ -19,6 +19,7 @@ OTHER_DOORS = {
     "app/jobs/refusals.py": "groups the refusals of an API process",
     "app/jobs/waiters.py": "tells those who wait for a job",
     "app/jobs/writer.py": "groups the submits of an API process",
+    "app/ops/doctor.py": "looks at the database as at everything else, for the command",
     "app/stack/demo.py": "shows the job's story in SQL, as an operator would ask for it",
     "app/stack_seams.py": "what `waystation up` asks of the database",
     "app/tenants/auth.py": "what an API process remembers of keys",

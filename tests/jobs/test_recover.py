@@ -13,7 +13,7 @@ from app.core import clock
 from app.core.db import Database
 from app.jobs.claims import claim_running
 from app.jobs.pausing import pause_jobs
-from app.jobs.recover_command import _recover
+from app.jobs.recover_commands import _recover
 from app.upstream.wire import OutcomeKind
 from tests.factories.callers import Caller
 from tests.factories.jobs import Engine, later, wrong

@@ -12,7 +12,7 @@ from app.core.db import Database
 from app.core.ids import show_id
 from app.jobs.models import State
 from app.jobs.records import observe_upstream_id
-from app.jobs.refusals import Refused, record_refusals
+from app.jobs.refusals import Refused, Tally, record_refusals
 from app.ops.verify import INVARIANTS, NOT_SHOWN, prove
 from app.upstream.wire import OutcomeKind
 from tests.factories.callers import Caller
@@ -53,8 +53,11 @@ async def story(engine: Engine, caller: Caller) -> dict[str, str]:
     [made["queued"]] = await engine.submit(caller)
     refused = Refused(caller.tenant.id, caller.key.id, "native", "m", 404, "unknown_model")
     replayed = Refused(caller.tenant.id, caller.key.id, "native", "m", 200, "replayed", made["queued"])
+    tally = Tally()
+    for one in (refused, refused, replayed):
+        tally.add(one, clock.now())
     async with engine.database.statement() as session:
-        await record_refusals(session, refused=[(one, clock.now()) for one in (refused, refused, replayed)])
+        await record_refusals(session, tally=tally)
     return {name: show_id("job", job_id) for name, job_id in made.items()}
 
 

@@ -163,34 +163,42 @@ async def test_figures_of_a_small_history(stack: Gateway, client: httpx.AsyncCli
     (queue,) = await stack.sql("SELECT * FROM ops.queue_now WHERE tenant = $1", tenant.name)
     assert (queue["queued"], queue["in_flight"], queue["unknown"]) == (1, 1, 0)
     assert queue["oldest_seconds"] > 0
+    await assert_story(stack, done, upstream_id=row["upstream_id"])
+    await assert_requests(stack, tenant, jobs=set(jobs))
 
+
+async def assert_story(stack: Gateway, job_id: str, *, upstream_id: str) -> None:
+    """Events, attempt and exchanges of a job that went through at once."""
     events = await stack.sql(
-        "SELECT from_status, to_status FROM ops.job_events WHERE job_id = $1::text::uuid ORDER BY seq", done[4:]
+        "SELECT from_status, to_status FROM ops.job_events WHERE job_id = $1::text::uuid ORDER BY seq", job_id[4:]
     )
     statuses = [event["to_status"] for event in events]
     assert statuses[0] == "QUEUED"
     assert statuses[-1] == "COMPLETED"
     assert [event["from_status"] for event in events[1:]] == statuses[:-1], "each begins where the one before ended"
 
-    (attempt,) = await stack.sql("SELECT * FROM ops.attempts WHERE job_id = $1::text::uuid", done[4:])
+    (attempt,) = await stack.sql("SELECT * FROM ops.attempts WHERE job_id = $1::text::uuid", job_id[4:])
     assert (attempt["attempt"], attempt["outcome"]) == (1, "accepted")
     assert attempt["sent_at"] <= attempt["settled_at"]
-    assert attempt["upstream_id"] == row["upstream_id"]
+    assert attempt["upstream_id"] == upstream_id
 
     exchanges = await stack.sql(
-        "SELECT * FROM ops.upstream_exchanges WHERE job_id = $1::text::uuid ORDER BY at", done[4:]
+        "SELECT * FROM ops.upstream_exchanges WHERE job_id = $1::text::uuid ORDER BY at", job_id[4:]
     )
     kinds = [(one["kind"], one["status_code"], one["outcome"]) for one in exchanges]
     assert kinds[0] == ("submit", 200, "accepted")
     assert ("fetch", 200, "succeeded") in kinds
     assert all(one["duration_seconds"] > 0 for one in exchanges)
 
+
+async def assert_requests(stack: Gateway, tenant: TenantKey, *, jobs: set[str]) -> None:
+    """Every submit has left its row."""
     requests = await stack.sql(
         "SELECT surface, status_code, code, count, job_id FROM ops.requests WHERE tenant = $1 ORDER BY received_at",
         tenant.name,
     )
     accepted = [one for one in requests if one["job_id"] is not None]
-    assert {f"job_{one['job_id'].hex}" for one in accepted} == set(jobs)
+    assert {f"job_{one['job_id'].hex}" for one in accepted} == jobs
     assert {(one["surface"], one["status_code"], one["code"], one["count"]) for one in accepted} == {
         ("native", 202, "accepted", 1)
     }

@@ -14,7 +14,7 @@ SEED_MODEL = "motionctrl-svd"
 GOOD = {"cond_aug": 0.02, "fps": 7, "input_image": "https://x.example/i.png", "motion": "CW", "motion_bucket_id": 127}
 
 
-def refused(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+def assert_refused(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     """The body of a refusal, checked."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/json"
@@ -58,7 +58,7 @@ async def test_400_malformed(stack: Gateway, client: httpx.AsyncClient, tenant: 
     began_at = asyncio.get_running_loop().time()
     answer = await client.post("/v2/sim-instant", content=MALFORMED[name], headers={"content-type": "application/json"})
     assert asyncio.get_running_loop().time() - began_at < 2
-    refused(answer, 400, "invalid_json")
+    assert_refused(answer, 400, "invalid_json")
     assert await rows_of(stack, tenant) == [(400, "invalid_json", 1)]
 
 
@@ -66,7 +66,7 @@ async def test_400_schema_names_every_fault(stack: Gateway, client: httpx.AsyncC
     body = {**GOOD, "fps": 4, "motion": "Spin"}
     del body["cond_aug"]
     answer = await client.post(f"/v2/{SEED_MODEL}", json=body)
-    errors = refused(answer, 400, "invalid_parameters")["errors"]
+    errors = assert_refused(answer, 400, "invalid_parameters")["errors"]
     assert {error["path"] for error in errors} == {"$", "$.fps", "$.motion"}
     assert all(set(error) == {"path", "message"} and error["message"] for error in errors)
     assert "cond_aug" in json.dumps(errors)
@@ -91,7 +91,7 @@ async def test_odd_values_meet_the_schema_calmly(client: httpx.AsyncClient, name
     motion = b"" if b"motion" in ODD_VALUES[name] else b'"motion":"CW",'
     body = ODD_VALUES[name] + motion + rest[1:]
     answer = await client.post(f"/v2/{SEED_MODEL}", content=body, headers={"content-type": "application/json"})
-    refused(answer, 400, "invalid_parameters")
+    assert_refused(answer, 400, "invalid_parameters")
 
 
 async def test_parameters_beyond_the_schema_are_forwarded(client: httpx.AsyncClient) -> None:
@@ -119,9 +119,9 @@ async def test_parameters_beyond_the_schema_are_forwarded(client: httpx.AsyncCli
 async def test_401(stack: Gateway, headers: dict[str, Any]) -> None:
     async with httpx.AsyncClient(base_url=stack.url) as stranger:
         answer = await stranger.post("/v2/sim-instant", json={}, headers=headers)
-        refused(answer, 401, "unauthorized")
+        assert_refused(answer, 401, "unauthorized")
         assert answer.headers["www-authenticate"] == "Bearer"
-        refused(await stranger.get(f"/v2/requests/job_{'0' * 32}/status", headers=headers), 401, "unauthorized")
+        assert_refused(await stranger.get(f"/v2/requests/job_{'0' * 32}/status", headers=headers), 401, "unauthorized")
 
 
 async def test_401_is_counted_without_a_tenant(stack: Gateway) -> None:
@@ -138,10 +138,10 @@ async def test_403_scope(stack: Gateway) -> None:
     writer = await stack.tenant(scopes=[Scope.JOBS_WRITE])
     async with httpx.AsyncClient(base_url=stack.url) as client:
         answer = await client.post("/v2/sim-instant", json={}, headers=reader.headers)
-        assert refused(answer, 403, "scope_missing")["scope"] == "jobs:write"
+        assert assert_refused(answer, 403, "scope_missing")["scope"] == "jobs:write"
         assert await rows_of(stack, reader) == [(403, "scope_missing", 1)]
         path = f"/v2/requests/job_{'0' * 32}"
-        refused(await client.get(path, headers=writer.headers), 403, "scope_missing")
+        assert_refused(await client.get(path, headers=writer.headers), 403, "scope_missing")
         assert (await client.post("/v2/sim-instant", json={}, headers=writer.headers)).status_code == 200
 
 
@@ -155,7 +155,7 @@ async def test_403_suspended_may_still_read(stack: Gateway, client: httpx.AsyncC
             return answer if answer.status_code != 200 else None
 
         answer = await eventually(turned_down, seconds=5, gap_seconds=0.2)
-        refused(answer, 403, "tenant_suspended")
+        assert_refused(answer, 403, "tenant_suspended")
         assert (await client.get(f"/v2/requests/{shown}/status")).status_code == 200
     finally:
         await stack.sql("UPDATE tenants SET suspended_at = NULL WHERE id = $1", tenant.id)
@@ -166,9 +166,9 @@ async def test_403_disabled_and_410_retired_model(stack: Gateway, client: httpx.
         "INSERT INTO models (slug, enabled, retired_at) VALUES ('off-model', false, NULL), ('old-model', true, now())"
         " ON CONFLICT DO NOTHING"
     )
-    refused(await client.post("/v2/off-model", json={}), 403, "model_not_allowed")
-    refused(await client.post("/v2/old-model", json={}), 410, "model_retired")
-    refused(await client.post("/v1/old-model", json={}), 410, "model_retired")
+    assert_refused(await client.post("/v2/off-model", json={}), 403, "model_not_allowed")
+    assert_refused(await client.post("/v2/old-model", json={}), 410, "model_retired")
+    assert_refused(await client.post("/v1/old-model", json={}), 410, "model_retired")
     assert await rows_of(stack, tenant) == [(403, "model_not_allowed", 1), (410, "model_retired", 2)]
 
 
@@ -196,7 +196,7 @@ async def test_404_invalid_slug(
     stack: Gateway, client: httpx.AsyncClient, tenant: TenantKey, slug: str, version: str
 ) -> None:
     answer = await client.post(f"/{version}/{slug}", json={})
-    refused(answer, 404, "model_not_found")
+    assert_refused(answer, 404, "model_not_found")
     assert await rows_of(stack, tenant) == [(404, "model_not_found", 1)]
 
 
@@ -204,7 +204,7 @@ async def test_404_unknown_model_where_they_are_refused(
     stack: Gateway, client: httpx.AsyncClient, tenant: TenantKey
 ) -> None:
     async with stack.api(UNPRICED_MODELS="refuse") as url:
-        refused(await client.post(f"{url}/v2/never-heard-of", json={}), 404, "model_not_found")
+        assert_refused(await client.post(f"{url}/v2/never-heard-of", json={}), 404, "model_not_found")
         assert (await client.post(f"{url}/v2/{SEED_MODEL}", json=GOOD)).status_code == 200
     assert await rows_of(stack, tenant) == [(200, "accepted", 1), (404, "model_not_found", 1)]
 
@@ -212,13 +212,13 @@ async def test_404_unknown_model_where_they_are_refused(
 async def test_413(stack: Gateway, client: httpx.AsyncClient, tenant: TenantKey) -> None:
     body = b'{"a":"' + b"x" * (10 * 1024 * 1024) + b'"}'
     headers = {"content-type": "application/json"}
-    refused(await client.post("/v2/sim-instant", content=body, headers=headers), 413, "body_too_large")
+    assert_refused(await client.post("/v2/sim-instant", content=body, headers=headers), 413, "body_too_large")
 
     async def pieces() -> Any:
         for at in range(0, len(body), 65536):
             yield body[at : at + 65536]
 
-    refused(await client.post("/v2/sim-instant", content=pieces(), headers=headers), 413, "body_too_large")
+    assert_refused(await client.post("/v2/sim-instant", content=pieces(), headers=headers), 413, "body_too_large")
     assert await rows_of(stack, tenant) == [(413, "body_too_large", 2)]
 
 
@@ -233,7 +233,7 @@ async def test_413(stack: Gateway, client: httpx.AsyncClient, tenant: TenantKey)
     ],
 )
 async def test_415(stack: Gateway, client: httpx.AsyncClient, tenant: TenantKey, headers: dict[str, str]) -> None:
-    refused(await client.post("/v2/sim-instant", content=b"{}", headers=headers), 415, "unsupported_media_type")
+    assert_refused(await client.post("/v2/sim-instant", content=b"{}", headers=headers), 415, "unsupported_media_type")
     assert await rows_of(stack, tenant) == [(415, "unsupported_media_type", 1)]
 
 
@@ -252,7 +252,7 @@ OPTIONS = {
 )
 async def test_400_options(stack: Gateway, client: httpx.AsyncClient, name: str, value: Any) -> None:
     answer = await client.post("/v2/sim-instant", json={}, headers={name: value})
-    body = refused(answer, 400, "invalid_request")
+    body = assert_refused(answer, 400, "invalid_request")
     assert name in json.dumps(body["errors"])
 
 

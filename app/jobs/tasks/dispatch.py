@@ -10,6 +10,7 @@ import asyncpg
 from app.admission.operations import pause_submits, resume_submits
 from app.core import clock
 from app.core.batch import Batcher
+from app.core.crash import crash_point
 from app.core.db import Database, Row, until_stored
 from app.core.doorbell import Doorbell
 from app.core.log import get_logger
@@ -74,10 +75,13 @@ class Dispatcher:
         if self._full:
             return math.inf
         asked_at = clock.monotonic()
+        crash_point("dispatch.before_claim")
         async with self._database.statement() as session:
             rows = await claim_queued(
                 session, owner=self._leases.owner, most=free, lease_seconds=self._leases.lease_seconds
             )
+        if rows:
+            crash_point("dispatch.after_claim")
         await self._run_times.learn(row["model"] for row in rows)
         for row in rows:
             task = asyncio.create_task(self._send(row, asked_at))
@@ -139,6 +143,7 @@ class Dispatcher:
                 raise
             # shut down in mid-call: what may have arrived is said to be unknown now, not when the lease runs out
             outcome = Outcome(OutcomeKind.UNKNOWN, None, clock.monotonic() - started_at, "shut_down")
+        crash_point("send.after_answer")
         await self._settle(row, opened[0] if opened else None, outcome)
 
     async def _settle(self, row: Row, attempt: int | None, outcome: Outcome) -> None:
@@ -152,7 +157,7 @@ class Dispatcher:
         if attempt is None:
             await self._release(row, step, outcome)
             return
-        log.info("submit.answered", job_id=job_id.hex, attempt=attempt, outcome=outcome.kind, detail=outcome.detail)
+        log.debug("submit.answered", job_id=job_id.hex, attempt=attempt, outcome=outcome.kind, detail=outcome.detail)
         try:
             await self._recorder.post(SubmitRecord(job_id, attempt, step, outcome))
         except asyncpg.UniqueViolationError:
@@ -188,8 +193,10 @@ class Dispatcher:
                     session, owner=self._leases.owner, claims=claims, lease_seconds=self._leases.lease_seconds
                 )
 
+        crash_point("attempt.before_open")
         # until it is known whether they are open: an attempt that is forgotten here would pass for one that was sent
         attempts = await until_stored(write)
+        crash_point("attempt.after_open")
         return [attempts.get(job_id) for job_id, _ in claims]
 
     async def _record(self, records: Sequence[SubmitRecord]) -> Sequence[None | Exception]:
@@ -197,7 +204,9 @@ class Dispatcher:
             async with self._database.statement() as session:
                 return await record_submits(session, worker=self._leases.owner, records=records)
 
+        crash_point("send.before_record")
         moved = {row["id"]: State(row["state"]) for row in await until_stored(write)}
+        crash_point("send.after_record")
         self._doorbell.announce(job_id for job_id, state in moved.items() if state in FINAL)
         for record in records:
             state = moved.get(record.job_id)

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from uuid import UUID
 
 from app.core import clock
+from app.core.crash import crash_point
 from app.core.db import Database
 from app.jobs.claims import hand_back, renew_leases
 
@@ -50,8 +51,10 @@ class Leases:
         soon = [claim for claim, until in self._held.items() if until < asked_at + 0.7 * self.lease_seconds]
         if not soon:
             return
+        crash_point("lease.before_renew")
         async with self._database.statement() as session:
             renewed = await renew_leases(session, owner=self.owner, claims=soon, lease_seconds=self.lease_seconds)
+        crash_point("lease.after_renew")
         for claim in renewed & self._held.keys():
             self._held[claim] = asked_at + self.lease_seconds
 

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from app.core import clock
 from app.core.batch import Batcher
+from app.core.crash import crash_point
 from app.core.db import Database, Row, until_stored
 from app.core.doorbell import Doorbell
 from app.core.log import get_logger
 from app.core.pump import Pump
-from app.jobs.claims import claim_running
+from app.jobs.claims import EVER_SECONDS, claim_running
 from app.jobs.decide import Running, after_poll, run_time
 from app.jobs.models import FINAL, ExchangeKind, State
 from app.jobs.records import Exchange, PollRecord, record_polls
@@ -25,6 +26,9 @@ SLOTS = 256
 """Polls on the wire at once."""
 GROUP_MAX = 200
 LINGER_SECONDS = 0.003
+OVERDUE_SECONDS = 2.0
+"""What is due for longer is not looked for each time, but every THOROUGH_SECONDS, and while there is more than we take."""
+THOROUGH_SECONDS = 1.0
 
 
 class Poller:
@@ -47,18 +51,30 @@ class Poller:
         self._doorbell = doorbell
         self._asking: set[asyncio.Task[None]] = set()
         self._full = False
+        self._thorough_at = 0.0
         self._recorder = Batcher(self._record, size_max=GROUP_MAX, linger_seconds=LINGER_SECONDS)
 
     async def _step(self) -> float:
         free = SLOTS - len(self._asking)
+        was_full = self._full
         self._full = free <= 0
         if self._full:
             return math.inf
         asked_at = clock.monotonic()
+        thorough = was_full or asked_at >= self._thorough_at
+        if thorough:
+            self._thorough_at = asked_at + THOROUGH_SECONDS
+        crash_point("poll.before_claim")
         async with self._database.statement() as session:
             rows = await claim_running(
-                session, owner=self._leases.owner, most=free, lease_seconds=self._leases.lease_seconds
+                session,
+                owner=self._leases.owner,
+                most=free,
+                lease_seconds=self._leases.lease_seconds,
+                overdue_seconds=EVER_SECONDS if thorough else OVERDUE_SECONDS,
             )
+        if rows:
+            crash_point("poll.after_claim")
         await self._run_times.learn(row["model"] for row in rows)
         for row in rows:
             task = asyncio.create_task(self._ask(row, asked_at))
@@ -95,11 +111,14 @@ class Poller:
         exchanges: list[tuple[ExchangeKind, Outcome]] = []
         if seen is not UpstreamState.COMPLETED:
             outcome = await self._upstream.poll(upstream_id)
+            crash_point("poll.after_answer")
             exchanges.append((ExchangeKind.POLL, outcome))
             if outcome.kind is OutcomeKind.SUCCEEDED:
                 seen = UpstreamState.COMPLETED
         if seen is UpstreamState.COMPLETED:
+            crash_point("fetch.before_send")
             outcome = await self._upstream.fetch(upstream_id)
+            crash_point("fetch.after_answer")
             exchanges.append((ExchangeKind.FETCH, outcome))
         age_seconds = row["age_seconds"] + clock.monotonic() - asked_at
         job = Running(age_seconds, row["gone_seconds"], row["retries"], seen)
@@ -115,7 +134,7 @@ class Poller:
         if step.to_state in FINAL:
             gap_seconds = schedule.gap_before(job.age_seconds)
             run_seconds, detection_seconds = run_time(outcome, age_seconds=job.age_seconds, gap_seconds=gap_seconds)
-            log.info("poll.ended", job_id=row["id"].hex, state=step.to_state, reason=step.reason)
+            log.debug("poll.ended", job_id=row["id"].hex, state=step.to_state, reason=step.reason)
         elif step.retry:
             log.warning("poll.no_answer", job_id=row["id"].hex, outcome=outcome.kind, detail=outcome.detail)
         await self._recorder.post(
@@ -135,7 +154,9 @@ class Poller:
             async with self._database.statement() as session:
                 return await record_polls(session, records=records)
 
+        crash_point("poll.before_record")
         moved = {row["id"]: State(row["state"]) for row in await until_stored(write)}
+        crash_point("poll.after_record")
         self._doorbell.announce(job_id for job_id, state in moved.items() if state in FINAL)
         for record in records:
             state = moved.get(record.job_id)

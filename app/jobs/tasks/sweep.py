@@ -1,6 +1,7 @@
 """Sweep: finds what lost rings, dead workers and the passing of time have left behind."""
 
 from app.core import clock
+from app.core.crash import crash_point
 from app.core.db import Database
 from app.core.doorbell import Doorbell
 from app.core.heartbeat import forget_dead
@@ -62,6 +63,11 @@ class Sweeper:
         more = await self._set_aside() if seen.paused else False
         return 0.0 if await self._expire() or more else self._sweep_seconds
 
+    @property
+    def resting(self) -> bool:
+        """Whether nothing was unfinished at the last look, and nobody has rung since."""
+        return self._wait_seconds > self._sweep_seconds
+
     def wake(self) -> None:
         """There is work again: look at the usual pace from now on."""
         if self._wait_seconds > self._sweep_seconds:
@@ -81,10 +87,13 @@ class Sweeper:
 
     async def _expire(self) -> bool:
         """Whether there is probably more of it."""
+        crash_point("sweep.before_expire")
         async with self._database.statement() as session:
             unknown = await expire_sending(session, unknown_max_seconds=self._unknown_max_seconds)
         async with self._database.statement() as session:
             ended = await expire_waiting(session)
+        if unknown or ended:
+            crash_point("sweep.after_expire")
         for job_id in unknown:
             log.warning("job.unknown", job_id=job_id.hex, reason="lease_expired")
         for job_id in ended:

@@ -1,0 +1,81 @@
+"""Named points at which a test makes a process die or fail; elsewhere a point costs one comparison.
+
+WAYSTATION_TEST_CRASH_PLAN names a file that may come and go while the process runs. It holds JSON: `point`, one of
+POINTS; `how`, `kill` or `raise`; `skip`, how often a process passes it first. Who carries a plan out renames it before,
+so that it is carried out once, by one process.
+"""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Final
+
+POINTS: Final = (
+    # accepting, in an API process
+    "submit.before_store",
+    "submit.after_store",
+    "submit.before_ring",
+    "submit.before_answer",
+    "refusal.before_store",
+    "refusal.after_store",
+    "cancel.before_store",
+    "cancel.after_store",
+    # sending, in a worker
+    "dispatch.before_claim",
+    "dispatch.after_claim",
+    "attempt.before_open",
+    "attempt.after_open",
+    "send.before_first_byte",
+    "send.after_first_byte",
+    "send.after_answer",
+    "send.before_record",
+    "send.after_record",
+    # asking, in a worker
+    "poll.before_claim",
+    "poll.after_claim",
+    "poll.after_answer",
+    "fetch.before_send",
+    "fetch.after_answer",
+    "poll.before_record",
+    "poll.after_record",
+    # putting right, in a worker
+    "sweep.before_expire",
+    "sweep.after_expire",
+    "lease.before_renew",
+    "lease.after_renew",
+)
+
+CARRIED_OUT: Final = ".carried-out"
+_PLAN = os.environ.get("WAYSTATION_TEST_CRASH_PLAN")
+_passed: dict[str, int] = {}
+
+
+class Crash(RuntimeError):
+    """What `raise` raises: something nobody has foreseen."""
+
+
+def crash_point(name: str) -> None:
+    """The process has come here."""
+    if _PLAN is not None:
+        _reach(name, Path(_PLAN))
+
+
+def _reach(name: str, path: Path) -> None:
+    try:
+        plan = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):  # there is none, or it is just being written
+        return
+    if plan["point"] != name:
+        return
+    key = f"{plan['id']} {name}"
+    _passed[key] = _passed.get(key, 0) + 1
+    if _passed[key] <= plan["skip"]:
+        return
+    try:
+        path.rename(path.with_suffix(CARRIED_OUT))
+    except FileNotFoundError:  # another process was first
+        return
+    if plan["how"] == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    raise Crash(name)

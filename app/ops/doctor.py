@@ -1,0 +1,171 @@
+"""Whether everything that a gateway leans on is set up as it must be; and how to mend what is not."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from redis.asyncio import Redis
+
+from app.core import clock
+from app.core.db import Database, ReadSession
+from app.core.doorbell import AWAY, REDIS_SECONDS
+from app.core.errors import StoreUnavailable
+from app.core.http import ExchangeError, open_client
+from app.core.local import STACK_FILE, find_database_url, find_redis_url, find_upstream_url
+from app.core.migrate import head_revision
+from app.core.settings import SettingsError, load_settings
+
+POSTGRES_MIN = 160_000
+SKEW_SECONDS = 2.0
+SILENT_SECONDS = 60
+UPSTREAM_SECONDS = 10.0
+
+_DATABASE = """
+SELECT
+    current_setting('server_version_num')::integer AS version, current_setting('server_version') AS version_shown,
+    current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes,
+    current_setting('synchronous_commit') AS synchronous_commit, pg_is_in_recovery() AS standby,
+    clock_timestamp() AS at
+"""
+
+_WORKERS = """
+SELECT count(*) FROM processes
+WHERE kind = 'worker' AND stopped_at IS NULL AND beat_at > now() - make_interval(secs => $1)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. `mend`: what to do about it; None where it is well."""
+
+    name: str
+    said: str
+    mend: str | None = None
+
+
+async def examine(data_dir: Path) -> AsyncIterator[Finding]:
+    """One finding after the other; nothing here raises for what is away or wrong."""
+    yield _settings(data_dir)
+    async for finding in _database(data_dir):
+        yield finding
+    yield await _redis(find_redis_url(data_dir))
+    yield await _upstream(find_upstream_url(data_dir))
+
+
+def _settings(data_dir: Path) -> Finding:
+    if "WAYSTATION_DATABASE_URL" not in os.environ and (data_dir / STACK_FILE).exists():
+        return Finding("settings", f"those of the stack in {data_dir}")
+    try:
+        load_settings()
+    except SettingsError as error:
+        return Finding("settings", str(error), "set it in the environment of every api and worker")
+    return Finding("settings", "all there, and as they must be")
+
+
+async def _database(data_dir: Path) -> AsyncIterator[Finding]:
+    try:
+        database = await Database.open(find_database_url(data_dir), name="doctor", writers_max=1, readers_max=1)
+    except SettingsError as error:
+        yield Finding("database", str(error), "say where it is")
+        return
+    try:
+        async with database.snapshot() as session:
+            before = clock.now()
+            row = await session.fetchrow(_DATABASE)
+            after = clock.now()
+            assert row is not None
+            yield _version(row["version"], row["version_shown"], standby=row["standby"])
+            yield _durable({name: row[name] for name in ("fsync", "full_page_writes", "synchronous_commit")})
+            yield _clock((row["at"] - before).total_seconds(), (row["at"] - after).total_seconds())
+            yield await _migrations(session)
+            yield await _workers(session)
+    except StoreUnavailable as error:
+        cause = error.__cause__ or error
+        yield Finding("database", f"does not answer: {type(cause).__name__}", "start it, and see that it lets us in")
+    except Exception as error:  # whatever else the server says is a finding, too
+        yield Finding("database", f"refuses: {error}", "run `waystation migrate` as its owner")
+    finally:
+        await database.close()
+
+
+def _version(number: int, shown: str, *, standby: bool) -> Finding:
+    if standby:
+        return Finding("database", f"PostgreSQL {shown}, a standby", "name the primary in WAYSTATION_DATABASE_URL")
+    if number < POSTGRES_MIN:
+        return Finding("database", f"PostgreSQL {shown}", f"upgrade to {POSTGRES_MIN // 10_000} or newer")
+    return Finding("database", f"PostgreSQL {shown}")
+
+
+def _durable(settings: dict[str, str]) -> Finding:
+    said = ", ".join(f"{name} = {value}" for name, value in settings.items())
+    wrong = [name for name, value in settings.items() if value == "off"]
+    if not wrong:
+        return Finding("durability", said)
+    return Finding("durability", said, f"an answered submit may be lost: ALTER SYSTEM SET {wrong[0]} = on, and reload")
+
+
+def _clock(most: float, least: float) -> Finding:
+    """`most` and `least`: the skew, had the database looked right after we asked, or right before its answer came."""
+    skew = 0.0 if least <= 0 <= most else min(most, least, key=abs)
+    said = f"{abs(skew):.3f} s from the database's"
+    if abs(skew) <= SKEW_SECONDS:
+        return Finding("clock", said)
+    return Finding("clock", said, "run NTP on both machines: job times and deadlines are off by as much")
+
+
+async def _migrations(session: ReadSession) -> Finding:
+    revision = await session.fetchval("SELECT version_num FROM alembic_version")
+    if revision == head_revision():
+        return Finding("migrations", f"at {revision}, the newest")
+    return Finding("migrations", f"at {revision}, not {head_revision()}", "run `waystation migrate`")
+
+
+async def _workers(session: ReadSession) -> Finding:
+    alive: int = await session.fetchval(_WORKERS, SILENT_SECONDS)
+    if alive:
+        return Finding("workers", f"{alive} alive")
+    return Finding("workers", f"none heard of for {SILENT_SECONDS} s", "start `waystation worker`: nothing is sent")
+
+
+async def _redis(url: str | None) -> Finding:
+    if url is None:
+        return Finding("redis", "nobody says where it is", "set WAYSTATION_REDIS_URL")
+    try:
+        redis = Redis.from_url(url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
+    except ValueError as error:
+        return Finding("redis", str(error), "set WAYSTATION_REDIS_URL to redis://host:port/number")
+    try:
+        async with redis:
+            memory: dict[str, Any] = await redis.info("memory")
+    except AWAY as error:
+        return Finding(
+            "redis", f"does not answer: {type(error).__name__}", "start it: until then work is found by sweeps, later"
+        )
+    policy = memory.get("maxmemory_policy", "unknown")
+    if policy == "noeviction":
+        return Finding("redis", "answers, maxmemory-policy = noeviction")
+    return Finding("redis", f"maxmemory-policy = {policy}", "CONFIG SET maxmemory-policy noeviction: rings vanish")
+
+
+async def _upstream(url: str) -> Finding:
+    host = urlsplit(url).netloc
+    client = open_client(
+        connections_max=1,
+        keep_alive=False,
+        connect_seconds=UPSTREAM_SECONDS,
+        read_seconds=UPSTREAM_SECONDS,
+        total_seconds=UPSTREAM_SECONDS,
+        body_bytes_max=1_000_000,
+    )
+    try:
+        async with asyncio.timeout(UPSTREAM_SECONDS + 5):
+            answer = await client.get(url)
+    except (ExchangeError, TimeoutError) as error:
+        return Finding("upstream", f"{host} does not answer: {error}", "see WAYSTATION_UPSTREAM_URL, DNS and firewall")
+    finally:
+        await client.aclose()
+    return Finding("upstream", f"{host} answers (HTTP {answer.status_code})")

@@ -1,0 +1,161 @@
+"""The upstream-shaped surface in the OpenAPI document; its routes are plain ones, which FastAPI does not describe."""
+
+from typing import Any
+
+from app.core.errors import Refusal
+
+Json = dict[str, Any]
+
+_STRING: Json = {"type": "string"}
+_URL: Json = {"type": "string", "format": "uri"}
+_METRICS: Json = {"type": "object", "description": "the upstream's own, without the company's balance"}
+
+SCHEMAS: Json = {
+    "SegmindError": {
+        "type": "object",
+        "description": "`error` for people, `code` for programs.",
+        "required": ["error", "code"],
+        "properties": {
+            "error": _STRING,
+            "code": _STRING,
+            "errors": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["path", "message"],
+                    "properties": {"path": _STRING, "message": _STRING},
+                },
+            },
+        },
+    },
+    "SegmindAccepted": {
+        "type": "object",
+        "required": ["request_id", "status", "poll_url", "status_url", "response_url"],
+        "properties": {
+            "request_id": _STRING,
+            "status": {"const": "QUEUED"},
+            "poll_url": _URL,
+            "status_url": _URL,
+            "response_url": _URL,
+        },
+    },
+    "SegmindStatus": {
+        "type": "object",
+        "required": ["status", "request_id", "metrics"],
+        "properties": {
+            "status": {"enum": ["QUEUED", "PROCESSING", "COMPLETED"]},
+            "request_id": _STRING,
+            "status_url": _URL,
+            "response_url": _URL,
+            "metrics": _METRICS,
+        },
+    },
+    "SegmindFailed": {
+        "type": "object",
+        "required": ["status", "request_id", "error", "code", "metrics"],
+        "properties": {
+            "status": {"const": "FAILED"},
+            "request_id": _STRING,
+            "error": {"description": "the upstream's own words, verbatim; mostly a string"},
+            "code": _STRING,
+            "metrics": _METRICS,
+        },
+    },
+    "SegmindResult": {
+        "type": "object",
+        "description": "The upstream's body, value for value; while the job runs, its status.",
+        "required": ["request_id", "status"],
+        "properties": {"request_id": _STRING, "status": {"enum": ["QUEUED", "PROCESSING", "COMPLETED"]}},
+    },
+}
+
+_MODEL: Json = {
+    "name": "model",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$", "maxLength": 128},
+}
+_REQUEST_ID: Json = {"name": "request_id", "in": "path", "required": True, "schema": _STRING}
+_BODY: Json = {
+    "required": True,
+    "content": {"application/json": {"schema": {"type": "object", "description": "the model's parameters, flat"}}},
+}
+
+
+def _header(name: str, description: str, **schema: Any) -> Json:
+    return {"name": name, "in": "header", "description": description, "schema": {"type": "string", **schema}}
+
+
+_OPTIONS = [
+    _header("Idempotency-Key", "makes the submit safe to repeat", maxLength=255),
+    _header("X-Metadata", "a JSON object, kept and shown"),
+    _header("X-Priority", "0 to 9, 5 if left out; higher goes first"),
+    _header("X-Deadline-Seconds", "if it is not sent by then, it fails, free of charge"),
+]
+
+
+def _json(description: str, schema: str) -> Json:
+    return {
+        "description": description,
+        "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}},
+    }
+
+
+def _refusals(*refusals: type[Refusal]) -> Json:
+    documents: Json = {}
+    for status in sorted({refusal.status for refusal in refusals}):
+        codes = sorted({refusal.code for refusal in refusals if refusal.status == status})
+        documents[str(status)] = _json("`code`: " + ", ".join(f"`{code}`" for code in codes), "SegmindError")
+    return documents
+
+
+def paths(*, submit: tuple[type[Refusal], ...], still_running: type[Refusal], read: tuple[type[Refusal], ...]) -> Json:
+    """The path items, given what a submit and a read may be refused with."""
+    failed = _json("FAILED, or canceled", "SegmindFailed")
+    refused = _refusals(*submit)
+    reused = refused.pop("422")
+    result: Json = {
+        "tags": ["segmind"],
+        "summary": "The result of a request",
+        "parameters": [_REQUEST_ID],
+        "responses": {"200": _json("The upstream's body", "SegmindResult"), "422": failed, **_refusals(*read)},
+    }
+    status = {**result, "summary": "The status of a request"}
+    status["responses"] = {**result["responses"], "200": _json("Where it stands", "SegmindStatus")}
+    ask = {"tags": ["segmind"], "requestBody": _BODY}
+    media = {"description": "The media itself, or JSON", "content": {"*/*": {}}}
+    either = {
+        "description": f"{failed['description']}; or {reused['description']}",
+        "content": {
+            "application/json": {
+                "schema": {"anyOf": [{"$ref": f"#/components/schemas/Segmind{name}"} for name in ("Failed", "Error")]}
+            }
+        },
+    }
+    return {
+        "/v2/{model}": {
+            "post": {
+                **ask,
+                "summary": "Submit a request",
+                "operationId": "segmind_submit",
+                "parameters": [_MODEL, *_OPTIONS],
+                "responses": {"200": _json("Stored", "SegmindAccepted"), **refused, "422": reused},
+            }
+        },
+        "/v1/{model}": {
+            "post": {
+                **ask,
+                "summary": "Submit a request and wait for its result",
+                "operationId": "segmind_submit_and_wait",
+                "parameters": [
+                    _MODEL,
+                    *_OPTIONS,
+                    _header("Prefer", "`wait=N`, in seconds, at most 300; 25 if left out"),
+                ],
+                "responses": {"200": media, **refused, "422": either, **_refusals(still_running)},
+            }
+        },
+        "/v2/requests/{request_id}/status": {"get": {**status, "operationId": "segmind_status"}},
+        "/v2/requests/{request_id}": {"get": {**result, "operationId": "segmind_result"}},
+        "/v1/requests/{request_id}": {"get": {**result, "operationId": "segmind_result_v1"}},
+    }

@@ -1,0 +1,1 @@
+"""What it costs and what it carries: each program prints one table; ratios come from one run. See README.md."""

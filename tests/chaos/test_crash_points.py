@@ -1,0 +1,123 @@
+"""Die, or fail as nobody foresaw, at every named point: nothing is lost, nothing doubled."""
+
+import asyncio
+import contextlib
+import json
+import random
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.core.crash import CARRIED_OUT, POINTS
+from tests.chaos.form import Form
+from tests.chaos.load import Load
+from tests.chaos.prove import prove
+from tests.chaos.stack import Plan, Stack, running, until_async
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+
+SLOWLY = (
+    {"match": "submit", "fault": "delay", "seconds": 1.2, "probability": 0.2},
+    {"match": "status", "fault": "delay", "seconds": 1.2, "probability": 0.1},
+)
+"""Long enough for leases to be renewed, and for a sweep to find what a dead sender left."""
+REACH_SECONDS = 12.0
+TURN_SECONDS = 0.1
+
+
+class Armed:
+    """The plan file of one stack, and what has become of it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._carried_out = path.with_suffix(CARRIED_OUT)
+        self._count = 0
+
+    def arm(self, point: str, *, how: str, skip: int) -> None:
+        """Whoever reaches the point next but `skip` carries it out."""
+        self._count += 1
+        self._carried_out.unlink(missing_ok=True)
+        draft = self.path.with_suffix(".draft")
+        draft.write_text(json.dumps({"id": self._count, "point": point, "how": how, "skip": skip}))
+        draft.rename(self.path)
+
+    def carried_out(self) -> bool:
+        """Whether somebody has."""
+        return self._carried_out.exists()
+
+    def disarm(self) -> None:
+        """Nobody will any more."""
+        self.path.unlink(missing_ok=True)
+
+
+async def turn(stack: Stack, load: Load) -> None:
+    """A little of everything that leads through the points: submits, a refused one, a cancel."""
+    headers = {"x-api-key": stack.api_key}
+    async with httpx.AsyncClient(base_url=stack.url, headers=headers, timeout=60) as client:
+
+        async def refused() -> None:
+            await client.post("/v2/motionctrl-svd", json={"fps": 99})
+
+        async def canceled() -> None:
+            submit = await load.submit()
+            await client.post(f"/api/v1/jobs/{submit.request_id}/cancel")
+
+        work = (load.submit(), load.submit(keyed=False), refused(), canceled())
+        for result in await asyncio.gather(*work, return_exceptions=True):
+            # an API that dies in mid-answer hangs up on its clients: they know no more than that
+            assert result is None or not isinstance(result, Exception) or isinstance(result, httpx.TransportError), (
+                result
+            )
+
+
+async def reach(stack: Stack, load: Load, armed: Armed, point: str) -> bool:
+    """Keep the stack busy until somebody has come to the point; whether that was so in time."""
+    turns: set[asyncio.Task[None]] = set()
+    give_up_at = asyncio.get_running_loop().time() + REACH_SECONDS
+    if point == "sweep.after_expire":  # leave it something to find
+        await stack.faults({"match": "submit", "fault": "delay", "seconds": 3.0})
+        turns.add(asyncio.create_task(turn(stack, load)))
+
+        async def on_the_wire() -> bool:
+            return (await stack.states()).get("sending", 0) > 0
+
+        await until_async(on_the_wire, "a submit is on the wire", REACH_SECONDS)
+        for _ in stack.pids("worker"):
+            stack.kill("worker")
+        await stack.faults(*SLOWLY)
+    while not armed.carried_out() and asyncio.get_running_loop().time() < give_up_at:
+        turns.add(asyncio.create_task(turn(stack, load)))
+        await asyncio.sleep(TURN_SECONDS)
+    await asyncio.gather(*turns)
+    return armed.carried_out()
+
+
+def skips(chance: random.Random, point: str) -> int:
+    """How often it is passed first; what comes about rarely is not waited for twice."""
+    return 0 if point.startswith("sweep.") else chance.choice([0, 0, 1, 2])
+
+
+async def test_crash_at_every_point(form: Form, tmp_path: Path) -> None:
+    chance = form.chance()
+    armed = Armed(tmp_path / "crash.plan")
+    settings = {"TEST_CRASH_PLAN": str(armed.path), "UNKNOWN_MAX_SECONDS": "8"}
+    crashes, missed = 0, []
+    async with running(Plan(settings=settings)) as stack, contextlib.aclosing(Load(stack, seed=form.seed)) as load:
+        load.tolerated.add(500)  # what a failure nobody foresaw is answered with
+        await stack.faults(*SLOWLY)
+        for _ in range(form.pick(1, 20)):
+            for point in chance.sample(POINTS, len(POINTS)):
+                armed.arm(point, how=chance.choice(["kill", "raise"]), skip=skips(chance, point))
+                if await reach(stack, load, armed, point):
+                    crashes += 1
+                else:
+                    missed.append(point)
+                armed.disarm()
+        await stack.faults()
+        figures = await prove(stack, load)
+    print(f"{crashes} crashes at {len(POINTS)} points, 0 violations: the rate is below {3 / crashes:.2%} (95 %)")
+    assert len(missed) <= crashes * 0.02, f"never reached: {missed}"
+    assert set(figures["states"]) <= {"completed", "failed", "canceled", "unknown"}
+    # whoever held a job has died three times in a row: it is parked, as it may be what kills them
+    assert set(figures["codes"]) <= {"submission_unknown", "poison"}

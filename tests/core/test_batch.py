@@ -1,0 +1,131 @@
+"""Batcher: results in order, bad rows alone, lanes, bounds, and callers that go away."""
+
+import asyncio
+from collections.abc import Sequence
+
+import asyncpg
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.core.batch import Batcher, Overloaded
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    items=st.lists(st.integers(), max_size=60),
+    bad=st.sets(st.integers(0, 59), max_size=5),
+    size_max=st.integers(1, 20),
+    lanes=st.integers(1, 3),
+)
+def test_each_gets_its_own_result_and_bad_rows_fail_alone(
+    items: list[int], bad: set[int], size_max: int, lanes: int
+) -> None:
+    groups: list[int] = []
+
+    async def flush(group: Sequence[tuple[int, int]]) -> Sequence[int | Exception]:
+        groups.append(len(group))
+        await asyncio.sleep(0)
+        if any(place in bad for place, _ in group):
+            raise asyncpg.DataError("bad row")
+        return [2 * value for _, value in group]
+
+    async def run() -> list[int | BaseException]:
+        batcher = Batcher(flush, size_max=size_max, lanes=lanes)
+        puts = [batcher.put((place, value)) for place, value in enumerate(items)]
+        results = await asyncio.gather(*puts, return_exceptions=True)
+        await batcher.drained()
+        return results
+
+    results = asyncio.run(run())
+    assert all(size <= size_max for size in groups)
+    for place, (value, result) in enumerate(zip(items, results, strict=True)):
+        assert isinstance(result, asyncpg.DataError) if place in bad else result == 2 * value
+
+
+async def test_while_one_group_is_written_the_next_one_gathers() -> None:
+    groups: list[list[int]] = []
+    gate = asyncio.Event()
+
+    async def flush(group: Sequence[int]) -> Sequence[int]:
+        groups.append(list(group))
+        await gate.wait()
+        return group
+
+    batcher = Batcher(flush, size_max=10)
+    waiting = [batcher.post(number) for number in range(25)]
+    await asyncio.sleep(0)
+    assert groups == [list(range(10))]
+    gate.set()
+    assert await asyncio.gather(*waiting) == list(range(25))
+    assert [len(group) for group in groups] == [10, 10, 5]
+
+
+async def test_no_more_lanes_than_allowed() -> None:
+    busy = most = 0
+
+    async def flush(group: Sequence[int]) -> Sequence[int]:
+        nonlocal busy, most
+        busy += 1
+        most = max(most, busy)
+        await asyncio.sleep(0.001)
+        busy -= 1
+        return group
+
+    batcher = Batcher(flush, size_max=1, lanes=3)
+    assert await asyncio.gather(*(batcher.put(number) for number in range(30))) == list(range(30))
+    assert most == 3
+
+
+async def test_too_many_waiters_are_turned_away() -> None:
+    gate = asyncio.Event()
+
+    async def flush(group: Sequence[int]) -> Sequence[int]:
+        await gate.wait()
+        return group
+
+    batcher = Batcher(flush, size_max=1, waiting_max=2)
+    taken = [batcher.post(1)]
+    await asyncio.sleep(0)
+    taken += [batcher.post(2), batcher.post(3)]
+    with pytest.raises(Overloaded):
+        await batcher.put(4)
+    gate.set()
+    assert await asyncio.gather(*taken) == [1, 2, 3]
+    assert await batcher.put(5) == 5
+
+
+async def test_a_caller_that_goes_away_leaves_its_item_and_harms_nobody() -> None:
+    seen: list[int] = []
+
+    async def flush(group: Sequence[int]) -> Sequence[int]:
+        seen.extend(group)
+        return group
+
+    batcher = Batcher(flush, size_max=10, linger_seconds=0.01)
+    first = asyncio.create_task(batcher.put(1))
+    second = asyncio.create_task(batcher.put(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert await second == 2
+    assert seen == [1, 2]
+    with pytest.raises(asyncio.CancelledError):
+        await first
+
+
+async def test_an_error_of_the_whole_group_goes_to_everybody() -> None:
+    async def flush(group: Sequence[int]) -> Sequence[int]:
+        raise RuntimeError(f"group of {len(group)}")
+
+    batcher = Batcher(flush, size_max=10)
+    results = await asyncio.gather(*(batcher.put(number) for number in range(3)), return_exceptions=True)
+    assert [str(result) for result in results] == ["group of 3"] * 3
+
+
+async def test_an_item_may_have_an_error_of_its_own() -> None:
+    async def flush(group: Sequence[int]) -> Sequence[int | Exception]:
+        return [KeyError(number) if number % 2 else number for number in group]
+
+    batcher = Batcher(flush, size_max=10)
+    results = await asyncio.gather(*(batcher.put(number) for number in range(4)), return_exceptions=True)
+    assert [isinstance(result, KeyError) for result in results] == [False, True, False, True]

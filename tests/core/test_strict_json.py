@@ -1,0 +1,95 @@
+"""JSON from strangers: what is read is what everybody else reads, and equal requests have one spelling."""
+
+import contextlib
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.core.errors import Malformed
+from app.core.strict_json import canonical, parse_object
+
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=20,
+)
+objects = st.dictionaries(st.text(max_size=5), values, max_size=5)
+
+
+@given(objects)
+def test_what_is_json_is_read(value: dict[str, Any]) -> None:
+    assert parse_object(json.dumps(value).encode()) == value
+
+
+@given(st.binary(max_size=200))
+def test_anything_is_read_or_refused(body: bytes) -> None:
+    read: object = None
+    with contextlib.suppress(Malformed):
+        read = parse_object(body)
+    assert read is None or isinstance(read, dict)
+
+
+@given(objects, st.randoms())
+def test_spelling_does_not_matter(value: dict[str, Any], chance: Any) -> None:
+    keys = list(value)
+    chance.shuffle(keys)
+    other = {key: value[key] for key in keys}
+    one = canonical("m", json.dumps(value).encode())
+    assert one == canonical("m", json.dumps(other, indent=2, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+    assert one != canonical("n", json.dumps(value).encode())
+
+
+@given(objects, objects)
+def test_other_values_have_another_spelling(one: dict[str, Any], other: dict[str, Any]) -> None:
+    same = canonical("m", json.dumps(one).encode()) == canonical("m", json.dumps(other).encode())
+    assert same == (_typed(one) == _typed(other))
+
+
+def _typed(value: Any) -> Any:
+    """With booleans and numbers apart, and numbers by value."""
+    if isinstance(value, dict):
+        return {key: _typed(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_typed(one) for one in value]
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return ("number", int(value))
+    return (type(value).__name__ if not isinstance(value, int) or isinstance(value, bool) else "number", value)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("1.0", "1", True),
+        ("1e2", "100", True),
+        ("-0.0", "0", True),
+        ("0.1", "1e-1", True),
+        ("0.10", "0.1", True),
+        ("1e999", "2e999", False),
+        ("1e999", "10e998", True),
+        ("1e-400", "0", False),
+        ("0e99999999999999999999999", "0", False),
+        ("0.1", "0.10000000000000000001", False),
+        ("123456789012345678901", "123456789012345678902", False),
+        ("9007199254740993.0", "9007199254740992.0", False),
+        ("1e22", "1e23", False),
+    ],
+)
+def test_numbers_are_told_apart_as_written(one: str, other: str, same: bool) -> None:
+    spelt = [canonical("m", f'{{"a":{number}}}'.encode()) for number in (one, other)]
+    assert (spelt[0] == spelt[1]) == same
+
+
+def test_doubles_are_spelt_as_json_has_them() -> None:
+    assert (
+        canonical("m", b'{"b":[0.5,1.0,1e300],"a":"\\u00e9"}')
+        == b'{"input":{"a":"\\u00e9","b":[0.5,1,1e+300]},"model":"m"}'
+    )
+    assert math.isinf(parse_object(b'{"a":1e999}')["a"])

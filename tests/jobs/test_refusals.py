@@ -1,0 +1,39 @@
+"""Equal refusals of a minute are one row; nothing is lost or counted twice on the way."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.jobs.refusals import Refused, Tally
+
+BEGIN = datetime(2026, 1, 31, 23, 59, 50, tzinfo=UTC)
+refusals = st.builds(
+    Refused,
+    tenant_id=st.sampled_from([None, UUID(int=1)]),
+    key_id=st.just(UUID(int=2)),
+    surface=st.sampled_from(["segmind", "native"]),
+    model=st.sampled_from([None, "a", "b"]),
+    status_code=st.sampled_from([400, 404]),
+    code=st.just("x"),
+)
+moments = st.integers(0, 150_000).map(lambda milliseconds: BEGIN + timedelta(milliseconds=milliseconds))
+
+
+@given(st.lists(st.tuples(refusals, moments), max_size=60))
+def test_a_tally_has_every_refusal_once(seen: list[tuple[Refused, datetime]]) -> None:
+    tally = Tally()
+    for refused, at in seen:
+        tally.add(refused, at)
+    rows = tally.rows()
+    assert len(rows) == len(tally)
+    assert sum(row[-1] for row in rows) == len(seen)  # type: ignore[misc]
+    expected = Counter((refused, at.replace(second=0, microsecond=0)) for refused, at in seen)
+    assert len(rows) == len(expected)
+    assert sorted(row[-1] for row in rows) == sorted(expected.values())  # type: ignore[type-var]
+    for row in rows:
+        first, last = row[-3], row[-2]
+        assert first <= last  # type: ignore[operator]
+        assert first.replace(second=0, microsecond=0) == last.replace(second=0, microsecond=0)  # type: ignore[attr-defined]
