@@ -20,6 +20,7 @@ from app.admin.job_routes import router as admin_jobs_router
 from app.admin.routes import router as admin_router
 from app.api.routes import router as api_router
 from app.catalog.check import Catalog
+from app.core.cancel import cancel_all
 from app.core.db import Database
 from app.core.doorbell import Doorbell
 from app.core.errors import Refusal
@@ -39,6 +40,7 @@ from app.segmind.openapi import SCHEMAS as segmind_schemas
 from app.segmind.routes import OPENAPI_PATHS as segmind_paths
 from app.segmind.routes import routes as segmind_routes
 from app.segmind.schemas import refusal_response
+from app.segmind.steady import SteadyPolls
 from app.tenants.auth import Keyring
 
 log = get_logger(__name__)
@@ -133,6 +135,7 @@ async def _open(app: FastAPI, settings: Settings, stack: contextlib.AsyncExitSta
     state.downloads = Downloads(settings.upstream_url)
     stack.push_async_callback(state.downloads.close)
     state.waiters = Waiters(state.database)
+    state.steady_polls = SteadyPolls()
     state.reader = Reader(state.database, state.waiters)
     state.intake = Intake(
         database=state.database,
@@ -155,9 +158,7 @@ async def _background(*work: "asyncio._CoroutineLike[None]") -> AsyncIterator[No
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel_all(tasks)
 
 
 def _shaped(request: Request, refusal: Refusal) -> Response:

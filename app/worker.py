@@ -11,6 +11,7 @@ import uvloop
 from arq.worker import Worker, func
 
 from app.core import clock
+from app.core.cancel import cancel_all
 from app.core.db import Database
 from app.core.doorbell import AWAY, QUEUE, Doorbell, arq_pool, deserialized, serialized
 from app.core.errors import StoreUnavailable
@@ -34,6 +35,8 @@ log = get_logger(__name__)
 WRITERS_MAX = 8
 READERS_MAX = 2
 ARQ_POLL_SECONDS = 0.05
+ARQ_REST_SECONDS = 0.2
+"""Added between two looks into Redis while nothing is unfinished: they are most of what an idle worker costs."""
 ARQ_RESTART_SECONDS = 0.5
 ARQ_CLOSE_SECONDS = 1.0
 ARQ_CLAIM_SECONDS = 2.0
@@ -100,6 +103,17 @@ class Engine:
         pump.ring()
 
 
+class Listener(Worker):
+    """arq's worker, that looks less often while `resting` says that there is nothing to do."""
+
+    resting: Callable[[], bool]
+
+    async def _poll_iteration(self) -> None:
+        await super()._poll_iteration()
+        if self.resting():
+            await asyncio.sleep(ARQ_REST_SECONDS)
+
+
 async def ring_forever(engine: Engine, redis_url: str) -> None:
     """arq, which exits when Redis goes: started again and again; our own timers do without it meanwhile."""
     pumps = {"dispatch": engine.dispatcher.pump, "poll": engine.poller.pump}
@@ -117,7 +131,7 @@ async def ring_forever(engine: Engine, redis_url: str) -> None:
 
     while True:
         pool = arq_pool(redis_url)
-        worker = Worker(
+        worker = Listener(
             functions=[func(rung(pump), name=name, keep_result=0, max_tries=1000) for name, pump in pumps.items()],
             queue_name=QUEUE,
             redis_pool=pool,
@@ -131,6 +145,7 @@ async def ring_forever(engine: Engine, redis_url: str) -> None:
             log_results=False,
         )
         worker.in_progress_timeout_s = ARQ_CLAIM_SECONDS
+        worker.resting = lambda: engine.sweeper.resting
         try:
             await pool.ping()
             engine.sweeper.rings(True)
@@ -183,9 +198,9 @@ async def work(settings: Settings) -> int:
         if task.done():  # none of these ever ends: better a new process than one that has lost a part
             log.error("worker.broken", exc_info=task.exception())
     log.info("worker.stopping", worker=engine.process_id.hex)
-    await _cancelled(taking)
+    await cancel_all(taking)
     await _wind_up(engine, settings.grace_seconds)
-    await _cancelled(keeping)
+    await cancel_all(keeping)
     watchdog.stop()
     await engine.upstream.close()
     await engine.doorbell.close()
@@ -206,12 +221,6 @@ async def _wind_up(engine: Engine, grace_seconds: float) -> None:
                 await stop_beating(session, process_id=engine.process_id)
     except (StoreUnavailable, TimeoutError) as error:
         log.warning("worker.not_wound_up", cause=repr(error))  # leases run out by themselves
-
-
-async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def run_worker(settings: Settings) -> None:

@@ -90,7 +90,7 @@ async def ordinary(on: Stand, poll_seconds: float) -> AsyncIterator[Design]:
 
 async def run(given: argparse.Namespace, runs: Runs) -> None:
     table = Table(HEADINGS)
-    warm_seconds = given.warm or runs.quantile(1.7)
+    warm_seconds = given.warm or runs.quantile(2.0)
     async with stand(runs) as on:
         async with load(on.url, on.keys, runs) as generator:
             best = await steps(
@@ -124,7 +124,7 @@ def main() -> None:
     parser.add_argument("--ordinary", type=float, nargs="+", default=[20, 30, 40, 50, 60])
     parser.add_argument("--seconds", type=float, default=20.0, help="of each window")
     parser.add_argument(
-        "--warm", type=float, help="seconds before each window; default: until 95 %% of a run's jobs end"
+        "--warm", type=float, help="seconds before each window; default: until 98 %% of a run's jobs end"
     )
     uvloop.run(run(parser.parse_args(), EIGHT_POLLS))
 

@@ -47,8 +47,10 @@ AWAY = (
     asyncpg.PostgresIOError,
     asyncpg.InternalClientError,
     asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.TransactionRollbackError,
 )
-"""What asyncpg raises while Postgres is down, restarting, failing over or out of disk or connections."""
+"""What asyncpg raises while Postgres is down, restarting, failing over or out of disk or connections; and when it has
+rolled us back for another's sake (a deadlock's victim): in each case the same may succeed a moment later."""
 
 Row = asyncpg.Record
 Result = TypeVar("Result")
@@ -195,13 +197,12 @@ def columns(rows: Sequence[Sequence[object]], width: int) -> list[list[object]]:
 
 
 async def until_stored(write: Callable[[], Awaitable[Result]]) -> Result:
-    """Run a write again and again while Postgres is away, or picks it as a deadlock's victim: for what must not be
-    forgotten, guarded by what it finds."""
+    """Run a write again and again while Postgres is away: for what must not be forgotten, guarded by what it finds."""
     pause_seconds = 0.05
     while True:
         try:
             return await write()
-        except (StoreUnavailable, asyncpg.TransactionRollbackError):
+        except StoreUnavailable:
             await asyncio.sleep(pause_seconds)
             pause_seconds = min(pause_seconds * 2, 1.0)
 

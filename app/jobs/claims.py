@@ -27,6 +27,9 @@ _TAKE = """
     takeovers = jobs.takeovers + (jobs.lease_until IS NOT NULL)::integer
 """
 
+# ANY (ARRAY(…)) and LATERAL … LIMIT where a join would do: of a LIMIT that is a parameter the planner expects a tenth of
+# all rows, and reads the whole table to join them.
+
 # Which queued jobs go next? None while submits are paused; one, as a probe, after trouble with the account.
 _CLAIM_QUEUED = f"""
 WITH gate AS (
@@ -49,10 +52,11 @@ WITH gate AS (
     FOR UPDATE SKIP LOCKED
 ), claimed AS (
     UPDATE jobs SET {_TAKE}
-    FROM due WHERE jobs.id = due.id
+    WHERE id = ANY (ARRAY(SELECT id FROM due))
     RETURNING jobs.id, jobs.fence, jobs.model, jobs.retries, jobs.takeovers
 )
-SELECT claimed.*, input.body FROM claimed JOIN job_inputs AS input ON input.job_id = claimed.id
+SELECT claimed.*, input.body
+FROM claimed CROSS JOIN LATERAL (SELECT body FROM job_inputs WHERE job_id = claimed.id LIMIT 1) AS input
 """  # noqa: S608
 
 # Which running jobs are due to be asked about?
@@ -70,7 +74,7 @@ WITH due AS (
     FOR UPDATE SKIP LOCKED
 )
 UPDATE jobs SET {_TAKE}
-FROM due WHERE jobs.id = due.id
+WHERE id = ANY (ARRAY(SELECT id FROM due))
 RETURNING
     jobs.id, jobs.fence, jobs.attempt, jobs.model, jobs.upstream_id, jobs.upstream_state, jobs.retries, jobs.takeovers,
     extract(epoch FROM now() - jobs.submitted_at)::double precision AS age_seconds,

@@ -56,7 +56,7 @@ QUERIES = st.dictionaries(
 )  # fmt: skip
 
 
-def assert_not_our_fault(answer: httpx.Response, path: str) -> None:
+def assert_sound(answer: httpx.Response, path: str) -> None:
     """Not our fault, and in the surface's shape."""
     assert answer.status_code < 500 or answer.status_code == 504, (path, answer.text)
     if answer.status_code >= 400:
@@ -94,7 +94,7 @@ def test_posts_are_never_our_fault(stack: Gateway, tenant: TenantKey) -> None:
         def one(path: str, body: bytes, headers: dict[str, bytes]) -> None:
             url = f"http://gateway{path}"
             answer = do(lambda client: client.post(url, content=body, headers=headers))
-            assert_not_our_fault(answer, path)
+            assert_sound(answer, path)
 
         one()
 
@@ -113,7 +113,7 @@ def test_gets_are_never_our_fault(stack: Gateway, tenant: TenantKey) -> None:
         def one(path: str, query: dict[str, str]) -> None:
             wait = {"wait": "0"} if query.get("wait", "").isdigit() else {}
             url = f"http://gateway{path}?{urlencode({**query, **wait})}"
-            assert_not_our_fault(do(lambda client: client.get(url)), path)
+            assert_sound(do(lambda client: client.get(url)), path)
 
         one()
 

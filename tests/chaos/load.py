@@ -6,6 +6,7 @@ told: what the client knows: `acknowledged` (with an id), `refused` (a status th
 """
 
 import asyncio
+import hashlib
 import random
 import time
 from collections import Counter
@@ -35,6 +36,10 @@ class Submit:
     tries: int = 0
     statuses: list[int | str] = field(default_factory=list)
     seconds: float = 0.0
+
+
+def _body(marker: str) -> bytes:
+    return orjson.dumps({"echo": {"marker": marker}})
 
 
 class Load:
@@ -109,7 +114,7 @@ class Load:
         headers = {"x-api-key": self._api_key, "content-type": "application/json"}
         if submit.key is not None:
             headers["idempotency-key"] = submit.key
-        body = orjson.dumps({"echo": {"marker": submit.marker}})
+        body = _body(submit.marker)
         try:
             answer = await self._client.post(f"{self._url}/v2/{submit.model}", content=body, headers=headers)
         except httpx.TransportError as error:
@@ -123,6 +128,10 @@ class Load:
             return "lost"
         assert answer.status_code == 503, f"a submit must be stored or get 503, not {answer.status_code}: {answer.text}"
         return "lost" if answer.json()["code"] == IN_DOUBT else "refused"
+
+    def hashes(self) -> dict[str, Submit]:
+        """Its submits by the SHA-256 of their bodies, as the upstream's book has them."""
+        return {hashlib.sha256(_body(submit.marker)).hexdigest(): submit for submit in self.submits}
 
     def figures(self) -> dict[str, object]:
         """What the client saw, for the log."""

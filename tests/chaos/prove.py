@@ -37,7 +37,10 @@ async def settled(stack: Stack, *, unknown: bool = True, seconds: float = SETTLE
 
 
 async def prove(stack: Stack, *loads: Load) -> dict[str, Any]:
-    """Settle, then check everything; the figures, which are printed as well. Raises AssertionError."""
+    """Settle, then check everything there is; gives the figures of these loads' jobs, and prints them.
+
+    Raises AssertionError.
+    """
     settle_seconds = await settled(stack)
     async with stack.database() as connection:
         jobs = await connection.fetch(_JOBS)
@@ -54,12 +57,15 @@ async def prove(stack: Stack, *loads: Load) -> dict[str, Any]:
     _events_are_paths(jobs, events)
     _upstream_agrees(jobs, observed, list(stack.book().facts("started")))
     assert idle == 0, f"{idle} connections idle in transaction"
-    await _results_are_served(stack, jobs)
+    markers = {submit.marker for submit in submits}
+    own = [job for job in jobs if job["marker"] in markers]
+    ids = {job["id"] for job in own}
+    await _results_are_served(stack, own)
     figures: dict[str, Any] = {
-        "states": dict(Counter(job["state"] for job in jobs)),
-        "codes": dict(Counter(job["error_code"] for job in jobs if job["error_code"])),
-        "attempts": dict(Counter(attempt["outcome"] for attempt in attempts)),
-        "observed": len(observed),
+        "states": dict(Counter(job["state"] for job in own)),
+        "codes": dict(Counter(job["error_code"] for job in own if job["error_code"])),
+        "attempts": dict(Counter(attempt["outcome"] for attempt in attempts if attempt["job_id"] in ids)),
+        "observed": sum(row["job_id"] in ids for row in observed),
         "killed": stack.killed,
         "settle_seconds": round(settle_seconds, 2),
     }

@@ -103,6 +103,26 @@ class Stack:
         self._process = None
         return code
 
+    async def recover(self) -> None:
+        """Undo what a test may have left behind, and wait until all work."""
+        for pid in tuple(self._paused):
+            self.resume_pid(pid)
+        self.killed.clear()
+        await self.replaced("redis")
+        await self.replaced("api")
+        async with self.database() as connection:
+            await connection.execute("SELECT 1")
+        await until_async(self._simulator_answers, "the simulator answers", 20)
+        await self.faults()
+        await self.working()
+
+    async def _simulator_answers(self) -> bool:
+        async with httpx.AsyncClient() as client:
+            try:
+                return (await client.get(f"{self.upstream_url}/_simulator/stats")).status_code == 200
+            except httpx.TransportError:
+                return False
+
     # What it is
 
     @property
@@ -254,19 +274,16 @@ async def until_async(holds: Callable[[], Any], what: str, seconds: float) -> fl
 
 @asynccontextmanager
 async def running(plan: Plan) -> AsyncIterator[Stack]:
-    """A stack for the length of the block; what it logged is shown when the block fails."""
+    """A stack for the length of the block."""
     directory = Path(tempfile.mkdtemp(prefix="waystation-chaos-"))
     stack = Stack(plan, directory)
     try:
         await stack.start()
         yield stack
-    except BaseException:
-        kept = os.environ.get("CHAOS_KEEP")
-        if kept:
-            shutil.copytree(stack.data / "logs", Path(kept) / directory.name, dirs_exist_ok=True)
-        raise
     finally:
         try:
             await stack.stop()
         finally:
+            if kept := os.environ.get("CHAOS_KEEP"):
+                shutil.copytree(stack.data / "logs", Path(kept) / directory.name, dirs_exist_ok=True)
             shutil.rmtree(directory, ignore_errors=True)

@@ -9,7 +9,7 @@ import pytest
 from tests.chaos.form import Form, now_and_then
 from tests.chaos.load import Load
 from tests.chaos.prove import prove
-from tests.chaos.stack import Plan, running
+from tests.chaos.stack import Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
@@ -21,19 +21,18 @@ SLOWLY = (
 )
 """Otherwise hardly a kill would hit anything on its way."""
 
+ROLES = ("worker", "worker", "worker", "api", "postgres", "redis", "simulator")
 
-async def test_random_kills_of_everything(form: Form) -> None:
+
+async def test_random_kills_of_everything(victim: Stack, load: Load, form: Form) -> None:
     chance = form.chance()
     seconds = form.pick(30, 1800)
-    async with running(Plan(workers=3)) as stack, contextlib.aclosing(Load(stack, seed=form.seed)) as load:
-        flow = asyncio.create_task(load.run(seconds=seconds, per_second=10))
-        async for _ in now_and_then(chance, seconds=seconds, least=0.5, most=2.5):
-            with contextlib.suppress(httpx.TransportError):  # it forgets them when it is killed
-                await stack.faults(*SLOWLY)
-            stack.kill(
-                chance.choice(["worker", "worker", "worker", "api", "postgres", "redis", "simulator"]), chance=chance
-            )
-        await flow
-        figures = await prove(stack, load)
-        assert sum(stack.killed.values()) >= seconds / 4
-        assert set(figures["states"]) <= {"completed", "unknown"}
+    flow = asyncio.create_task(load.run(seconds=seconds, per_second=10))
+    async for _ in now_and_then(chance, seconds=seconds, least=0.5, most=2.5):
+        with contextlib.suppress(httpx.TransportError):  # it forgets them when it is killed
+            await victim.faults(*SLOWLY)
+        victim.kill(chance.choice(ROLES), chance=chance)
+    await flow
+    figures = await prove(victim, load)
+    assert sum(victim.killed.values()) >= seconds / 4
+    assert set(figures["states"]) <= {"completed", "unknown"}

@@ -1,14 +1,14 @@
 """kill -9 of workers: in mid-submit nothing is sent twice, in mid-poll another takes over."""
 
-import contextlib
 import time
+from collections.abc import AsyncIterator
 
 import pytest
 
 from tests.chaos.form import Form
 from tests.chaos.load import Load
 from tests.chaos.prove import prove, settled
-from tests.chaos.stack import LEASE_SECONDS, Plan, Stack, running, until_async
+from tests.chaos.stack import LEASE_SECONDS, Plan, Stack, running, until, until_async
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -35,15 +35,20 @@ async def _on_the_wire(stack: Stack, count: int) -> list[int]:
     return pids
 
 
-async def test_a_submit_whose_worker_is_killed_is_unknown_and_never_sent_again(form: Form) -> None:
-    plan = Plan(workers=3, settings={"UNKNOWN_MAX_SECONDS": "4"})
-    async with running(plan) as stack:
-        for _ in range(form.pick(1, 10)):
-            async with contextlib.aclosing(Load(stack, seed=form.seed)) as load:
-                await _kill_in_mid_submit(stack, load)
+@pytest.fixture(scope="module")
+async def whole() -> AsyncIterator[Stack]:
+    async with running(Plan(workers=3, apis=1, settings={"UNKNOWN_MAX_SECONDS": "4"})) as stack:
+        yield stack
 
 
-async def _kill_in_mid_submit(stack: Stack, load: Load) -> None:
+async def test_a_submit_whose_worker_is_killed_is_unknown_and_never_sent_again(
+    victim: Stack, load: Load, form: Form
+) -> None:
+    for _ in range(form.pick(1, 10)):
+        await assert_cut_submits_stay_unknown(victim, load)
+
+
+async def assert_cut_submits_stay_unknown(stack: Stack, load: Load) -> None:
     await stack.working()
     await stack.faults(
         {"match": "submit", "slug": ARRIVED, "fault": "hang", "accepted": True},
@@ -76,28 +81,31 @@ async def _kill_in_mid_submit(stack: Stack, load: Load) -> None:
     assert sum(fact["body"].count(marker) for fact in started for marker in markers) == len(arrived)
 
 
-async def test_a_job_whose_worker_is_killed_in_mid_poll_is_taken_over(form: Form) -> None:
-    async with running(Plan(workers=3)) as stack, contextlib.aclosing(Load(stack, seed=form.seed)) as load:
-        for _ in range(form.pick(1, 10)):
-            await stack.working()
-            await stack.faults(
-                {"match": "status", "slug": "chaos-poll", "fault": "hang", "count": 5},
-                {"match": "result", "slug": "chaos-fetch", "fault": "hang", "count": 5},
-            )
-            await load.submit_many(5, model="chaos-poll")
-            await load.submit_many(5, model="chaos-fetch")
+async def test_a_job_whose_worker_is_killed_in_mid_poll_is_taken_over(victim: Stack, load: Load, form: Form) -> None:
+    for _ in range(form.pick(1, 10)):
+        await _kill_in_mid_poll(victim, load)
+    figures = await prove(victim, load)
+    assert set(figures["states"]) == {"completed"}
 
-            async def held() -> bool:
-                facts = [fact for fact in stack.book().facts("fault") if fact["fault"] == "hang"]
-                return len(facts) % 10 == 0 and len(facts) > 0
 
-            await until_async(held, "ten polls and fetches hang", 20)
-            began_at = time.monotonic()
-            for pid in stack.pids("worker"):
-                stack.kill_pid(pid)
-            await settled(stack)
-            seconds = time.monotonic() - began_at
-            print(f"taken over and finished after {seconds:.2f} s")
-            assert seconds < LEASE_SECONDS + 8
-        figures = await prove(stack, load)
-        assert set(figures["states"]) == {"completed"}
+async def _kill_in_mid_poll(stack: Stack, load: Load) -> None:
+    await stack.working()
+    await stack.faults(
+        {"match": "status", "slug": "chaos-poll", "fault": "hang", "count": 5},
+        {"match": "result", "slug": "chaos-fetch", "fault": "hang", "count": 5},
+    )
+    hung = _hung(stack)
+    await load.submit_many(5, model="chaos-poll")
+    await load.submit_many(5, model="chaos-fetch")
+    await until(lambda: _hung(stack) == hung + 10, "ten polls and fetches hang", 20)
+    began_at = time.monotonic()
+    for pid in stack.pids("worker"):
+        stack.kill_pid(pid)
+    await settled(stack)
+    seconds = time.monotonic() - began_at
+    print(f"taken over and finished after {seconds:.2f} s")
+    assert seconds < LEASE_SECONDS + 8
+
+
+def _hung(stack: Stack) -> int:
+    return sum(fact["kind"] in ("status", "result") for fact in stack.book().facts("fault"))

@@ -1,8 +1,8 @@
 """SIGSTOP of workers for three leases: whoever wakes up sends nothing it should not, and tells what it learned."""
 
 import asyncio
-import contextlib
 import re
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -32,38 +32,41 @@ INSERT INTO attempts (job_id, attempt, worker, sent_at) SELECT id, 1, id, now() 
 _OVER = re.compile(r'"event": "submit\.lease_over"')
 
 
-async def test_workers_stopped_at_random_instants(form: Form) -> None:
+@pytest.fixture(scope="module")
+async def whole() -> AsyncIterator[Stack]:
+    async with running(PLAN) as stack:
+        yield stack
+
+
+async def test_workers_stopped_at_random_instants(victim: Stack, load: Load, form: Form) -> None:
     """One is left to act in their stead; nothing is lost, because whoever wakes up knows whether it had sent."""
     chance = form.chance()
-    async with running(PLAN) as stack, contextlib.aclosing(Load(stack, seed=form.seed)) as load:
-        await stack.working()
-        for _ in range(form.pick(3, 60)):
-            submits = asyncio.create_task(load.submit_many(40))
-            await asyncio.sleep(chance.uniform(0, 0.25))
-            stopped = chance.sample(stack.pids("worker"), 2)
-            for pid in stopped:
-                stack.pause_pid(pid)
-            await asyncio.sleep(3 * LEASE_SECONDS)
-            for pid in stopped:
-                stack.resume_pid(pid)
-            await submits
-            await settled(stack, unknown=False)
-        figures = await prove(stack, load)
-        unknown = await stack.fetch("SELECT count(*) FROM job_events WHERE to_state = 'unknown'")
-        print(f"{_lease_over(stack)} not sent because their lease was over, {unknown[0][0]} unknown for a while")
-        assert set(figures["states"]) == {"completed"}
+    for _ in range(form.pick(3, 60)):
+        submits = asyncio.create_task(load.submit_many(40))
+        await asyncio.sleep(chance.uniform(0, 0.25))
+        stopped = chance.sample(victim.pids("worker"), 2)
+        for pid in stopped:
+            victim.pause_pid(pid)
+        await asyncio.sleep(3 * LEASE_SECONDS)
+        for pid in stopped:
+            victim.resume_pid(pid)
+        await submits
+        await settled(victim, unknown=False)
+    figures = await prove(victim, load)
+    unknown = await victim.fetch("SELECT count(*) FROM job_events WHERE to_state = 'unknown'")
+    print(f"{_lease_over(victim)} not sent because their lease was over, {unknown[0][0]} unknown for a while")
+    assert set(figures["states"]) == {"completed"}
 
 
-async def test_stopped_between_the_attempt_and_its_first_byte(form: Form) -> None:
+async def test_stopped_between_the_attempt_and_its_first_byte(victim: Stack, load: Load, form: Form) -> None:
     """Their attempts are committed while they are stopped; they wake up late, send nothing, and say so."""
-    async with running(PLAN) as stack, contextlib.aclosing(Load(stack, seed=form.seed)) as load:
-        await stack.working()
-        for _ in range(form.pick(2, 20)):
-            await _opened_while_stopped(stack, load)
-            await settled(stack, unknown=False)
-        figures = await prove(stack, load)
-        assert set(figures["states"]) == {"completed"}
-        assert _lease_over(stack) == figures["attempts"]["not_sent"] > 0
+    over = _lease_over(victim)
+    for _ in range(form.pick(2, 20)):
+        await _opened_while_stopped(victim, load)
+        await settled(victim, unknown=False)
+    figures = await prove(victim, load)
+    assert set(figures["states"]) == {"completed"}
+    assert _lease_over(victim) - over == figures["attempts"]["not_sent"] > 0
 
 
 def _lease_over(stack: Stack) -> int:
@@ -95,31 +98,29 @@ async def _opened_while_stopped(stack: Stack, load: Load) -> None:
         stack.resume_pid(pid)
 
 
-async def test_an_answer_that_is_learned_late(form: Form) -> None:
+async def test_an_answer_that_is_learned_late(victim: Stack, load: Load, form: Form) -> None:
     """An unknown job that is still waited for becomes running; the id of one that has ended is noted."""
-    async with running(PLAN) as stack, contextlib.aclosing(Load(stack, seed=form.seed)) as load:
-        await stack.working()
-        await stack.faults({"match": "submit", "slug": SLOW, "fault": "delay", "seconds": 2.0})
-        for _ in range(form.pick(1, 10)):
-            await _stopped_in_mid_submit(stack, load, seconds=3 * LEASE_SECONDS)
-            await settled(stack, unknown=False)
-            states = await stack.fetch("SELECT state, count(*) AS n FROM jobs WHERE model = $1 GROUP BY 1", SLOW)
-            assert [row["state"] for row in states] == ["completed"]
-        before = await stack.fetch("SELECT id FROM jobs")
-        await _stopped_in_mid_submit(stack, load, seconds=LEASE_SECONDS + UNKNOWN_MAX_SECONDS + 2)
+    await victim.faults({"match": "submit", "slug": SLOW, "fault": "delay", "seconds": 2.0})
+    for _ in range(form.pick(1, 10)):
+        await _stopped_in_mid_submit(victim, load, seconds=3 * LEASE_SECONDS)
+        await settled(victim, unknown=False)
+        states = await victim.fetch("SELECT state, count(*) AS n FROM jobs WHERE model = $1 GROUP BY 1", SLOW)
+        assert [row["state"] for row in states] == ["completed"]
+    before = await victim.fetch("SELECT id FROM jobs")
+    await _stopped_in_mid_submit(victim, load, seconds=LEASE_SECONDS + UNKNOWN_MAX_SECONDS + 2)
 
-        async def noted() -> bool:
-            rows = await stack.fetch(
-                "SELECT count(*) FROM jobs LEFT JOIN upstream_observations ON job_id = jobs.id"
-                " WHERE jobs.id <> ALL($1::uuid[]) AND (error_code = 'submission_unknown') = (job_id IS NOT NULL)",
-                [row["id"] for row in before],
-            )
-            return bool(rows[0][0] == 8)
+    async def noted() -> bool:
+        rows = await victim.fetch(
+            "SELECT count(*) FROM jobs LEFT JOIN upstream_observations ON job_id = jobs.id"
+            " WHERE jobs.id <> ALL($1::uuid[]) AND (error_code = 'submission_unknown') = (job_id IS NOT NULL)",
+            [row["id"] for row in before],
+        )
+        return bool(rows[0][0] == 8)
 
-        await until_async(noted, "all late ids are noted", 10)
-        figures = await prove(stack, load)
-        assert figures["observed"] >= 1
-        assert figures["codes"]["submission_unknown"] == figures["observed"]
+    await until_async(noted, "all late ids are noted", 10)
+    figures = await prove(victim, load)
+    assert figures["observed"] >= 1
+    assert figures["codes"]["submission_unknown"] == figures["observed"]
 
 
 async def _stopped_in_mid_submit(stack: Stack, load: Load, *, seconds: float) -> None:

@@ -114,6 +114,100 @@ async def test_no_view_shows_payloads_keys_or_secrets(
         assert tenant.key not in (text["rows"] or "")
 
 
+async def test_figures_of_a_small_history(stack: Gateway, client: httpx.AsyncClient, tenant: TenantKey) -> None:
+    async def submit(model: str, **fields: object) -> str:
+        answer = await client.post("/api/v1/jobs", json={"model": model, "input": {}, **fields})
+        return str(answer.json()["id"])
+
+    parked = await submit("sim-instant", not_before="2999-01-01T00:00:00Z", priority=7)
+    canceled = await submit("sim-instant", not_before="2999-01-01T00:00:00Z")
+    await client.post(f"/api/v1/jobs/{canceled}/cancel")
+    done, failed, hanging = await submit("sim-instant"), await submit("sim-fail"), await submit("sim-hang")
+    await client.post("/v2/a/b", json={})
+    await client.post("/v2/a/b", json={})
+    await client.post("/api/v1/jobs", json={})
+    for job_id in (done, failed):
+        await ended(client, job_id)
+    await eventually(
+        lambda: stack.sql("SELECT FROM ops.jobs WHERE job_id = $1::text::uuid AND started_at IS NOT NULL", hanging[4:])
+    )
+
+    jobs = {
+        f"job_{row['job_id'].hex}": row
+        for row in await stack.sql("SELECT * FROM ops.jobs WHERE tenant = $1", tenant.name)
+    }
+    status = {job_id: row["status"] for job_id, row in jobs.items()}
+    assert status == {
+        parked: "QUEUED",
+        canceled: "CANCELED",
+        done: "COMPLETED",
+        failed: "FAILED",
+        hanging: "PROCESSING",
+    }
+    assert {row["tenant_id"] for row in jobs.values()} == {tenant.id}
+    assert {row["key_id"] for row in jobs.values()} == {tenant.key_id}
+    assert jobs[parked]["priority"] == 7
+    assert jobs[failed]["error_code"] == "upstream_failed"
+    row = jobs[done]
+    assert (row["attempts"], row["error_code"]) == (1, None)
+    assert row["polls"] >= 1
+    assert row["created_at"] <= row["submitted_at"] <= row["started_at"] <= row["finished_at"]
+    assert row["queue_seconds"] == pytest.approx((row["submitted_at"] - row["created_at"]).total_seconds())
+    assert row["upstream_seconds"] >= 0
+    assert row["detection_seconds"] >= 0
+    assert row["upstream_seconds"] + row["detection_seconds"] == pytest.approx(
+        (row["finished_at"] - row["submitted_at"]).total_seconds(), abs=0.5
+    )
+    assert 0.009 < row["upstream_cost"] < 0.011
+
+    (queue,) = await stack.sql("SELECT * FROM ops.queue_now WHERE tenant = $1", tenant.name)
+    assert (queue["queued"], queue["in_flight"], queue["unknown"]) == (1, 1, 0)
+    assert queue["oldest_seconds"] > 0
+    await assert_story(stack, done, upstream_id=row["upstream_id"])
+    await assert_requests(stack, tenant, jobs=set(jobs))
+
+
+async def assert_story(stack: Gateway, job_id: str, *, upstream_id: str) -> None:
+    """Events, attempt and exchanges of a job that went through at once."""
+    events = await stack.sql(
+        "SELECT from_status, to_status FROM ops.job_events WHERE job_id = $1::text::uuid ORDER BY seq", job_id[4:]
+    )
+    statuses = [event["to_status"] for event in events]
+    assert statuses[0] == "QUEUED"
+    assert statuses[-1] == "COMPLETED"
+    assert [event["from_status"] for event in events[1:]] == statuses[:-1], "each begins where the one before ended"
+
+    (attempt,) = await stack.sql("SELECT * FROM ops.attempts WHERE job_id = $1::text::uuid", job_id[4:])
+    assert (attempt["attempt"], attempt["outcome"]) == (1, "accepted")
+    assert attempt["sent_at"] <= attempt["settled_at"]
+    assert attempt["upstream_id"] == upstream_id
+
+    exchanges = await stack.sql(
+        "SELECT * FROM ops.upstream_exchanges WHERE job_id = $1::text::uuid ORDER BY at", job_id[4:]
+    )
+    kinds = [(one["kind"], one["status_code"], one["outcome"]) for one in exchanges]
+    assert kinds[0] == ("submit", 200, "accepted")
+    assert ("fetch", 200, "succeeded") in kinds
+    assert all(one["duration_seconds"] > 0 for one in exchanges)
+
+
+async def assert_requests(stack: Gateway, tenant: TenantKey, *, jobs: set[str]) -> None:
+    """Every submit has left its row."""
+    requests = await stack.sql(
+        "SELECT surface, status_code, code, count, job_id FROM ops.requests WHERE tenant = $1 ORDER BY received_at",
+        tenant.name,
+    )
+    accepted = [one for one in requests if one["job_id"] is not None]
+    assert {f"job_{one['job_id'].hex}" for one in accepted} == jobs
+    assert {(one["surface"], one["status_code"], one["code"], one["count"]) for one in accepted} == {
+        ("native", 202, "accepted", 1)
+    }
+    refused = {
+        (one["surface"], one["status_code"], one["code"]): one["count"] for one in requests if one["job_id"] is None
+    }
+    assert refused == {("segmind", 404, "model_not_found"): 2, ("native", 400, "invalid_request"): 1}
+
+
 async def test_upstream_now_says_why_submits_wait(stack: Gateway) -> None:
     (row,) = await stack.sql("SELECT * FROM ops.upstream_now")
     assert row["paused_reason"] is None

@@ -63,6 +63,11 @@ class Sweeper:
         more = await self._set_aside() if seen.paused else False
         return 0.0 if await self._expire() or more else self._sweep_seconds
 
+    @property
+    def resting(self) -> bool:
+        """Whether nothing was unfinished at the last look, and nobody has rung since."""
+        return self._wait_seconds > self._sweep_seconds
+
     def wake(self) -> None:
         """There is work again: look at the usual pace from now on."""
         if self._wait_seconds > self._sweep_seconds:
