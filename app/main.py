@@ -40,6 +40,7 @@ from app.segmind.openapi import SCHEMAS as segmind_schemas
 from app.segmind.routes import OPENAPI_PATHS as segmind_paths
 from app.segmind.routes import routes as segmind_routes
 from app.segmind.schemas import refusal_response
+from app.segmind.steady import SteadyPolls
 from app.tenants.auth import Keyring
 
 log = get_logger(__name__)
@@ -134,6 +135,7 @@ async def _open(app: FastAPI, settings: Settings, stack: contextlib.AsyncExitSta
     state.downloads = Downloads(settings.upstream_url)
     stack.push_async_callback(state.downloads.close)
     state.waiters = Waiters(state.database)
+    state.steady_polls = SteadyPolls()
     state.reader = Reader(state.database, state.waiters)
     state.intake = Intake(
         database=state.database,

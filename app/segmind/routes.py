@@ -153,28 +153,35 @@ async def submit_and_wait(request: Request) -> Response:
     return await media_response(state.downloads, row)
 
 
-async def _find(request: Request) -> Row:
+async def _asked_for(request: Request) -> tuple[UUID, UUID]:
+    """Tenant and job of a read, whether there is such a job or not."""
     principal = await patiently(lambda: _principal(request, Scope.JOBS_READ))
     job_id = find_id("job", request.path_params["request_id"])
     if job_id is None:
         raise JobNotFound
-
-    row: Row | None = await request.app.state.reader.find_result(principal.tenant_id, job_id)
-    if row is None:
-        raise JobNotFound
-    return row
+    return principal.tenant_id, job_id
 
 
 @refusing
 async def get_status(request: Request) -> Response:
-    """`GET /v2/requests/{id}/status`."""
-    return status_response(request.app.state.public_url, await _find(request))
+    """`GET /v2/requests/{id}/status`; a steady client is held until the end comes, or it would have asked again."""
+    state = request.app.state
+    asked_for = await _asked_for(request)
+    row = await state.reader.wait_for_result(*asked_for, state.steady_polls.hold_seconds(asked_for))
+    if row is None:
+        raise JobNotFound
+    state.steady_polls.answered(asked_for, final=State(row["state"]) in FINAL)
+    return status_response(state.public_url, row)
 
 
 @refusing
 async def get_result(request: Request) -> Response:
     """`GET /v2/requests/{id}` and `GET /v1/requests/{id}`."""
-    return result_response(request.app.state.public_url, await _find(request))
+    state = request.app.state
+    row: Row | None = await state.reader.find_result(*await _asked_for(request))
+    if row is None:
+        raise JobNotFound
+    return result_response(state.public_url, row)
 
 
 routes = [

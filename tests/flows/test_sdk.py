@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -49,21 +50,26 @@ client = SegmindClient(base_url=BASE_URL)
 pytestmark = pytest.mark.slow
 
 
+@pytest.fixture(scope="session")
+def installed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the versions are kept: for good where there is a cache, else for the processes of this run."""
+    cache: pytest.Cache | None = getattr(request.config, "cache", None)
+    if cache is not None:
+        return cache.mkdir("sdk")
+    shared = tmp_path_factory.getbasetemp().parent / "sdk"
+    shared.mkdir(exist_ok=True)
+    return shared
+
+
 @pytest.fixture(scope="session", params=VERSIONS)
-async def sdk(request: pytest.FixtureRequest, stack: Gateway) -> Sdk:
-    cache = request.config.cache
-    assert cache is not None
-    directory = await asyncio.to_thread(install, request.param, cache.mkdir("sdk"))
-    return Sdk(directory, url=stack.url)
+async def sdk(request: pytest.FixtureRequest, stack: Gateway, installed: Path) -> Sdk:
+    return Sdk(await asyncio.to_thread(install, request.param, installed), url=stack.url)
 
 
 @pytest.fixture(scope="session")
-async def newest(request: pytest.FixtureRequest, stack: Gateway) -> Sdk:
+async def newest(stack: Gateway, installed: Path) -> Sdk:
     """For what is the same in all of them."""
-    cache = request.config.cache
-    assert cache is not None
-    directory = await asyncio.to_thread(install, VERSIONS[-1], cache.mkdir("sdk"))
-    return Sdk(directory, url=stack.url)
+    return Sdk(await asyncio.to_thread(install, VERSIONS[-1], installed), url=stack.url)
 
 
 async def test_the_seeds_snippet_to_the_letter(stack: Gateway, sdk: Sdk, tenant: TenantKey) -> None:
