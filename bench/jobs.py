@@ -69,6 +69,8 @@ class Figures:
     settled: float
     polls: float
     behind: int
+    cpu_ms: float
+    """Of a job, by the gateway and its servers: neither the upstream's nor the load generator's."""
     cells: dict[str, object]
 
     @property
@@ -110,7 +112,8 @@ async def measure(design: Design, generator: Load, *, rate: float, warm_seconds:
     refused = {status: count for status, count in seen["statuses"].items() if status != "200"}
     if refused:
         print(f"  answers other than 200: {refused}")
-    return Figures(rate, row["jobs"] / took, row["polls"], behind, cells)
+    cpu_ms = sum(used.parts[part] for part in ("api", "worker", "postgres", "valkey")) / jobs * 1e3
+    return Figures(rate, row["jobs"] / took, row["polls"], behind, cpu_ms, cells)
 
 
 async def steps(

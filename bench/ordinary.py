@@ -77,7 +77,7 @@ async def ordinary(on: Stand, poll_seconds: float) -> AsyncIterator[Design]:
     told = json.dumps(settings)
     async with (
         process("bench.ordinary_app", "api", BENCH_ORDINARY=told) as api,
-        process("bench.ordinary_app", "worker", BENCH_ORDINARY=told) as worker,
+        process("bench.ordinary_app", "worker", quiet=True, BENCH_ORDINARY=told) as worker,
     ):
         await _answering(port)
 
@@ -106,7 +106,12 @@ async def run(given: argparse.Namespace, runs: Runs) -> None:
                 design, generator, given.ordinary, warm_seconds=warm_seconds, seconds=given.seconds, table=table
             )
     if other is not None:
-        print(f"ours {best.settled:.0f} jobs/s, ordinary {other.settled:.0f}: {best.settled / other.settled:.1f} times")
+        print(
+            f"carried: ours {best.settled:.0f} jobs/s, ordinary {other.settled:.0f}: {best.settled / other.settled:.1f} times"
+        )
+        print(
+            f"CPU a job: ours {best.cpu_ms:.1f} ms, ordinary {other.cpu_ms:.1f}: {other.cpu_ms / best.cpu_ms:.1f} times"
+        )
 
 
 async def _ended(on: Stand) -> None:

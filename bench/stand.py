@@ -70,14 +70,17 @@ class Stand:
 
 
 @asynccontextmanager
-async def process(*arguments: str, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """`python -m arguments…` with pipes, ended on exit."""
+async def process(
+    *arguments: str, quiet: bool = False, **environment: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """`python -m arguments…` with pipes, ended on exit. `quiet`: it has nothing to say on standard error."""
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         *arguments,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL if quiet else None,
         env={**os.environ, **environment},
     )
     try:
