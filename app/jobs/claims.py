@@ -22,9 +22,13 @@ _SAFE = """(takeovers = 0 OR id = (
     ORDER BY suspect.due_at LIMIT 1
 ))"""
 
+# A holder that still beats was not killed by the job: the answer to its claim was lost.
 _TAKE = """
     lease_until = now() + make_interval(secs => $3), owner = $2, fence = jobs.fence + 1,
-    takeovers = jobs.takeovers + (jobs.lease_until IS NOT NULL)::integer
+    takeovers = jobs.takeovers + (jobs.lease_until IS NOT NULL AND NOT EXISTS (
+        SELECT FROM processes AS holder
+        WHERE holder.id = jobs.owner AND holder.beat_at > now() - make_interval(secs => 0.6 * $3)
+    ))::integer
 """
 
 # ANY (ARRAY(…)) and LATERAL … LIMIT where a join would do: of a LIMIT that is a parameter the planner expects a tenth of
