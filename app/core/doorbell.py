@@ -18,7 +18,7 @@ from app.core.log import get_logger
 
 log = get_logger(__name__)
 
-Task = Literal["dispatch", "poll"]
+Task = Literal["dispatch", "poll", "deliver"]
 """Names of the arq tasks that can be rung."""
 
 QUEUE = "waystation:tasks"
