@@ -60,7 +60,7 @@ async def create_endpoint(
         raise TooManyEndpoints
     endpoint_id = new_id()
     await session.execute(_CREATE, endpoint_id, tenant_id, url, list(events), description)
-    secret = await _add_secret(session, vault, tenant_id, endpoint_id)
+    secret = await _add_secret(session, vault=vault, tenant_id=tenant_id, endpoint_id=endpoint_id)
     return await get_endpoint(session, tenant_id=tenant_id, endpoint_id=endpoint_id), secret
 
 
@@ -113,7 +113,7 @@ async def delete_endpoint(session: Session, *, tenant_id: UUID, endpoint_id: UUI
 # Secrets
 
 
-async def _add_secret(session: Session, vault: Vault, tenant_id: UUID, endpoint_id: UUID | None) -> bytes:
+async def _add_secret(session: Session, *, vault: Vault, tenant_id: UUID, endpoint_id: UUID | None) -> bytes:
     row_id, secret = new_id(), new_secret()
     await session.execute(
         "INSERT INTO webhook_secrets (id, tenant_id, endpoint_id, sealed) VALUES ($1, $2, $3, $4)"
@@ -136,7 +136,7 @@ async def ensure_secret(session: Session, *, vault: Vault, tenant_id: UUID) -> b
     """The newest secret for URLs of the tenant's jobs; it is made when somebody first needs it."""
     row = await session.fetchrow(_NEWEST, tenant_id, None)
     if row is None:
-        await _add_secret(session, vault, tenant_id, None)
+        await _add_secret(session, vault=vault, tenant_id=tenant_id, endpoint_id=None)
         row = await session.fetchrow(_NEWEST, tenant_id, None)
         assert row is not None
     return vault.open(row["id"], row["sealed"])
@@ -163,7 +163,7 @@ async def rotate_secret(
         await get_endpoint(session, tenant_id=tenant_id, endpoint_id=endpoint_id)
     await session.execute("SELECT FROM tenants WHERE id = $1 FOR NO KEY UPDATE", tenant_id)
     retired = await session.fetch(_RETIRE, tenant_id, endpoint_id, OVERLAP_HOURS)
-    secret = await _add_secret(session, vault, tenant_id, endpoint_id)
+    secret = await _add_secret(session, vault=vault, tenant_id=tenant_id, endpoint_id=endpoint_id)
     return secret, max(row["expires_at"] for row in retired)
 
 
