@@ -2,6 +2,7 @@
 
 import codecs
 import math
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Literal
 
@@ -23,9 +24,13 @@ from app.core.requests import (
 )
 from app.jobs.models import STATUS, State, Status
 from app.upstream.wire import NotAnObject, rewritten, slices
+from app.webhooks.models import EventType
 
 OUTPUT_BYTES_MAX = 1_000_000
 """An output above this is linked, not inlined."""
+
+ERROR_LENGTH_MAX = 1000
+"""Of an error's message in an event that would be too large with all of it."""
 
 LATER = ("webhook_url", "webhook_events", "max_price")
 
@@ -159,6 +164,28 @@ def job_body(base_url: str, row: Row) -> bytes:
     body["input"] = orjson.Fragment(row["input"].removeprefix(codecs.BOM_UTF8))
     body["output"] = _output(row, shown, body["urls"]["response"])
     return orjson.dumps(body)
+
+
+def event_data(base_url: str, row: Row, *, type_: str) -> Iterator[bytes]:
+    """The JSON of a job as its webhooks have it, without its input: first whole, then shorter and shorter.
+
+    `job.processing` shows the job as it was when it began to run, also where it has ended since.
+    """
+    shown = show_id("job", row["id"])
+    body = _item(base_url, row, shown)
+    output: Any = None
+    if type_ == EventType.JOB_PROCESSING:
+        body |= {"status": Status.PROCESSING, "error": None, "finished_at": None}
+    elif row["body"] is not None:
+        output = _output(row, shown, body["urls"]["response"])
+    yield orjson.dumps(body | {"output": output})
+    if row["result_bytes"] is not None and row["state"] == State.COMPLETED and type_ != EventType.JOB_PROCESSING:
+        output = {"url": body["urls"]["response"], "size_bytes": row["result_bytes"]}
+    yield orjson.dumps(body | {"output": output})
+    if body["error"] is not None:
+        body["error"] = body["error"] | {"message": str(body["error"]["message"])[:ERROR_LENGTH_MAX]}
+    yield orjson.dumps(body | {"output": output})
+    yield orjson.dumps(body | {"output": output, "metadata": {}})
 
 
 def page_body(base_url: str, page: Page[Row]) -> bytes:

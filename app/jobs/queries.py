@@ -127,3 +127,21 @@ async def list_jobs(session: ReadSession, *, tenant_id: UUID, wanted: JobFilter,
         list(wanted.metadata.values()),
         limit,
     )
+
+
+_OF_EVENTS = """
+SELECT
+    job.id, job.model, job.state, job.priority, job.created_at, job.submitted_at, job.started_at, job.finished_at,
+    job.cancel_requested_at, job.deadline_at, job.attempt, job.polls, job.error_code, job.run_seconds,
+    job.late_result, input.metadata, result.message, octet_length(result.body) AS result_bytes,
+    CASE WHEN octet_length(result.body) <= $2 THEN result.body END AS body
+FROM jobs AS job
+JOIN job_inputs AS input ON input.job_id = job.id
+LEFT JOIN job_results AS result ON result.job_id = job.id
+WHERE job.id = ANY ($1::uuid[])
+"""
+
+
+async def list_jobs_of_events(session: ReadSession, *, job_ids: Sequence[UUID], result_bytes_max: int) -> list[Row]:
+    """All that events show of these jobs; larger results are only measured."""
+    return await session.fetch(_OF_EVENTS, list(job_ids), result_bytes_max)

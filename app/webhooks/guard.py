@@ -8,7 +8,7 @@ import re
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
 from app.webhooks.resolver import Resolver
@@ -114,14 +114,6 @@ def is_public(address: Address) -> bool:
     return (
         address.scope_id is None and address in _V6_ALLOWED and not any(address in network for network in _V6_FORBIDDEN)
     )
-
-
-def parse_networks(text: str) -> tuple[Network, ...]:
-    """The networks of a comma list of CIDRs; raises ValueError."""
-    try:
-        return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
-    except ValueError:
-        raise ValueError("expected a comma list of networks such as 10.0.0.0/8,fd00::/8") from None
 
 
 Lookup = Callable[[str, int], Awaitable[Sequence[str]]]
