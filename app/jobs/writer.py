@@ -14,13 +14,13 @@ from app.core import clock
 from app.core.batch import Batcher, Overloaded
 from app.core.crash import crash_point
 from app.core.db import Database, Row
-from app.core.errors import Refusal, StoreUnavailable
+from app.core.errors import Refusal, StoreFull, StoreUnavailable
 from app.jobs.operations import Submission, find_twins, submit_jobs
 
 GROUP_MAX = 50
 WAITING_MAX = 5_000
 UNREACHED_SECONDS = 3.0
-"""How long a submit waits for a store that has not been asked yet, before it is refused."""
+"""How long a submit waits for a store that has not been asked yet, or has no room, before it is refused."""
 IN_DOUBT_SECONDS = 15.0
 """How long it waits when the store was asked and the answer was lost: it may be stored, and a refusal would be a lie."""
 
@@ -88,21 +88,24 @@ class SubmitWriter:
     async def _flush(self, group: Sequence[Submission]) -> Sequence[Stored | Exception]:
         """Written again until the store says what is there: the ids are ours, so a second time changes nothing."""
         started_at = clock.monotonic()
-        asked = False
+        in_doubt = False
         while True:
+            asked = answered = False
             try:
                 async with self._database.statement() as session:
                     asked = True
                     crash_point("submit.before_store")
                     stored = await submit_jobs(session, submissions=group)
+                    answered = True
                     left = [submission for submission in group if submission.id not in stored]
                     twins = await find_twins(session, submissions=left) if left else {}
                 crash_point("submit.after_store")
                 return [_verdict(one, twins.get(one.id), new=one.id in stored) for one in group]
             except StoreUnavailable as error:
-                patience = IN_DOUBT_SECONDS if asked else UNREACHED_SECONDS
+                in_doubt = in_doubt or answered or (asked and not isinstance(error, StoreFull))
+                patience = IN_DOUBT_SECONDS if in_doubt else UNREACHED_SECONDS
                 if clock.monotonic() - started_at > patience:
-                    raise (InDoubt() if asked else error) from error
+                    raise (InDoubt() if in_doubt else error) from error
                 await asyncio.sleep(0.1)
 
 
