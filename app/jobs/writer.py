@@ -26,7 +26,7 @@ log = get_logger(__name__)
 GROUP_MAX = 50
 WAITING_MAX = 5_000
 UNREACHED_SECONDS = 3.0
-"""How long a submit waits for a store that has not been asked yet, before it is refused."""
+"""How long a submit waits for a store that has not been asked yet, or has no room, before it is refused."""
 IN_DOUBT_SECONDS = 15.0
 """How long it waits when the store was asked and the answer was lost: it may be stored, and a refusal would be a lie."""
 
@@ -94,24 +94,22 @@ class SubmitWriter:
     async def _flush(self, group: Sequence[Submission]) -> Sequence[Stored | Exception]:
         """Written again until the store says what is there: the ids are ours, so a second time changes nothing."""
         started_at = clock.monotonic()
-        asked = False
+        in_doubt = False
         while True:
             try:
                 async with self._database.transaction() as session:
-                    again, asked = asked, True
                     crash_point("submit.before_store")
-                    verdicts, alerts = await _store(session, group, again=again)
+                    verdicts, alerts = await _store(session, group, again=in_doubt)
+                    in_doubt = True  # until the commit is answered: what fails before it has stored nothing
                 crash_point("submit.after_store")
             except StoreUnavailable as error:
-                patience = IN_DOUBT_SECONDS if asked else UNREACHED_SECONDS
+                patience = IN_DOUBT_SECONDS if in_doubt else UNREACHED_SECONDS
                 if clock.monotonic() - started_at > patience:
-                    raise (InDoubt() if asked else error) from error
+                    raise (InDoubt() if in_doubt else error) from error
                 await asyncio.sleep(0.1)
                 continue
             for alert in alerts:
-                log.warning(
-                    "budget.reached", subject=alert.subject_id.hex, period=alert.period, percent=alert.percent
-                )  # fmt: skip
+                log.warning("budget.reached", subject=alert.subject_id.hex, period=alert.period, percent=alert.percent)
             return verdicts
 
 
