@@ -32,7 +32,7 @@ OUTPUT_BYTES_MAX = 1_000_000
 ERROR_LENGTH_MAX = 1000
 """Of an error's message in an event that would be too large with all of it."""
 
-LATER = ("webhook_url", "webhook_events", "max_price")
+LATER = ("max_price",)
 
 
 class JobIn(BaseModel):
@@ -57,6 +57,12 @@ class JobIn(BaseModel):
         None, gt=0, description="if it is not sent by then, it fails, free of charge"
     )
     not_before: datetime | None = Field(None, description="do not send it before then")
+    webhook_url: str | None = Field(
+        None, description="told of its events besides the tenant's endpoints", max_length=2048
+    )
+    webhook_events: list[Literal["job.completed", "job.failed", "job.canceled", "job.processing"]] | None = Field(
+        None, description="by default all but job.processing", min_length=1
+    )
     on_unknown: Literal["hold"] = Field(
         "hold", description="what to do when nobody can say whether a submission arrived"
     )
@@ -98,6 +104,7 @@ class JobOut(BaseModel):
     error: JobError | None
     metrics: JobMetrics
     metadata: dict[str, Any]
+    webhook_url: str | None
     priority: int
     created_at: datetime
     started_at: datetime | None
@@ -117,6 +124,7 @@ class JobItem(BaseModel):
     error: JobError | None
     metrics: JobMetrics
     metadata: dict[str, Any]
+    webhook_url: str | None
     priority: int
     created_at: datetime
     started_at: datetime | None
@@ -209,6 +217,7 @@ def _item(base_url: str, row: Row, shown: str) -> dict[str, Any]:
             "polls": row["polls"],
         },
         "metadata": row["metadata"] or {},
+        "webhook_url": row["webhook_url"],
         "priority": row["priority"],
         "created_at": clock.rfc3339(row["created_at"]),
         "started_at": clock.rfc3339(row["started_at"]),

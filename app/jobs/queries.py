@@ -55,10 +55,12 @@ async def list_finished(session: ReadSession, *, job_ids: Sequence[UUID]) -> lis
     return [row["id"] for row in await session.fetch(sql, list(job_ids))]
 
 
-_JOB_COLUMNS = """
+WEBHOOK_URL = "(SELECT hook.url FROM job_webhooks AS hook WHERE hook.job_id = job.id) AS webhook_url"
+
+_JOB_COLUMNS = f"""
     job.id, job.model, job.state, job.priority, job.created_at, job.submitted_at, job.started_at, job.finished_at,
     job.cancel_requested_at, job.deadline_at, job.attempt, job.polls, job.error_code, job.run_seconds,
-    job.late_result, input.body AS input, input.metadata, result.body, result.message
+    job.late_result, input.body AS input, input.metadata, result.body, result.message, {WEBHOOK_URL}
 """
 
 _JOB = f"""
@@ -75,11 +77,11 @@ async def find_job(session: ReadSession, *, tenant_id: UUID, job_id: UUID) -> Ro
     return await session.fetchrow(_JOB, job_id, tenant_id)
 
 
-_LIST = """
+_LIST = f"""
 SELECT
     job.id, job.model, job.state, job.priority, job.created_at, job.submitted_at, job.started_at, job.finished_at,
     job.cancel_requested_at, job.attempt, job.polls, job.error_code, job.run_seconds, job.late_result,
-    input.metadata, result.message
+    input.metadata, result.message, {WEBHOOK_URL}
 FROM jobs AS job
 JOIN job_inputs AS input ON input.job_id = job.id
 LEFT JOIN job_results AS result ON result.job_id = job.id
@@ -98,7 +100,7 @@ WHERE job.tenant_id = $1
     )
 ORDER BY job.created_at DESC, job.id DESC
 LIMIT $9
-"""
+"""  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,17 +131,17 @@ async def list_jobs(session: ReadSession, *, tenant_id: UUID, wanted: JobFilter,
     )
 
 
-_OF_EVENTS = """
+_OF_EVENTS = f"""
 SELECT
     job.id, job.model, job.state, job.priority, job.created_at, job.submitted_at, job.started_at, job.finished_at,
     job.cancel_requested_at, job.deadline_at, job.attempt, job.polls, job.error_code, job.run_seconds,
-    job.late_result, input.metadata, result.message, octet_length(result.body) AS result_bytes,
+    job.late_result, input.metadata, result.message, octet_length(result.body) AS result_bytes, {WEBHOOK_URL},
     CASE WHEN octet_length(result.body) <= $2 THEN result.body END AS body
 FROM jobs AS job
 JOIN job_inputs AS input ON input.job_id = job.id
 LEFT JOIN job_results AS result ON result.job_id = job.id
 WHERE job.id = ANY ($1::uuid[])
-"""
+"""  # noqa: S608
 
 
 async def list_jobs_of_events(session: ReadSession, *, job_ids: Sequence[UUID], result_bytes_max: int) -> list[Row]:

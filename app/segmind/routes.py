@@ -28,9 +28,18 @@ from app.jobs.operations import JobNotFound
 from app.jobs.writer import Stored
 from app.segmind.media import media_response
 from app.segmind.openapi import paths
-from app.segmind.schemas import accepted_body, json_response, refusal_response, result_response, status_response
+from app.segmind.schemas import (
+    accepted_body,
+    json_response,
+    refusal_response,
+    result_response,
+    status_of,
+    status_response,
+)
 from app.tenants.auth import Principal, ScopeMissing, TenantSuspended
 from app.tenants.models import Scope
+from app.webhooks.emit import JobWebhook
+from app.webhooks.schemas import checked_job_webhook
 
 SYNC_SECONDS = 25.0
 SYNC_SECONDS_MAX = 300.0
@@ -51,12 +60,6 @@ class StillRunning(Refusal):
                 "response_url": f"{base_url}/v2/requests/{shown}",
             },
         )
-
-
-class Unsupported(Refusal):
-    """400: an option this gateway does not have."""
-
-    code = "unsupported_option"
 
 
 def refusing(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
@@ -95,7 +98,7 @@ async def _submit(request: Request, surface: Surface) -> tuple[Principal, Stored
         asked = _asked(request, principal, surface, model, body)
         stored: Stored = await intake.accept(asked)
     except Refusal as refusal:
-        await intake.note_refusal(refusal, surface=surface, who=who, model=model)
+        await intake.note_refusal(refusal, surface=surface, who=who, model=model, status=status_of(refusal))
         raise
     if stored.replayed:
         await intake.note_replay(asked, stored)
@@ -104,9 +107,6 @@ async def _submit(request: Request, surface: Surface) -> tuple[Principal, Stored
 
 def _asked(request: Request, principal: Principal, surface: Surface, model: str, body: bytes) -> Asked:
     headers = request.headers
-    for name in ("x-webhook-url", "x-webhook-events"):
-        if name in headers:
-            raise Unsupported(f"header {name}: this gateway does not send webhooks yet")
     metadata = priority = deadline = None
     if (text := headers.get("x-metadata")) is not None:
         try:
@@ -118,9 +118,7 @@ def _asked(request: Request, principal: Principal, surface: Surface, model: str,
     if (text := headers.get("x-deadline-seconds")) is not None:
         deadline = checked_deadline(plain_seconds(text), "header X-Deadline-Seconds")
     return Asked(
-        tenant_id=principal.tenant_id,
-        key_id=principal.key_id,
-        allowed_models=principal.models,
+        principal=principal,
         surface=surface,
         model=model,
         body=body,
@@ -129,6 +127,17 @@ def _asked(request: Request, principal: Principal, surface: Surface, model: str,
         metadata=metadata,
         priority=5 if priority is None else priority,
         deadline_seconds=deadline,
+        webhook=_webhook(request),
+    )
+
+
+def _webhook(request: Request) -> JobWebhook | None:
+    url, events = request.headers.get("x-webhook-url"), request.headers.get("x-webhook-events")
+    return checked_job_webhook(
+        url,
+        None if events is None else [one.strip() for one in events.split(",")],
+        request.app.state.guard,
+        where=("header X-Webhook-Url", "header X-Webhook-Events"),
     )
 
 

@@ -11,7 +11,7 @@ from app.core.db import Session, columns
 from app.core.ids import new_id
 from app.webhooks.decide import event_body
 from app.webhooks.guard import parse_url
-from app.webhooks.models import EventType
+from app.webhooks.models import BY_DEFAULT, EventType
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +112,28 @@ async def emit_tenant_event(
     body = event_body(type_=type_, at=clock.now(), sequence=1, data=[orjson.dumps(data)])
     rows = await session.fetch(_EMIT_OF_TENANT, new_id(), tenant_id, type_, body, endpoint_id)
     return [row["id"] for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class JobWebhook:
+    """Whom to tell of one job, besides the tenant's endpoints, and of what."""
+
+    url: str
+    events: tuple[str, ...] = BY_DEFAULT
+
+
+async def keep_job_webhooks(session: Session, *, webhooks: Sequence[tuple[UUID, UUID, JobWebhook]]) -> None:
+    """Of these jobs (id, tenant, webhook), which the transaction has just stored. One statement."""
+    rows = [
+        (job_id, target_of_job_url(tenant_id, webhook.url), webhook.url, ",".join(webhook.events))
+        for job_id, tenant_id, webhook in webhooks
+    ]
+    await session.execute(
+        "INSERT INTO job_webhooks (job_id, target_id, url, events)"
+        " SELECT job_id, target_id, url, string_to_array(events, ',')"
+        " FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[]) AS asked (job_id, target_id, url, events)",
+        *columns(rows, 4),
+    )
 
 
 def target_of_job_url(tenant_id: UUID, url: str) -> UUID:

@@ -11,9 +11,9 @@ from app.core.db import Row
 from app.core.ids import show_id
 from app.core.requests import malformed
 from app.tenants.schemas import At
+from app.webhooks.emit import JobWebhook
 from app.webhooks.guard import Guard, UrlRefused, parse_url
 from app.webhooks.models import (
-    BY_DEFAULT,
     OF_JOBS,
     AttemptOutcome,
     DeliveryStatus,
@@ -33,7 +33,7 @@ class EndpointIn(_Body):
     """A new endpoint."""
 
     url: str = Field(description="https, of a public address or one in WEBHOOK_ALLOW_NETWORKS", max_length=2048)
-    events: list[Wanted] = Field(default=list(BY_DEFAULT), min_length=1, max_length=20)
+    events: list[Wanted] = Field(["job.completed", "job.failed", "job.canceled"], min_length=1, max_length=20)
     description: Text = ""
 
 
@@ -236,9 +236,15 @@ def checked_url(text: Any, guard: Guard, where: str) -> str:
     return text
 
 
-def checked_events(value: Any, where: str) -> list[str]:
-    """Types of events of a job; raises Malformed."""
-    expected = f"expected a list of {', '.join(OF_JOBS)}"
-    if not isinstance(value, list) or not value or any(one not in list(OF_JOBS) for one in value):
-        raise malformed(where, expected)
-    return list(dict.fromkeys(value))
+def checked_job_webhook(url: Any, events: Any, guard: Guard, *, where: tuple[str, str]) -> JobWebhook | None:
+    """Whom to tell of one job and of which events; None where nobody. `where` names the two. Raises Malformed."""
+    if url is None:
+        if events is not None:
+            raise malformed(where[1], "expected a webhook URL beside it")
+        return None
+    checked_url(url, guard, where[0])
+    if events is None:
+        return JobWebhook(url)
+    if not isinstance(events, list) or not events or any(one not in list(OF_JOBS) for one in events):
+        raise malformed(where[1], f"expected some of {', '.join(OF_JOBS)}")
+    return JobWebhook(url, tuple(dict.fromkeys(events)))
