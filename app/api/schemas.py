@@ -175,25 +175,23 @@ def job_body(base_url: str, row: Row) -> bytes:
 
 
 def event_data(base_url: str, row: Row, *, type_: str) -> Iterator[bytes]:
-    """The JSON of a job as its webhooks have it, without its input: first whole, then shorter and shorter.
+    """The JSON of a job as its events have it, without its input: first whole, then shorter and shorter.
 
     `job.processing` shows the job as it was when it began to run, also where it has ended since.
     """
     shown = show_id("job", row["id"])
-    body = _item(base_url, row, shown)
-    output: Any = None
+    job = _item(base_url, row, shown) | {"output": None}
     if type_ == EventType.JOB_PROCESSING:
-        body |= {"status": Status.PROCESSING, "error": None, "finished_at": None}
-    elif row["body"] is not None:
-        output = _output(row, shown, body["urls"]["response"])
-    yield orjson.dumps(body | {"output": output})
-    if row["result_bytes"] is not None and row["state"] == State.COMPLETED and type_ != EventType.JOB_PROCESSING:
-        output = {"url": body["urls"]["response"], "size_bytes": row["result_bytes"]}
-    yield orjson.dumps(body | {"output": output})
-    if body["error"] is not None:
-        body["error"] = body["error"] | {"message": str(body["error"]["message"])[:ERROR_LENGTH_MAX]}
-    yield orjson.dumps(body | {"output": output})
-    yield orjson.dumps(body | {"output": output, "metadata": {}})
+        job |= {"status": Status.PROCESSING, "error": None, "finished_at": None}
+    elif row["state"] == State.COMPLETED:
+        if row["body"] is not None:
+            yield orjson.dumps(job | {"output": _output(row, shown, job["urls"]["response"])})
+        job["output"] = {"url": job["urls"]["response"], "size_bytes": row["result_bytes"]}
+    yield orjson.dumps(job)
+    if job["error"] is not None:
+        job["error"] |= {"message": str(job["error"]["message"])[:ERROR_LENGTH_MAX]}
+        yield orjson.dumps(job)
+    yield orjson.dumps(job | {"metadata": {}})
 
 
 def page_body(base_url: str, page: Page[Row]) -> bytes:
