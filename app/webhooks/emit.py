@@ -121,19 +121,9 @@ class JobWebhook:
     url: str
     events: tuple[str, ...] = BY_DEFAULT
 
-
-async def keep_job_webhooks(session: Session, *, webhooks: Sequence[tuple[UUID, UUID, JobWebhook]]) -> None:
-    """Of these jobs (id, tenant, webhook), which the transaction has just stored. One statement."""
-    rows = [
-        (job_id, target_of_job_url(tenant_id, webhook.url), webhook.url, ",".join(webhook.events))
-        for job_id, tenant_id, webhook in webhooks
-    ]
-    await session.execute(
-        "INSERT INTO job_webhooks (job_id, target_id, url, events)"
-        " SELECT job_id, target_id, url, string_to_array(events, ',')"
-        " FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[]) AS asked (job_id, target_id, url, events)",
-        *columns(rows, 4),
-    )
+    def row(self, tenant_id: UUID) -> tuple[UUID, str, str]:
+        """As the statement that stores the job asks for it: target, URL, events in a comma list."""
+        return target_of_job_url(tenant_id, self.url), self.url, ",".join(self.events)
 
 
 def target_of_job_url(tenant_id: UUID, url: str) -> UUID:
