@@ -10,6 +10,7 @@ from app.core.errors import Conflict, NotFound
 from app.jobs.endings import ENDED, end_jobs
 from app.jobs.models import FINAL, State
 from app.ledger.holds import FITS_CTES, hold_id_of
+from app.webhooks.emit import JobWebhook
 
 
 @dataclass(frozen=True, slots=True)
