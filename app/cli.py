@@ -12,6 +12,7 @@ from app.jobs import pause_commands, recover_commands
 from app.jobs.commands import jobs
 from app.ops import commands as ops_commands
 from app.tenants.commands import keys, tenants
+from app.webhooks import commands as webhook_commands
 
 app = typer.Typer(
     invoke_without_command=True,
@@ -22,10 +23,12 @@ app = typer.Typer(
 app.add_typer(tenants, name="tenant")
 app.add_typer(keys, name="key")
 app.add_typer(jobs, name="job")
+app.add_typer(webhook_commands.webhooks, name="webhook")
 register(app)
 pause_commands.register(app)
 recover_commands.register(app)
 ops_commands.register(app)
+webhook_commands.register(app)
 
 
 @app.callback()

@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 
 from app.admin.job_routes import router as admin_jobs_router
 from app.admin.routes import router as admin_router
+from app.admin.webhook_routes import router as admin_webhook_router
 from app.api.event_routes import router as event_router
 from app.api.routes import router as api_router
 from app.api.webhook_routes import router as webhook_router
@@ -100,6 +101,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(event_router)
     app.include_router(admin_router)
     app.include_router(admin_jobs_router)
+    app.include_router(admin_webhook_router)
     app.openapi = partial(_openapi, app)  # type: ignore[method-assign]
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
