@@ -26,6 +26,13 @@ class Terms:
     markup_micro: int = MICRO
 
 
+def quote(terms: Terms, *, default_price_micro: int | None, fallback_micro: int) -> int:
+    """What is held for a job: the model's price; without one the tenant's default, and at last everybody's."""
+    if terms.price_micro is not None:
+        return terms.price_micro
+    return fallback_micro if default_price_micro is None else default_price_micro
+
+
 class ModelChanges(TypedDict, total=False):
     """What an operator may set on a model; what is absent stays, a price or schema of None is taken away."""
 
@@ -85,10 +92,3 @@ def recent_run_seconds(samples: Sequence[float]) -> tuple[float, float] | None:
     ordered = sorted(samples)
     p50, p90 = (ordered[max(0, math.ceil(share * len(ordered)) - 1)] for share in (0.5, 0.9))
     return round(p50, 3), round(p90, 3)
-
-
-def price_for(price_micro: int | None, *, tenant_default: int | None, default: int) -> int:
-    """What a job is quoted: the catalogue's price, else the tenant's own default, else everybody's."""
-    if price_micro is not None:
-        return price_micro
-    return default if tenant_default is None else tenant_default

@@ -9,6 +9,9 @@ from app.catalog.imports import ModelLine
 from app.catalog.queries import MODEL_COLUMNS, Model, model_of
 from app.core.db import Session, columns
 
+ABOVE_HOLD_MAX = 2
+"""So many jobs of a model may cost more than was held for them; then it is switched off until an operator has looked."""
+
 _SET = f"""
 INSERT INTO models AS model (slug, price_micro, price_rule, markup_micro, schema, enabled, disabled_reason)
 VALUES (
@@ -70,6 +73,21 @@ RETURNING slug, xmax = 0 AS new, price_micro IS DISTINCT FROM (
 """
 
 
+_COUNT = """
+INSERT INTO models (slug, above_hold_count)
+SELECT slug, count(*) FROM unnest($1::text[]) AS t (slug) GROUP BY slug ORDER BY slug
+ON CONFLICT (slug) DO UPDATE SET
+    above_hold_count = models.above_hold_count + excluded.above_hold_count,
+    enabled = models.enabled AND models.above_hold_count + excluded.above_hold_count < $2,
+    disabled_reason = CASE
+        WHEN models.enabled AND models.above_hold_count + excluded.above_hold_count >= $2 THEN 'cost_above_hold'
+        ELSE models.disabled_reason
+    END,
+    updated_at = now()
+RETURNING slug, NOT enabled AND disabled_reason = 'cost_above_hold' AND above_hold_count >= $2 AS switched_off
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Imported:
     """How many models a file brought: new ones, known ones, and of those how many keep another price than the file's."""
@@ -112,3 +130,10 @@ async def import_models(session: Session, *, lines: Sequence[ModelLine], overwri
     rows = await session.fetch(_IMPORT, *given, overwrite)
     new = sum(row["new"] for row in rows)
     return Imported(new=new, known=len(rows) - new, kept=sum(row["kept"] for row in rows))
+
+
+async def count_above_hold(session: Session, *, models: Sequence[str]) -> list[str]:
+    """Count jobs that cost more than their hold, one entry of `models` each; gives the models that are switched off for
+    it now. One statement."""
+    rows = await session.fetch(_COUNT, list(models), ABOVE_HOLD_MAX)
+    return [row["slug"] for row in rows if row["switched_off"]]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.catalog.decide import checked_schema, parse_markup, price_for, recent_run_seconds, usual_price
+from app.catalog.decide import Terms, checked_schema, parse_markup, quote, recent_run_seconds, usual_price
 
 
 @pytest.mark.parametrize(
@@ -58,8 +58,7 @@ def test_recent_run_times() -> None:
 
 
 def test_whose_price_counts() -> None:
-    assert price_for(5, tenant_default=2, default=1) == 5
-    assert price_for(0, tenant_default=2, default=1) == 0
-    assert price_for(None, tenant_default=2, default=1) == 2
-    assert price_for(None, tenant_default=0, default=1) == 0
-    assert price_for(None, tenant_default=None, default=1) == 1
+    def quoted(price: int | None, of_tenant: int | None) -> int:
+        return quote(Terms(price), default_price_micro=of_tenant, fallback_micro=1)
+
+    assert [quoted(5, 2), quoted(0, 2), quoted(None, 2), quoted(None, 0), quoted(None, None)] == [5, 0, 2, 0, 1]
