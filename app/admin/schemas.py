@@ -43,6 +43,14 @@ def _credits(value: object) -> int | None:
 _AMOUNT: dict[str, Any] = {"type": "string", "pattern": r"^[0-9]{1,10}(\.[0-9]{1,6})?$", "examples": ["0.089300"]}
 _MARKUP: dict[str, Any] = {"anyOf": [{"type": "string"}, {"type": "number"}], "examples": ["1.2"]}
 
+def _words(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("expected printable characters")
+    return value
+
+
+Words = Annotated[str, AfterValidator(_words)]
+"""Text that Postgres can be asked for."""
 Amount = Annotated[
     int | None, BeforeValidator(_credits), WithJsonSchema({"anyOf": [_AMOUNT, {"type": "null"}], "default": None})
 ]
@@ -150,9 +158,9 @@ class ListQuery(_Body):
 class AuditQuery(ListQuery):
     """Which entries of the audit log."""
 
-    operator: str | None = None
-    action: str | None = Field(default=None, examples=["credits.grant"])
-    target: str | None = None
+    operator: Words | None = None
+    action: Words | None = Field(default=None, examples=["credits.grant"])
+    target: Words | None = None
     tenant: str | None = Field(default=None, description="name or id")
     since: Instant = Field(default=None, description="RFC 3339; entries from then on")
     before: Instant = Field(default=None, description="RFC 3339; entries before then")
