@@ -10,25 +10,32 @@ LOOKAHEAD_SECONDS = 0.05
 """Jobs due this soon are claimed along: a poll a little early is cheaper than one more statement."""
 EVER_SECONDS = 1e9
 
+
+def holder_beats(job: str, lease_seconds: str) -> str:
+    """Whether the process that last claimed `job` lives; then it was not the job that killed it: an answer was lost."""
+    return f"""EXISTS (
+        SELECT FROM processes AS holder
+        WHERE holder.id = {job}.owner AND holder.beat_at > now() - make_interval(secs => 0.6 * {lease_seconds})
+    )"""
+
+
 # Is it safe to take the job along? A suspect, a job that has been taken over before, is taken while this process holds no
 # other: what kills its holders is found so, and the rest of what they held is not blamed. The third time is the sweep's.
-_SAFE = """(takeovers = 0 OR id = (
+_SAFE = f"""(takeovers = 0 OR id = (
     SELECT suspect.id FROM jobs AS suspect
-    WHERE suspect.takeovers > 0 AND suspect.state = '{state}' AND suspect.due_at <= now()
-        AND (suspect.lease_until IS NULL OR (suspect.lease_until < now() AND suspect.takeovers < 2))
+    WHERE suspect.takeovers > 0 AND suspect.state = '{{state}}' AND suspect.due_at <= now()
+        AND (suspect.lease_until IS NULL OR suspect.lease_until < now())
+        AND (suspect.lease_until IS NULL OR suspect.takeovers < 2 OR {holder_beats("suspect", "$3")})
         AND NOT EXISTS (
             SELECT FROM jobs AS held WHERE held.takeovers > 0 AND held.owner = $2 AND held.lease_until > now()
         )
     ORDER BY suspect.due_at LIMIT 1
-))"""
+))"""  # noqa: S608
 
-# A holder that still beats was not killed by the job: the answer to its claim was lost.
-_TAKE = """
+# What a claim does. Only a holder that has died counts as one the job may have killed.
+_TAKE = f"""
     lease_until = now() + make_interval(secs => $3), owner = $2, fence = jobs.fence + 1,
-    takeovers = jobs.takeovers + (jobs.lease_until IS NOT NULL AND NOT EXISTS (
-        SELECT FROM processes AS holder
-        WHERE holder.id = jobs.owner AND holder.beat_at > now() - make_interval(secs => 0.6 * $3)
-    ))::integer
+    takeovers = jobs.takeovers + (jobs.lease_until IS NOT NULL AND NOT {holder_beats("jobs", "$3")})::integer
 """
 
 # ANY (ARRAY(…)) and LATERAL … LIMIT where a join would do: of a LIMIT that is a parameter the planner expects a tenth of

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from app.core.db import Session
+from app.jobs.claims import holder_beats
 
 BATCH_MAX = 500
 
@@ -29,8 +30,8 @@ SELECT id FROM moved
 """
 
 # Which jobs have waited too long: to be known again, or, with a deadline, to be sent? And whose third holder in a row
-# has let its claim run out?
-_EXPIRE_WAITING = """
+# died with it?
+_EXPIRE_WAITING = f"""
 WITH overdue AS (
     SELECT id, state, 'submission_unknown' AS code FROM jobs WHERE state = 'unknown' AND due_at <= now()
     ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
@@ -39,7 +40,7 @@ WITH overdue AS (
     ORDER BY deadline_at LIMIT $1 FOR UPDATE SKIP LOCKED
 ), poisonous AS (
     SELECT id, state, 'poison' AS code FROM jobs
-    WHERE takeovers >= 2 AND lease_until < now()
+    WHERE takeovers >= 2 AND lease_until < now() AND NOT {holder_beats("jobs", "$2")}
         AND (state = 'running' OR (state = 'queued' AND (deadline_at IS NULL OR deadline_at > now())))
     LIMIT $1 FOR UPDATE SKIP LOCKED
 ), due AS (
@@ -65,7 +66,7 @@ WITH overdue AS (
     FROM moved WHERE state = 'failed'
 )
 SELECT id FROM moved
-"""
+"""  # noqa: S608
 
 # What is there to do, and is anything unfinished at all?
 _LOOK = """
@@ -104,7 +105,7 @@ async def expire_sending(session: Session, *, unknown_max_seconds: float) -> lis
     return [row["id"] for row in await session.fetch(_EXPIRE_SENDING, BATCH_MAX, unknown_max_seconds)]
 
 
-async def expire_waiting(session: Session) -> list[UUID]:
+async def expire_waiting(session: Session, *, lease_seconds: float) -> list[UUID]:
     """Unknown jobs past their limit, queued ones past their deadline and poisonous ones end; gives their ids. One
     statement."""
-    return [row["id"] for row in await session.fetch(_EXPIRE_WAITING, BATCH_MAX)]
+    return [row["id"] for row in await session.fetch(_EXPIRE_WAITING, BATCH_MAX, lease_seconds)]
