@@ -3,10 +3,12 @@
 from alembic import context
 from sqlalchemy import text
 
+import app.admin.models
 import app.admission.models
 import app.catalog.models
 import app.core.heartbeat
 import app.jobs.models
+import app.ledger.models
 import app.tenants.models  # noqa: F401
 from app.core.db import metadata
 

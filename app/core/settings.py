@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.core.credits import parse_credits
 from app.core.log import LogFormat, configure_logging, get_logger
 
 PREFIX = "WAYSTATION_"
@@ -24,6 +25,11 @@ def _url(*schemes: str) -> AfterValidator:
         return value.rstrip("/")
 
     return AfterValidator(check)
+
+
+def _credits(value: str) -> str:
+    parse_credits(value)
+    return value
 
 
 def split_secrets(text: str) -> tuple[bytes, ...]:
@@ -52,12 +58,18 @@ class Settings(BaseSettings):
     admin_key: SecretStr | None = None
     secret_key: Annotated[SecretStr, NoDecode, AfterValidator(_secrets)]
     unpriced_models: Literal["refuse", "pass"] = "refuse"
+    default_price: Annotated[str, AfterValidator(_credits)] = "0.100000"
     unknown_max_seconds: Annotated[float, Field(gt=0)] = 3600
     lease_seconds: Annotated[float, Field(ge=1, le=300)] = 15
     sweep_seconds: Annotated[float, Field(gt=0, le=60)] = 1
     grace_seconds: Annotated[float, Field(ge=0, le=600)] = 30
     log_format: LogFormat = "console"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @property
+    def default_price_micro(self) -> int:
+        """What a job of a model without a price is quoted, in micro-credits."""
+        return parse_credits(self.default_price)
 
     @property
     def secrets(self) -> tuple[bytes, ...]:

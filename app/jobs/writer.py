@@ -1,7 +1,7 @@
-"""The submit writer: one per API process, an edge of its own. It groups concurrent submits into one statement.
+"""The submit writer: one per API process, an edge of its own. It groups concurrent submits into one transaction.
 
-One tenant's submits would otherwise wait for each other's disk flush one by one. Each submission of a group is stored
-or refused on its own.
+One tenant's submits would otherwise wait for each other's disk flush one by one, holding its balance. Each submission of
+a group is stored or refused on its own.
 """
 
 import asyncio
@@ -10,12 +10,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+import asyncpg
+
 from app.core import clock
 from app.core.batch import Batcher, Overloaded
 from app.core.crash import crash_point
-from app.core.db import Database, Row
+from app.core.db import Database, Session
 from app.core.errors import Refusal, StoreFull, StoreUnavailable
-from app.jobs.operations import Submission, find_twins, submit_jobs
+from app.core.log import get_logger
+from app.jobs.operations import Submission, find_twins, submit_jobs, submit_jobs_that_fit
+from app.ledger.accounts import load_budgets, lock_accounts
+from app.ledger.decide import Hold
+from app.ledger.holds import BudgetAlert, hold, spend
+
+log = get_logger(__name__)
 
 GROUP_MAX = 50
 WAITING_MAX = 5_000
@@ -90,30 +98,81 @@ class SubmitWriter:
         started_at = clock.monotonic()
         in_doubt = False
         while True:
-            asked = answered = False
+            sent = False
             try:
-                async with self._database.statement() as session:
-                    asked = True
-                    crash_point("submit.before_store")
-                    stored = await submit_jobs(session, submissions=group)
-                    answered = True
-                    left = [submission for submission in group if submission.id not in stored]
-                    twins = await find_twins(session, submissions=left) if left else {}
+                if not in_doubt:
+                    async with self._database.statement() as session:
+                        crash_point("submit.before_store")
+                        sent = True
+                        stored = await _store_if_plain(session, group)
+                    if stored:
+                        crash_point("submit.after_store")
+                        return [Stored(one.id, one.created_at, replayed=False) for one in group]
+                sent = False
+                async with self._database.transaction() as session:
+                    verdicts, alerts = await _store(session, group, again=in_doubt)
+                    sent = True  # what fails before the commit has stored nothing
                 crash_point("submit.after_store")
-                return [_verdict(one, twins.get(one.id), new=one.id in stored) for one in group]
             except StoreUnavailable as error:
-                in_doubt = in_doubt or answered or (asked and not isinstance(error, StoreFull))
+                in_doubt = in_doubt or (sent and not isinstance(error, StoreFull))
                 patience = IN_DOUBT_SECONDS if in_doubt else UNREACHED_SECONDS
                 if clock.monotonic() - started_at > patience:
                     raise (InDoubt() if in_doubt else error) from error
                 await asyncio.sleep(0.1)
+                continue
+            for alert in alerts:
+                log.warning("budget.reached", subject=alert.subject_id.hex, period=alert.period, percent=alert.percent)
+            return verdicts
 
 
-def _verdict(submission: Submission, twin: Row | None, *, new: bool) -> Stored | Exception:
-    if new or (twin is not None and twin["id"] == submission.id):
-        return Stored(submission.id, submission.created_at, replayed=False)
-    if twin is None:  # whoever had the key has vanished between two statements; the caller may try again
-        return StoreUnavailable()
-    if twin["fingerprint"] != submission.fingerprint:
+async def _store_if_plain(session: Session, group: Sequence[Submission]) -> bool:
+    """The short way, in one round trip: all of the group are new, and there is plainly enough for all of them."""
+    try:
+        return await submit_jobs_that_fit(session, submissions=group)
+    except asyncpg.UniqueViolationError:
+        return False
+
+
+async def _store(
+    session: Session, group: Sequence[Submission], *, again: bool
+) -> tuple[list[Stored | Exception], list[BudgetAlert]]:
+    """Judge each submission of the group, store those that may be, and hold what they may cost.
+
+    Whoever submits for a tenant holds its balance until he has committed: what is seen here of its jobs is all there is.
+    """
+    accounts = await lock_accounts(session, tenant_ids={one.tenant_id for one in group})
+    # without a key there can only be a twin if this very group was written before, and the answer was lost
+    asking = [one for one in group if again or one.idempotency_key is not None]
+    twins = await find_twins(session, submissions=asking) if asking else {}
+    await load_budgets(session, accounts=accounts, key_ids=[one.key_id for one in group])
+    verdicts: list[Stored | Exception] = []
+    accepted: list[Submission] = []
+    keys: dict[tuple[UUID, str | None], Submission] = {}
+    for one in group:
+        twin = twins.get(one.id)
+        earlier = keys.get((one.tenant_id, one.idempotency_key)) if one.idempotency_key is not None else None
+        if twin is not None:
+            verdicts.append(_replayed(one, twin["id"], twin["created_at"], twin["fingerprint"]))
+        elif earlier is not None:
+            verdicts.append(_replayed(one, earlier.id, earlier.created_at, earlier.fingerprint))
+        elif (refusal := accounts[one.tenant_id].admit(_hold(one))) is not None:
+            verdicts.append(refusal)
+        else:
+            keys[one.tenant_id, one.idempotency_key] = one
+            accepted.append(one)
+            verdicts.append(Stored(one.id, one.created_at, replayed=False))
+    if accepted:
+        await submit_jobs(session, submissions=accepted)
+        await hold(session, accounts=accounts, holds=[_hold(one) for one in accepted])
+    return verdicts, await spend(session, accounts=accounts)
+
+
+def _hold(one: Submission) -> Hold:
+    return Hold(one.id, one.tenant_id, one.key_id, one.held_micro)
+
+
+def _replayed(one: Submission, job_id: UUID, created_at: datetime, fingerprint: bytes | None) -> Stored | Exception:
+    """What a submission gets whose id or idempotency key has a job already."""
+    if job_id != one.id and fingerprint != one.fingerprint:
         return IdempotencyKeyReused()
-    return Stored(twin["id"], twin["created_at"], replayed=True)
+    return Stored(job_id, created_at, replayed=job_id != one.id)

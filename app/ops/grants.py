@@ -3,9 +3,12 @@
 from app.core.db import READONLY_ROLE, SERVICE_ROLE
 from app.ops.invariants import Invariant
 
-APPEND_ONLY = ("job_events", "upstream_exchanges", "upstream_observations")
+APPEND_ONLY = (
+    "job_events", "upstream_exchanges", "upstream_observations", "transfers", "allocations", "budget_alerts", "exposures",
+    "audit",
+)  # fmt: skip
 """Of these the service may only add rows."""
-MAY_DELETE = ("pauses", "processes")
+MAY_DELETE = ("pauses", "processes", "budgets")
 """Of these alone it may drop rows."""
 
 _OURS = """

@@ -2,7 +2,19 @@
 
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, Column, DateTime, ForeignKey, Index, LargeBinary, Table, Text, Uuid, func
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    Table,
+    Text,
+    Uuid,
+    func,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.core.db import metadata
@@ -26,6 +38,10 @@ tenants = Table(
     Column("name", Text, nullable=False, unique=True),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("suspended_at", DateTime(timezone=True)),
+    Column("max_price_micro", BigInteger, comment="the dearest job it may ask for; null: any"),
+    Column("default_price_micro", BigInteger, comment="of models without a price; null: the settings' own"),
+    Column("models", ARRAY(Text), comment="slugs it may ask for; null: any"),
+    CheckConstraint("max_price_micro >= 0 AND default_price_micro >= 0", name="prices"),
     CheckConstraint("name ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$'", name="name"),
 )
 
