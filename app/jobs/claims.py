@@ -100,7 +100,7 @@ _OPEN_ATTEMPTS = f"""
 WITH asked AS (
     SELECT * FROM unnest($1::uuid[], $2::bigint[]) AS t (id, fence)
 ), ready AS (
-    SELECT job.id, job.state, job.attempt, {MAY_SUBMIT} AS may_submit
+    SELECT job.id, job.fence, job.state, job.attempt, {MAY_SUBMIT} AS may_submit
     FROM jobs AS job JOIN asked ON asked.id = job.id AND asked.fence = job.fence
     WHERE (job.state = 'queued' AND job.owner = $3 AND job.lease_until > now()) OR job.state IN ('sending', 'unknown')
     ORDER BY job.id
@@ -110,7 +110,7 @@ WITH asked AS (
         state = 'sending', attempt = jobs.attempt + 1, sent_at = now(), revision = jobs.revision + 1,
         lease_until = now() + make_interval(secs => $4)
     FROM ready WHERE jobs.id = ready.id AND ready.state = 'queued' AND ready.may_submit
-    RETURNING jobs.id, jobs.attempt, jobs.revision
+    RETURNING jobs.id, jobs.fence, jobs.attempt, jobs.revision
 ), stopped AS (
     UPDATE jobs SET lease_until = NULL, owner = NULL, takeovers = 0
     FROM ready WHERE jobs.id = ready.id AND ready.state = 'queued' AND NOT ready.may_submit
@@ -120,9 +120,9 @@ WITH asked AS (
     INSERT INTO job_events (job_id, seq, from_state, to_state, reason)
     SELECT id, revision, 'queued', 'sending', 'sending' FROM moved
 )
-SELECT id, attempt FROM moved
+SELECT id, fence, attempt FROM moved
 UNION ALL
-SELECT id, attempt FROM ready WHERE state <> 'queued'
+SELECT id, fence, attempt FROM ready WHERE state <> 'queued'
 """  # noqa: S608
 
 # These were not sent and no attempt was opened: who else may take them, and when?
@@ -179,13 +179,13 @@ async def claim_running(
 
 async def open_attempts(
     session: Session, *, owner: UUID, claims: Sequence[tuple[UUID, int]], lease_seconds: float
-) -> dict[UUID, int]:
+) -> dict[tuple[UUID, int], int]:
     """Number the attempts of these claims (id, fence); a claim that is missing from the answer was lost. One statement.
 
     Asked again after a lost answer, it gives the attempts that were opened then; nothing may have been sent meanwhile.
     """
     rows = await session.fetch(_OPEN_ATTEMPTS, *columns(claims, 2), owner, lease_seconds)
-    return {row["id"]: row["attempt"] for row in rows}
+    return {(row["id"], row["fence"]): row["attempt"] for row in rows}
 
 
 async def release_claims(session: Session, *, rows: Sequence[tuple[UUID, int, float, str, float]]) -> None:
