@@ -16,10 +16,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
-from app.admin.job_routes import router as admin_jobs_router
-from app.admin.routes import router as admin_router
-from app.admin.webhook_routes import router as admin_webhook_router
+from app.admin.surface import ROUTERS as ADMIN_ROUTERS
 from app.api.event_routes import router as event_router
+from app.api.model_routes import router as api_models_router
 from app.api.routes import router as api_router
 from app.api.webhook_routes import router as webhook_router
 from app.catalog.check import Catalog
@@ -97,11 +96,11 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.public_url = settings.public_url
     app.router.routes.extend([*health_routes, *segmind_routes])
     app.include_router(api_router)
+    app.include_router(api_models_router)
     app.include_router(webhook_router)
     app.include_router(event_router)
-    app.include_router(admin_router)
-    app.include_router(admin_jobs_router)
-    app.include_router(admin_webhook_router)
+    for router in ADMIN_ROUTERS:
+        app.include_router(router)
     app.openapi = partial(_openapi, app)  # type: ignore[method-assign]
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)

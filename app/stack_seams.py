@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
+from app.admin.demo import ensure_demo_tenant
 from app.core.db import Database
 from app.core.migrate import migrate
 from app.stack.plan import Seams
-from app.tenants.demo import ensure_demo_tenant
 from app.webhooks.receiver import receiving
 
 
