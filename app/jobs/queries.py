@@ -57,14 +57,14 @@ async def list_finished(session: ReadSession, *, job_ids: Sequence[UUID]) -> lis
 
 WEBHOOK_URL = "(SELECT hook.url FROM job_webhooks AS hook WHERE hook.job_id = job.id) AS webhook_url"
 
-_JOB_COLUMNS = f"""
+_SHOWN = f"""
     job.id, job.model, job.state, job.priority, job.created_at, job.submitted_at, job.started_at, job.finished_at,
     job.cancel_requested_at, job.deadline_at, job.attempt, job.polls, job.error_code, job.run_seconds,
-    job.late_result, input.body AS input, input.metadata, result.body, result.message, {WEBHOOK_URL}
+    job.late_result, input.metadata, result.message, {WEBHOOK_URL}
 """
 
 _JOB = f"""
-SELECT {_JOB_COLUMNS}
+SELECT {_SHOWN}, input.body AS input, result.body
 FROM jobs AS job
 JOIN job_inputs AS input ON input.job_id = job.id
 LEFT JOIN job_results AS result ON result.job_id = job.id
@@ -78,10 +78,7 @@ async def find_job(session: ReadSession, *, tenant_id: UUID, job_id: UUID) -> Ro
 
 
 _LIST = f"""
-SELECT
-    job.id, job.model, job.state, job.priority, job.created_at, job.submitted_at, job.started_at, job.finished_at,
-    job.cancel_requested_at, job.attempt, job.polls, job.error_code, job.run_seconds, job.late_result,
-    input.metadata, result.message, {WEBHOOK_URL}
+SELECT {_SHOWN}
 FROM jobs AS job
 JOIN job_inputs AS input ON input.job_id = job.id
 LEFT JOIN job_results AS result ON result.job_id = job.id
@@ -133,9 +130,7 @@ async def list_jobs(session: ReadSession, *, tenant_id: UUID, wanted: JobFilter,
 
 _OF_EVENTS = f"""
 SELECT
-    job.id, job.model, job.state, job.priority, job.created_at, job.submitted_at, job.started_at, job.finished_at,
-    job.cancel_requested_at, job.deadline_at, job.attempt, job.polls, job.error_code, job.run_seconds,
-    job.late_result, input.metadata, result.message, octet_length(result.body) AS result_bytes, {WEBHOOK_URL},
+    {_SHOWN}, octet_length(result.body) AS result_bytes,
     CASE WHEN octet_length(result.body) <= $2 THEN result.body END AS body
 FROM jobs AS job
 JOIN job_inputs AS input ON input.job_id = job.id

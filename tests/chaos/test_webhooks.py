@@ -1,0 +1,132 @@
+"""Workers are killed in a loop while events go to receivers that answer as they please: every event arrives at least once,
+or is listed as exhausted; what arrives twice has the same id and the same bytes."""
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import time
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import NewDatabase
+from tests.doubles.raw_server import Peer
+from tests.doubles.receiver import Received, Reply, receiving, says
+from tests.gateway import Gateway, Process, eventually, running_gateway
+
+RECEIVERS = 4
+SILENCE_SECONDS = 30.0
+
+
+def moody(chance: random.Random, told: Counter[str]) -> Reply:
+    """200, 500, a reset, or silence."""
+
+    async def reply(received: Received, peer: Peer) -> None:
+        mood = chance.choices(["200", "500", "reset", "silence"], [70, 15, 13, 2])[0]
+        told[mood] += 1
+        if mood == "200":
+            await says("200 OK")(received, peer)
+        elif mood == "500":
+            await says("500 Internal Server Error")(received, peer)
+        elif mood == "reset":
+            peer.reset()
+        else:
+            await asyncio.sleep(SILENCE_SECONDS)
+
+    return reply
+
+
+@contextlib.asynccontextmanager
+async def killed_again_and_again(gateway: Gateway, chance: random.Random) -> AsyncIterator[list[int]]:
+    """A worker that is killed every second or so and at once replaced; the processes that were killed."""
+    killed: list[int] = []
+
+    def started() -> Process:
+        return Process("worker", env=gateway.settings(), log=gateway.directory / "killed.log")
+
+    async def loop() -> None:
+        while True:
+            process = started()
+            await asyncio.sleep(chance.uniform(2.0, 4.0))
+            os.kill(process.pid, signal.SIGKILL)
+            await asyncio.to_thread(process._popen.wait)
+            killed.append(process.pid)
+
+    task = asyncio.create_task(loop())
+    try:
+        yield killed
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        for process in gateway.processes:
+            assert process.running()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("events", "kills"), [(200, 5), (1000, 12)])
+async def test_nothing_is_lost_while_workers_die(
+    new_database: NewDatabase, redis_url: str, tmp_path: Path, events: int, kills: int
+) -> None:
+    seed = int(os.environ.get("SEED", time.time_ns() % 1_000_000))
+    print(f"SEED={seed}")
+    chance, told = random.Random(seed), Counter[str]()
+    async with contextlib.AsyncExitStack() as stack:
+        gateway = await stack.enter_async_context(
+            running_gateway(database_url=await new_database(), redis_url=redis_url, directory=tmp_path, apis=1)
+        )
+        receivers = [await stack.enter_async_context(receiving(moody(chance, told))) for _ in range(RECEIVERS)]
+        tenant = await gateway.tenant()
+        client = await stack.enter_async_context(
+            httpx.AsyncClient(base_url=gateway.url, headers=tenant.headers, timeout=60)
+        )
+        secret = (await client.get("/api/v1/webhook-secret")).json()["secret"]
+        async with killed_again_and_again(gateway, chance) as killed:
+            for number in range(events):
+                headers = {"X-Webhook-Url": receivers[number % RECEIVERS].url}
+                answer = await client.post("/v2/sim-instant", json={"n": number}, headers=headers)
+                assert answer.status_code == 200, answer.text
+                if number % 20 == 0:
+                    await hurry(gateway)
+            await eventually(lambda: enough(killed, kills, gateway), seconds=120, gap_seconds=0.3)
+        await eventually(lambda: settled(gateway, events), seconds=240, gap_seconds=0.3)
+        await assert_all_arrived(gateway, receivers, secret, events)
+        print(f"{events} events, {sum(told.values())} POSTs {dict(told)}, {len(killed)} kills")
+        assert len(killed) >= kills
+
+
+async def hurry(gateway: Gateway) -> None:
+    """Time flies for retries."""
+    await gateway.sql("UPDATE webhook_deliveries SET due_at = now() WHERE status = 'pending' AND due_at > now()")
+
+
+async def enough(killed: list[int], kills: int, gateway: Gateway) -> bool:
+    await hurry(gateway)
+    return len(killed) >= kills
+
+
+async def settled(gateway: Gateway, events: int) -> bool:
+    await hurry(gateway)
+    rows = await gateway.sql("SELECT count(*) FROM webhook_deliveries WHERE status IN ('delivered', 'exhausted')")
+    return int(rows[0]["count"]) == events
+
+
+async def assert_all_arrived(gateway: Gateway, receivers: list, secret: str, events: int) -> None:  # type: ignore[type-arg]
+    """By the receivers' own books."""
+    arrived: dict[str, set[bytes]] = defaultdict(set)
+    for receiver in receivers:
+        for received in receiver.received:
+            assert received.verified_by(secret) or received.at, received.id
+            arrived[received.id].add(received.body)
+    rows = await gateway.sql("SELECT event_id, status FROM webhook_deliveries")
+    assert len(rows) == events
+    assert {len(bodies) for bodies in arrived.values()} == {1}
+    missing = [row for row in rows if row["status"] == "delivered" and f"evt_{row['event_id'].hex}" not in arrived]
+    assert missing == []
+    never = [row for row in rows if f"evt_{row['event_id'].hex}" not in arrived]
+    assert all(row["status"] == "exhausted" for row in never)
