@@ -17,8 +17,11 @@ from app.catalog.queries import ModelFilter, ModelNotFound, list_models
 from app.catalog.schemas import ModelOut
 from app.core.db import ReadSession
 from app.core.errors import Malformed
+from app.core.ids import find_id
 from app.core.paging import Page, cut_page, parse_number_cursor
 from app.core.problems import documented
+from app.jobs.charges import ChargeCorrected
+from app.jobs.operations import JobNotFound
 from app.ledger.operations import OverdraftExceeded, ReferenceTaken
 from app.tenants.queries import TenantNotFound, get_tenant
 
@@ -53,14 +56,20 @@ async def create_grant(request: Request, response: Response, tenant: str, body: 
 @router.post(
     "/tenants/{tenant}/adjustments",
     status_code=201,
-    responses=documented(*WRITES, TenantNotFound, OverdraftExceeded),
+    responses=documented(*WRITES, TenantNotFound, JobNotFound, OverdraftExceeded, ChargeCorrected),
 )
 async def create_adjustment(request: Request, tenant: str, body: AdjustmentIn) -> TransferOut:
-    """Correct a balance, with a reason: by what the tenant gains, or loses where that is below nothing."""
-    amount = checked_amount(body.amount, field="amount", signed=True)
+    """Correct a balance, with a reason: by what the tenant gains, or loses where that is below nothing.
+
+    With a job, its charge is lowered by so much; once.
+    """
+    job_id = None if body.job_id is None else find_id("job", body.job_id)
+    if body.job_id is not None and job_id is None:
+        raise JobNotFound
+    amount = checked_amount(body.amount, field="amount", signed=job_id is None)
     async with database_of(request).transaction() as session:
         found, transfer = await adjust_credits(
-            session, by=operator_of(request), tenant=tenant, amount=amount, note=body.note
+            session, by=operator_of(request), tenant=tenant, amount=amount, note=body.note, job_id=job_id
         )
     return TransferOut.of(found, transfer)
 
