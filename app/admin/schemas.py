@@ -43,6 +43,7 @@ def _credits(value: object) -> int | None:
 _AMOUNT: dict[str, Any] = {"type": "string", "pattern": r"^[0-9]{1,10}(\.[0-9]{1,6})?$", "examples": ["0.089300"]}
 _MARKUP: dict[str, Any] = {"anyOf": [{"type": "string"}, {"type": "number"}], "examples": ["1.2"]}
 
+
 def _words(value: str) -> str:
     if not value.isprintable():
         raise ValueError("expected printable characters")
