@@ -24,16 +24,13 @@ def grant(
     as_json: AsJson = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Grant a tenant credits. Said again with the same reference, it is the same grant.
-
-    A time from now moves on between two tries: with --expires 30d, the second is another grant, and refused.
-    """
+    """Grant a tenant credits. Said again with the same reference, it is the same grant."""
     from app.admin.decide import checked_amount
     from app.admin.money import grant_credits
     from app.admin.money_schemas import TransferOut
     from app.core.clock import now
     from app.core.local import opened
-    from app.tenants.decide import parse_expires
+    from app.tenants.decide import DURATION, parse_expires
 
     micro = checked_amount(amount, field="amount")
     expires_at = None if expires is None else parse_expires(expires, now=now())
@@ -48,6 +45,7 @@ def grant(
                 reference=reference,
                 note=note,
                 expires_at=expires_at,
+                from_now=expires is not None and DURATION.fullmatch(expires) is not None,
             )
         return TransferOut.of(found, transfer), new
 

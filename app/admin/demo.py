@@ -1,7 +1,7 @@
 """The tenant that `waystation up` and `waystation demo` bring along."""
 
 from app.admin.money import grant_credits
-from app.admin.queries import has_grant
+from app.admin.queries import find_grant
 from app.admin.tenancy import create_key, create_tenant
 from app.core.credits import MICRO
 from app.core.db import Database
@@ -25,7 +25,7 @@ async def ensure_demo_tenant(database_url: str, secret_key: str, stored_key: str
             tenant = await find_tenant(session, name_or_id=NAME)
             if tenant is None:
                 tenant = await create_tenant(session, by=BY, name=NAME)
-            if not await has_grant(session, tenant_id=tenant.id, reference=REFERENCE):
+            if await find_grant(session, tenant_id=tenant.id, reference=REFERENCE) is None:
                 await grant_credits(session, by=BY, tenant=NAME, amount=CREDITS, reference=REFERENCE)
             if stored_key is not None:
                 hashes = [hash_key(secret, stored_key) for secret in secrets]

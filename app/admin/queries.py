@@ -136,10 +136,10 @@ async def list_allowances(session: ReadSession, *, subject_ids: Sequence[UUID]) 
     return {row["id"]: Allowance(row["overdraft"], row["daily_credits"], row["monthly_credits"]) for row in rows}
 
 
-async def has_grant(session: ReadSession, *, tenant_id: UUID, reference: str) -> bool:
-    """Whether the tenant has been granted credits by this reference."""
-    sql = "SELECT EXISTS (SELECT FROM transfers WHERE tenant_id = $1 AND reference = $2)"
-    return bool(await session.fetchval(sql, tenant_id, reference))
+async def find_grant(session: ReadSession, *, tenant_id: UUID, reference: str) -> Row | None:
+    """Expiry of the tenant's grant of this reference."""
+    sql = "SELECT expires_at FROM transfers WHERE tenant_id = $1 AND reference = $2"
+    return await session.fetchrow(sql, tenant_id, reference)
 
 
 _AUDIT = """
