@@ -119,6 +119,7 @@ def _asked(principal: Principal, given: dict[str, Any], body: bytes, key: str | 
     return Asked(
         tenant_id=principal.tenant_id,
         key_id=principal.key_id,
+        allowed_models=principal.models,
         surface=Surface.NATIVE,
         model=given["model"],
         body=raw,

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 import jsonschema_rs
 
+from app.catalog.decide import Terms, validator_of
+from app.catalog.models import PriceRule
 from app.catalog.queries import list_models_by_slug
 from app.core import clock
 from app.core.db import Database
@@ -41,8 +43,17 @@ class ModelUnknown(NotFound):
         super().__init__(f"there is no model {slug!r} in the catalogue")
 
 
+class ModelUnpriced(NotFound):
+    """404: the catalogue has it without a price, and such models are refused here."""
+
+    code = "model_unpriced"
+
+    def __init__(self, slug: str) -> None:
+        super().__init__(f"model {slug!r} has no price here yet")
+
+
 class ModelDisabled(Forbidden):
-    """403: an operator has switched it off."""
+    """403: an operator has switched it off, for everybody or for this tenant."""
 
     code = "model_not_allowed"
 
@@ -71,6 +82,7 @@ class _Known:
     validator: jsonschema_rs.Validator | None
     enabled: bool
     retired: bool
+    terms: Terms
 
 
 def checked_slug(slug: str) -> str:
@@ -88,17 +100,24 @@ class Catalog:
         self._pass = unpriced_models == "pass"
         self._kept: OrderedDict[str, tuple[_Known | None, float]] = OrderedDict()
 
-    async def check(self, slug: str, parameters: dict[str, Any]) -> None:
-        """Raises ModelUnknown, ModelDisabled, ModelRetired, or ParametersInvalid with every fault's path."""
+    async def check(self, slug: str, parameters: dict[str, Any], *, allowed: frozenset[str] | None = None) -> Terms:
+        """What a job of it costs; `allowed` are the only models this tenant may ask for.
+
+        Raises ModelUnknown, ModelUnpriced, ModelDisabled, ModelRetired, or ParametersInvalid with every fault's path.
+        """
+        if allowed is not None and slug not in allowed:
+            raise ModelDisabled(slug)
         known = await self._known(slug)
         if known is None:
             if not self._pass:
                 raise ModelUnknown(slug)
-            return
+            return Terms()
         if known.retired:
             raise ModelRetired(slug)
         if not known.enabled:
             raise ModelDisabled(slug)
+        if known.terms.price_micro is None and not self._pass:
+            raise ModelUnpriced(slug)
         if known.validator is not None:
             try:
                 problems = _problems(known.validator, parameters)
@@ -107,6 +126,7 @@ class Catalog:
             if problems:
                 words = "; ".join(f"{one.path}: {one.message}" for one in problems[:3])
                 raise ParametersInvalid(words, problems=problems)
+        return known.terms
 
     async def _known(self, slug: str) -> _Known | None:
         found = self._kept.get(slug)
@@ -117,8 +137,9 @@ class Catalog:
             row = (await list_models_by_slug(session, slugs=[slug])).get(slug)
         known = None
         if row is not None:
-            validator = jsonschema_rs.validator_for(row["schema"]) if row["schema"] is not None else None
-            known = _Known(validator, row["enabled"], row["retired_at"] is not None)
+            validator = validator_of(row["schema"]) if row["schema"] is not None else None
+            terms = Terms(row["price_micro"], PriceRule(row["price_rule"]), row["markup_micro"])
+            known = _Known(validator, row["enabled"], row["retired_at"] is not None, terms)
         self._kept[slug] = (known, now + FRESH_SECONDS)
         self._kept.move_to_end(slug)
         if len(self._kept) > KEPT_MAX:

@@ -1,5 +1,6 @@
 """Ids: a UUIDv7 in the database, a prefix and 32 hex digits in front of people (`job_0190…`)."""
 
+from hashlib import sha256
 from typing import Literal, get_args
 from uuid import UUID
 
@@ -28,3 +29,13 @@ def find_id(prefix: Prefix, shown: str) -> UUID | None:
         return UUID(hex=digits)
     except ValueError:
         return None
+
+
+def derived_id(parent: UUID, name: str) -> UUID:
+    """The id of what there is once per parent: the same every time it is asked for, and beside its parent's in an index.
+
+    The parent's 48 bits of time, then bits of SHA-256 (UUIDv8 of RFC 9562).
+    """
+    digest = sha256(parent.bytes + name.encode()).digest()
+    number = int.from_bytes(parent.bytes[:6] + digest[:10])
+    return UUID(int=number & ~(0xF << 76) & ~(0x3 << 62) | 0x8 << 76 | 0x2 << 62)

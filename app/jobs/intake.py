@@ -6,7 +6,15 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from app.catalog.check import Catalog, ModelDisabled, ModelRetired, ModelUnknown, ParametersInvalid, checked_slug
+from app.catalog.check import (
+    Catalog,
+    ModelDisabled,
+    ModelRetired,
+    ModelUnknown,
+    ModelUnpriced,
+    ParametersInvalid,
+    checked_slug,
+)
 from app.core import clock
 from app.core.crash import crash_point
 from app.core.db import Database
@@ -22,8 +30,8 @@ from app.jobs.writer import Busy, IdempotencyKeyReused, Stored, SubmitWriter
 
 REPLAYED = "replayed"
 NOT_STORED: tuple[type[Refusal], ...] = (
-    Malformed, JsonInvalid, ParametersInvalid, ModelDisabled, ModelUnknown, ModelRetired, BodyTooLarge,
-    MediaTypeUnsupported, IdempotencyKeyReused, StoreUnavailable, Busy,
+    Malformed, JsonInvalid, ParametersInvalid, ModelDisabled, ModelUnknown, ModelUnpriced, ModelRetired,
+    BodyTooLarge, MediaTypeUnsupported, IdempotencyKeyReused, StoreUnavailable, Busy,
 )  # fmt: skip
 """What a submit with a good key may be refused with."""
 OWED_SECONDS = 2.0
@@ -44,6 +52,7 @@ class Asked:
     priority: int = 5
     deadline_seconds: float | None = None
     not_before: datetime | None = None
+    allowed_models: frozenset[str] | None = None
 
 
 class Intake:
@@ -58,7 +67,7 @@ class Intake:
     async def accept(self, asked: Asked) -> Stored:
         """A job that is committed when this returns; raises the Refusal that says why there is none."""
         checked_slug(asked.model)
-        await self._catalog.check(asked.model, asked.parameters)
+        await self._catalog.check(asked.model, asked.parameters, allowed=asked.allowed_models)
         now = clock.now()
         fingerprint = None
         if asked.idempotency_key is not None:

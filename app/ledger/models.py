@@ -36,11 +36,6 @@ from sqlalchemy import (
 
 from app.core.db import metadata
 
-MICRO = 1_000_000
-"""Micro-credits in a credit."""
-AMOUNT_MAX = 10**15
-"""A billion credits: beyond it somebody has mistaken the unit."""
-
 
 class Kind(StrEnum):
     """What a transfer does to a balance."""
@@ -76,7 +71,7 @@ def _micro(name: str, **options: object) -> "Column[object]":
 
 
 def _one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
-    return CheckConstraint(f"{column} IN ({', '.join(repr(str(value)) for value in values)})", name=column)  # type: ignore[attr-defined]
+    return CheckConstraint(f"{column} IN ({', '.join(repr(str(value)) for value in values)})", name=column)
 
 
 balances = Table(
@@ -101,6 +96,7 @@ transfers = Table(
     Column("kind", Text, nullable=False),
     Column("amount", BigInteger, nullable=False, comment="micro-credits; of an adjustment: what the tenant gains"),
     Column("job_id", Uuid),
+    Column("key_id", Uuid, comment="of a hold: the key its job came by"),
     Column("hold_id", Uuid, comment="the hold this resolves"),
     Column("lot_id", Uuid, comment="the grant whose credit this expires"),
     Column("reference", Text, comment="a grant's own name at the tenant: the same twice is one grant"),

@@ -8,7 +8,7 @@ APPEND_ONLY = (
     "audit",
 )  # fmt: skip
 """Of these the service may only add rows."""
-MAY_DELETE = ("pauses", "processes")
+MAY_DELETE = ("pauses", "processes", "budgets")
 """Of these alone it may drop rows."""
 
 _OURS = """

@@ -120,6 +120,7 @@ def _asked(request: Request, principal: Principal, surface: Surface, model: str,
     return Asked(
         tenant_id=principal.tenant_id,
         key_id=principal.key_id,
+        allowed_models=principal.models,
         surface=surface,
         model=model,
         body=body,

@@ -59,6 +59,12 @@ class Principal:
     key_id: UUID
     scopes: frozenset[Scope]
     suspended: bool
+    models: frozenset[str] | None = None
+    """Slugs it may ask for; None: any."""
+    max_price_micro: int | None = None
+    """The dearest job it may ask for; None: any."""
+    default_price_micro: int | None = None
+    """Of models without a price; None: the settings' own."""
 
     def require(self, scope: Scope, *, writes: bool = False) -> None:
         """Raises ScopeMissing; and TenantSuspended where the request `writes`, as all of jobs:write does."""
@@ -179,6 +185,9 @@ class Keyring:
             key_id=row.key_id,
             scopes=row.scopes,
             suspended=row.suspended,
+            models=row.models,
+            max_price_micro=row.max_price_micro,
+            default_price_micro=row.default_price_micro,
         )
         # never believed beyond its expiry; by the database's clock, which is everybody's
         left_seconds = BELIEVED_SECONDS if row.left_seconds is None else min(BELIEVED_SECONDS, row.left_seconds)

@@ -66,6 +66,9 @@ class KnownKey:
     tenant_name: str
     scopes: frozenset[Scope]
     suspended: bool
+    models: frozenset[str] | None
+    max_price_micro: int | None
+    default_price_micro: int | None
     left_seconds: float | None
 
 
@@ -128,6 +131,7 @@ async def list_known_keys(session: ReadSession, *, hashes: Sequence[bytes]) -> l
         SELECT
             key.hash, key.id AS key_id, key.tenant_id, tenant.name AS tenant_name, key.scopes,
             tenant.suspended_at IS NOT NULL AS suspended,
+            tenant.models, tenant.max_price_micro, tenant.default_price_micro,
             extract(epoch FROM key.expires_at - now())::float8 AS left_seconds
         FROM api_keys AS key
         JOIN tenants AS tenant ON tenant.id = key.tenant_id
@@ -135,4 +139,13 @@ async def list_known_keys(session: ReadSession, *, hashes: Sequence[bytes]) -> l
         """,
         hashes,
     )
-    return [KnownKey(**{**row, "scopes": frozenset(Scope(scope) for scope in row["scopes"])}) for row in rows]
+    return [
+        KnownKey(
+            **{
+                **row,
+                "scopes": frozenset(Scope(scope) for scope in row["scopes"]),
+                "models": None if row["models"] is None else frozenset(row["models"]),
+            }
+        )
+        for row in rows
+    ]

@@ -29,6 +29,7 @@ CREATE TABLE transfers (
     kind text NOT NULL,
     amount bigint NOT NULL,
     job_id uuid,
+    key_id uuid,
     hold_id uuid,
     lot_id uuid,
     reference text,
@@ -245,6 +246,8 @@ COMMENT ON COLUMN balances.expiring IS 'of what is available: credit in lots, wh
 
 COMMENT ON COLUMN transfers.amount IS 'micro-credits; of an adjustment: what the tenant gains'
 
+COMMENT ON COLUMN transfers.key_id IS 'of a hold: the key its job came by'
+
 COMMENT ON COLUMN transfers.hold_id IS 'the hold this resolves'
 
 COMMENT ON COLUMN transfers.lot_id IS 'the grant whose credit this expires'
@@ -312,5 +315,7 @@ COMMENT ON COLUMN jobs.charged_micro IS 'what its tenant has paid'
 COMMENT ON COLUMN jobs.price_rule IS 'as it was when it was accepted'
 
 GRANT SELECT, INSERT, UPDATE ON balances, lots, budgets, usage_hours, operators TO waystation_service
+
+GRANT DELETE ON budgets TO waystation_service
 
 GRANT SELECT, INSERT ON transfers, allocations, budget_alerts, exposures, audit TO waystation_service

@@ -7,6 +7,7 @@ SELECT
     transfer.kind,
     round(transfer.amount / 1000000.0, 6) AS amount,
     transfer.created_at AS at,
+    transfer.key_id,
     transfer.hold_id,
     transfer.reference,
     transfer.note,
@@ -29,6 +30,8 @@ COMMENT ON COLUMN ops.ledger.kind IS 'grant, hold, post, release, expire or adju
 COMMENT ON COLUMN ops.ledger.amount IS 'Credits; of an adjustment, what the tenant gains by it.'
 
 COMMENT ON COLUMN ops.ledger.at IS 'When it was made.'
+
+COMMENT ON COLUMN ops.ledger.key_id IS 'Of a hold: id of the API key its job came by.'
 
 COMMENT ON COLUMN ops.ledger.hold_id IS 'Of a post or release: the hold it resolves.'
 

@@ -1,0 +1,76 @@
+"""Pure choices about models: what a job of one costs, and what an operator may write into the catalogue."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, TypedDict
+
+import jsonschema_rs
+import orjson
+
+from app.catalog.models import PriceRule
+from app.core.credits import MICRO, parse_credits
+from app.core.errors import Malformed, Problem
+
+MARKUP_MAX = 1_000
+SCHEMA_BYTES_MAX = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a job of a model is quoted and charged; `price_micro` None: no price is set."""
+
+    price_micro: int | None = None
+    price_rule: PriceRule = PriceRule.METERED
+    markup_micro: int = MICRO
+
+
+class ModelChanges(TypedDict, total=False):
+    """What an operator may set on a model; what is absent stays, a price or schema of None is taken away."""
+
+    price_micro: int | None
+    price_rule: PriceRule
+    markup_micro: int
+    schema: dict[str, Any] | None
+    enabled: bool
+
+
+def usual_price(cost_micro: int) -> int:
+    """The price of a model with this mean cost, in micro-credits: half as much again, to cover the dear tail."""
+    return (3 * cost_micro + 1) // 2
+
+
+def parse_markup(value: object) -> int:
+    """Millionths of the factor that a cost is multiplied with; raises ValueError with what was expected."""
+    expected = f'expected a factor from 0 to {MARKUP_MAX} with at most 6 decimals, such as "1.2"'
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError(expected)
+    try:
+        micro = parse_credits(value if isinstance(value, str) else format(Decimal(str(value)), "f"))
+    except (ValueError, OverflowError):
+        raise ValueError(expected) from None
+    if micro > MARKUP_MAX * MICRO:
+        raise ValueError(expected)
+    return micro
+
+
+def checked_schema(schema: object) -> dict[str, Any]:
+    """A JSON Schema that judges by itself: one that would have to be fetched is none. Raises ValueError."""
+    if not isinstance(schema, dict):
+        raise ValueError("expected a JSON Schema, which is an object")
+    if len(orjson.dumps(schema)) > SCHEMA_BYTES_MAX:
+        raise ValueError(f"expected at most {SCHEMA_BYTES_MAX} bytes")
+    try:
+        validator_of(schema)
+    except (ValueError, jsonschema_rs.ReferencingError) as error:
+        raise ValueError(f"not a JSON Schema: {str(error).splitlines()[0][:200]}") from None
+    return schema
+
+
+def validator_of(schema: Any) -> jsonschema_rs.Validator:
+    """What judges inputs; raises ValueError or ReferencingError. `$ref` reaches no network and no file."""
+    return jsonschema_rs.validator_for(schema, offline=True)
+
+
+def malformed(field: str, expected: str) -> Malformed:
+    """400 naming one field."""
+    return Malformed(f"{field}: {expected}", problems=[Problem(f"$.{field}", expected)])

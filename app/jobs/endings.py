@@ -1,0 +1,91 @@
+"""What hangs on the end of a job: its hold is resolved, its use counted, what nobody pays for is written down.
+
+Every statement that ends jobs gives back their ENDED columns, and hands them to `end_jobs` in the same transaction.
+"""
+
+from collections.abc import Sequence
+
+from app.catalog.operations import count_above_hold
+from app.core.db import Row, Session
+from app.core.log import get_logger
+from app.jobs.models import ErrorCode, State
+from app.ledger.decide import uncovered
+from app.ledger.models import ExposureReason
+from app.ledger.settling import Exposure, Settlement, expose, settle
+
+log = get_logger(__name__)
+
+ENDED = """
+    jobs.id, jobs.tenant_id, jobs.key_id, jobs.model, jobs.state, jobs.error_code, jobs.upstream_id, jobs.revision,
+    jobs.finished_at, jobs.held_micro, jobs.charged_micro, jobs.price_rule, jobs.markup_micro, jobs.cost_micro,
+    jobs.run_seconds
+"""
+"""What `end_jobs` needs of each; in RETURNING, after the job has ended."""
+
+_LOST = frozenset({ErrorCode.RESULT_LOST, ErrorCode.UPSTREAM_UNAVAILABLE})
+
+
+async def end_jobs(session: Session, *, ended: Sequence[Row]) -> None:
+    """See these jobs, which the transaction has just ended, through. No statement without any."""
+    if not ended:
+        return
+    await settle(session, settlements=[_settlement(row) for row in ended])
+    exposures = [exposure for row in ended if (exposure := exposure_of(row)) is not None]
+    if exposures:
+        await expose(session, exposures=exposures)
+    await _mind_prices(session, ended, exposures)
+
+
+def _settlement(row: Row) -> Settlement:
+    return Settlement(
+        job_id=row["id"],
+        tenant_id=row["tenant_id"],
+        key_id=row["key_id"],
+        model=row["model"],
+        outcome=row["state"],
+        ended_at=row["finished_at"],
+        held=row["held_micro"],
+        charged=row["charged_micro"],
+        cost=row["cost_micro"],
+        run_seconds=row["run_seconds"],
+    )
+
+
+def exposure_of(row: Row) -> Exposure | None:
+    """What the upstream charged for an ended job, or may have, that its tenant does not pay.
+
+    Failed runs are free upstream by its own word, so they count where it reports a cost all the same; of what is lost or
+    unknown the hold is what we expect.
+    """
+    found = _uncovered(row)
+    return None if found is None else Exposure(row["id"], row["tenant_id"], *found)
+
+
+def _uncovered(row: Row) -> tuple[ExposureReason, int] | None:
+    if row["state"] == State.COMPLETED or row["charged_micro"]:
+        return uncovered(
+            price_rule=row["price_rule"], markup_micro=row["markup_micro"], held=row["held_micro"],
+            charged=row["charged_micro"], cost=row["cost_micro"],
+        )  # fmt: skip
+    if row["cost_micro"]:
+        return ExposureReason.FAILED, row["cost_micro"]
+    if row["reason"] == "submission_unknown":
+        return ExposureReason.UNKNOWN, row["held_micro"]
+    if row["upstream_id"] is not None and row["reason"] in (*_LOST, ErrorCode.POISON):
+        return ExposureReason.LOST, row["held_micro"]
+    return None
+
+
+async def _mind_prices(session: Session, ended: Sequence[Row], exposures: Sequence[Exposure]) -> None:
+    """A cost above its hold is alarmed; a model that does it again is switched off before it costs us more."""
+    above = {one.job_id: one for one in exposures if one.reason is ExposureReason.COST_ABOVE_HOLD}
+    models = [row["model"] for row in ended if row["id"] in above]
+    for row in ended:
+        if row["id"] in above:
+            log.error(
+                "job.cost_above_hold", job_id=row["id"].hex, model=row["model"], cost_micro=row["cost_micro"],
+                held_micro=row["held_micro"],
+            )  # fmt: skip
+    if models:
+        for slug in await count_above_hold(session, models=models):
+            log.error("model.disabled", model=slug, reason="cost_above_hold")

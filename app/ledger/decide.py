@@ -1,0 +1,200 @@
+"""Pure choices: what a job is charged, what may be held, and where credit that expires is drawn from and goes back to.
+
+All amounts are micro-credits.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from uuid import UUID
+
+from app.core.credits import MICRO, show_credits
+from app.core.errors import Refusal
+from app.ledger.models import ExposureReason, Period
+
+ALERTS_PERCENT = (50, 80, 100)
+
+
+class PaymentRequired(Refusal):
+    """402, and 406 on the upstream-shaped surface: credits, a budget or a ceiling stand against it."""
+
+    status = 402
+    code = "payment_required"
+
+
+class InsufficientCredits(PaymentRequired):
+    """402: the hold is more than the tenant has."""
+
+    code = "insufficient_credits"
+
+    def __init__(self, *, required: int, available: int) -> None:
+        needs, has = show_credits(required), show_credits(available)
+        super().__init__(
+            f"insufficient credits: this job needs {needs}, and {has} are available",
+            extra={"required": needs, "available": has},
+        )
+
+
+class BudgetExceeded(PaymentRequired):
+    """402: a budget of the tenant or of its key is spent."""
+
+    code = "budget_exceeded"
+
+    def __init__(self, *, period: Period, required: int, available: int) -> None:
+        needs, has = show_credits(required), show_credits(available)
+        super().__init__(
+            f"this job needs {needs} credits, and {has} are left of the budget of the {period}",
+            extra={"required": needs, "available": has, "period": str(period)},
+        )
+
+
+@dataclass(slots=True)
+class Balance:
+    """One tenant's, as it stands in a transaction that has locked it."""
+
+    tenant_id: UUID
+    granted: int
+    posted: int
+    held: int
+    overdraft: int
+    expiring: int
+
+    @property
+    def available(self) -> int:
+        """Below nothing by at most the overdraft."""
+        return self.granted - self.posted - self.held
+
+    @property
+    def spendable(self) -> int:
+        """What a hold may take."""
+        return self.available + self.overdraft
+
+
+@dataclass(slots=True)
+class Budget:
+    """What a tenant or one of its keys may spend in the running day or month."""
+
+    subject_id: UUID
+    period: Period
+    starts_on: date
+    limit: int
+    spent: int
+    alerted_percent: int
+    refused: bool = False
+
+    @property
+    def reached_percent(self) -> int:
+        """The highest alert it has earned: by what is spent, or by having turned a job away."""
+        if self.refused:
+            return 100
+        return max((one for one in ALERTS_PERCENT if self.spent * 100 >= one * self.limit), default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What a job may cost at most, to be set apart."""
+
+    job_id: UUID
+    tenant_id: UUID
+    key_id: UUID | None
+    amount: int
+
+
+@dataclass(slots=True)
+class Account:
+    """A locked balance and the budgets over it; what it lets through is counted at once."""
+
+    balance: Balance
+    has_lots: bool = False
+    has_budgets: bool = False
+    budgets: list[Budget] = field(default_factory=list)
+
+    def admit(self, hold: Hold) -> PaymentRequired | None:
+        """Whether the hold can be had, after those let through before it."""
+        budgets = [one for one in self.budgets if one.subject_id in (hold.tenant_id, hold.key_id)]
+        for budget in budgets:
+            if budget.spent + hold.amount > budget.limit:
+                budget.refused = True
+                left = max(0, budget.limit - budget.spent)
+                return BudgetExceeded(period=budget.period, required=hold.amount, available=left)
+        if hold.amount > self.balance.spendable:
+            return InsufficientCredits(required=hold.amount, available=self.balance.available)
+        self.balance.held += hold.amount
+        for budget in budgets:
+            budget.spent += hold.amount
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """Credit that expires, and how much of it is free."""
+
+    id: UUID
+    left: int
+    expired: bool = False
+
+
+def draw(lots: Sequence[Lot], amount: int) -> list[tuple[UUID, int]]:
+    """(lot, amount) of what a hold takes out of these lots, which come soonest-expiring first; the rest is credit that
+    never expires, or overdraft."""
+    taken = []
+    for lot in lots:
+        part = min(lot.left, amount)
+        if part:
+            taken.append((lot.id, part))
+            amount -= part
+    return taken
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """What becomes of credit that comes back: into lots that live on, and out of lots that have expired."""
+
+    to_lots: list[tuple[UUID, int]]
+    expired: list[tuple[UUID, int]]
+
+
+def give_back(drawn: Sequence[tuple[Lot, int]], *, held: int, returned: int, available: int) -> Returned:
+    """Where the unspent part of a hold goes: first to credit that never expires, then to the lots it was drawn from, the
+    last one first. `available` is the balance's before it comes back: what an overdraft swallows is in no lot any more."""
+    free = min(returned, held - sum(amount for _, amount in drawn))
+    available += free
+    rest = returned - free
+    result = Returned([], [])
+    for lot, amount in reversed(drawn):
+        part = min(amount, rest)
+        rest -= part
+        kept = filled(part, available)
+        available += part
+        if kept:
+            (result.expired if lot.expired else result.to_lots).append((lot.id, kept))
+            available -= kept if lot.expired else 0
+    return result
+
+
+def filled(amount: int, available: int) -> int:
+    """What is left of an amount that comes in once it has filled an overdraft."""
+    return max(0, amount - max(0, -available))
+
+
+def charge(*, price_rule: str, markup_micro: int, held: int, cost: int | None) -> int:
+    """What a COMPLETED job is charged: its price where that is fixed; else the reported cost times the mark-up, rounded
+    half up and at most the hold. A cost that was not told charges the hold."""
+    if price_rule == "fixed" or cost is None:
+        return held
+    return min(held, marked_up(cost, markup_micro))
+
+
+def marked_up(cost: int, markup_micro: int) -> int:
+    """A cost times a mark-up in millionths, rounded half up."""
+    return (cost * markup_micro + MICRO // 2) // MICRO
+
+
+def uncovered(
+    *, price_rule: str, markup_micro: int, held: int, charged: int, cost: int | None
+) -> tuple[ExposureReason, int] | None:
+    """What of a COMPLETED job's reported cost its tenant does not pay, and why."""
+    if cost is None or cost <= charged:
+        return None
+    above_hold = price_rule == "metered" and marked_up(cost, markup_micro) > held
+    return ExposureReason.COST_ABOVE_HOLD if above_hold else ExposureReason.COST_ABOVE_PRICE, cost - charged
