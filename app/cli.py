@@ -11,6 +11,7 @@ from app.core.terminal import DATA_DIR, AsJson, DataDir, say
 from app.jobs import pause_commands, recover_commands
 from app.jobs.commands import jobs
 from app.ops import commands as ops_commands
+from app.reconciliation import commands as reconciliation_commands
 from app.tenants.commands import keys, tenants
 
 app = typer.Typer(
@@ -26,6 +27,7 @@ register(app)
 pause_commands.register(app)
 recover_commands.register(app)
 ops_commands.register(app)
+reconciliation_commands.register(app)
 
 
 @app.callback()
