@@ -138,6 +138,7 @@ async def _open(app: FastAPI, settings: Settings, stack: contextlib.AsyncExitSta
     state.steady_polls = SteadyPolls()
     state.reader = Reader(state.database, state.waiters)
     state.intake = Intake(
+        default_price_micro=settings.default_price_micro,
         database=state.database,
         catalog=Catalog(state.database, unpriced_models=settings.unpriced_models),
         doorbell=state.doorbell,

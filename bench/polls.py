@@ -76,7 +76,7 @@ async def _jobs(on: Stand, *, due_within_seconds: float) -> AsyncIterator[Databa
 
 def _quiet(row: object, due_seconds: float) -> PollRecord:
     step = Step(State.RUNNING, "still_running", due_seconds)
-    return PollRecord(row["id"], row["fence"], step, None, None, None, ())  # type: ignore[index]
+    return PollRecord(row["id"], row["fence"], step, None, None, None, 0, ())  # type: ignore[index]
 
 
 async def store(table: Table, on: Stand, group: int) -> None:

@@ -21,6 +21,7 @@ import asyncpg
 
 from app.core.db import Database
 from app.core.settings import PREFIX, split_secrets
+from app.ledger.operations import grant
 from app.stack.plan import UpOptions
 from app.stack.up import Stack, running
 from app.stack_seams import seams
@@ -166,6 +167,7 @@ async def _tenants(database_url: str) -> list[str]:
         for number in range(TENANTS):
             async with database.transaction() as session:
                 tenant = await create_tenant(session, name=f"bench-{number}")
+                await grant(session, tenant_id=tenant.id, amount_micro=10**14, reference="bench")
                 _key, text = await create_key(session, tenant_id=tenant.id, secret=secret, name="bench")
             assert hash_key(secret, text)
             keys.append(text)

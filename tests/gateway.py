@@ -17,6 +17,7 @@ import asyncpg
 import httpx
 
 from app.core.db import Database
+from app.ledger.operations import grant
 from app.tenants.models import Scope
 from app.tenants.operations import create_key, create_tenant
 from app.upstream.simulator.book import Book
@@ -156,12 +157,16 @@ class Gateway:
     def _log(self, kind: str) -> Path:
         return self.directory / f"{kind}-{len(self.processes)}.log"
 
-    async def tenant(self, *, scopes: Iterable[Scope] | None = None, suspended: bool = False) -> TenantKey:
-        """A new tenant with a key."""
+    async def tenant(
+        self, *, scopes: Iterable[Scope] | None = None, suspended: bool = False, credits_micro: int = 1_000_000_000
+    ) -> TenantKey:
+        """A new tenant with a key, and a thousand credits unless it is to have others."""
         name = f"team-{uuid4().hex[:12]}"
         async with self.database.transaction() as session:
             tenant = await create_tenant(session, name=name)
             key, text = await create_key(session, tenant_id=tenant.id, secret=SECRET.encode(), scopes=scopes)
+            if credits_micro:
+                await grant(session, tenant_id=tenant.id, amount_micro=credits_micro, reference="test")
             if suspended:
                 await session.execute("UPDATE tenants SET suspended_at = now() WHERE id = $1", tenant.id)
         return TenantKey(name, tenant.id, text, key.id)

@@ -117,9 +117,7 @@ def _asked(principal: Principal, given: dict[str, Any], body: bytes, key: str | 
     raw = member(body, "input")
     assert raw is not None
     return Asked(
-        tenant_id=principal.tenant_id,
-        key_id=principal.key_id,
-        allowed_models=principal.models,
+        principal=principal,
         surface=Surface.NATIVE,
         model=given["model"],
         body=raw,
@@ -214,7 +212,7 @@ async def cancel_job(request: Request, job_id: str) -> Response:
     state = request.app.state
     principal = await authenticated(request, Scope.JOBS_WRITE)
     wanted = _job_id(job_id)
-    async with state.database.statement() as session:
+    async with state.database.transaction() as session:
         crash_point("cancel.before_store")
         became = await request_cancel(session, tenant_id=principal.tenant_id, job_id=wanted)
     crash_point("cancel.after_store")

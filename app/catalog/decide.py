@@ -24,6 +24,13 @@ class Terms:
     markup_micro: int = MICRO
 
 
+def quote(terms: Terms, *, default_price_micro: int | None, fallback_micro: int) -> int:
+    """What is held for a job: the model's price; without one the tenant's default, and at last everybody's."""
+    if terms.price_micro is not None:
+        return terms.price_micro
+    return fallback_micro if default_price_micro is None else default_price_micro
+
+
 class ModelChanges(TypedDict, total=False):
     """What an operator may set on a model; what is absent stays, a price or schema of None is taken away."""
 

@@ -54,9 +54,7 @@ class Batcher(Generic[Item, Result]):
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if len(self._busy) < self._lanes:
-            task = asyncio.create_task(self._drain())
-            self._busy.add(task)
-            task.add_done_callback(self._busy.discard)
+            self._busy.add(asyncio.create_task(self._drain()))
         return future
 
     async def drained(self) -> None:
@@ -65,11 +63,17 @@ class Batcher(Generic[Item, Result]):
             await asyncio.wait(list(self._busy))
 
     async def _drain(self) -> None:
-        while self._waiting:
-            if self._linger_seconds and len(self._waiting) < self._size_max:
-                await asyncio.sleep(self._linger_seconds)
-            group = [self._waiting.popleft() for _ in range(min(self._size_max, len(self._waiting)))]
-            await self._settle(group)
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            while self._waiting:
+                if self._linger_seconds and len(self._waiting) < self._size_max:
+                    await asyncio.sleep(self._linger_seconds)
+                group = [self._waiting.popleft() for _ in range(min(self._size_max, len(self._waiting)))]
+                await self._settle(group)
+        finally:
+            # in the same breath as the last look: what is posted between the two would wait for somebody else's post
+            self._busy.discard(task)
 
     async def _settle(self, group: list[tuple[Item, asyncio.Future[Result]]]) -> None:
         try:

@@ -14,7 +14,7 @@ import asyncpg
 import orjson
 from sqlalchemy import MetaData
 
-from app.core.errors import StoreUnavailable
+from app.core.errors import StoreFull, StoreUnavailable
 
 metadata = MetaData(
     naming_convention={
@@ -41,7 +41,6 @@ AWAY = (
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.PostgresIOError,
@@ -49,7 +48,7 @@ AWAY = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.TransactionRollbackError,
 )
-"""What asyncpg raises while Postgres is down, restarting, failing over or out of disk or connections; and when it has
+"""What asyncpg raises while Postgres is down, restarting or failing over; and when it has
 rolled us back for another's sake (a deadlock's victim): in each case the same may succeed a moment later."""
 
 Row = asyncpg.Record
@@ -93,6 +92,8 @@ class Session(ReadSession):
 def _translated() -> Iterator[None]:
     try:
         yield
+    except asyncpg.InsufficientResourcesError as error:
+        raise StoreFull from error
     except AWAY as error:
         raise StoreUnavailable from error
     except asyncpg.InterfaceError as error:

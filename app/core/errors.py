@@ -2,6 +2,7 @@
 
 Refusal                 somebody asked for what cannot be had; has a code, a status and a sentence
 ├── StoreUnavailable    503: Postgres does not answer just now
+│   └── StoreFull       503: it answers that its disk is full
 └── … the others stand beside the function that raises them
 """
 
@@ -83,3 +84,7 @@ class StoreUnavailable(Refusal):
 
     def __init__(self, message: str = "the store is briefly unavailable; try again") -> None:
         super().__init__(message, retry_after_seconds=2)
+
+
+class StoreFull(StoreUnavailable):
+    """503: Postgres itself said that it has no room: no disk, no memory, no connection. Nothing was written."""

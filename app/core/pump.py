@@ -1,7 +1,6 @@
 """A step that is run again and again: when somebody rings, when its own timer says so, and once more after finding work."""
 
 import asyncio
-import heapq
 import math
 from collections.abc import Awaitable, Callable
 
@@ -33,8 +32,7 @@ class Pump:
         self._gap_seconds = gap_seconds
         self._rung = asyncio.Event()
         self._pause_seconds = 0.0
-        self._alarms: list[int] = []
-        self._set_alarms: set[int] = set()
+        self._alarms: set[int] = set()
 
     def ring(self) -> None:
         """There may be work."""
@@ -43,18 +41,19 @@ class Pump:
     def ring_in(self, seconds: float) -> None:
         """There will be work then."""
         tick = math.ceil((clock.monotonic() + seconds) / TICK_SECONDS)
-        if tick in self._set_alarms:
-            return
-        if self._alarms and tick < self._alarms[0]:
-            self._rung.set()  # it may be asleep until a later one
-        heapq.heappush(self._alarms, tick)
-        self._set_alarms.add(tick)
+        if tick not in self._alarms:
+            self._alarms.add(tick)
+            asyncio.get_running_loop().call_later(tick * TICK_SECONDS - clock.monotonic(), self._alarm, tick)
+
+    def _alarm(self, tick: int) -> None:
+        self._alarms.discard(tick)
+        self.ring()
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
             self._rung.clear()
-            seconds = min(await self._once(), self._next_alarm())
+            seconds = await self._once()
             if seconds > 0 and not self._rung.is_set():
                 try:
                     async with asyncio.timeout(None if math.isinf(seconds) else seconds):
@@ -63,17 +62,6 @@ class Pump:
                     continue
             if self._gap_seconds:
                 await asyncio.sleep(self._gap_seconds)
-
-    def _next_alarm(self) -> float:
-        now = clock.monotonic()
-        seconds = math.inf
-        while self._alarms:
-            seconds = self._alarms[0] * TICK_SECONDS - now
-            if seconds > 0:
-                break
-            self._set_alarms.discard(heapq.heappop(self._alarms))
-            seconds = 0.0
-        return seconds
 
     async def _once(self) -> float:
         try:

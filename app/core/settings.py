@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.core.credits import parse_credits
 from app.core.log import LogFormat, configure_logging, get_logger
 
 PREFIX = "WAYSTATION_"
@@ -32,6 +33,11 @@ def _url_or_nothing(value: str | None) -> str | None:
     if value and urlsplit(value).scheme not in ("http", "https"):
         raise ValueError("expected a URL that begins with http:// or https://, or nothing at all")
     return value and value.rstrip("/")
+
+    @property
+def _credits(value: str) -> str:
+    parse_credits(value)
+    return value
 
 
 def split_secrets(text: str) -> tuple[bytes, ...]:
@@ -69,6 +75,7 @@ class Settings(BaseSettings):
     admin_key: SecretStr | None = None
     secret_key: Annotated[SecretStr, NoDecode, AfterValidator(_secrets)]
     unpriced_models: Literal["refuse", "pass"] = "refuse"
+    default_price: Annotated[str, AfterValidator(_credits)] = "0.100000"
     unknown_max_seconds: Annotated[float, Field(gt=0)] = 3600
     history_settle_seconds: Annotated[float, Field(ge=0, le=86_400)] = 600
     lease_seconds: Annotated[float, Field(ge=1, le=300)] = 15
@@ -81,6 +88,11 @@ class Settings(BaseSettings):
     def history_url(self) -> str:
         """Where the request history is; empty: nowhere."""
         return find_history_url(self.upstream_url, self.upstream_history_url)
+
+    @property
+    def default_price_micro(self) -> int:
+        """What a job of a model without a price is quoted, in micro-credits."""
+        return parse_credits(self.default_price)
 
     @property
     def secrets(self) -> tuple[bytes, ...]:

@@ -81,6 +81,7 @@ UPDATE jobs SET {_TAKE}
 WHERE id = ANY (ARRAY(SELECT id FROM due))
 RETURNING
     jobs.id, jobs.fence, jobs.attempt, jobs.model, jobs.upstream_id, jobs.upstream_state, jobs.retries, jobs.takeovers,
+    jobs.held_micro, jobs.price_rule, jobs.markup_micro,
     extract(epoch FROM now() - jobs.submitted_at)::double precision AS age_seconds,
     extract(epoch FROM now() - jobs.gone_since)::double precision AS gone_seconds
 """  # noqa: S608

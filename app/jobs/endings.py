@@ -20,9 +20,9 @@ ENDED = """
     jobs.finished_at, jobs.held_micro, jobs.charged_micro, jobs.price_rule, jobs.markup_micro, jobs.cost_micro,
     jobs.run_seconds
 """
-"""What `end_jobs` needs of each; in RETURNING, after the job has ended."""
+"""What `end_jobs` needs of each, in RETURNING; and beside it `reason`, that of the event, which a cancel does not hide."""
 
-_LOST = frozenset({ErrorCode.RESULT_LOST, ErrorCode.UPSTREAM_UNAVAILABLE})
+_LOST = frozenset({ErrorCode.RESULT_LOST, ErrorCode.UPSTREAM_UNAVAILABLE, ErrorCode.POISON})
 
 
 async def end_jobs(session: Session, *, ended: Sequence[Row]) -> None:
@@ -69,9 +69,9 @@ def _uncovered(row: Row) -> tuple[ExposureReason, int] | None:
         )  # fmt: skip
     if row["cost_micro"]:
         return ExposureReason.FAILED, row["cost_micro"]
-    if row["reason"] == "submission_unknown":
+    if row["reason"] == ErrorCode.SUBMISSION_UNKNOWN:
         return ExposureReason.UNKNOWN, row["held_micro"]
-    if row["upstream_id"] is not None and row["reason"] in (*_LOST, ErrorCode.POISON):
+    if row["upstream_id"] is not None and row["reason"] in _LOST:
         return ExposureReason.LOST, row["held_micro"]
     return None
 

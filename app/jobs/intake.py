@@ -15,6 +15,7 @@ from app.catalog.check import (
     ParametersInvalid,
     checked_slug,
 )
+from app.catalog.decide import quote
 from app.core import clock
 from app.core.crash import crash_point
 from app.core.db import Database
@@ -27,11 +28,14 @@ from app.jobs.models import Surface
 from app.jobs.operations import Submission
 from app.jobs.refusals import RefusalBook, Refused
 from app.jobs.writer import Busy, IdempotencyKeyReused, Stored, SubmitWriter
+from app.ledger.decide import BudgetExceeded, InsufficientCredits, PriceAboveMax, checked_price
+from app.tenants.auth import Principal
 
 REPLAYED = "replayed"
 NOT_STORED: tuple[type[Refusal], ...] = (
     Malformed, JsonInvalid, ParametersInvalid, ModelDisabled, ModelUnknown, ModelUnpriced, ModelRetired,
-    BodyTooLarge, MediaTypeUnsupported, IdempotencyKeyReused, StoreUnavailable, Busy,
+    BodyTooLarge, MediaTypeUnsupported, IdempotencyKeyReused, StoreUnavailable, Busy, PriceAboveMax,
+    InsufficientCredits, BudgetExceeded,
 )  # fmt: skip
 """What a submit with a good key may be refused with."""
 OWED_SECONDS = 2.0
@@ -41,8 +45,7 @@ OWED_SECONDS = 2.0
 class Asked:
     """A job as somebody asks for it: parameters as bytes to be forwarded, and parsed to be looked at."""
 
-    tenant_id: UUID
-    key_id: UUID
+    principal: Principal
     surface: Surface
     model: str
     body: bytes
@@ -52,22 +55,28 @@ class Asked:
     priority: int = 5
     deadline_seconds: float | None = None
     not_before: datetime | None = None
-    allowed_models: frozenset[str] | None = None
+    max_price: int | None = None
+    """Micro-credits."""
 
 
 class Intake:
     """One API process's accept path."""
 
-    def __init__(self, *, database: Database, catalog: Catalog, doorbell: Doorbell) -> None:
+    def __init__(self, *, database: Database, catalog: Catalog, doorbell: Doorbell, default_price_micro: int) -> None:
         self._catalog = catalog
+        self._default_price_micro = default_price_micro
         self._doorbell = doorbell
         self._writer = SubmitWriter(database)
         self._refusals = RefusalBook(database)
 
     async def accept(self, asked: Asked) -> Stored:
         """A job that is committed when this returns; raises the Refusal that says why there is none."""
-        checked_slug(asked.model)
-        await self._catalog.check(asked.model, asked.parameters, allowed=asked.allowed_models)
+        principal = asked.principal
+        terms = await self._catalog.check(checked_slug(asked.model), asked.parameters, allowed=principal.models)
+        price = quote(
+            terms, default_price_micro=principal.default_price_micro, fallback_micro=self._default_price_micro
+        )
+        checked_price(price, ceilings=(asked.max_price, principal.max_price_micro))
         now = clock.now()
         fingerprint = None
         if asked.idempotency_key is not None:
@@ -75,8 +84,8 @@ class Intake:
         stored = await self._writer.submit(
             Submission(
                 id=new_id(),
-                tenant_id=asked.tenant_id,
-                key_id=asked.key_id,
+                tenant_id=principal.tenant_id,
+                key_id=principal.key_id,
                 surface=asked.surface,
                 model=asked.model,
                 priority=asked.priority,
@@ -87,6 +96,9 @@ class Intake:
                 fingerprint=fingerprint,
                 body=asked.body,
                 metadata=asked.metadata,
+                held_micro=price,
+                price_rule=terms.price_rule,
+                markup_micro=terms.markup_micro,
             )
         )
         crash_point("submit.before_ring")
@@ -95,17 +107,24 @@ class Intake:
         return stored
 
     async def note_refusal(
-        self, refusal: Refusal, *, surface: Surface, who: tuple[UUID, UUID] | None, model: str | None
+        self,
+        refusal: Refusal,
+        *,
+        surface: Surface,
+        who: tuple[UUID, UUID] | None,
+        model: str | None,
+        status: int | None = None,
     ) -> None:
-        """Write a refused submit down; `who` is tenant and key. Of strangers the model is not kept: they could flood us."""
+        """Write a refused submit down, with the `status` it was answered with where that is not the refusal's own; `who` is tenant and key. Of strangers the model is not kept: they could flood us."""
         tenant_id, key_id = who or (None, None)
         known = model[:128].encode("utf-8", "replace").decode().replace("\0", "") if who and model else None
-        refused = Refused(tenant_id, key_id, surface, known, refusal.status, refusal.code)
+        refused = Refused(tenant_id, key_id, surface, known, status or refusal.status, refusal.code)
         await self._refusals.record(refused, received_at=clock.now())
 
     async def note_replay(self, asked: Asked, stored: Stored) -> None:
         """Write a replayed submit down."""
-        refused = Refused(asked.tenant_id, asked.key_id, asked.surface, asked.model, 200, REPLAYED, stored.job_id)
+        who = asked.principal
+        refused = Refused(who.tenant_id, who.key_id, asked.surface, asked.model, 200, REPLAYED, stored.job_id)
         await self._refusals.record(refused, received_at=clock.now())
 
     async def drained(self) -> None:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from app.core.db import Row, Session, columns
 from app.core.errors import Conflict, NotFound
+from app.jobs.endings import ENDED, end_jobs
 from app.jobs.models import FINAL, State
 
 
@@ -27,38 +28,34 @@ class Submission:
     fingerprint: bytes | None
     body: bytes
     metadata: dict[str, object] | None
+    held_micro: int
+    price_rule: str
+    markup_micro: int
 
 
-# Which of these submissions become jobs? Those whose id and idempotency key are new.
 _SUBMIT = """
 WITH asked AS (
     SELECT * FROM unnest(
         $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::smallint[], $7::timestamptz[],
-        $8::timestamptz[], $9::timestamptz[], $10::text[], $11::bytea[], $12::bytea[], $13::jsonb[]
+        $8::timestamptz[], $9::timestamptz[], $10::text[], $11::bytea[], $12::bytea[], $13::jsonb[], $14::bigint[],
+        $15::text[], $16::bigint[]
     ) AS t (
         id, tenant_id, key_id, surface, model, priority, created_at, not_before, deadline_at, idempotency_key,
-        fingerprint, body, metadata
+        fingerprint, body, metadata, held_micro, price_rule, markup_micro
     )
 ), stored AS (
     INSERT INTO jobs (
         id, tenant_id, key_id, surface, model, state, priority, created_at, due_at, deadline_at, idempotency_key,
-        fingerprint
+        fingerprint, held_micro, price_rule, markup_micro
     )
     SELECT
         id, tenant_id, key_id, surface, model, 'queued', priority, created_at, coalesce(not_before, created_at),
-        deadline_at, idempotency_key, fingerprint
+        deadline_at, idempotency_key, fingerprint, held_micro, price_rule, markup_micro
     FROM asked
-    ORDER BY tenant_id, idempotency_key, id
-    ON CONFLICT DO NOTHING
-    RETURNING id
 ), inputs AS (
-    INSERT INTO job_inputs (job_id, body, metadata)
-    SELECT id, body, metadata FROM asked JOIN stored USING (id)
-), events AS (
-    INSERT INTO job_events (job_id, seq, to_state, reason)
-    SELECT id, 1, 'queued', 'submitted' FROM stored
+    INSERT INTO job_inputs (job_id, body, metadata) SELECT id, body, metadata FROM asked
 )
-SELECT id FROM stored
+INSERT INTO job_events (job_id, seq, to_state, reason) SELECT id, 1, 'queued', 'submitted' FROM asked
 """
 
 # Who already has the id or the idempotency key of these?
@@ -74,26 +71,26 @@ WHERE job.id <> asked.id
 """
 
 
-async def submit_jobs(session: Session, *, submissions: Sequence[Submission]) -> set[UUID]:
-    """Store a group of jobs as queued; gives the ids stored. The others have a twin: see `find_twins`. One statement."""
+async def submit_jobs(session: Session, *, submissions: Sequence[Submission]) -> None:
+    """Store a group of jobs as queued. None may have a twin (see `find_twins`), or none is stored. One statement."""
     rows = [
         (
             s.id, s.tenant_id, s.key_id, s.surface, s.model, s.priority, s.created_at, s.not_before, s.deadline_at,
-            s.idempotency_key, s.fingerprint, s.body, s.metadata,
+            s.idempotency_key, s.fingerprint, s.body, s.metadata, s.held_micro, s.price_rule, s.markup_micro,
         )
         for s in submissions
     ]  # fmt: skip
-    return {row["id"] for row in await session.fetch(_SUBMIT, *columns(rows, 13))}
+    await session.execute(_SUBMIT, *columns(rows, 16))
 
 
 async def find_twins(session: Session, *, submissions: Sequence[Submission]) -> dict[UUID, Row]:
-    """For each submission that was not stored: the job that has its id or its idempotency key."""
+    """For each submission that has one: the job with its id or its idempotency key."""
     rows = [(s.id, s.tenant_id, s.idempotency_key) for s in submissions]
     return {row["asked_id"]: row for row in await session.fetch(_TWINS, *columns(rows, 3))}
 
 
 # May this job still be canceled at once?
-_CANCEL = """
+_CANCEL = f"""
 WITH before AS (
     SELECT id, state, revision FROM jobs WHERE id = $1 AND tenant_id = $2 FOR UPDATE
 ), moved AS (
@@ -107,16 +104,17 @@ WITH before AS (
         revision = jobs.revision + CASE WHEN jobs.cancel_requested_at IS NULL THEN 1 ELSE 0 END
     FROM before
     WHERE jobs.id = before.id AND jobs.finished_at IS NULL
-    RETURNING jobs.id, jobs.state, jobs.revision
+    RETURNING {ENDED}, before.revision AS revision_before
 ), events AS (
     INSERT INTO job_events (job_id, seq, from_state, to_state, reason)
     SELECT moved.id, moved.revision, before.state, moved.state, 'cancel_requested'
     FROM moved JOIN before USING (id)
-    WHERE moved.revision > before.revision
+    WHERE moved.revision > moved.revision_before
 )
-SELECT before.state AS from_state, coalesce(moved.state, before.state) AS state
+SELECT
+    before.state AS from_state, coalesce(moved.state, before.state) AS now_state, 'cancel_requested' AS reason, moved.*
 FROM before LEFT JOIN moved USING (id)
-"""
+"""  # noqa: S608
 
 
 class JobNotFound(NotFound):
@@ -135,7 +133,7 @@ class JobFinished(Conflict):
 
 
 async def request_cancel(session: Session, *, tenant_id: UUID, job_id: UUID) -> State:
-    """Cancel a queued job, or ask for it where the upstream may be at work; gives its state. One statement.
+    """Cancel a queued job, or ask for it where the upstream may be at work; gives its state, and whatever hangs on its end is done.
 
     Raises JobNotFound, and JobFinished where it had ended before (a second cancel of a canceled one as well).
     """
@@ -144,4 +142,7 @@ async def request_cancel(session: Session, *, tenant_id: UUID, job_id: UUID) -> 
         raise JobNotFound
     if State(row["from_state"]) in FINAL:
         raise JobFinished(f"the job is {row['from_state']} already")
-    return State(row["state"])
+    state = State(row["now_state"])
+    if state in FINAL:
+        await end_jobs(session, ended=[row])
+    return state

@@ -6,7 +6,8 @@ from uuid import UUID
 
 from app.core.db import Row, Session, columns
 from app.jobs.decide import Step
-from app.jobs.models import ExchangeKind
+from app.jobs.endings import ENDED, end_jobs
+from app.jobs.models import FINAL, ExchangeKind
 from app.upstream.wire import Outcome
 
 
@@ -54,6 +55,8 @@ class PollRecord:
     run_seconds: float | None
     detection_seconds: float | None
     cost_micro: int | None
+    charge_micro: int
+    """What its tenant pays if this is its end."""
     exchanges: tuple[Exchange, ...]
 
     def row(self) -> tuple[object, ...]:
@@ -62,14 +65,14 @@ class PollRecord:
         return (
             self.job_id, self.fence, step.to_state, step.reason, step.due_seconds, step.upstream_state, step.gone,
             step.retry, step.error_code, step.message, step.body, self.run_seconds, self.detection_seconds,
-            self.cost_micro,
+            self.cost_micro, self.charge_micro,
         )  # fmt: skip
 
 
 # What becomes of these attempts? First-hand knowledge holds as long as the attempt is the job's latest and the job has
 # not ended, even where a sweep has called it unknown meanwhile. An id that comes too late is kept as an observation.
 # Asked again after a lost answer, it changes nothing.
-_RECORD_SUBMITS = """
+_RECORD_SUBMITS = f"""
 WITH asked AS (
     SELECT * FROM unnest(
         $1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::double precision[], $6::text[], $7::text[], $8::text[],
@@ -109,6 +112,7 @@ WITH asked AS (
         lease_until = NULL,
         owner = NULL
     FROM before WHERE jobs.id = before.id
+    RETURNING {ENDED}, before.from_state, before.reason
 ), settled AS (
     UPDATE attempts SET outcome = before.outcome, settled_at = now(), upstream_id = before.upstream_id
     FROM before WHERE attempts.job_id = before.id AND attempts.attempt = before.attempt
@@ -133,8 +137,8 @@ WITH asked AS (
         AND NOT EXISTS (SELECT FROM before WHERE before.id = locked.id)
     ON CONFLICT DO NOTHING
 )
-SELECT id, from_state, state FROM before
-"""
+SELECT * FROM moved
+"""  # noqa: S608
 
 _OBSERVE = """
 INSERT INTO upstream_observations (job_id, attempt, upstream_id, worker) VALUES ($1, $2, $3, $4)
@@ -142,15 +146,15 @@ ON CONFLICT DO NOTHING
 """
 
 # What becomes of these running jobs? Only who holds the fence may say.
-_RECORD_POLLS = """
+_RECORD_POLLS = f"""
 WITH asked AS (
     SELECT * FROM unnest(
         $1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::double precision[], $6::text[], $7::boolean[],
         $8::boolean[], $9::text[], $10::text[], $11::bytea[], $12::double precision[], $13::double precision[],
-        $14::bigint[]
+        $14::bigint[], $15::bigint[]
     ) AS t (
         id, fence, to_state, reason, due_seconds, upstream_state, gone, retry, error_code, message, body, run_seconds,
-        detection_seconds, cost_micro
+        detection_seconds, cost_micro, charge_micro
     )
 ), before AS (
     SELECT
@@ -182,10 +186,12 @@ WITH asked AS (
         run_seconds = before.run_seconds,
         detection_seconds = before.detection_seconds,
         cost_micro = before.cost_micro,
+        charged_micro = before.charge_micro,
         takeovers = 0,
         lease_until = NULL,
         owner = NULL
     FROM before WHERE jobs.id = before.id
+    RETURNING {ENDED}, before.reason
 ), events AS (
     INSERT INTO job_events (job_id, seq, from_state, to_state, reason)
     SELECT id, revision + 1, 'running', state, reason FROM before WHERE changed
@@ -195,19 +201,21 @@ WITH asked AS (
 ), exchanges AS (
     INSERT INTO upstream_exchanges (kind, job_id, attempt, status_code, outcome, duration_seconds, detail)
     SELECT * FROM unnest(
-        $15::text[], $16::uuid[], $17::smallint[], $18::smallint[], $19::text[], $20::double precision[], $21::text[]
+        $16::text[], $17::uuid[], $18::smallint[], $19::smallint[], $20::text[], $21::double precision[], $22::text[]
     )
 )
-SELECT id, state FROM before
-"""
+SELECT * FROM moved
+"""  # noqa: S608
 
 
 async def record_submits(session: Session, *, worker: UUID, records: Sequence[SubmitRecord]) -> list[Row]:
-    """Settle attempts; gives (id, from_state, state) of the jobs that moved. One statement.
+    """Settle attempts; gives id, from_state and state of the jobs that moved. One statement where none of them ends.
 
     Raises asyncpg.UniqueViolationError where the upstream gave one id to two submits.
     """
-    return await session.fetch(_RECORD_SUBMITS, *columns([record.row() for record in records], 15), worker)
+    moved = await session.fetch(_RECORD_SUBMITS, *columns([record.row() for record in records], 15), worker)
+    await end_jobs(session, ended=[row for row in moved if row["state"] in FINAL])
+    return moved
 
 
 async def observe_upstream_id(session: Session, *, job_id: UUID, attempt: int, upstream_id: str, worker: UUID) -> None:
@@ -216,8 +224,11 @@ async def observe_upstream_id(session: Session, *, job_id: UUID, attempt: int, u
 
 
 async def record_polls(session: Session, *, records: Sequence[PollRecord]) -> list[Row]:
-    """Write down polls and ends; gives (id, state) of the jobs whose fence still held. One statement."""
+    """Write down polls and ends; gives id and state of the jobs whose fence still held. One statement where none of
+    them ends."""
     exchanges = [exchange.row() for record in records for exchange in record.exchanges]
-    return await session.fetch(
-        _RECORD_POLLS, *columns([record.row() for record in records], 14), *columns(exchanges, 7)
+    moved = await session.fetch(
+        _RECORD_POLLS, *columns([record.row() for record in records], 15), *columns(exchanges, 7)
     )
+    await end_jobs(session, ended=[row for row in moved if row["state"] in FINAL])
+    return moved

@@ -7,6 +7,7 @@ import asyncpg
 
 from app.core.db import Row, Session
 from app.core.errors import Conflict, Malformed, Problem
+from app.jobs.endings import ENDED, end_jobs
 from app.jobs.models import State
 from app.jobs.operations import JobNotFound
 from app.upstream.wire import upstream_id_of
@@ -34,7 +35,7 @@ SELECT id FROM before
 """
 
 # The operator has established that it never started: it ends, and is not sent again.
-_RELEASE = """
+_RELEASE = f"""
 WITH before AS (
     SELECT id, revision, CASE WHEN cancel_requested_at IS NULL THEN 'failed' ELSE 'canceled' END AS state
     FROM jobs WHERE id = $1 AND state = 'unknown' FOR UPDATE
@@ -43,6 +44,7 @@ WITH before AS (
         state = before.state, revision = before.revision + 1, due_at = NULL, finished_at = now(),
         error_code = CASE before.state WHEN 'failed' THEN 'submission_unknown' END, lease_until = NULL, owner = NULL
     FROM before WHERE jobs.id = before.id
+    RETURNING {ENDED}, 'released' AS reason
 ), events AS (
     INSERT INTO job_events (job_id, seq, from_state, to_state, reason)
     SELECT id, revision + 1, 'unknown', state, 'released' FROM before
@@ -51,8 +53,8 @@ WITH before AS (
     SELECT id, 'the answer to the submission was lost; an operator has established that it never started'
     FROM before WHERE state = 'failed'
 )
-SELECT state FROM before
-"""
+SELECT * FROM moved
+"""  # noqa: S608
 
 _LOOK = """
 SELECT
@@ -106,10 +108,11 @@ async def adopt_submission(session: Session, *, job_id: UUID, upstream_id: str) 
 async def release_submission(session: Session, *, job_id: UUID) -> State:
     """This unknown job never started: it FAILS submission_unknown, or is CANCELED where that was asked for; free of
     charge, and never sent again. Raises JobNotFound, JobNotUnknown."""
-    state: str | None = await session.fetchval(_RELEASE, job_id)
-    if state is None:
+    row = await session.fetchrow(_RELEASE, job_id)
+    if row is None:
         raise await _why_not(session, job_id)
-    return State(state)
+    await end_jobs(session, ended=[row])
+    return State(row["state"])
 
 
 async def _look(session: Session, job_id: UUID, upstream_id: str) -> Row:

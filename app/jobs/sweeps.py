@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from app.core.db import Session
+from app.jobs.endings import ENDED, end_jobs
+from app.ledger.queries import LOTS_DUE
 
 BATCH_MAX = 500
 
@@ -30,7 +32,7 @@ SELECT id FROM moved
 
 # Which jobs have waited too long: to be known again, or, with a deadline, to be sent? And whose third holder in a row
 # has let its claim run out?
-_EXPIRE_WAITING = """
+_EXPIRE_WAITING = f"""
 WITH overdue AS (
     SELECT id, state, 'submission_unknown' AS code FROM jobs WHERE state = 'unknown' AND due_at <= now()
     ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
@@ -50,7 +52,7 @@ WITH overdue AS (
         error_code = CASE WHEN jobs.cancel_requested_at IS NULL THEN due.code END,
         revision = jobs.revision + 1, lease_until = NULL, owner = NULL, due_at = NULL, finished_at = now()
     FROM due WHERE jobs.id = due.id
-    RETURNING jobs.id, jobs.state, jobs.error_code, jobs.revision, due.state AS from_state
+    RETURNING {ENDED}, due.code AS reason, due.state AS from_state
 ), events AS (
     INSERT INTO job_events (job_id, seq, from_state, to_state, reason)
     SELECT id, revision, from_state, state, coalesce(error_code, 'canceled') FROM moved
@@ -64,11 +66,11 @@ WITH overdue AS (
     END
     FROM moved WHERE state = 'failed'
 )
-SELECT id FROM moved
-"""
+SELECT * FROM moved
+"""  # noqa: S608
 
 # What is there to do, and is anything unfinished at all?
-_LOOK = """
+_LOOK = f"""
 SELECT
     EXISTS (SELECT FROM jobs WHERE state = 'queued' AND due_at <= now()
         AND (lease_until IS NULL OR lease_until < now())) AS queued_due,
@@ -78,8 +80,9 @@ SELECT
     EXISTS (SELECT FROM jobs WHERE state = 'queued')
         OR EXISTS (SELECT FROM jobs WHERE state = 'running')
         OR EXISTS (SELECT FROM jobs WHERE state = 'sending')
-        OR EXISTS (SELECT FROM jobs WHERE state = 'unknown') AS unfinished
-"""
+        OR EXISTS (SELECT FROM jobs WHERE state = 'unknown') AS unfinished,
+    {LOTS_DUE} AS lots_due
+"""  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +93,14 @@ class Look:
     running_due: bool
     paused: bool
     unfinished: bool
+    lots_due: bool
 
 
 async def look(session: Session) -> Look:
     """Is there work that nobody holds? One statement."""
     row = await session.fetchrow(_LOOK)
     assert row is not None
-    return Look(row["queued_due"], row["running_due"], row["paused"], row["unfinished"])
+    return Look(row["queued_due"], row["running_due"], row["paused"], row["unfinished"], row["lots_due"])
 
 
 async def expire_sending(session: Session, *, unknown_max_seconds: float) -> list[UUID]:
@@ -106,5 +110,7 @@ async def expire_sending(session: Session, *, unknown_max_seconds: float) -> lis
 
 async def expire_waiting(session: Session) -> list[UUID]:
     """Unknown jobs past their limit, queued ones past their deadline and poisonous ones end; gives their ids. One
-    statement."""
-    return [row["id"] for row in await session.fetch(_EXPIRE_WAITING, BATCH_MAX)]
+    statement where there are none."""
+    ended = await session.fetch(_EXPIRE_WAITING, BATCH_MAX)
+    await end_jobs(session, ended=ended)
+    return [row["id"] for row in ended]

@@ -1,7 +1,7 @@
-"""The submit writer: one per API process, an edge of its own. It groups concurrent submits into one statement.
+"""The submit writer: one per API process, an edge of its own. It groups concurrent submits into one transaction.
 
-One tenant's submits would otherwise wait for each other's disk flush one by one. Each submission of a group is stored
-or refused on its own.
+One tenant's submits would otherwise wait for each other's disk flush one by one, holding its balance. Each submission of
+a group is stored or refused on its own.
 """
 
 import asyncio
@@ -13,14 +13,20 @@ from uuid import UUID
 from app.core import clock
 from app.core.batch import Batcher, Overloaded
 from app.core.crash import crash_point
-from app.core.db import Database, Row
+from app.core.db import Database, Session
 from app.core.errors import Refusal, StoreUnavailable
+from app.core.log import get_logger
 from app.jobs.operations import Submission, find_twins, submit_jobs
+from app.ledger.accounts import load_budgets, lock_accounts
+from app.ledger.decide import Hold
+from app.ledger.holds import BudgetAlert, hold, spend
+
+log = get_logger(__name__)
 
 GROUP_MAX = 50
 WAITING_MAX = 5_000
 UNREACHED_SECONDS = 3.0
-"""How long a submit waits for a store that has not been asked yet, before it is refused."""
+"""How long a submit waits for a store that has not been asked yet, or has no room, before it is refused."""
 IN_DOUBT_SECONDS = 15.0
 """How long it waits when the store was asked and the answer was lost: it may be stored, and a refusal would be a lie."""
 
@@ -88,29 +94,65 @@ class SubmitWriter:
     async def _flush(self, group: Sequence[Submission]) -> Sequence[Stored | Exception]:
         """Written again until the store says what is there: the ids are ours, so a second time changes nothing."""
         started_at = clock.monotonic()
-        asked = False
+        in_doubt = False
         while True:
             try:
-                async with self._database.statement() as session:
-                    asked = True
+                async with self._database.transaction() as session:
                     crash_point("submit.before_store")
-                    stored = await submit_jobs(session, submissions=group)
-                    left = [submission for submission in group if submission.id not in stored]
-                    twins = await find_twins(session, submissions=left) if left else {}
+                    verdicts, alerts = await _store(session, group, again=in_doubt)
+                    in_doubt = True  # until the commit is answered: what fails before it has stored nothing
                 crash_point("submit.after_store")
-                return [_verdict(one, twins.get(one.id), new=one.id in stored) for one in group]
             except StoreUnavailable as error:
-                patience = IN_DOUBT_SECONDS if asked else UNREACHED_SECONDS
+                patience = IN_DOUBT_SECONDS if in_doubt else UNREACHED_SECONDS
                 if clock.monotonic() - started_at > patience:
-                    raise (InDoubt() if asked else error) from error
+                    raise (InDoubt() if in_doubt else error) from error
                 await asyncio.sleep(0.1)
+                continue
+            for alert in alerts:
+                log.warning("budget.reached", subject=alert.subject_id.hex, period=alert.period, percent=alert.percent)
+            return verdicts
 
 
-def _verdict(submission: Submission, twin: Row | None, *, new: bool) -> Stored | Exception:
-    if new or (twin is not None and twin["id"] == submission.id):
-        return Stored(submission.id, submission.created_at, replayed=False)
-    if twin is None:  # whoever had the key has vanished between two statements; the caller may try again
-        return StoreUnavailable()
-    if twin["fingerprint"] != submission.fingerprint:
+async def _store(
+    session: Session, group: Sequence[Submission], *, again: bool
+) -> tuple[list[Stored | Exception], list[BudgetAlert]]:
+    """Judge each submission of the group, store those that may be, and hold what they may cost.
+
+    Whoever submits for a tenant holds its balance until he has committed: what is seen here of its jobs is all there is.
+    """
+    accounts = await lock_accounts(session, tenant_ids={one.tenant_id for one in group})
+    # without a key there can only be a twin if this very group was written before, and the answer was lost
+    asking = [one for one in group if again or one.idempotency_key is not None]
+    twins = await find_twins(session, submissions=asking) if asking else {}
+    await load_budgets(session, accounts=accounts, key_ids=[one.key_id for one in group])
+    verdicts: list[Stored | Exception] = []
+    accepted: list[Submission] = []
+    keys: dict[tuple[UUID, str | None], Submission] = {}
+    for one in group:
+        twin = twins.get(one.id)
+        earlier = keys.get((one.tenant_id, one.idempotency_key)) if one.idempotency_key is not None else None
+        if twin is not None:
+            verdicts.append(_replayed(one, twin["id"], twin["created_at"], twin["fingerprint"]))
+        elif earlier is not None:
+            verdicts.append(_replayed(one, earlier.id, earlier.created_at, earlier.fingerprint))
+        elif (refusal := accounts[one.tenant_id].admit(_hold(one))) is not None:
+            verdicts.append(refusal)
+        else:
+            keys[one.tenant_id, one.idempotency_key] = one
+            accepted.append(one)
+            verdicts.append(Stored(one.id, one.created_at, replayed=False))
+    if accepted:
+        await submit_jobs(session, submissions=accepted)
+        await hold(session, accounts=accounts, holds=[_hold(one) for one in accepted])
+    return verdicts, await spend(session, accounts=accounts)
+
+
+def _hold(one: Submission) -> Hold:
+    return Hold(one.id, one.tenant_id, one.key_id, one.held_micro)
+
+
+def _replayed(one: Submission, job_id: UUID, created_at: datetime, fingerprint: bytes | None) -> Stored | Exception:
+    """What a submission gets whose id or idempotency key has a job already."""
+    if job_id != one.id and fingerprint != one.fingerprint:
         return IdempotencyKeyReused()
-    return Stored(twin["id"], twin["created_at"], replayed=True)
+    return Stored(job_id, created_at, replayed=job_id != one.id)

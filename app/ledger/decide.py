@@ -3,7 +3,7 @@
 All amounts are micro-credits.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from uuid import UUID
@@ -46,6 +46,26 @@ class BudgetExceeded(PaymentRequired):
             f"this job needs {needs} credits, and {has} are left of the budget of the {period}",
             extra={"required": needs, "available": has, "period": str(period)},
         )
+
+
+class PriceAboveMax(PaymentRequired):
+    """402: the job is dearer than it, or its tenant, may be."""
+
+    code = "price_above_max"
+
+    def __init__(self, *, required: int, ceiling: int) -> None:
+        needs, most = show_credits(required), show_credits(ceiling)
+        super().__init__(
+            f"this job may cost {needs} credits, and {most} is the most it may", extra={"required": needs, "max": most}
+        )
+
+
+def checked_price(price: int, *, ceilings: Iterable[int | None]) -> int:
+    """The price, or PriceAboveMax where a ceiling is below it; None is none."""
+    for ceiling in ceilings:
+        if ceiling is not None and price > ceiling:
+            raise PriceAboveMax(required=price, ceiling=ceiling)
+    return price
 
 
 @dataclass(slots=True)

@@ -116,7 +116,7 @@ async def grant(
     Raises ReferenceTaken where it was another amount or expiry, AccountNotFound, Malformed.
     """
     _checked_amount(amount_micro)
-    account = await _locked(session, tenant_id)
+    account = await _locked(session, tenant_id=tenant_id)
     there = await session.fetchrow(
         f"SELECT {TRANSFER_COLUMNS} FROM transfers WHERE tenant_id = $1 AND reference = $2",  # noqa: S608
         tenant_id,
@@ -141,7 +141,7 @@ async def adjust(session: Session, *, tenant_id: UUID, amount_micro: int, note: 
     Raises OverdraftExceeded, AccountNotFound, Malformed. After OverdraftExceeded nothing has been written.
     """
     _checked_amount(abs(amount_micro))
-    account = await _locked(session, tenant_id)
+    account = await _locked(session, tenant_id=tenant_id)
     balance = account.balance
     if balance.spendable + amount_micro < 0:
         raise OverdraftExceeded
@@ -159,7 +159,7 @@ async def correct_charge(
 
     The caller lowers `charged_micro` of the job in the same transaction.
     """
-    await _locked(session, tenant_id)
+    await _locked(session, tenant_id=tenant_id)
     transfer_id = derived_id(job_id, Kind.ADJUST)
     if await session.fetchval("SELECT true FROM transfers WHERE id = $1", transfer_id):
         return None
@@ -170,7 +170,7 @@ async def set_overdraft(session: Session, *, tenant_id: UUID, overdraft_micro: i
     """How far below nothing the tenant may go. Raises OverdraftExceeded where it is further down already."""
     if not 0 <= overdraft_micro <= AMOUNT_MAX:
         raise _out_of_range("overdraft")
-    account = await _locked(session, tenant_id)
+    account = await _locked(session, tenant_id=tenant_id)
     if account.balance.available < -overdraft_micro:
         raise OverdraftExceeded
     await session.execute("UPDATE balances SET overdraft = $2 WHERE tenant_id = $1", tenant_id, overdraft_micro)
@@ -181,7 +181,7 @@ async def set_budget(
 ) -> None:
     """What a tenant, or a key of its, may spend in a day or month of UTC; None lifts it. What was spent in the running
     period counts."""
-    await _locked(session, tenant_id)
+    await _locked(session, tenant_id=tenant_id)
     if limit_micro is None:
         await session.execute("DELETE FROM budgets WHERE subject_id = $1 AND period = $2", subject_id, period)
         return
@@ -190,7 +190,7 @@ async def set_budget(
     await session.execute(_BUDGET, subject_id, period, tenant_id, limit_micro)
 
 
-async def _locked(session: Session, tenant_id: UUID) -> Account:
+async def _locked(session: Session, *, tenant_id: UUID) -> Account:
     accounts = await lock_accounts(session, tenant_ids=[tenant_id])
     if tenant_id not in accounts:
         raise AccountNotFound

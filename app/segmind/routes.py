@@ -28,7 +28,14 @@ from app.jobs.operations import JobNotFound
 from app.jobs.writer import Stored
 from app.segmind.media import media_response
 from app.segmind.openapi import paths
-from app.segmind.schemas import accepted_body, json_response, refusal_response, result_response, status_response
+from app.segmind.schemas import (
+    accepted_body,
+    json_response,
+    refusal_response,
+    result_response,
+    status_of,
+    status_response,
+)
 from app.tenants.auth import Principal, ScopeMissing, TenantSuspended
 from app.tenants.models import Scope
 
@@ -95,7 +102,7 @@ async def _submit(request: Request, surface: Surface) -> tuple[Principal, Stored
         asked = _asked(request, principal, surface, model, body)
         stored: Stored = await intake.accept(asked)
     except Refusal as refusal:
-        await intake.note_refusal(refusal, surface=surface, who=who, model=model)
+        await intake.note_refusal(refusal, surface=surface, who=who, model=model, status=status_of(refusal))
         raise
     if stored.replayed:
         await intake.note_replay(asked, stored)
@@ -118,9 +125,7 @@ def _asked(request: Request, principal: Principal, surface: Surface, model: str,
     if (text := headers.get("x-deadline-seconds")) is not None:
         deadline = checked_deadline(plain_seconds(text), "header X-Deadline-Seconds")
     return Asked(
-        tenant_id=principal.tenant_id,
-        key_id=principal.key_id,
-        allowed_models=principal.models,
+        principal=principal,
         surface=surface,
         model=model,
         body=body,

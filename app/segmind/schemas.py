@@ -22,12 +22,17 @@ def json_response(content: bytes, *, status: int = 200, headers: dict[str, str] 
     return Response(content, status_code=status, headers=headers, media_type=JSON)
 
 
+def status_of(refusal: Refusal) -> int:
+    """The upstream says 406 where HTTP has 402."""
+    return 406 if refusal.status == 402 else refusal.status
+
+
 def refusal_response(refusal: Refusal) -> Response:
     """`{"error","code"}` and what the refusal adds."""
     body: dict[str, object] = {"error": refusal.message, "code": refusal.code, **refusal.extra}
     if refusal.problems:
         body["errors"] = [{"path": problem.path, "message": problem.message} for problem in refusal.problems]
-    return json_response(orjson.dumps(body), status=refusal.status, headers=refusal_headers(refusal))
+    return json_response(orjson.dumps(body), status=status_of(refusal), headers=refusal_headers(refusal))
 
 
 def request_urls(base_url: str, shown: str) -> dict[str, str]:

@@ -38,7 +38,8 @@ class Submit:
     seconds: float = 0.0
 
 
-def _body(marker: str) -> bytes:
+def echo(marker: str) -> bytes:
+    """The input of a job that gives its marker back."""
     return orjson.dumps({"echo": {"marker": marker}})
 
 
@@ -114,7 +115,7 @@ class Load:
         headers = {"x-api-key": self._api_key, "content-type": "application/json"}
         if submit.key is not None:
             headers["idempotency-key"] = submit.key
-        body = _body(submit.marker)
+        body = echo(submit.marker)
         try:
             answer = await self._client.post(f"{self._url}/v2/{submit.model}", content=body, headers=headers)
         except httpx.TransportError as error:
@@ -131,7 +132,7 @@ class Load:
 
     def hashes(self) -> dict[str, Submit]:
         """Its submits by the SHA-256 of their bodies, as the upstream's book has them."""
-        return {hashlib.sha256(_body(submit.marker)).hexdigest(): submit for submit in self.submits}
+        return {hashlib.sha256(echo(submit.marker)).hexdigest(): submit for submit in self.submits}
 
     def figures(self) -> dict[str, object]:
         """What the client saw, for the log."""

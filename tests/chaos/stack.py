@@ -273,9 +273,9 @@ async def until_async(holds: Callable[[], Any], what: str, seconds: float) -> fl
 
 
 @asynccontextmanager
-async def running(plan: Plan) -> AsyncIterator[Stack]:
-    """A stack for the length of the block."""
-    directory = Path(tempfile.mkdtemp(prefix="waystation-chaos-"))
+async def running(plan: Plan, directory: Path | None = None) -> AsyncIterator[Stack]:
+    """A stack for the length of the block, in a directory that is gone afterwards."""
+    directory = directory or Path(tempfile.mkdtemp(prefix="waystation-chaos-"))
     stack = Stack(plan, directory)
     try:
         await stack.start()

@@ -44,8 +44,10 @@ async def whole() -> AsyncIterator[Stack]:
 async def test_a_submit_whose_worker_is_killed_is_unknown_and_never_sent_again(
     victim: Stack, load: Load, form: Form
 ) -> None:
-    for _ in range(form.pick(1, 10)):
+    rounds = form.pick(1, 10)
+    for _ in range(rounds):
         await assert_cut_submits_stay_unknown(victim, load)
+    print(f"{12 * rounds} submits cut by kills of their workers: all unknown, none sent again")
 
 
 async def assert_cut_submits_stay_unknown(stack: Stack, load: Load) -> None:
@@ -82,9 +84,11 @@ async def assert_cut_submits_stay_unknown(stack: Stack, load: Load) -> None:
 
 
 async def test_a_job_whose_worker_is_killed_in_mid_poll_is_taken_over(victim: Stack, load: Load, form: Form) -> None:
-    for _ in range(form.pick(1, 10)):
+    rounds = form.pick(1, 10)
+    for _ in range(rounds):
         await _kill_in_mid_poll(victim, load)
     figures = await prove(victim, load)
+    print(f"{10 * rounds} polls and fetches cut by kills of their workers: all taken over")
     assert set(figures["states"]) == {"completed"}
 
 

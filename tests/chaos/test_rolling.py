@@ -4,38 +4,46 @@ import asyncio
 import os
 import re
 import signal
+import time
 
 import pytest
 
 from tests.chaos.form import Form
 from tests.chaos.load import Load
 from tests.chaos.prove import prove
-from tests.chaos.stack import Stack
+from tests.chaos.stack import Stack, is_alive, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
+GRACE_SECONDS = 30.0
+"""The setting's default."""
 
-async def _replace(stack: Stack, role: str, pid: int) -> None:
+
+async def _replace(stack: Stack, role: str, pid: int) -> float:
+    """The seconds it took to end."""
+    began_at = time.monotonic()
     os.kill(pid, signal.SIGTERM)
+    await until(lambda: not is_alive(pid), f"{role} ends", GRACE_SECONDS)
+    took = time.monotonic() - began_at
     await stack.replaced(role, pid, seconds=30)
     await stack.working()
+    return took
 
 
 async def test_a_rolling_restart_is_not_noticed(victim: Stack, load: Load, form: Form) -> None:
     began = len(victim.output)
     [since] = await victim.fetch("SELECT now() AS at")
-    flow = asyncio.create_task(load.run(seconds=form.pick(8, 120), per_second=25))
-    rounds = 0
-    while not flow.done() or not rounds:
-        rounds += 1
+    flow = asyncio.create_task(load.run(seconds=form.pick(8, 200), per_second=25))
+    took: list[float] = []
+    while not flow.done() or not took:
         for pid in victim.pids("worker"):
-            await _replace(victim, "worker", pid)
-        await _replace(victim, "api", victim.pids("api")[rounds % 2])
+            took.append(await _replace(victim, "worker", pid))
+        took.append(await _replace(victim, "api", victim.pids("api")[len(took) % 2]))
         await asyncio.sleep(2)  # the new one needs its time to listen, before the other one goes
     await flow
     figures = await prove(victim, load)
     codes = re.findall(r"member_died +code=(-?\d+) +member=(\w+)-\d", victim.output[began:])
-    print(f"{rounds} rounds, exit codes {sorted(set(codes))}")
+    print(f"{len(took)} processes replaced under load, each gone within {max(took):.2f} s, 0 unknown because of it")
     assert {code for code, _ in codes} == {"0"}, codes
     assert set(figures["states"]) == {"completed"}
     assert await victim.fetch("SELECT FROM job_events WHERE to_state = 'unknown' AND at >= $1", since["at"]) == []

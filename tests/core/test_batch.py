@@ -129,3 +129,13 @@ async def test_an_item_may_have_an_error_of_its_own() -> None:
     batcher = Batcher(flush, size_max=10)
     results = await asyncio.gather(*(batcher.put(number) for number in range(4)), return_exceptions=True)
     assert [isinstance(result, KeyError) for result in results] == [False, True, False, True]
+
+
+async def test_whoever_posts_again_on_its_answer_is_not_forgotten() -> None:
+    async def flush(group: Sequence[int]) -> Sequence[int]:
+        return group
+
+    batcher = Batcher(flush, size_max=10)
+    async with asyncio.timeout(5):
+        assert [await batcher.put(number) for number in range(100)] == list(range(100))
+    await batcher.drained()

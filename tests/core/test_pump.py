@@ -81,6 +81,27 @@ async def test_alarms_wake_it_in_time_also_earlier_ones_set_later() -> None:
     assert len(offsets) <= 4
 
 
+async def test_one_alarm_is_enough_to_wake_a_pump_that_waits_for_ever() -> None:
+    steps = Steps()
+    pump = Pump("test", steps)
+    async with running(pump):
+        await asyncio.sleep(0.02)
+        pump.ring_in(0.1)
+        await asyncio.sleep(0.3)
+    assert len(steps.at) == 2
+
+
+async def test_an_alarm_that_goes_off_during_a_step_is_not_taken_for_done() -> None:
+    steps = Steps(seconds=0.2)
+    pump = Pump("test", steps)
+    async with running(pump):
+        await asyncio.sleep(0.02)
+        pump.ring_in(0.05)
+        pump.ring_in(5.0)
+        await asyncio.sleep(0.5)
+    assert len(steps.at) == 2
+
+
 async def test_rings_gather_within_the_gap() -> None:
     steps = Steps()
     pump = Pump("test", steps, gap_seconds=0.1)

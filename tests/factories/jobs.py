@@ -13,6 +13,9 @@ from app.jobs.decide import Step
 from app.jobs.models import State
 from app.jobs.operations import Submission, submit_jobs
 from app.jobs.records import SubmitRecord, record_submits
+from app.ledger.accounts import lock_accounts
+from app.ledger.decide import Hold
+from app.ledger.holds import hold
 from app.upstream.wire import Outcome, OutcomeKind, UpstreamState
 from tests.factories.callers import Caller
 
@@ -21,7 +24,7 @@ LEASE_SECONDS = 30.0
 SUBMISSION = Submission(
     id=UUID(int=0), tenant_id=UUID(int=0), key_id=UUID(int=0), surface="native", model=MODEL, priority=5,
     created_at=clock.now(), not_before=None, deadline_at=None, idempotency_key=None, fingerprint=None, body=b"{}",
-    metadata=None,
+    metadata=None, held_micro=100_000, price_rule="metered", markup_micro=1_000_000,
 )  # fmt: skip
 
 
@@ -45,9 +48,12 @@ class Engine:
             )
             for at in range(number)
         ]
-        async with self.database.statement() as session:
-            stored = await submit_jobs(session, submissions=[dataclasses.replace(one, **fields) for one in asked])
-        assert len(stored) == number
+        submissions = [dataclasses.replace(one, **fields) for one in asked]
+        async with self.database.transaction() as session:
+            accounts = await lock_accounts(session, tenant_ids=[caller.tenant.id])
+            await submit_jobs(session, submissions=submissions)
+            holds = [Hold(one.id, one.tenant_id, one.key_id, one.held_micro) for one in submissions]
+            await hold(session, accounts=accounts, holds=holds)
         return [one.id for one in asked]
 
     async def claim(self, most: int = 64, lease_seconds: float = LEASE_SECONDS) -> list[Row]:
@@ -71,7 +77,7 @@ class Engine:
         told = Outcome(outcome, 200, 0.1, "told", upstream_id=f"up-{job_id.hex}" if accepted else None)
         if accepted:
             step = {"to_state": State.RUNNING, "reason": "accepted", "upstream_state": UpstreamState.QUEUED} | step
-        async with self.database.statement() as session:
+        async with self.database.transaction() as session:
             return await record_submits(
                 session,
                 worker=self.owner,

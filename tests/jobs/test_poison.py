@@ -23,7 +23,7 @@ async def answered(engine: Engine, claims: dict[UUID, int]) -> int:
     """These are still running, and due again; gives how many records held."""
     step = Step(State.RUNNING, "still_running", 0.0)
     async with engine.database.statement() as session:
-        records = [PollRecord(job_id, fence, step, None, None, None, ()) for job_id, fence in claims.items()]
+        records = [PollRecord(job_id, fence, step, None, None, None, 0, ()) for job_id, fence in claims.items()]
         return len(await record_polls(session, records=records))
 
 

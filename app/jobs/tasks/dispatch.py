@@ -202,8 +202,12 @@ class Dispatcher:
         return [attempts.get(job_id) for job_id, _ in claims]
 
     async def _record(self, records: Sequence[SubmitRecord]) -> Sequence[None | Exception]:
+        # a job that is back in the queue may have been canceled meanwhile
+        ends = any(record.step.to_state not in (State.RUNNING, State.UNKNOWN) for record in records)
+        door = self._database.transaction if ends else self._database.statement
+
         async def write() -> list[Row]:
-            async with self._database.statement() as session:
+            async with door() as session:
                 return await record_submits(session, worker=self._leases.owner, records=records)
 
         crash_point("send.before_record")

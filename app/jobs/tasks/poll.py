@@ -17,6 +17,7 @@ from app.jobs.models import FINAL, ExchangeKind, State
 from app.jobs.records import Exchange, PollRecord, record_polls
 from app.jobs.tasks.learn import RunTimes
 from app.jobs.tasks.lease import Leases
+from app.ledger.decide import charge
 from app.upstream.client import UpstreamClient
 from app.upstream.wire import Outcome, OutcomeKind, UpstreamState
 
@@ -137,6 +138,7 @@ class Poller:
             log.debug("poll.ended", job_id=row["id"].hex, state=step.to_state, reason=step.reason)
         elif step.retry:
             log.warning("poll.no_answer", job_id=row["id"].hex, outcome=outcome.kind, detail=outcome.detail)
+        cost = outcome.metrics.cost_micro if outcome.metrics else None
         await self._recorder.post(
             PollRecord(
                 job_id=row["id"],
@@ -144,14 +146,18 @@ class Poller:
                 step=step,
                 run_seconds=run_seconds,
                 detection_seconds=detection_seconds,
-                cost_micro=outcome.metrics.cost_micro if outcome.metrics else None,
+                cost_micro=cost,
+                charge_micro=_charge(row, cost) if step.to_state is State.COMPLETED else 0,
                 exchanges=tuple(Exchange(kind, row["id"], row["attempt"], told) for kind, told in exchanges),
             )
         )
 
     async def _record(self, records: Sequence[PollRecord]) -> Sequence[None | Exception]:
+        ends = any(record.step.to_state in FINAL for record in records)
+        door = self._database.transaction if ends else self._database.statement
+
         async def write() -> list[Row]:
-            async with self._database.statement() as session:
+            async with door() as session:
                 return await record_polls(session, records=records)
 
         crash_point("poll.before_record")
@@ -165,6 +171,10 @@ class Poller:
             elif state is State.RUNNING:
                 self.pump.ring_in(record.step.due_seconds or 0.0)
         return [None] * len(records)
+
+
+def _charge(row: Row, cost: int | None) -> int:
+    return charge(price_rule=row["price_rule"], markup_micro=row["markup_micro"], held=row["held_micro"], cost=cost)
 
 
 def _worth_a_row(outcome: Outcome, job: Running) -> bool:

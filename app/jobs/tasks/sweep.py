@@ -10,12 +10,15 @@ from app.core.pump import Pump
 from app.jobs.pausing import BATCH_MAX as ASIDE_MAX
 from app.jobs.pausing import set_aside
 from app.jobs.sweeps import BATCH_MAX, expire_sending, expire_waiting, look
+from app.ledger.accounts import expire_due
 
 log = get_logger(__name__)
 
 IDLE_SECONDS = 30.0
 """How rarely it looks when nothing is unfinished and rings can be heard; a ring shortens it."""
 FORGET_SECONDS = 3600.0
+TENANTS_MAX = 100
+"""Whose expired credit is taken away in one transaction."""
 
 
 class Sweeper:
@@ -50,6 +53,8 @@ class Sweeper:
             self._dispatch.ring()
         if seen.running_due:
             self._poll.ring()
+        if seen.lots_due:
+            await self._expire_credits()
         if not seen.unfinished:
             self._roused = False
             if self._hears_rings:
@@ -90,7 +95,7 @@ class Sweeper:
         crash_point("sweep.before_expire")
         async with self._database.statement() as session:
             unknown = await expire_sending(session, unknown_max_seconds=self._unknown_max_seconds)
-        async with self._database.statement() as session:
+        async with self._database.transaction() as session:
             ended = await expire_waiting(session)
         if unknown or ended:
             crash_point("sweep.after_expire")
@@ -100,6 +105,11 @@ class Sweeper:
             log.warning("job.expired", job_id=job_id.hex)
         self._doorbell.announce(ended)
         return len(unknown) == BATCH_MAX or len(ended) >= BATCH_MAX
+
+    async def _expire_credits(self) -> None:
+        async with self._database.transaction() as session:
+            expired = await expire_due(session, most=TENANTS_MAX)
+        log.info("credits.expired", tenants=expired)
 
     async def _forget(self) -> None:
         if clock.monotonic() > self._forget_at:
