@@ -34,7 +34,7 @@ def _url_or_nothing(value: str | None) -> str | None:
         raise ValueError("expected a URL that begins with http:// or https://, or nothing at all")
     return value and value.rstrip("/")
 
-    @property
+
 def _credits(value: str) -> str:
     parse_credits(value)
     return value

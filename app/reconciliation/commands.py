@@ -27,11 +27,15 @@ def register(app: typer.Typer) -> None:
 def reconcile(
     since: Annotated[
         str | None,
-        typer.Option(metavar="INSTANT", help="Compare requests from here on, RFC 3339; a day before --until if not given."),
+        typer.Option(
+            metavar="INSTANT", help="Compare requests from here on, RFC 3339; a day before --until if not given."
+        ),
     ] = None,
     until: Annotated[
         str | None,
-        typer.Option(metavar="INSTANT", help="And before this one; what is younger than HISTORY_SETTLE_SECONDS is left out."),
+        typer.Option(
+            metavar="INSTANT", help="And before this one; what is younger than HISTORY_SETTLE_SECONDS is left out."
+        ),
     ] = None,
     as_json: AsJson = False,
     data_dir: DataDir = DATA_DIR,
@@ -129,7 +133,10 @@ def _lines(reports: list["Report"], differing: list[dict[str, Any]]) -> list[str
         lines.append("requests were not compared with the history")
     if differing:
         heads = ("KIND", "JOB", "TENANT", "UPSTREAM ID", "OURS", "THEIRS")
-        rows = [[one["kind"], *(one[name] or "-" for name in ("job", "tenant", "upstream_id", "ours", "theirs"))] for one in differing]
+        rows = [
+            [one["kind"], *(one[name] or "-" for name in ("job", "tenant", "upstream_id", "ours", "theirs"))]
+            for one in differing
+        ]
         lines.append(table(heads, rows))
     lines.append(f"{last.open:,} open: see ops.discrepancies" if last.open else "nothing differs")
     return lines

@@ -23,9 +23,7 @@ async def sim() -> AsyncIterator[RunningSimulator]:
 
 
 @pytest.fixture
-async def books(
-    database: Database, engine: Engine, caller: Caller, sim: RunningSimulator
-) -> AsyncIterator[Books]:
+async def books(database: Database, engine: Engine, caller: Caller, sim: RunningSimulator) -> AsyncIterator[Books]:
     made = Books(database=database, engine=engine, caller=caller, sim=sim)
     yield made
     await asyncio.gather(*made.closing())

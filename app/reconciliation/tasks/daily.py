@@ -8,6 +8,7 @@ from app.core.errors import StoreUnavailable
 from app.core.log import get_logger
 from app.core.pump import Pump
 from app.core.settings import Settings
+from app.reconciliation.models import Result
 from app.reconciliation.operations import RunLost, begin_due
 from app.reconciliation.tasks.run import Reconciler
 from app.upstream.account import AccountClient
@@ -57,7 +58,8 @@ class DailyReconciliation:
             return False
         finally:
             await asyncio.gather(*(part.close() for part in (database, account, history) if part is not None))
-        log.info(
+        say = log.info if report.result is Result.AGREES else log.warning
+        say(
             "reconciliation.finished", number=run.id, result=report.result, detail=report.detail, open=report.open,
             compared=report.tally.compared, found=report.tally.found, settled=report.tally.settled,
         )  # fmt: skip

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from app.core.db import Database, Session
-from app.core.log import get_logger
 from app.reconciliation import operations, queries
 from app.reconciliation.decide import (
     Agrees,
@@ -20,8 +19,6 @@ from app.reconciliation.decide import (
 from app.reconciliation.models import OF_HISTORY, Kind
 from app.reconciliation.operations import Run, Tally
 from app.upstream.history_rows import HistoryRow
-
-log = get_logger(__name__)
 
 
 class Requests:
@@ -63,8 +60,6 @@ class Requests:
                     found.append(verdict)
                     gone += [one for one in _all_of(row) if one[0] is not verdict.kind]
             self._tally.compared += 1
-        for one in found:
-            _tell(one)
         async with self._database.transaction() as session:
             await operations.hold_run(session, run=self._run)
             self._tally.settled += await operations.settle(session, gone=gone)
@@ -87,8 +82,6 @@ class Requests:
             )
             for upstream_id, (job, late) in owners.items() if not late
         ]  # fmt: skip
-        for one in found:
-            _tell(one)
         async with self._database.transaction() as session:
             await operations.hold_run(session, run=self._run)
             self._tally.found += await operations.note(session, discrepancies=found)
@@ -106,7 +99,6 @@ class Requests:
         if returned is not None:
             self._tally.filled += 1
             self._tally.adjusted_micro += returned
-            log.info("job.cost_told", job_id=job.id.hex, cost_micro=cost, returned_micro=returned)
 
     async def _expose(self, session: Session, job_id: UUID, tenant_id: UUID, row: HistoryRow) -> None:
         """Once its cost is known: exposure is written once, and never changed."""
@@ -119,10 +111,3 @@ class Requests:
 
 def _all_of(row: HistoryRow) -> list[tuple[Kind, str]]:
     return [(kind, row.upstream_id) for kind in OF_HISTORY]
-
-
-def _tell(one: Discrepancy) -> None:
-    log.warning(
-        "books.differ", kind=one.kind, upstream_id=one.upstream_id, job_id=one.job_id and one.job_id.hex,
-        ours_micro=one.ours, theirs_micro=one.theirs,
-    )  # fmt: skip

@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from app.core.db import Database
-from app.core.log import get_logger
 from app.ledger.folds import list_differing
 from app.reconciliation import operations, queries
 from app.reconciliation.decide import Discrepancy, compare_spent
@@ -20,8 +19,6 @@ from app.upstream.account import AccountClient, UpstreamCredits
 from app.upstream.history import HistoryClient
 from app.upstream.history_rows import once_each
 from app.upstream.readings import NotRead
-
-log = get_logger(__name__)
 
 ROWS_MAX: Final = 200_000
 """Of the history, in one run; the next one goes on from there. Their ids are kept in memory meanwhile, some 20 MB."""
@@ -98,8 +95,6 @@ class Reconciler:
             Discrepancy(Kind.BALANCE, str(one.tenant_id), tenant_id=one.tenant_id, ours=one.balance, theirs=one.fold)
             for one in differing
         ]
-        for one in differing:
-            log.error("balance.differs", tenant_id=str(one.tenant_id), balance=one.balance, fold=one.fold)
         async with self._database.transaction() as session:
             await operations.hold_run(session, run=run)
             tally.found += await operations.note(session, discrepancies=found)
