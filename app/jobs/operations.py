@@ -9,6 +9,7 @@ from app.core.db import Row, Session, columns
 from app.core.errors import Conflict, NotFound
 from app.jobs.endings import ENDED, end_jobs
 from app.jobs.models import FINAL, State
+from app.ledger.holds import FITS_CTES, hold_id_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,7 @@ class Submission:
     markup_micro: int
 
 
-_SUBMIT = """
-WITH asked AS (
+_ASKED = """
     SELECT * FROM unnest(
         $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::smallint[], $7::timestamptz[],
         $8::timestamptz[], $9::timestamptz[], $10::text[], $11::bytea[], $12::bytea[], $13::jsonb[], $14::bigint[],
@@ -43,7 +43,9 @@ WITH asked AS (
         id, tenant_id, key_id, surface, model, priority, created_at, not_before, deadline_at, idempotency_key,
         fingerprint, body, metadata, held_micro, price_rule, markup_micro
     )
-), stored AS (
+"""
+_STORE_CTES = """
+stored AS (
     INSERT INTO jobs (
         id, tenant_id, key_id, surface, model, state, priority, created_at, due_at, deadline_at, idempotency_key,
         fingerprint, held_micro, price_rule, markup_micro
@@ -51,12 +53,27 @@ WITH asked AS (
     SELECT
         id, tenant_id, key_id, surface, model, 'queued', priority, created_at, coalesce(not_before, created_at),
         deadline_at, idempotency_key, fingerprint, held_micro, price_rule, markup_micro
-    FROM asked
+    FROM accepted
 ), inputs AS (
-    INSERT INTO job_inputs (job_id, body, metadata) SELECT id, body, metadata FROM asked
+    INSERT INTO job_inputs (job_id, body, metadata) SELECT id, body, metadata FROM accepted
+), events AS (
+    INSERT INTO job_events (job_id, seq, to_state, reason) SELECT id, 1, 'queued', 'submitted' FROM accepted
 )
-INSERT INTO job_events (job_id, seq, to_state, reason) SELECT id, 1, 'queued', 'submitted' FROM asked
 """
+_SUBMIT = f"WITH accepted AS ({_ASKED}), {_STORE_CTES} SELECT"
+
+# Is there enough for all of these? Then they are jobs.
+_SUBMIT_IF_FITS = f"""
+WITH asked AS ({_ASKED}),
+holds AS (
+    SELECT hold.id, asked.tenant_id, asked.id AS job_id, asked.key_id, asked.held_micro AS amount
+    FROM asked JOIN unnest($1::uuid[], $17::uuid[]) AS hold (job_id, id) ON hold.job_id = asked.id
+),
+{FITS_CTES},
+accepted AS (SELECT asked.* FROM asked WHERE (SELECT yes FROM fits)),
+{_STORE_CTES}
+SELECT yes FROM fits
+"""  # noqa: S608
 
 # Who already has the id or the idempotency key of these?
 _TWINS = """
@@ -73,14 +90,22 @@ WHERE job.id <> asked.id
 
 async def submit_jobs(session: Session, *, submissions: Sequence[Submission]) -> None:
     """Store a group of jobs as queued. None may have a twin (see `find_twins`), or none is stored. One statement."""
-    rows = [
-        (
-            s.id, s.tenant_id, s.key_id, s.surface, s.model, s.priority, s.created_at, s.not_before, s.deadline_at,
-            s.idempotency_key, s.fingerprint, s.body, s.metadata, s.held_micro, s.price_rule, s.markup_micro,
-        )
-        for s in submissions
-    ]  # fmt: skip
+    rows = [_row(s) for s in submissions]
     await session.execute(_SUBMIT, *columns(rows, 16))
+
+
+def _row(s: Submission) -> tuple[object, ...]:
+    return (
+        s.id, s.tenant_id, s.key_id, s.surface, s.model, s.priority, s.created_at, s.not_before, s.deadline_at,
+        s.idempotency_key, s.fingerprint, s.body, s.metadata, s.held_micro, s.price_rule, s.markup_micro,
+    )  # fmt: skip
+
+
+async def submit_jobs_that_fit(session: Session, *, submissions: Sequence[Submission]) -> bool:
+    """Store a group of jobs and hold what they may cost, if there is plainly enough for all of them; says whether. One
+    statement. Raises asyncpg.UniqueViolationError where one has a twin."""
+    rows = [(*_row(s), hold_id_of(s.id)) for s in submissions]
+    return bool(await session.fetchval(_SUBMIT_IF_FITS, *columns(rows, 17)))
 
 
 async def find_twins(session: Session, *, submissions: Sequence[Submission]) -> dict[UUID, Row]:

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+import asyncpg
+
 from app.core import clock
 from app.core.batch import Batcher, Overloaded
 from app.core.crash import crash_point
 from app.core.db import Database, Session
-from app.core.errors import Refusal, StoreUnavailable
+from app.core.errors import Refusal, StoreFull, StoreUnavailable
 from app.core.log import get_logger
-from app.jobs.operations import Submission, find_twins, submit_jobs
+from app.jobs.operations import Submission, find_twins, submit_jobs, submit_jobs_that_fit
 from app.ledger.accounts import load_budgets, lock_accounts
 from app.ledger.decide import Hold
 from app.ledger.holds import BudgetAlert, hold, spend
@@ -96,13 +98,23 @@ class SubmitWriter:
         started_at = clock.monotonic()
         in_doubt = False
         while True:
+            sent = False
             try:
+                if not in_doubt:
+                    async with self._database.statement() as session:
+                        crash_point("submit.before_store")
+                        sent = True
+                        stored = await _store_if_plain(session, group)
+                    if stored:
+                        crash_point("submit.after_store")
+                        return [Stored(one.id, one.created_at, replayed=False) for one in group]
+                sent = False
                 async with self._database.transaction() as session:
-                    crash_point("submit.before_store")
                     verdicts, alerts = await _store(session, group, again=in_doubt)
-                    in_doubt = True  # until the commit is answered: what fails before it has stored nothing
+                    sent = True  # what fails before the commit has stored nothing
                 crash_point("submit.after_store")
             except StoreUnavailable as error:
+                in_doubt = in_doubt or (sent and not isinstance(error, StoreFull))
                 patience = IN_DOUBT_SECONDS if in_doubt else UNREACHED_SECONDS
                 if clock.monotonic() - started_at > patience:
                     raise (InDoubt() if in_doubt else error) from error
@@ -111,6 +123,14 @@ class SubmitWriter:
             for alert in alerts:
                 log.warning("budget.reached", subject=alert.subject_id.hex, period=alert.period, percent=alert.percent)
             return verdicts
+
+
+async def _store_if_plain(session: Session, group: Sequence[Submission]) -> bool:
+    """The short way, in one round trip: all of the group are new, and there is plainly enough for all of them."""
+    try:
+        return await submit_jobs_that_fit(session, submissions=group)
+    except asyncpg.UniqueViolationError:
+        return False
 
 
 async def _store(

@@ -71,7 +71,7 @@ async def lock_accounts(session: Session, *, tenant_ids: Iterable[UUID]) -> dict
     where nothing has."""
     rows = await session.fetch(_LOCK, list(set(tenant_ids)))
     accounts = {
-        row["tenant_id"]: Account(_balance(row), has_lots=row["has_lots"], has_budgets=row["has_budgets"])
+        row["tenant_id"]: Account(balance_of(row), has_lots=row["has_lots"], has_budgets=row["has_budgets"])
         for row in rows
     }
     due = [row["tenant_id"] for row in rows if row["expires"]]
@@ -88,7 +88,8 @@ async def load_budgets(session: Session, *, accounts: dict[UUID, Account], key_i
             accounts[row["tenant_id"]].budgets.append(_budget(row))
 
 
-def _balance(row: Row) -> Balance:
+def balance_of(row: Row) -> Balance:
+    """The balance in a row that was locked."""
     return Balance(
         row["tenant_id"], row["granted"], row["posted"], row["held"], row["overdraft"], row["expiring"]
     )  # fmt: skip

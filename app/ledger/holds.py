@@ -29,6 +29,33 @@ WHERE tenant_id = ANY($1::uuid[]) AND left_micro > 0
 ORDER BY tenant_id, expires_at, id
 """
 
+FITS_CTES = """
+needed AS (
+    SELECT tenant_id, sum(amount)::bigint AS amount FROM holds GROUP BY tenant_id
+), locked AS MATERIALIZED (
+    SELECT tenant_id, granted - posted - held + overdraft AS spendable, expiring FROM balances
+    WHERE tenant_id = ANY (ARRAY(SELECT tenant_id FROM needed))
+    ORDER BY tenant_id
+    FOR UPDATE
+), fits AS MATERIALIZED (
+    SELECT count(*) = (SELECT count(*) FROM needed) AS yes
+    FROM locked JOIN needed USING (tenant_id)
+    WHERE spendable >= amount AND expiring = 0
+        AND NOT EXISTS (SELECT FROM budgets WHERE budgets.tenant_id = locked.tenant_id)
+), made AS (
+    INSERT INTO transfers (id, tenant_id, kind, amount, job_id, key_id)
+    SELECT id, tenant_id, 'hold', amount, job_id, key_id FROM holds WHERE (SELECT yes FROM fits)
+), moved AS (
+    UPDATE balances SET held = held + needed.amount
+    FROM needed WHERE balances.tenant_id = needed.tenant_id AND (SELECT yes FROM fits)
+)
+"""
+"""For a statement that stores jobs where all their holds fit, or nothing: then there is nobody to be judged.
+
+It has a CTE `holds (id, tenant_id, job_id, key_id, amount)` before these, and stores its own rows where `fits.yes`. Says
+no as well for tenants with budgets or credit that expires, who take the longer way.
+"""
+
 # What these holds take out of lots.
 _ALLOCATE = """
 WITH asked AS (

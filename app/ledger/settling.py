@@ -7,8 +7,8 @@ from uuid import UUID
 
 from app.core.db import Session, columns
 from app.core.ids import derived_id
-from app.ledger.accounts import expire_returned, lock_accounts
-from app.ledger.decide import Account, Lot, give_back
+from app.ledger.accounts import balance_of, expire_returned
+from app.ledger.decide import Balance, Lot, give_back
 from app.ledger.holds import hold_id_of
 from app.ledger.models import ExposureReason, Kind
 
@@ -46,40 +46,53 @@ class Exposure:
     upstream_id: str | None = None
 
 
-# The balances are locked; a hold that was never made (of a job older than the ledger) is not resolved.
+# Resolve these holds, count these jobs; whose accounts need more than that? Balances are locked in order before anything
+# is written. A hold that was never made, of a job older than the ledger, is not resolved.
 _SETTLE = """
 WITH asked AS (
-    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[])
-        AS t (id, tenant_id, job_id, hold_id, kind, charged)
-), resolved AS (
-    SELECT asked.*, hold.amount AS held FROM asked JOIN transfers AS hold ON hold.id = asked.hold_id
+    SELECT * FROM unnest(
+        $1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[], $7::timestamptz[], $8::uuid[],
+        $9::text[], $10::text[], $11::bigint[], $12::double precision[]
+    ) AS t (
+        id, tenant_id, job_id, hold_id, kind, charged, ended_at, key_id, model, outcome, cost, run_seconds
+    )
+), locked AS MATERIALIZED (
+    SELECT
+        tenant_id, granted, posted, held, overdraft, expiring,
+        EXISTS (SELECT FROM lots WHERE lots.tenant_id = balances.tenant_id) AS has_lots,
+        EXISTS (SELECT FROM budgets WHERE budgets.tenant_id = balances.tenant_id) AS has_budgets
+    FROM balances WHERE tenant_id = ANY (ARRAY(SELECT tenant_id FROM asked))
+    ORDER BY tenant_id
+    FOR UPDATE OF balances
+), resolved AS MATERIALIZED (
+    SELECT asked.*, hold.amount AS held
+    FROM asked JOIN transfers AS hold ON hold.id = asked.hold_id
+    WHERE (SELECT count(*) FROM locked) > 0
 ), made AS (
     INSERT INTO transfers (id, tenant_id, kind, amount, job_id, hold_id)
     SELECT id, tenant_id, kind, CASE kind WHEN 'post' THEN charged ELSE held END, job_id, hold_id FROM resolved
+), moved AS (
+    UPDATE balances SET held = balances.held - summed.held, posted = balances.posted + summed.charged
+    FROM (
+        SELECT tenant_id, sum(held)::bigint AS held, sum(charged)::bigint AS charged FROM resolved GROUP BY tenant_id
+    ) AS summed
+    WHERE balances.tenant_id = summed.tenant_id
+), counted AS (
+    INSERT INTO usage_hours AS hours (
+        tenant_id, hour, key_id, model, completed, failed, canceled, charged_micro, cost_micro, run_seconds
+    )
+    SELECT
+        tenant_id, date_trunc('hour', ended_at, 'UTC'), key_id, model, count(*) FILTER (WHERE outcome = 'completed'),
+        count(*) FILTER (WHERE outcome = 'failed'), count(*) FILTER (WHERE outcome = 'canceled'), sum(charged),
+        coalesce(sum(cost), 0), coalesce(sum(run_seconds) FILTER (WHERE outcome = 'completed'), 0)
+    FROM asked WHERE (SELECT count(*) FROM locked) > 0
+    GROUP BY 1, 2, 3, 4
+    ON CONFLICT ON CONSTRAINT usage_hours_key DO UPDATE SET
+        completed = hours.completed + excluded.completed, failed = hours.failed + excluded.failed,
+        canceled = hours.canceled + excluded.canceled, charged_micro = hours.charged_micro + excluded.charged_micro,
+        cost_micro = hours.cost_micro + excluded.cost_micro, run_seconds = hours.run_seconds + excluded.run_seconds
 )
-UPDATE balances SET held = balances.held - summed.held, posted = balances.posted + summed.charged
-FROM (
-    SELECT tenant_id, sum(held)::bigint AS held, sum(charged)::bigint AS charged FROM resolved GROUP BY tenant_id
-) AS summed
-WHERE balances.tenant_id = summed.tenant_id
-"""
-
-_COUNT = """
-INSERT INTO usage_hours AS hours (
-    tenant_id, hour, key_id, model, completed, failed, canceled, charged_micro, cost_micro, run_seconds
-)
-SELECT
-    tenant_id, date_trunc('hour', ended_at, 'UTC'), key_id, model, count(*) FILTER (WHERE outcome = 'completed'),
-    count(*) FILTER (WHERE outcome = 'failed'), count(*) FILTER (WHERE outcome = 'canceled'), sum(charged),
-    coalesce(sum(cost), 0), coalesce(sum(run_seconds) FILTER (WHERE outcome = 'completed'), 0)
-FROM unnest(
-    $1::uuid[], $2::timestamptz[], $3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::double precision[]
-) AS t (tenant_id, ended_at, key_id, model, outcome, charged, cost, run_seconds)
-GROUP BY 1, 2, 3, 4
-ON CONFLICT ON CONSTRAINT usage_hours_key DO UPDATE SET
-    completed = hours.completed + excluded.completed, failed = hours.failed + excluded.failed,
-    canceled = hours.canceled + excluded.canceled, charged_micro = hours.charged_micro + excluded.charged_micro,
-    cost_micro = hours.cost_micro + excluded.cost_micro, run_seconds = hours.run_seconds + excluded.run_seconds
+SELECT * FROM locked WHERE has_lots OR has_budgets
 """
 
 _ALLOCATIONS = """
@@ -123,17 +136,13 @@ ON CONFLICT DO NOTHING
 
 
 async def settle(session: Session, *, settlements: Sequence[Settlement]) -> None:
-    """Resolve the holds of jobs that have just ended, in the transaction that ended them. Three statements; more for
-    tenants with budgets or credit that expires. Raises asyncpg.UniqueViolationError where a hold was resolved before."""
-    accounts = await lock_accounts(session, tenant_ids={one.tenant_id for one in settlements})
-    rows = [
-        (derived_id(one.job_id, one.kind), one.tenant_id, one.job_id, hold_id_of(one.job_id), one.kind, one.charged)
-        for one in settlements
-    ]
-    await session.execute(_SETTLE, *columns(rows, 6))
-    await _return_to_lots(session, accounts, [one for one in settlements if accounts[one.tenant_id].has_lots])
-    await _return_to_budgets(session, [one for one in settlements if accounts[one.tenant_id].has_budgets])
-    await session.execute(_COUNT, *columns([_usage(one) for one in settlements], 8))
+    """Resolve the holds of jobs that have just ended, in the transaction that ended them. One statement; more for tenants
+    with budgets or credit that expires. Raises asyncpg.UniqueViolationError where a hold was resolved before."""
+    rows = await session.fetch(_SETTLE, *columns([_row(one) for one in settlements], 12))
+    before = {row["tenant_id"]: balance_of(row) for row in rows if row["has_lots"]}
+    await _return_to_lots(session, before, [one for one in settlements if one.tenant_id in before])
+    budgeted = {row["tenant_id"] for row in rows if row["has_budgets"]}
+    await _return_to_budgets(session, [one for one in settlements if one.tenant_id in budgeted])
 
 
 async def expose(session: Session, *, exposures: Sequence[Exposure]) -> None:
@@ -142,13 +151,14 @@ async def expose(session: Session, *, exposures: Sequence[Exposure]) -> None:
     await session.execute(_EXPOSE, *columns(rows, 5))
 
 
-def _usage(one: Settlement) -> tuple[object, ...]:
+def _row(one: Settlement) -> tuple[object, ...]:
     return (
-        one.tenant_id, one.ended_at, one.key_id, one.model, one.outcome, one.charged, one.cost, one.run_seconds,
+        derived_id(one.job_id, one.kind), one.tenant_id, one.job_id, hold_id_of(one.job_id), one.kind, one.charged,
+        one.ended_at, one.key_id, one.model, one.outcome, one.cost, one.run_seconds,
     )  # fmt: skip
 
 
-async def _return_to_lots(session: Session, accounts: dict[UUID, Account], settlements: Sequence[Settlement]) -> None:
+async def _return_to_lots(session: Session, before: dict[UUID, Balance], settlements: Sequence[Settlement]) -> None:
     """Where holds had drawn on credit that expires, and less of it was spent."""
     if not settlements:
         return
@@ -158,7 +168,7 @@ async def _return_to_lots(session: Session, accounts: dict[UUID, Account], settl
     refilled: list[tuple[UUID, UUID, int]] = []
     expired: list[tuple[UUID, UUID, int, UUID]] = []
     for one in settlements:
-        balance = accounts[one.tenant_id].balance
+        balance = before[one.tenant_id]
         unspent = one.held - one.charged
         back = give_back(
             drawn.get(hold_id_of(one.job_id), []), held=one.held, returned=unspent, available=balance.available
