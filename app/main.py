@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 
 from app.admin.job_routes import router as admin_jobs_router
 from app.admin.routes import router as admin_router
+from app.api.billing_routes import router as billing_router
 from app.api.routes import router as api_router
 from app.catalog.check import Catalog
 from app.core.cancel import cancel_all
@@ -92,6 +93,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.public_url = settings.public_url
     app.router.routes.extend([*health_routes, *segmind_routes])
     app.include_router(api_router)
+    app.include_router(billing_router)
     app.include_router(admin_router)
     app.include_router(admin_jobs_router)
     app.openapi = partial(_openapi, app)  # type: ignore[method-assign]
