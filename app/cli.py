@@ -6,13 +6,17 @@ from socket import gaierror
 
 import typer
 
+from app.admin import pause_commands, recover_commands
+from app.admin.credit_commands import credits_
+from app.admin.job_commands import jobs
+from app.admin.key_commands import keys
+from app.admin.model_commands import models
+from app.admin.operator_commands import operators
+from app.admin.tenant_commands import tenants
 from app.commands import register
 from app.core.terminal import DATA_DIR, AsJson, DataDir, say
-from app.jobs import pause_commands, recover_commands
-from app.jobs.commands import jobs
 from app.ops import commands as ops_commands
 from app.reconciliation import commands as reconciliation_commands
-from app.tenants.commands import keys, tenants
 
 app = typer.Typer(
     invoke_without_command=True,
@@ -22,6 +26,9 @@ app = typer.Typer(
 )
 app.add_typer(tenants, name="tenant")
 app.add_typer(keys, name="key")
+app.add_typer(operators, name="operator")
+app.add_typer(credits_, name="credits")
+app.add_typer(models, name="model")
 app.add_typer(jobs, name="job")
 register(app)
 pause_commands.register(app)

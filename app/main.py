@@ -16,9 +16,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
-from app.admin.job_routes import router as admin_jobs_router
-from app.admin.routes import router as admin_router
-from app.api.billing_routes import router as billing_router
+from app.admin.surface import ROUTERS as ADMIN_ROUTERS
+from app.api.billing_routes import router as api_billing_router
+from app.api.model_routes import router as api_models_router
 from app.api.routes import router as api_router
 from app.catalog.check import Catalog
 from app.core.cancel import cancel_all
@@ -93,9 +93,10 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.public_url = settings.public_url
     app.router.routes.extend([*health_routes, *segmind_routes])
     app.include_router(api_router)
-    app.include_router(billing_router)
-    app.include_router(admin_router)
-    app.include_router(admin_jobs_router)
+    app.include_router(api_billing_router)
+    app.include_router(api_models_router)
+    for router in ADMIN_ROUTERS:
+        app.include_router(router)
     app.openapi = partial(_openapi, app)  # type: ignore[method-assign]
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)

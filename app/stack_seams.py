@@ -1,9 +1,9 @@
 """What the stack has done for it by the rooms above it."""
 
+from app.admin.demo import ensure_demo_tenant
 from app.core.db import Database
 from app.core.migrate import migrate
 from app.stack.plan import Seams
-from app.tenants.demo import ensure_demo_tenant
 
 
 async def worker_ready(database_url: str, pid: int) -> bool:

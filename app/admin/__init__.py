@@ -1,1 +1,4 @@
-"""The operators' HTTP surface: tenants and their keys. operator: a person of ours."""
+"""What operators do, over HTTP and at the command line alike.
+
+operator: a person of ours, by a key of theirs. audit: who did what, written in the transaction that did it.
+"""

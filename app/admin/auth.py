@@ -1,31 +1,83 @@
-"""Who may use the operators' surface: whoever holds ADMIN_KEY."""
+"""Who may use the operators' surface: whoever holds ADMIN_KEY, and operators with keys of their own."""
 
 import hmac
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from hashlib import sha256
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from pydantic import SecretStr
 
-from app.core.errors import Unauthorized
+from app.admin.models import Role
+from app.admin.queries import find_known_operator
+from app.core.errors import Forbidden, Unauthorized
+from app.tenants.keys import OPERATOR_MARK, hash_key, parse_key
 
 NOT_CONFIGURED = "the operators' surface is closed: no WAYSTATION_ADMIN_KEY is set"
 MISSING = "no operator's key: send it as `Authorization: Bearer`"
 REFUSED = "this is not an operator's key"
+BOOTSTRAP = "admin key"
+"""Whoever holds ADMIN_KEY, as the audit log names them."""
+READS = ("GET", "HEAD")
 
 
-def require_operator(admin_key: SecretStr | None, authorization: str | None) -> None:
-    """Raises Unauthorized unless the header carries the operators' key."""
-    if admin_key is None or not admin_key.get_secret_value():
-        raise Unauthorized(NOT_CONFIGURED)
+class RoleMissing(Forbidden):
+    """403: a viewer reads, and changes nothing."""
+
+    code = "operator_read_only"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this operator is a viewer: only an admin may change anything", extra={"role": str(Role.ADMIN)}
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Acting:
+    """Who is at it."""
+
+    name: str
+    role: Role
+
+    def require(self, method: str) -> None:
+        """Raises RoleMissing where this method of HTTP asks for more."""
+        if self.role is not Role.ADMIN and method not in READS:
+            raise RoleMissing
+
+
+def presented_key(authorization: str | None) -> str | None:
+    """The key in the header, None where there is none."""
     scheme, _, presented = (authorization or "").partition(" ")
-    if scheme.lower() != "bearer" or not presented.strip():
-        raise Unauthorized(MISSING)
+    return presented.strip() or None if scheme.lower() == "bearer" else None
+
+
+def is_admin_key(admin_key: SecretStr | None, presented: str) -> bool:
+    """Whether this is ADMIN_KEY; where none is set, nothing is."""
+    if admin_key is None or not admin_key.get_secret_value():
+        return False
     # hashed first, so that the time the comparison takes tells not even the key's length
     expected = sha256(admin_key.get_secret_value().encode()).digest()
-    if not hmac.compare_digest(sha256(presented.strip().encode()).digest(), expected):
+    return hmac.compare_digest(sha256(presented.encode()).digest(), expected)
+
+
+async def identify(request: Request) -> Acting:
+    """Who calls; raises Unauthorized, StoreUnavailable. Looked up each time: a revoked key opens nothing any more."""
+    settings = request.app.state.settings
+    closed = settings.admin_key is None or not settings.admin_key.get_secret_value()
+    presented = presented_key(request.headers.get("authorization"))
+    if presented is None:
+        raise Unauthorized(NOT_CONFIGURED if closed else MISSING)
+    if is_admin_key(settings.admin_key, presented):
+        return Acting(BOOTSTRAP, Role.ADMIN)
+    if parse_key(presented, OPERATOR_MARK) is None:
+        raise Unauthorized(NOT_CONFIGURED if closed else REFUSED)
+    async with request.app.state.database.snapshot() as session:
+        hashes = [hash_key(secret, presented) for secret in settings.secrets]
+        operator = await find_known_operator(session, hashes=hashes)
+    if operator is None:
         raise Unauthorized(REFUSED)
+    return Acting(operator.name, operator.role)
 
 
 class OperatorRoute(APIRoute):
@@ -36,7 +88,15 @@ class OperatorRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def guarded(request: Request) -> Response:
-            require_operator(request.app.state.settings.admin_key, request.headers.get("authorization"))
+            acting = await identify(request)
+            acting.require(request.method)
+            request.state.acting = acting
             return await handle(request)
 
         return guarded
+
+
+def operator_of(request: Request) -> str:
+    """The caller, as the audit log names them."""
+    acting: Acting = request.state.acting
+    return acting.name

@@ -1,11 +1,26 @@
 """What operators send. The values are judged by `tenants.decide`, the same for the commands; here are only shapes."""
 
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, Any, Self, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictStr,
+    WithJsonSchema,
+    model_validator,
+)
 
+from app.admin.decide import KeySettings, TenantSettings, checked_models
+from app.catalog.decide import ModelChanges, checked_schema, parse_markup
+from app.catalog.models import PriceRule
+from app.core.credits import parse_credits
 from app.core.paging import LIMIT_DEFAULT, LIMIT_MAX
+from app.ledger.models import ExposureReason
 from app.tenants.decide import parse_instant
 from app.tenants.models import ALL_SCOPES, Scope
 
@@ -19,6 +34,28 @@ def _instant(value: object) -> datetime | None:
 
 
 Instant = Annotated[datetime | None, BeforeValidator(_instant)]
+
+
+def _credits(value: object) -> int | None:
+    return None if value is None else parse_credits(value)
+
+
+_AMOUNT: dict[str, Any] = {"type": "string", "pattern": r"^[0-9]{1,10}(\.[0-9]{1,6})?$", "examples": ["0.089300"]}
+_MARKUP: dict[str, Any] = {"anyOf": [{"type": "string"}, {"type": "number"}], "examples": ["1.2"]}
+
+
+def _words(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("expected printable characters")
+    return value
+
+
+Words = Annotated[str, AfterValidator(_words)]
+"""Text that Postgres can be asked for."""
+Amount = Annotated[
+    int | None, BeforeValidator(_credits), WithJsonSchema({"anyOf": [_AMOUNT, {"type": "null"}], "default": None})
+]
+"""Credits, as a string of digits with at most six decimals; micro-credits inside."""
 
 
 class _Body(BaseModel):
@@ -36,6 +73,21 @@ class TenantPatch(_Body):
 
     name: str = Field(default_factory=str)
     suspended: StrictBool = Field(default_factory=bool, description="a suspended tenant may read, and write nothing")
+    max_price: Amount = Field(default=None, description="the dearest job it may ask for; null: any")
+    default_price: Amount = Field(default=None, description="of models without a price; null: WAYSTATION_DEFAULT_PRICE")
+    overdraft: Amount = Field(default=None, description="how far below nothing it may go; null: not at all")
+    daily_credits: Amount = Field(default=None, description="what it may spend in a day of UTC; null: any")
+    monthly_credits: Amount = Field(default=None, description="what it may spend in a month of UTC; null: any")
+    models: Annotated[list[StrictStr], AfterValidator(checked_models)] | None = Field(
+        default=None, description="slugs of the models it may ask for; null: any"
+    )
+
+    def settings(self) -> TenantSettings:
+        """What was sent."""
+        sent = self.model_dump(exclude_unset=True)
+        if "overdraft" in sent:
+            sent["overdraft"] = self.overdraft or 0
+        return cast(TenantSettings, sent)
 
 
 class KeyCreate(_Body):
@@ -46,11 +98,81 @@ class KeyCreate(_Body):
     expires_at: Instant = Field(default=None, description="RFC 3339; null: never")
 
 
+class KeyPatch(_Body):
+    """What is to change. Only what was sent counts (`exclude_unset`)."""
+
+    name: str = Field(default_factory=str)
+    expires_at: Instant = Field(default=None, description="RFC 3339; null: never")
+    daily_credits: Amount = Field(default=None, description="what it may spend in a day of UTC; null: any")
+    monthly_credits: Amount = Field(default=None, description="what it may spend in a month of UTC; null: any")
+
+    def settings(self) -> KeySettings:
+        """What was sent."""
+        return cast(KeySettings, self.model_dump(exclude_unset=True))
+
+
+class GrantIn(_Body):
+    """Credits for a tenant."""
+
+    amount: StrictStr = Field(json_schema_extra=_AMOUNT)
+    reference: StrictStr = Field(description="the grant's name at this tenant: the same twice is one grant")
+    note: StrictStr | None = None
+    expires_at: Instant = Field(default=None, description="RFC 3339; null: never")
+
+
+class AdjustmentIn(_Body):
+    """A correction of a tenant's balance."""
+
+    amount: StrictStr = Field(
+        json_schema_extra={**_AMOUNT, "pattern": r"^-?[0-9]{1,10}(\.[0-9]{1,6})?$"}, description="what the tenant gains"
+    )
+    note: StrictStr = Field(description="why")
+
+
+class ModelIn(_Body):
+    """What is to be so of a model; what is absent stays as it is (`exclude_unset`)."""
+
+    price: Amount = Field(default=None, description="what a job is quoted; null: no price is set")
+    price_rule: PriceRule = Field(default_factory=lambda: PriceRule.METERED)
+    markup: Annotated[int, BeforeValidator(parse_markup), WithJsonSchema(_MARKUP)] = Field(
+        default_factory=int, description="what a reported cost is multiplied with"
+    )
+    input_schema: Annotated[dict[str, Any], BeforeValidator(checked_schema)] | None = Field(
+        default=None, alias="schema", description="JSON Schema of the input; null: anything goes"
+    )
+    enabled: StrictBool = Field(default_factory=bool)
+
+    def changes(self) -> ModelChanges:
+        """What was sent."""
+        names = {"price": "price_micro", "markup": "markup_micro", "input_schema": "schema"}
+        sent = self.model_dump(exclude_unset=True)
+        return cast(ModelChanges, {names.get(name, name): value for name, value in sent.items()})
+
+
 class ListQuery(_Body):
     """Which page of a list."""
 
     cursor: str | None = None
     limit: int = Field(default=LIMIT_DEFAULT, ge=1, le=LIMIT_MAX)
+
+
+class AuditQuery(ListQuery):
+    """Which entries of the audit log."""
+
+    operator: Words | None = None
+    action: Words | None = Field(default=None, examples=["credits.grant"])
+    target: Words | None = None
+    tenant: str | None = Field(default=None, description="name or id")
+    since: Instant = Field(default=None, description="RFC 3339; entries from then on")
+    before: Instant = Field(default=None, description="RFC 3339; entries before then")
+
+
+class ExposureQuery(ListQuery):
+    """Which exposure."""
+
+    tenant: str | None = Field(default=None, description="name or id")
+    reason: ExposureReason | None = None
+    since: Instant = Field(default=None, description="RFC 3339; from then on")
 
 
 class PauseScope(_Body):

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from app.api.billing_schemas import BalanceOut, TransferPage, UsageOut, balance_body, transfer_item, usage_item
-from app.api.routes import ALWAYS, authenticated, checked_limit
+from app.api.routes import ALWAYS, authenticated, page_limit
 from app.core import clock
 from app.core.clock import rfc3339
 from app.core.db import Row, patiently
@@ -55,7 +55,7 @@ async def list_ledger(
 ) -> Response:
     """Every movement of the tenant's credits, newest first; `kind` and `job` filter."""
     principal = await patiently(lambda: authenticated(request, Scope.BILLING_READ))
-    most = checked_limit(limit)
+    most = page_limit(limit)
     if kind is not None and kind not in set(Kind):
         raise malformed("query kind", f"expected one of {', '.join(Kind)}")
     job_id = None if job is None else find_id("job", job)

@@ -158,7 +158,7 @@ async def list_jobs_of_tenant(
 ) -> Response:
     """The tenant's jobs, newest first; `metadata.k=v` filters, too."""
     principal = await patiently(lambda: authenticated(request, Scope.JOBS_READ))
-    most = checked_limit(limit)
+    most = page_limit(limit)
     wanted = JobFilter(
         after=parse_cursor("job", cursor),
         states=_states(status),
@@ -176,8 +176,8 @@ async def list_jobs_of_tenant(
     return _json(page_body(request.app.state.public_url, page))
 
 
-def checked_limit(text: str | None) -> int:
-    """The `limit` of a list."""
+def page_limit(text: str | None) -> int:
+    """How many items a page may have; raises Malformed."""
     if text is None:
         return LIMIT_DEFAULT
     limit = whole_number(text)

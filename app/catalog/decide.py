@@ -1,5 +1,7 @@
 """Pure choices about models: what a job of one costs, and what an operator may write into the catalogue."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypedDict
@@ -81,3 +83,12 @@ def validator_of(schema: Any) -> jsonschema_rs.Validator:
 def malformed(field: str, expected: str) -> Malformed:
     """400 naming one field."""
     return Malformed(f"{field}: {expected}", problems=[Problem(f"$.{field}", expected)])
+
+
+def recent_run_seconds(samples: Sequence[float]) -> tuple[float, float] | None:
+    """Median and ninetieth percentile (nearest rank) of run times in seconds; None where there are none."""
+    if not samples:
+        return None
+    ordered = sorted(samples)
+    p50, p90 = (ordered[max(0, math.ceil(share * len(ordered)) - 1)] for share in (0.5, 0.9))
+    return round(p50, 3), round(p90, 3)

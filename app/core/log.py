@@ -10,7 +10,9 @@ import structlog
 
 LogFormat = Literal["json", "console"]
 
-_SECRET = re.compile(r"(ws_live_[0-9A-Za-z]+_)[0-9A-Za-z_-]+|(whsec_)[0-9A-Za-z+/=]+|(://[^/\s:@]*:)[^@\s/]+(?=@)")
+_SECRET = re.compile(
+    r"(ws_(?:live|oper)_[0-9A-Za-z]+_)[0-9A-Za-z_-]+|(whsec_)[0-9A-Za-z+/=]+|(://[^/\s:@]*:)[^@\s/]+(?=@)"
+)
 """Our keys, webhook secrets, and the password of a URL."""
 
 

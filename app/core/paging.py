@@ -1,5 +1,6 @@
 """Cursor pages: `{"items", "next_cursor"}`. A cursor is the id of the page's last item, as it is shown."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -10,6 +11,7 @@ from app.core.ids import Prefix, find_id
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 200
+NUMBER = re.compile(r"[0-9]{1,18}")
 
 Item = TypeVar("Item")
 
@@ -32,6 +34,17 @@ def parse_cursor(prefix: Prefix, cursor: str | None) -> UUID | None:
             "cursor: not one of this list", problems=[Problem("query cursor", "expected a `next_cursor` of this list")]
         )
     return after
+
+
+def parse_number_cursor(cursor: str | None) -> int | None:
+    """The same for lists whose rows are numbered."""
+    if cursor is None:
+        return None
+    if not NUMBER.fullmatch(cursor):
+        raise Malformed(
+            "cursor: not one of this list", problems=[Problem("query cursor", "expected a `next_cursor` of this list")]
+        )
+    return int(cursor)
 
 
 def cut_page(found: Sequence[Item], *, limit: int, cursor_of: Callable[[Item], str]) -> Page[Item]:

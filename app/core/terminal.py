@@ -28,6 +28,11 @@ def whoami() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
+def operator_here() -> str:
+    """Who is at the command line, as the audit log names them."""
+    return f"command line: {whoami().partition('@')[0]}"
+
+
 def say(line: str, *, value: object, as_json: bool) -> None:
     """Print the line, or `value` as JSON where that was asked for."""
     typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2) if as_json else line)

@@ -8,6 +8,7 @@ from app.core.db import Row, Session, columns
 from app.jobs.decide import Step
 from app.jobs.endings import ENDED, end_jobs
 from app.jobs.models import FINAL, ExchangeKind
+from app.ledger.settling import EXPOSE_SECOND_STARTS
 from app.upstream.wire import Outcome
 
 
@@ -84,6 +85,7 @@ WITH asked AS (
 ), locked AS (
     SELECT
         asked.*, job.state AS from_state, job.revision, job.attempt AS latest, job.upstream_id AS own_id,
+        job.tenant_id, job.held_micro,
         CASE
             WHEN job.cancel_requested_at IS NOT NULL AND asked.to_state IN ('queued', 'failed') THEN 'canceled'
             ELSE asked.to_state
@@ -136,6 +138,10 @@ WITH asked AS (
     WHERE upstream_id IS NOT NULL AND own_id IS DISTINCT FROM upstream_id
         AND NOT EXISTS (SELECT FROM before WHERE before.id = locked.id)
     ON CONFLICT DO NOTHING
+), second_starts AS (
+    SELECT id, tenant_id, upstream_id, held_micro FROM locked WHERE upstream_id <> own_id
+), exposed AS (
+    {EXPOSE_SECOND_STARTS}
 )
 SELECT * FROM moved
 """  # noqa: S608

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from app.core.db import ReadSession
 from app.ops.grants import OF_DATABASE
 from app.ops.invariants import OF_JOBS, Invariant
+from app.ops.money import OF_MONEY
 
 STATEMENT_SECONDS = 1800.0
 """The longest an invariant may take."""
 
-INVARIANTS = (*OF_JOBS, *OF_DATABASE)
+INVARIANTS = (*OF_JOBS, *OF_MONEY, *OF_DATABASE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from app.core.credits import show_credits
 from app.core.db import ReadSession, Row
 from app.core.ids import show_id
 from app.jobs.models import State
+from app.ops.money import FOLD
 from app.reconciliation.decide import Explained, OurJob
 from app.reconciliation.models import OF_HISTORY
 
@@ -79,6 +80,23 @@ SELECT
     of_ended.number + of_exposures.number AS number
 FROM of_ended, of_others, of_exposures
 """
+
+
+# Whose balance is not what its transfers add up to? By the same sum as `verify`.
+_DIFFERING = f"""
+SELECT
+    balance.tenant_id, balance.granted - balance.posted - balance.held AS available,
+    (coalesce(fold.granted, 0) - coalesce(fold.posted, 0) - coalesce(fold.held, 0))::bigint AS fold
+FROM balances AS balance LEFT JOIN ({FOLD}) AS fold ON fold.tenant_id = balance.tenant_id
+WHERE (balance.granted, balance.posted, balance.held)
+    IS DISTINCT FROM (coalesce(fold.granted, 0), coalesce(fold.posted, 0), coalesce(fold.held, 0))
+"""  # noqa: S608
+
+
+async def list_differing(session: ReadSession) -> list[tuple[UUID, int, int]]:
+    """(tenant, available by its balance, available by its transfers) where these are not the same. One statement, which
+    reads all transfers."""
+    return [(row["tenant_id"], row["available"], row["fold"]) for row in await session.fetch(_DIFFERING)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,14 +16,23 @@ KEY_NAME = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{0,100}")
 DURATION = re.compile(r"(\d{1,9})([smhdw])")
 INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-SETTABLE = ("name", "suspended")
 
 
 class TenantChanges(TypedDict, total=False):
-    """What `tenant set` may change; what is absent stays."""
+    """What may change of a tenant; what is absent stays. Prices in micro-credits; None is no bound, none of its own."""
 
     name: str
     suspended: bool
+    max_price: int | None
+    default_price: int | None
+    models: list[str] | None
+
+
+class KeyChanges(TypedDict, total=False):
+    """What may change of a key; what is absent stays. Without an instant it never expires."""
+
+    name: str
+    expires_at: datetime | None
 
 
 def _malformed(field: str, expected: str) -> Malformed:
@@ -85,24 +94,6 @@ def checked_expiry(expires_at: datetime | None, *, now: datetime) -> datetime | 
     if expires_at is not None and expires_at <= now:
         raise _malformed("expires_at", "lies in the past")
     return expires_at
-
-
-def parse_changes(assignments: Sequence[str]) -> TenantChanges:
-    """The changes written as KEY=VALUE; raises Malformed naming the field that is unknown or not as it must be."""
-    changes = TenantChanges()
-    for assignment in assignments:
-        field, equals, value = assignment.partition("=")
-        if not equals:
-            raise Malformed(f"expected KEY=VALUE, not {assignment!r}")
-        if field == "name":
-            changes["name"] = checked_tenant_name(value)
-        elif field == "suspended":
-            if value not in ("true", "false"):
-                raise _malformed("suspended", "expected true or false")
-            changes["suspended"] = value == "true"
-        else:
-            raise _malformed(field, f"no such setting of a tenant; there are {', '.join(SETTABLE)}")
-    return changes
 
 
 def parse_scopes(texts: Sequence[str]) -> list[Scope]:

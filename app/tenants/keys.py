@@ -1,4 +1,6 @@
-"""The text of an api key: `ws_live_` + 8 base62 (public) + `_` + 43 base64url (256 random bits) + 6 base62 (checksum).
+"""The text of a key: its mark + 8 base62 (public) + `_` + 43 base64url (256 random bits) + 6 base62 (checksum).
+
+The mark is `ws_live_` on a tenant's api key, and `ws_oper_` on an operator's.
 
 The checksum is the CRC-32 of everything before it: a key with a slip of the pen in it is refused without asking the
 database, and a scanner for leaked secrets can tell a real key from a lookalike.
@@ -12,6 +14,7 @@ from dataclasses import dataclass, field
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 MARK = "ws_live_"
+OPERATOR_MARK = "ws_oper_"
 PUBLIC_LENGTH = 8
 SECRET_LENGTH = 43
 CHECKSUM_LENGTH = 6
@@ -19,7 +22,7 @@ PREFIX_LENGTH = len(MARK) + PUBLIC_LENGTH
 KEY_LENGTH = PREFIX_LENGTH + 1 + SECRET_LENGTH + CHECKSUM_LENGTH
 
 _SHAPE = re.compile(
-    f"{MARK}[0-9A-Za-z]{{{PUBLIC_LENGTH}}}_[0-9A-Za-z_-]{{{SECRET_LENGTH}}}[0-9A-Za-z]{{{CHECKSUM_LENGTH}}}"
+    f"(?:{MARK}|{OPERATOR_MARK})[0-9A-Za-z]{{{PUBLIC_LENGTH}}}_[0-9A-Za-z_-]{{{SECRET_LENGTH}}}[0-9A-Za-z]{{{CHECKSUM_LENGTH}}}"
 )
 
 
@@ -31,16 +34,16 @@ class ParsedKey:
     text: str = field(repr=False)
 
 
-def issue_key() -> ParsedKey:
-    """A new key."""
+def issue_key(mark: str = MARK) -> ParsedKey:
+    """A new key, `mark` MARK or OPERATOR_MARK."""
     public = "".join(secrets.choice(ALPHABET) for _ in range(PUBLIC_LENGTH))
-    body = f"{MARK}{public}_{secrets.token_urlsafe(32)}"
+    body = f"{mark}{public}_{secrets.token_urlsafe(32)}"
     return ParsedKey(prefix=body[:PREFIX_LENGTH], text=body + checksum(body))
 
 
-def parse_key(text: str) -> ParsedKey | None:
-    """The key in what somebody presented, or None where it cannot be one of ours."""
-    if len(text) != KEY_LENGTH or _SHAPE.fullmatch(text) is None:
+def parse_key(text: str, mark: str = MARK) -> ParsedKey | None:
+    """The key in what somebody presented, or None where it cannot be one of ours with this mark."""
+    if len(text) != KEY_LENGTH or not text.startswith(mark) or _SHAPE.fullmatch(text) is None:
         return None
     if checksum(text[:-CHECKSUM_LENGTH]) != text[-CHECKSUM_LENGTH:]:
         return None

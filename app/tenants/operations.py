@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Unpack
 from uuid import UUID
 
 import asyncpg
@@ -10,7 +11,14 @@ from app.core import clock
 from app.core.db import Session
 from app.core.errors import Conflict
 from app.core.ids import new_id
-from app.tenants.decide import checked_expiry, checked_key_name, checked_scopes, checked_tenant_name
+from app.tenants.decide import (
+    KeyChanges,
+    TenantChanges,
+    checked_expiry,
+    checked_key_name,
+    checked_scopes,
+    checked_tenant_name,
+)
 from app.tenants.keys import hash_key, issue_key
 from app.tenants.models import Scope
 from app.tenants.queries import (
@@ -47,13 +55,12 @@ async def create_tenant(session: Session, *, name: str) -> Tenant:
     return tenant_of(row)
 
 
-async def update_tenant(
-    session: Session, *, tenant_id: UUID, name: str | None = None, suspended: bool | None = None
-) -> Tenant:
-    """Change what is not None; a tenant suspended twice keeps the first instant. Raises as create_tenant, and
+async def update_tenant(session: Session, *, tenant_id: UUID, **changes: Unpack[TenantChanges]) -> Tenant:
+    """Change what is said; a tenant suspended twice keeps the first instant. Raises as create_tenant, and
     TenantNotFound."""
-    if name is not None:
-        checked_tenant_name(name)
+    if "name" in changes:
+        checked_tenant_name(changes["name"])
+    suspended = changes.get("suspended")
     try:
         row = await session.fetchrow(
             f"""
@@ -63,16 +70,22 @@ async def update_tenant(
                 suspended_at = CASE
                     WHEN $3::boolean IS NULL THEN suspended_at
                     WHEN $3::boolean THEN coalesce(suspended_at, now())
-                END
+                END,
+                max_price_micro = CASE WHEN $4 THEN $5 ELSE max_price_micro END,
+                default_price_micro = CASE WHEN $6 THEN $7 ELSE default_price_micro END,
+                models = CASE WHEN $8 THEN $9 ELSE models END
             WHERE id = $1
             RETURNING {TENANT_COLUMNS}
             """,  # noqa: S608
             tenant_id,
-            name,
+            changes.get("name"),
             suspended,
+            *("max_price" in changes, changes.get("max_price")),
+            *("default_price" in changes, changes.get("default_price")),
+            *("models" in changes, changes.get("models")),
         )
     except asyncpg.UniqueViolationError:
-        raise TenantExists(name or "") from None
+        raise TenantExists(changes.get("name", "")) from None
     if row is None:
         raise TenantNotFound("no such tenant")
     return tenant_of(row)
@@ -106,6 +119,27 @@ async def create_key(
         raise TenantNotFound("no such tenant") from None
     assert row is not None, "INSERT … RETURNING gives its row"
     return key_of(row), key.text
+
+
+async def update_key(session: Session, *, key_id: UUID, **changes: Unpack[KeyChanges]) -> ApiKey:
+    """Change what is said of a key; raises Malformed, KeyNotFound."""
+    if "name" in changes:
+        checked_key_name(changes["name"])
+    row = await session.fetchrow(
+        f"""
+        UPDATE api_keys
+        SET name = coalesce($2::text, name), expires_at = CASE WHEN $3 THEN $4 ELSE expires_at END
+        WHERE id = $1
+        RETURNING {KEY_COLUMNS}
+        """,  # noqa: S608
+        key_id,
+        changes.get("name"),
+        "expires_at" in changes,
+        checked_expiry(changes.get("expires_at"), now=clock.now()),
+    )
+    if row is None:
+        raise KeyNotFound("no such key")
+    return key_of(row)
 
 
 async def revoke_key(session: Session, *, key_id: UUID) -> ApiKey:

@@ -11,7 +11,7 @@ from app.core.ids import find_id
 from app.tenants.decide import TENANT_NAME
 from app.tenants.models import Scope
 
-TENANT_COLUMNS = "id, name, created_at, suspended_at"
+TENANT_COLUMNS = "id, name, created_at, suspended_at, max_price_micro, default_price_micro, models"
 KEY_COLUMNS = (
     "id, tenant_id, (SELECT tenants.name FROM tenants WHERE tenants.id = tenant_id) AS tenant_name, name, prefix,"
     " scopes, created_at, expires_at, revoked_at"
@@ -39,6 +39,9 @@ class Tenant:
     name: str
     created_at: datetime
     suspended_at: datetime | None
+    max_price_micro: int | None
+    default_price_micro: int | None
+    models: list[str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,14 @@ async def list_keys(
         limit,
     )
     return [key_of(row) for row in rows]
+
+
+async def get_key(session: ReadSession, *, key_id: UUID) -> ApiKey:
+    """The key of an id; raises KeyNotFound."""
+    row = await session.fetchrow(f"SELECT {KEY_COLUMNS} FROM api_keys WHERE id = $1", key_id)  # noqa: S608
+    if row is None:
+        raise KeyNotFound("no such key")
+    return key_of(row)
 
 
 async def list_known_keys(session: ReadSession, *, hashes: Sequence[bytes]) -> list[KnownKey]:

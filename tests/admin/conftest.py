@@ -7,8 +7,7 @@ import pytest
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 
-from app.admin.job_routes import router as job_router
-from app.admin.routes import router
+from app.admin.surface import ROUTERS
 from app.core.db import Database
 from app.core.doorbell import Doorbell
 from app.core.errors import Refusal
@@ -24,8 +23,8 @@ def app_with(
     database: Database, database_url: str, admin_key: str | None, redis_url: str = "redis://127.0.0.1:1"
 ) -> FastAPI:
     app = FastAPI()
-    app.include_router(router)
-    app.include_router(job_router)
+    for router in ROUTERS:
+        app.include_router(router)
     app.state.settings = load_settings(
         database_url=database_url,
         redis_url=redis_url,

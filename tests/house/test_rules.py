@@ -12,6 +12,8 @@ EDGES = re.compile(r"app/(cli|main|worker|.*/(\w+_)?routes|.*/(\w+_)?commands|.*
 """Where a transaction may begin: HTTP, arq, the command line."""
 
 OTHER_DOORS = {
+    "app/admin/auth.py": "who of ours is calling",
+    "app/admin/demo.py": "the tenant of `waystation up`",
     "app/catalog/check.py": "what an API process remembers of the catalogue",
     "app/core/health.py": "the routes of /healthz and /readyz",
     "app/core/heartbeat.py": "each process's own sign of life",
@@ -23,7 +25,6 @@ OTHER_DOORS = {
     "app/stack/demo.py": "shows the job's story in SQL, as an operator would ask for it",
     "app/stack_seams.py": "what `waystation up` asks of the database",
     "app/tenants/auth.py": "what an API process remembers of keys",
-    "app/tenants/demo.py": "the tenant of `waystation up`",
 }
 """Edges by another name, each with its reason."""
 

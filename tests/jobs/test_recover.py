@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from app.admin.recover_commands import _recover
 from app.admission.models import What
 from app.admission.queries import find_pause
 from app.core import clock
 from app.core.db import Database
 from app.jobs.claims import claim_running
 from app.jobs.pausing import pause_jobs
-from app.jobs.recover_commands import _recover
 from app.upstream.wire import OutcomeKind
 from tests.factories.callers import Caller
 from tests.factories.jobs import Engine, later, wrong

@@ -10,7 +10,6 @@ from app.tenants.decide import (
     checked_key_name,
     checked_scopes,
     checked_tenant_name,
-    parse_changes,
     parse_expires,
     parse_scopes,
 )
@@ -79,15 +78,3 @@ def test_scopes() -> None:
         checked_scopes([])
     with pytest.raises(Malformed, match="'jobs:all'"):
         parse_scopes(["jobs:all"])
-
-
-def test_changes_name_the_field_they_do_not_know() -> None:
-    assert parse_changes(["name=acme", "suspended=true"]) == {"name": "acme", "suspended": True}
-    for wrong, named in (
-        ("weight=3", "weight"),
-        ("suspended=maybe", "suspended"),
-        ("name=a b", "name"),
-        ("x", "KEY=VALUE"),
-    ):
-        with pytest.raises(Malformed, match=named):
-            parse_changes([wrong])

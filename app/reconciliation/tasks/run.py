@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from app.core.db import Database
-from app.ledger.folds import list_differing
 from app.reconciliation import operations, queries
 from app.reconciliation.decide import Discrepancy, compare_spent
 from app.reconciliation.models import Kind, Result
@@ -90,10 +89,10 @@ class Reconciler:
     async def _balances(self, run: Run, tally: Tally) -> None:
         self._say("comparing every balance with its transfers")
         async with self._database.snapshot() as snapshot:
-            differing = await list_differing(snapshot)
+            differing = await queries.list_differing(snapshot)
         found = [
-            Discrepancy(Kind.BALANCE, str(one.tenant_id), tenant_id=one.tenant_id, ours=one.balance, theirs=one.fold)
-            for one in differing
+            Discrepancy(Kind.BALANCE, str(tenant_id), tenant_id=tenant_id, ours=available, theirs=fold)
+            for tenant_id, available, fold in differing
         ]
         async with self._database.transaction() as session:
             await operations.hold_run(session, run=run)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.core.terminal import DATA_DIR, AsJson, DataDir, say, whoami
+from app.core.terminal import DATA_DIR, AsJson, DataDir, operator_here, say, whoami
 
 if TYPE_CHECKING:
     from app.admission.models import What
@@ -71,21 +71,20 @@ def _one_of(submits: bool, all_: bool) -> None:
 
 async def _change(data_dir: Path, tenant: str | None, model: str | None, what: "What | None", note: str) -> "PausesOut":
     """Pause the scope, or without `what` resume it."""
-    from app.admission.queries import list_pauses
+    from app.admin import incidents
+    from app.admission.queries import Pause
     from app.admission.schemas import PausesOut
     from app.core.local import opened, ring
-    from app.jobs.pausing import pause_jobs, resume_jobs
-    from app.tenants.queries import get_tenant
 
+    by = operator_here()
+    changed: Pause | None
     async with opened(data_dir) as database, database.transaction() as session:
-        tenant_id = None if tenant is None else (await get_tenant(session, name_or_id=tenant)).id
         if what is None:
-            changed, count = await resume_jobs(session, tenant_id=tenant_id, model=model)
+            changed, count, pauses = await incidents.resume(session, by=by, tenant=tenant, model=model)
         else:
-            changed, count = await pause_jobs(
-                session, tenant_id=tenant_id, model=model, what=what, paused_by=whoami(), note=note
+            changed, count, pauses = await incidents.pause(
+                session, by=by, paused_by=whoami(), tenant=tenant, model=model, what=what, note=note
             )
-        pauses = await list_pauses(session)
     await ring(data_dir, "dispatch", "poll")
     return PausesOut.told(changed, count, pauses)
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import typer
 
-from app.core.terminal import DATA_DIR, AsJson, DataDir, say
+from app.core.terminal import DATA_DIR, AsJson, DataDir, operator_here, say
 
 if TYPE_CHECKING:
     from app.core.db import Database
@@ -56,6 +56,7 @@ def recover(
 
 
 async def _recover(data_dir: Path, since: datetime | None, stay_paused: bool) -> dict[str, Any]:
+    from app.admin.operations import record_audit
     from app.core.clock import rfc3339
     from app.core.local import find_unknown_max_seconds, opened, ring
     from app.jobs.recover import begin_recovery, count_left, end_recovery
@@ -64,6 +65,8 @@ async def _recover(data_dir: Path, since: datetime | None, stay_paused: bool) ->
     async with opened(data_dir) as database:
         async with database.transaction() as session:
             pause, now = await begin_recovery(session)
+            asked = {"since": since, "stay_paused": stay_paused}
+            await record_audit(session, by=operator_here(), action="database.recover", detail=asked)
         before = now if since is None else min(since, now)
         told: dict[str, Any] = {"before": rfc3339(before)}
         told |= await _forget(database, before, unknown_max_seconds)

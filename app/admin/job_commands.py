@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.core.terminal import DATA_DIR, AsJson, DataDir, say
+from app.core.terminal import DATA_DIR, AsJson, DataDir, operator_here, say
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -53,10 +53,10 @@ def resolve_job(
 
     Either way the job is not sent again: nobody guesses here. The tenant may submit a new one.
     """
+    from app.admin.incidents import resolve
     from app.core.ids import show_id
     from app.core.local import opened, ring
     from app.jobs.models import STATUS
-    from app.jobs.resolve import adopt_submission, release_submission
     from app.jobs.schemas import JobResolved
 
     if (adopt is None) == (not release):
@@ -65,10 +65,7 @@ def resolve_job(
 
     async def run() -> "State":
         async with opened(data_dir) as database, database.transaction() as session:
-            if adopt is not None:
-                state = await adopt_submission(session, job_id=job_id, upstream_id=adopt)
-            else:
-                state = await release_submission(session, job_id=job_id)
+            state = await resolve(session, by=operator_here(), job_id=job_id, adopt=adopt)
         if adopt is not None:
             await ring(data_dir, "poll")
         else:

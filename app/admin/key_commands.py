@@ -1,0 +1,118 @@
+"""`waystation key …`."""
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.admin.tenant_commands import TenantName
+from app.core.terminal import DATA_DIR, AsJson, DataDir, operator_here, say, table
+
+if TYPE_CHECKING:
+    from app.admin.tenant_schemas import KeyOut
+    from app.tenants.queries import ApiKey
+
+keys = typer.Typer(help="Api keys: the secrets that speak for a tenant.")
+
+
+@keys.command("create")
+def create_key(
+    tenant: TenantName,
+    name: Annotated[str, typer.Option(help="A label for people.")] = "",
+    scope: Annotated[
+        list[str] | None, typer.Option(help="jobs:write, jobs:read, webhooks, billing:read; may be given again.")
+    ] = None,
+    expires: Annotated[str | None, typer.Option(help="An RFC 3339 time, or from now: 30d, 12h, 90m.")] = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = DATA_DIR,
+) -> None:
+    """Make a key for a tenant; it is shown this once. Without --scope it may do everything a tenant may."""
+    from app.admin import tenancy
+    from app.admin.tenant_schemas import IssuedKeyOut
+    from app.core.clock import now
+    from app.core.local import find_secrets, opened
+    from app.tenants.decide import parse_expires, parse_scopes
+
+    scopes = parse_scopes(scope) if scope else None
+    expires_at = None if expires is None else parse_expires(expires, now=now())
+
+    async def run() -> "tuple[ApiKey, str]":
+        async with opened(data_dir) as database, database.transaction() as session:
+            return await tenancy.create_key(
+                session,
+                by=operator_here(),
+                tenant=tenant,
+                secret=find_secrets(data_dir)[0],
+                name=name,
+                scopes=scopes,
+                expires_at=expires_at,
+            )
+
+    key, text = asyncio.run(run())
+    issued = IssuedKeyOut.issued(key, text=text)
+    line = f"key {issued.id} of tenant {issued.tenant}, shown this once: {text}"
+    say(line, value=issued.model_dump(mode="json"), as_json=as_json)
+
+
+@keys.command("list")
+def list_keys(
+    tenant: Annotated[str | None, typer.Argument(metavar="[TENANT]", help="Name or ten_… id; without it, all.")] = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = DATA_DIR,
+) -> None:
+    """List the keys, the expired and revoked ones too; never their secrets."""
+    from app.admin.queries import list_allowances
+    from app.admin.tenant_schemas import KeyOut
+    from app.core.local import opened
+    from app.tenants import queries
+
+    async def run() -> "list[KeyOut]":
+        async with opened(data_dir) as database, database.snapshot() as session:
+            tenant_id = None if tenant is None else (await queries.get_tenant(session, name_or_id=tenant)).id
+            found = await queries.list_keys(session, tenant_id=tenant_id)
+            allowances = await list_allowances(session, subject_ids=[key.id for key in found])
+            return [KeyOut.of(key, allowances[key.id]) for key in found]
+
+    shown = [key.model_dump(mode="json") for key in asyncio.run(run())]
+    heads = ("ID", "TENANT", "NAME", "PREFIX", "SCOPES", "EXPIRES", "REVOKED")
+    rows = [
+        (
+            each["id"],
+            each["tenant"],
+            each["name"] or "-",
+            each["prefix"],
+            ",".join(each["scopes"]),
+            each["expires_at"] or "never",
+            each["revoked_at"] or "no",
+        )
+        for each in shown
+    ]
+    say(table(heads, rows), value=shown, as_json=as_json)
+
+
+@keys.command("revoke")
+def revoke_key(
+    key: Annotated[str, typer.Argument(metavar="ID", help="key_… id")],
+    as_json: AsJson = False,
+    data_dir: DataDir = DATA_DIR,
+) -> None:
+    """Revoke a key: within five seconds it opens nothing."""
+    from app.admin import tenancy
+    from app.admin.queries import list_allowances
+    from app.admin.tenant_schemas import KeyOut
+    from app.core.ids import find_id
+    from app.core.local import opened
+    from app.tenants.queries import KeyNotFound
+
+    key_id = find_id("key", key)
+    if key_id is None:
+        raise KeyNotFound("no such key")
+
+    async def run() -> "KeyOut":
+        async with opened(data_dir) as database, database.transaction() as session:
+            revoked = await tenancy.revoke_key(session, by=operator_here(), key_id=key_id)
+            return KeyOut.of(revoked, (await list_allowances(session, subject_ids=[key_id]))[key_id])
+
+    revoked = asyncio.run(run())
+    line = f"key {revoked.id} of tenant {revoked.tenant} is revoked"
+    say(line, value=revoked.model_dump(mode="json"), as_json=as_json)

@@ -1,0 +1,61 @@
+"""What operators do to balances. Each writes its line in the audit log; `by` is whoever does it."""
+
+from datetime import datetime
+
+from app.admin.decide import NOTE_MAX, REFERENCE_MAX, checked_line
+from app.admin.operations import record_audit
+from app.core import clock
+from app.core.db import Row, Session
+from app.core.ids import show_id
+from app.ledger import operations
+from app.tenants.decide import checked_expiry
+from app.tenants.queries import Tenant, get_tenant
+
+
+async def grant_credits(
+    session: Session,
+    *,
+    by: str,
+    tenant: str,
+    amount: int,
+    reference: str,
+    note: str | None = None,
+    expires_at: datetime | None = None,
+) -> tuple[Tenant, Row, bool]:
+    """Credits in, in micro-credits; gives the tenant, the transfer, and whether it is new: the same reference again is
+    the same grant. Raises Malformed, TenantNotFound, ReferenceTaken."""
+    checked_line(reference, field="reference", most=REFERENCE_MAX, required=True)
+    checked_line(note or "", field="note", most=NOTE_MAX)
+    found = await get_tenant(session, name_or_id=tenant)
+    asked = {"amount": amount, "reference": reference, "note": note, "expires_at": expires_at}
+    transfer, new = await operations.grant(
+        session, tenant_id=found.id, amount_micro=amount, reference=reference, note=note or None, expires_at=expires_at
+    )
+    if new:  # one that is only told again may have expired since
+        checked_expiry(expires_at, now=clock.now())
+    await record_audit(
+        session,
+        by=by,
+        action="credits.grant",
+        target=show_id("ten", found.id),
+        tenant_id=found.id,
+        detail={**asked, "new": new},
+    )
+    return found, transfer, new
+
+
+async def adjust_credits(session: Session, *, by: str, tenant: str, amount: int, note: str) -> tuple[Tenant, Row]:
+    """Correct a balance by what the tenant gains, in micro-credits, or loses where that is below nothing; gives the
+    tenant and the transfer. Raises Malformed, TenantNotFound, OverdraftExceeded."""
+    checked_line(note, field="note", most=NOTE_MAX, required=True)
+    found = await get_tenant(session, name_or_id=tenant)
+    transfer = await operations.adjust(session, tenant_id=found.id, amount_micro=amount, note=note)
+    await record_audit(
+        session,
+        by=by,
+        action="credits.adjust",
+        target=show_id("ten", found.id),
+        tenant_id=found.id,
+        detail={"amount": amount, "note": note},
+    )
+    return found, transfer

@@ -1,0 +1,122 @@
+"""`/admin/v1`: credits, prices, and what operators did."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from app.admin.auth import OperatorRoute, operator_of
+from app.admin.decide import checked_amount
+from app.admin.money import adjust_credits, grant_credits
+from app.admin.money_schemas import EntryOut, ExposureOut, TransferOut
+from app.admin.pricing import set_model
+from app.admin.queries import EntryFilter, list_audit, list_exposure
+from app.admin.routes import READS, SECURITY, WRITES, database_of
+from app.admin.schemas import AdjustmentIn, AuditQuery, ExposureQuery, GrantIn, ModelIn
+from app.catalog.check import SlugInvalid
+from app.catalog.queries import ModelFilter, ModelNotFound, list_models
+from app.catalog.schemas import ModelOut
+from app.core.db import ReadSession
+from app.core.errors import Malformed
+from app.core.paging import Page, cut_page, parse_number_cursor
+from app.core.problems import documented
+from app.ledger.operations import OverdraftExceeded, ReferenceTaken
+from app.tenants.queries import TenantNotFound, get_tenant
+
+router = APIRouter(prefix="/admin/v1", tags=["admin"], route_class=OperatorRoute, dependencies=SECURITY)
+
+
+@router.post(
+    "/tenants/{tenant}/credits",
+    status_code=201,
+    responses={
+        200: {"model": TransferOut, "description": "The grant of this reference, made before."},
+        **documented(*WRITES, TenantNotFound, ReferenceTaken),
+    },
+)
+async def create_grant(request: Request, response: Response, tenant: str, body: GrantIn) -> TransferOut:
+    """Grant credits. The same reference again is the same grant; with another amount or expiry it is a conflict."""
+    amount = checked_amount(body.amount, field="amount")
+    async with database_of(request).transaction() as session:
+        found, transfer, new = await grant_credits(
+            session,
+            by=operator_of(request),
+            tenant=tenant,
+            amount=amount,
+            reference=body.reference,
+            note=body.note,
+            expires_at=body.expires_at,
+        )
+    response.status_code = 201 if new else 200
+    return TransferOut.of(found, transfer)
+
+
+@router.post(
+    "/tenants/{tenant}/adjustments",
+    status_code=201,
+    responses=documented(*WRITES, TenantNotFound, OverdraftExceeded),
+)
+async def create_adjustment(request: Request, tenant: str, body: AdjustmentIn) -> TransferOut:
+    """Correct a balance, with a reason: by what the tenant gains, or loses where that is below nothing."""
+    amount = checked_amount(body.amount, field="amount", signed=True)
+    async with database_of(request).transaction() as session:
+        found, transfer = await adjust_credits(
+            session, by=operator_of(request), tenant=tenant, amount=amount, note=body.note
+        )
+    return TransferOut.of(found, transfer)
+
+
+@router.get("/exposure", responses=documented(*READS, Malformed, TenantNotFound))
+async def read_exposure(request: Request, query: Annotated[ExposureQuery, Query()]) -> Page[ExposureOut]:
+    """What the upstream charged, or may have charged, that no tenant pays; the newest first."""
+    before_id = parse_number_cursor(query.cursor)
+    async with database_of(request).snapshot() as session:
+        found = await list_exposure(
+            session,
+            reason=query.reason,
+            tenant_id=None if query.tenant is None else (await get_tenant(session, name_or_id=query.tenant)).id,
+            since=query.since,
+            before_id=before_id,
+            limit=query.limit + 1,
+        )
+    page = cut_page(found, limit=query.limit, cursor_of=lambda exposure: str(exposure.id))
+    return Page(items=[ExposureOut.of(exposure) for exposure in page.items], next_cursor=page.next_cursor)
+
+
+@router.get("/audit", responses=documented(*READS, Malformed, TenantNotFound))
+async def read_audit(request: Request, query: Annotated[AuditQuery, Query()]) -> Page[EntryOut]:
+    """What operators did, over HTTP and at the command line; the newest first."""
+    before_id = parse_number_cursor(query.cursor)
+    async with database_of(request).snapshot() as session:
+        wanted = await _entries(session, query)
+        found = await list_audit(session, wanted=wanted, before_id=before_id, limit=query.limit + 1)
+    page = cut_page(found, limit=query.limit, cursor_of=lambda entry: str(entry.id))
+    return Page(items=[EntryOut.of(entry) for entry in page.items], next_cursor=page.next_cursor)
+
+
+async def _entries(session: ReadSession, query: AuditQuery) -> EntryFilter:
+    return EntryFilter(
+        operator=query.operator,
+        action=query.action,
+        target=query.target,
+        tenant_id=None if query.tenant is None else (await get_tenant(session, name_or_id=query.tenant)).id,
+        since=query.since,
+        before=query.before,
+    )
+
+
+@router.put("/models/{slug}", responses=documented(*WRITES, SlugInvalid))
+async def put_model(request: Request, slug: str, body: ModelIn) -> ModelOut:
+    """Write a model into the catalogue, or change what is sent of it."""
+    async with database_of(request).transaction() as session:
+        model = await set_model(session, by=operator_of(request), slug=slug, changes=body.changes())
+    return ModelOut.of(model)
+
+
+@router.get("/models/{slug}", responses=documented(*READS, ModelNotFound))
+async def read_model(request: Request, slug: str) -> ModelOut:
+    """One model of the catalogue, as operators see it."""
+    async with database_of(request).snapshot() as session:
+        found = await list_models(session, wanted=ModelFilter(slugs=[slug])) if "\0" not in slug else []
+    if not found:
+        raise ModelNotFound
+    return ModelOut.of(found[0])

@@ -1,0 +1,187 @@
+"""Who the operators are, what they did; and what of a tenant is set outside the tenants' own table."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from app.admin.models import Role
+from app.core.db import ReadSession, Row
+from app.core.errors import NotFound
+from app.core.ids import find_id
+
+OPERATOR_COLUMNS = "id, name, role, prefix, created_at, revoked_at"
+
+
+class OperatorNotFound(NotFound):
+    """404: no operator of that name or id."""
+
+    code = "operator_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("no such operator")
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """A row of `operators`, without its hash."""
+
+    id: UUID
+    name: str
+    role: Role
+    prefix: str
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a tenant may overdraw, and what it, or a key, may spend in a day and a month, in micro-credits; None: any."""
+
+    overdraft: int = 0
+    daily_credits: int | None = None
+    monthly_credits: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A row of the audit log."""
+
+    id: int
+    at: datetime
+    operator: str
+    action: str
+    target: str
+    tenant: str | None
+    tenant_id: UUID | None
+    detail: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """What the upstream may have charged that no tenant pays; `amount` in micro-credits."""
+
+    id: int
+    at: datetime
+    job_id: UUID
+    tenant: str
+    tenant_id: UUID
+    reason: str
+    amount: int
+    upstream_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EntryFilter:
+    """Which entries are wanted; None is no bound. Instants: from `since` on, before `before`."""
+
+    operator: str | None = None
+    action: str | None = None
+    target: str | None = None
+    tenant_id: UUID | None = None
+    since: datetime | None = None
+    before: datetime | None = None
+
+
+def operator_of(row: Row) -> Operator:
+    """The operator in a row of OPERATOR_COLUMNS."""
+    return Operator(**{**row, "role": Role(row["role"])})
+
+
+async def list_operators(session: ReadSession) -> list[Operator]:
+    """All, the revoked ones too, in the order they were made."""
+    rows = await session.fetch(f"SELECT {OPERATOR_COLUMNS} FROM operators ORDER BY id")  # noqa: S608
+    return [operator_of(row) for row in rows]
+
+
+async def find_known_operator(session: ReadSession, *, hashes: Sequence[bytes]) -> Operator | None:
+    """The operator whose key has one of these hashes, unless it is revoked."""
+    row = await session.fetchrow(
+        f"SELECT {OPERATOR_COLUMNS} FROM operators WHERE hash = ANY($1) AND revoked_at IS NULL",  # noqa: S608
+        list(hashes),
+    )
+    return None if row is None else operator_of(row)
+
+
+async def get_operator(session: ReadSession, *, name_or_id: str) -> Operator:
+    """The operator of a name or an `opr_…` id; raises OperatorNotFound."""
+    operator_id = find_id("opr", name_or_id)
+    row = None
+    if name_or_id.isascii() and name_or_id.isprintable():
+        row = await session.fetchrow(
+            f"SELECT {OPERATOR_COLUMNS} FROM operators WHERE id = $1 OR name = $2",  # noqa: S608
+            operator_id,
+            name_or_id,
+        )
+    if row is None:
+        raise OperatorNotFound
+    return operator_of(row)
+
+
+_ALLOWANCES = """
+SELECT
+    subject.id, coalesce(balance.overdraft, 0) AS overdraft,
+    day.limit_micro AS daily_credits, month.limit_micro AS monthly_credits
+FROM unnest($1::uuid[]) AS subject (id)
+LEFT JOIN balances AS balance ON balance.tenant_id = subject.id
+LEFT JOIN budgets AS day ON day.subject_id = subject.id AND day.period = 'day'
+LEFT JOIN budgets AS month ON month.subject_id = subject.id AND month.period = 'month'
+"""
+
+
+async def list_allowances(session: ReadSession, *, subject_ids: Sequence[UUID]) -> dict[UUID, Allowance]:
+    """Of these tenants or keys, what each may spend."""
+    rows = await session.fetch(_ALLOWANCES, list(subject_ids))
+    return {row["id"]: Allowance(row["overdraft"], row["daily_credits"], row["monthly_credits"]) for row in rows}
+
+
+_AUDIT = """
+SELECT
+    entry.id, entry.at, entry.operator, entry.action, entry.target, tenant.name AS tenant, entry.tenant_id, entry.detail
+FROM audit AS entry LEFT JOIN tenants AS tenant ON tenant.id = entry.tenant_id
+WHERE ($1::bigint IS NULL OR entry.id < $1)
+    AND ($2::text IS NULL OR entry.operator = $2)
+    AND ($3::text IS NULL OR entry.action = $3)
+    AND ($4::text IS NULL OR entry.target = $4)
+    AND ($5::uuid IS NULL OR entry.tenant_id = $5)
+    AND ($6::timestamptz IS NULL OR entry.at >= $6)
+    AND ($7::timestamptz IS NULL OR entry.at < $7)
+ORDER BY entry.id DESC LIMIT $8
+"""
+
+
+async def list_audit(session: ReadSession, *, wanted: EntryFilter, before_id: int | None, limit: int) -> list[Entry]:
+    """Entries of the audit log, the newest first."""
+    rows = await session.fetch(
+        _AUDIT, before_id, wanted.operator, wanted.action, wanted.target, wanted.tenant_id, wanted.since, wanted.before,
+        limit,
+    )  # fmt: skip
+    return [Entry(**row) for row in rows]
+
+
+_EXPOSURE = """
+SELECT
+    exposure.id, exposure.at, exposure.job_id, tenant.name AS tenant, exposure.tenant_id, exposure.reason,
+    exposure.amount, exposure.upstream_id
+FROM exposures AS exposure JOIN tenants AS tenant ON tenant.id = exposure.tenant_id
+WHERE ($1::bigint IS NULL OR exposure.id < $1)
+    AND ($2::text IS NULL OR exposure.reason = $2)
+    AND ($3::uuid IS NULL OR exposure.tenant_id = $3)
+    AND ($4::timestamptz IS NULL OR exposure.at >= $4)
+ORDER BY exposure.id DESC LIMIT $5
+"""
+
+
+async def list_exposure(
+    session: ReadSession,
+    *,
+    reason: str | None,
+    tenant_id: UUID | None,
+    since: datetime | None,
+    before_id: int | None,
+    limit: int,
+) -> list[Exposure]:
+    """What no tenant pays, the newest first."""
+    rows = await session.fetch(_EXPOSURE, before_id, reason, tenant_id, since, limit)
+    return [Exposure(**row) for row in rows]
