@@ -120,7 +120,7 @@ def place(row: HistoryRow, candidates: Sequence[tuple[OurJob, Any]]) -> Discrepa
     A job of which nobody knew whether it had started comes first, then whichever was sent closest to it.
     """
     at = row.created_at
-    fitting = [job for job, body in candidates if row.body is not None and holds(row.body, body)]
+    fitting = [job for job, body in candidates if _fits(row, body)]
     if not fitting or at is None:
         return about(Kind.NOT_OURS, row, None)
 
@@ -130,6 +130,11 @@ def place(row: HistoryRow, candidates: Sequence[tuple[OurJob, Any]]) -> Discrepa
     job = min(fitting, key=distance)
     kind = Kind.LOST_START if job.upstream_id is None else Kind.SECOND_START
     return about(kind, row, job)
+
+
+def _fits(row: HistoryRow, body: Any) -> bool:
+    """A job that sent no parameters fits a request without any alone: everything holds nothing."""
+    return row.body is not None and (row.body == body or (bool(body) and holds(row.body, body)))
 
 
 @dataclass(frozen=True, slots=True)
