@@ -30,6 +30,7 @@ from app.jobs.tasks.lease import Leases
 from app.jobs.tasks.poll import SLOTS as POLL_SLOTS
 from app.jobs.tasks.poll import Poller
 from app.jobs.tasks.sweep import Sweeper
+from app.reconciliation.tasks.daily import DailyReconciliation
 from app.upstream.client import UpstreamClient
 from app.webhooks.guard import Guard
 from app.webhooks.secrets import Vault
@@ -102,12 +103,14 @@ class Engine:
             lease_seconds=settings.lease_seconds,
             unknown_max_seconds=settings.unknown_max_seconds,
         )
+        self.daily = DailyReconciliation(settings)
 
     @property
     def pumps(self) -> tuple[Pump, ...]:
         """All that runs until the process stops."""
         return (
-            self.dispatcher.pump, self.poller.pump, self.sweeper.pump, self.deliverer.pump, self.webhook_sweeper.pump
+            self.dispatcher.pump, self.poller.pump, self.sweeper.pump, self.daily.pump, self.deliverer.pump,
+            self.webhook_sweeper.pump,
         )  # fmt: skip
 
     async def renew(self) -> None:

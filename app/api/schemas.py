@@ -11,10 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.datastructures import QueryParams
 
 from app.core import clock
+from app.core.credits import show_credits
 from app.core.db import Row
 from app.core.ids import show_id
 from app.core.paging import Page
 from app.core.requests import (
+    checked_amount,
     checked_deadline,
     checked_instant,
     checked_metadata,
@@ -31,8 +33,6 @@ OUTPUT_BYTES_MAX = 1_000_000
 
 ERROR_LENGTH_MAX = 1000
 """Of an error's message in an event that would be too large with all of it."""
-
-LATER = ("max_price",)
 
 
 class JobIn(BaseModel):
@@ -63,6 +63,9 @@ class JobIn(BaseModel):
     webhook_events: list[Literal["job.completed", "job.failed", "job.canceled", "job.processing"]] | None = Field(
         None, description="by default all but job.processing", min_length=1
     )
+    max_price: str | None = Field(
+        None, description="refuse the job if it may cost more credits than this", examples=["0.250000"]
+    )
     on_unknown: Literal["hold"] = Field(
         "hold", description="what to do when nobody can say whether a submission arrived"
     )
@@ -84,6 +87,13 @@ class JobMetrics(BaseModel):
     polls: int
 
 
+class JobCredits(BaseModel):
+    """What was held for it, which is the most it can cost, and what it has cost; credits with six decimals."""
+
+    held: str = Field(examples=["0.133950"])
+    charged: str = Field(examples=["0.089300"])
+
+
 class JobUrls(BaseModel):
     """Where to go on from here; all absolute."""
 
@@ -103,6 +113,7 @@ class JobOut(BaseModel):
     output: Any
     error: JobError | None
     metrics: JobMetrics
+    credits: JobCredits
     metadata: dict[str, Any]
     webhook_url: str | None
     priority: int
@@ -123,6 +134,7 @@ class JobItem(BaseModel):
     status: Status
     error: JobError | None
     metrics: JobMetrics
+    credits: JobCredits
     metadata: dict[str, Any]
     webhook_url: str | None
     priority: int
@@ -145,8 +157,6 @@ class JobPage(BaseModel):
 def checked_job(given: dict[str, Any]) -> dict[str, Any]:
     """The fields of a `POST /jobs` body but for `input`'s content; raises Malformed naming the field."""
     for name in given:
-        if name in LATER:
-            raise malformed(f"$.{name}", "this gateway does not support it yet")
         if name not in JobIn.model_fields:
             raise malformed(f"$.{name[:100]}", "unknown field")
     if not isinstance(given.get("model"), str):
@@ -160,6 +170,7 @@ def checked_job(given: dict[str, Any]) -> dict[str, Any]:
         "priority": checked_priority,
         "deadline_seconds": checked_deadline,
         "not_before": checked_instant,
+        "max_price": checked_amount,
     }
     # an optional field that is null was left out
     return {name: check(given[name], f"$.{name}") for name, check in checks.items() if given.get(name) is not None}
@@ -214,6 +225,7 @@ def _item(base_url: str, row: Row, shown: str) -> dict[str, Any]:
             "total_seconds": _seconds(row["created_at"], row["finished_at"]),
             "polls": row["polls"],
         },
+        "credits": {"held": show_credits(row["held_micro"]), "charged": show_credits(row["charged_micro"])},
         "metadata": row["metadata"] or {},
         "webhook_url": row["webhook_url"],
         "priority": row["priority"],

@@ -113,10 +113,13 @@ async def _show(stack: Stack, mailbox: Mailbox, speed: float) -> None:
             await mailbox.trust(client, found["url"])
             request_id, result = await _run_job(console, client, found["url"], webhook_url, speed)
             brought = await mailbox.next()
+            ledger = (await client.get(f"{found['url']}/api/v1/ledger?job={request_id}")).json()
+            balance = (await client.get(f"{found['url']}/api/v1/balance")).json()
         finally:
             await client.aclose()
         _print_result(console, request_id, result)
         _print_webhook(console, *brought)
+        _print_ledger(console, request_id, ledger, balance)
         await _print_story(console, found, request_id)
         _print_next(console)
 
@@ -184,6 +187,14 @@ def _print_webhook(console: Console, id_: str, verified: bool, body: bytes) -> N
     told = json.loads(body)
     console.print(f"\nWebhook {told['type']}, its signature verified by the reference library of Standard Webhooks")
     console.print(f"  webhook-id {id_}   {told['timestamp']}   {len(body)} bytes")
+
+
+def _print_ledger(console: Console, request_id: str, ledger: dict[str, Any], balance: dict[str, Any]) -> None:
+    """What the job did to its tenant's credits, in the order in which it did."""
+    console.print(f"\nGET /api/v1/ledger?job={request_id}")
+    for line in reversed(ledger["items"]):
+        console.print(f"  {line['created_at']}  {line['kind']:<8}{line['amount']:>12}")
+    console.print(f"  available now: {balance['available']} credits", markup=False)
 
 
 async def _print_story(console: Console, found: RunningStack, request_id: str) -> None:
