@@ -68,7 +68,7 @@ class Intake:
         self._catalog = catalog
         self._default_price_micro = default_price_micro
         self._doorbell = doorbell
-        self._writer = SubmitWriter(database)
+        self._writer = SubmitWriter(database, alerted=lambda: doorbell.ring("deliver"))
         self._refusals = RefusalBook(database)
 
     async def accept(self, asked: Asked) -> Stored:

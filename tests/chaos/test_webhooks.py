@@ -3,9 +3,7 @@ or is listed as exhausted; what arrives twice has the same id and the same bytes
 
 import asyncio
 import contextlib
-import os
 import random
-import signal
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -47,17 +45,14 @@ def moody(chance: random.Random, told: Counter[str], secret: str) -> Reply:
 async def killed_again_and_again(gateway: Gateway, chance: random.Random) -> AsyncIterator[list[int]]:
     """A worker that is killed every second or so and at once replaced; the processes that were killed."""
     killed: list[int] = []
-
-    def started() -> Process:
-        return Process("worker", env=gateway.settings(), log=gateway.directory / "killed.log")
+    started: list[Process] = []
 
     async def loop() -> None:
         while True:
-            process = started()
+            started.append(Process("worker", env=gateway.settings(), log=gateway.directory / "killed.log"))
             await asyncio.sleep(chance.uniform(2.0, 4.0))
-            os.kill(process.pid, signal.SIGKILL)
-            await asyncio.to_thread(process._popen.wait)
-            killed.append(process.pid)
+            started[-1].kill()
+            killed.append(started[-1].pid)
 
     task = asyncio.create_task(loop())
     try:
@@ -65,8 +60,7 @@ async def killed_again_and_again(gateway: Gateway, chance: random.Random) -> Asy
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        for process in gateway.processes:
-            assert process.running()
+        started[-1].kill()
 
 
 @pytest.mark.slow
