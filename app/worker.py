@@ -80,6 +80,7 @@ class Engine:
             dispatch=self.dispatcher.pump,
             poll=self.poller.pump,
             sweep_seconds=settings.sweep_seconds,
+            lease_seconds=settings.lease_seconds,
             unknown_max_seconds=settings.unknown_max_seconds,
         )
 

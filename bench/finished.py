@@ -16,7 +16,7 @@ from bench.table import Table
 
 CHUNK = 50_000
 
-# One job as it is left behind: its input, its result, one attempt, five events, four exchanges.
+# One job as it is left behind: its input, its result, one attempt, five events, four exchanges, its hold.
 _FILL = """
 WITH made AS (
     SELECT gen_random_uuid() AS id, n, tenants.ids[1 + n % cardinality(tenants.ids)] AS tenant_id,
@@ -25,10 +25,12 @@ WITH made AS (
 ), filled AS (
     INSERT INTO jobs (
         id, tenant_id, surface, model, state, revision, created_at, sent_at, submitted_at, started_at, finished_at,
-        fence, attempt, upstream_id, upstream_state, polls, run_seconds, detection_seconds, cost_micro
+        fence, attempt, upstream_id, upstream_state, polls, run_seconds, detection_seconds, cost_micro, held_micro,
+        charged_micro
     )
     SELECT id, tenant_id, 'segmind', $3, 'completed', 5, ended_at - interval '9 s', ended_at - interval '8 s',
-        ended_at - interval '8 s', ended_at - interval '7 s', ended_at, 9, 1, id::text, 'COMPLETED', 8, 7, 0.5, 50000
+        ended_at - interval '8 s', ended_at - interval '7 s', ended_at, 9, 1, id::text, 'COMPLETED', 8, 7, 0.5, 50000, 100000,
+        50000
     FROM made
 ), inputs AS (
     INSERT INTO job_inputs (job_id, body)
@@ -40,6 +42,9 @@ WITH made AS (
 ), opened AS (
     INSERT INTO attempts (job_id, attempt, worker, sent_at, settled_at, outcome, upstream_id)
     SELECT id, 1, id, ended_at - interval '8 s', ended_at - interval '8 s', 'accepted', id::text FROM made
+), holds AS (
+    INSERT INTO transfers (id, tenant_id, kind, amount, job_id, note, created_at)
+    SELECT gen_random_uuid(), tenant_id, 'hold', 100000, id, 'history', ended_at - interval '9 s' FROM made
 ), events AS (
     INSERT INTO job_events (job_id, seq, at, from_state, to_state, reason)
     SELECT id, seq, ended_at - interval '9 s', from_state, to_state, reason
@@ -54,7 +59,12 @@ FROM made CROSS JOIN (VALUES
     ('submit', 'accepted'), ('poll', 'running'), ('poll', 'succeeded'), ('fetch', 'succeeded')
 ) AS calls (kind, outcome)
 """
-_TABLES = ("jobs", "job_inputs", "job_results", "attempts", "job_events", "upstream_exchanges")
+# A hold must be there before it is resolved.
+_RESOLVE = """
+INSERT INTO transfers (id, tenant_id, kind, amount, job_id, hold_id)
+SELECT gen_random_uuid(), tenant_id, 'post', 50000, job_id, id FROM transfers WHERE kind = 'hold' AND note = 'history'
+"""
+_TABLES = ("jobs", "job_inputs", "job_results", "attempts", "job_events", "upstream_exchanges", "transfers")
 
 
 async def fill(on: Stand, jobs: int) -> None:
@@ -63,6 +73,7 @@ async def fill(on: Stand, jobs: int) -> None:
     output = "https://images.segmind.com/outputs/" + "0123456789abcdef" * 16
     for done in range(0, jobs, CHUNK):
         await query(on.database_url, _FILL, min(CHUNK, jobs - done), done, MODEL, PADDING, output)
+    await query(on.database_url, _RESOLVE)
     await query(on.database_url, f"VACUUM (ANALYZE) {', '.join(_TABLES)}")
     await query(on.database_url, "CHECKPOINT")
     [[size]] = await query(on.database_url, "SELECT pg_size_pretty(pg_database_size(current_database()))")

@@ -30,11 +30,12 @@ async def change_tenant(session: Session, *, by: str, tenant: str, settings: Ten
     """Change what is said of the tenant with this name or id; raises Malformed, TenantNotFound, TenantExists,
     OverdraftExceeded."""
     tenant_id = (await get_tenant(session, name_or_id=tenant)).id
-    own: Any = {name: value for name, value in settings.items() if name not in ELSEWHERE}
-    changed = await operations.update_tenant(session, tenant_id=tenant_id, **own)
+    # the balance first: a submit holds it when its job asks for the tenant's row, which a new name locks
     if "overdraft" in settings:
         await set_overdraft(session, tenant_id=tenant_id, overdraft_micro=settings["overdraft"])
     await _set_budgets(session, tenant_id, tenant_id, settings)
+    own: Any = {name: value for name, value in settings.items() if name not in ELSEWHERE}
+    changed = await operations.update_tenant(session, tenant_id=tenant_id, **own)
     await _record(session, by, "tenant.set", show_id("ten", tenant_id), tenant_id, settings)
     return changed
 

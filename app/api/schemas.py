@@ -14,6 +14,7 @@ from app.core.db import Row
 from app.core.ids import show_id
 from app.core.paging import Page
 from app.core.requests import (
+    checked_amount,
     checked_deadline,
     checked_instant,
     checked_metadata,
@@ -27,7 +28,7 @@ from app.upstream.wire import NotAnObject, rewritten, slices
 OUTPUT_BYTES_MAX = 1_000_000
 """An output above this is linked, not inlined."""
 
-LATER = ("webhook_url", "webhook_events", "max_price")
+LATER = ("webhook_url", "webhook_events")
 
 
 class JobIn(BaseModel):
@@ -52,6 +53,9 @@ class JobIn(BaseModel):
         None, gt=0, description="if it is not sent by then, it fails, free of charge"
     )
     not_before: datetime | None = Field(None, description="do not send it before then")
+    max_price: str | None = Field(
+        None, description="refuse the job if it may cost more credits than this", examples=["0.250000"]
+    )
     on_unknown: Literal["hold"] = Field(
         "hold", description="what to do when nobody can say whether a submission arrived"
     )
@@ -147,6 +151,7 @@ def checked_job(given: dict[str, Any]) -> dict[str, Any]:
         "priority": checked_priority,
         "deadline_seconds": checked_deadline,
         "not_before": checked_instant,
+        "max_price": checked_amount,
     }
     # an optional field that is null was left out
     return {name: check(given[name], f"$.{name}") for name, check in checks.items() if given.get(name) is not None}

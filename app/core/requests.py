@@ -7,6 +7,7 @@ from typing import Any
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 
+from app.core.credits import parse_credits
 from app.core.errors import Malformed, Problem, Refusal
 
 BODY_BYTES_MAX = 10 * 1024 * 1024
@@ -117,6 +118,14 @@ def checked_metadata(value: Any, where: str) -> dict[str, object]:
     if sum(len(key) + len(str(member)) for key, member in value.items()) > METADATA_BYTES_MAX:
         raise malformed(where, f"expected at most {METADATA_BYTES_MAX} bytes")
     return value
+
+
+def checked_amount(value: object, where: str) -> int:
+    """Credits as micro-credits; raises Malformed."""
+    try:
+        return parse_credits(value)
+    except ValueError as error:
+        raise malformed(where, str(error)) from None
 
 
 def checked_priority(value: Any, where: str) -> int:

@@ -10,25 +10,32 @@ LOOKAHEAD_SECONDS = 0.05
 """Jobs due this soon are claimed along: a poll a little early is cheaper than one more statement."""
 EVER_SECONDS = 1e9
 
+
+def holder_beats(job: str, lease_seconds: str) -> str:
+    """Whether the process that last claimed `job` lives; then it was not the job that killed it: an answer was lost."""
+    return f"""EXISTS (
+        SELECT FROM processes AS holder
+        WHERE holder.id = {job}.owner AND holder.beat_at > now() - make_interval(secs => 0.6 * {lease_seconds})
+    )"""
+
+
 # Is it safe to take the job along? A suspect, a job that has been taken over before, is taken while this process holds no
 # other: what kills its holders is found so, and the rest of what they held is not blamed. The third time is the sweep's.
-_SAFE = """(takeovers = 0 OR id = (
+_SAFE = f"""(takeovers = 0 OR id = (
     SELECT suspect.id FROM jobs AS suspect
-    WHERE suspect.takeovers > 0 AND suspect.state = '{state}' AND suspect.due_at <= now()
-        AND (suspect.lease_until IS NULL OR (suspect.lease_until < now() AND suspect.takeovers < 2))
+    WHERE suspect.takeovers > 0 AND suspect.state = '{{state}}' AND suspect.due_at <= now()
+        AND (suspect.lease_until IS NULL OR suspect.lease_until < now())
+        AND (suspect.lease_until IS NULL OR suspect.takeovers < 2 OR {holder_beats("suspect", "$3")})
         AND NOT EXISTS (
             SELECT FROM jobs AS held WHERE held.takeovers > 0 AND held.owner = $2 AND held.lease_until > now()
         )
     ORDER BY suspect.due_at LIMIT 1
-))"""
+))"""  # noqa: S608
 
-# A holder that still beats was not killed by the job: the answer to its claim was lost.
-_TAKE = """
+# What a claim does. Only a holder that has died counts as one the job may have killed.
+_TAKE = f"""
     lease_until = now() + make_interval(secs => $3), owner = $2, fence = jobs.fence + 1,
-    takeovers = jobs.takeovers + (jobs.lease_until IS NOT NULL AND NOT EXISTS (
-        SELECT FROM processes AS holder
-        WHERE holder.id = jobs.owner AND holder.beat_at > now() - make_interval(secs => 0.6 * $3)
-    ))::integer
+    takeovers = jobs.takeovers + (jobs.lease_until IS NOT NULL AND NOT {holder_beats("jobs", "$3")})::integer
 """
 
 # ANY (ARRAY(…)) and LATERAL … LIMIT where a join would do: of a LIMIT that is a parameter the planner expects a tenth of
@@ -93,7 +100,7 @@ _OPEN_ATTEMPTS = f"""
 WITH asked AS (
     SELECT * FROM unnest($1::uuid[], $2::bigint[]) AS t (id, fence)
 ), ready AS (
-    SELECT job.id, job.state, job.attempt, {MAY_SUBMIT} AS may_submit
+    SELECT job.id, job.fence, job.state, job.attempt, {MAY_SUBMIT} AS may_submit
     FROM jobs AS job JOIN asked ON asked.id = job.id AND asked.fence = job.fence
     WHERE (job.state = 'queued' AND job.owner = $3 AND job.lease_until > now()) OR job.state IN ('sending', 'unknown')
     ORDER BY job.id
@@ -103,7 +110,7 @@ WITH asked AS (
         state = 'sending', attempt = jobs.attempt + 1, sent_at = now(), revision = jobs.revision + 1,
         lease_until = now() + make_interval(secs => $4)
     FROM ready WHERE jobs.id = ready.id AND ready.state = 'queued' AND ready.may_submit
-    RETURNING jobs.id, jobs.attempt, jobs.revision
+    RETURNING jobs.id, jobs.fence, jobs.attempt, jobs.revision
 ), stopped AS (
     UPDATE jobs SET lease_until = NULL, owner = NULL, takeovers = 0
     FROM ready WHERE jobs.id = ready.id AND ready.state = 'queued' AND NOT ready.may_submit
@@ -113,9 +120,9 @@ WITH asked AS (
     INSERT INTO job_events (job_id, seq, from_state, to_state, reason)
     SELECT id, revision, 'queued', 'sending', 'sending' FROM moved
 )
-SELECT id, attempt FROM moved
+SELECT id, fence, attempt FROM moved
 UNION ALL
-SELECT id, attempt FROM ready WHERE state <> 'queued'
+SELECT id, fence, attempt FROM ready WHERE state <> 'queued'
 """  # noqa: S608
 
 # These were not sent and no attempt was opened: who else may take them, and when?
@@ -172,13 +179,13 @@ async def claim_running(
 
 async def open_attempts(
     session: Session, *, owner: UUID, claims: Sequence[tuple[UUID, int]], lease_seconds: float
-) -> dict[UUID, int]:
+) -> dict[tuple[UUID, int], int]:
     """Number the attempts of these claims (id, fence); a claim that is missing from the answer was lost. One statement.
 
     Asked again after a lost answer, it gives the attempts that were opened then; nothing may have been sent meanwhile.
     """
     rows = await session.fetch(_OPEN_ATTEMPTS, *columns(claims, 2), owner, lease_seconds)
-    return {row["id"]: row["attempt"] for row in rows}
+    return {(row["id"], row["fence"]): row["attempt"] for row in rows}
 
 
 async def release_claims(session: Session, *, rows: Sequence[tuple[UUID, int, float, str, float]]) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from app.core.db import Session
+from app.jobs.claims import holder_beats
 from app.jobs.endings import ENDED, end_jobs
 from app.ledger.queries import LOTS_DUE
 
@@ -31,7 +32,7 @@ SELECT id FROM moved
 """
 
 # Which jobs have waited too long: to be known again, or, with a deadline, to be sent? And whose third holder in a row
-# has let its claim run out?
+# died with it?
 _EXPIRE_WAITING = f"""
 WITH overdue AS (
     SELECT id, state, 'submission_unknown' AS code FROM jobs WHERE state = 'unknown' AND due_at <= now()
@@ -41,7 +42,7 @@ WITH overdue AS (
     ORDER BY deadline_at LIMIT $1 FOR UPDATE SKIP LOCKED
 ), poisonous AS (
     SELECT id, state, 'poison' AS code FROM jobs
-    WHERE takeovers >= 2 AND lease_until < now()
+    WHERE takeovers >= 2 AND lease_until < now() AND NOT {holder_beats("jobs", "$2")}
         AND (state = 'running' OR (state = 'queued' AND (deadline_at IS NULL OR deadline_at > now())))
     LIMIT $1 FOR UPDATE SKIP LOCKED
 ), due AS (
@@ -108,9 +109,9 @@ async def expire_sending(session: Session, *, unknown_max_seconds: float) -> lis
     return [row["id"] for row in await session.fetch(_EXPIRE_SENDING, BATCH_MAX, unknown_max_seconds)]
 
 
-async def expire_waiting(session: Session) -> list[UUID]:
+async def expire_waiting(session: Session, *, lease_seconds: float) -> list[UUID]:
     """Unknown jobs past their limit, queued ones past their deadline and poisonous ones end; gives their ids. One
     statement where there are none."""
-    ended = await session.fetch(_EXPIRE_WAITING, BATCH_MAX)
+    ended = await session.fetch(_EXPIRE_WAITING, BATCH_MAX, lease_seconds)
     await end_jobs(session, ended=ended)
     return [row["id"] for row in ended]

@@ -146,7 +146,7 @@ under an id that is not their own, which will cost about as much again."""
 
 async def settle(session: Session, *, settlements: Sequence[Settlement]) -> None:
     """Resolve the holds of jobs that have just ended, in the transaction that ended them. One statement; more for tenants
-    with budgets or credit that expires. Raises asyncpg.UniqueViolationError where a hold was resolved before."""
+    with budgets or credit that expires. Raises asyncpg.IntegrityConstraintViolationError where a hold was resolved before."""
     rows = await session.fetch(_SETTLE, *columns([_row(one) for one in settlements], 12))
     before = {row["tenant_id"]: balance_of(row) for row in rows if row["has_lots"]}
     await _return_to_lots(session, before, [one for one in settlements if one.tenant_id in before])

@@ -10,7 +10,9 @@ from typing import Any
 import asyncpg
 import httpx
 
+from app.core.db import Database
 from app.jobs.models import FINAL, TRANSITIONS, State
+from app.ops.verify import prove as prove_invariants
 from tests.chaos.load import Load, Submit
 from tests.chaos.stack import Stack, until_async
 
@@ -55,7 +57,10 @@ async def prove(stack: Stack, *loads: Load) -> dict[str, Any]:
     _jobs_are_whole(jobs)
     _attempts_are_single(jobs, attempts)
     _events_are_paths(jobs, events)
-    _upstream_agrees(jobs, observed, list(stack.book().facts("started")))
+    book = stack.book()
+    _upstream_agrees(jobs, observed, list(book.facts("started")))
+    _costs_agree(jobs, book.charged())
+    await _verify_holds(stack)
     assert idle == 0, f"{idle} connections idle in transaction"
     markers = {submit.marker for submit in submits}
     own = [job for job in jobs if job["marker"] in markers]
@@ -109,7 +114,7 @@ def _attempts_are_single(jobs: list[asyncpg.Record], attempts: list[asyncpg.Reco
         by_job[attempt["job_id"]].append(attempt)
     for job in jobs:
         own = by_job[job["id"]]
-        if not own and job["state"] == State.CANCELED:  # before anybody tried
+        if not own and (job["state"] == State.CANCELED or job["error_code"] == "poison"):  # before anybody tried
             continue
         assert own, f"settled without an attempt: {job}"
         assert [one["attempt"] for one in own] == list(range(1, job["attempt"] + 1)), own
@@ -157,6 +162,26 @@ def _upstream_agrees(jobs: list[asyncpg.Record], observed: list[asyncpg.Record],
         unknown = unknown or (job["state"] == State.CANCELED and job["upstream_id"] is None)
         assert bound is not None or run["request_id"] in late or unknown, f"a run nobody knows of: {run}, {job}"
     assert all(count == 1 for count in runs.values()), f"started twice: {[m for m, n in runs.items() if n > 1]}"
+
+
+def _costs_agree(jobs: list[asyncpg.Record], charged: dict[str, int]) -> None:
+    """What the upstream charged for a COMPLETED job is what we have recorded; its tenant paid that and no more."""
+    for job in jobs:
+        if job["state"] == State.COMPLETED:
+            cost = charged[job["upstream_id"]]
+            assert job["cost_micro"] == cost, f"charged {cost} upstream: {job}"
+            assert job["charged_micro"] == min(cost, job["held_micro"]), job
+
+
+async def _verify_holds(stack: Stack) -> None:
+    """Everything that `waystation verify` proves."""
+    database = await Database.open(stack.ready["database_url"], name="prove", writers_max=1, readers_max=1)
+    try:
+        async with database.snapshot() as session:
+            wrong = [proof.line async for proof in prove_invariants(session) if not proof.holds]
+    finally:
+        await database.close()
+    assert wrong == []
 
 
 async def _results_are_served(stack: Stack, jobs: list[asyncpg.Record], *, most: int = 200) -> None:

@@ -21,8 +21,11 @@ from typing import Any
 import asyncpg
 import httpx
 
+from app.core.db import Database
+from app.ledger.operations import grant
 from app.stack.files import read_json
 from app.stack.interlock import signed
+from app.tenants.queries import find_tenant
 from app.upstream.simulator.book import Book
 
 READY_SECONDS = 60.0
@@ -30,6 +33,7 @@ STOP_SECONDS = 50.0
 POLL_SECONDS = 0.02
 LEASE_SECONDS = 2.0
 SWEEP_SECONDS = 0.2
+CREDITS_MICRO = 10**14
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,18 @@ class Stack:
             lambda: self._ready_file.exists() or process.returncode is not None, "the stack is up", READY_SECONDS
         )
         assert process.returncode is None, f"the stack did not start: {self.output[-2000:]}"
+        await self._endow()
+
+    async def _endow(self) -> None:
+        """Credits that no test uses up."""
+        database = await Database.open(self.ready["database_url"], name="chaos", writers_max=1, readers_max=1)
+        try:
+            async with database.transaction() as session:
+                tenant = await find_tenant(session, name_or_id=self.ready["tenant"])
+                assert tenant is not None
+                await grant(session, tenant_id=tenant.id, amount_micro=CREDITS_MICRO, reference="chaos")
+        finally:
+            await database.close()
 
     async def stop(self) -> int:
         """End it in order; the exit code. Nothing of it is left behind."""

@@ -19,6 +19,8 @@ OPEN = b"INSERT INTO attempts"
 RECORD_SUBMIT = b"UPDATE attempts SET outcome = before.outcome"
 CLAIM_RUNNING = b"extract(epoch FROM now() - jobs.gone_since)"
 RECORD_POLL = b"polls = jobs.polls + 1"
+COMMIT = b"COMMIT;"
+"""Of a transaction that ends jobs, or judges submits one by one."""
 RENEW = b"AND job.finished_at IS NULL AND job.lease_until > now()"
 LEARN = b"AS samples FROM"
 ROUNDS_MAX = 60
@@ -30,7 +32,7 @@ async def test_lost_answers_of_the_database(form: Form, new_database: NewDatabas
         proxy = await entered.enter_async_context(cutting(await new_database(), chance=form.chance()))
         stack = await entered.enter_async_context(running(Plan(settings={"DATABASE_URL": proxy.url})))
         load = await entered.enter_async_context(contextlib.aclosing(Load(stack, seed=form.seed)))
-        needles = (ACCEPT, CLAIM_QUEUED, OPEN, RECORD_SUBMIT, CLAIM_RUNNING, RECORD_POLL, RENEW, LEARN)
+        needles = (ACCEPT, CLAIM_QUEUED, OPEN, RECORD_SUBMIT, CLAIM_RUNNING, RECORD_POLL, COMMIT, RENEW, LEARN)
         await stack.faults({"match": "submit", "fault": "delay", "seconds": 1.5, "probability": 0.1})
         proxy.cuts = tuple(Cut(needle, 0.15) for needle in needles)
         for _ in range(ROUNDS_MAX):

@@ -64,12 +64,13 @@ class Engine:
     async def open(self, rows: list[Row], lease_seconds: float = LEASE_SECONDS) -> dict[UUID, int]:
         """Attempts of these claims."""
         async with self.database.statement() as session:
-            return await open_attempts(
+            opened = await open_attempts(
                 session,
                 owner=self.owner,
                 claims=[(row["id"], row["fence"]) for row in rows],
                 lease_seconds=lease_seconds,
             )
+        return {job_id: attempt for (job_id, _), attempt in opened.items()}
 
     async def record(self, job_id: UUID, attempt: int, outcome: OutcomeKind, **step: Any) -> list[Row]:
         """What came of one attempt; accepted gives the upstream id `up-<job>`."""

@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from app.core.db import Database
+from app.core.heartbeat import beat
 from app.jobs.claims import claim_running, hand_back
 from app.jobs.decide import Step
 from app.jobs.models import State
@@ -11,11 +12,13 @@ from app.jobs.sweeps import expire_waiting
 from tests.factories.callers import Caller
 from tests.factories.jobs import Engine, wrong
 
+LEASE_SECONDS = 30.0
+
 
 async def polled(engine: Engine, most: int = 100) -> dict[UUID, int]:
     """Claims of running jobs: id and fence."""
     async with engine.database.statement() as session:
-        rows = await claim_running(session, owner=engine.owner, most=most, lease_seconds=30)
+        rows = await claim_running(session, owner=engine.owner, most=most, lease_seconds=LEASE_SECONDS)
     return {row["id"]: row["fence"] for row in rows}
 
 
@@ -29,7 +32,7 @@ async def answered(engine: Engine, claims: dict[UUID, int]) -> int:
 
 async def swept(database: Database) -> list[UUID]:
     async with database.statement() as session:
-        return await expire_waiting(session)
+        return await expire_waiting(session, lease_seconds=LEASE_SECONDS)
 
 
 async def test_the_third_holder_is_the_last(database: Database, engine: Engine, caller: Caller) -> None:
@@ -87,6 +90,26 @@ async def test_a_worker_that_ends_in_order_is_no_death(database: Database, engin
         async with database.statement() as session:
             await hand_back(session, owner=engine.owner)
         assert (await engine.get(job_id))["takeovers"] == 0
+
+
+async def test_a_holder_that_lives_was_not_killed(database: Database, engine: Engine, caller: Caller) -> None:
+    """The third claim's answer was lost, and so it ran out: that is no death."""
+    [job_id] = await engine.running(caller)
+    for _ in range(2):
+        await polled(engine)
+        await engine.let_run_out()
+    living = Engine(database)
+    async with database.statement() as session:
+        await beat(session, process_id=living.owner, kind="worker")
+    for _ in range(3):
+        assert set(await polled(living)) == {job_id}
+        assert (await engine.get(job_id))["takeovers"] == 2
+        await engine.let_run_out()
+        assert await swept(database) == []
+    async with database.statement() as session:
+        await session.execute("UPDATE processes SET beat_at = now() - interval '1 hour' WHERE id = $1", living.owner)
+    assert await polled(living) == {}
+    assert await swept(database) == [job_id]
 
 
 async def test_siblings_are_unaffected(database: Database, engine: Engine, caller: Caller) -> None:

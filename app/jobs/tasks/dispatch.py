@@ -189,7 +189,7 @@ class Dispatcher:
         self.pump.ring_in(step.due_seconds or 0.0)
 
     async def _open(self, claims: Sequence[Claim]) -> Sequence[int | None | Exception]:
-        async def write() -> dict[UUID, int]:
+        async def write() -> dict[Claim, int]:
             async with self._database.statement() as session:
                 return await open_attempts(
                     session, owner=self._leases.owner, claims=claims, lease_seconds=self._leases.lease_seconds
@@ -199,7 +199,7 @@ class Dispatcher:
         # until it is known whether they are open: an attempt that is forgotten here would pass for one that was sent
         attempts = await until_stored(write)
         crash_point("attempt.after_open")
-        return [attempts.get(job_id) for job_id, _ in claims]
+        return [attempts.get(claim) for claim in claims]
 
     async def _record(self, records: Sequence[SubmitRecord]) -> Sequence[None | Exception]:
         # a job that is back in the queue may have been canceled meanwhile

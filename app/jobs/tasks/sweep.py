@@ -32,6 +32,7 @@ class Sweeper:
         dispatch: Pump,
         poll: Pump,
         sweep_seconds: float,
+        lease_seconds: float,
         unknown_max_seconds: float,
     ) -> None:
         self.pump = Pump("sweep", self._step)
@@ -40,6 +41,7 @@ class Sweeper:
         self._dispatch = dispatch
         self._poll = poll
         self._sweep_seconds = sweep_seconds
+        self._lease_seconds = lease_seconds
         self._unknown_max_seconds = unknown_max_seconds
         self._wait_seconds = sweep_seconds
         self._hears_rings = False
@@ -96,7 +98,7 @@ class Sweeper:
         async with self._database.statement() as session:
             unknown = await expire_sending(session, unknown_max_seconds=self._unknown_max_seconds)
         async with self._database.transaction() as session:
-            ended = await expire_waiting(session)
+            ended = await expire_waiting(session, lease_seconds=self._lease_seconds)
         if unknown or ended:
             crash_point("sweep.after_expire")
         for job_id in unknown:
