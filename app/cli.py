@@ -16,6 +16,7 @@ from app.admin.tenant_commands import tenants
 from app.commands import register
 from app.core.terminal import DATA_DIR, AsJson, DataDir, say
 from app.ops import commands as ops_commands
+from app.reconciliation import commands as reconciliation_commands
 
 app = typer.Typer(
     invoke_without_command=True,
@@ -33,6 +34,7 @@ register(app)
 pause_commands.register(app)
 recover_commands.register(app)
 ops_commands.register(app)
+reconciliation_commands.register(app)
 
 
 @app.callback()

@@ -17,6 +17,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
 from app.admin.surface import ROUTERS as ADMIN_ROUTERS
+from app.api.billing_routes import router as api_billing_router
 from app.api.model_routes import router as api_models_router
 from app.api.routes import router as api_router
 from app.catalog.check import Catalog
@@ -92,6 +93,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.public_url = settings.public_url
     app.router.routes.extend([*health_routes, *segmind_routes])
     app.include_router(api_router)
+    app.include_router(api_billing_router)
     app.include_router(api_models_router)
     for router in ADMIN_ROUTERS:
         app.include_router(router)

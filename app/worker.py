@@ -28,6 +28,7 @@ from app.jobs.tasks.lease import Leases
 from app.jobs.tasks.poll import SLOTS as POLL_SLOTS
 from app.jobs.tasks.poll import Poller
 from app.jobs.tasks.sweep import Sweeper
+from app.reconciliation.tasks.daily import DailyReconciliation
 from app.upstream.client import UpstreamClient
 
 log = get_logger(__name__)
@@ -83,11 +84,12 @@ class Engine:
             lease_seconds=settings.lease_seconds,
             unknown_max_seconds=settings.unknown_max_seconds,
         )
+        self.daily = DailyReconciliation(settings)
 
     @property
     def pumps(self) -> tuple[Pump, ...]:
         """All that runs until the process stops."""
-        return (self.dispatcher.pump, self.poller.pump, self.sweeper.pump)
+        return (self.dispatcher.pump, self.poller.pump, self.sweeper.pump, self.daily.pump)
 
     async def renew(self) -> None:
         """Keep the leases of calls that take long, until cancelled."""

@@ -9,6 +9,7 @@ import app.catalog.models
 import app.core.heartbeat
 import app.jobs.models
 import app.ledger.models
+import app.reconciliation.models
 import app.tenants.models  # noqa: F401
 from app.core.db import metadata
 

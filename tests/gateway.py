@@ -104,6 +104,7 @@ class Gateway:
             "DATABASE_URL": self.database_url,
             "REDIS_URL": self.redis_url,
             "UPSTREAM_URL": self.upstream_url,
+            "UPSTREAM_HISTORY_URL": self.upstream_url,
             "UPSTREAM_API_KEY": UPSTREAM_KEY,
             "SECRET_KEY": SECRET,
             "UNPRICED_MODELS": "pass",

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.datastructures import QueryParams
 
 from app.core import clock
+from app.core.credits import show_credits
 from app.core.db import Row
 from app.core.ids import show_id
 from app.core.paging import Page
@@ -77,6 +78,13 @@ class JobMetrics(BaseModel):
     polls: int
 
 
+class JobCredits(BaseModel):
+    """What was held for it, which is the most it can cost, and what it has cost; credits with six decimals."""
+
+    held: str = Field(examples=["0.133950"])
+    charged: str = Field(examples=["0.089300"])
+
+
 class JobUrls(BaseModel):
     """Where to go on from here; all absolute."""
 
@@ -96,6 +104,7 @@ class JobOut(BaseModel):
     output: Any
     error: JobError | None
     metrics: JobMetrics
+    credits: JobCredits
     metadata: dict[str, Any]
     priority: int
     created_at: datetime
@@ -115,6 +124,7 @@ class JobItem(BaseModel):
     status: Status
     error: JobError | None
     metrics: JobMetrics
+    credits: JobCredits
     metadata: dict[str, Any]
     priority: int
     created_at: datetime
@@ -186,6 +196,7 @@ def _item(base_url: str, row: Row, shown: str) -> dict[str, Any]:
             "total_seconds": _seconds(row["created_at"], row["finished_at"]),
             "polls": row["polls"],
         },
+        "credits": {"held": show_credits(row["held_micro"]), "charged": show_credits(row["charged_micro"])},
         "metadata": row["metadata"] or {},
         "priority": row["priority"],
         "created_at": clock.rfc3339(row["created_at"]),

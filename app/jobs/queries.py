@@ -29,14 +29,19 @@ async def list_run_times(session: ReadSession, *, models: Sequence[str]) -> list
 
 
 _STATUS = """
-SELECT job.id, job.state, job.error_code, result.message, result.body
+SELECT
+    job.id, job.state, job.error_code, job.charged_micro, result.message, result.body,
+    CASE WHEN job.state = 'completed' THEN (
+        SELECT granted - posted - held FROM balances WHERE balances.tenant_id = job.tenant_id
+    ) END AS available_micro
 FROM jobs AS job LEFT JOIN job_results AS result ON result.job_id = job.id
 WHERE job.id = $1 AND job.tenant_id = $2
 """
 
 
 async def find_result(session: ReadSession, *, tenant_id: UUID, job_id: UUID) -> Row | None:
-    """What the upstream-shaped surface shows of a job: state, error, and the upstream's last word."""
+    """What the upstream-shaped surface shows of a job: state, error, the upstream's last word, and of a completed one what
+    its tenant was charged and has left."""
     return await session.fetchrow(_STATUS, job_id, tenant_id)
 
 
@@ -58,7 +63,7 @@ async def list_finished(session: ReadSession, *, job_ids: Sequence[UUID]) -> lis
 _JOB_COLUMNS = """
     job.id, job.model, job.state, job.priority, job.created_at, job.submitted_at, job.started_at, job.finished_at,
     job.cancel_requested_at, job.deadline_at, job.attempt, job.polls, job.error_code, job.run_seconds,
-    job.late_result, input.body AS input, input.metadata, result.body, result.message
+    job.late_result, job.held_micro, job.charged_micro, input.body AS input, input.metadata, result.body, result.message
 """
 
 _JOB = f"""
@@ -79,7 +84,7 @@ _LIST = """
 SELECT
     job.id, job.model, job.state, job.priority, job.created_at, job.submitted_at, job.started_at, job.finished_at,
     job.cancel_requested_at, job.attempt, job.polls, job.error_code, job.run_seconds, job.late_result,
-    input.metadata, result.message
+    job.held_micro, job.charged_micro, input.metadata, result.message
 FROM jobs AS job
 JOIN job_inputs AS input ON input.job_id = job.id
 LEFT JOIN job_results AS result ON result.job_id = job.id

@@ -5,7 +5,7 @@ from app.ops.invariants import Invariant
 
 APPEND_ONLY = (
     "job_events", "upstream_exchanges", "upstream_observations", "transfers", "allocations", "budget_alerts", "exposures",
-    "audit",
+    "audit", "credit_readings",
 )  # fmt: skip
 """Of these the service may only add rows."""
 MAY_DELETE = ("pauses", "processes", "budgets")

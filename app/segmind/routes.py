@@ -26,10 +26,12 @@ from app.jobs.intake import NOT_STORED, Asked
 from app.jobs.models import FINAL, State, Surface
 from app.jobs.operations import JobNotFound
 from app.jobs.writer import Stored
+from app.ledger.queries import get_balance
 from app.segmind.media import media_response
 from app.segmind.openapi import paths
 from app.segmind.schemas import (
     accepted_body,
+    credits_body,
     json_response,
     refusal_response,
     result_response,
@@ -190,7 +192,20 @@ async def get_result(request: Request) -> Response:
     return result_response(state.public_url, row)
 
 
+@refusing
+async def get_credits(request: Request) -> Response:
+    """`GET /v1/get-user-credits`: what the tenant has left."""
+    principal = await patiently(lambda: _principal(request, Scope.BILLING_READ))
+
+    async def read() -> Row:
+        async with request.app.state.database.snapshot() as session:
+            return await get_balance(session, tenant_id=principal.tenant_id)
+
+    return json_response(credits_body((await patiently(read))["available"]))
+
+
 routes = [
+    Route("/v1/get-user-credits", get_credits, methods=["GET"]),
     Route("/v2/requests/{request_id}/status", get_status, methods=["GET"]),
     Route("/v2/requests/{request_id}", get_result, methods=["GET"]),
     Route("/v1/requests/{request_id}", get_result, methods=["GET"]),
@@ -203,4 +218,5 @@ OPENAPI_PATHS = paths(
     submit=(*NEEDS_KEY, TenantSuspended, *NOT_STORED),
     still_running=StillRunning,
     read=(*NEEDS_KEY, JobNotFound),
+    credits=NEEDS_KEY,
 )

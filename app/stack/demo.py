@@ -72,9 +72,12 @@ async def _show(stack: Stack, speed: float) -> None:
         client.headers["x-api-key"] = found["api_key"]
         try:
             request_id, result = await _run_job(console, client, found["url"], speed)
+            ledger = (await client.get(f"{found['url']}/api/v1/ledger?job={request_id}")).json()
+            balance = (await client.get(f"{found['url']}/api/v1/balance")).json()
         finally:
             await client.aclose()
         _print_result(console, request_id, result)
+        _print_ledger(console, request_id, ledger, balance)
         await _print_story(console, found, request_id)
         _print_next(console)
 
@@ -132,6 +135,14 @@ def _progress(console: Console, expected_seconds: float) -> Iterator[Any]:
 def _print_result(console: Console, request_id: str, result: dict[str, Any]) -> None:
     console.print(f"\nGET /v2/requests/{request_id}")
     console.print(json.dumps(result, indent=2), markup=False)
+
+
+def _print_ledger(console: Console, request_id: str, ledger: dict[str, Any], balance: dict[str, Any]) -> None:
+    """What the job did to its tenant's credits, in the order in which it did."""
+    console.print(f"\nGET /api/v1/ledger?job={request_id}")
+    for line in reversed(ledger["items"]):
+        console.print(f"  {line['created_at']}  {line['kind']:<8}{line['amount']:>12}")
+    console.print(f"  available now: {balance['available']} credits", markup=False)
 
 
 async def _print_story(console: Console, found: RunningStack, request_id: str) -> None:

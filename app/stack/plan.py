@@ -111,6 +111,7 @@ def environment(options: UpOptions, addresses: Addresses, credentials: Credentia
     }
     if runs_simulator(options):
         settings["UPSTREAM_API_KEY"] = _SIMULATOR_KEY
+        settings["UPSTREAM_HISTORY_URL"] = setting("UPSTREAM_HISTORY_URL") or addresses.upstream_url
     return {PREFIX + name: value for name, value in settings.items()} | dict(options.environment)
 
 
