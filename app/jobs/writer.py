@@ -26,6 +26,8 @@ from app.ledger.holds import BudgetAlert, hold, spend
 log = get_logger(__name__)
 
 GROUP_MAX = 50
+LANES = 2
+"""Groups under way at once: one tenant's flood fills one of them."""
 WAITING_MAX = 5_000
 UNREACHED_SECONDS = 3.0
 """How long a submit waits for a store that has not been asked yet, or has no room, before it is refused."""
@@ -79,7 +81,7 @@ class SubmitWriter:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._batcher: Batcher[Submission, Stored] = Batcher(
-            self._flush, size_max=GROUP_MAX, waiting_max=WAITING_MAX, lanes=2
+            self._flush, size_max=GROUP_MAX, waiting_max=WAITING_MAX, lanes=LANES, key=lambda one: one.tenant_id
         )
 
     async def submit(self, submission: Submission) -> Stored:

@@ -114,6 +114,7 @@ async def test_rings_gather_within_the_gap() -> None:
 
 async def test_a_step_that_fails_is_tried_again() -> None:
     calls = 0
+    well = asyncio.Event()
 
     async def step() -> float:
         nonlocal calls
@@ -122,8 +123,10 @@ async def test_a_step_that_fails_is_tried_again() -> None:
             raise StoreUnavailable
         if calls == 2:
             raise RuntimeError("a fault of ours")
+        well.set()
         return math.inf
 
     async with running(Pump("test", step)):
-        await asyncio.sleep(0.6)
+        await asyncio.wait_for(well.wait(), 10)
+        await asyncio.sleep(0.05)
     assert calls == 3
