@@ -24,16 +24,13 @@ def grant(
     as_json: AsJson = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Grant a tenant credits. Said again with the same reference, it is the same grant.
-
-    A time from now moves on between two tries: with --expires 30d, the second is another grant, and refused.
-    """
+    """Grant a tenant credits. Said again with the same reference, it is the same grant."""
     from app.admin.decide import checked_amount
     from app.admin.money import grant_credits
     from app.admin.money_schemas import TransferOut
     from app.core.clock import now
     from app.core.local import opened
-    from app.tenants.decide import parse_expires
+    from app.tenants.decide import DURATION, parse_expires
 
     micro = checked_amount(amount, field="amount")
     expires_at = None if expires is None else parse_expires(expires, now=now())
@@ -48,6 +45,7 @@ def grant(
                 reference=reference,
                 note=note,
                 expires_at=expires_at,
+                from_now=expires is not None and DURATION.fullmatch(expires) is not None,
             )
         return TransferOut.of(found, transfer), new
 
@@ -62,6 +60,7 @@ def adjust(
     tenant: TenantName,
     amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="Credits the tenant gains; -AMOUNT: it loses.")],
     note: Annotated[str, typer.Option(help="Why.")],
+    job: Annotated[str | None, typer.Option(help="job_… id: its charge is lowered by so much, once.")] = None,
     as_json: AsJson = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
@@ -69,14 +68,21 @@ def adjust(
     from app.admin.decide import checked_amount
     from app.admin.money import adjust_credits
     from app.admin.money_schemas import TransferOut
+    from app.core.ids import find_id
     from app.core.local import opened
+    from app.jobs.operations import JobNotFound
 
-    micro = checked_amount(amount, field="amount", signed=True)
+    job_id = None if job is None else find_id("job", job)
+    if job is not None and job_id is None:
+        raise JobNotFound
+    micro = checked_amount(amount, field="amount", signed=job is None)
 
     async def run() -> "TransferOut":
         async with opened(data_dir) as database, database.transaction() as session:
             return TransferOut.of(
-                *await adjust_credits(session, by=operator_here(), tenant=tenant, amount=micro, note=note)
+                *await adjust_credits(
+                    session, by=operator_here(), tenant=tenant, amount=micro, note=note, job_id=job_id
+                )
             )
 
     transfer = asyncio.run(run())

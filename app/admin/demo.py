@@ -1,6 +1,7 @@
 """The tenant that `waystation up` and `waystation demo` bring along."""
 
 from app.admin.money import grant_credits
+from app.admin.queries import find_grant
 from app.admin.tenancy import create_key, create_tenant
 from app.core.credits import MICRO
 from app.core.db import Database
@@ -21,9 +22,11 @@ async def ensure_demo_tenant(database_url: str, secret_key: str, stored_key: str
     database = await Database.open(database_url, name="up", writers_max=1, readers_max=1)
     try:
         async with database.transaction() as session:
-            if await find_tenant(session, name_or_id=NAME) is None:
-                await create_tenant(session, by=BY, name=NAME)
-            await grant_credits(session, by=BY, tenant=NAME, amount=CREDITS, reference=REFERENCE)
+            tenant = await find_tenant(session, name_or_id=NAME)
+            if tenant is None:
+                tenant = await create_tenant(session, by=BY, name=NAME)
+            if await find_grant(session, tenant_id=tenant.id, reference=REFERENCE) is None:
+                await grant_credits(session, by=BY, tenant=NAME, amount=CREDITS, reference=REFERENCE)
             if stored_key is not None:
                 hashes = [hash_key(secret, stored_key) for secret in secrets]
                 if await list_known_keys(session, hashes=hashes):

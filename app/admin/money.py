@@ -1,12 +1,15 @@
 """What operators do to balances. Each writes its line in the audit log; `by` is whoever does it."""
 
 from datetime import datetime
+from uuid import UUID
 
 from app.admin.decide import NOTE_MAX, REFERENCE_MAX, checked_line
 from app.admin.operations import record_audit
+from app.admin.queries import find_grant
 from app.core import clock
 from app.core.db import Row, Session
 from app.core.ids import show_id
+from app.jobs.charges import lower_charge
 from app.ledger import operations
 from app.tenants.decide import checked_expiry
 from app.tenants.queries import Tenant, get_tenant
@@ -21,12 +24,19 @@ async def grant_credits(
     reference: str,
     note: str | None = None,
     expires_at: datetime | None = None,
+    from_now: bool = False,
 ) -> tuple[Tenant, Row, bool]:
     """Credits in, in micro-credits; gives the tenant, the transfer, and whether it is new: the same reference again is
-    the same grant. Raises Malformed, TenantNotFound, ReferenceTaken."""
+    the same grant. `from_now`: the expiry was said as a time from now, and a grant made before keeps its own.
+
+    Raises Malformed, TenantNotFound, ReferenceTaken.
+    """
     checked_line(reference, field="reference", most=REFERENCE_MAX, required=True)
     checked_line(note or "", field="note", most=NOTE_MAX)
     found = await get_tenant(session, name_or_id=tenant)
+    before = await find_grant(session, tenant_id=found.id, reference=reference) if from_now else None
+    if before is not None and before["expires_at"] is not None:
+        expires_at = before["expires_at"]
     asked = {"amount": amount, "reference": reference, "note": note, "expires_at": expires_at}
     transfer, new = await operations.grant(
         session, tenant_id=found.id, amount_micro=amount, reference=reference, note=note or None, expires_at=expires_at
@@ -44,18 +54,28 @@ async def grant_credits(
     return found, transfer, new
 
 
-async def adjust_credits(session: Session, *, by: str, tenant: str, amount: int, note: str) -> tuple[Tenant, Row]:
-    """Correct a balance by what the tenant gains, in micro-credits, or loses where that is below nothing; gives the
-    tenant and the transfer. Raises Malformed, TenantNotFound, OverdraftExceeded."""
+async def adjust_credits(
+    session: Session, *, by: str, tenant: str, amount: int, note: str, job_id: UUID | None = None
+) -> tuple[Tenant, Row]:
+    """Correct a balance by what the tenant gains, in micro-credits, or loses where that is below nothing; of a job, its
+    charge, which can only be lowered, and once. Gives the tenant and the transfer.
+
+    Raises Malformed, TenantNotFound, OverdraftExceeded, JobNotFound, ChargeCorrected.
+    """
     checked_line(note, field="note", most=NOTE_MAX, required=True)
     found = await get_tenant(session, name_or_id=tenant)
-    transfer = await operations.adjust(session, tenant_id=found.id, amount_micro=amount, note=note)
+    asked: dict[str, object] = {"amount": amount, "note": note}
+    if job_id is None:
+        transfer = await operations.adjust(session, tenant_id=found.id, amount_micro=amount, note=note)
+    else:
+        asked["job_id"] = show_id("job", job_id)
+        transfer = await lower_charge(session, tenant_id=found.id, job_id=job_id, amount_micro=amount, note=note)
     await record_audit(
         session,
         by=by,
         action="credits.adjust",
         target=show_id("ten", found.id),
         tenant_id=found.id,
-        detail={"amount": amount, "note": note},
+        detail=asked,
     )
     return found, transfer

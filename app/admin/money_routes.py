@@ -10,15 +10,19 @@ from app.admin.money import adjust_credits, grant_credits
 from app.admin.money_schemas import EntryOut, ExposureOut, TransferOut
 from app.admin.pricing import set_model
 from app.admin.queries import EntryFilter, list_audit, list_exposure
-from app.admin.routes import READS, SECURITY, WRITES, database_of
+from app.admin.routes import READS, SECURITY, WRITES, PageQuery, database_of
 from app.admin.schemas import AdjustmentIn, AuditQuery, ExposureQuery, GrantIn, ModelIn
-from app.catalog.check import SlugInvalid
+from app.catalog.check import SLUG, SlugInvalid
 from app.catalog.queries import ModelFilter, ModelNotFound, list_models
 from app.catalog.schemas import ModelOut
 from app.core.db import ReadSession
 from app.core.errors import Malformed
+from app.core.ids import find_id
 from app.core.paging import Page, cut_page, parse_number_cursor
 from app.core.problems import documented
+from app.core.requests import malformed
+from app.jobs.charges import ChargeCorrected
+from app.jobs.operations import JobNotFound
 from app.ledger.operations import OverdraftExceeded, ReferenceTaken
 from app.tenants.queries import TenantNotFound, get_tenant
 
@@ -53,14 +57,20 @@ async def create_grant(request: Request, response: Response, tenant: str, body: 
 @router.post(
     "/tenants/{tenant}/adjustments",
     status_code=201,
-    responses=documented(*WRITES, TenantNotFound, OverdraftExceeded),
+    responses=documented(*WRITES, TenantNotFound, JobNotFound, OverdraftExceeded, ChargeCorrected),
 )
 async def create_adjustment(request: Request, tenant: str, body: AdjustmentIn) -> TransferOut:
-    """Correct a balance, with a reason: by what the tenant gains, or loses where that is below nothing."""
-    amount = checked_amount(body.amount, field="amount", signed=True)
+    """Correct a balance, with a reason: by what the tenant gains, or loses where that is below nothing.
+
+    With a job, its charge is lowered by so much; once.
+    """
+    job_id = None if body.job_id is None else find_id("job", body.job_id)
+    if body.job_id is not None and job_id is None:
+        raise JobNotFound
+    amount = checked_amount(body.amount, field="amount", signed=job_id is None)
     async with database_of(request).transaction() as session:
         found, transfer = await adjust_credits(
-            session, by=operator_of(request), tenant=tenant, amount=amount, note=body.note
+            session, by=operator_of(request), tenant=tenant, amount=amount, note=body.note, job_id=job_id
         )
     return TransferOut.of(found, transfer)
 
@@ -110,6 +120,16 @@ async def put_model(request: Request, slug: str, body: ModelIn) -> ModelOut:
     async with database_of(request).transaction() as session:
         model = await set_model(session, by=operator_of(request), slug=slug, changes=body.changes())
     return ModelOut.of(model)
+
+
+@router.get("/models", responses=documented(*READS, Malformed))
+async def read_models(request: Request, query: PageQuery) -> Page[ModelOut]:
+    """The catalogue, in the order of the slugs; a cursor is a slug."""
+    if query.cursor is not None and not SLUG.fullmatch(query.cursor):
+        raise malformed("query cursor", "expected a `next_cursor` of this list")
+    async with database_of(request).snapshot() as session:
+        found = await list_models(session, after=query.cursor, limit=query.limit + 1)
+    return cut_page([ModelOut.of(one) for one in found], limit=query.limit, cursor_of=lambda model: model.slug)
 
 
 @router.get("/models/{slug}", responses=documented(*READS, ModelNotFound))

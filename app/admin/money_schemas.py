@@ -21,6 +21,7 @@ class TransferOut(BaseModel):
     tenant: str = Field(description="the tenant's name")
     kind: Kind
     amount: str = Field(examples=["100.000000"], description="of an adjustment: what the tenant gains")
+    job_id: str | None
     reference: str | None
     note: str | None
     expires_at: At | None
@@ -35,6 +36,7 @@ class TransferOut(BaseModel):
             tenant=tenant.name,
             kind=transfer["kind"],
             amount=show_credits(transfer["amount"]),
+            job_id=None if transfer["job_id"] is None else show_id("job", transfer["job_id"]),
             reference=transfer["reference"],
             note=transfer["note"],
             expires_at=transfer["expires_at"],

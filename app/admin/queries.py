@@ -136,6 +136,12 @@ async def list_allowances(session: ReadSession, *, subject_ids: Sequence[UUID]) 
     return {row["id"]: Allowance(row["overdraft"], row["daily_credits"], row["monthly_credits"]) for row in rows}
 
 
+async def find_grant(session: ReadSession, *, tenant_id: UUID, reference: str) -> Row | None:
+    """Expiry of the tenant's grant of this reference."""
+    sql = "SELECT expires_at FROM transfers WHERE tenant_id = $1 AND reference = $2"
+    return await session.fetchrow(sql, tenant_id, reference)
+
+
 _AUDIT = """
 SELECT
     entry.id, entry.at, entry.operator, entry.action, entry.target, tenant.name AS tenant, entry.tenant_id, entry.detail

@@ -127,6 +127,7 @@ class AdjustmentIn(_Body):
         json_schema_extra={**_AMOUNT, "pattern": r"^-?[0-9]{1,10}(\.[0-9]{1,6})?$"}, description="what the tenant gains"
     )
     note: StrictStr = Field(description="why")
+    job_id: StrictStr | None = Field(default=None, description="whose charge is lowered by it")
 
 
 class ModelIn(_Body):

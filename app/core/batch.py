@@ -2,13 +2,14 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Generic, TypeVar
 
 import asyncpg
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Waiting = tuple[Item, asyncio.Future[Result]]
 
 BAD_ROW = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
 """What one row can do to a whole statement; the group is then halved until the bad row fails alone."""
@@ -24,6 +25,9 @@ class Batcher(Generic[Item, Result]):
     `flush` answers each item with a result or an exception of its own. What it raises goes to every caller of the
     group, except for BAD_ROW, which halves the group and tries again. With `linger_seconds` a group waits that long
     for company. A caller that is cancelled leaves its item in the group.
+
+    With a `key`, items of one key are never in two groups at once, which would only wait for each other in the database;
+    and keys take turns in a group, so that a flood of one delays nobody else.
     """
 
     def __init__(
@@ -34,13 +38,17 @@ class Batcher(Generic[Item, Result]):
         waiting_max: int = 100_000,
         lanes: int = 1,
         linger_seconds: float = 0.0,
+        key: Callable[[Item], Hashable] | None = None,
     ) -> None:
         self._flush = flush
         self._size_max = size_max
         self._waiting_max = waiting_max
         self._lanes = lanes
         self._linger_seconds = linger_seconds
-        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._key = key
+        self._waiting: dict[Hashable, deque[Waiting[Item, Result]]] = {}
+        self._count = 0
+        self._under_way: set[Hashable] = set()
         self._busy: set[asyncio.Task[None]] = set()
 
     async def put(self, item: Item) -> Result:
@@ -49,10 +57,12 @@ class Batcher(Generic[Item, Result]):
 
     def post(self, item: Item) -> asyncio.Future[Result]:
         """As `put`, for a caller that does not wait at once."""
-        if len(self._waiting) >= self._waiting_max:
+        if self._count >= self._waiting_max:
             raise Overloaded
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, future))
+        key = self._key(item) if self._key is not None else None
+        self._waiting.setdefault(key, deque()).append((item, future))
+        self._count += 1
         if len(self._busy) < self._lanes:
             self._busy.add(asyncio.create_task(self._drain()))
         return future
@@ -66,16 +76,36 @@ class Batcher(Generic[Item, Result]):
         task = asyncio.current_task()
         assert task is not None
         try:
-            while self._waiting:
-                if self._linger_seconds and len(self._waiting) < self._size_max:
+            while self._count:
+                if self._linger_seconds and self._count < self._size_max:
                     await asyncio.sleep(self._linger_seconds)
-                group = [self._waiting.popleft() for _ in range(min(self._size_max, len(self._waiting)))]
-                await self._settle(group)
+                group = self._take()
+                if not group:  # what waits has its key under way, and is taken by who ends that
+                    break
+                keys = {self._key(item) for item, _ in group} if self._key is not None else set()
+                self._under_way |= keys
+                try:
+                    await self._settle(group)
+                finally:
+                    self._under_way -= keys
         finally:
             # in the same breath as the last look: what is posted between the two would wait for somebody else's post
             self._busy.discard(task)
 
-    async def _settle(self, group: list[tuple[Item, asyncio.Future[Result]]]) -> None:
+    def _take(self) -> list[Waiting[Item, Result]]:
+        """The next group: one of each key that is not under way, then another one of each, until it is full."""
+        group: list[Waiting[Item, Result]] = []
+        free = [key for key in self._waiting if key not in self._under_way]
+        while free and len(group) < self._size_max:
+            for key in free[: self._size_max - len(group)]:
+                group.append(self._waiting[key].popleft())
+                if not self._waiting[key]:
+                    del self._waiting[key]
+            free = [key for key in free if key in self._waiting]
+        self._count -= len(group)
+        return group
+
+    async def _settle(self, group: list[Waiting[Item, Result]]) -> None:
         try:
             results = await self._flush([item for item, _ in group])
         except BAD_ROW as error:

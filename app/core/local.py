@@ -4,13 +4,14 @@ import json
 import os
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from app.core.db import STATEMENT_SECONDS, Database
 from app.core.doorbell import Doorbell, Task
-from app.core.settings import Settings, SettingsError, split_secrets
+from app.core.settings import UPSTREAM_URL, Settings, SettingsError, find_history_url, split_secrets
 
 STACK_FILE = "stack.json"
 CREDENTIALS_FILE = "credentials.json"
@@ -43,6 +44,39 @@ def find_upstream_url(data_dir: Path) -> str:
     return os.environ.get("WAYSTATION_UPSTREAM_URL") or _find(data_dir / STACK_FILE, "upstream_url") or default
 
 
+@dataclass(frozen=True, slots=True)
+class UpstreamAccess:
+    """How a command reaches the upstream; `history_url` is empty where there is no history."""
+
+    url: str
+    history_url: str
+    api_key: str = field(repr=False)
+
+
+def find_upstream(data_dir: Path) -> UpstreamAccess:
+    """The upstream as the settings have it, else that of the stack in `data_dir`; raises SettingsError."""
+    url = find_upstream_url(data_dir).rstrip("/")
+    key = os.environ.get("WAYSTATION_UPSTREAM_API_KEY") or ""
+    given = os.environ.get("WAYSTATION_UPSTREAM_HISTORY_URL")
+    if not key:
+        if url != _find(data_dir / STACK_FILE, "upstream_url") or url == UPSTREAM_URL:
+            raise SettingsError("WAYSTATION_UPSTREAM_API_KEY: is required to ask the upstream")
+        key, given = "simulator", given or url  # the stack's own simulator takes any key
+    return UpstreamAccess(url, find_history_url(url, given).rstrip("/"), key)
+
+
+def find_history_settle_seconds() -> float:
+    """WAYSTATION_HISTORY_SETTLE_SECONDS, or its default; raises SettingsError."""
+    default: float = Settings.model_fields["history_settle_seconds"].default
+    try:
+        seconds = float(os.environ.get("WAYSTATION_HISTORY_SETTLE_SECONDS") or default)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 86_400:
+        raise SettingsError("WAYSTATION_HISTORY_SETTLE_SECONDS: expected seconds, 0 to 86400")
+    return seconds
+
+
 def find_unknown_max_seconds() -> float:
     """WAYSTATION_UNKNOWN_MAX_SECONDS, or its default; raises SettingsError."""
     default: float = Settings.model_fields["unknown_max_seconds"].default
@@ -53,6 +87,12 @@ def find_unknown_max_seconds() -> float:
     if not 0 < seconds < float("inf"):
         raise SettingsError("WAYSTATION_UNKNOWN_MAX_SECONDS: expected seconds above 0")
     return seconds
+
+
+def find_gateway(data_dir: Path) -> tuple[str, str] | None:
+    """URL and tenant's key of the stack in `data_dir`; None where none is running."""
+    url, api_key = (_find(data_dir / STACK_FILE, name) for name in ("url", "api_key"))
+    return None if url is None or api_key is None else (url, api_key)
 
 
 async def ring(data_dir: Path, *tasks: Task, ended: Iterable[UUID] = ()) -> None:

@@ -2,6 +2,7 @@
 
 import gc
 import os
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -12,6 +13,8 @@ from app.core.credits import parse_credits
 from app.core.log import LogFormat, configure_logging, get_logger
 
 PREFIX = "WAYSTATION_"
+UPSTREAM_URL = "https://api.segmind.com"
+UPSTREAM_HISTORY_URL = "https://api.spotprod.segmind.com"
 
 
 class SettingsError(Exception):
@@ -25,6 +28,12 @@ def _url(*schemes: str) -> AfterValidator:
         return value.rstrip("/")
 
     return AfterValidator(check)
+
+
+def _url_or_nothing(value: str | None) -> str | None:
+    if value and urlsplit(value).scheme not in ("http", "https"):
+        raise ValueError("expected a URL that begins with http:// or https://, or nothing at all")
+    return value and value.rstrip("/")
 
 
 def _credits(value: str) -> str:
@@ -45,6 +54,27 @@ def _secrets(value: SecretStr) -> SecretStr:
     return value
 
 
+def split_networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """The networks of a comma list, which may be empty; raises ValueError."""
+    try:
+        return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise ValueError("expected a comma list of networks such as 10.0.0.0/8,fd00::/8") from None
+
+
+def _networks(value: str) -> str:
+    split_networks(value)
+    return value
+
+
+def find_history_url(upstream_url: str, given: str | None) -> str:
+    """The history's URL: as given, else the upstream's own; empty where the upstream is another one, which would be sent
+    our key for nothing."""
+    if given is not None:
+        return given
+    return UPSTREAM_HISTORY_URL if upstream_url == UPSTREAM_URL else ""
+
+
 class Settings(BaseSettings):
     """What one process of the gateway needs to know. Names, defaults and units as in the README's table."""
 
@@ -52,19 +82,32 @@ class Settings(BaseSettings):
 
     database_url: Annotated[str, _url("postgresql", "postgres")]
     redis_url: Annotated[str, _url("redis", "rediss", "unix")]
-    upstream_url: Annotated[str, _url("http", "https")] = "https://api.segmind.com"
+    upstream_url: Annotated[str, _url("http", "https")] = UPSTREAM_URL
+    upstream_history_url: Annotated[str | None, AfterValidator(_url_or_nothing)] = None
     upstream_api_key: SecretStr = SecretStr("")
     public_url: Annotated[str, _url("http", "https")]
     admin_key: SecretStr | None = None
     secret_key: Annotated[SecretStr, NoDecode, AfterValidator(_secrets)]
+    webhook_allow_networks: Annotated[str, NoDecode, AfterValidator(_networks)] = ""
     unpriced_models: Literal["refuse", "pass"] = "refuse"
     default_price: Annotated[str, AfterValidator(_credits)] = "0.100000"
     unknown_max_seconds: Annotated[float, Field(gt=0)] = 3600
+    history_settle_seconds: Annotated[float, Field(ge=0, le=86_400)] = 600
     lease_seconds: Annotated[float, Field(ge=1, le=300)] = 15
     sweep_seconds: Annotated[float, Field(gt=0, le=60)] = 1
     grace_seconds: Annotated[float, Field(ge=0, le=600)] = 30
     log_format: LogFormat = "console"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @property
+    def webhook_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Networks of our own that webhooks may reach."""
+        return split_networks(self.webhook_allow_networks)
+
+    @property
+    def history_url(self) -> str:
+        """Where the request history is; empty: nowhere."""
+        return find_history_url(self.upstream_url, self.upstream_history_url)
 
     @property
     def default_price_micro(self) -> int:

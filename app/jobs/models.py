@@ -218,6 +218,13 @@ jobs = Table(
         postgresql_where=text("idempotency_key IS NOT NULL"),
     ),
     Index("jobs_upstream_idx", "upstream_id", unique=True, postgresql_where=text("upstream_id IS NOT NULL")),
+    Index(
+        "jobs_times_idx",
+        "sent_at",
+        "finished_at",
+        postgresql_using="brin",
+        postgresql_with={"pages_per_range": 32, "autosummarize": "on"},
+    ),
     Index("jobs_run_times_idx", "model", "finished_at", postgresql_where=text("state = 'completed'")),
 )
 
@@ -295,6 +302,7 @@ upstream_observations = Table(
     Column("upstream_id", Text, nullable=False, comment="an id that cost money and came too late to be its job's own"),
     Column("worker", Uuid, nullable=False),
     UniqueConstraint("job_id", "attempt", "upstream_id"),
+    Index(None, "upstream_id"),
 )
 
 refusals = Table(

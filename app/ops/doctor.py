@@ -38,6 +38,16 @@ WHERE kind = 'worker' AND stopped_at IS NULL AND beat_at > now() - make_interval
 """
 
 
+_BOOKS = """
+SELECT
+    count(*) AS open,
+    count(*) FILTER (WHERE kind = 'not_ours' AND happened_at > now() - make_interval(days => $1)) AS strangers,
+    (SELECT max(finished_at) FROM ops.reconciliations WHERE result IN ('agrees', 'differs')) AS compared_at
+FROM ops.discrepancies WHERE settled_at IS NULL
+"""
+STRANGERS_DAYS = 7
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that was looked at. `mend`: what to do about it; None where it is well."""
@@ -83,6 +93,7 @@ async def _database(data_dir: Path) -> AsyncIterator[Finding]:
             yield _clock((row["at"] - before).total_seconds(), (row["at"] - after).total_seconds())
             yield await _migrations(session)
             yield await _workers(session)
+            yield await _books(session)
     except StoreUnavailable as error:
         cause = error.__cause__ or error
         yield Finding("database", f"does not answer: {type(cause).__name__}", "start it, and see that it lets us in")
@@ -129,6 +140,19 @@ async def _workers(session: ReadSession) -> Finding:
     if alive:
         return Finding("workers", f"{alive} alive")
     return Finding("workers", f"none heard of for {SILENT_SECONDS} s", "start `waystation worker`: nothing is sent")
+
+
+async def _books(session: ReadSession) -> Finding:
+    """What the last reconciliations have found: in the first place, whether somebody else uses the upstream key."""
+    row = await session.fetchrow(_BOOKS, STRANGERS_DAYS)
+    assert row is not None
+    if row["compared_at"] is None:
+        return Finding("books", "not compared with the upstream's yet; a worker does it daily")
+    said = f"compared on {row['compared_at']:%Y-%m-%d}, {row['open']} discrepancies open"
+    if not row["strangers"]:
+        return Finding("books", said)
+    said += f"; {row['strangers']} requests of the last {STRANGERS_DAYS} days on the upstream key are not ours"
+    return Finding("books", said, "see ops.discrepancies, and give whoever else uses the key one of their own")
 
 
 async def _redis(url: str | None) -> Finding:

@@ -109,7 +109,8 @@ _USAGE = """
 SELECT coalesce(used.tenant_id, paid.tenant_id) AS id
 FROM (SELECT tenant_id, sum(charged_micro) AS amount FROM usage_hours GROUP BY tenant_id) AS used
 FULL JOIN (
-    SELECT tenant_id, sum(amount) AS amount FROM transfers WHERE kind = 'post' GROUP BY tenant_id
+    SELECT tenant_id, sum(CASE kind WHEN 'post' THEN amount ELSE -amount END) AS amount
+    FROM transfers WHERE kind = 'post' OR (kind = 'adjust' AND job_id IS NOT NULL) GROUP BY tenant_id
 ) AS paid ON paid.tenant_id = used.tenant_id
 WHERE coalesce(used.amount, 0) <> coalesce(paid.amount, 0)
 """
@@ -144,7 +145,7 @@ OF_MONEY = (
         "SELECT count(*) FROM exposures", _EXPOSED,
     ),
     Invariant(
-        "usage", 3, "{checked} hours of use add up to what was posted", "SELECT count(*) FROM usage_hours", _USAGE,
+        "usage", 3, "{checked} hours of use add up to what was posted, less what was corrected", "SELECT count(*) FROM usage_hours", _USAGE,
         ids="tenant",
     ),
 )  # fmt: skip

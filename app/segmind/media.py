@@ -10,8 +10,8 @@ from app.core.db import Row
 from app.core.http import ExchangeError, open_client
 from app.core.ids import show_id
 from app.core.log import get_logger
-from app.segmind.schemas import json_response
-from app.upstream.wire import NotAnObject, bytes_of, rewritten, slices, string_of
+from app.segmind.schemas import credits_number, json_response, shown_result
+from app.upstream.wire import NotAnObject, bytes_of, slices, string_of
 
 log = get_logger(__name__)
 
@@ -76,9 +76,14 @@ class Downloads:
 async def media_response(downloads: Downloads, row: Row) -> Response:
     """The answer for a COMPLETED job: its file, the provider's own JSON of a language model, or the whole result."""
     shown = show_id("job", row["id"])
-    body = rewritten(row["body"], request_id=shown, remaining_credits=None)
+    body = shown_result(row)
     parts = slices(body, "output", "metrics")
-    headers = {"x-request-id": shown, **_metric_headers(parts.get("metrics"))}
+    headers = {
+        "x-request-id": shown,
+        "x-cost": credits_number(row["charged_micro"]),
+        "x-remaining-credits": credits_number(row["available_micro"]),
+        **_metric_headers(parts.get("metrics")),
+    }
     output = string_of(parts.get("output")) or ""
     if output.startswith(("http://", "https://")):
         found = await downloads.find(output)
@@ -99,7 +104,7 @@ def _provider_json(output: str) -> bytes | None:
 
 
 def _metric_headers(metrics: str | None) -> dict[str, str]:
-    names = {"x-cost": "cost", "x-generation-time": "inference_time"}
+    names = {"x-generation-time": "inference_time"}
     try:
         found = slices(bytes_of(metrics or "{}"), *names.values())
     except NotAnObject:

@@ -8,7 +8,7 @@ Json = dict[str, Any]
 
 _STRING: Json = {"type": "string"}
 _URL: Json = {"type": "string", "format": "uri"}
-_METRICS: Json = {"type": "object", "description": "the upstream's own, without the company's balance"}
+_METRICS: Json = {"type": "object", "description": "the upstream's own; `remaining_credits` are the tenant's"}
 
 SCHEMAS: Json = {
     "SegmindError": {
@@ -61,6 +61,11 @@ SCHEMAS: Json = {
             "metrics": _METRICS,
         },
     },
+    "SegmindCredits": {
+        "type": "object",
+        "required": ["credits"],
+        "properties": {"credits": {"type": "number", "description": "what the tenant has available"}},
+    },
     "SegmindResult": {
         "type": "object",
         "description": "The upstream's body, value for value; while the job runs, its status.",
@@ -109,8 +114,14 @@ def _refusals(*refusals: type[Refusal]) -> Json:
     return documents
 
 
-def paths(*, submit: tuple[type[Refusal], ...], still_running: type[Refusal], read: tuple[type[Refusal], ...]) -> Json:
-    """The path items, given what a submit and a read may be refused with."""
+def paths(
+    *,
+    submit: tuple[type[Refusal], ...],
+    still_running: type[Refusal],
+    read: tuple[type[Refusal], ...],
+    credits: tuple[type[Refusal], ...],
+) -> Json:
+    """The path items, given what a submit, a read and a question for credits may be refused with."""
     failed = _json("FAILED, or canceled", "SegmindFailed")
     refused = _refusals(*submit)
     reused = refused.pop("422")
@@ -153,6 +164,14 @@ def paths(*, submit: tuple[type[Refusal], ...], still_running: type[Refusal], re
                     _header("Prefer", "`wait=N`, in seconds, at most 300; 25 if left out"),
                 ],
                 "responses": {"200": media, **refused, "422": either, **_refusals(still_running)},
+            }
+        },
+        "/v1/get-user-credits": {
+            "get": {
+                "tags": ["segmind"],
+                "summary": "What the tenant has left",
+                "operationId": "segmind_credits",
+                "responses": {"200": _json("Credits", "SegmindCredits"), **_refusals(*credits)},
             }
         },
         "/v2/requests/{request_id}/status": {"get": {**status, "operationId": "segmind_status"}},

@@ -26,10 +26,12 @@ from app.jobs.intake import NOT_STORED, Asked
 from app.jobs.models import FINAL, State, Surface
 from app.jobs.operations import JobNotFound
 from app.jobs.writer import Stored
+from app.ledger.queries import get_balance
 from app.segmind.media import media_response
 from app.segmind.openapi import paths
 from app.segmind.schemas import (
     accepted_body,
+    credits_body,
     json_response,
     refusal_response,
     result_response,
@@ -38,6 +40,8 @@ from app.segmind.schemas import (
 )
 from app.tenants.auth import Principal, ScopeMissing, TenantSuspended
 from app.tenants.models import Scope
+from app.webhooks.emit import JobWebhook
+from app.webhooks.schemas import checked_job_webhook
 
 SYNC_SECONDS = 25.0
 SYNC_SECONDS_MAX = 300.0
@@ -58,12 +62,6 @@ class StillRunning(Refusal):
                 "response_url": f"{base_url}/v2/requests/{shown}",
             },
         )
-
-
-class Unsupported(Refusal):
-    """400: an option this gateway does not have."""
-
-    code = "unsupported_option"
 
 
 def refusing(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
@@ -111,9 +109,6 @@ async def _submit(request: Request, surface: Surface) -> tuple[Principal, Stored
 
 def _asked(request: Request, principal: Principal, surface: Surface, model: str, body: bytes) -> Asked:
     headers = request.headers
-    for name in ("x-webhook-url", "x-webhook-events"):
-        if name in headers:
-            raise Unsupported(f"header {name}: this gateway does not send webhooks yet")
     metadata = priority = deadline = None
     if (text := headers.get("x-metadata")) is not None:
         try:
@@ -134,6 +129,17 @@ def _asked(request: Request, principal: Principal, surface: Surface, model: str,
         metadata=metadata,
         priority=5 if priority is None else priority,
         deadline_seconds=deadline,
+        webhook=_webhook(request),
+    )
+
+
+def _webhook(request: Request) -> JobWebhook | None:
+    url, events = request.headers.get("x-webhook-url"), request.headers.get("x-webhook-events")
+    return checked_job_webhook(
+        url,
+        None if events is None else [one.strip() for one in events.split(",")],
+        request.app.state.guard,
+        where=("header X-Webhook-Url", "header X-Webhook-Events"),
     )
 
 
@@ -190,7 +196,20 @@ async def get_result(request: Request) -> Response:
     return result_response(state.public_url, row)
 
 
+@refusing
+async def get_credits(request: Request) -> Response:
+    """`GET /v1/get-user-credits`: what the tenant has left."""
+    principal = await patiently(lambda: _principal(request, Scope.BILLING_READ))
+
+    async def read() -> Row:
+        async with request.app.state.database.snapshot() as session:
+            return await get_balance(session, tenant_id=principal.tenant_id)
+
+    return json_response(credits_body((await patiently(read))["available"]))
+
+
 routes = [
+    Route("/v1/get-user-credits", get_credits, methods=["GET"]),
     Route("/v2/requests/{request_id}/status", get_status, methods=["GET"]),
     Route("/v2/requests/{request_id}", get_result, methods=["GET"]),
     Route("/v1/requests/{request_id}", get_result, methods=["GET"]),
@@ -203,4 +222,5 @@ OPENAPI_PATHS = paths(
     submit=(*NEEDS_KEY, TenantSuspended, *NOT_STORED),
     still_running=StillRunning,
     read=(*NEEDS_KEY, JobNotFound),
+    credits=NEEDS_KEY,
 )

@@ -7,11 +7,13 @@ from uuid import UUID
 import orjson
 from starlette.responses import Response
 
+from app.core.credits import show_credits
 from app.core.db import Row
 from app.core.errors import Refusal
 from app.core.ids import show_id
 from app.core.problems import refusal_headers
 from app.jobs.models import STATUS, State, Status
+from app.upstream.discretion import discreet_json
 from app.upstream.wire import NotAnObject, rewritten, slices
 
 JSON = "application/json"
@@ -59,7 +61,7 @@ def status_response(base_url: str, row: Row) -> Response:
     urls = request_urls(base_url, shown)
     metrics: Any = {}
     if state is State.COMPLETED:
-        metrics = _raw_metrics(row["body"], shown)
+        metrics = _raw_metrics(row)
     body = {
         "status": STATUS[state],
         "request_id": shown,
@@ -74,8 +76,24 @@ def result_response(base_url: str, row: Row) -> Response:
     """`GET …/requests/{id}`: the upstream's body when COMPLETED, else as the status."""
     if row["state"] != State.COMPLETED:
         return status_response(base_url, row)
-    # the tenant's own remaining credits come with the ledger; the company's are nobody's business
-    return json_response(rewritten(row["body"], request_id=show_id("job", row["id"]), remaining_credits=None))
+    return json_response(shown_result(row))
+
+
+def shown_result(row: Row) -> bytes:
+    """The upstream's body of a COMPLETED job, with the tenant's own remaining credits: the company's are nobody's."""
+    remaining = credits_number(row["available_micro"])
+    return rewritten(row["body"], request_id=show_id("job", row["id"]), remaining_credits=remaining)
+
+
+def credits_number(micro: int) -> str:
+    """Credits as the upstream shows them: a JSON number."""
+    whole, _, decimals = show_credits(micro).partition(".")
+    return f"{whole}.{decimals.rstrip('0') or '0'}"
+
+
+def credits_body(micro: int) -> bytes:
+    """What `GET /v1/get-user-credits` answers."""
+    return b'{"credits":%b}' % credits_number(micro).encode()
 
 
 def failed_response(row: Row) -> Response:
@@ -85,7 +103,7 @@ def failed_response(row: Row) -> Response:
     if row["state"] == State.CANCELED:
         code, error = "canceled", orjson.dumps("the job was canceled").decode()
     else:
-        code, error = row["error_code"], parts.get("error", "null")
+        code, error = row["error_code"], discreet_json(parts.get("error", "null"))
         if error == "null":
             error = json.dumps(row["message"])
     body = {
@@ -99,7 +117,7 @@ def failed_response(row: Row) -> Response:
 
 
 def _raw_parts(body: bytes | None, shown: str) -> dict[str, str]:
-    """Raw `error` and `metrics` of an upstream's body, without the company's balance."""
+    """Raw `error` and `metrics` of a failed job's body, without the company's balance."""
     if body is None:
         return {}
     try:
@@ -108,5 +126,9 @@ def _raw_parts(body: bytes | None, shown: str) -> dict[str, str]:
         return {}
 
 
-def _raw_metrics(body: bytes, shown: str) -> orjson.Fragment:
-    return orjson.Fragment(_raw_parts(body, shown).get("metrics", "{}").encode("utf-8", "surrogateescape"))
+def _raw_metrics(row: Row) -> orjson.Fragment:
+    try:
+        metrics = slices(shown_result(row), "metrics").get("metrics", "{}")
+    except NotAnObject:
+        metrics = "{}"
+    return orjson.Fragment(metrics.encode("utf-8", "surrogateescape"))

@@ -25,6 +25,7 @@ ROUTES = [
     ("DELETE", "/keys/x"),
     ("POST", "/tenants/x/credits"),
     ("POST", "/tenants/x/adjustments"),
+    ("GET", "/models"),
     ("PUT", "/models/x"),
     ("GET", "/models/x"),
     ("GET", "/exposure"),

@@ -60,10 +60,11 @@ async def test_credits(operator: httpx.AsyncClient, database: Database, settings
     assert (again["new"], again["amount"], again["note"]) == (False, "100.500000", "March")
     done = await asyncio.to_thread(run, "credits", "adjust", name, "-0.5", "--note", "a slip", **settings)
     assert done.stdout == f"the balance of tenant {name} is adjusted by -0.500000 credits\n"
-    expiring = await asyncio.to_thread(
-        shown, "credits", "grant", name, "1", "--reference", "r-2", "--expires", "30d", **settings
-    )
-    assert expiring["expires_at"]
+    expiring = ("credits", "grant", name, "1", "--reference", "r-2", "--expires")
+    first = await asyncio.to_thread(shown, *expiring, "30d", **settings)
+    assert first["expires_at"]
+    again = await asyncio.to_thread(shown, *expiring, "30d", **settings)
+    assert again == {**first, "new": False}, "thirty days from now was said twice, a moment apart"
     settled = await asyncio.to_thread(
         shown, "tenant", "set", name, "max_price=0.5", "overdraft=2", "daily_credits=5", "models=a,b", **settings
     )
@@ -78,6 +79,7 @@ async def test_credits(operator: httpx.AsyncClient, database: Database, settings
             "credits.grant",
             "credits.grant",
             "credits.adjust",
+            "credits.grant",
             "credits.grant",
             "tenant.set",
         )

@@ -253,3 +253,14 @@ async def test_a_model_is_put(operator: httpx.AsyncClient) -> None:
     ):  # fmt: skip
         assert_problem(await operator.put(f"/models/{slug}", json=body), 400, "invalid_request", path)
     assert (await operator.get(f"/models/{slug}")).json() == bare
+
+
+async def test_the_catalogue_is_pages(operator: httpx.AsyncClient) -> None:
+    first = (await operator.get("/models", params={"limit": 2})).json()
+    rest = (await operator.get("/models", params={"limit": 2, "cursor": first["next_cursor"]})).json()
+    slugs = [model["slug"] for model in first["items"] + rest["items"]]
+    assert len(set(slugs)) == 4
+    assert slugs == sorted(slugs)
+    assert "schema" in first["items"][0]
+    for query, path in (({"cursor": "a b"}, "query cursor"), ({"limit": 0}, "query limit")):
+        assert_problem(await operator.get("/models", params=query), 400, "invalid_request", path)

@@ -198,7 +198,7 @@ async def test_every_route_documents_its_refusals(app: FastAPI) -> None:
     described = app.openapi()
     assert described["components"]["securitySchemes"]["operator"]["scheme"] == "bearer"
     operations = [(path, verb, each) for path, verbs in described["paths"].items() for verb, each in verbs.items()]
-    assert len(operations) == 18
+    assert len(operations) == 19
     for path, verb, operation in operations:
         responses = operation["responses"]
         assert {"401", "503", "default"} <= set(responses), (path, verb)

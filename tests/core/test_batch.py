@@ -139,3 +139,48 @@ async def test_whoever_posts_again_on_its_answer_is_not_forgotten() -> None:
     async with asyncio.timeout(5):
         assert [await batcher.put(number) for number in range(100)] == list(range(100))
     await batcher.drained()
+
+
+async def test_a_key_is_in_one_group_at_a_time_and_delays_no_other() -> None:
+    under_way: list[set[str]] = []
+    groups: list[list[str]] = []
+    gates = [asyncio.Event() for _ in range(3)]
+
+    async def flush(group: Sequence[str]) -> Sequence[str]:
+        keys = {item[0] for item in group}
+        assert all(not keys & others for others in under_way)
+        under_way.append(keys)
+        groups.append(list(group))
+        await gates[len(groups) - 1].wait()
+        under_way.remove(keys)
+        return group
+
+    batcher = Batcher(flush, size_max=3, lanes=2, key=lambda item: item[0])
+    flood = [batcher.post(f"a{number}") for number in range(6)]
+    await asyncio.sleep(0.01)
+    other = batcher.post("b0")
+    await asyncio.sleep(0.01)
+    assert groups == [["a0", "a1", "a2"], ["b0"]], "the second lane is free for whoever is no part of the flood"
+    gates[1].set()
+    assert await other == "b0"
+    later = [batcher.post(item) for item in ("c0", "c1")]
+    gates[0].set()
+    gates[2].set()
+    gates.append(asyncio.Event())
+    gates[3].set()
+    gates.append(gates[3])
+    assert await asyncio.gather(*flood, *later) == ["a0", "a1", "a2", "a3", "a4", "a5", "c0", "c1"]
+    await batcher.drained()
+
+
+async def test_keys_take_turns_in_a_group() -> None:
+    groups: list[list[str]] = []
+
+    async def flush(group: Sequence[str]) -> Sequence[str]:
+        groups.append(list(group))
+        return group
+
+    batcher = Batcher(flush, size_max=4, key=lambda item: item[0])
+    posted = [batcher.post(item) for item in ("a0", "a1", "a2", "a3", "a4", "b0", "c0", "c1")]
+    await asyncio.gather(*posted)
+    assert groups == [["a0", "b0", "c0", "a1"], ["a2", "c1", "a3", "a4"]]

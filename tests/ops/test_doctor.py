@@ -50,12 +50,28 @@ async def test_all_is_well(database: Database, settings: dict[str, str]) -> None
         await beat(session, process_id=new_id(), kind="worker")
     found = await examined(settings, 0)
     assert list(found) == [
-        "settings", "database", "durability", "clock", "migrations", "workers", "redis", "upstream",
+        "settings", "database", "durability", "clock", "migrations", "workers", "books", "redis", "upstream",
     ]  # fmt: skip
     assert all(one["mend"] is None for one in found.values())
     said = (await asyncio.to_thread(run, "doctor", **settings)).stdout.splitlines()
     assert said[-1] == "all is well"
-    assert len(said) == 9
+    assert len(said) == 10
+
+
+async def test_somebody_else_uses_the_upstream_key(database: Database, settings: dict[str, str]) -> None:
+    async with database.transaction() as session:
+        await beat(session, process_id=new_id(), kind="worker")
+        await session.execute(
+            "INSERT INTO reconciliations (since, until, finished_at, result)"
+            " VALUES (now() - interval '1 day', now(), now(), 'differs')"
+        )
+        await session.execute(
+            "INSERT INTO discrepancies (kind, subject, happened_at)"
+            " VALUES ('not_ours', 'a', now()), ('not_ours', 'b', now() - interval '8 days'), ('cost', 'a', now())"
+        )
+    found = await examined(settings, 1)
+    assert [name for name, one in found.items() if one["mend"]] == ["books"]
+    assert "3 discrepancies open; 1 requests" in found["books"]["said"]
 
 
 async def test_what_is_away(settings: dict[str, str]) -> None:

@@ -137,9 +137,10 @@ def _value(chance: random.Random, depth: int) -> Any:
             }
 
 
-async def test_completed_status_has_the_upstreams_metrics_but_for_the_balance(submit: Submit, final: Final) -> None:
+async def test_completed_status_has_the_upstreams_metrics_and_the_tenants_balance(submit: Submit, final: Final) -> None:
     shown = await submit("sim-instant")
     status = (await final(shown)).json()
     assert status["status"] == "COMPLETED"
-    assert set(status["metrics"]) == {"inference_time", "queue_time", "total_time", "cost"}
+    assert set(status["metrics"]) == {"inference_time", "queue_time", "total_time", "cost", "remaining_credits"}
+    assert 999 < status["metrics"]["remaining_credits"] < 1000
     assert "output" not in status

@@ -59,7 +59,7 @@ async def test_nothing_of_the_company_shows(stack: Gateway, client: httpx.AsyncC
     await eventually(
         lambda: stack.sql("SELECT FROM jobs WHERE id = $1::text::uuid AND state = 'running'", shown[-1][4:])
     )
-    secrets = [UPSTREAM_KEY, "remaining_credits", stack.upstream_url]
+    secrets = [UPSTREAM_KEY, "999999.", stack.upstream_url]
     for job_id in shown:
         (row,) = await stack.sql("SELECT upstream_id FROM jobs WHERE id = $1::text::uuid", job_id[4:])
         secrets += [row["upstream_id"]] if row["upstream_id"] else []

@@ -18,10 +18,12 @@ Faults and their members, with defaults:
   double_start        two runs are started, the answer names the first
   not_found_until     404 until the run is `seconds` (1) old
   state               status and result show `state` (QUEUED), whatever it is
+  no_cost             the answer does not tell what runs cost, nor what is left of the credits
   close_idle          the answer is good; `seconds` (0) later the connection ends without a word
 """
 
 import random
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
@@ -34,10 +36,15 @@ from app.upstream.simulator.runs import State
 FaultName = Literal[
     "reset", "close", "hang", "lose_answer", "delay", "answer", "redirect", "wrong_json", "list", "no_request_id",
     "same_id", "double_start", "not_found_until", "state", "close_idle",
+    "no_cost",
 ]  # fmt: skip
 Kind = Literal["submit", "sync", "status", "result", "history", "credits", "models", "file"]
 STEERED = frozenset({"same_id", "double_start", "not_found_until", "state"})
 """Faults that the code which makes the answer carries out itself."""
+
+
+_COST = re.compile(rb',"cost":[-+.0-9e]+,"remaining_credits":[-+.0-9e]+')
+_NULL_COST = re.compile(rb'("credits_deduction":)[-+.0-9e]+')
 
 
 class FaultError(ValueError):
@@ -162,6 +169,8 @@ def _spoil(rule: FaultRule, answer: Answer) -> Reply:
         case "no_request_id":
             members = orjson.loads(answer.body)
             answer.body = orjson.dumps({name: value for name, value in members.items() if name != "request_id"})
+        case "no_cost":
+            answer.body = _NULL_COST.sub(rb"\1null", _COST.sub(b"", answer.body))
         case "close_idle":
             answer.close_idle_seconds = rule.lasts(0.0)
     return answer

@@ -1,0 +1,172 @@
+"""`waystation reconcile`: our books against themselves and the upstream's, now."""
+
+import asyncio
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.core.terminal import DATA_DIR, AsJson, DataDir, say, table, whoami
+
+if TYPE_CHECKING:
+    from app.core.db import Database
+    from app.core.local import UpstreamAccess
+    from app.reconciliation.tasks.run import Report
+
+WINDOW = timedelta(days=1)
+SHOWN_MAX = 50
+
+
+def register(app: typer.Typer) -> None:
+    """Add it to the root."""
+    app.command()(reconcile)
+
+
+def reconcile(
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="INSTANT", help="Compare requests from here on, RFC 3339; a day before --until if not given."
+        ),
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            metavar="INSTANT", help="And before this one; what is younger than HISTORY_SETTLE_SECONDS is left out."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = DATA_DIR,
+) -> None:
+    """Compare balances with their transfers, our costs with the company's credits, and every request with the history.
+
+    Exits 0 only if all of it could be read and nothing differs; what differs is in ops.discrepancies, with the jobs.
+    """
+    reports, differing = asyncio.run(_reconcile(data_dir, _instant("--since", since), _instant("--until", until)))
+    last = reports[-1]
+    say("\n".join(_lines(reports, differing)), value=_value(reports, differing), as_json=as_json)
+    raise typer.Exit(0 if last.result == "agrees" else 1)
+
+
+def _instant(name: str, text: str | None) -> datetime | None:
+    from app.core.errors import Malformed
+    from app.tenants.decide import parse_instant
+
+    try:
+        return None if text is None else parse_instant(text)
+    except ValueError as error:
+        raise Malformed(f"{name}: {error}") from None
+
+
+async def _reconcile(
+    data_dir: Path, since: datetime | None, until: datetime | None
+) -> tuple[list["Report"], list[dict[str, Any]]]:
+    from app.core.errors import Malformed
+    from app.core.local import find_history_settle_seconds, find_upstream, opened
+    from app.reconciliation.queries import list_shown
+    from app.reconciliation.tasks.daily import STATEMENT_SECONDS
+
+    upstream, settle_seconds = find_upstream(data_dir), find_history_settle_seconds()
+    async with opened(data_dir, statement_seconds=STATEMENT_SECONDS) as database:
+        async with database.snapshot() as snapshot:
+            now: datetime = await snapshot.fetchval("SELECT now()")
+        settled = now - timedelta(seconds=settle_seconds)
+        until = settled if until is None else min(until, settled)
+        since = until - WINDOW if since is None else since
+        if since >= until:
+            raise Malformed(f"--since: must lie before {until:%Y-%m-%dT%H:%M:%SZ}: what is younger is not judged")
+        reports = await _run(database, upstream, since, until)
+        async with database.snapshot() as snapshot:
+            return reports, await list_shown(snapshot, most=SHOWN_MAX)
+
+
+async def _run(database: "Database", upstream: "UpstreamAccess", since: datetime, until: datetime) -> list["Report"]:
+    """One run after the other, until the window has been read to its end."""
+    from app.reconciliation.models import Result
+    from app.reconciliation.operations import begin
+    from app.reconciliation.tasks.run import Reconciler
+    from app.upstream.account import AccountClient
+    from app.upstream.history import HistoryClient
+
+    account = AccountClient(url=upstream.url, api_key=upstream.api_key)
+    history = HistoryClient(url=upstream.history_url, api_key=upstream.api_key) if upstream.history_url else None
+    reconciler = Reconciler(database=database, account=account, history=history, say=_progress())
+    reports: list[Report] = []
+    try:
+        while not reports or reports[-1].result is Result.CUT:
+            if reports:
+                since = reports[-1].tally.read_until or until
+            async with database.transaction() as session:
+                run = await begin(session, asked_by=whoami(), since=since, until=until)
+            reports.append(await reconciler.reconcile(run))
+    finally:
+        await account.close()
+        if history is not None:
+            await history.close()
+    return reports
+
+
+def _progress() -> Any:
+    """On a terminal one line that changes, elsewhere a line a step; on stderr, out of the way of what is printed."""
+    if sys.stderr.isatty():
+        return lambda line: typer.echo(f"\r\x1b[K{line}", err=True, nl=False)
+    return lambda line: typer.echo(line, err=True)
+
+
+def _lines(reports: list["Report"], differing: list[dict[str, Any]]) -> list[str]:
+    from app.core.credits import show_credits
+
+    last = reports[-1]
+    tallies = [one.tally for one in reports]
+    lines = [
+        f"{sum(one.compared for one in tallies):,} requests compared,"
+        f" {sum(one.filled for one in tallies):,} costs learnt, {show_credits(sum(one.adjusted_micro for one in tallies))}"
+        " credits given back for them",
+    ]
+    if sum(one.topped_up_micro for one in tallies):
+        lines.append(f"credits came in at the upstream: {show_credits(sum(one.topped_up_micro for one in tallies))}")
+    if last.detail:
+        lines.append(f"not read: {last.detail}")
+    if tallies[-1].read_until is None:
+        lines.append("requests were not compared with the history")
+    if differing:
+        heads = ("KIND", "JOB", "TENANT", "UPSTREAM ID", "OURS", "THEIRS")
+        rows = [
+            [one["kind"], *(one[name] or "-" for name in ("job", "tenant", "upstream_id", "ours", "theirs"))]
+            for one in differing
+        ]
+        lines.append(table(heads, rows))
+    lines.append(f"{last.open:,} open: see ops.discrepancies" if last.open else "nothing differs")
+    return lines
+
+
+def _value(reports: list["Report"], differing: list[dict[str, Any]]) -> dict[str, Any]:
+    from app.core.clock import rfc3339
+    from app.core.credits import show_credits
+
+    return {
+        "result": reports[-1].result,
+        "open": reports[-1].open,
+        "runs": [
+            {
+                "id": one.run.id,
+                "since": rfc3339(one.run.since),
+                "until": rfc3339(one.run.until),
+                "read_until": rfc3339(one.tally.read_until),
+                "result": one.result,
+                "detail": one.detail,
+                "history_rows": one.tally.history_rows,
+                "skipped": one.tally.skipped,
+                "compared": one.tally.compared,
+                "filled": one.tally.filled,
+                "adjusted": show_credits(one.tally.adjusted_micro),
+                "topped_up": show_credits(one.tally.topped_up_micro),
+                "found": one.tally.found,
+                "settled": one.tally.settled,
+            }
+            for one in reports
+        ],
+        "discrepancies": differing,
+    }

@@ -1,0 +1,146 @@
+"""Tables of the reconciliation. All amounts are micro-credits."""
+
+from enum import StrEnum
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+    text,
+)
+
+from app.core.db import metadata
+
+
+class Result(StrEnum):
+    """How a reconciliation ended: nothing differs; something does; it stopped at its bound, and the next one goes on from
+    there; part of it could not be read; its process has died."""
+
+    AGREES = "agrees"
+    DIFFERS = "differs"
+    CUT = "cut"
+    INCOMPLETE = "incomplete"
+    ABANDONED = "abandoned"
+
+
+class Kind(StrEnum):
+    """What is told differently.
+
+    balance: a tenant's balance and the sum of its transfers. credits: what the upstream took from the company's credits
+    between two readings, and our recorded costs. cost: of one request. cost_unknown: nobody has told it. missing: a
+    job's request that the history does not have. not_ours: a request of theirs that no job has made; second_start: one
+    that repeats a job's; lost_start: one that fits a job of which nobody knew whether it had started.
+    """
+
+    BALANCE = "balance"
+    CREDITS = "credits"
+    COST = "cost"
+    COST_UNKNOWN = "cost_unknown"
+    MISSING = "missing"
+    NOT_OURS = "not_ours"
+    SECOND_START = "second_start"
+    LOST_START = "lost_start"
+
+
+OF_HISTORY = (
+    Kind.COST, Kind.COST_UNKNOWN, Kind.MISSING, Kind.NOT_OURS, Kind.SECOND_START, Kind.LOST_START,
+)  # fmt: skip
+"""Those about one request of the upstream's."""
+
+
+def _one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
+    return CheckConstraint(f"{column} IN ({', '.join(repr(str(value)) for value in values)})", name=column)
+
+
+def _at(name: str, **options: object) -> "Column[object]":
+    return Column(name, DateTime(timezone=True), **options)  # type: ignore[arg-type]
+
+
+def _count(name: str, comment: str) -> "Column[int]":
+    return Column(name, Integer, nullable=False, server_default="0", comment=comment)
+
+
+reconciliations = Table(
+    "reconciliations",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("asked_by", Text, comment="who asked for it; null: it was due"),
+    _at("started_at", nullable=False, server_default=func.now()),
+    _at("lease_until", comment="until when its process is believed to be alive"),
+    _at("finished_at"),
+    _at("since", nullable=False),
+    _at("until", nullable=False, comment="the window, in which the requests compared were accepted"),
+    _at("read_until", comment="up to where the history was compared; null: it was not"),
+    Column("result", Text),
+    Column("detail", Text, nullable=False, server_default="", comment="what could not be read, and why"),
+    _count("history_rows", "rows of the history that were read"),
+    _count("skipped", "rows of the history that name no request, or no time"),
+    _count("compared", "requests whose cost was compared"),
+    _count("filled", "costs that only the history has told"),
+    Column("adjusted_micro", BigInteger, nullable=False, server_default="0", comment="given back to tenants by that"),
+    Column("topped_up_micro", BigInteger, nullable=False, server_default="0", comment="credits that came in, at least"),
+    _count("found", "discrepancies that are new"),
+    _count("settled", "discrepancies that are no more"),
+    _one_of("result", Result),
+    CheckConstraint("since < until", name="window"),
+    CheckConstraint("(finished_at IS NULL) = (result IS NULL)", name="finished"),
+    CheckConstraint("finished_at IS NOT NULL OR lease_until IS NOT NULL", name="lease"),
+    Index(
+        "reconciliations_running_idx",
+        text("(finished_at IS NULL)"),
+        unique=True,
+        postgresql_where=text("finished_at IS NULL"),
+    ),
+)
+
+discrepancies = Table(
+    "discrepancies",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("subject", Text, nullable=False, comment="the upstream's request id, a tenant's id or a reading's number"),
+    Column("job_id", Uuid),
+    Column("tenant_id", Uuid),
+    Column("upstream_id", Text),
+    Column("model", Text),
+    Column("ours_micro", BigInteger, comment="null: we do not know"),
+    Column("theirs_micro", BigInteger, comment="null: they do not know"),
+    _at("happened_at", comment="when the request was accepted, or the later reading taken"),
+    _at("first_seen_at", nullable=False, server_default=func.now()),
+    _at("last_seen_at", nullable=False, server_default=func.now()),
+    _at("settled_at", comment="when it was found to be no more"),
+    _one_of("kind", Kind),
+    UniqueConstraint("kind", "subject"),
+    Index("discrepancies_open_idx", "last_seen_at", postgresql_where=text("settled_at IS NULL")),
+)
+
+credit_readings = Table(
+    "credit_readings",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    _at("asked_at", nullable=False, comment="just before the upstream was asked"),
+    _at("at", nullable=False, server_default=func.now(), comment="just after it had answered"),
+    Column("paid_micro", BigInteger, nullable=False),
+    Column("free_micro", BigInteger, nullable=False),
+    Column("previous_id", BigInteger, ForeignKey("credit_readings.id")),
+    Column("spent_micro", BigInteger, comment="what is less than at the reading before"),
+    Column("least_micro", BigInteger, comment="recorded costs that must be in it"),
+    Column("most_micro", BigInteger, comment="with those that may be in it"),
+    Column("topped_up_micro", BigInteger, nullable=False, server_default="0", comment="what came in, at least"),
+    CheckConstraint(
+        "(previous_id IS NULL) = (spent_micro IS NULL) AND (previous_id IS NULL) = (least_micro IS NULL)"
+        " AND (previous_id IS NULL) = (most_micro IS NULL)",
+        name="previous",
+    ),
+    Index(None, "previous_id"),
+)

@@ -1,0 +1,1 @@
+"""The reconciliation at work: one run, and the daily one."""

@@ -1,0 +1,66 @@
+"""The daily reconciliation: every worker looks whether it is due, and one of them gets it."""
+
+import asyncio
+
+from app.core import clock
+from app.core.db import Database
+from app.core.errors import StoreUnavailable
+from app.core.log import get_logger
+from app.core.pump import Pump
+from app.core.settings import Settings
+from app.reconciliation.models import Result
+from app.reconciliation.operations import RunLost, begin_due
+from app.reconciliation.tasks.run import Reconciler
+from app.upstream.account import AccountClient
+from app.upstream.history import HistoryClient
+
+log = get_logger(__name__)
+
+LOOK_SECONDS = 60.0
+STATEMENT_SECONDS = 1800.0
+"""Comparing every balance with its transfers reads them all."""
+
+
+class DailyReconciliation:
+    """A worker's part in it. Looks every minute, for the first time when what this worker began has settled."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.pump = Pump("reconcile", self._step)
+        self._settings = settings
+        self._look_at = clock.monotonic() + max(LOOK_SECONDS, settings.history_settle_seconds)
+
+    async def _step(self) -> float:
+        wait_seconds = self._look_at - clock.monotonic()
+        if wait_seconds > 0:
+            return wait_seconds
+        self._look_at = clock.monotonic() + LOOK_SECONDS
+        await self.look()
+        return LOOK_SECONDS
+
+    async def look(self) -> bool:
+        """Carry it out if it is due and nobody else has it; whether it was."""
+        settings = self._settings
+        database = await Database.open(
+            settings.database_url, name="reconcile", writers_max=1, readers_max=1, statement_seconds=STATEMENT_SECONDS
+        )
+        key = settings.upstream_api_key.get_secret_value()
+        account = AccountClient(url=settings.upstream_url, api_key=key)
+        history = HistoryClient(url=settings.history_url, api_key=key) if settings.history_url else None
+        try:
+            async with database.transaction() as session:
+                run = await begin_due(session, settle_seconds=settings.history_settle_seconds)
+            if run is None:
+                return False
+            log.info("reconciliation.started", number=run.id)
+            report = await Reconciler(database=database, account=account, history=history).reconcile(run)
+        except (StoreUnavailable, RunLost) as error:
+            log.warning("reconciliation.broken_off", cause=repr(error))
+            return False
+        finally:
+            await asyncio.gather(*(part.close() for part in (database, account, history) if part is not None))
+        say = log.info if report.result is Result.AGREES else log.warning
+        say(
+            "reconciliation.finished", number=run.id, result=report.result, detail=report.detail, open=report.open,
+            compared=report.tally.compared, found=report.tally.found, settled=report.tally.settled,
+        )  # fmt: skip
+        return True

@@ -1,0 +1,113 @@
+"""Rows of the history against our jobs, a page at a time."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from app.core.db import Database, Session
+from app.reconciliation import operations, queries
+from app.reconciliation.decide import (
+    Agrees,
+    Discrepancy,
+    NotYet,
+    OurJob,
+    Stranger,
+    Told,
+    judge,
+    place,
+    theirs_of,
+)
+from app.reconciliation.models import OF_HISTORY, Kind
+from app.reconciliation.operations import Run, Tally
+from app.upstream.history_rows import HistoryRow
+
+
+class Requests:
+    """Judges rows, and writes down what comes of it, in one transaction a page."""
+
+    def __init__(self, *, database: Database, run: Run, tally: Tally) -> None:
+        self._database = database
+        self._run = run
+        self._tally = tally
+
+    async def judge(self, rows: Sequence[HistoryRow]) -> None:
+        """Compare these rows, one a request, with our jobs; raises RunLost."""
+        if not rows:
+            return
+        async with self._database.snapshot() as snapshot:
+            owners = await queries.list_owners(snapshot, upstream_ids=[row.upstream_id for row in rows])
+        found: list[Discrepancy] = []
+        gone: list[tuple[Kind, str]] = [(Kind.MISSING, row.upstream_id) for row in rows]
+        starts: list[tuple[OurJob, HistoryRow]] = []
+        for row in rows:
+            job, late = owners.get(row.upstream_id, (None, False))
+            if job is not None and late:
+                starts.append((job, row))
+                gone += _all_of(row)
+                continue
+            verdict = judge(row, job, judged_before=self._run.until)
+            match verdict:
+                case NotYet():
+                    continue
+                case Agrees():
+                    gone += _all_of(row)
+                case Told(told_job, cost):
+                    await self._tell_cost(told_job, cost)
+                    gone += _all_of(row)
+                case Stranger():
+                    found.append(await self._placed(row))
+                    gone += [one for one in _all_of(row) if one[0] is not found[-1].kind]
+                case Discrepancy():
+                    found.append(verdict)
+                    gone += [one for one in _all_of(row) if one[0] is not verdict.kind]
+            self._tally.compared += 1
+        async with self._database.transaction() as session:
+            await operations.hold_run(session, run=self._run)
+            self._tally.settled += await operations.settle(session, gone=gone)
+            self._tally.found += await operations.note(session, discrepancies=found)
+            for job, row in starts:
+                await self._expose(session, job.id, job.tenant_id, row)
+            for one in found:
+                if one.kind is Kind.SECOND_START and one.job_id and one.tenant_id and one.upstream_id:
+                    row = next(row for row in rows if row.upstream_id == one.upstream_id)
+                    await self._expose(session, one.job_id, one.tenant_id, row)
+
+    async def note_missing(self, upstream_ids: Sequence[str]) -> None:
+        """Our jobs' requests that the history does not know."""
+        async with self._database.snapshot() as snapshot:
+            owners = await queries.list_owners(snapshot, upstream_ids=upstream_ids)
+        found = [
+            Discrepancy(
+                Kind.MISSING, upstream_id, job_id=job.id, tenant_id=job.tenant_id, upstream_id=upstream_id,
+                model=job.model, ours=job.cost, happened_at=job.sent_at,
+            )
+            for upstream_id, (job, late) in owners.items() if not late
+        ]  # fmt: skip
+        async with self._database.transaction() as session:
+            await operations.hold_run(session, run=self._run)
+            self._tally.found += await operations.note(session, discrepancies=found)
+
+    async def _placed(self, row: HistoryRow) -> Discrepancy:
+        candidates = []
+        if row.model is not None and row.created_at is not None and row.body is not None:
+            async with self._database.snapshot() as snapshot:
+                candidates = await queries.list_candidates(snapshot, model=row.model, at=row.created_at)
+        return place(row, candidates)
+
+    async def _tell_cost(self, job: OurJob, cost: int) -> None:
+        async with self._database.transaction() as session:
+            returned = await operations.tell_cost(session, job=job, cost_micro=cost)
+        if returned is not None:
+            self._tally.filled += 1
+            self._tally.adjusted_micro += returned
+
+    async def _expose(self, session: Session, job_id: UUID, tenant_id: UUID, row: HistoryRow) -> None:
+        """Once its cost is known: exposure is written once, and never changed."""
+        cost = theirs_of(row)
+        if row.ended and cost:
+            await operations.expose_start(
+                session, job_id=job_id, tenant_id=tenant_id, upstream_id=row.upstream_id, cost_micro=cost
+            )
+
+
+def _all_of(row: HistoryRow) -> list[tuple[Kind, str]]:
+    return [(kind, row.upstream_id) for kind in OF_HISTORY]

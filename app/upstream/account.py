@@ -1,0 +1,69 @@
+"""Our own account at the upstream: what is left of the company's credits. For operators only."""
+
+from dataclasses import dataclass
+from ssl import SSLContext
+from typing import Any, Final
+
+from app.core.http import URL, open_caller
+from app.core.http_exchange import Limits
+from app.upstream.readings import NotRead, get_json, micro
+
+BODY_BYTES_MAX: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamCredits:
+    """Micro-credits; `free_micro` are given away by the upstream and spent like the others."""
+
+    paid_micro: int
+    free_micro: int
+
+    @property
+    def total_micro(self) -> int:
+        """All that can be spent."""
+        return self.paid_micro + self.free_micro
+
+
+class AccountClient:
+    """Asks for the balance; one at a time."""
+
+    def __init__(self, *, url: str, api_key: str, seconds: float = 30, ssl_context: SSLContext | None = None) -> None:
+        self._path = URL(url).raw_path.decode("ascii").partition("?")[0].rstrip("/")
+        self._caller = open_caller(
+            url,
+            headers={"x-api-key": api_key},
+            connections_max=1,
+            keep_alive=False,
+            limits=Limits(seconds, min(seconds, 5), seconds, seconds, BODY_BYTES_MAX),
+            ssl_context=ssl_context,
+        )
+
+    async def credits(self) -> UpstreamCredits | None:
+        """What is left now; None where the upstream has no record of it. Raises NotRead."""
+        answer = await get_json(self._caller, f"{self._path}/v1/get-user-credits")
+        return None if answer is None else read_credits(answer)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._caller.close()
+
+
+def read_credits(answer: Any) -> UpstreamCredits:
+    """`{"credits": 12.5, "free-credits": 0.018}`; raises NotRead where no balance is in it. It may be below nothing."""
+    if not isinstance(answer, dict) or "credits" not in answer:
+        raise NotRead("no_credits", transient=False)
+    paid, free = _signed(answer["credits"]), _signed(answer.get("free-credits") or 0)
+    if paid is None or free is None:
+        raise NotRead("no_credits", transient=False)
+    return UpstreamCredits(paid, free)
+
+
+def _signed(value: Any) -> int | None:
+    found = micro(value)
+    if found is not None or isinstance(value, bool):
+        return found
+    try:
+        below = micro(-value)
+    except TypeError:
+        return None
+    return None if below is None else -below

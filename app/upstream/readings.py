@@ -1,0 +1,65 @@
+"""Reading what the upstream keeps for us, its history and our credits: one JSON answer, or why there is none."""
+
+import json
+from decimal import Decimal
+from typing import Any, Final
+
+from app.core.http_exchange import Caller
+from app.upstream.wire import VALUES_MAX, micro_of
+
+RETRY_AFTER_SECONDS_MAX: Final = 60.0
+
+
+class NotRead(Exception):
+    """What was asked for could not be read. detail: a short constant, `http_503`, `connect_refused`, `malformed`.
+
+    transient: asking again may help, after `retry_after_seconds` where the upstream has said so.
+    """
+
+    def __init__(self, detail: str, *, transient: bool, retry_after_seconds: float | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.transient = transient
+        self.retry_after_seconds = retry_after_seconds
+
+
+async def get_json(caller: Caller, target: str) -> Any | None:
+    """The answer to a GET, numbers as int or Decimal; None where it is 404. Raises NotRead."""
+    called = await caller.call(b"GET", target)
+    status_code = called.status_code
+    if called.failure is not None or status_code is None:
+        failure = called.failure or "no_answer"
+        raise NotRead(failure, transient=failure != "body_too_large")
+    if status_code == 404:
+        return None
+    if not 200 <= status_code < 300:
+        raise NotRead(
+            f"http_{status_code}",
+            transient=status_code in (408, 425, 429) or status_code >= 500,
+            retry_after_seconds=_retry_after(dict(called.headers).get(b"retry-after")),
+        )
+    return parse(called.body)
+
+
+def parse(body: bytes) -> Any:
+    """JSON with numbers as int or Decimal, and None for what is no number (NaN, Infinity). Raises NotRead."""
+    try:
+        text = body.decode("utf-8-sig", "replace")
+        if text.count(",") + text.count("[") + text.count("{") > VALUES_MAX:
+            raise NotRead("too_many_values", transient=False)
+        return json.loads(text, parse_float=Decimal, parse_constant=lambda _: None, strict=False)
+    except (ValueError, RecursionError):
+        raise NotRead("malformed", transient=True) from None
+
+
+def micro(value: object) -> int | None:
+    """Credits that `parse` has read, a number or a string that holds one, as micro-units; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | Decimal | str):
+        return None
+    text = str(value)
+    return micro_of(text) if len(text) <= 64 else None
+
+
+def _retry_after(value: bytes | None) -> float | None:
+    text = (value or b"").decode("latin-1").strip()
+    return min(float(text), RETRY_AFTER_SECONDS_MAX) if text.isascii() and text.isdigit() else None
