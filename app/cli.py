@@ -17,6 +17,7 @@ from app.commands import register
 from app.core.terminal import DATA_DIR, AsJson, DataDir, say
 from app.ops import commands as ops_commands
 from app.reconciliation import commands as reconciliation_commands
+from app.webhooks import commands as webhook_commands
 
 app = typer.Typer(
     invoke_without_command=True,
@@ -30,10 +31,12 @@ app.add_typer(operators, name="operator")
 app.add_typer(credits_, name="credits")
 app.add_typer(models, name="model")
 app.add_typer(jobs, name="job")
+app.add_typer(webhook_commands.webhooks, name="webhook")
 register(app)
 pause_commands.register(app)
 recover_commands.register(app)
 ops_commands.register(app)
+webhook_commands.register(app)
 reconciliation_commands.register(app)
 
 

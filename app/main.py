@@ -18,8 +18,10 @@ from starlette.exceptions import HTTPException
 
 from app.admin.surface import ROUTERS as ADMIN_ROUTERS
 from app.api.billing_routes import router as api_billing_router
+from app.api.event_routes import router as event_router
 from app.api.model_routes import router as api_models_router
 from app.api.routes import router as api_router
+from app.api.webhook_routes import router as webhook_router
 from app.catalog.check import Catalog
 from app.core.cancel import cancel_all
 from app.core.db import Database
@@ -43,6 +45,8 @@ from app.segmind.routes import routes as segmind_routes
 from app.segmind.schemas import refusal_response
 from app.segmind.steady import SteadyPolls
 from app.tenants.auth import Keyring
+from app.webhooks.guard import Guard
+from app.webhooks.secrets import Vault
 
 log = get_logger(__name__)
 
@@ -95,6 +99,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(api_router)
     app.include_router(api_billing_router)
     app.include_router(api_models_router)
+    app.include_router(webhook_router)
+    app.include_router(event_router)
     for router in ADMIN_ROUTERS:
         app.include_router(router)
     app.openapi = partial(_openapi, app)  # type: ignore[method-assign]
@@ -135,6 +141,8 @@ async def _open(app: FastAPI, settings: Settings, stack: contextlib.AsyncExitSta
     state.doorbell = Doorbell(settings.redis_url)
     stack.push_async_callback(state.doorbell.close)
     state.keyring = Keyring(state.database, secrets=settings.secrets)
+    state.vault = Vault(settings.secrets)
+    state.guard = Guard(settings.webhook_networks)
     state.downloads = Downloads(settings.upstream_url)
     stack.push_async_callback(state.downloads.close)
     state.waiters = Waiters(state.database)

@@ -1,9 +1,13 @@
 """What the stack has done for it by the rooms above it."""
 
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+
 from app.admin.demo import ensure_demo_tenant
 from app.core.db import Database
 from app.core.migrate import migrate
 from app.stack.plan import Seams
+from app.webhooks.receiver import receiving
 
 
 async def worker_ready(database_url: str, pid: int) -> bool:
@@ -17,6 +21,18 @@ async def worker_ready(database_url: str, pid: int) -> bool:
         await database.close()
 
 
+def receive_webhooks(
+    secrets: Callable[[], Sequence[str]], on_arrival: Callable[[str, bool, bytes], None]
+) -> AbstractAsyncContextManager[str]:
+    """A receiver of webhooks on the loopback, by its URL."""
+    return receiving(secrets, lambda one: on_arrival(one.id, one.verified is True, one.body))
+
+
 def seams() -> Seams:
     """Put together."""
-    return Seams(migrate=migrate, ensure_demo_tenant=ensure_demo_tenant, worker_ready=worker_ready)
+    return Seams(
+        migrate=migrate,
+        ensure_demo_tenant=ensure_demo_tenant,
+        worker_ready=worker_ready,
+        receive_webhooks=receive_webhooks,
+    )

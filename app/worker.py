@@ -4,12 +4,14 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import uvloop
 from arq.worker import Worker, func
 
+from app.api.webhook_bodies import render_events
 from app.core import clock
 from app.core.cancel import cancel_all
 from app.core.db import Database
@@ -30,6 +32,12 @@ from app.jobs.tasks.poll import Poller
 from app.jobs.tasks.sweep import Sweeper
 from app.reconciliation.tasks.daily import DailyReconciliation
 from app.upstream.client import UpstreamClient
+from app.webhooks.guard import Guard
+from app.webhooks.secrets import Vault
+from app.webhooks.sender import Sender
+from app.webhooks.tasks.deliver import Deliverer
+from app.webhooks.tasks.keeper import Keeper
+from app.webhooks.tasks.sweep import WebhookSweeper
 
 log = get_logger(__name__)
 
@@ -50,7 +58,7 @@ class Engine:
     def __init__(self, settings: Settings, database: Database) -> None:
         self.process_id: UUID = new_id()
         self.database = database
-        self.doorbell = Doorbell(settings.redis_url)
+        self.doorbell = Doorbell(settings.redis_url, on_ended=lambda: self.deliverer.pump.ring())
         self.leases = Leases(database, owner=self.process_id, lease_seconds=settings.lease_seconds)
         self.upstream = UpstreamClient(
             url=settings.upstream_url,
@@ -75,6 +83,17 @@ class Engine:
             doorbell=self.doorbell,
         )
         self.dispatcher.followed = self.poller.pump
+        self.deliverer = Deliverer(
+            database=database,
+            doorbell=self.doorbell,
+            sender=Sender(Guard(settings.webhook_networks)),
+            keeper=Keeper(database, Vault(settings.secrets)),
+            render=partial(render_events, base_url=settings.public_url),
+            owner=self.process_id,
+        )
+        self.webhook_sweeper = WebhookSweeper(
+            database=database, deliver=self.deliverer.pump, sweep_seconds=settings.sweep_seconds
+        )
         self.sweeper = Sweeper(
             database=database,
             doorbell=self.doorbell,
@@ -89,7 +108,10 @@ class Engine:
     @property
     def pumps(self) -> tuple[Pump, ...]:
         """All that runs until the process stops."""
-        return (self.dispatcher.pump, self.poller.pump, self.sweeper.pump, self.daily.pump)
+        return (
+            self.dispatcher.pump, self.poller.pump, self.sweeper.pump, self.daily.pump, self.deliverer.pump,
+            self.webhook_sweeper.pump,
+        )  # fmt: skip
 
     async def renew(self) -> None:
         """Keep the leases of calls that take long, until cancelled."""
@@ -102,8 +124,14 @@ class Engine:
 
     def ring(self, pump: Pump) -> None:
         """Somebody says there is work."""
-        self.sweeper.wake()
+        if pump is not self.deliverer.pump:
+            self.sweeper.wake()
         pump.ring()
+
+    def rings(self, heard: bool) -> None:
+        """Whether rings reach this process."""
+        self.sweeper.rings(heard)
+        self.webhook_sweeper.rings(heard)
 
 
 class Listener(Worker):
@@ -119,7 +147,11 @@ class Listener(Worker):
 
 async def ring_forever(engine: Engine, redis_url: str) -> None:
     """arq, which exits when Redis goes: started again and again; our own timers do without it meanwhile."""
-    pumps = {"dispatch": engine.dispatcher.pump, "poll": engine.poller.pump}
+    pumps = {
+        "dispatch": engine.dispatcher.pump,
+        "poll": engine.poller.pump,
+        "deliver": engine.deliverer.pump,
+    }
 
     def rung(pump: Pump) -> Callable[..., Coroutine[Any, Any, None]]:
         async def task(_context: dict[str, Any]) -> None:
@@ -151,14 +183,14 @@ async def ring_forever(engine: Engine, redis_url: str) -> None:
         worker.resting = lambda: engine.sweeper.resting
         try:
             await pool.ping()
-            engine.sweeper.rings(True)
+            engine.rings(True)
             await worker.async_run()
         except AWAY as error:
             log.warning("arq.stopped", cause=repr(error))
         except Exception:
             log.exception("arq.failed")
         finally:
-            engine.sweeper.rings(False)
+            engine.rings(False)
             await _closed(worker)
         await asyncio.sleep(ARQ_RESTART_SECONDS)
 
@@ -219,6 +251,7 @@ async def _wind_up(engine: Engine, grace_seconds: float) -> None:
         async with asyncio.timeout(grace_seconds + 5):
             await engine.poller.drain(min(grace_seconds, 5.0))
             await engine.dispatcher.drain(max(0.0, give_up_at - clock.monotonic()))
+            await engine.deliverer.drain(max(0.0, give_up_at - clock.monotonic()))
             await engine.leases.hand_back()
             async with engine.database.statement() as session:
                 await stop_beating(session, process_id=engine.process_id)

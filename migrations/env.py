@@ -10,7 +10,8 @@ import app.core.heartbeat
 import app.jobs.models
 import app.ledger.models
 import app.reconciliation.models
-import app.tenants.models  # noqa: F401
+import app.tenants.models
+import app.webhooks.models  # noqa: F401
 from app.core.db import metadata
 
 connection = context.config.attributes["connection"]

@@ -49,6 +49,11 @@ class Process:
         self._popen.terminate()
         return await asyncio.to_thread(self._popen.wait, 40)
 
+    def kill(self) -> None:
+        """SIGKILL, and wait; also of one that is dead already."""
+        self._popen.kill()
+        self._popen.wait()
+
     def running(self) -> bool:
         return self._popen.poll() is None
 
@@ -108,6 +113,7 @@ class Gateway:
             "UPSTREAM_API_KEY": UPSTREAM_KEY,
             "SECRET_KEY": SECRET,
             "UNPRICED_MODELS": "pass",
+            "WEBHOOK_ALLOW_NETWORKS": "127.0.0.0/8",
             "GRACE_SECONDS": "3",
             "PUBLIC_URL": self.url,
             **changes,

@@ -31,6 +31,8 @@ from app.jobs.queries import JobFilter, list_jobs
 from app.tenants.auth import Principal, ScopeMissing, TenantSuspended
 from app.tenants.models import Scope
 from app.upstream.wire import member
+from app.webhooks.guard import Guard
+from app.webhooks.schemas import checked_job_webhook
 
 PREFER_WAIT_MAX = 300.0
 QUERY_WAIT_MAX = 60.0
@@ -96,7 +98,7 @@ async def submit_job(request: Request) -> Response:
         body = await read_json_body(request)
         given = parse_object(body)
         model = given["model"] if isinstance(given.get("model"), str) else None
-        asked = _asked(principal, given, body, idempotency_key(request.headers))
+        asked = _asked(principal, given, body, idempotency_key(request.headers), request.app.state.guard)
         stored = await intake.accept(asked)
     except Refusal as refusal:
         await intake.note_refusal(refusal, surface=Surface.NATIVE, who=who, model=model)
@@ -112,7 +114,7 @@ async def submit_job(request: Request) -> Response:
     return _json(job_body(base_url, row), 201 if seconds and State(row["state"]) in FINAL else 202, headers)
 
 
-def _asked(principal: Principal, given: dict[str, Any], body: bytes, key: str | None) -> Asked:
+def _asked(principal: Principal, given: dict[str, Any], body: bytes, key: str | None, guard: Guard) -> Asked:
     options = checked_job(given)
     raw = member(body, "input")
     assert raw is not None
@@ -123,6 +125,12 @@ def _asked(principal: Principal, given: dict[str, Any], body: bytes, key: str | 
         body=raw,
         parameters=given["input"],
         idempotency_key=key,
+        webhook=checked_job_webhook(
+            given.get("webhook_url"),
+            given.get("webhook_events"),
+            guard,
+            where=("$.webhook_url", "$.webhook_events"),
+        ),
         **options,
     )
 

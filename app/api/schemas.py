@@ -2,6 +2,7 @@
 
 import codecs
 import math
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Literal
 
@@ -25,11 +26,13 @@ from app.core.requests import (
 )
 from app.jobs.models import STATUS, State, Status
 from app.upstream.wire import NotAnObject, rewritten, slices
+from app.webhooks.models import EventType
 
 OUTPUT_BYTES_MAX = 1_000_000
 """An output above this is linked, not inlined."""
 
-LATER = ("webhook_url", "webhook_events")
+ERROR_LENGTH_MAX = 1000
+"""Of an error's message in an event that would be too large with all of it."""
 
 
 class JobIn(BaseModel):
@@ -54,6 +57,12 @@ class JobIn(BaseModel):
         None, gt=0, description="if it is not sent by then, it fails, free of charge"
     )
     not_before: datetime | None = Field(None, description="do not send it before then")
+    webhook_url: str | None = Field(
+        None, description="told of its events besides the tenant's endpoints", max_length=2048
+    )
+    webhook_events: list[Literal["job.completed", "job.failed", "job.canceled", "job.processing"]] | None = Field(
+        None, description="by default all but job.processing", min_length=1
+    )
     max_price: str | None = Field(
         None, description="refuse the job if it may cost more credits than this", examples=["0.250000"]
     )
@@ -106,6 +115,7 @@ class JobOut(BaseModel):
     metrics: JobMetrics
     credits: JobCredits
     metadata: dict[str, Any]
+    webhook_url: str | None
     priority: int
     created_at: datetime
     started_at: datetime | None
@@ -126,6 +136,7 @@ class JobItem(BaseModel):
     metrics: JobMetrics
     credits: JobCredits
     metadata: dict[str, Any]
+    webhook_url: str | None
     priority: int
     created_at: datetime
     started_at: datetime | None
@@ -146,8 +157,6 @@ class JobPage(BaseModel):
 def checked_job(given: dict[str, Any]) -> dict[str, Any]:
     """The fields of a `POST /jobs` body but for `input`'s content; raises Malformed naming the field."""
     for name in given:
-        if name in LATER:
-            raise malformed(f"$.{name}", "this gateway does not support it yet")
         if name not in JobIn.model_fields:
             raise malformed(f"$.{name[:100]}", "unknown field")
     if not isinstance(given.get("model"), str):
@@ -176,6 +185,26 @@ def job_body(base_url: str, row: Row) -> bytes:
     return orjson.dumps(body)
 
 
+def event_data(base_url: str, row: Row, *, type_: str) -> Iterator[bytes]:
+    """The JSON of a job as its events have it, without its input: first whole, then shorter and shorter.
+
+    `job.processing` shows the job as it was when it began to run, also where it has ended since.
+    """
+    shown = show_id("job", row["id"])
+    job = _item(base_url, row, shown) | {"output": None}
+    if type_ == EventType.JOB_PROCESSING:
+        job |= {"status": Status.PROCESSING, "error": None, "finished_at": None}
+    elif row["state"] == State.COMPLETED:
+        if row["body"] is not None:
+            yield orjson.dumps(job | {"output": _output(row, shown, job["urls"]["response"])})
+        job["output"] = {"url": job["urls"]["response"], "size_bytes": row["result_bytes"]}
+    yield orjson.dumps(job)
+    if job["error"] is not None:
+        job["error"] |= {"message": str(job["error"]["message"])[:ERROR_LENGTH_MAX]}
+        yield orjson.dumps(job)
+    yield orjson.dumps(job | {"metadata": {}})
+
+
 def page_body(base_url: str, page: Page[Row]) -> bytes:
     """The JSON of a page of jobs."""
     items = [_item(base_url, row, show_id("job", row["id"])) for row in page.items]
@@ -198,6 +227,7 @@ def _item(base_url: str, row: Row, shown: str) -> dict[str, Any]:
         },
         "credits": {"held": show_credits(row["held_micro"]), "charged": show_credits(row["charged_micro"])},
         "metadata": row["metadata"] or {},
+        "webhook_url": row["webhook_url"],
         "priority": row["priority"],
         "created_at": clock.rfc3339(row["created_at"]),
         "started_at": clock.rfc3339(row["started_at"]),

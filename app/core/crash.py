@@ -39,6 +39,13 @@ POINTS: Final = (
     "fetch.after_answer",
     "poll.before_record",
     "poll.after_record",
+    # telling, in a worker
+    "deliver.before_claim",
+    "deliver.after_claim",
+    "deliver.before_first_byte",
+    "deliver.after_answer",
+    "deliver.before_record",
+    "deliver.after_record",
     # putting right, in a worker
     "sweep.before_expire",
     "sweep.after_expire",

@@ -18,7 +18,7 @@ from app.core.log import get_logger
 
 log = get_logger(__name__)
 
-Task = Literal["dispatch", "poll"]
+Task = Literal["dispatch", "poll", "deliver"]
 """Names of the arq tasks that can be rung."""
 
 QUEUE = "waystation:tasks"
@@ -63,8 +63,10 @@ def arq_pool(url: str) -> ArqRedis:
 class Doorbell:
     """One process's hand on the bell."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, on_ended: Callable[[], None] | None = None) -> None:
+        """`on_ended`: told of jobs that ended here, in place of some worker: their webhooks are due."""
         self._arq = arq_pool(url)
+        self._on_ended = on_ended
         self._url = url
         self._ringing: set[Task] = set()
         self._again: set[Task] = set()
@@ -80,10 +82,15 @@ class Doorbell:
             self._start(self._ring(task))
 
     def announce(self, job_ids: Iterable[UUID]) -> None:
-        """Tell whoever waits that these jobs have ended."""
+        """Tell whoever waits that these jobs have ended, and a worker that their webhooks are due."""
         message = b"".join(job_id.bytes for job_id in job_ids)
-        if message:
-            self._start(self._publish(FINISHED, message))
+        if not message:
+            return
+        self._start(self._publish(FINISHED, message))
+        if self._on_ended is not None:
+            self._on_ended()
+        else:
+            self.ring("deliver")
 
     def rouse(self) -> None:
         """Tell all workers that there is work again after a lull: should its taker die, they must be awake to see it."""

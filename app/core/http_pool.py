@@ -16,6 +16,8 @@ from app.core.http_connection import Connection
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """From a host and a port to the IP addresses to dial, in order. Raising means that nothing was sent."""
+Admit = Callable[[str], None]
+"""Looks at the address of a connected peer before TLS or the first byte; raises OSError to drop it."""
 
 
 class Origin(NamedTuple):
@@ -37,12 +39,14 @@ class Pool:
         idle_seconds: float,
         ssl_context: ssl.SSLContext,
         resolve: Resolve | None = None,
+        admit: Admit | None = None,
     ) -> None:
         self._connections_max = connections_max
         self._keep_alive = keep_alive
         self._idle_seconds = idle_seconds
         self._ssl_context = ssl_context
         self._resolve = resolve
+        self._admit = admit
         self._busy_count = 0
         self._busy: set[Connection] = set()
         self._idle: OrderedDict[Connection, Origin] = OrderedDict()
@@ -200,6 +204,8 @@ class Pool:
 
     async def _dial(self, origin: Origin, address: str) -> Connection:
         loop = asyncio.get_running_loop()
+        if self._admit is not None:
+            return await self._dial_checked(origin, address, self._admit)
         _, connection = await loop.create_connection(
             lambda: Connection(loop, self._lost),
             address,
@@ -207,4 +213,23 @@ class Pool:
             ssl=self._ssl_context if origin.secure else None,
             server_hostname=origin.host if origin.secure else None,
         )
+        return connection
+
+    async def _dial_checked(self, origin: Origin, address: str, admit: Admit) -> Connection:
+        loop = asyncio.get_running_loop()
+        sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await loop.sock_connect(sock, (address, origin.port))
+            admit(str(sock.getpeername()[0]))
+            _, connection = await loop.create_connection(
+                lambda: Connection(loop, self._lost),
+                sock=sock,
+                ssl=self._ssl_context if origin.secure else None,
+                server_hostname=origin.host if origin.secure else None,
+            )
+        except BaseException:
+            sock.close()
+            raise
         return connection

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-Prefix = Literal["job", "ten", "key", "opr", "trf"]
+Prefix = Literal["job", "ten", "key", "opr", "trf", "whe", "evt", "dlv"]
 PREFIXES: frozenset[str] = frozenset(get_args(Prefix))
 
 

@@ -89,6 +89,12 @@ def find_unknown_max_seconds() -> float:
     return seconds
 
 
+def find_gateway(data_dir: Path) -> tuple[str, str] | None:
+    """URL and tenant's key of the stack in `data_dir`; None where none is running."""
+    url, api_key = (_find(data_dir / STACK_FILE, name) for name in ("url", "api_key"))
+    return None if url is None or api_key is None else (url, api_key)
+
+
 async def ring(data_dir: Path, *tasks: Task, ended: Iterable[UUID] = ()) -> None:
     """Tell workers that there is work, and waiters that jobs have ended; where Redis is not there, sweeps find both."""
     url = find_redis_url(data_dir)

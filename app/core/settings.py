@@ -2,6 +2,7 @@
 
 import gc
 import os
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -53,6 +54,19 @@ def _secrets(value: SecretStr) -> SecretStr:
     return value
 
 
+def split_networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """The networks of a comma list, which may be empty; raises ValueError."""
+    try:
+        return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise ValueError("expected a comma list of networks such as 10.0.0.0/8,fd00::/8") from None
+
+
+def _networks(value: str) -> str:
+    split_networks(value)
+    return value
+
+
 def find_history_url(upstream_url: str, given: str | None) -> str:
     """The history's URL: as given, else the upstream's own; empty where the upstream is another one, which would be sent
     our key for nothing."""
@@ -74,6 +88,7 @@ class Settings(BaseSettings):
     public_url: Annotated[str, _url("http", "https")]
     admin_key: SecretStr | None = None
     secret_key: Annotated[SecretStr, NoDecode, AfterValidator(_secrets)]
+    webhook_allow_networks: Annotated[str, NoDecode, AfterValidator(_networks)] = ""
     unpriced_models: Literal["refuse", "pass"] = "refuse"
     default_price: Annotated[str, AfterValidator(_credits)] = "0.100000"
     unknown_max_seconds: Annotated[float, Field(gt=0)] = 3600
@@ -83,6 +98,11 @@ class Settings(BaseSettings):
     grace_seconds: Annotated[float, Field(ge=0, le=600)] = 30
     log_format: LogFormat = "console"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @property
+    def webhook_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Networks of our own that webhooks may reach."""
+        return split_networks(self.webhook_allow_networks)
 
     @property
     def history_url(self) -> str:

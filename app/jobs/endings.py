@@ -1,4 +1,5 @@
-"""What hangs on the end of a job: its hold is resolved, its use counted, what nobody pays for is written down.
+"""What hangs on the end of a job: its hold is resolved, its use counted, what nobody pays for is written down, and its
+event is there for whoever asked to be told.
 
 Every statement that ends jobs gives back their ENDED columns, and hands them to `end_jobs` in the same transaction.
 """
@@ -12,6 +13,8 @@ from app.jobs.models import ErrorCode, State
 from app.ledger.decide import uncovered
 from app.ledger.models import ExposureReason
 from app.ledger.settling import Exposure, Settlement, expose, settle
+from app.webhooks.emit import JobEvent, emit_job_events
+from app.webhooks.models import EventType
 
 log = get_logger(__name__)
 
@@ -34,6 +37,17 @@ async def end_jobs(session: Session, *, ended: Sequence[Row]) -> None:
     if exposures:
         await expose(session, exposures=exposures)
     await _mind_prices(session, ended, exposures)
+    await emit_job_events(session, events=[_event(row, EventType(f"job.{row['state']}")) for row in ended])
+
+
+async def tell_started(session: Session, *, started: Sequence[Row]) -> None:
+    """The transaction has just seen these jobs begin to run. No statement without any."""
+    if started:
+        await emit_job_events(session, events=[_event(row, EventType.JOB_PROCESSING) for row in started])
+
+
+def _event(row: Row, type_: EventType) -> JobEvent:
+    return JobEvent(row["tenant_id"], row["id"], type_, row["revision"])
 
 
 def _settlement(row: Row) -> Settlement:

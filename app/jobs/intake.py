@@ -30,6 +30,7 @@ from app.jobs.refusals import RefusalBook, Refused
 from app.jobs.writer import Busy, IdempotencyKeyReused, Stored, SubmitWriter
 from app.ledger.decide import BudgetExceeded, InsufficientCredits, PriceAboveMax, checked_price
 from app.tenants.auth import Principal
+from app.webhooks.emit import JobWebhook
 
 REPLAYED = "replayed"
 NOT_STORED: tuple[type[Refusal], ...] = (
@@ -57,6 +58,7 @@ class Asked:
     not_before: datetime | None = None
     max_price: int | None = None
     """Micro-credits."""
+    webhook: JobWebhook | None = None
 
 
 class Intake:
@@ -66,7 +68,7 @@ class Intake:
         self._catalog = catalog
         self._default_price_micro = default_price_micro
         self._doorbell = doorbell
-        self._writer = SubmitWriter(database)
+        self._writer = SubmitWriter(database, alerted=lambda: doorbell.ring("deliver"))
         self._refusals = RefusalBook(database)
 
     async def accept(self, asked: Asked) -> Stored:
@@ -99,6 +101,7 @@ class Intake:
                 held_micro=price,
                 price_rule=terms.price_rule,
                 markup_micro=terms.markup_micro,
+                webhook=asked.webhook,
             )
         )
         crash_point("submit.before_ring")

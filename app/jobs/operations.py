@@ -10,6 +10,7 @@ from app.core.errors import Conflict, NotFound
 from app.jobs.endings import ENDED, end_jobs
 from app.jobs.models import FINAL, State
 from app.ledger.holds import FITS_CTES, hold_id_of
+from app.webhooks.emit import JobWebhook
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +33,17 @@ class Submission:
     held_micro: int
     price_rule: str
     markup_micro: int
+    webhook: JobWebhook | None = None
 
 
 _ASKED = """
     SELECT * FROM unnest(
         $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::smallint[], $7::timestamptz[],
         $8::timestamptz[], $9::timestamptz[], $10::text[], $11::bytea[], $12::bytea[], $13::jsonb[], $14::bigint[],
-        $15::text[], $16::bigint[]
+        $15::text[], $16::bigint[], $17::uuid[], $18::text[], $19::text[]
     ) AS t (
         id, tenant_id, key_id, surface, model, priority, created_at, not_before, deadline_at, idempotency_key,
-        fingerprint, body, metadata, held_micro, price_rule, markup_micro
+        fingerprint, body, metadata, held_micro, price_rule, markup_micro, webhook_target_id, webhook_url, webhook_events
     )
 """
 _STORE_CTES = """
@@ -58,6 +60,10 @@ stored AS (
     INSERT INTO job_inputs (job_id, body, metadata) SELECT id, body, metadata FROM accepted
 ), events AS (
     INSERT INTO job_events (job_id, seq, to_state, reason) SELECT id, 1, 'queued', 'submitted' FROM accepted
+), webhooks AS (
+    INSERT INTO job_webhooks (job_id, target_id, url, events)
+    SELECT id, webhook_target_id, webhook_url, string_to_array(webhook_events, ',')
+    FROM accepted WHERE webhook_url IS NOT NULL
 )
 """
 _SUBMIT = f"WITH accepted AS ({_ASKED}), {_STORE_CTES} SELECT"
@@ -67,7 +73,7 @@ _SUBMIT_IF_FITS = f"""
 WITH asked AS ({_ASKED}),
 holds AS (
     SELECT hold.id, asked.tenant_id, asked.id AS job_id, asked.key_id, asked.held_micro AS amount
-    FROM asked JOIN unnest($1::uuid[], $17::uuid[]) AS hold (job_id, id) ON hold.job_id = asked.id
+    FROM asked JOIN unnest($1::uuid[], $20::uuid[]) AS hold (job_id, id) ON hold.job_id = asked.id
 ),
 {FITS_CTES},
 accepted AS (SELECT asked.* FROM asked WHERE (SELECT yes FROM fits)),
@@ -91,13 +97,14 @@ WHERE job.id <> asked.id
 async def submit_jobs(session: Session, *, submissions: Sequence[Submission]) -> None:
     """Store a group of jobs as queued. None may have a twin (see `find_twins`), or none is stored. One statement."""
     rows = [_row(s) for s in submissions]
-    await session.execute(_SUBMIT, *columns(rows, 16))
+    await session.execute(_SUBMIT, *columns(rows, 19))
 
 
 def _row(s: Submission) -> tuple[object, ...]:
     return (
         s.id, s.tenant_id, s.key_id, s.surface, s.model, s.priority, s.created_at, s.not_before, s.deadline_at,
         s.idempotency_key, s.fingerprint, s.body, s.metadata, s.held_micro, s.price_rule, s.markup_micro,
+        *(s.webhook.row(s.tenant_id) if s.webhook is not None else (None, None, None)),
     )  # fmt: skip
 
 
@@ -105,7 +112,7 @@ async def submit_jobs_that_fit(session: Session, *, submissions: Sequence[Submis
     """Store a group of jobs and hold what they may cost, if there is plainly enough for all of them; says whether. One
     statement. Raises asyncpg.UniqueViolationError where one has a twin."""
     rows = [(*_row(s), hold_id_of(s.id)) for s in submissions]
-    return bool(await session.fetchval(_SUBMIT_IF_FITS, *columns(rows, 17)))
+    return bool(await session.fetchval(_SUBMIT_IF_FITS, *columns(rows, 20)))
 
 
 async def find_twins(session: Session, *, submissions: Sequence[Submission]) -> dict[UUID, Row]:

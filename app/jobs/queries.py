@@ -60,14 +60,16 @@ async def list_finished(session: ReadSession, *, job_ids: Sequence[UUID]) -> lis
     return [row["id"] for row in await session.fetch(sql, list(job_ids))]
 
 
-_JOB_COLUMNS = """
+WEBHOOK_URL = "(SELECT hook.url FROM job_webhooks AS hook WHERE hook.job_id = job.id) AS webhook_url"
+
+_SHOWN = f"""
     job.id, job.model, job.state, job.priority, job.created_at, job.submitted_at, job.started_at, job.finished_at,
     job.cancel_requested_at, job.deadline_at, job.attempt, job.polls, job.error_code, job.run_seconds,
-    job.late_result, job.held_micro, job.charged_micro, input.body AS input, input.metadata, result.body, result.message
+    job.late_result, job.held_micro, job.charged_micro, input.metadata, result.message, {WEBHOOK_URL}
 """
 
 _JOB = f"""
-SELECT {_JOB_COLUMNS}
+SELECT {_SHOWN}, input.body AS input, result.body
 FROM jobs AS job
 JOIN job_inputs AS input ON input.job_id = job.id
 LEFT JOIN job_results AS result ON result.job_id = job.id
@@ -80,11 +82,8 @@ async def find_job(session: ReadSession, *, tenant_id: UUID, job_id: UUID) -> Ro
     return await session.fetchrow(_JOB, job_id, tenant_id)
 
 
-_LIST = """
-SELECT
-    job.id, job.model, job.state, job.priority, job.created_at, job.submitted_at, job.started_at, job.finished_at,
-    job.cancel_requested_at, job.attempt, job.polls, job.error_code, job.run_seconds, job.late_result,
-    job.held_micro, job.charged_micro, input.metadata, result.message
+_LIST = f"""
+SELECT {_SHOWN}
 FROM jobs AS job
 JOIN job_inputs AS input ON input.job_id = job.id
 LEFT JOIN job_results AS result ON result.job_id = job.id
@@ -103,7 +102,7 @@ WHERE job.tenant_id = $1
     )
 ORDER BY job.created_at DESC, job.id DESC
 LIMIT $9
-"""
+"""  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,3 +131,19 @@ async def list_jobs(session: ReadSession, *, tenant_id: UUID, wanted: JobFilter,
         list(wanted.metadata.values()),
         limit,
     )
+
+
+_OF_EVENTS = f"""
+SELECT
+    {_SHOWN}, octet_length(result.body) AS result_bytes,
+    CASE WHEN octet_length(result.body) <= $2 THEN result.body END AS body
+FROM jobs AS job
+JOIN job_inputs AS input ON input.job_id = job.id
+LEFT JOIN job_results AS result ON result.job_id = job.id
+WHERE job.id = ANY ($1::uuid[])
+"""  # noqa: S608
+
+
+async def list_jobs_of_events(session: ReadSession, *, job_ids: Sequence[UUID], result_bytes_max: int) -> list[Row]:
+    """All that events show of these jobs; larger results are only measured."""
+    return await session.fetch(_OF_EVENTS, list(job_ids), result_bytes_max)

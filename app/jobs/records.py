@@ -6,7 +6,7 @@ from uuid import UUID
 
 from app.core.db import Row, Session, columns
 from app.jobs.decide import Step
-from app.jobs.endings import ENDED, end_jobs
+from app.jobs.endings import ENDED, end_jobs, tell_started
 from app.jobs.models import FINAL, ExchangeKind
 from app.ledger.settling import EXPOSE_SECOND_STARTS
 from app.upstream.wire import Outcome
@@ -59,6 +59,8 @@ class PollRecord:
     charge_micro: int
     """What its tenant pays if this is its end."""
     exchanges: tuple[Exchange, ...]
+    starts: bool = False
+    """Whether it is seen running for the first time, which somebody may want to be told."""
 
     def row(self) -> tuple[object, ...]:
         """As `_RECORD_POLLS` asks for it."""
@@ -197,7 +199,8 @@ WITH asked AS (
         lease_until = NULL,
         owner = NULL
     FROM before WHERE jobs.id = before.id
-    RETURNING {ENDED}, before.reason
+    RETURNING {ENDED}, before.reason,
+        before.state = 'running' AND before.upstream_state = 'PROCESSING' AND jobs.started_at = now() AS started
 ), events AS (
     INSERT INTO job_events (job_id, seq, from_state, to_state, reason)
     SELECT id, revision + 1, 'running', state, reason FROM before WHERE changed
@@ -231,10 +234,11 @@ async def observe_upstream_id(session: Session, *, job_id: UUID, attempt: int, u
 
 async def record_polls(session: Session, *, records: Sequence[PollRecord]) -> list[Row]:
     """Write down polls and ends; gives id and state of the jobs whose fence still held. One statement where none of
-    them ends."""
+    them ends or begins to run."""
     exchanges = [exchange.row() for record in records for exchange in record.exchanges]
     moved = await session.fetch(
         _RECORD_POLLS, *columns([record.row() for record in records], 15), *columns(exchanges, 7)
     )
     await end_jobs(session, ended=[row for row in moved if row["state"] in FINAL])
+    await tell_started(session, started=[row for row in moved if row["started"]])
     return moved

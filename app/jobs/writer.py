@@ -5,7 +5,7 @@ a group is stored or refused on its own.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -17,11 +17,14 @@ from app.core.batch import Batcher, Overloaded
 from app.core.crash import crash_point
 from app.core.db import Database, Session
 from app.core.errors import Refusal, StoreFull, StoreUnavailable
+from app.core.ids import show_id
 from app.core.log import get_logger
 from app.jobs.operations import Submission, find_twins, submit_jobs, submit_jobs_that_fit
 from app.ledger.accounts import load_budgets, lock_accounts
 from app.ledger.decide import Hold
 from app.ledger.holds import BudgetAlert, hold, spend
+from app.webhooks.emit import emit_tenant_event
+from app.webhooks.models import EventType
 
 log = get_logger(__name__)
 
@@ -78,8 +81,10 @@ class Stored:
 class SubmitWriter:
     """Hands submissions to Postgres in groups and tells each what became of it."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, alerted: Callable[[], None]) -> None:
+        """`alerted`: called when tenants are to be told of their budgets."""
         self._database = database
+        self._alerted = alerted
         self._batcher: Batcher[Submission, Stored] = Batcher(
             self._flush, size_max=GROUP_MAX, waiting_max=WAITING_MAX, lanes=LANES, key=lambda one: one.tenant_id
         )
@@ -122,6 +127,8 @@ class SubmitWriter:
                     raise (InDoubt() if in_doubt else error) from error
                 await asyncio.sleep(0.1)
                 continue
+            if alerts:
+                self._alerted()
             for alert in alerts:
                 log.warning("budget.reached", subject=alert.subject_id.hex, period=alert.period, percent=alert.percent)
             return verdicts
@@ -166,7 +173,21 @@ async def _store(
     if accepted:
         await submit_jobs(session, submissions=accepted)
         await hold(session, accounts=accounts, holds=[_hold(one) for one in accepted])
-    return verdicts, await spend(session, accounts=accounts)
+    alerts = await spend(session, accounts=accounts)
+    for alert in alerts:
+        await emit_tenant_event(session, tenant_id=alert.tenant_id, type_=EventType.BUDGET_ALERT, data=_told(alert))
+    return verdicts, alerts
+
+
+def _told(alert: BudgetAlert) -> dict[str, object]:
+    """What the tenant is told of its budget, or of one of its keys'."""
+    of_key = alert.subject_id != alert.tenant_id
+    return {
+        "tenant_id": show_id("ten", alert.tenant_id),
+        "key_id": show_id("key", alert.subject_id) if of_key else None,
+        "period": alert.period,
+        "percent": alert.percent,
+    }
 
 
 def _hold(one: Submission) -> Hold:

@@ -5,10 +5,10 @@ from app.ops.invariants import Invariant
 
 APPEND_ONLY = (
     "job_events", "upstream_exchanges", "upstream_observations", "transfers", "allocations", "budget_alerts", "exposures",
-    "audit", "credit_readings",
+    "audit", "credit_readings", "job_webhooks",
 )  # fmt: skip
 """Of these the service may only add rows."""
-MAY_DELETE = ("pauses", "processes", "budgets")
+MAY_DELETE = ("pauses", "processes", "budgets", "webhook_attempts", "webhook_secrets")
 """Of these alone it may drop rows."""
 
 _OURS = """

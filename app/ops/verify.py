@@ -7,11 +7,12 @@ from app.core.db import ReadSession
 from app.ops.grants import OF_DATABASE
 from app.ops.invariants import OF_JOBS, Invariant
 from app.ops.money import OF_MONEY
+from app.ops.webhook_invariants import OF_WEBHOOKS
 
 STATEMENT_SECONDS = 1800.0
 """The longest an invariant may take."""
 
-INVARIANTS = (*OF_JOBS, *OF_MONEY, *OF_DATABASE)
+INVARIANTS = (*OF_JOBS, *OF_WEBHOOKS, *OF_MONEY, *OF_DATABASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ NOT_SHOWN = (
         5, "that a lost result could not have been fetched in time", "`ops.job_events` of jobs that end result_lost"
     ),
     NotShown(6, "that nothing depends on Redis", "tests that empty and stop it"),
+    NotShown(7, "what receivers have seen", "their own logs, by `webhook-id`"),
     NotShown(8, "that no answer over HTTP shows another tenant's job", "tests of every route"),
     NotShown(9, "that a worker which wakes up sends nothing", "tests that stop and wake workers"),
     NotShown(10, "the rate that the upstream saw", "the upstream's own count"),

@@ -40,6 +40,8 @@ from app.segmind.schemas import (
 )
 from app.tenants.auth import Principal, ScopeMissing, TenantSuspended
 from app.tenants.models import Scope
+from app.webhooks.emit import JobWebhook
+from app.webhooks.schemas import checked_job_webhook
 
 SYNC_SECONDS = 25.0
 SYNC_SECONDS_MAX = 300.0
@@ -60,12 +62,6 @@ class StillRunning(Refusal):
                 "response_url": f"{base_url}/v2/requests/{shown}",
             },
         )
-
-
-class Unsupported(Refusal):
-    """400: an option this gateway does not have."""
-
-    code = "unsupported_option"
 
 
 def refusing(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
@@ -113,9 +109,6 @@ async def _submit(request: Request, surface: Surface) -> tuple[Principal, Stored
 
 def _asked(request: Request, principal: Principal, surface: Surface, model: str, body: bytes) -> Asked:
     headers = request.headers
-    for name in ("x-webhook-url", "x-webhook-events"):
-        if name in headers:
-            raise Unsupported(f"header {name}: this gateway does not send webhooks yet")
     metadata = priority = deadline = None
     if (text := headers.get("x-metadata")) is not None:
         try:
@@ -136,6 +129,17 @@ def _asked(request: Request, principal: Principal, surface: Surface, model: str,
         metadata=metadata,
         priority=5 if priority is None else priority,
         deadline_seconds=deadline,
+        webhook=_webhook(request),
+    )
+
+
+def _webhook(request: Request) -> JobWebhook | None:
+    url, events = request.headers.get("x-webhook-url"), request.headers.get("x-webhook-events")
+    return checked_job_webhook(
+        url,
+        None if events is None else [one.strip() for one in events.split(",")],
+        request.app.state.guard,
+        where=("header X-Webhook-Url", "header X-Webhook-Events"),
     )
 
 

@@ -5,7 +5,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from app.core import clock
 from app.core.db import Database
 from app.core.http import Client, open_client
+from app.core.settings import PREFIX
 from app.stack.errors import StackError
-from app.stack.plan import Seams, UpOptions
+from app.stack.plan import Seams, UpOptions, setting
 from app.stack.running import RunningStack
 from app.stack.signals import interruptible
 from app.stack.up import Stack, running
@@ -38,6 +39,8 @@ PAYLOAD = {
 }
 POLL_SECONDS = 0.5
 GIVE_UP_SECONDS = 900.0
+WEBHOOK_SECONDS = 30.0
+RECEIVER_NETWORK = "127.0.0.1/32"
 BODY_BYTES_MAX = 1024 * 1024
 
 STORY = """
@@ -48,17 +51,53 @@ FROM ops.job_events WHERE job_id = $1 ORDER BY seq
 
 async def run_demo(seams: Seams, *, speed: float) -> int:
     """Run it; the exit code is 0 once the job has COMPLETED. Raises StackError where it cannot run."""
+    networks = ",".join(filter(None, (setting("WEBHOOK_ALLOW_NETWORKS"), RECEIVER_NETWORK)))
     with tempfile.TemporaryDirectory(prefix="waystation-demo-") as directory:
-        stack = Stack(UpOptions(port=0, data_dir=Path(directory) / "data", speed=speed), seams)
-        await interruptible(_show(stack, speed), hurry=stack.hurry)
+        options = UpOptions(
+            port=0,
+            data_dir=Path(directory) / "data",
+            speed=speed,
+            environment={f"{PREFIX}WEBHOOK_ALLOW_NETWORKS": networks},
+        )
+        stack = Stack(options, seams)
+        await interruptible(_show(stack, Mailbox(seams), speed), hurry=stack.hurry)
     return 0
 
 
-async def _show(stack: Stack, speed: float) -> None:
+class Mailbox:
+    """Our own little receiver, and what it was brought: (id, whether it verified, body)."""
+
+    def __init__(self, seams: Seams) -> None:
+        self._seams = seams
+        self._secrets: list[str] = []
+        self._brought: asyncio.Queue[tuple[str, bool, bytes]] = asyncio.Queue()
+
+    def open(self) -> AbstractAsyncContextManager[str]:
+        """Its URL, while it is open."""
+        return self._seams.receive_webhooks(lambda: self._secrets, self._take)
+
+    def _take(self, id_: str, verified: bool, body: bytes) -> None:
+        self._brought.put_nowait((id_, verified, body))
+
+    async def trust(self, client: Client, url: str) -> None:
+        """Verify with what the gateway says our secret is."""
+        answer = await client.get(f"{url}/api/v1/webhook-secret")
+        self._secrets.append(answer.json()["secret"])
+
+    async def next(self) -> tuple[str, bool, bytes]:
+        """The next one; raises StackError where none comes."""
+        try:
+            async with asyncio.timeout(WEBHOOK_SECONDS):
+                return await self._brought.get()
+        except TimeoutError:
+            raise StackError("no webhook has come; see the worker's log") from None
+
+
+async def _show(stack: Stack, mailbox: Mailbox, speed: float) -> None:
     console = Console(highlight=False, soft_wrap=True)
     began_at = clock.monotonic()
     console.print("Starting Postgres, Valkey, the upstream simulator, an API and a worker …")
-    async with running(stack):
+    async with mailbox.open() as webhook_url, running(stack):
         found = stack.describe()
         console.print(f"Up after {clock.monotonic() - began_at:.1f} s at {found['url']}\n")
         client = open_client(
@@ -71,21 +110,26 @@ async def _show(stack: Stack, speed: float) -> None:
         )
         client.headers["x-api-key"] = found["api_key"]
         try:
-            request_id, result = await _run_job(console, client, found["url"], speed)
+            await mailbox.trust(client, found["url"])
+            request_id, result = await _run_job(console, client, found["url"], webhook_url, speed)
+            brought = await mailbox.next()
             ledger = (await client.get(f"{found['url']}/api/v1/ledger?job={request_id}")).json()
             balance = (await client.get(f"{found['url']}/api/v1/balance")).json()
         finally:
             await client.aclose()
         _print_result(console, request_id, result)
+        _print_webhook(console, *brought)
         _print_ledger(console, request_id, ledger, balance)
         await _print_story(console, found, request_id)
         _print_next(console)
 
 
-async def _run_job(console: Console, client: Client, url: str, speed: float) -> tuple[str, dict[str, Any]]:
+async def _run_job(
+    console: Console, client: Client, url: str, webhook_url: str, speed: float
+) -> tuple[str, dict[str, Any]]:
     """Submit the payload as any tenant would, and follow it to its end."""
     console.print(f"POST /v2/{MODEL}   the payload of the model's own page")
-    answer = await client.post(f"{url}/v2/{MODEL}", json=PAYLOAD)
+    answer = await client.post(f"{url}/v2/{MODEL}", json=PAYLOAD, headers={"X-Webhook-Url": webhook_url})
     accepted = answer.json()
     if answer.status_code != 200:
         raise StackError(f"the submit was refused with HTTP {answer.status_code}: {accepted.get('error')}")
@@ -135,6 +179,14 @@ def _progress(console: Console, expected_seconds: float) -> Iterator[Any]:
 def _print_result(console: Console, request_id: str, result: dict[str, Any]) -> None:
     console.print(f"\nGET /v2/requests/{request_id}")
     console.print(json.dumps(result, indent=2), markup=False)
+
+
+def _print_webhook(console: Console, id_: str, verified: bool, body: bytes) -> None:
+    if not verified:
+        raise StackError("the webhook's signature does not verify")
+    told = json.loads(body)
+    console.print(f"\nWebhook {told['type']}, its signature verified by the reference library of Standard Webhooks")
+    console.print(f"  webhook-id {id_}   {told['timestamp']}   {len(body)} bytes")
 
 
 def _print_ledger(console: Console, request_id: str, ledger: dict[str, Any], balance: dict[str, Any]) -> None:

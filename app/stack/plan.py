@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,9 @@ DEFAULT_PORT = 8080
 _EVERYWHERE = {"0.0.0.0": LOOPBACK, "::": "::1", "": LOOPBACK}  # noqa: S104
 _GRACE_MARGIN_SECONDS = 5.0
 _SIMULATOR_KEY = "simulator"
+
+
+AsyncWebhooks = AbstractAsyncContextManager[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,8 @@ class Seams:
     """(owner's database URL, secret key, stored key or None) → (tenant's name, its key)."""
     worker_ready: Callable[[str, int], Awaitable[bool]]
     """(owner's database URL, process) → whether that worker has reported for work."""
+    receive_webhooks: Callable[[Callable[[], Sequence[str]], Callable[[str, bool, bytes], None]], AsyncWebhooks]
+    """(secrets that verify, told of each that arrives: id, whether it verifies, body) → a receiver, by its URL."""
     program: Sequence[str] = (sys.executable, "-m", "app.cli")
     """What `api`, `worker` and `simulator` are commands of."""
 

@@ -29,7 +29,7 @@ async def test_a_full_disk_refuses_and_leaves_no_doubt(
     url: str, database: Database, caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "UNREACHED_SECONDS", 0.2)
-    submits = SubmitWriter(database)
+    submits = SubmitWriter(database, alerted=lambda: None)
     owner = await asyncpg.connect(url)
     try:
         await owner.execute(_NO_ROOM)

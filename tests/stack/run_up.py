@@ -11,6 +11,7 @@ from app.core.log import configure_logging
 from app.stack.errors import StackError
 from app.stack.plan import Seams, UpOptions
 from app.stack.up import run_up
+from app.stack_seams import receive_webhooks
 
 directory = Path(sys.argv[1])
 os.environ["STANDIN_DIRECTORY"] = str(directory)
@@ -44,6 +45,6 @@ options = UpOptions(
 program = (sys.executable, str(Path(__file__).with_name("standin.py")))
 configure_logging(format="console", level="INFO")
 try:
-    sys.exit(asyncio.run(run_up(options, Seams(migrate, ensure_demo_tenant, worker_ready, program))))
+    sys.exit(asyncio.run(run_up(options, Seams(migrate, ensure_demo_tenant, worker_ready, receive_webhooks, program))))
 except StackError as error:
     sys.exit(f"waystation up: {error}")

@@ -149,12 +149,13 @@ class Poller:
                 cost_micro=cost,
                 charge_micro=_charge(row, cost) if step.to_state is State.COMPLETED else 0,
                 exchanges=tuple(Exchange(kind, row["id"], row["attempt"], told) for kind, told in exchanges),
+                starts=step.upstream_state is UpstreamState.PROCESSING and row["upstream_state"] != step.upstream_state,
             )
         )
 
     async def _record(self, records: Sequence[PollRecord]) -> Sequence[None | Exception]:
-        ends = any(record.step.to_state in FINAL for record in records)
-        door = self._database.transaction if ends else self._database.statement
+        more = any(record.step.to_state in FINAL or record.starts for record in records)
+        door = self._database.transaction if more else self._database.statement
 
         async def write() -> list[Row]:
             async with door() as session:

@@ -1,0 +1,210 @@
+"""Routes of the native surface for webhooks: endpoints and secrets."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+
+from app.api.routes import ALWAYS, authenticated
+from app.core.db import Database, Row, patiently
+from app.core.ids import find_id
+from app.core.paging import LIMIT_DEFAULT, LIMIT_MAX, Page, cut_page, parse_cursor
+from app.core.problems import documented
+from app.core.requests import checked_instant
+from app.tenants.auth import Principal, TenantSuspended
+from app.tenants.models import Scope
+from app.webhooks import operations
+from app.webhooks.emit import emit_tenant_event
+from app.webhooks.models import EventType
+from app.webhooks.operations import EndpointDisabled, TooManyEndpoints
+from app.webhooks.queries import EndpointNotFound, get_delivery, get_endpoint, list_endpoints
+from app.webhooks.schemas import (
+    DeliveryOut,
+    EndpointCreated,
+    EndpointIn,
+    EndpointOut,
+    EndpointPatch,
+    RecoveredOut,
+    RecoverIn,
+    RotatedOut,
+    SecretOut,
+    checked_url,
+)
+from app.webhooks.signing import show_secret
+
+router = APIRouter(prefix="/api/v1", tags=["webhooks"])
+
+Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX)]
+
+
+def database_of(request: Request) -> Database:
+    """The API process's database."""
+    database: Database = request.app.state.database
+    return database
+
+
+async def reading(request: Request) -> Principal:
+    """Who asks, if their key may see webhooks."""
+    return await patiently(lambda: authenticated(request, Scope.WEBHOOKS))
+
+
+async def writing(request: Request) -> Principal:
+    """Who asks, if their key may change webhooks."""
+    principal = await authenticated(request, Scope.WEBHOOKS)
+    principal.require(Scope.WEBHOOKS, writes=True)
+    return principal
+
+
+def _endpoint_id(shown: str) -> UUID:
+    endpoint_id = find_id("whe", shown)
+    if endpoint_id is None:
+        raise EndpointNotFound
+    return endpoint_id
+
+
+WRITES = (*ALWAYS, TenantSuspended)
+
+
+@router.post("/webhook-endpoints", status_code=201, responses=documented(*WRITES, TooManyEndpoints))
+async def create_endpoint(request: Request, body: EndpointIn) -> EndpointCreated:
+    """Make an endpoint; its secret is shown here and never again."""
+    principal = await writing(request)
+    url = checked_url(body.url, request.app.state.guard, "$.url")
+    async with database_of(request).transaction() as session:
+        row, secret = await operations.create_endpoint(
+            session,
+            vault=request.app.state.vault,
+            tenant_id=principal.tenant_id,
+            url=url,
+            events=list(dict.fromkeys(body.events)),
+            description=body.description,
+        )
+    return EndpointCreated.created(row, secret=show_secret(secret))
+
+
+@router.get("/webhook-endpoints", responses=documented(*ALWAYS))
+async def read_endpoints(
+    request: Request, cursor: str | None = None, limit: Limit = LIMIT_DEFAULT
+) -> Page[EndpointOut]:
+    """The tenant's endpoints, oldest first."""
+    principal = await reading(request)
+    after = parse_cursor("whe", cursor)
+
+    async def read() -> list[Row]:
+        async with database_of(request).snapshot() as session:
+            return await list_endpoints(session, tenant_id=principal.tenant_id, after=after, limit=limit + 1)
+
+    found = [EndpointOut.of(row) for row in await patiently(read)]
+    return cut_page(found, limit=limit, cursor_of=lambda endpoint: endpoint.id)
+
+
+@router.get("/webhook-endpoints/{endpoint}", responses=documented(*ALWAYS, EndpointNotFound))
+async def read_endpoint(request: Request, endpoint: str) -> EndpointOut:
+    """One endpoint, without its secret."""
+    principal = await reading(request)
+    endpoint_id = _endpoint_id(endpoint)
+
+    async def read() -> Row:
+        async with database_of(request).snapshot() as session:
+            return await get_endpoint(session, tenant_id=principal.tenant_id, endpoint_id=endpoint_id)
+
+    return EndpointOut.of(await patiently(read))
+
+
+@router.patch("/webhook-endpoints/{endpoint}", responses=documented(*WRITES, EndpointNotFound))
+async def patch_endpoint(request: Request, endpoint: str, body: EndpointPatch) -> EndpointOut:
+    """Change an endpoint, switch it off, or on again."""
+    principal = await writing(request)
+    url = None if body.url is None else checked_url(body.url, request.app.state.guard, "$.url")
+    async with database_of(request).transaction() as session:
+        row = await operations.update_endpoint(
+            session,
+            tenant_id=principal.tenant_id,
+            endpoint_id=_endpoint_id(endpoint),
+            url=url,
+            events=body.events and list(dict.fromkeys(body.events)),
+            description=body.description,
+            enabled=body.enabled,
+        )
+    return EndpointOut.of(row)
+
+
+@router.delete("/webhook-endpoints/{endpoint}", status_code=204, responses=documented(*WRITES, EndpointNotFound))
+async def delete_endpoint(request: Request, endpoint: str) -> Response:
+    """Delete an endpoint: nothing more is delivered to it."""
+    principal = await writing(request)
+    async with database_of(request).transaction() as session:
+        await operations.delete_endpoint(session, tenant_id=principal.tenant_id, endpoint_id=_endpoint_id(endpoint))
+    return Response(status_code=204)
+
+
+@router.post("/webhook-endpoints/{endpoint}/rotate-secret", responses=documented(*WRITES, EndpointNotFound))
+async def rotate_endpoint_secret(request: Request, endpoint: str) -> RotatedOut:
+    """A new secret; for 24 hours deliveries are signed with both."""
+    return await _rotate(request, _endpoint_id(endpoint))
+
+
+@router.get("/webhook-secret", responses=documented(*ALWAYS))
+async def read_secret(request: Request) -> SecretOut:
+    """The secret that signs what goes to URLs of single jobs; it is made when it is first asked for."""
+    principal = await authenticated(request, Scope.WEBHOOKS)
+    async with database_of(request).transaction() as session:
+        secret = await operations.ensure_secret(session, vault=request.app.state.vault, tenant_id=principal.tenant_id)
+    return SecretOut(secret=show_secret(secret))
+
+
+@router.post("/webhook-secret/rotate", responses=documented(*WRITES))
+async def rotate_secret(request: Request) -> RotatedOut:
+    """A new secret for URLs of single jobs; for 24 hours deliveries are signed with both."""
+    return await _rotate(request, None)
+
+
+async def _rotate(request: Request, endpoint_id: UUID | None) -> RotatedOut:
+    principal = await writing(request)
+    async with database_of(request).transaction() as session:
+        secret, until = await operations.rotate_secret(
+            session, vault=request.app.state.vault, tenant_id=principal.tenant_id, endpoint_id=endpoint_id
+        )
+    return RotatedOut(secret=show_secret(secret), previous_expires_at=until)
+
+
+@router.post(
+    "/webhook-endpoints/{endpoint}/test",
+    status_code=202,
+    responses=documented(*WRITES, EndpointNotFound, EndpointDisabled),
+)
+async def test_endpoint(request: Request, endpoint: str) -> DeliveryOut:
+    """Send the endpoint a `webhook.test` event; the delivery log tells what came of it."""
+    principal = await writing(request)
+    endpoint_id = _endpoint_id(endpoint)
+    async with database_of(request).transaction() as session:
+        row = await get_endpoint(session, tenant_id=principal.tenant_id, endpoint_id=endpoint_id)
+        deliveries = await emit_tenant_event(
+            session,
+            tenant_id=principal.tenant_id,
+            type_=EventType.WEBHOOK_TEST,
+            data={"endpoint_id": endpoint, "url": row["url"], "message": "It works."},
+            endpoint_id=endpoint_id,
+        )
+        if not deliveries:
+            raise EndpointDisabled
+        delivery = await get_delivery(session, tenant_id=principal.tenant_id, delivery_id=deliveries[0])
+    request.app.state.doorbell.ring("deliver")
+    return DeliveryOut.of(delivery)
+
+
+@router.post(
+    "/webhook-endpoints/{endpoint}/recover",
+    status_code=202,
+    responses=documented(*WRITES, EndpointNotFound, EndpointDisabled),
+)
+async def recover_endpoint(request: Request, endpoint: str, body: RecoverIn) -> RecoveredOut:
+    """Deliver everything since then that the endpoint has missed: what was given up, or happened while it was off."""
+    principal = await writing(request)
+    since = checked_instant(body.since, "$.since")
+    async with database_of(request).transaction() as session:
+        missed = await operations.recover_endpoint(
+            session, tenant_id=principal.tenant_id, endpoint_id=_endpoint_id(endpoint), since=since
+        )
+    request.app.state.doorbell.ring("deliver")
+    return RecoveredOut(recovered=missed)

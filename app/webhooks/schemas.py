@@ -1,0 +1,250 @@
+"""What tenants send and are shown: endpoints, secrets, events, deliveries, over HTTP."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
+
+from app.core.db import Row
+from app.core.ids import show_id
+from app.core.requests import malformed
+from app.tenants.schemas import At
+from app.webhooks.emit import JobWebhook
+from app.webhooks.guard import Guard, UrlRefused, parse_url
+from app.webhooks.models import (
+    OF_JOBS,
+    AttemptOutcome,
+    DeliveryStatus,
+    DisabledReason,
+    EventType,
+)
+
+Wanted = Literal["job.completed", "job.failed", "job.canceled", "job.processing", "budget.alert", "endpoint.disabled"]
+Text = Annotated[str, Field(max_length=500)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class EndpointIn(_Body):
+    """A new endpoint."""
+
+    url: str = Field(description="https, of a public address or one in WEBHOOK_ALLOW_NETWORKS", max_length=2048)
+    events: list[Wanted] = Field(["job.completed", "job.failed", "job.canceled"], min_length=1, max_length=20)
+    description: Text = ""
+
+
+class EndpointPatch(_Body):
+    """What is to change; what is left out or null stays."""
+
+    url: str | None = Field(None, max_length=2048)
+    events: list[Wanted] | None = Field(None, min_length=1, max_length=20)
+    description: Text | None = None
+    enabled: StrictBool | None = Field(None, description="true also forgets past failures")
+
+
+class RecoverIn(_Body):
+    """From when on."""
+
+    since: str = Field(description="RFC 3339")
+
+
+class EndpointOut(BaseModel):
+    """An endpoint, without its secret."""
+
+    id: str = Field(examples=["whe_0198f2c07b7a7c3e9d5b1f0e2a4c6d8e"])
+    url: str
+    events: list[EventType]
+    description: str
+    enabled: bool
+    disabled_at: At | None
+    disabled_reason: DisabledReason | None
+    failures: int = Field(description="failed attempts since its last success")
+    failing_since: At | None = Field(description="five days after this it is disabled, unless it succeeds once")
+    last_success_at: At | None = Field(description="to the minute")
+    created_at: At
+
+    @classmethod
+    def fields(cls, row: Row) -> dict[str, Any]:
+        """Of `webhooks.queries`."""
+        return {
+            **row,
+            "id": show_id("whe", row["id"]),
+            "enabled": row["disabled_at"] is None,
+            "last_success_at": row["succeeded_at"],
+        }
+
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        """The endpoint, ready to be shown."""
+        return cls(**cls.fields(row))
+
+
+class EndpointCreated(EndpointOut):
+    """A new endpoint: the only time its secret is shown."""
+
+    secret: str = Field(examples=["whsec_…"])
+
+    @classmethod
+    def created(cls, row: Row, *, secret: str) -> Self:
+        """The new endpoint and its secret."""
+        return cls(**cls.fields(row), secret=secret)
+
+
+class EndpointOfTenant(EndpointOut):
+    """An endpoint as operators see it."""
+
+    tenant_id: str
+    tenant: str
+
+    @classmethod
+    def fields(cls, row: Row) -> dict[str, Any]:
+        """Of `webhooks.queries`."""
+        return {**super().fields(row), "tenant_id": show_id("ten", row["tenant_id"])}
+
+
+class SecretOut(BaseModel):
+    """The secret that signs what goes to URLs of single jobs."""
+
+    secret: str
+
+
+class RotatedOut(BaseModel):
+    """A new secret; until `previous_expires_at` the one before it signs, too."""
+
+    secret: str
+    previous_expires_at: At
+
+
+class RecoveredOut(BaseModel):
+    """How many deliveries were set going."""
+
+    recovered: int
+
+
+class AttemptOut(BaseModel):
+    """One POST."""
+
+    attempt: int
+    at: At = Field(description="when it was over")
+    outcome: AttemptOutcome
+    status_code: int | None
+    duration_seconds: float | None
+    address: str | None = Field(description="the IP address that was dialled")
+    detail: str
+    answer: str | None = Field(description="the first 4 kB of what was answered")
+
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        """The attempt, ready to be shown."""
+        answer: bytes | None = row["answer"]
+        return cls(**{**row, "answer": None if answer is None else answer.decode("utf-8", "replace")})
+
+
+class DeliveryOut(BaseModel):
+    """One event owed to one receiver."""
+
+    id: str = Field(examples=["dlv_0198f2c07b7a7c3e9d5b1f0e2a4c6d8e"])
+    event_id: str
+    endpoint_id: str | None = Field(description="null: it goes to the URL that its job was submitted with")
+    job_id: str | None
+    type: EventType
+    url: str
+    status: DeliveryStatus
+    attempts: int
+    created_at: At
+    next_attempt_at: At | None
+    delivered_at: At | None
+    last_status_code: int | None
+    last_error: str | None
+
+    @classmethod
+    def fields(cls, row: Row) -> dict[str, Any]:
+        """Of `webhooks.queries`."""
+        return {
+            **row,
+            "id": show_id("dlv", row["id"]),
+            "event_id": show_id("evt", row["event_id"]),
+            "endpoint_id": row["endpoint_id"] and show_id("whe", row["endpoint_id"]),
+            "job_id": row["job_id"] and show_id("job", row["job_id"]),
+            "next_attempt_at": row["due_at"],
+        }
+
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        """The delivery, ready to be shown."""
+        return cls(**cls.fields(row))
+
+
+class DeliveryOfTenant(DeliveryOut):
+    """A delivery as operators see it."""
+
+    tenant_id: str
+    tenant: str
+
+    @classmethod
+    def fields(cls, row: Row) -> dict[str, Any]:
+        """Of `webhooks.queries`."""
+        return {**super().fields(row), "tenant_id": show_id("ten", row["tenant_id"])}
+
+
+class DeliveryTold(DeliveryOut):
+    """A delivery and every attempt of it."""
+
+    attempt_log: list[AttemptOut]
+
+    @classmethod
+    def told(cls, row: Row, attempts: Sequence[Row]) -> Self:
+        """The delivery and its attempts."""
+        return cls(**cls.fields(row), attempt_log=[AttemptOut.of(one) for one in attempts])
+
+
+class EventOut(BaseModel):
+    """An event as its webhook has it, with the `webhook-id` that it is or would be delivered under."""
+
+    id: str = Field(examples=["evt_0198f2c07b7a7c3e9d5b1f0e2a4c6d8e"])
+    type: EventType
+    timestamp: datetime
+    data: dict[str, Any]
+    sequence: int
+
+
+class EventPage(BaseModel):
+    """One page of events, oldest first; `next_cursor` is null where nothing newer has happened yet."""
+
+    items: list[EventOut]
+    next_cursor: str | None
+
+
+def event_page_body(events: Sequence[tuple[str, bytes]], *, next_cursor: str | None) -> bytes:
+    """The JSON of a page of events, each by its id and its body, which stays as it was frozen."""
+    items = [orjson.Fragment(b'{"id":"%b",%b' % (shown.encode(), body.removeprefix(b"{"))) for shown, body in events]
+    return orjson.dumps({"items": items, "next_cursor": next_cursor})
+
+
+def checked_url(text: Any, guard: Guard, where: str) -> str:
+    """A URL that webhooks may go to as far as can be told before it is dialled; raises Malformed."""
+    if not isinstance(text, str):
+        raise malformed(where, "expected a URL")
+    try:
+        guard.check(parse_url(text))
+    except UrlRefused as error:
+        raise malformed(where, str(error)) from None
+    return text
+
+
+def checked_job_webhook(url: Any, events: Any, guard: Guard, *, where: tuple[str, str]) -> JobWebhook | None:
+    """Whom to tell of one job and of which events; None where nobody. `where` names the two. Raises Malformed."""
+    if url is None:
+        if events is not None:
+            raise malformed(where[1], "expected a webhook URL beside it")
+        return None
+    checked_url(url, guard, where[0])
+    if events is None:
+        return JobWebhook(url)
+    if not isinstance(events, list) or not events or any(one not in list(OF_JOBS) for one in events):
+        raise malformed(where[1], f"expected some of {', '.join(OF_JOBS)}")
+    return JobWebhook(url, tuple(dict.fromkeys(events)))

@@ -1,0 +1,195 @@
+"""Deliver: due deliveries are claimed, POSTed and recorded; no transaction is open while a receiver takes its time."""
+
+import asyncio
+import math
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+from uuid import UUID
+
+from app.core import clock
+from app.core.batch import Batcher
+from app.core.crash import crash_point
+from app.core.db import Database, ReadSession, Row, until_stored
+from app.core.doorbell import Doorbell
+from app.core.http_exchange import BeforeSend
+from app.core.log import get_logger
+from app.core.pump import Pump
+from app.webhooks.claims import LEASE_SECONDS, EventHead, claim_deliveries, freeze_bodies, give_back
+from app.webhooks.decide import next_delay, parse_retry_after
+from app.webhooks.models import AttemptOutcome, DeliveryStatus
+from app.webhooks.records import Record, record_attempts
+from app.webhooks.secrets import SecretUnreadable
+from app.webhooks.sender import TOTAL_SECONDS, Attempted, Sender
+from app.webhooks.signing import signed_headers
+from app.webhooks.tasks.keeper import Keeper
+
+log = get_logger(__name__)
+
+SLOTS = 256
+"""Deliveries on the wire at once."""
+GROUP_MAX = 100
+LINGER_SECONDS = 0.01
+GAP_SECONDS = 0.01
+MARGIN_SECONDS = 5.0
+"""Before a lease runs out, so many seconds earlier than an attempt could take, nothing is begun any more."""
+NEAR_SECONDS = 60.0
+"""Retries sooner than this are remembered here; for later ones there is the sweep."""
+GONE = 410
+
+Render = Callable[[ReadSession, Sequence[EventHead]], Awaitable[dict[UUID, bytes]]]
+"""The bodies of events of jobs, which this room knows nothing of."""
+
+
+class LeaseLost(Exception):
+    """This process was stopped for so long that somebody else may have taken over: nothing is sent."""
+
+
+class Deliverer:
+    """One worker's share of the deliveries."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        doorbell: Doorbell,
+        sender: Sender,
+        keeper: Keeper,
+        render: Render,
+        owner: UUID,
+    ) -> None:
+        self.pump = Pump("deliver", self._step, gap_seconds=GAP_SECONDS)
+        self._database = database
+        self._doorbell = doorbell
+        self._sender = sender
+        self._keeper = keeper
+        self._render = render
+        self._owner = owner
+        self._sending: set[asyncio.Task[None]] = set()
+        self._recorder = Batcher(self._record, size_max=GROUP_MAX, linger_seconds=LINGER_SECONDS)
+
+    async def _step(self) -> float:
+        free = SLOTS - len(self._sending)
+        if free <= 0:
+            return math.inf
+        crash_point("deliver.before_claim")
+        asked_at = clock.monotonic()
+        async with self._database.statement() as session:
+            rows = await claim_deliveries(session, owner=self._owner, most=free)
+        if not rows:
+            return math.inf
+        crash_point("deliver.after_claim")
+        bodies = await self._bodies(rows)
+        await self._keeper.learn((row["tenant_id"], row["target_id"] if row["to_endpoint"] else None) for row in rows)
+        for row in rows:
+            task = asyncio.create_task(self._deliver(row, bodies.get(row["event_id"]), asked_at))
+            self._sending.add(task)
+            task.add_done_callback(self._delivered)
+        if len(rows) == free:
+            self._doorbell.ring("deliver")  # there may be more than we can take: let others look
+        return math.inf
+
+    async def _bodies(self, rows: Sequence[Row]) -> dict[UUID, bytes]:
+        """The bodies of these deliveries' events; those that nobody has been shown yet are frozen first."""
+        bodies = {row["event_id"]: row["body"] for row in rows if row["body"] is not None}
+        new = {
+            row["event_id"]: EventHead(row["event_id"], row["type"], row["job_id"], row["sequence"], row["created_at"])
+            for row in rows
+            if row["body"] is None
+        }
+        if new:
+            async with self._database.transaction() as session:
+                rendered = await self._render(session, list(new.values()))
+                bodies |= await freeze_bodies(session, bodies=rendered)
+        return bodies
+
+    def _delivered(self, task: asyncio.Task[None]) -> None:
+        self._sending.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("delivery.not_recorded", exc_info=error)  # its lease runs out, and it is sent again
+        self.pump.ring()
+
+    async def drain(self, seconds: float) -> None:
+        """Wait for what is on the wire, and give the rest back: it is sent again, under the same id."""
+        if self._sending:
+            _done, late = await asyncio.wait(list(self._sending), timeout=min(seconds, TOTAL_SECONDS))
+            for task in late:
+                task.cancel()
+        await self._recorder.drained()
+        async with self._database.statement() as session:
+            await give_back(session, owner=self._owner)
+
+    async def _deliver(self, row: Row, body: bytes | None, asked_at: float) -> None:
+        until = asked_at + LEASE_SECONDS - TOTAL_SECONDS + MARGIN_SECONDS
+
+        async def before_send() -> None:
+            if clock.monotonic() > until:
+                raise LeaseLost
+            crash_point("deliver.before_first_byte")
+
+        try:
+            attempted = await self._post(row, body, before_send)
+        except LeaseLost:
+            log.warning("delivery.lease_lost", delivery_id=row["id"].hex)
+            return
+        crash_point("deliver.after_answer")
+        await self._recorder.put(record_of(row, attempted, chance=random.random()))
+
+    async def _post(self, row: Row, body: bytes | None, before_send: BeforeSend) -> Attempted:
+        if body is None:
+            log.error("delivery.without_body", delivery_id=row["id"].hex, event_id=row["event_id"].hex)
+            return Attempted(AttemptOutcome.FORBIDDEN, 0.0, detail="the body of its event cannot be made")
+        try:
+            secrets = self._keeper.secrets_of(row["tenant_id"], row["target_id"] if row["to_endpoint"] else None)
+        except SecretUnreadable as error:
+            log.error("delivery.secret_unreadable", delivery_id=row["id"].hex, secret=str(error))
+            return Attempted(AttemptOutcome.FORBIDDEN, 0.0, detail="its signing secret cannot be read here")
+        headers = signed_headers(event_id=row["event_id"], at=clock.now(), body=body, secrets=secrets)
+        return await self._sender.post(row["url"], headers=headers, body=body, before_send=before_send)
+
+    async def _record(self, records: Sequence[Record]) -> Sequence[None | Exception]:
+        async def write() -> set[UUID]:
+            async with self._database.transaction() as session:
+                return await record_attempts(session, records=records)
+
+        crash_point("deliver.before_record")
+        held = await until_stored(write)
+        crash_point("deliver.after_record")
+        for record in records:
+            if record.delivery_id not in held:
+                log.info("delivery.fence_lost", delivery_id=record.delivery_id.hex)
+            elif record.due_seconds is not None and record.due_seconds < NEAR_SECONDS:
+                self.pump.ring_in(record.due_seconds)
+        return [None] * len(records)
+
+
+def record_of(row: Any, attempted: Attempted, *, chance: float) -> Record:
+    """What follows from an attempt of a claimed delivery. chance: from 0 to 1, places the next one within its ±20 %."""
+    delivered = attempted.outcome is AttemptOutcome.DELIVERED
+    gone = attempted.status_code == GONE
+    due_seconds: float | None = None
+    status, error = DeliveryStatus.DELIVERED, None
+    if not delivered:
+        retry_after = parse_retry_after(attempted.retry_after, now=clock.now())
+        if not gone:
+            due_seconds = next_delay(row["step"] + 1, chance=chance, retry_after=retry_after)
+        status = DeliveryStatus.EXHAUSTED if due_seconds is None else DeliveryStatus.PENDING
+        error = f"HTTP {attempted.status_code}" if attempted.status_code else str(attempted.outcome)
+        if attempted.detail:
+            error += f": {attempted.detail}"
+    return Record(
+        delivery_id=row["id"],
+        fence=row["fence"],
+        attempt=row["attempts"],
+        target_id=row["target_id"],
+        status=status,
+        outcome=attempted.outcome,
+        duration_seconds=attempted.duration_seconds,
+        due_seconds=due_seconds,
+        status_code=attempted.status_code,
+        address=attempted.address,
+        detail=attempted.detail,
+        answer=attempted.answer,
+        error=error,
+        gone=gone,
+    )

@@ -1,0 +1,34 @@
+"""An empty database, a tenant in it, and a worker's deliverer without a worker."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from app.core.db import Database
+from tests.conftest import NewDatabase
+from tests.factories.callers import Caller, make_caller
+from tests.factories.hooks import Hooks
+
+
+@pytest.fixture
+async def url(new_database: NewDatabase) -> str:
+    return await new_database()
+
+
+@pytest.fixture
+async def database(url: str) -> AsyncIterator[Database]:
+    database = await Database.open(url, name="test", writers_max=6, readers_max=2)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def caller(database: Database) -> Caller:
+    return await make_caller(database)
+
+
+@pytest.fixture
+async def hooks(database: Database, redis_url: str) -> AsyncIterator[Hooks]:
+    hooks = Hooks(database, redis_url)
+    yield hooks
+    await hooks.close()
