@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from app.core.db import Database
 from app.ledger.models import Period
-from app.ledger.operations import set_budget
+from app.ledger.operations import correct_charge, set_budget
 from app.reconciliation.operations import tell_cost
 from app.reconciliation.queries import list_owners
 from tests.factories.jobs import wrong
@@ -33,6 +33,21 @@ async def test_two_at_once_tell_it_once(books: Books, url: str) -> None:
     assert sorted(gave, key=str) == [60_000] * 5 + [None] * 5
     assert (await books.balance())["posted"] == 5 * 40_000
     assert not await wrong(books.database)
+
+
+async def test_what_an_operator_has_corrected_stands(books: Books) -> None:
+    books.sim.set_faults(NO_COST)
+    job_id, upstream_id = await books.run()
+    books.sim.set_faults()
+    async with books.database.transaction() as session:
+        await correct_charge(
+            session, tenant_id=books.caller.tenant.id, job_id=job_id, amount_micro=50_000, note="by hand"
+        )
+        await session.execute("UPDATE jobs SET charged_micro = 50000 WHERE id = $1", job_id)
+    report = await books.reconcile()
+    job = await books.engine.get(job_id)
+    assert (job["cost_micro"], job["charged_micro"]) == (books.sim.book.charged()[upstream_id], 50_000)
+    assert (report.tally.filled, report.tally.adjusted_micro) == (1, 0)
 
 
 async def test_budgets_get_it_back(books: Books) -> None:
