@@ -43,7 +43,7 @@ SELECT
     count(*) AS open,
     count(*) FILTER (WHERE kind = 'not_ours' AND happened_at > now() - make_interval(days => $1)) AS strangers,
     (SELECT max(finished_at) FROM ops.reconciliations WHERE result IN ('agrees', 'differs')) AS compared_at
-FROM ops.discrepancies WHERE settled_at IS NULL
+FROM ops.discrepancies WHERE settled_at IS NULL AND accepted_at IS NULL
 """
 STRANGERS_DAYS = 7
 

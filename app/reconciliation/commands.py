@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.core.terminal import DATA_DIR, AsJson, DataDir, say, table, whoami
+from app.core.terminal import DATA_DIR, AsJson, DataDir, operator_here, say, table, whoami
 
 if TYPE_CHECKING:
     from app.core.db import Database
@@ -37,6 +37,11 @@ def reconcile(
             metavar="INSTANT", help="And before this one; what is younger than HISTORY_SETTLE_SECONDS is left out."
         ),
     ] = None,
+    accept: Annotated[
+        int | None,
+        typer.Option(metavar="NUMBER", help="Compare nothing: say of an open discrepancy that you have seen to it."),
+    ] = None,
+    note: Annotated[str | None, typer.Option(help="With --accept: what you found.")] = None,
     as_json: AsJson = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
@@ -44,6 +49,14 @@ def reconcile(
 
     Exits 0 only if all of it could be read and nothing differs; what differs is in ops.discrepancies, with the jobs.
     """
+    if (accept is None) != (not note):
+        from app.core.errors import Malformed
+
+        raise Malformed("--accept and --note go together: what was found is kept with the discrepancy")
+    if accept is not None and note:
+        asyncio.run(_accept(data_dir, accept, note))
+        say(f"discrepancy {accept} is seen to", value={"number": accept, "note": note}, as_json=as_json)
+        return
     reports, differing = asyncio.run(_reconcile(data_dir, _instant("--since", since), _instant("--until", until)))
     last = reports[-1]
     say("\n".join(_lines(reports, differing)), value=_value(reports, differing), as_json=as_json)
@@ -58,6 +71,19 @@ def _instant(name: str, text: str | None) -> datetime | None:
         return None if text is None else parse_instant(text)
     except ValueError as error:
         raise Malformed(f"{name}: {error}") from None
+
+
+async def _accept(data_dir: Path, number: int, note: str) -> None:
+    from app.admin.operations import record_audit
+    from app.core.local import opened
+    from app.reconciliation.operations import accept
+
+    async with opened(data_dir) as database, database.transaction() as session:
+        row = await accept(session, number=number, note=note)
+        await record_audit(
+            session, by=operator_here(), action="discrepancy.accept", target=str(number), tenant_id=row["tenant_id"],
+            detail={"kind": row["kind"], "subject": row["subject"], "note": note},
+        )  # fmt: skip
 
 
 async def _reconcile(
@@ -85,7 +111,7 @@ async def _reconcile(
 async def _run(database: "Database", upstream: "UpstreamAccess", since: datetime, until: datetime) -> list["Report"]:
     """One run after the other, until the window has been read to its end."""
     from app.reconciliation.models import Result
-    from app.reconciliation.operations import begin
+    from app.reconciliation.runs import begin
     from app.reconciliation.tasks.run import Reconciler
     from app.upstream.account import AccountClient
     from app.upstream.history import HistoryClient
@@ -132,9 +158,13 @@ def _lines(reports: list["Report"], differing: list[dict[str, Any]]) -> list[str
     if tallies[-1].read_until is None:
         lines.append("requests were not compared with the history")
     if differing:
-        heads = ("KIND", "JOB", "TENANT", "UPSTREAM ID", "OURS", "THEIRS")
+        heads = ("NUMBER", "KIND", "JOB", "TENANT", "UPSTREAM ID", "OURS", "THEIRS")
         rows = [
-            [one["kind"], *(one[name] or "-" for name in ("job", "tenant", "upstream_id", "ours", "theirs"))]
+            [
+                str(one["number"]),
+                one["kind"],
+                *(one[name] or "-" for name in ("job", "tenant", "upstream_id", "ours", "theirs")),
+            ]
             for one in differing
         ]
         lines.append(table(heads, rows))

@@ -58,6 +58,10 @@ OF_HISTORY = (
 """Those about one request of the upstream's."""
 
 
+OPEN = "settled_at IS NULL AND accepted_at IS NULL"
+"""Of a discrepancy: it is still so, and nobody has seen to it."""
+
+
 def _one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
     return CheckConstraint(f"{column} IN ({', '.join(repr(str(value)) for value in values)})", name=column)
 
@@ -119,9 +123,12 @@ discrepancies = Table(
     _at("first_seen_at", nullable=False, server_default=func.now()),
     _at("last_seen_at", nullable=False, server_default=func.now()),
     _at("settled_at", comment="when it was found to be no more"),
+    _at("accepted_at", comment="when an operator had seen to it; told anew where the amounts change"),
+    Column("accepted_note", Text),
+    CheckConstraint("(accepted_at IS NULL) = (accepted_note IS NULL)", name="accepted"),
     _one_of("kind", Kind),
     UniqueConstraint("kind", "subject"),
-    Index("discrepancies_open_idx", "last_seen_at", postgresql_where=text("settled_at IS NULL")),
+    Index("discrepancies_open_idx", "last_seen_at", postgresql_where=text(OPEN)),
 )
 
 credit_readings = Table(

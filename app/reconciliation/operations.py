@@ -1,12 +1,11 @@
-"""Writes of the reconciliation: runs, readings, discrepancies, and costs that only the history has told."""
+"""Writes of the reconciliation: readings, discrepancies, and costs that only the history has told."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from app.core.db import Row, Session, columns
-from app.core.errors import Conflict
+from app.core.errors import NotFound
 from app.jobs.models import State
 from app.ledger.accounts import lock_accounts
 from app.ledger.corrections import recount_usage, return_to_budgets
@@ -15,87 +14,24 @@ from app.ledger.models import ExposureReason
 from app.ledger.operations import correct_charge
 from app.ledger.settling import Exposure, expose
 from app.reconciliation.decide import Discrepancy, OurJob
-from app.reconciliation.models import Kind, Result
-
-LEASE_SECONDS = 2400.0
-"""A run that has not written for so long is dead: adding up every transfer may take half an hour."""
-DAILY_SECONDS = 86_400.0
-RETRY_SECONDS = 900.0
-"""After a run that could not read everything, or whose process died."""
-FIRST_SECONDS = 86_400.0
-"""How far the first run looks back."""
-OVERLAP_SECONDS = 86_400.0
-"""How far each further one looks back beyond the last: rows land late."""
+from app.reconciliation.models import OPEN, Kind
 
 
-class ReconciliationRunning(Conflict):
-    """409: there is one under way."""
+class DiscrepancyNotFound(NotFound):
+    """404: no open discrepancy of that number."""
 
-    code = "reconciliation_running"
+    code = "discrepancy_not_found"
 
     def __init__(self) -> None:
-        super().__init__("a reconciliation is under way already: see ops.reconciliations")
+        super().__init__("no open discrepancy has that number")
 
-
-class RunLost(Exception):
-    """Another process took this run for dead, and closed it."""
-
-
-_ABANDON = """
-UPDATE reconciliations SET finished_at = now(), result = 'abandoned', detail = 'its process died'
-WHERE finished_at IS NULL AND lease_until < now()
-"""
-
-# Begin one as asked, unless one is under way.
-_BEGIN = """
-INSERT INTO reconciliations (asked_by, since, until, lease_until)
-VALUES ($1, $2, $3, now() + make_interval(secs => $4))
-ON CONFLICT ((finished_at IS NULL)) WHERE finished_at IS NULL DO NOTHING
-RETURNING id, since, until
-"""
-
-# Begin the daily one if it is due: a cut one is gone on with at once, from where it stopped; one that could not read
-# everything is tried again before the day is over.
-_BEGIN_DUE = """
-WITH last AS (
-    SELECT started_at, finished_at, result, read_until FROM reconciliations
-    WHERE asked_by IS NULL ORDER BY id DESC LIMIT 1
-), reached AS (
-    SELECT read_until FROM reconciliations
-    WHERE asked_by IS NULL AND read_until IS NOT NULL ORDER BY id DESC LIMIT 1
-), due AS (
-    SELECT
-        now() - make_interval(secs => $1) AS until,
-        coalesce(
-            (SELECT read_until FROM last WHERE result = 'cut'),
-            (SELECT read_until - make_interval(secs => $2) FROM reached),
-            now() - make_interval(secs => $1 + $3)
-        ) AS since
-    WHERE coalesce((SELECT CASE
-        WHEN result = 'cut' THEN true
-        WHEN result IN ('incomplete', 'abandoned') THEN finished_at < now() - make_interval(secs => $5)
-        ELSE started_at < now() - make_interval(secs => $4)
-    END FROM last), true)
-)
-INSERT INTO reconciliations (since, until, lease_until)
-SELECT since, until, now() + make_interval(secs => $6) FROM due WHERE since < until
-ON CONFLICT ((finished_at IS NULL)) WHERE finished_at IS NULL DO NOTHING
-RETURNING id, since, until
-"""
-
-_HOLD = """
-UPDATE reconciliations SET lease_until = now() + make_interval(secs => $2) WHERE id = $1 AND finished_at IS NULL
-"""
-
-_FINISH = """
-UPDATE reconciliations SET
-    finished_at = now(), lease_until = NULL, read_until = $2, result = $3, detail = $4, history_rows = $5, skipped = $6,
-    compared = $7, filled = $8, adjusted_micro = $9, topped_up_micro = $10, found = $11, settled = $12
-WHERE id = $1 AND finished_at IS NULL
-"""
 
 # Equal ones are one row; one that was settled and is back is open again.
-_NOTE = """
+SAME = (
+    "(kept.ours_micro, kept.theirs_micro) IS NOT DISTINCT FROM (excluded.ours_micro, excluded.theirs_micro)"
+    " AND kept.settled_at IS NULL"
+)
+_NOTE = f"""
 WITH asked AS (
     SELECT DISTINCT ON (kind, subject) * FROM unnest(
         $1::text[], $2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::bigint[], $8::bigint[],
@@ -109,15 +45,21 @@ INSERT INTO discrepancies AS kept (
 SELECT * FROM asked
 ON CONFLICT (kind, subject) DO UPDATE SET
     job_id = excluded.job_id, tenant_id = excluded.tenant_id, model = coalesce(excluded.model, kept.model),
-    ours_micro = excluded.ours_micro, theirs_micro = excluded.theirs_micro, last_seen_at = now(), settled_at = NULL
+    ours_micro = excluded.ours_micro, theirs_micro = excluded.theirs_micro, last_seen_at = now(), settled_at = NULL,
+    accepted_at = CASE WHEN {SAME} THEN kept.accepted_at END, accepted_note = CASE WHEN {SAME} THEN kept.accepted_note END
 RETURNING first_seen_at = now() AS is_new
-"""
+"""  # noqa: S608
 
 _SETTLE = """
 UPDATE discrepancies SET settled_at = now()
 FROM unnest($1::text[], $2::text[]) AS gone (kind, subject)
 WHERE discrepancies.kind = gone.kind AND discrepancies.subject = gone.subject AND settled_at IS NULL
 """
+
+_ACCEPT = f"""
+UPDATE discrepancies SET accepted_at = now(), accepted_note = $2 WHERE id = $1 AND {OPEN}
+RETURNING kind, subject, tenant_id
+"""  # noqa: S608
 
 _SETTLE_OTHERS = """
 UPDATE discrepancies SET settled_at = now()
@@ -134,64 +76,6 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id
 _LOCK_JOB = "SELECT cost_micro, charged_micro, finished_at FROM jobs WHERE id = $1 FOR UPDATE"
 
 _TELL_COST = "UPDATE jobs SET cost_micro = $2, charged_micro = $3 WHERE id = $1"
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A reconciliation under way."""
-
-    id: int
-    since: datetime
-    until: datetime
-
-
-@dataclass(slots=True)
-class Tally:
-    """What a run has come to."""
-
-    read_until: datetime | None = None
-    history_rows: int = 0
-    skipped: int = 0
-    compared: int = 0
-    filled: int = 0
-    adjusted_micro: int = 0
-    topped_up_micro: int = 0
-    found: int = 0
-    settled: int = 0
-
-
-async def begin(session: Session, *, asked_by: str, since: datetime, until: datetime) -> Run:
-    """A run that somebody asked for; raises ReconciliationRunning."""
-    await session.execute(_ABANDON)
-    row = await session.fetchrow(_BEGIN, asked_by, since, until, LEASE_SECONDS)
-    if row is None:
-        raise ReconciliationRunning
-    return _run(row)
-
-
-async def begin_due(session: Session, *, settle_seconds: float) -> Run | None:
-    """The daily run, if it is due and nobody else's; two at once get one."""
-    await session.execute(_ABANDON)
-    row = await session.fetchrow(
-        _BEGIN_DUE, settle_seconds, OVERLAP_SECONDS, FIRST_SECONDS, DAILY_SECONDS, RETRY_SECONDS, LEASE_SECONDS
-    )
-    return None if row is None else _run(row)
-
-
-async def hold_run(session: Session, *, run: Run) -> None:
-    """Say that it is alive; raises RunLost where somebody has closed it."""
-    if await session.execute(_HOLD, run.id, LEASE_SECONDS) == 0:
-        raise RunLost
-
-
-async def finish(session: Session, *, run: Run, result: Result, detail: str, tally: Tally) -> None:
-    """Close it; raises RunLost."""
-    told = (
-        tally.read_until, result, detail, tally.history_rows, tally.skipped, tally.compared, tally.filled,
-        tally.adjusted_micro, tally.topped_up_micro, tally.found, tally.settled,
-    )  # fmt: skip
-    if await session.execute(_FINISH, run.id, *told) == 0:
-        raise RunLost
 
 
 async def note(session: Session, *, discrepancies: Sequence[Discrepancy]) -> int:
@@ -220,6 +104,17 @@ async def look_again(session: Session, *, kind: Kind, subject: str) -> None:
         kind,
         subject,
     )
+
+
+async def accept(session: Session, *, number: int, note: str) -> Row:
+    """An operator has seen to an open discrepancy: it is told no more unless its amounts change; gives its row.
+
+    Raises DiscrepancyNotFound where there is no open one of that number.
+    """
+    row = await session.fetchrow(_ACCEPT, number, note)
+    if row is None:
+        raise DiscrepancyNotFound
+    return row
 
 
 async def settle_others(session: Session, *, kind: Kind, but: Sequence[str]) -> int:
@@ -261,8 +156,10 @@ async def tell_cost(session: Session, *, job: OurJob, cost_micro: int) -> int | 
     if returned:
         note = "the cost became known, and is below the hold"
         made = await correct_charge(session, tenant_id=job.tenant_id, job_id=job.id, amount_micro=returned, note=note)
-        assert made is not None, "a cost is told once"
-        await return_to_budgets(session, job_id=job.id, returned_micro=returned)
+        if made is None:  # an operator has corrected it before, and that stands
+            due, returned = charged, 0
+        else:
+            await return_to_budgets(session, job_id=job.id, returned_micro=returned)
     await session.execute(_TELL_COST, job.id, cost_micro, due)
     await recount_usage(
         session, tenant_id=job.tenant_id, key_id=job.key_id, model=job.model, ended_at=row["finished_at"],
@@ -286,7 +183,3 @@ def _uncovered(job: OurJob, charged: int, cost: int) -> list[Exposure]:
         return [] if left is None else [Exposure(job.id, job.tenant_id, *left)]
     left_over = cost - charged
     return [Exposure(job.id, job.tenant_id, ExposureReason.LOST, left_over)] if left_over > 0 else []
-
-
-def _run(row: Row) -> Run:
-    return Run(row["id"], row["since"], row["until"])

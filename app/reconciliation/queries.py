@@ -15,7 +15,7 @@ from app.core.ids import show_id
 from app.jobs.models import State
 from app.ops.money import FOLD
 from app.reconciliation.decide import Explained, OurJob
-from app.reconciliation.models import OF_HISTORY
+from app.reconciliation.models import OF_HISTORY, OPEN
 
 CANDIDATES_MAX = 500
 NEAR = timedelta(seconds=120)
@@ -92,6 +92,26 @@ WHERE (balance.granted, balance.posted, balance.held)
     IS DISTINCT FROM (coalesce(fold.granted, 0), coalesce(fold.posted, 0), coalesce(fold.held, 0))
 """  # noqa: S608
 
+_OPEN = f"""
+SELECT kind, subject, job_id FROM discrepancies WHERE {OPEN} AND kind = ANY($1::text[]) ORDER BY last_seen_at LIMIT $2
+"""  # noqa: S608
+
+_OPEN_CREDITS = f"""
+SELECT discrepancy.subject, before.id, before.asked_at, before.at, before.paid_micro + before.free_micro AS total
+FROM discrepancies AS discrepancy
+JOIN credit_readings AS reading ON reading.id = discrepancy.subject::bigint
+JOIN credit_readings AS before ON before.id = reading.previous_id
+WHERE {OPEN} AND discrepancy.kind = 'credits'
+"""  # noqa: S608
+
+_SHOWN = f"""
+SELECT discrepancy.*, tenant.name AS tenant
+FROM discrepancies AS discrepancy LEFT JOIN tenants AS tenant ON tenant.id = discrepancy.tenant_id
+WHERE {OPEN} ORDER BY discrepancy.first_seen_at DESC, discrepancy.id DESC LIMIT $1
+"""  # noqa: S608
+
+_COUNT_OPEN = f"SELECT count(*) FROM discrepancies WHERE {OPEN}"  # noqa: S608
+
 
 async def list_differing(session: ReadSession) -> list[tuple[UUID, int, int]]:
     """(tenant, available by its balance, available by its transfers) where these are not the same. One statement, which
@@ -150,36 +170,20 @@ async def explain_spent(
 
 async def list_open(session: ReadSession, *, most: int) -> list[Row]:
     """Open discrepancies over requests of the history (kind, subject, job_id), those looked at longest ago first."""
-    return await session.fetch(
-        "SELECT kind, subject, job_id FROM discrepancies WHERE settled_at IS NULL AND kind = ANY($1::text[])"
-        " ORDER BY last_seen_at LIMIT $2",
-        list(OF_HISTORY),
-        most,
-    )
+    return await session.fetch(_OPEN, list(OF_HISTORY), most)
 
 
 async def list_open_credits(session: ReadSession) -> list[tuple[str, Reading]]:
     """(subject, the reading before it) of the open discrepancies over the company's credits."""
-    rows = await session.fetch(
-        "SELECT discrepancy.subject, before.id, before.asked_at, before.at, before.paid_micro + before.free_micro AS total"
-        " FROM discrepancies AS discrepancy"
-        " JOIN credit_readings AS reading ON reading.id = discrepancy.subject::bigint"
-        " JOIN credit_readings AS before ON before.id = reading.previous_id"
-        " WHERE discrepancy.settled_at IS NULL AND discrepancy.kind = 'credits'"
-    )
+    rows = await session.fetch(_OPEN_CREDITS)
     return [(row["subject"], Reading(row["id"], row["asked_at"], row["at"], row["total"])) for row in rows]
 
 
 async def list_shown(session: ReadSession, *, most: int) -> list[dict[str, Any]]:
     """Open discrepancies for people, the newest first."""
-    rows = await session.fetch(
-        "SELECT discrepancy.*, tenant.name AS tenant FROM discrepancies AS discrepancy"
-        " LEFT JOIN tenants AS tenant ON tenant.id = discrepancy.tenant_id"
-        " WHERE discrepancy.settled_at IS NULL ORDER BY discrepancy.first_seen_at DESC, discrepancy.id DESC LIMIT $1",
-        most,
-    )
     return [
         {
+            "number": row["id"],
             "kind": row["kind"],
             "job": row["job_id"] and show_id("job", row["job_id"]),
             "tenant": row["tenant"],
@@ -190,13 +194,13 @@ async def list_shown(session: ReadSession, *, most: int) -> list[dict[str, Any]]
             "happened_at": rfc3339(row["happened_at"]),
             "first_seen_at": rfc3339(row["first_seen_at"]),
         }
-        for row in rows
+        for row in await session.fetch(_SHOWN, most)
     ]
 
 
 async def count_open(session: ReadSession) -> int:
     """How many discrepancies are open."""
-    number: int = await session.fetchval("SELECT count(*) FROM discrepancies WHERE settled_at IS NULL")
+    number: int = await session.fetchval(_COUNT_OPEN)
     return number
 
 

@@ -42,16 +42,20 @@ CREATE TABLE discrepancies (
     first_seen_at timestamptz NOT NULL DEFAULT now(),
     last_seen_at timestamptz NOT NULL DEFAULT now(),
     settled_at timestamptz,
+    accepted_at timestamptz,
+    accepted_note text,
     CONSTRAINT discrepancies_pkey PRIMARY KEY (id),
     CONSTRAINT discrepancies_kind_check CHECK (
         kind IN (
             'balance', 'credits', 'cost', 'cost_unknown', 'missing', 'not_ours', 'second_start', 'lost_start'
         )
     ),
+    CONSTRAINT discrepancies_accepted_check CHECK ((accepted_at IS NULL) = (accepted_note IS NULL)),
     CONSTRAINT discrepancies_kind_subject_key UNIQUE (kind, subject)
 )
 
-CREATE INDEX discrepancies_open_idx ON discrepancies (last_seen_at) WHERE settled_at IS NULL
+CREATE INDEX discrepancies_open_idx ON discrepancies (last_seen_at)
+WHERE settled_at IS NULL AND accepted_at IS NULL
 
 CREATE TABLE credit_readings (
     id bigint GENERATED ALWAYS AS IDENTITY,
@@ -115,6 +119,8 @@ COMMENT ON COLUMN discrepancies.theirs_micro IS 'null: they do not know'
 COMMENT ON COLUMN discrepancies.happened_at IS 'when the request was accepted, or the later reading taken'
 
 COMMENT ON COLUMN discrepancies.settled_at IS 'when it was found to be no more'
+
+COMMENT ON COLUMN discrepancies.accepted_at IS 'when an operator had seen to it; told anew where the amounts change'
 
 COMMENT ON COLUMN credit_readings.asked_at IS 'just before the upstream was asked'
 

@@ -13,6 +13,8 @@ SELECT
     discrepancy.first_seen_at,
     discrepancy.last_seen_at,
     discrepancy.settled_at,
+    discrepancy.accepted_at,
+    discrepancy.accepted_note,
     discrepancy.subject
 FROM discrepancies AS discrepancy
 LEFT JOIN tenants AS tenant ON tenant.id = discrepancy.tenant_id
@@ -43,6 +45,10 @@ COMMENT ON COLUMN ops.discrepancies.first_seen_at IS 'When it was found.'
 
 COMMENT ON COLUMN ops.discrepancies.last_seen_at IS 'When it was last found still to be so.'
 
-COMMENT ON COLUMN ops.discrepancies.settled_at IS 'When it was found to be no more; null: open.'
+COMMENT ON COLUMN ops.discrepancies.settled_at IS 'When it was found to be no more; null with accepted_at null, too: open.'
+
+COMMENT ON COLUMN ops.discrepancies.accepted_at IS 'When an operator had seen to it.'
+
+COMMENT ON COLUMN ops.discrepancies.accepted_note IS 'What they found.'
 
 COMMENT ON COLUMN ops.discrepancies.subject IS 'What it is about: the upstream''s request id, the tenant''s id or the reading''s number.'

@@ -23,7 +23,7 @@ SLOWLY = (
     {"match": "status", "fault": "delay", "seconds": 1.2, "probability": 0.1},
 )
 """Long enough for leases to be renewed, and for a sweep to find what a dead sender left."""
-REACH_SECONDS = 12.0
+REACH_SECONDS = 20.0
 TURN_SECONDS = 0.1
 TURNS_MAX = 40
 

@@ -12,7 +12,7 @@ from app.jobs.decide import Step
 from app.jobs.models import ErrorCode, State
 from app.jobs.records import PollRecord, SubmitRecord, observe_upstream_id, record_polls, record_submits
 from app.ledger.decide import charge
-from app.reconciliation.operations import Run, begin
+from app.reconciliation.runs import Run, begin
 from app.reconciliation.tasks.run import Reconciler, Report
 from app.upstream.account import AccountClient
 from app.upstream.client import UpstreamClient
@@ -118,7 +118,9 @@ class Books:
 
     async def open(self) -> list[dict[str, Any]]:
         """Open discrepancies as dashboards see them, oldest first."""
-        rows = await self.rows("SELECT * FROM ops.discrepancies WHERE settled_at IS NULL ORDER BY discrepancy_id")
+        rows = await self.rows(
+            "SELECT * FROM ops.discrepancies WHERE settled_at IS NULL AND accepted_at IS NULL ORDER BY discrepancy_id"
+        )
         return [dict(row) for row in rows]
 
     async def rows(self, sql: str, *args: object) -> list[Row]:

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from app.cli import app
 from app.core.settings import Settings, load_settings
 from app.reconciliation.models import Result
-from app.reconciliation.operations import ReconciliationRunning, RunLost, begin_due, hold_run
+from app.reconciliation.runs import ReconciliationRunning, RunLost, begin_due, hold_run
 from app.reconciliation.tasks.daily import DailyReconciliation
 from tests.reconciliation.books import KEY, Books
 
@@ -98,6 +98,28 @@ async def test_the_command(books: Books, url: str, monkeypatch: pytest.MonkeyPat
     assert one["ours"] == "0.000001"
     told = await reconciled(books, url, monkeypatch)
     assert f"job_{job_id.hex}" in told.stdout
+
+
+async def test_a_discrepancy_that_somebody_has_seen_to(books: Books, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told no more, unless its amounts change; the audit log names who."""
+    job_id, upstream_id = await books.run()
+    await books.send(body=b'{"prompt":"a dog"}')
+    await books.change("UPDATE jobs SET cost_micro = 1 WHERE id = $1", job_id)
+    told = json.loads((await reconciled(books, url, monkeypatch, "--json")).stdout)
+    assert told["open"] == 2
+    for one in told["discrepancies"]:
+        said = await reconciled(books, url, monkeypatch, "--accept", str(one["number"]), "--note", "ours, by hand")
+        assert said.exit_code == 0, said.output
+    assert (await reconciled(books, url, monkeypatch)).exit_code == 0
+    [view] = await books.rows("SELECT DISTINCT accepted_note FROM ops.discrepancies WHERE accepted_at IS NOT NULL")
+    assert view["accepted_note"] == "ours, by hand"
+    audit = await books.rows("SELECT action, detail FROM audit ORDER BY id")
+    assert {row["detail"]["kind"] for row in audit if row["action"] == "discrepancy.accept"} == {"cost", "not_ours"}
+    await books.change("UPDATE jobs SET cost_micro = 2 WHERE id = $1", job_id)
+    assert (await reconciled(books, url, monkeypatch)).exit_code == 1
+    assert [one["upstream_id"] for one in await books.open()] == [upstream_id]
+    for arguments in (("--accept", "7000", "--note", "x"), ("--accept", "1"), ("--note", "x")):
+        assert (await reconciled(books, url, monkeypatch, *arguments)).exit_code != 0
 
 
 async def test_windows_asked_for(books: Books, url: str, monkeypatch: pytest.MonkeyPatch) -> None:

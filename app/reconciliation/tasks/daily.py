@@ -9,7 +9,7 @@ from app.core.log import get_logger
 from app.core.pump import Pump
 from app.core.settings import Settings
 from app.reconciliation.models import Result
-from app.reconciliation.operations import RunLost, begin_due
+from app.reconciliation.runs import RunLost, begin_due
 from app.reconciliation.tasks.run import Reconciler
 from app.upstream.account import AccountClient
 from app.upstream.history import HistoryClient

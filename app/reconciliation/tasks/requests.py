@@ -17,7 +17,7 @@ from app.reconciliation.decide import (
     theirs_of,
 )
 from app.reconciliation.models import OF_HISTORY, Kind
-from app.reconciliation.operations import Run, Tally
+from app.reconciliation.runs import Run, Tally, hold_run
 from app.upstream.history_rows import HistoryRow
 
 
@@ -61,7 +61,7 @@ class Requests:
                     gone += [one for one in _all_of(row) if one[0] is not verdict.kind]
             self._tally.compared += 1
         async with self._database.transaction() as session:
-            await operations.hold_run(session, run=self._run)
+            await hold_run(session, run=self._run)
             self._tally.settled += await operations.settle(session, gone=gone)
             self._tally.found += await operations.note(session, discrepancies=found)
             for job, row in starts:
@@ -83,7 +83,7 @@ class Requests:
             for upstream_id, (job, late) in owners.items() if not late
         ]  # fmt: skip
         async with self._database.transaction() as session:
-            await operations.hold_run(session, run=self._run)
+            await hold_run(session, run=self._run)
             self._tally.found += await operations.note(session, discrepancies=found)
 
     async def _placed(self, row: HistoryRow) -> Discrepancy:

@@ -12,7 +12,7 @@ from app.core.db import Database
 from app.reconciliation import operations, queries
 from app.reconciliation.decide import Discrepancy, compare_spent
 from app.reconciliation.models import Kind, Result
-from app.reconciliation.operations import Run, Tally
+from app.reconciliation.runs import Run, Tally, finish, hold_run
 from app.reconciliation.tasks.requests import Requests
 from app.upstream.account import AccountClient, UpstreamCredits
 from app.upstream.history import HistoryClient
@@ -83,7 +83,7 @@ class Reconciler:
         async with self._database.transaction() as session:
             open_now = await queries.count_open(session)
             result = _result(unread, cut, open_now)
-            await operations.finish(session, run=run, result=result, detail="; ".join(unread), tally=tally)
+            await finish(session, run=run, result=result, detail="; ".join(unread), tally=tally)
         return Report(run, result, "; ".join(unread), tally, open_now)
 
     async def _balances(self, run: Run, tally: Tally) -> None:
@@ -95,7 +95,7 @@ class Reconciler:
             for tenant_id, available, fold in differing
         ]
         async with self._database.transaction() as session:
-            await operations.hold_run(session, run=run)
+            await hold_run(session, run=run)
             tally.found += await operations.note(session, discrepancies=found)
             tally.settled += await operations.settle_others(
                 session, kind=Kind.BALANCE, but=[one.subject for one in found]
@@ -110,7 +110,7 @@ class Reconciler:
             raise NotRead("no record of them", transient=False)
         at = await self._now()
         async with self._database.transaction() as session:
-            await operations.hold_run(session, run=run)
+            await hold_run(session, run=run)
             before = await queries.find_reading(session)
             compared = None
             spent_found = None
@@ -136,7 +136,7 @@ class Reconciler:
     ) -> None:
         """What two neighbouring readings could not explain may be explained over a longer time."""
         async with self._database.transaction() as session:
-            await operations.hold_run(session, run=run)
+            await hold_run(session, run=run)
             for subject, baseline in await queries.list_open_credits(session):
                 explained = await queries.explain_spent(
                     session, before=baseline, asked_at=asked_at, at=at, slack_seconds=self._charge_slack_seconds
@@ -177,7 +177,7 @@ class Reconciler:
             if row is not None:
                 await requests.judge([row])
             async with self._database.transaction() as session:
-                await operations.hold_run(session, run=run)
+                await hold_run(session, run=run)
                 await operations.look_again(session, kind=one["kind"], subject=one["subject"])
 
     async def _look_for_ours(
