@@ -6,6 +6,7 @@ from app.core.credits import show_credits
 from app.core.db import Row, Session
 from app.core.errors import Conflict, Malformed, Problem
 from app.jobs.operations import JobNotFound
+from app.ledger.corrections import recount_usage, return_to_budgets
 from app.ledger.models import ExposureReason
 from app.ledger.operations import correct_charge
 from app.ledger.settling import Exposure, expose
@@ -42,12 +43,17 @@ async def lower_charge(session: Session, *, tenant_id: UUID, job_id: UUID, amoun
         raise ChargeCorrected
     job = await session.fetchrow(
         "UPDATE jobs SET charged_micro = charged_micro - $2 WHERE id = $1 AND charged_micro >= $2"
-        " RETURNING cost_micro, charged_micro",
+        " RETURNING cost_micro, charged_micro, key_id, model, finished_at",
         job_id,
         amount_micro,
     )
     if job is None:
         raise ChargeCorrected
+    await return_to_budgets(session, job_id=job_id, returned_micro=amount_micro)
+    await recount_usage(
+        session, tenant_id=tenant_id, key_id=job["key_id"], model=job["model"], ended_at=job["finished_at"],
+        returned_micro=amount_micro, cost_micro=0,
+    )  # fmt: skip
     uncovered = (job["cost_micro"] or 0) - job["charged_micro"]
     if uncovered > 0:
         exposure = Exposure(job_id, tenant_id, ExposureReason.COST_ABOVE_PRICE, uncovered)
