@@ -43,7 +43,7 @@ async def lower_charge(session: Session, *, tenant_id: UUID, job_id: UUID, amoun
         raise ChargeCorrected
     job = await session.fetchrow(
         "UPDATE jobs SET charged_micro = charged_micro - $2 WHERE id = $1 AND charged_micro >= $2"
-        " RETURNING cost_micro, charged_micro, key_id, model, finished_at",
+        " RETURNING key_id, model, finished_at, cost_micro, charged_micro",
         job_id,
         amount_micro,
     )

@@ -22,7 +22,7 @@ from app.webhooks.models import (
 )
 
 Wanted = Literal["job.completed", "job.failed", "job.canceled", "job.processing", "budget.alert", "endpoint.disabled"]
-Text = Annotated[str, Field(max_length=500)]
+Text = Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")]
 
 
 class _Body(BaseModel):

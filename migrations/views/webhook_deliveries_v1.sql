@@ -12,7 +12,7 @@ SELECT
     delivery.created_at,
     delivery.due_at AS next_attempt_at,
     delivery.delivered_at,
-    delivery.last_status_code,
+    delivery.last_status_code::integer AS last_status_code,
     delivery.last_error
 FROM webhook_deliveries AS delivery
 JOIN tenants AS tenant ON tenant.id = delivery.tenant_id

@@ -29,6 +29,8 @@ ROUTES = [
     ("PUT", "/models/x"),
     ("GET", "/models/x"),
     ("GET", "/exposure"),
+    ("GET", "/webhook-endpoints"),
+    ("GET", "/deliveries"),
     ("GET", "/audit"),
     ("POST", "/pause"),
     ("POST", "/resume"),

@@ -12,6 +12,9 @@ from app.admin.demo import ensure_demo_tenant
 from app.core.db import Database
 from app.core.ids import new_id, show_id
 from app.jobs.endings import ENDED, end_jobs
+from app.jobs.models import State
+from app.reconciliation.decide import OurJob
+from app.reconciliation.operations import tell_cost
 from app.tenants.keys import parse_key
 from tests.admin.conftest import ADMIN_KEY, app_with
 from tests.admin.test_operators import entries
@@ -25,7 +28,7 @@ HERE = f"command line: {getpass.getuser()}"
 COMPLETE = f"""
 UPDATE jobs SET
     state = 'completed', upstream_state = 'COMPLETED', finished_at = now(), started_at = now(), due_at = NULL,
-    lease_until = NULL, owner = NULL, revision = revision + 1, charged_micro = 60000, cost_micro = 60000
+    lease_until = NULL, owner = NULL, revision = revision + 1, charged_micro = 60000, cost_micro = $2
 WHERE id = $1 RETURNING {ENDED}, 'completed' AS reason
 """
 
@@ -57,11 +60,11 @@ async def caller(own: Database) -> Caller:
     return await make_caller(own)
 
 
-async def completed(database: Database, caller: Caller) -> UUID:
+async def completed(database: Database, caller: Caller, cost: int | None = 60_000) -> UUID:
     """A job that was charged 0.06."""
     [job_id] = await Engine(database).running(caller)
     async with database.transaction() as session:
-        ended = await session.fetch(COMPLETE, job_id)
+        ended = await session.fetch(COMPLETE, job_id, cost)
         await session.execute(
             "INSERT INTO job_events (job_id, seq, from_state, to_state, reason)"
             " SELECT id, revision, 'running', 'completed', 'completed' FROM jobs WHERE id = $1",
@@ -98,6 +101,22 @@ async def test_a_charge_is_lowered_once(here: httpx.AsyncClient, own: Database, 
     assert await wrong(own) == {}
     [entry] = await entries(here, action="credits.adjust")
     assert entry["detail"] == {"amount": "0.020000", "note": body["note"], "job_id": body["job_id"]}
+
+
+async def test_the_operator_s_word_is_the_last(here: httpx.AsyncClient, own: Database, caller: Caller) -> None:
+    job_id = await completed(own, caller, cost=None)
+    body = {"amount": "0.01", "note": "n", "job_id": show_id("job", job_id)}
+    assert (await here.post(f"/tenants/{caller.tenant.name}/adjustments", json=body)).status_code == 201
+    row = await Engine(own).get(job_id)
+    job = OurJob(
+        job_id, caller.tenant.id, row["key_id"], row["model"], State.COMPLETED, row["upstream_id"], row["sent_at"],
+        row["finished_at"], None, row["held_micro"], row["charged_micro"], row["price_rule"], row["markup_micro"],
+    )  # fmt: skip
+    async with own.transaction() as session:
+        assert await tell_cost(session, job=job, cost_micro=20_000) == 0, "the history would have it lower"
+    row = await Engine(own).get(job_id)
+    assert (row["charged_micro"], row["cost_micro"]) == (50_000, 20_000)
+    assert await wrong(own) == {}
 
 
 async def test_a_charge_of_nobody_s(here: httpx.AsyncClient, own: Database, caller: Caller) -> None:

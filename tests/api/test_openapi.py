@@ -69,7 +69,7 @@ def test_every_operation_says_how_it_may_refuse(document: dict[str, Any]) -> Non
             assert "403" in statuses, name
         if "{" in path:
             assert "404" in statuses, name
-        if method == "post" and "requestBody" in operation and not path.startswith("/admin"):
+        if method == "post" and (path == "/api/v1/jobs" or path.startswith(("/v1/", "/v2/"))):
             assert {"400", "404", "410", "413", "415", "422"} <= statuses, name
         wanted = "application/problem+json" if path.startswith(("/api/", "/admin/")) else "application/json"
         for status, response in operation["responses"].items():

@@ -16,11 +16,13 @@ from uuid import uuid4
 import httpx
 import orjson
 
+from app.core.http import NotSent, open_client
 from tests.chaos.stack import Stack
 
 IN_DOUBT = "store_in_doubt"
 RETRY_SECONDS = 0.2
 GIVE_UP_SECONDS = 60.0
+ANSWER_SECONDS = 90.0
 MODEL = "sim-echo"
 
 
@@ -55,7 +57,15 @@ class Load:
         self._stack = stack
         self._url, self._api_key = stack.url, stack.api_key
         self._chance = random.Random(seed)
-        self._client = httpx.AsyncClient(timeout=90, limits=httpx.Limits(max_connections=200))
+        # httpx's own pool is quadratic in what waits for it: the load would come to a halt where the stack does
+        self._client = open_client(
+            connections_max=200,
+            keep_alive=True,
+            connect_seconds=ANSWER_SECONDS,
+            read_seconds=ANSWER_SECONDS,
+            total_seconds=ANSWER_SECONDS,
+            body_bytes_max=1_000_000,
+        )
 
     async def aclose(self) -> None:
         """Hang up."""
@@ -120,7 +130,7 @@ class Load:
             answer = await self._client.post(f"{self._url}/v2/{submit.model}", content=body, headers=headers)
         except httpx.TransportError as error:
             submit.statuses.append(type(error).__name__)
-            return "refused" if isinstance(error, httpx.ConnectError) else "lost"
+            return "refused" if isinstance(error, NotSent) else "lost"
         submit.statuses.append(answer.status_code)
         if answer.status_code == 200:
             submit.request_id = answer.json()["request_id"]

@@ -14,6 +14,7 @@ from tests.chaos.form import Form
 from tests.chaos.load import Load
 from tests.chaos.prove import prove
 from tests.chaos.stack import Plan, Stack, running, until_async
+from tests.doubles.receiver import Receiver, receiving
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
@@ -22,7 +23,7 @@ SLOWLY = (
     {"match": "status", "fault": "delay", "seconds": 1.2, "probability": 0.1},
 )
 """Long enough for leases to be renewed, and for a sweep to find what a dead sender left."""
-REACH_SECONDS = 12.0
+REACH_SECONDS = 20.0
 TURN_SECONDS = 0.1
 TURNS_MAX = 40
 
@@ -50,6 +51,13 @@ class Armed:
     def disarm(self) -> None:
         """Nobody will any more."""
         self.path.unlink(missing_ok=True)
+
+
+async def be_told(stack: Stack, receiver: Receiver) -> None:
+    """Every job's end leads through the points of its delivery, too."""
+    async with httpx.AsyncClient(base_url=stack.url, headers={"x-api-key": stack.api_key}, timeout=60) as client:
+        answer = await client.post("/api/v1/webhook-endpoints", json={"url": receiver.url})
+        assert answer.status_code == 201, answer.text
 
 
 async def turn(stack: Stack, load: Load) -> None:
@@ -120,9 +128,16 @@ def skips(chance: random.Random, point: str) -> int:
 async def test_crash_at_every_point(form: Form, tmp_path: Path) -> None:
     """In rounds, each of which has a seed of its own, one more than the last one's."""
     armed = Armed(tmp_path / "crash.plan")
-    settings = {"TEST_CRASH_PLAN": str(armed.path), "UNKNOWN_MAX_SECONDS": "8"}
+    settings = {
+        "TEST_CRASH_PLAN": str(armed.path), "UNKNOWN_MAX_SECONDS": "8", "WEBHOOK_ALLOW_NETWORKS": "127.0.0.0/8",
+    }  # fmt: skip
     rounds, crashes, missed = form.pick(1, 20), 0, []
-    async with running(Plan(settings=settings)) as stack, contextlib.aclosing(Load(stack, seed=form.seed)) as load:
+    async with (
+        receiving() as receiver,
+        running(Plan(settings=settings)) as stack,
+        contextlib.aclosing(Load(stack, seed=form.seed)) as load,
+    ):
+        await be_told(stack, receiver)
         load.tolerated.add(500)  # what a failure nobody foresaw is answered with
         await stack.faults(*SLOWLY)
         traffic = Traffic(stack, load)

@@ -48,5 +48,5 @@ async def test_a_rolling_restart_is_not_noticed(victim: Stack, load: Load, form:
     assert set(figures["states"]) == {"completed"}
     assert await victim.fetch("SELECT FROM job_events WHERE to_state = 'unknown' AND at >= $1", since["at"]) == []
     # a client may find its connection closed, or closing, and nothing worse
-    worse = {status for submit in load.submits for status in submit.statuses} - {200, "ReadError", "ConnectError"}
-    assert worse <= {"RemoteProtocolError"}, worse
+    worse = {status for submit in load.submits for status in submit.statuses} - {200, "AnswerLost", "ConnectFailed"}
+    assert worse <= {"AnswerMalformed"}, worse

@@ -18,6 +18,9 @@ CONTRACT = {
     "upstream_exchanges": "at kind job_id tenant tenant_id status_code outcome duration_seconds",
     "queue_now": "tenant tenant_id queued in_flight oldest_seconds",
     "upstream_now": "paused_reason",
+    "webhook_deliveries": "delivery_id event_id endpoint_id job_id tenant tenant_id type status attempts next_attempt_at"
+    " delivered_at last_status_code",
+    "webhook_endpoints": "endpoint_id tenant tenant_id url events enabled disabled_at",
 }
 """Columns that dashboards may count on, of the views that are there."""
 

@@ -33,6 +33,7 @@ LINGER_SECONDS = 0.01
 GAP_SECONDS = 0.01
 MARGIN_SECONDS = 5.0
 """Before a lease runs out, so many seconds earlier than an attempt could take, nothing is begun any more."""
+FULL_SECONDS = 1.0
 NEAR_SECONDS = 60.0
 """Retries sooner than this are remembered here; for later ones there is the sweep."""
 GONE = 410
@@ -71,7 +72,8 @@ class Deliverer:
     async def _step(self) -> float:
         free = SLOTS - len(self._sending)
         if free <= 0:
-            return math.inf
+            self._doorbell.ring("deliver")  # somebody else may have room
+            return FULL_SECONDS
         crash_point("deliver.before_claim")
         asked_at = clock.monotonic()
         async with self._database.statement() as session:
