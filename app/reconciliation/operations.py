@@ -73,7 +73,10 @@ INSERT INTO credit_readings (
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id
 """
 
-_LOCK_JOB = "SELECT cost_micro, charged_micro, finished_at FROM jobs WHERE id = $1 FOR UPDATE"
+# Never one that is still to end: whoever ends it holds it, and waits for the balance.
+_LOCK_JOB = """
+SELECT cost_micro, charged_micro, finished_at FROM jobs WHERE id = $1 AND finished_at IS NOT NULL FOR UPDATE
+"""
 
 _TELL_COST = "UPDATE jobs SET cost_micro = $2, charged_micro = $3 WHERE id = $1"
 
@@ -144,7 +147,7 @@ async def tell_cost(session: Session, *, job: OurJob, cost_micro: int) -> int | 
     much that is. None where it was told meanwhile."""
     await lock_accounts(session, tenant_ids=[job.tenant_id])
     row = await session.fetchrow(_LOCK_JOB, job.id)
-    if row is None or row["cost_micro"] is not None or row["finished_at"] is None:
+    if row is None or row["cost_micro"] is not None:
         return None
     charged: int = row["charged_micro"]
     due = charged
