@@ -4,20 +4,20 @@ import asyncio
 import gzip
 import os
 import resource
-import statistics
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from app.core import clock
 from app.core.settings import split_networks
+from app.webhooks.claims import claim_deliveries
 from app.webhooks.guard import Guard
 from app.webhooks.models import AttemptOutcome
 from app.webhooks.sender import TOTAL_SECONDS, Attempted, Sender
 from app.webhooks.tasks import deliver
 from tests.doubles.raw_server import Peer, raw_server
-from tests.doubles.receiver import Received, receiving, says
-from tests.factories.callers import Caller
+from tests.doubles.receiver import Received, receiving
+from tests.factories.callers import Caller, make_caller
 from tests.factories.hooks import Hooks
 
 SECONDS = 1.5
@@ -143,39 +143,10 @@ async def test_fifteen_seconds_are_fifteen_seconds(harm: Harm) -> None:
     assert 14.5 < seconds < 15.5
 
 
-async def delays(hooks: Hooks, callers: list[Caller], number: int, beside: str | None) -> list[float]:
-    """Seconds from an event to its POST at a live endpoint, with as many events to a black hole beside it or not."""
-    live, dead = callers
-    loop = asyncio.get_running_loop()
-    emitted: dict[str, float] = {}
-    arrived: dict[str, float] = {}
-
-    async def note(received: Received, peer: Peer) -> None:
-        arrived[received.id] = received.at
-        await says("200 OK")(received, peer)
-
-    async with receiving(note) as receiver, hooks.running():
-        await hooks.endpoint(live, receiver.url)
-        if beside is not None:
-            await hooks.endpoint(dead, beside)
-        for _ in range(number // 10):
-            at = loop.time()
-            if beside is not None:
-                await hooks.emit(dead, 10)
-            job_ids = await hooks.emit(live, 10)
-            rows = await hooks.rows("SELECT id FROM webhook_events WHERE job_id = ANY ($1::uuid[])", job_ids)
-            emitted |= {f"evt_{row['id'].hex}": at for row in rows}
-            await asyncio.sleep(0.05)
-        await receiver.until(number, seconds=60)
-    await hooks.set("UPDATE webhook_endpoints SET deleted_at = now()")
-    await hooks.set("UPDATE webhook_targets SET disabled_at = now(), disabled_reason = 'tenant'")
-    return [arrived[event] - at for event, at in emitted.items()]
-
-
 async def test_a_black_hole_takes_no_more_than_its_slots(
     hooks: Hooks, caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The short form of what `bench/webhooks.py` measures: nobody is kept from a slot by who never answers."""
+    """`bench/webhooks.py` measures it in figures: nobody is kept from a slot by who never answers."""
     monkeypatch.setattr(deliver, "SLOTS", 40)
 
     async def never(_received: Received, peer: Peer) -> None:
@@ -202,42 +173,14 @@ async def test_every_tenant_has_a_share_of_its_own(hooks: Hooks, caller: Caller)
         await hooks.emit(caller, 10)
         other_rows = await hooks.rows("SELECT count(*) AS number FROM webhook_deliveries")
         assert other_rows[0]["number"] == 500
-        from app.webhooks.claims import claim_deliveries
-
         async with hooks.database.statement() as session:
             rows = await claim_deliveries(session, owner=hooks.owner, most=256)
         assert len(rows) == 64
         assert len({row["target_id"] for row in rows}) == 50
         async with hooks.database.statement() as session:
             assert await claim_deliveries(session, owner=hooks.owner, most=256) == []
-        from tests.factories.callers import make_caller
-
         other = await make_caller(hooks.database)
         await hooks.endpoint(other, live.url)
         await hooks.emit(other, 1)
         async with hooks.database.statement() as session:
             assert len(await claim_deliveries(session, owner=hooks.owner, most=256)) == 1
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-async def test_beside_a_black_hole_a_live_endpoint_is_as_fast_as_alone(hooks: Hooks, caller: Caller) -> None:
-    from tests.factories.callers import make_caller
-
-    async def never(_received: Received, peer: Peer) -> None:
-        await peer.until_client_leaves()
-
-    def figures(values: list[float]) -> tuple[float, float]:
-        return statistics.median(values), sorted(values)[int(0.99 * len(values))]
-
-    alone, beside = [], []
-    async with receiving(never) as hole:
-        await delays(hooks, [caller, await make_caller(hooks.database)], 200, None)
-        for _ in range(5):
-            callers = [caller, await make_caller(hooks.database)]
-            alone.append(figures(await delays(hooks, callers, 1000, None)))
-            beside.append(figures(await delays(hooks, callers, 1000, hole.url)))
-    p50, p99 = (statistics.median(b[at] / a[at] for a, b in zip(alone, beside, strict=True)) for at in (0, 1))
-    print(f"p50 {p50:.2f} times, p99 {p99:.2f} times of alone; alone {alone}, beside {beside}")
-    assert p50 <= 1.3
-    assert p99 <= 2.0
