@@ -1,7 +1,8 @@
 """Does history weigh? The same load with empty tables and with a million finished jobs in them: `python -m bench.finished`.
 
 Both windows are taken in one run on one stack. The ratio is of CPU: how many jobs a core carries with full tables for
-each one it carries with empty ones. Submit latency and what `waystation up`'s own sweeps cost are in it.
+each one it carries with empty ones. Submit latency and what `waystation up`'s own sweeps cost are in it. `--verify` adds
+how long `waystation verify` takes to prove each thing about money on the full tables.
 """
 
 import argparse
@@ -9,6 +10,7 @@ import time
 
 import uvloop
 
+from app.ops.money import OF_MONEY
 from bench.jobs import HEADINGS, Figures, measure, ours
 from bench.load import PADDING
 from bench.stand import MODEL, SHORT, Stand, load, query, stand
@@ -64,6 +66,16 @@ _RESOLVE = """
 INSERT INTO transfers (id, tenant_id, kind, amount, job_id, hold_id)
 SELECT gen_random_uuid(), tenant_id, 'post', 50000, job_id, id FROM transfers WHERE kind = 'hold' AND note = 'history'
 """
+_BALANCE = """
+WITH paid AS (
+    SELECT tenant_id, date_trunc('hour', created_at, 'UTC') AS hour, sum(amount)::bigint AS amount, count(*) AS jobs
+    FROM transfers WHERE kind = 'post' AND hold_id IN (SELECT id FROM transfers WHERE note = 'history') GROUP BY 1, 2
+), used AS (
+    INSERT INTO usage_hours (tenant_id, hour, model, completed, charged_micro)
+    SELECT tenant_id, hour, 'history', jobs, amount FROM paid
+)
+UPDATE balances SET posted = posted + paid.amount FROM paid WHERE balances.tenant_id = paid.tenant_id
+"""
 _TABLES = ("jobs", "job_inputs", "job_results", "attempts", "job_events", "upstream_exchanges", "transfers")
 
 
@@ -74,10 +86,24 @@ async def fill(on: Stand, jobs: int) -> None:
     for done in range(0, jobs, CHUNK):
         await query(on.database_url, _FILL, min(CHUNK, jobs - done), done, MODEL, PADDING, output)
     await query(on.database_url, _RESOLVE)
+    await query(on.database_url, _BALANCE)
     await query(on.database_url, f"VACUUM (ANALYZE) {', '.join(_TABLES)}")
     await query(on.database_url, "CHECKPOINT")
     [[size]] = await query(on.database_url, "SELECT pg_size_pretty(pg_database_size(current_database()))")
     print(f"{jobs:,} finished jobs, {size}, in {time.monotonic() - began_at:.0f} s")
+
+
+async def verify(on: Stand) -> None:
+    """How long each proof about money takes."""
+    [[transfers]] = await query(on.database_url, "SELECT count(*) FROM transfers")
+    total = 0.0
+    for one in OF_MONEY:
+        began_at = time.monotonic()
+        [row] = await query(on.database_url, one.sql)
+        took = time.monotonic() - began_at
+        total += took
+        print(f"  {one.name:12} {took:6.1f} s  {row['checked']:>12,} checked, {row['wrong']} wrong")
+    print(f"money verified over {transfers:,} transfers in {total:.0f} s")
 
 
 async def run(given: argparse.Namespace) -> None:
@@ -92,6 +118,8 @@ async def run(given: argparse.Namespace) -> None:
             figures = await measure(ours(on), generator, rate=given.rate, warm_seconds=warm, seconds=given.seconds)
             table.row({**figures.cells, "design": f"{jobs:,}"})
             found.append(figures)
+        if given.verify:
+            await verify(on)
     empty, full = found
     ratio = empty.cpu_ms / full.cpu_ms
     print(
@@ -102,6 +130,7 @@ async def run(given: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=1_000_000, help="finished ones")
+    parser.add_argument("--verify", action="store_true")
     parser.add_argument("--rate", type=float, default=200.0)
     parser.add_argument("--seconds", type=float, default=30.0, help="of each window")
     parser.add_argument("--warm", type=float, default=20.0, help="seconds of the load before each window")

@@ -1,16 +1,19 @@
 """Routes of the native surface for webhooks: endpoints and secrets."""
 
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
 
 from app.api.routes import ALWAYS, authenticated
 from app.core.db import Database, Row, patiently
 from app.core.ids import find_id
 from app.core.paging import LIMIT_DEFAULT, LIMIT_MAX, Page, cut_page, parse_cursor
-from app.core.problems import documented
-from app.core.requests import checked_instant
+from app.core.problems import documented, problems_of
+from app.core.requests import BodyTooLarge, MediaTypeUnsupported, checked_instant, read_json_body
+from app.core.strict_json import JsonInvalid, parse_object
 from app.tenants.auth import Principal, TenantSuspended
 from app.tenants.models import Scope
 from app.webhooks import operations
@@ -62,13 +65,39 @@ def _endpoint_id(shown: str) -> UUID:
     return endpoint_id
 
 
+Model = TypeVar("Model", bound=BaseModel)
+
+
+async def body_of(request: Request, model: type[Model]) -> Model:
+    """The request's body, bounded; raises MediaTypeUnsupported, BodyTooLarge, Malformed naming the field."""
+    given = parse_object(await read_json_body(request))
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors()]
+        raise problems_of(RequestValidationError(faults)) from None
+
+
+def takes(model: type[BaseModel]) -> dict[str, Any]:
+    """The `openapi_extra=` of a route with such a body."""
+    schema = model.model_json_schema()
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+BODY = (JsonInvalid, BodyTooLarge, MediaTypeUnsupported)
 WRITES = (*ALWAYS, TenantSuspended)
 
 
-@router.post("/webhook-endpoints", status_code=201, responses=documented(*WRITES, TooManyEndpoints))
-async def create_endpoint(request: Request, body: EndpointIn) -> EndpointCreated:
+@router.post(
+    "/webhook-endpoints",
+    status_code=201,
+    responses=documented(*WRITES, *BODY, TooManyEndpoints),
+    openapi_extra=takes(EndpointIn),
+)
+async def create_endpoint(request: Request) -> EndpointCreated:
     """Make an endpoint; its secret is shown here and never again."""
     principal = await writing(request)
+    body = await body_of(request, EndpointIn)
     url = checked_url(body.url, request.app.state.guard, "$.url")
     async with database_of(request).transaction() as session:
         row, secret = await operations.create_endpoint(
@@ -111,10 +140,15 @@ async def read_endpoint(request: Request, endpoint: str) -> EndpointOut:
     return EndpointOut.of(await patiently(read))
 
 
-@router.patch("/webhook-endpoints/{endpoint}", responses=documented(*WRITES, EndpointNotFound))
-async def patch_endpoint(request: Request, endpoint: str, body: EndpointPatch) -> EndpointOut:
+@router.patch(
+    "/webhook-endpoints/{endpoint}",
+    responses=documented(*WRITES, *BODY, EndpointNotFound),
+    openapi_extra=takes(EndpointPatch),
+)
+async def patch_endpoint(request: Request, endpoint: str) -> EndpointOut:
     """Change an endpoint, switch it off, or on again."""
     principal = await writing(request)
+    body = await body_of(request, EndpointPatch)
     url = None if body.url is None else checked_url(body.url, request.app.state.guard, "$.url")
     async with database_of(request).transaction() as session:
         row = await operations.update_endpoint(
@@ -196,11 +230,13 @@ async def test_endpoint(request: Request, endpoint: str) -> DeliveryOut:
 @router.post(
     "/webhook-endpoints/{endpoint}/recover",
     status_code=202,
-    responses=documented(*WRITES, EndpointNotFound, EndpointDisabled),
+    responses=documented(*WRITES, *BODY, EndpointNotFound, EndpointDisabled),
+    openapi_extra=takes(RecoverIn),
 )
-async def recover_endpoint(request: Request, endpoint: str, body: RecoverIn) -> RecoveredOut:
+async def recover_endpoint(request: Request, endpoint: str) -> RecoveredOut:
     """Deliver everything since then that the endpoint has missed: what was given up, or happened while it was off."""
     principal = await writing(request)
+    body = await body_of(request, RecoverIn)
     since = checked_instant(body.since, "$.since")
     async with database_of(request).transaction() as session:
         missed = await operations.recover_endpoint(

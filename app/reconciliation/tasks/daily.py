@@ -16,13 +16,13 @@ from app.upstream.history import HistoryClient
 
 log = get_logger(__name__)
 
-LOOK_SECONDS = 60.0
+LOOK_SECONDS = 600.0
 STATEMENT_SECONDS = 1800.0
 """Comparing every balance with its transfers reads them all."""
 
 
 class DailyReconciliation:
-    """A worker's part in it. Looks every minute, for the first time when what this worker began has settled."""
+    """A worker's part in it. Looks every ten minutes, for the first time when what this worker began has settled."""
 
     def __init__(self, settings: Settings) -> None:
         self.pump = Pump("reconcile", self._step)

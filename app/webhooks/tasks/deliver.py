@@ -34,6 +34,7 @@ GAP_SECONDS = 0.01
 MARGIN_SECONDS = 5.0
 """Before a lease runs out, so many seconds earlier than an attempt could take, nothing is begun any more."""
 FULL_SECONDS = 1.0
+"""Between two rings of a worker that has no slot left."""
 NEAR_SECONDS = 60.0
 """Retries sooner than this are remembered here; for later ones there is the sweep."""
 GONE = 410

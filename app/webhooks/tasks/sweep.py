@@ -10,7 +10,7 @@ from app.webhooks.records import FORGET_MAX, forget_attempts, forget_secrets
 
 log = get_logger(__name__)
 
-IDLE_SECONDS = 30.0
+IDLE_SECONDS = 60.0
 """How rarely it looks when nothing is due before that, and rings can be heard."""
 FORGET_SECONDS = 3600.0
 
