@@ -74,9 +74,10 @@ async def everything(client: httpx.AsyncClient, shown: str) -> str:
     """Whatever a tenant can read about a job and its money, headers included."""
     paths = (
         f"/v2/requests/{shown}/status", f"/v2/requests/{shown}", f"/v1/requests/{shown}", f"/api/v1/jobs/{shown}",
-        "/api/v1/jobs", "/api/v1/balance", f"/api/v1/ledger?job={shown}", "/api/v1/usage", "/v1/get-user-credits",
+        "/api/v1/jobs", "/api/v1/balance", f"/api/v1/ledger?job={shown}", "/api/v1/usage", "/v1/get-user-credits", "/api/v1/events",
     )  # fmt: skip
     answers = [await client.get(path) for path in paths]
+    assert all(answer.status_code in (200, 422) for answer in answers)
     return "\n".join(f"{answer.text} {answer.headers}" for answer in answers)
 
 
