@@ -140,48 +140,53 @@ async def test_resolve(here: httpx.AsyncClient, engine: Engine, caller: Caller, 
     assert_problem(await here.post(f"/jobs/{queued}/resolve", json={"adopt": ""}), 400, "invalid_request", "$.adopt")
 
 
-async def test_the_commands(engine: Engine, caller: Caller, url: str) -> None:
-    def said(*args: str) -> str:
-        done = run(*args, DATABASE_URL=url)
-        assert (done.returncode, done.stderr) == (0, "")
-        return done.stdout.strip()
+def said(url: str, *args: str) -> str:
+    """What a command that succeeds prints."""
+    done = run(*args, DATABASE_URL=url)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.strip()
 
-    def switch() -> None:
-        assert said("pause", "--all", "--note", "fire") == "paused: submits and polls of everything"
-        told = said("pause", "--tenant", caller.tenant.name, "--model", MODEL)
-        assert told == (
-            f"paused: submits of {MODEL} of tenant {caller.tenant.name}; also paused: submits and polls of everything"
-        )
-        assert said("resume").startswith("resumed: submits and polls of everything; also paused: submits of")
-        listed = shown("resume", "--model", "other", DATABASE_URL=url)
-        assert (listed["changed"], len(listed["pauses"])) == (None, 1)
-        assert "@" in listed["pauses"][0]["paused_by"]
-        assert said("resume", "--model", MODEL, "--tenant", caller.tenant.name, "--all").startswith("resumed: submits")
-        assert said("resume") == "nothing was paused there"
-        assert "--submits or --all" in fails("pause", "--submits", "--all", code=2, DATABASE_URL=url)
-        assert "no such tenant" in fails("pause", "--tenant", "nobody", DATABASE_URL=url)
 
-    await asyncio.to_thread(switch)
+def test_the_incident_switch_at_the_command_line(caller: Caller, url: str) -> None:
+    tenant = caller.tenant.name
+    assert said(url, "pause", "--all", "--note", "fire") == "paused: submits and polls of everything"
+    told = said(url, "pause", "--tenant", tenant, "--model", MODEL)
+    assert told == f"paused: submits of {MODEL} of tenant {tenant}; also paused: submits and polls of everything"
+    assert said(url, "resume").startswith("resumed: submits and polls of everything; also paused: submits of")
+    listed = shown("resume", "--model", "other", DATABASE_URL=url)
+    assert (listed["changed"], len(listed["pauses"])) == (None, 1)
+    assert "@" in listed["pauses"][0]["paused_by"]
+    assert said(url, "resume", "--model", MODEL, "--tenant", tenant, "--all").startswith("resumed: submits")
+    assert said(url, "resume") == "nothing was paused there"
+    assert "--submits or --all" in fails("pause", "--submits", "--all", code=2, DATABASE_URL=url)
+    assert "no such tenant" in fails("pause", "--tenant", "nobody", DATABASE_URL=url)
+
+
+async def test_decisions_at_the_command_line(engine: Engine, caller: Caller, url: str) -> None:
     adopted, released = (show_id("job", one) for one in await engine.unknown(caller, 2))
     [queued] = (show_id("job", one) for one in await engine.submit(caller))
 
     def decide() -> None:
-        assert said("job", "resolve", adopted, "--adopt", "up-1") == f"job {adopted} runs upstream as up-1"
-        assert said("job", "resolve", released, "--release") == f"job {released} is failed"
+        assert said(url, "job", "resolve", adopted, "--adopt", "up-1") == f"job {adopted} runs upstream as up-1"
+        assert said(url, "job", "resolve", released, "--release") == f"job {released} is failed"
         assert "the job is queued" in fails("job", "resolve", queued, "--release", DATABASE_URL=url)
         for both in ((), ("--adopt", "x", "--release")):
             assert "either --adopt" in fails("job", "resolve", queued, *both, code=2, DATABASE_URL=url)
-        assert "free of charge" in " ".join(said("job", "resolve", "--help").split())
+        assert "free of charge" in " ".join(said(url, "job", "resolve", "--help").split())
 
     await asyncio.to_thread(decide)
+
+
+async def test_recovery_at_the_command_line(engine: Engine, caller: Caller, url: str) -> None:
+    await engine.submit(caller)
 
     def recover() -> None:
         assert "--since" in fails("recover", "--since", "yesterday", DATABASE_URL=url)
         assert "UNKNOWN_MAX_SECONDS" in fails("recover", DATABASE_URL=url, UNKNOWN_MAX_SECONDS="soon")
-        lines = said("recover", "--stay-paused").splitlines()
+        lines = said(url, "recover", "--stay-paused").splitlines()
         assert lines[0] == "1 queued jobs may have been sent since: unknown now"
         assert "waystation resume" in lines[-1]
-        told = json.loads(said("recover", "--since", "2020-01-01T00:00:00Z", "--json"))
+        told = json.loads(said(url, "recover", "--since", "2020-01-01T00:00:00Z", "--json"))
         assert (told["queued"], told["running"], told["left_unknown"], told["paused_by"]) == (0, 0, 1, None)
 
     await asyncio.to_thread(recover)
