@@ -23,7 +23,8 @@ SLOWLY = (
     {"match": "status", "fault": "delay", "seconds": 1.2, "probability": 0.1},
 )
 """Long enough for leases to be renewed, and for a sweep to find what a dead sender left."""
-REACH_SECONDS = 20.0
+REACH_SECONDS = 45.0
+"""Longer than the lease of a delivery: those of a dead worker may hold all the slots of their endpoint until then."""
 TURN_SECONDS = 0.1
 TURNS_MAX = 40
 

@@ -280,8 +280,12 @@ async def test_no_bytes_of_an_upstream_raise() -> None:
         answer(b"", "429 Slow", "retry-after: \xff"),
     ]
 
+    seen = 0
+
     async def mangle(peer: Peer) -> None:
+        nonlocal seen
         await peer.request()
+        seen += 1
         raw = bytearray(dice.choice(whole))
         for _ in range(dice.randrange(4)):
             raw[dice.randrange(len(raw))] = dice.randrange(256)
@@ -289,7 +293,9 @@ async def test_no_bytes_of_an_upstream_raise() -> None:
 
     async with upstream(mangle, submit_seconds=0.5, poll_seconds=0.5, fetch_seconds=0.5) as (server, client):
         submits = [await client.submit(model="m", body=BODY, before_send=nothing) for _ in range(150)]
+        sent = sum(outcome.kind is not K.NOT_SENT for outcome in submits)
+        assert seen <= sent, "what is said not to have been sent was not"
         reads = [await read("a") for read in (client.poll, client.fetch) for _ in range(75)]
     assert len(server.peers) == 300
-    assert all(outcome.kind is not K.NOT_SENT for outcome in submits)
+    assert sent > 100, "a slow machine may take half a second to connect, now and then"
     assert {outcome.kind for outcome in reads} > {K.TROUBLE, K.SUCCEEDED, K.FAILED}
