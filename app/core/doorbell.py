@@ -81,12 +81,13 @@ class Doorbell:
             self._ringing.add(task)
             self._start(self._ring(task))
 
-    def announce(self, job_ids: Iterable[UUID]) -> None:
-        """Tell whoever waits that these jobs have ended, and a worker that their webhooks are due."""
+    def announce(self, job_ids: Iterable[UUID], *, due: bool | None = None) -> None:
+        """Tell whoever waits that these jobs have ended, and a worker where webhooks are `due` by it; None: perhaps."""
         message = b"".join(job_id.bytes for job_id in job_ids)
-        if not message:
+        if message:
+            self._start(self._publish(FINISHED, message))
+        if not (bool(message) if due is None else due):
             return
-        self._start(self._publish(FINISHED, message))
         if self._on_ended is not None:
             self._on_ended()
         else:

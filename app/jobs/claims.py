@@ -5,6 +5,7 @@ from uuid import UUID
 
 from app.admission.queries import MAY_POLL, MAY_SUBMIT
 from app.core.db import Row, Session, columns
+from app.webhooks.emit import WANTS_START
 
 LOOKAHEAD_SECONDS = 0.05
 """Jobs due this soon are claimed along: a poll a little early is cheaper than one more statement."""
@@ -88,7 +89,7 @@ UPDATE jobs SET {_TAKE}
 WHERE id = ANY (ARRAY(SELECT id FROM due))
 RETURNING
     jobs.id, jobs.fence, jobs.attempt, jobs.model, jobs.upstream_id, jobs.upstream_state, jobs.retries, jobs.takeovers,
-    jobs.held_micro, jobs.price_rule, jobs.markup_micro,
+    jobs.held_micro, jobs.price_rule, jobs.markup_micro, {WANTS_START} AS wants_start,
     extract(epoch FROM now() - jobs.submitted_at)::double precision AS age_seconds,
     extract(epoch FROM now() - jobs.gone_since)::double precision AS gone_seconds
 """  # noqa: S608

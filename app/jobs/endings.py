@@ -28,22 +28,25 @@ ENDED = """
 _LOST = frozenset({ErrorCode.RESULT_LOST, ErrorCode.UPSTREAM_UNAVAILABLE, ErrorCode.POISON})
 
 
-async def end_jobs(session: Session, *, ended: Sequence[Row]) -> None:
-    """See these jobs, which the transaction has just ended, through. No statement without any."""
+async def end_jobs(session: Session, *, ended: Sequence[Row]) -> int:
+    """See these jobs, which the transaction has just ended, through; gives how many deliveries are due by it, for which
+    somebody should ring. No statement without any."""
     if not ended:
-        return
+        return 0
     await settle(session, settlements=[_settlement(row) for row in ended])
     exposures = [exposure for row in ended if (exposure := exposure_of(row)) is not None]
     if exposures:
         await expose(session, exposures=exposures)
     await _mind_prices(session, ended, exposures)
-    await emit_job_events(session, events=[_event(row, EventType(f"job.{row['state']}")) for row in ended])
+    return await emit_job_events(session, events=[_event(row, EventType(f"job.{row['state']}")) for row in ended])
 
 
-async def tell_started(session: Session, *, started: Sequence[Row]) -> None:
-    """The transaction has just seen these jobs begin to run. No statement without any."""
-    if started:
-        await emit_job_events(session, events=[_event(row, EventType.JOB_PROCESSING) for row in started])
+async def tell_started(session: Session, *, started: Sequence[Row]) -> int:
+    """The transaction has just seen these jobs begin to run; gives how many deliveries are due by it. No statement without
+    any."""
+    if not started:
+        return 0
+    return await emit_job_events(session, events=[_event(row, EventType.JOB_PROCESSING) for row in started])
 
 
 def _event(row: Row, type_: EventType) -> JobEvent:

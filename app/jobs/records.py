@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 from app.core.db import Row, Session, columns
@@ -60,7 +61,7 @@ class PollRecord:
     """What its tenant pays if this is its end."""
     exchanges: tuple[Exchange, ...]
     starts: bool = False
-    """Whether it is seen running for the first time, which somebody may want to be told."""
+    """Whether it is seen running now, for the first time, and somebody wants to be told."""
 
     def row(self) -> tuple[object, ...]:
         """As `_RECORD_POLLS` asks for it."""
@@ -70,6 +71,13 @@ class PollRecord:
             step.retry, step.error_code, step.message, step.body, self.run_seconds, self.detection_seconds,
             self.cost_micro, self.charge_micro,
         )  # fmt: skip
+
+
+class Moved(NamedTuple):
+    """What a record has moved, and how many deliveries are due by it: somebody should ring."""
+
+    rows: list[Row]
+    due: int
 
 
 # What becomes of these attempts? First-hand knowledge holds as long as the attempt is the job's latest and the job has
@@ -217,14 +225,13 @@ SELECT * FROM moved
 """  # noqa: S608
 
 
-async def record_submits(session: Session, *, worker: UUID, records: Sequence[SubmitRecord]) -> list[Row]:
+async def record_submits(session: Session, *, worker: UUID, records: Sequence[SubmitRecord]) -> Moved:
     """Settle attempts; gives id, from_state and state of the jobs that moved. One statement where none of them ends.
 
     Raises asyncpg.UniqueViolationError where the upstream gave one id to two submits.
     """
     moved = await session.fetch(_RECORD_SUBMITS, *columns([record.row() for record in records], 15), worker)
-    await end_jobs(session, ended=[row for row in moved if row["state"] in FINAL])
-    return moved
+    return Moved(moved, await end_jobs(session, ended=[row for row in moved if row["state"] in FINAL]))
 
 
 async def observe_upstream_id(session: Session, *, job_id: UUID, attempt: int, upstream_id: str, worker: UUID) -> None:
@@ -232,13 +239,14 @@ async def observe_upstream_id(session: Session, *, job_id: UUID, attempt: int, u
     await session.execute(_OBSERVE, job_id, attempt, upstream_id, worker)
 
 
-async def record_polls(session: Session, *, records: Sequence[PollRecord]) -> list[Row]:
+async def record_polls(session: Session, *, records: Sequence[PollRecord]) -> Moved:
     """Write down polls and ends; gives id and state of the jobs whose fence still held. One statement where none of
     them ends or begins to run."""
     exchanges = [exchange.row() for record in records for exchange in record.exchanges]
     moved = await session.fetch(
         _RECORD_POLLS, *columns([record.row() for record in records], 15), *columns(exchanges, 7)
     )
-    await end_jobs(session, ended=[row for row in moved if row["state"] in FINAL])
-    await tell_started(session, started=[row for row in moved if row["started"]])
-    return moved
+    due = await end_jobs(session, ended=[row for row in moved if row["state"] in FINAL])
+    starts = {record.job_id for record in records if record.starts}
+    due += await tell_started(session, started=[row for row in moved if row["started"] and row["id"] in starts])
+    return Moved(moved, due)

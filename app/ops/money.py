@@ -26,9 +26,9 @@ FROM transfers AS transfer LEFT JOIN transfers AS held ON held.id = transfer.hol
 GROUP BY transfer.tenant_id
 """
 _BALANCES = f"""
-SELECT balance.tenant_id AS id FROM balances AS balance
-LEFT JOIN ({FOLD}) AS fold ON fold.tenant_id = balance.tenant_id
-WHERE (balance.granted, balance.posted, balance.held)
+SELECT coalesce(balance.tenant_id, fold.tenant_id) AS id FROM balances AS balance
+FULL JOIN ({FOLD}) AS fold ON fold.tenant_id = balance.tenant_id
+WHERE balance.tenant_id IS NULL OR (balance.granted, balance.posted, balance.held)
     IS DISTINCT FROM (coalesce(fold.granted, 0), coalesce(fold.posted, 0), coalesce(fold.held, 0))
 """  # noqa: S608
 

@@ -79,11 +79,12 @@ class Engine:
         if accepted:
             step = {"to_state": State.RUNNING, "reason": "accepted", "upstream_state": UpstreamState.QUEUED} | step
         async with self.database.transaction() as session:
-            return await record_submits(
+            moved = await record_submits(
                 session,
                 worker=self.owner,
                 records=[SubmitRecord(job_id, attempt, Step(due_seconds=0.0, **step), told)],
             )
+        return moved.rows
 
     async def sending(self, caller: Caller, number: int = 1, lease_seconds: float = LEASE_SECONDS) -> list[UUID]:
         """Jobs with an attempt on the wire. The queue must be empty of others."""

@@ -81,7 +81,7 @@ async def test_a_record_that_is_written_again_settles_nothing_twice(
     record = PollRecord(row["id"], row["fence"], COMPLETED, 1.0, 0.1, COST, COST, ())
     for moved in (1, 0):
         async with database.transaction() as session:
-            assert len(await record_polls(session, records=[record])) == moved
+            assert len((await record_polls(session, records=[record])).rows) == moved
     assert await lines(database, running) == [("hold", HELD), ("post", COST)]
     assert not await wrong(database)
 

@@ -27,7 +27,7 @@ async def answered(engine: Engine, claims: dict[UUID, int]) -> int:
     step = Step(State.RUNNING, "still_running", 0.0)
     async with engine.database.statement() as session:
         records = [PollRecord(job_id, fence, step, None, None, None, 0, ()) for job_id, fence in claims.items()]
-        return len(await record_polls(session, records=records))
+        return len((await record_polls(session, records=records)).rows)
 
 
 async def swept(database: Database) -> list[UUID]:

@@ -66,8 +66,7 @@ async def test_the_books_are_right(database: Database, books: dict[str, UUID]) -
         ("balances", "tenant", "UPDATE balances SET posted = posted + 1"),
         ("balances", "tenant", "UPDATE balances SET held = held + 1"),
         ("available", "tenant", "UPDATE balances SET overdraft = 0, posted = granted + 1"),
-        ("available", "tenant", "ALTER TABLE transfers DROP CONSTRAINT transfers_tenant_id_fkey;"
-         " ALTER TABLE lots DROP CONSTRAINT lots_tenant_id_fkey;"
+        ("available", "tenant", "ALTER TABLE lots DROP CONSTRAINT lots_tenant_id_fkey;"
          " ALTER TABLE usage_hours DROP CONSTRAINT usage_hours_tenant_id_fkey; DELETE FROM balances"),
         ("holds", "queued", f"DELETE FROM transfers WHERE id = ({HELD})"),
         ("holds", "queued", "UPDATE jobs SET held_micro = held_micro - 1 WHERE id = '{queued}'"),

@@ -18,7 +18,7 @@ from app.core.pump import Pump
 from app.jobs.claims import claim_queued, open_attempts, release_claims
 from app.jobs.decide import Step, after_submit, believed
 from app.jobs.models import FINAL, State
-from app.jobs.records import SubmitRecord, observe_upstream_id, record_submits
+from app.jobs.records import Moved, SubmitRecord, observe_upstream_id, record_submits
 from app.jobs.tasks.learn import RunTimes
 from app.jobs.tasks.lease import Claim, Leases
 from app.upstream.client import UpstreamClient
@@ -206,14 +206,15 @@ class Dispatcher:
         ends = any(record.step.to_state not in (State.RUNNING, State.UNKNOWN) for record in records)
         door = self._database.transaction if ends else self._database.statement
 
-        async def write() -> list[Row]:
+        async def write() -> Moved:
             async with door() as session:
                 return await record_submits(session, worker=self._leases.owner, records=records)
 
         crash_point("send.before_record")
-        moved = {row["id"]: State(row["state"]) for row in await until_stored(write)}
+        rows, due = await until_stored(write)
         crash_point("send.after_record")
-        self._doorbell.announce(job_id for job_id, state in moved.items() if state in FINAL)
+        moved = {row["id"]: State(row["state"]) for row in rows}
+        self._doorbell.announce((job_id for job_id, state in moved.items() if state in FINAL), due=due > 0)
         for record in records:
             state = moved.get(record.job_id)
             if state is None:

@@ -14,7 +14,7 @@ from app.core.pump import Pump
 from app.jobs.claims import EVER_SECONDS, claim_running
 from app.jobs.decide import Running, after_poll, run_time
 from app.jobs.models import FINAL, ExchangeKind, State
-from app.jobs.records import Exchange, PollRecord, record_polls
+from app.jobs.records import Exchange, Moved, PollRecord, record_polls
 from app.jobs.tasks.learn import RunTimes
 from app.jobs.tasks.lease import Leases
 from app.ledger.decide import charge
@@ -149,7 +149,7 @@ class Poller:
                 cost_micro=cost,
                 charge_micro=_charge(row, cost) if step.to_state is State.COMPLETED else 0,
                 exchanges=tuple(Exchange(kind, row["id"], row["attempt"], told) for kind, told in exchanges),
-                starts=step.upstream_state is UpstreamState.PROCESSING and row["upstream_state"] != step.upstream_state,
+                starts=row["wants_start"] and step.upstream_state is UpstreamState.PROCESSING,
             )
         )
 
@@ -157,14 +157,15 @@ class Poller:
         more = any(record.step.to_state in FINAL or record.starts for record in records)
         door = self._database.transaction if more else self._database.statement
 
-        async def write() -> list[Row]:
+        async def write() -> Moved:
             async with door() as session:
                 return await record_polls(session, records=records)
 
         crash_point("poll.before_record")
-        moved = {row["id"]: State(row["state"]) for row in await until_stored(write)}
+        rows, due = await until_stored(write)
         crash_point("poll.after_record")
-        self._doorbell.announce(job_id for job_id, state in moved.items() if state in FINAL)
+        moved = {row["id"]: State(row["state"]) for row in rows}
+        self._doorbell.announce((job_id for job_id, state in moved.items() if state in FINAL), due=due > 0)
         for record in records:
             state = moved.get(record.job_id)
             if state is None:
