@@ -8,7 +8,7 @@ from app.admin.models import Role
 from app.catalog.check import SLUG
 from app.core.clock import rfc3339
 from app.core.credits import parse_credits, show_credits
-from app.core.errors import Malformed, Problem
+from app.core.errors import Malformed, malformed_field
 from app.tenants.decide import KeyChanges, TenantChanges, checked_tenant_name
 
 OPERATOR_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -38,15 +38,10 @@ class KeySettings(KeyChanges, total=False):
     monthly_credits: int | None
 
 
-def malformed(field: str, expected: str) -> Malformed:
-    """400 naming one field."""
-    return Malformed(f"{field}: {expected}", problems=[Problem(f"$.{field}", expected)])
-
-
 def checked_operator_name(name: str) -> str:
     """The name, or Malformed."""
     if OPERATOR_NAME.fullmatch(name) is None:
-        raise malformed(
+        raise malformed_field(
             "name", "expected 1 to 63 letters, digits, dots, underscores and hyphens, a letter or digit first"
         )
     return name
@@ -55,16 +50,16 @@ def checked_operator_name(name: str) -> str:
 def checked_role(text: str) -> Role:
     """The role of this name, or Malformed."""
     if text not in tuple(Role):
-        raise malformed("role", f"expected {' or '.join(Role)}")
+        raise malformed_field("role", f"expected {' or '.join(Role)}")
     return Role(text)
 
 
 def checked_line(text: str, *, field: str, most: int, required: bool = False) -> str:
     """A line for people: printable, at most `most` characters; or Malformed."""
     if len(text) > most or not text.isprintable():
-        raise malformed(field, f"expected at most {most} characters, all printable")
+        raise malformed_field(field, f"expected at most {most} characters, all printable")
     if required and not text.strip():
-        raise malformed(field, "is required")
+        raise malformed_field(field, "is required")
     return text
 
 
@@ -73,9 +68,9 @@ def checked_amount(text: object, *, field: str, signed: bool = False) -> int:
     try:
         micro = parse_credits(text, signed=signed)
     except ValueError as error:
-        raise malformed(field, str(error)) from None
+        raise malformed_field(field, str(error)) from None
     if micro == 0:
-        raise malformed(field, "expected an amount other than nothing")
+        raise malformed_field(field, "expected an amount other than nothing")
     return micro
 
 
@@ -99,7 +94,7 @@ def parse_settings(assignments: Sequence[str]) -> TenantSettings:
         try:
             _take(settings, field, value)
         except ValueError as error:
-            raise malformed(field, str(error)) from None
+            raise malformed_field(field, str(error)) from None
     return settings
 
 

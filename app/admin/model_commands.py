@@ -83,14 +83,15 @@ def _changes(
     """What was said; raises Malformed naming the option."""
     import orjson
 
-    from app.catalog.decide import ModelChanges, checked_schema, malformed, parse_markup
+    from app.catalog.decide import ModelChanges, checked_schema, parse_markup
     from app.catalog.models import PriceRule
     from app.core.credits import parse_credits
+    from app.core.errors import malformed_field
 
     changes = ModelChanges()
     if rule is not None:
         if rule not in tuple(PriceRule):
-            raise malformed("rule", f"expected {' or '.join(PriceRule)}")
+            raise malformed_field("rule", f"expected {' or '.join(PriceRule)}")
         changes["price_rule"] = PriceRule(rule)
     if enabled is not None:
         changes["enabled"] = enabled
@@ -105,7 +106,7 @@ def _changes(
         if schema is not None:
             changes["schema"] = checked_schema(orjson.loads(schema.read_bytes()))
     except ValueError as error:
-        raise malformed(field, str(error)) from None
+        raise malformed_field(field, str(error)) from None
     return changes
 
 

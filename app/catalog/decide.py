@@ -11,7 +11,6 @@ import orjson
 
 from app.catalog.models import PriceRule
 from app.core.credits import MICRO, parse_credits
-from app.core.errors import Malformed, Problem
 
 MARKUP_MAX = 1_000
 SCHEMA_BYTES_MAX = 64 * 1024
@@ -78,11 +77,6 @@ def checked_schema(schema: object) -> dict[str, Any]:
 def validator_of(schema: Any) -> jsonschema_rs.Validator:
     """What judges inputs; raises ValueError or ReferencingError. `$ref` reaches no network and no file."""
     return jsonschema_rs.validator_for(schema, offline=True)
-
-
-def malformed(field: str, expected: str) -> Malformed:
-    """400 naming one field."""
-    return Malformed(f"{field}: {expected}", problems=[Problem(f"$.{field}", expected)])
 
 
 def recent_run_seconds(samples: Sequence[float]) -> tuple[float, float] | None:

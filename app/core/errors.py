@@ -48,6 +48,11 @@ class Malformed(Refusal):
     code = "invalid_request"
 
 
+def malformed_field(field: str, expected: str) -> Malformed:
+    """400 naming one field of a body."""
+    return Malformed(f"{field}: {expected}", problems=[Problem(f"$.{field}", expected)])
+
+
 class Unauthorized(Refusal):
     """401: no key, or one that is unknown, expired or revoked."""
 

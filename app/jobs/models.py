@@ -11,7 +11,6 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
-    DateTime,
     Float,
     ForeignKey,
     Identity,
@@ -30,6 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from app.core.db import metadata
+from app.core.tables import instant, one_of
 
 
 class State(StrEnum):
@@ -124,15 +124,6 @@ OUTCOMES = (
 )  # fmt: skip
 
 
-def one_of(column: str, values: object) -> CheckConstraint:
-    """The CHECK of an enum column, `column IN (…)`."""
-    return CheckConstraint(f"{column} IN ({', '.join(repr(str(value)) for value in values)})", name=column)  # type: ignore[attr-defined]
-
-
-def _at(name: str, **options: object) -> "Column[object]":
-    return Column(name, DateTime(timezone=True), **options)  # type: ignore[arg-type]
-
-
 jobs = Table(
     "jobs",
     metadata,
@@ -144,10 +135,10 @@ jobs = Table(
     Column("state", Text, nullable=False),
     Column("priority", SmallInteger, nullable=False, server_default="5"),
     Column("revision", Integer, nullable=False, server_default="1", comment="seq of its latest event"),
-    _at("created_at", nullable=False),
-    _at("due_at", comment="when the engine must look next; infinity: when a pause is lifted; null when final"),
-    _at("deadline_at"),
-    _at("lease_until", comment="until when its owner's claim is believed"),
+    instant("created_at", nullable=False),
+    instant("due_at", comment="when the engine must look next; infinity: when a pause is lifted; null when final"),
+    instant("deadline_at"),
+    instant("lease_until", comment="until when its owner's claim is believed"),
     Column("owner", Uuid, comment="the incarnation of the process that claimed it"),
     Column(
         "fence", BigInteger, nullable=False, server_default="0", comment="counts claims; a late writer's is too low"
@@ -165,12 +156,12 @@ jobs = Table(
     ),
     Column("upstream_id", Text),
     Column("upstream_state", Text),
-    _at("sent_at"),
-    _at("submitted_at", comment="when the upstream's acceptance was recorded"),
-    _at("started_at", comment="when it was first seen PROCESSING upstream"),
-    _at("gone_since", comment="the first of the 404s in a row"),
-    _at("finished_at"),
-    _at("cancel_requested_at"),
+    instant("sent_at"),
+    instant("submitted_at", comment="when the upstream's acceptance was recorded"),
+    instant("started_at", comment="when it was first seen PROCESSING upstream"),
+    instant("gone_since", comment="the first of the 404s in a row"),
+    instant("finished_at"),
+    instant("cancel_requested_at"),
     Column("polls", Integer, nullable=False, server_default="0"),
     Column("error_code", Text),
     Column("run_seconds", Float, comment="from acceptance to the upstream's end, as it told or as we could bound it"),
@@ -252,8 +243,8 @@ attempts = Table(
     Column("job_id", Uuid, primary_key=True),
     Column("attempt", SmallInteger, primary_key=True),
     Column("worker", Uuid, nullable=False),
-    _at("sent_at", nullable=False, comment="committed just before the first byte"),
-    _at("settled_at"),
+    instant("sent_at", nullable=False, comment="committed just before the first byte"),
+    instant("settled_at"),
     Column("outcome", Text, comment="null: on the wire"),
     Column("upstream_id", Text),
     one_of("outcome", ("accepted", "rejected", "throttled", "account", "not_sent", "unknown")),
@@ -266,7 +257,7 @@ job_events = Table(
     metadata,
     Column("job_id", Uuid, primary_key=True),
     Column("seq", Integer, primary_key=True),
-    _at("at", nullable=False, server_default=func.now()),
+    instant("at", nullable=False, server_default=func.now()),
     Column("from_state", Text),
     Column("to_state", Text, nullable=False),
     Column("reason", Text, nullable=False),
@@ -278,7 +269,7 @@ upstream_exchanges = Table(
     "upstream_exchanges",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    _at("at", nullable=False, server_default=func.now()),
+    instant("at", nullable=False, server_default=func.now()),
     Column("kind", Text, nullable=False),
     Column("job_id", Uuid, nullable=False),
     Column("attempt", SmallInteger, nullable=False),
@@ -296,7 +287,7 @@ upstream_observations = Table(
     "upstream_observations",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    _at("at", nullable=False, server_default=func.now()),
+    instant("at", nullable=False, server_default=func.now()),
     Column("job_id", Uuid, nullable=False),
     Column("attempt", SmallInteger, nullable=False),
     Column("upstream_id", Text, nullable=False, comment="an id that cost money and came too late to be its job's own"),
@@ -309,9 +300,9 @@ refusals = Table(
     "refusals",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    _at("minute", nullable=False, comment="equal refusals within it share this row"),
-    _at("received_at", nullable=False, comment="the first of them"),
-    _at("last_at", nullable=False),
+    instant("minute", nullable=False, comment="equal refusals within it share this row"),
+    instant("received_at", nullable=False, comment="the first of them"),
+    instant("last_at", nullable=False),
     Column("tenant_id", Uuid),
     Column("key_id", Uuid),
     Column("surface", Text, nullable=False),

@@ -38,6 +38,7 @@ from sqlalchemy import (
 )
 
 from app.core.db import metadata
+from app.core.tables import one_of
 
 
 class Kind(StrEnum):
@@ -73,10 +74,6 @@ def _micro(name: str, **options: object) -> "Column[object]":
     return Column(name, BigInteger, nullable=False, server_default="0", **options)  # type: ignore[arg-type]
 
 
-def _one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
-    return CheckConstraint(f"{column} IN ({', '.join(repr(str(value)) for value in values)})", name=column)
-
-
 balances = Table(
     "balances",
     metadata,
@@ -106,7 +103,7 @@ transfers = Table(
     Column("note", Text),
     Column("expires_at", DateTime(timezone=True), comment="of a grant"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    _one_of("kind", Kind),
+    one_of("kind", Kind),
     CheckConstraint("CASE kind WHEN 'adjust' THEN amount <> 0 ELSE amount >= 0 END", name="amount"),
     CheckConstraint("kind NOT IN ('hold', 'post', 'release') OR job_id IS NOT NULL", name="job"),
     CheckConstraint("(kind IN ('post', 'release')) = (hold_id IS NOT NULL)", name="hold"),
@@ -160,7 +157,7 @@ budgets = Table(
     Column("starts_on", Date, nullable=False, comment="the first day of the period that `spent_micro` is about"),
     _micro("spent_micro", comment="charges and open holds of jobs accepted in the period"),
     Column("alerted_percent", SmallInteger, nullable=False, server_default="0"),
-    _one_of("period", Period),
+    one_of("period", Period),
     CheckConstraint("limit_micro >= 0 AND spent_micro >= 0", name="positive"),
     CheckConstraint("alerted_percent IN (0, 50, 80, 100)", name="alerted_percent"),
     Index("budgets_tenant_idx", "tenant_id"),
@@ -178,7 +175,7 @@ budget_alerts = Table(
     Column("percent", SmallInteger, nullable=False),
     Column("spent_micro", BigInteger, nullable=False),
     Column("limit_micro", BigInteger, nullable=False),
-    _one_of("period", Period),
+    one_of("period", Period),
     CheckConstraint("percent IN (50, 80, 100)", name="percent"),
     UniqueConstraint("subject_id", "period", "starts_on", "percent"),
     Index("budget_alerts_tenant_idx", "tenant_id", "id"),
@@ -194,7 +191,7 @@ exposures = Table(
     Column("upstream_id", Text, comment="of a second start"),
     Column("reason", Text, nullable=False),
     Column("amount", BigInteger, nullable=False, comment="micro-credits; what we would expect where nobody has told"),
-    _one_of("reason", ExposureReason),
+    one_of("reason", ExposureReason),
     CheckConstraint("amount >= 0", name="amount"),
     UniqueConstraint("job_id", "reason", "upstream_id", name="exposures_once_key", postgresql_nulls_not_distinct=True),
     Index("exposures_tenant_idx", "tenant_id"),

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from app.core.credits import AMOUNT_MAX
 from app.core.db import Row, Session
-from app.core.errors import Conflict, Malformed, NotFound, Problem
+from app.core.errors import Conflict, Malformed, NotFound, malformed_field
 from app.core.ids import derived_id, new_id
 from app.ledger.accounts import lock_accounts
 from app.ledger.decide import Account, filled
@@ -204,4 +204,4 @@ def _checked_amount(amount_micro: int) -> None:
 
 def _out_of_range(field: str) -> Malformed:
     expected = "expected credits above nothing, and at most a billion"
-    return Malformed(f"{field}: {expected}", problems=[Problem(f"$.{field}", expected)])
+    return malformed_field(field, expected)

@@ -6,7 +6,6 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
-    DateTime,
     ForeignKey,
     Identity,
     Index,
@@ -20,6 +19,7 @@ from sqlalchemy import (
 )
 
 from app.core.db import metadata
+from app.core.tables import instant, one_of
 
 
 class Result(StrEnum):
@@ -62,14 +62,6 @@ OPEN = "settled_at IS NULL AND accepted_at IS NULL"
 """Of a discrepancy: it is still so, and nobody has seen to it."""
 
 
-def _one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
-    return CheckConstraint(f"{column} IN ({', '.join(repr(str(value)) for value in values)})", name=column)
-
-
-def _at(name: str, **options: object) -> "Column[object]":
-    return Column(name, DateTime(timezone=True), **options)  # type: ignore[arg-type]
-
-
 def _count(name: str, comment: str) -> "Column[int]":
     return Column(name, Integer, nullable=False, server_default="0", comment=comment)
 
@@ -79,12 +71,12 @@ reconciliations = Table(
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("asked_by", Text, comment="who asked for it; null: it was due"),
-    _at("started_at", nullable=False, server_default=func.now()),
-    _at("lease_until", comment="until when its process is believed to be alive"),
-    _at("finished_at"),
-    _at("since", nullable=False),
-    _at("until", nullable=False, comment="the window, in which the requests compared were accepted"),
-    _at("read_until", comment="up to where the history was compared; null: it was not"),
+    instant("started_at", nullable=False, server_default=func.now()),
+    instant("lease_until", comment="until when its process is believed to be alive"),
+    instant("finished_at"),
+    instant("since", nullable=False),
+    instant("until", nullable=False, comment="the window, in which the requests compared were accepted"),
+    instant("read_until", comment="up to where the history was compared; null: it was not"),
     Column("result", Text),
     Column("detail", Text, nullable=False, server_default="", comment="what could not be read, and why"),
     _count("history_rows", "rows of the history that were read"),
@@ -95,7 +87,7 @@ reconciliations = Table(
     Column("topped_up_micro", BigInteger, nullable=False, server_default="0", comment="credits that came in, at least"),
     _count("found", "discrepancies that are new"),
     _count("settled", "discrepancies that are no more"),
-    _one_of("result", Result),
+    one_of("result", Result),
     CheckConstraint("since < until", name="window"),
     CheckConstraint("(finished_at IS NULL) = (result IS NULL)", name="finished"),
     CheckConstraint("finished_at IS NOT NULL OR lease_until IS NOT NULL", name="lease"),
@@ -119,14 +111,14 @@ discrepancies = Table(
     Column("model", Text),
     Column("ours_micro", BigInteger, comment="null: we do not know"),
     Column("theirs_micro", BigInteger, comment="null: they do not know"),
-    _at("happened_at", comment="when the request was accepted, or the later reading taken"),
-    _at("first_seen_at", nullable=False, server_default=func.now()),
-    _at("last_seen_at", nullable=False, server_default=func.now()),
-    _at("settled_at", comment="when it was found to be no more"),
-    _at("accepted_at", comment="when an operator had seen to it; told anew where the amounts change"),
+    instant("happened_at", comment="when the request was accepted, or the later reading taken"),
+    instant("first_seen_at", nullable=False, server_default=func.now()),
+    instant("last_seen_at", nullable=False, server_default=func.now()),
+    instant("settled_at", comment="when it was found to be no more"),
+    instant("accepted_at", comment="when an operator had seen to it; told anew where the amounts change"),
     Column("accepted_note", Text),
     CheckConstraint("(accepted_at IS NULL) = (accepted_note IS NULL)", name="accepted"),
-    _one_of("kind", Kind),
+    one_of("kind", Kind),
     UniqueConstraint("kind", "subject"),
     Index("discrepancies_open_idx", "last_seen_at", postgresql_where=text(OPEN)),
 )
@@ -135,8 +127,8 @@ credit_readings = Table(
     "credit_readings",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    _at("asked_at", nullable=False, comment="just before the upstream was asked"),
-    _at("at", nullable=False, server_default=func.now(), comment="just after it had answered"),
+    instant("asked_at", nullable=False, comment="just before the upstream was asked"),
+    instant("at", nullable=False, server_default=func.now(), comment="just after it had answered"),
     Column("paid_micro", BigInteger, nullable=False),
     Column("free_micro", BigInteger, nullable=False),
     Column("previous_id", BigInteger, ForeignKey("credit_readings.id")),

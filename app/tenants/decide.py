@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TypedDict
 
-from app.core.errors import Malformed, Problem
+from app.core.errors import malformed_field
 from app.core.ids import find_id
 from app.tenants.models import ALL_SCOPES, Scope
 
@@ -35,14 +35,10 @@ class KeyChanges(TypedDict, total=False):
     expires_at: datetime | None
 
 
-def _malformed(field: str, expected: str) -> Malformed:
-    return Malformed(f"{field}: {expected}", problems=[Problem(f"$.{field}", expected)])
-
-
 def checked_tenant_name(name: str) -> str:
     """The name, or Malformed. A name that reads like an id would make `ten_…` mean two things."""
     if TENANT_NAME.fullmatch(name) is None or find_id("ten", name) is not None:
-        raise _malformed(
+        raise malformed_field(
             "name",
             "expected 1 to 63 letters, digits, dots, underscores and hyphens, a letter or digit first, not an id",
         )
@@ -52,7 +48,7 @@ def checked_tenant_name(name: str) -> str:
 def checked_key_name(name: str) -> str:
     """The label of a key, or Malformed."""
     if KEY_NAME.fullmatch(name) is None:
-        raise _malformed("name", "expected at most 100 characters, none of them a control character")
+        raise malformed_field("name", "expected at most 100 characters, none of them a control character")
     return name
 
 
@@ -62,7 +58,7 @@ def checked_scopes(scopes: Iterable[Scope] | None) -> list[Scope]:
         return list(ALL_SCOPES)
     wanted = set(scopes)
     if not wanted:
-        raise _malformed("scopes", f"expected at least one of {', '.join(ALL_SCOPES)}")
+        raise malformed_field("scopes", f"expected at least one of {', '.join(ALL_SCOPES)}")
     return [scope for scope in ALL_SCOPES if scope in wanted]
 
 
@@ -84,15 +80,15 @@ def parse_expires(text: str, *, now: datetime) -> datetime:
             return now + timedelta(**{UNITS[duration[2]]: int(duration[1])})
         return parse_instant(text)
     except OverflowError:
-        raise _malformed("expires_at", "too far away") from None
+        raise malformed_field("expires_at", "too far away") from None
     except ValueError as error:
-        raise _malformed("expires_at", f"{error}, or a duration as 30d, 12h, 90m") from None
+        raise malformed_field("expires_at", f"{error}, or a duration as 30d, 12h, 90m") from None
 
 
 def checked_expiry(expires_at: datetime | None, *, now: datetime) -> datetime | None:
     """The expiry, or Malformed when it has passed already."""
     if expires_at is not None and expires_at <= now:
-        raise _malformed("expires_at", "lies in the past")
+        raise malformed_field("expires_at", "lies in the past")
     return expires_at
 
 
@@ -101,5 +97,5 @@ def parse_scopes(texts: Sequence[str]) -> list[Scope]:
     names = [name.strip() for text in texts for name in text.split(",")]
     for name in names:
         if name not in ALL_SCOPES:
-            raise _malformed("scopes", f"there is no scope {name!r}; there are {', '.join(ALL_SCOPES)}")
+            raise malformed_field("scopes", f"there is no scope {name!r}; there are {', '.join(ALL_SCOPES)}")
     return checked_scopes(Scope(name) for name in names)

@@ -10,7 +10,6 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
-    DateTime,
     Float,
     ForeignKey,
     Index,
@@ -27,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.core.db import metadata
+from app.core.tables import instant, one_of
 
 
 class EventType(StrEnum):
@@ -88,15 +88,6 @@ class AttemptOutcome(StrEnum):
     INTERRUPTED = "interrupted"
 
 
-def one_of(column: str, values: object) -> CheckConstraint:
-    """The CHECK of an enum column, `column IN (…)`."""
-    return CheckConstraint(f"{column} IN ({', '.join(repr(str(value)) for value in values)})", name=column)  # type: ignore[attr-defined]
-
-
-def _at(name: str, **options: object) -> "Column[object]":
-    return Column(name, DateTime(timezone=True), **options)  # type: ignore[arg-type]
-
-
 event_feeds = Table(
     "event_feeds",
     metadata,
@@ -112,7 +103,7 @@ webhook_events = Table(
     Column("position", BigInteger, nullable=False, comment="1, 2, 3 … of its tenant, in the order of the commits"),
     Column("job_id", Uuid),
     Column("sequence", Integer, nullable=False, comment="rises with every event of a job"),
-    _at("created_at", nullable=False, server_default=func.now()),
+    instant("created_at", nullable=False, server_default=func.now()),
     Column("type", Text, nullable=False),
     Column("body", LargeBinary, comment="frozen when it is first needed; null: nobody has been shown it yet"),
     one_of("type", EventType),
@@ -131,14 +122,14 @@ webhook_targets = Table(
     Column("failures", Integer, nullable=False, server_default="0", comment="failed attempts since the last success"),
     Column("slow_failures", Integer, nullable=False, server_default="0", comment="of these, in a row, the slow ones"),
     Column("spell_failures", Integer, nullable=False, server_default="0", comment="of these, those since failed_since"),
-    _at("open_until", comment="circuit breaker: nothing is sent until then"),
-    _at("failed_since", comment="the first of a spell of failures within 24 hours"),
-    _at(
+    instant("open_until", comment="circuit breaker: nothing is sent until then"),
+    instant("failed_since", comment="the first of a spell of failures within 24 hours"),
+    instant(
         "failing_since",
         comment="set once such a spell has lasted 12 hours; five days after it the endpoint is disabled",
     ),
-    _at("succeeded_at"),
-    _at("disabled_at"),
+    instant("succeeded_at"),
+    instant("disabled_at"),
     Column("disabled_reason", Text),
     one_of("kind", TargetKind),
     one_of("disabled_reason", DisabledReason),
@@ -150,8 +141,8 @@ webhook_endpoints = Table(
     metadata,
     Column("id", Uuid, primary_key=True, comment="its target's, too"),
     Column("tenant_id", Uuid, ForeignKey("tenants.id"), nullable=False),
-    _at("created_at", nullable=False, server_default=func.now()),
-    _at("deleted_at"),
+    instant("created_at", nullable=False, server_default=func.now()),
+    instant("deleted_at"),
     Column("url", Text, nullable=False),
     Column("events", ARRAY(Text), nullable=False),
     Column("description", Text, nullable=False, server_default=""),
@@ -169,8 +160,8 @@ webhook_secrets = Table(
     Column("id", Uuid, primary_key=True),
     Column("tenant_id", Uuid, ForeignKey("tenants.id"), nullable=False),
     Column("endpoint_id", Uuid, comment="null: signs what goes to URLs of single jobs"),
-    _at("created_at", nullable=False, server_default=func.now()),
-    _at("expires_at", comment="a newer one has taken its place, and until then both sign"),
+    instant("created_at", nullable=False, server_default=func.now()),
+    instant("expires_at", comment="a newer one has taken its place, and until then both sign"),
     Column("sealed", LargeBinary, nullable=False, comment="AES-GCM under SECRET_KEY, bound to this row's id"),
     Index("webhook_secrets_owner_idx", "tenant_id", "endpoint_id"),
     Index(
@@ -200,10 +191,10 @@ webhook_deliveries = Table(
     Column("event_id", Uuid, nullable=False),
     Column("target_id", Uuid, nullable=False),
     Column("job_id", Uuid),
-    _at("created_at", nullable=False, server_default=func.now()),
-    _at("due_at", comment="when it is tried next; null unless pending"),
-    _at("lease_until", comment="until when the claim of it is believed"),
-    _at("delivered_at"),
+    instant("created_at", nullable=False, server_default=func.now()),
+    instant("due_at", comment="when it is tried next; null unless pending"),
+    instant("lease_until", comment="until when the claim of it is believed"),
+    instant("delivered_at"),
     Column("owner", Uuid, comment="the incarnation of the worker that claimed it"),
     Column(
         "fence", BigInteger, nullable=False, server_default="0", comment="counts claims; a late writer's is too low"
@@ -234,7 +225,7 @@ webhook_attempts = Table(
     metadata,
     Column("delivery_id", Uuid, primary_key=True),
     Column("attempt", Integer, primary_key=True),
-    _at("at", nullable=False, server_default=func.now(), comment="when what came of it was recorded"),
+    instant("at", nullable=False, server_default=func.now(), comment="when what came of it was recorded"),
     Column("duration_seconds", Float),
     Column("status_code", SmallInteger),
     Column("outcome", Text, nullable=False),
