@@ -4,17 +4,23 @@ from enum import StrEnum
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
+    Computed,
     DateTime,
+    Float,
     ForeignKey,
     Identity,
+    Index,
+    Integer,
     SmallInteger,
     Table,
     Text,
     UniqueConstraint,
     Uuid,
     func,
+    text,
 )
 
 from app.core.db import metadata
@@ -44,9 +50,52 @@ upstream_state = Table(
     Column("paused_detail", Text, comment="the upstream's words, for the operator"),
     Column("pauses", SmallInteger, nullable=False, server_default="0", comment="in a row, without a success between"),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column(
+        "virtual_time",
+        Float,
+        nullable=False,
+        server_default="0",
+        comment="where a tenant begins that had nothing to send for a while",
+    ),
     CheckConstraint("id = 1", name="one_row"),
     CheckConstraint("paused_reason IN ('throttled', 'account')", name="paused_reason"),
     CheckConstraint("(paused_reason IS NULL) = (paused_until IS NULL)", name="paused"),
+)
+
+queues = Table(
+    "queues",
+    metadata,
+    Column("subject_id", Uuid, primary_key=True, comment="a tenant, or one of its keys that has limits of its own"),
+    Column("tenant_id", Uuid, ForeignKey("tenants.id"), nullable=False),
+    Column("weight", Float, nullable=False, server_default="1", comment="as configured for the tenant"),
+    Column(
+        "virtual_time",
+        Float,
+        nullable=False,
+        server_default="0",
+        comment="micro-credits sent upstream so far by its weight; the lowest goes next",
+    ),
+    Column("max_in_flight", Integer, comment="as configured; null: no limit"),
+    Column("max_queued", Integer, comment="as configured; null: no limit"),
+    Column("queued", Integer, nullable=False, server_default="0", comment="jobs in that state"),
+    Column("ready", Integer, nullable=False, server_default="0", comment="of those: in line"),
+    Column(
+        "claimed", Integer, nullable=False, server_default="0", comment="of those: held by a worker, about to be sent"
+    ),
+    Column("in_flight", Integer, nullable=False, server_default="0", comment="jobs sending, unknown or running"),
+    Column(
+        "runnable",
+        Boolean,
+        Computed(
+            "subject_id = tenant_id AND ready > claimed AND in_flight + claimed < coalesce(max_in_flight, 2147483647)",
+            persisted=True,
+        ),
+        nullable=False,
+        comment="whether a tenant's next job may be sent",
+    ),
+    CheckConstraint("claimed >= 0 AND in_flight >= 0 AND ready >= claimed AND queued >= ready", name="counts"),
+    Index("queues_runnable_idx", "virtual_time", postgresql_where=text("runnable")),
+    Index("queues_tenant_idx", "tenant_id"),
 )
 
 pauses = Table(
