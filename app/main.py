@@ -17,8 +17,10 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
 from app.admin.surface import ROUTERS as ADMIN_ROUTERS
+from app.admission.rates import RateLimiter
 from app.api.billing_routes import router as api_billing_router
 from app.api.event_routes import router as event_router
+from app.api.limit_routes import router as limits_router
 from app.api.model_routes import router as api_models_router
 from app.api.routes import router as api_router
 from app.api.webhook_routes import router as webhook_router
@@ -98,6 +100,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.router.routes.extend([*health_routes, *segmind_routes])
     app.include_router(api_router)
     app.include_router(api_billing_router)
+    app.include_router(limits_router)
     app.include_router(api_models_router)
     app.include_router(webhook_router)
     app.include_router(event_router)
@@ -148,18 +151,27 @@ async def _open(app: FastAPI, settings: Settings, stack: contextlib.AsyncExitSta
     state.waiters = Waiters(state.database)
     state.steady_polls = SteadyPolls()
     state.reader = Reader(state.database, state.waiters)
+    state.rates = RateLimiter(settings.redis_url)
+    stack.push_async_callback(state.rates.close)
     state.intake = Intake(
         default_price_micro=settings.default_price_micro,
         database=state.database,
         catalog=Catalog(state.database, unpriced_models=settings.unpriced_models),
         doorbell=state.doorbell,
+        rates=state.rates,
     )
     stack.push_async_callback(state.intake.drained)
     await stack.enter_async_context(
         _background(
             state.doorbell.listen(state.waiters.wake),
             state.waiters.watch(),
-            beating(state.database, process_id=new_id(), kind="api", lease_seconds=settings.lease_seconds),
+            beating(
+                state.database,
+                process_id=new_id(),
+                kind="api",
+                lease_seconds=settings.lease_seconds,
+                told=state.rates.share_among,
+            ),
         )
     )
 

@@ -99,7 +99,7 @@ async def submit_job(request: Request) -> Response:
         given = parse_object(body)
         model = given["model"] if isinstance(given.get("model"), str) else None
         asked = _asked(principal, given, body, idempotency_key(request.headers), request.app.state.guard)
-        stored = await intake.accept(asked)
+        stored, limits = await intake.accept(asked)
     except Refusal as refusal:
         await intake.note_refusal(refusal, surface=Surface.NATIVE, who=who, model=model)
         raise
@@ -108,7 +108,7 @@ async def submit_job(request: Request) -> Response:
     row: Row | None = await request.app.state.reader.wait_for_job(principal.tenant_id, stored.job_id, seconds)
     if row is None:
         raise JobNotFound
-    headers = {"Location": f"{base_url}/api/v1/jobs/{show_id('job', stored.job_id)}"}
+    headers = {**limits, "Location": f"{base_url}/api/v1/jobs/{show_id('job', stored.job_id)}"}
     if stored.replayed:
         return _json(job_body(base_url, row), 200, {**headers, "Idempotent-Replayed": "true"})
     return _json(job_body(base_url, row), 201 if seconds and State(row["state"]) in FINAL else 202, headers)
