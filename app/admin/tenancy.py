@@ -7,7 +7,7 @@ from uuid import UUID
 
 from app.admin.decide import KeySettings, TenantSettings
 from app.admin.operations import record_audit
-from app.admission.places import lock_places, open_places
+from app.admission.places import lock_queue, open_places
 from app.core.db import Session
 from app.core.ids import show_id
 from app.ledger.models import Period
@@ -35,12 +35,12 @@ async def change_tenant(session: Session, *, by: str, tenant: str, settings: Ten
     """Change what is said of the tenant with this name or id; raises Malformed, TenantNotFound, TenantExists,
     OverdraftExceeded."""
     tenant_id = (await get_tenant(session, name_or_id=tenant)).id
-    # the balance first: a submit holds it when its job asks for the tenant's row, which a new name locks
+    if not settings.keys().isdisjoint(PLACES):
+        await lock_queue(session, subject_id=tenant_id)
+    # then the balance: a submit holds both when its job asks for the tenant's row, which a new name locks
     if "overdraft" in settings:
         await set_overdraft(session, tenant_id=tenant_id, overdraft_micro=settings["overdraft"])
     await _set_budgets(session, tenant_id, tenant_id, settings)
-    if not settings.keys().isdisjoint(PLACES):
-        await lock_places(session, subject_id=tenant_id)
     own: Any = {name: value for name, value in settings.items() if name not in ELSEWHERE}
     changed = await operations.update_tenant(session, tenant_id=tenant_id, **own)
     await _record(session, by, "tenant.set", show_id("ten", tenant_id), tenant_id, settings)

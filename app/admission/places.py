@@ -37,8 +37,8 @@ WHERE tenant.id = $1 AND key.id = $2
 """
 
 
-async def lock_places(session: Session, *, subject_id: UUID) -> None:
-    """Hold a tenant's or key's counts before its own row, as whoever submits does."""
+async def lock_queue(session: Session, *, subject_id: UUID) -> None:
+    """Hold a tenant's counts. First in its transaction, as in that of whoever submits."""
     await session.execute("SELECT FROM queues WHERE subject_id = $1 FOR UPDATE", subject_id)
 
 

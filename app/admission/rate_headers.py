@@ -29,11 +29,10 @@ class RateLimited(Refusal):
             f" {seconds} s",
             retry_after_seconds=seconds,
             extra={
-                "limit": {
-                    "name": longest.policy,
-                    "per_minute": longest.rate.per_minute,
-                    "burst": longest.rate.burst,
-                },
+                "limit": "rate_per_minute",
+                "of": longest.policy,
+                "rate_per_minute": longest.rate.per_minute,
+                "burst": longest.rate.burst,
                 "violated-policies": [standing.policy for standing in violated],
             },
             headers=rate_headers(standings),

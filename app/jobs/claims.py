@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from app.admission.queries import MAY_POLL, MAY_SUBMIT
+from app.admission.queues import counted
 from app.core.db import Row, Session, columns
 from app.webhooks.emit import WANTS_START
 
@@ -20,16 +21,20 @@ def holder_beats(job: str, lease_seconds: str) -> str:
     )"""
 
 
-# Is it safe to take the job along? A suspect, a job that has been taken over before, is taken while this process holds no
-# other: what kills its holders is found so, and the rest of what they held is not blamed. The third time is the sweep's.
+# Has a suspect of this process its hands free? A suspect, a job whose holder has died again and again, is taken while
+# this process holds no other: what kills its holders is found so, and the rest of what they held is not blamed. The third
+# time is the sweep's.
+HANDS_FREE = """NOT EXISTS (
+    SELECT FROM jobs AS held WHERE held.takeovers > 0 AND held.owner = $2 AND held.lease_until > now()
+)"""
+
+# Who holds suspects, of the running jobs?
 _SAFE = f"""(takeovers = 0 OR id = (
     SELECT suspect.id FROM jobs AS suspect
-    WHERE suspect.takeovers > 0 AND suspect.state = '{{state}}' AND suspect.due_at <= now()
+    WHERE suspect.takeovers > 0 AND suspect.state = 'running' AND suspect.due_at <= now()
         AND (suspect.lease_until IS NULL OR suspect.lease_until < now())
         AND (suspect.lease_until IS NULL OR suspect.takeovers < 2 OR {holder_beats("suspect", "$3")})
-        AND NOT EXISTS (
-            SELECT FROM jobs AS held WHERE held.takeovers > 0 AND held.owner = $2 AND held.lease_until > now()
-        )
+        AND {HANDS_FREE}
     ORDER BY suspect.due_at LIMIT 1
 ))"""  # noqa: S608
 
@@ -42,35 +47,6 @@ _TAKE = f"""
 # ANY (ARRAY(…)) and LATERAL … LIMIT where a join would do: of a LIMIT that is a parameter the planner expects a tenth of
 # all rows, and reads the whole table to join them.
 
-# Which queued jobs go next? None while submits are paused; one, as a probe, after trouble with the account.
-_CLAIM_QUEUED = f"""
-WITH gate AS (
-    SELECT CASE
-        WHEN EXISTS (SELECT FROM pauses WHERE tenant_id IS NULL AND model IS NULL) THEN 0
-        WHEN paused_until > now() THEN 0
-        WHEN paused_reason = 'account' THEN 1
-        ELSE $1::bigint
-    END AS most
-    FROM upstream_state
-), due AS (
-    SELECT id FROM jobs AS job
-    WHERE state = 'queued' AND due_at <= now()
-        AND (lease_until IS NULL OR lease_until < now())
-        AND (deadline_at IS NULL OR deadline_at > now())
-        AND {MAY_SUBMIT}
-        AND {_SAFE.format(state="queued")}
-    ORDER BY priority DESC, due_at
-    LIMIT (SELECT most FROM gate)
-    FOR UPDATE SKIP LOCKED
-), claimed AS (
-    UPDATE jobs SET {_TAKE}
-    WHERE id = ANY (ARRAY(SELECT id FROM due))
-    RETURNING jobs.id, jobs.fence, jobs.model, jobs.retries, jobs.takeovers
-)
-SELECT claimed.*, input.body
-FROM claimed CROSS JOIN LATERAL (SELECT body FROM job_inputs WHERE job_id = claimed.id LIMIT 1) AS input
-"""  # noqa: S608
-
 # Which running jobs are due to be asked about?
 _CLAIM_RUNNING = f"""
 WITH due AS (
@@ -80,7 +56,7 @@ WITH due AS (
         AND (lease_until IS NULL OR lease_until < now())
         AND NOT EXISTS (SELECT FROM pauses WHERE tenant_id IS NULL AND model IS NULL AND what = 'all')
         AND {MAY_POLL}
-        AND {_SAFE.format(state="running")}
+        AND {_SAFE}
     ORDER BY due_at
     LIMIT $1
     FOR UPDATE SKIP LOCKED
@@ -108,41 +84,48 @@ WITH asked AS (
     FOR UPDATE OF job
 ), moved AS (
     UPDATE jobs SET
-        state = 'sending', attempt = jobs.attempt + 1, sent_at = now(), revision = jobs.revision + 1,
+        state = 'sending', ready = false, attempt = jobs.attempt + 1, sent_at = now(), revision = jobs.revision + 1,
         lease_until = now() + make_interval(secs => $4)
     FROM ready WHERE jobs.id = ready.id AND ready.state = 'queued' AND ready.may_submit
-    RETURNING jobs.id, jobs.fence, jobs.attempt, jobs.revision
+    RETURNING jobs.id, jobs.fence, jobs.attempt, jobs.revision, jobs.tenant_id, jobs.key_id
 ), stopped AS (
     UPDATE jobs SET lease_until = NULL, owner = NULL, takeovers = 0
     FROM ready WHERE jobs.id = ready.id AND ready.state = 'queued' AND NOT ready.may_submit
+    RETURNING jobs.tenant_id, jobs.key_id
 ), opened AS (
     INSERT INTO attempts (job_id, attempt, worker, sent_at) SELECT id, attempt, $3, now() FROM moved
 ), events AS (
     INSERT INTO job_events (job_id, seq, from_state, to_state, reason)
     SELECT id, revision, 'queued', 'sending', 'sending' FROM moved
-)
+), moves AS (
+    SELECT tenant_id, key_id, -1 AS queued, -1 AS ready, -1 AS claimed, 1 AS in_flight FROM moved
+    UNION ALL
+    SELECT tenant_id, key_id, 0, 0, -1, 0 FROM stopped
+), {counted("moves")}
 SELECT id, fence, attempt FROM moved
 UNION ALL
 SELECT id, fence, attempt FROM ready WHERE state <> 'queued'
 """  # noqa: S608
 
 # These were not sent and no attempt was opened: who else may take them, and when?
-_RELEASE = """
+_RELEASE = f"""
 WITH asked AS (
     SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::double precision[], $4::text[], $5::double precision[])
         AS t (id, fence, due_seconds, detail, duration_seconds)
 ), released AS (
     UPDATE jobs SET
         lease_until = NULL, owner = NULL, due_at = now() + make_interval(secs => asked.due_seconds),
-        retries = least(jobs.retries + 1, 1000), takeovers = 0
+        ready = asked.due_seconds <= 0, retries = least(jobs.retries + 1, 1000), takeovers = 0
     FROM asked
-    WHERE jobs.id = asked.id AND jobs.fence = asked.fence AND jobs.state = 'queued'
-    RETURNING jobs.id, jobs.attempt
-)
+    WHERE jobs.id = asked.id AND jobs.fence = asked.fence AND jobs.state = 'queued' AND jobs.owner IS NOT NULL
+    RETURNING jobs.id, jobs.attempt, jobs.tenant_id, jobs.key_id, jobs.ready
+), moves AS (
+    SELECT tenant_id, key_id, 0 AS queued, ready::integer - 1 AS ready, -1 AS claimed, 0 AS in_flight FROM released
+), {counted("moves")}
 INSERT INTO upstream_exchanges (kind, job_id, attempt, outcome, duration_seconds, detail)
 SELECT 'submit', released.id, released.attempt, 'not_sent', asked.duration_seconds, asked.detail
 FROM released JOIN asked USING (id)
-"""
+"""  # noqa: S608
 
 # Whose leases still hold, and go on? A row that is locked is being written by whoever ends its claim: waiting for it
 # here, in an order of our own, could deadlock with that.
@@ -157,14 +140,15 @@ UPDATE jobs SET lease_until = now() + make_interval(secs => $4) FROM held WHERE 
 RETURNING jobs.id, jobs.fence
 """
 
-_HAND_BACK = """
-UPDATE jobs SET lease_until = NULL, owner = NULL WHERE owner = $1 AND state IN ('queued', 'running')
-"""
-
-
-async def claim_queued(session: Session, *, owner: UUID, most: int, lease_seconds: float) -> list[Row]:
-    """Up to `most` queued jobs that are due: id, fence, model, retries, takeovers, body. One statement."""
-    return await session.fetch(_CLAIM_QUEUED, most, owner, lease_seconds)
+_HAND_BACK = f"""
+WITH freed AS (
+    UPDATE jobs SET lease_until = NULL, owner = NULL WHERE owner = $1 AND state IN ('queued', 'running')
+    RETURNING tenant_id, key_id, state
+), moves AS (
+    SELECT tenant_id, key_id, 0 AS queued, 0 AS ready, -1 AS claimed, 0 AS in_flight FROM freed WHERE state = 'queued'
+), {counted("moves")}
+SELECT
+"""  # noqa: S608
 
 
 async def claim_running(

@@ -7,9 +7,13 @@ from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
+<<<<<<< HEAD
 from app.admission.rate_headers import RateLimited, rate_headers
 from app.admission.rate_script import buckets_of
 from app.admission.rates import RateLimiter
+=======
+from app.admission.queues import QueueFull
+>>>>>>> main
 from app.catalog.check import (
     Catalog,
     ModelDisabled,
@@ -40,7 +44,7 @@ REPLAYED = "replayed"
 NOT_STORED: tuple[type[Refusal], ...] = (
     Malformed, JsonInvalid, ParametersInvalid, ModelDisabled, ModelUnknown, ModelUnpriced, ModelRetired,
     BodyTooLarge, MediaTypeUnsupported, IdempotencyKeyReused, StoreUnavailable, Busy, PriceAboveMax,
-    InsufficientCredits, BudgetExceeded, RateLimited,
+    InsufficientCredits, BudgetExceeded, QueueFull, RateLimited,
 )  # fmt: skip
 """What a submit with a good key may be refused with."""
 OWED_SECONDS = 2.0

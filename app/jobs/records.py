@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
 
+from app.admission.queues import counted
 from app.core.db import Row, Session, columns
 from app.jobs.decide import Step
 from app.jobs.endings import ENDED, end_jobs, tell_started
@@ -74,10 +75,12 @@ class PollRecord:
 
 
 class Moved(NamedTuple):
-    """What a record has moved, and how many deliveries are due by it: somebody should ring."""
+    """What a record has moved, how many deliveries are due by it, and whether it has made room for jobs that wait: of
+    either somebody should ring."""
 
     rows: list[Row]
     due: int
+    room: bool
 
 
 # What becomes of these attempts? First-hand knowledge holds as long as the attempt is the job's latest and the job has
@@ -114,6 +117,7 @@ WITH asked AS (
             WHEN before.state IN ('failed', 'canceled') THEN NULL
             ELSE now() + make_interval(secs => before.due_seconds)
         END,
+        ready = before.state = 'queued' AND before.due_seconds <= 0,
         finished_at = CASE WHEN before.state IN ('failed', 'canceled') THEN now() END,
         submitted_at = CASE WHEN before.state = 'running' THEN now() END,
         upstream_id = before.upstream_id,
@@ -124,7 +128,7 @@ WITH asked AS (
         lease_until = NULL,
         owner = NULL
     FROM before WHERE jobs.id = before.id
-    RETURNING {ENDED}, before.from_state, before.reason
+    RETURNING {ENDED}, jobs.ready, before.from_state, before.reason
 ), settled AS (
     UPDATE attempts SET outcome = before.outcome, settled_at = now(), upstream_id = before.upstream_id
     FROM before WHERE attempts.job_id = before.id AND attempts.attempt = before.attempt
@@ -152,8 +156,13 @@ WITH asked AS (
     SELECT id, tenant_id, upstream_id, held_micro FROM locked WHERE upstream_id <> own_id
 ), exposed AS (
     {EXPOSE_SECOND_STARTS}
-)
-SELECT * FROM moved
+), moves AS (
+    SELECT
+        tenant_id, key_id, (state = 'queued')::integer AS queued, ready::integer AS ready, 0 AS claimed,
+        -(state IN ('queued', 'failed', 'canceled'))::integer AS in_flight
+    FROM moved
+), {counted("moves")}
+SELECT moved.*, (SELECT bool_or(runnable) FROM counted) AS runnable FROM moved
 """  # noqa: S608
 
 _OBSERVE = """
@@ -220,8 +229,10 @@ WITH asked AS (
     SELECT * FROM unnest(
         $16::text[], $17::uuid[], $18::smallint[], $19::smallint[], $20::text[], $21::double precision[], $22::text[]
     )
-)
-SELECT * FROM moved
+), moves AS (
+    SELECT tenant_id, key_id, 0 AS queued, 0 AS ready, 0 AS claimed, -1 AS in_flight FROM moved WHERE state <> 'running'
+), {counted("moves")}
+SELECT moved.*, (SELECT bool_or(runnable) FROM counted) AS runnable FROM moved
 """  # noqa: S608
 
 
@@ -231,7 +242,8 @@ async def record_submits(session: Session, *, worker: UUID, records: Sequence[Su
     Raises asyncpg.UniqueViolationError where the upstream gave one id to two submits.
     """
     moved = await session.fetch(_RECORD_SUBMITS, *columns([record.row() for record in records], 15), worker)
-    return Moved(moved, await end_jobs(session, ended=[row for row in moved if row["state"] in FINAL]))
+    due = await end_jobs(session, ended=[row for row in moved if row["state"] in FINAL])
+    return Moved(moved, due, _room(moved))
 
 
 async def observe_upstream_id(session: Session, *, job_id: UUID, attempt: int, upstream_id: str, worker: UUID) -> None:
@@ -249,4 +261,8 @@ async def record_polls(session: Session, *, records: Sequence[PollRecord]) -> Mo
     due = await end_jobs(session, ended=[row for row in moved if row["state"] in FINAL])
     starts = {record.job_id for record in records if record.starts}
     due += await tell_started(session, started=[row for row in moved if row["started"] and row["id"] in starts])
-    return Moved(moved, due)
+    return Moved(moved, due, _room(moved))
+
+
+def _room(moved: list[Row]) -> bool:
+    return bool(moved and moved[0]["runnable"])

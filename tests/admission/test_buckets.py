@@ -112,8 +112,14 @@ def test_a_refusal_names_the_limit_that_lasts_longest() -> None:
     key = Standing("key", Rate(6, 5), 5 * TOKEN, 5 * TOKEN)
     free = replace(key, used=0)
     both, one = RateLimited([tenant, key], 1), RateLimited([tenant, free], 1)
-    assert (both.retry_after_seconds, both.extra["limit"]) == (10, {"name": "key", "per_minute": 6, "burst": 5})
-    assert both.extra["violated-policies"] == ["tenant", "key"]
+    assert both.retry_after_seconds == 10
+    assert both.extra == {
+        "limit": "rate_per_minute",
+        "of": "key",
+        "rate_per_minute": 6,
+        "burst": 5,
+        "violated-policies": ["tenant", "key"],
+    }
     assert (one.retry_after_seconds, one.extra["violated-policies"]) == (1, ["tenant"])
     assert "this tenant may submit 600 times a minute, 10 at once; try again in 1 s" in one.message
 
