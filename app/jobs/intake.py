@@ -7,13 +7,10 @@ from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
-<<<<<<< HEAD
+from app.admission.queues import QueueFull
 from app.admission.rate_headers import RateLimited, rate_headers
 from app.admission.rate_script import buckets_of
 from app.admission.rates import RateLimiter
-=======
-from app.admission.queues import QueueFull
->>>>>>> main
 from app.catalog.check import (
     Catalog,
     ModelDisabled,

@@ -102,7 +102,7 @@ async def test_a_wrong_body_names_the_field_and_not_the_value(
         ({"suspended": "yes"}, "$.suspended"),
         ({"suspended": None}, "$.suspended"),
         ({"name": None}, "$.name"),
-        ({"max_queued": 5}, "$.max_queued"),
+        ({"max_jobs": 5}, "$.max_jobs"),
     ],
 )
 async def test_a_wrong_patch_changes_nothing(operator: httpx.AsyncClient, body: dict[str, object], path: str) -> None:
