@@ -17,8 +17,9 @@ Where only some processes lose Redis they take their shares beside the others: l
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -31,9 +32,11 @@ from app.core.clock import monotonic
 from app.core.log import get_logger
 
 log = get_logger(__name__)
+Result = TypeVar("Result")
 
 REDIS_SECONDS = 0.25
 """How long a submit waits for Redis, once: the next one does not ask any more."""
+UNREAD_SECONDS = 0.05
 PROBE_SECONDS = 0.5
 """How often a lost Redis is looked for."""
 GROUP_MAX = 200
@@ -54,9 +57,7 @@ class RateLimiter:
     """One API process's rate limits. Nothing here waits longer than REDIS_SECONDS, and nothing fails for want of Redis."""
 
     def __init__(self, url: str) -> None:
-        self._redis: Redis = Redis.from_url(
-            url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS, max_connections=4
-        )
+        self._redis: Redis = Redis.from_url(url, max_connections=4)
         self._script = RateScript(self._redis)
         self._batcher: Batcher[Charge, Verdict] = Batcher(self._flush, size_max=GROUP_MAX, waiting_max=WAITING_MAX)
         self._shares = 1
@@ -115,8 +116,7 @@ class RateLimiter:
     async def _flush(self, group: Sequence[Charge]) -> Sequence[Verdict]:
         if self._seeking is None:
             try:
-                async with asyncio.timeout(REDIS_SECONDS):
-                    verdicts = await self._script.charge(group, self._known(group))
+                verdicts = await _in_time(self._script.charge(group, self._known(group)))
             except AWAY as error:
                 self._lose(error)
             else:
@@ -175,8 +175,8 @@ class RateLimiter:
         while True:
             await asyncio.sleep(PROBE_SECONDS)
             try:
-                async with asyncio.timeout(REDIS_SECONDS):
-                    since = await self._script.micros_since_found(forget_micros=round(2 * PROBE_SECONDS * SECOND))
+                found = self._script.micros_since_found(forget_micros=round(2 * PROBE_SECONDS * SECOND))
+                since = await _in_time(found)
             except AWAY as error:
                 log.debug("rates.redis_still_away", cause=repr(error))
                 continue
@@ -186,6 +186,18 @@ class RateLimiter:
             self._seeking = None
             log.info("rates.redis_back")
             return
+
+
+async def _in_time(work: Coroutine[object, object, Result]) -> Result:
+    """What Redis answers; raises TimeoutError. Where this process itself was held up the answer may be there unread."""
+    task = asyncio.create_task(work)
+    for seconds in (REDIS_SECONDS - UNREAD_SECONDS, UNREAD_SECONDS):
+        await asyncio.wait([task], timeout=seconds)
+        if task.done():
+            return task.result()
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    task.cancel()
+    raise TimeoutError(f"no answer in {REDIS_SECONDS} s")
 
 
 def _now() -> int:

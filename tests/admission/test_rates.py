@@ -211,6 +211,16 @@ async def test_a_valkey_that_takes_no_writes_is_away(valkey: EmbeddedValkey, lim
     assert await admitted(limiter, one)
 
 
+async def test_a_process_that_was_held_up_does_not_take_valkey_for_lost(limiters: list[RateLimiter]) -> None:
+    limiter, one = limiters[0], bucket()
+    assert await admitted(limiter, one)
+    submit = asyncio.create_task(admitted(limiter, one))
+    await asyncio.sleep(0.0001)
+    time.sleep(2 * REDIS_SECONDS)
+    assert await submit
+    assert not limiter.away
+
+
 async def test_two_keys_share_their_tenants_limit(limiters: list[RateLimiter]) -> None:
     tenant, rate = new_id(), Rate(60, 6)
     narrow = limits_of(tenant, rate, new_id(), Rate(60, 2))
