@@ -55,9 +55,9 @@ def seconds_up(micros: int) -> int:
     return -(-micros // SECOND)
 
 
-def drained(level: Level, rate: Rate, now: int) -> int:
-    """What is left of a level; a clock that was set back drains nothing."""
-    return max(0, level.used - max(0, now - level.at) * rate.per_minute)
+def drained(level: Level, rate: Rate, now: int, *, room: int) -> int:
+    """What is left of a level; a clock that was set back drains nothing, a room that was narrowed is full at most."""
+    return max(0, min(room, level.used) - max(0, now - level.at) * rate.per_minute)
 
 
 def room_of(rate: Rate, *, shares: int = 1) -> int:

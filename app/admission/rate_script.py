@@ -23,9 +23,9 @@ local used, rate, room, had, changed = {}, {}, {}, {}, {}
 for i, key in ipairs(KEYS) do
     local at = 4 * i - 3
     rate[i], room[i] = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
-    local known = tonumber(ARGV[at + 2])
+    local known = math.min(room[i], tonumber(ARGV[at + 2]))
     local was, since = string.match(redis.call('GET', key) or '', '^(%d+) (%d+)$')
-    local left = was and math.max(0, was - math.max(0, now - since) * rate[i]) or 0
+    local left = was and math.max(0, math.min(room[i], tonumber(was)) - math.max(0, now - since) * rate[i]) or 0
     had[i] = was
     changed[i] = known > left and (not was or ARGV[at + 3] == '1')
     used[i] = changed[i] and known or left

@@ -127,7 +127,9 @@ class RateLimiter:
     def _known(self, group: Sequence[Charge]) -> dict[str, Known]:
         now = _now()
         return {
-            bucket.key: Known(drained(level, bucket.rate, now), bucket.key in self._untold)
+            bucket.key: Known(
+                drained(level, bucket.rate, now, room=room_of(bucket.rate)), counts=bucket.key in self._untold
+            )
             for charge in group
             for bucket in charge.buckets
             if (level := self._levels.get(bucket.key)) is not None
@@ -140,23 +142,20 @@ class RateLimiter:
 
     def _judge_alone(self, charge: Charge) -> Verdict:
         """By this process's own level, as one of so many."""
-        now, shares = _now(), self._shares
-        before = [
-            Standing(
-                bucket.policy,
-                bucket.rate,
-                drained(self._levels.get(bucket.key, Level(0, now)), bucket.rate, now),
-                room_of(bucket.rate, shares=shares),
-                shares * TOKEN,
-            )
-            for bucket in charge.buckets
-        ]
+        now = _now()
+        before = [self._standing(bucket, now) for bucket in charge.buckets]
         if not all(fits(standing, charge.count) for standing in before):
             return Verdict(False, tuple(before))
         after = tuple(Standing(one.policy, one.rate, poured(one, charge.count), one.room, one.token) for one in before)
         for bucket, standing in zip(charge.buckets, after, strict=True):
             self._keep(bucket.key, Level(standing.used, now))
         return Verdict(True, after)
+
+    def _standing(self, bucket: Bucket, now: int) -> Standing:
+        """How a bucket stands by what this process knows, for its share of it."""
+        room = room_of(bucket.rate, shares=self._shares)
+        used = drained(self._levels.get(bucket.key, Level(0, now)), bucket.rate, now, room=room)
+        return Standing(bucket.policy, bucket.rate, used, room, self._shares * TOKEN)
 
     def _keep(self, key: str, level: Level) -> None:
         self._levels[key] = level

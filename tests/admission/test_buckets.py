@@ -23,8 +23,8 @@ class Meter:
         self.level = Level(0, 0)
 
     def standing(self, now: int) -> Standing:
-        used = drained(self.level, self.rate, now)
         room = room_of(self.rate, shares=self.shares)
+        used = drained(self.level, self.rate, now, room=room)
         return Standing("tenant", self.rate, used, room, self.shares * TOKEN)
 
     def take(self, now: int, count: int) -> bool:
@@ -92,7 +92,16 @@ def test_what_is_given_back_can_be_taken_again(rate: Rate, used: int, count: int
 
 @given(rate=RATES, used=st.integers(0, 10**15), back=st.integers(1, 10**15))
 def test_a_clock_that_is_set_back_gives_nothing(rate: Rate, used: int, back: int) -> None:
-    assert drained(Level(used, 10**15), rate, 10**15 - back) == used
+    assert drained(Level(used, 10**15), rate, 10**15 - back, room=10**15) == used
+
+
+@given(rate=RATES, narrower=RATES)
+def test_a_narrower_limit_is_full_at_most(rate: Rate, narrower: Rate) -> None:
+    """Else whoever had made use of a wide limit would wait for what the narrow one takes for all of that."""
+    meter = Meter(rate)
+    assert meter.take(0, rate.burst)
+    meter.rate = narrower
+    assert meter.standing(0).micros_until(1) <= -(-TOKEN // narrower.per_minute)
 
 
 @given(rate=RATES, used=st.integers(0, 10**7))
@@ -103,7 +112,7 @@ def test_headers_say_what_is_left_and_when_there_is_more(rate: Rate, used: int) 
     item = f";r={left};t={seconds}"
     assert headers["RateLimit"] == f'"tenant"{item}, "key"{item}'
     assert headers["RateLimit-Policy"] == f'"tenant";q={rate.per_minute};w=60, "key";q={rate.per_minute};w=60'
-    later = Level(drained(Level(standing.used, 0), rate, seconds * 1_000_000), 0)
+    later = Level(drained(Level(standing.used, 0), rate, seconds * 1_000_000, room=standing.used), 0)
     assert later.used == 0 or replace(standing, used=later.used).remaining > left
 
 

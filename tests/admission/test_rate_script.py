@@ -56,7 +56,12 @@ async def test_it_charges_as_the_model_does(
         ticked = await level_of(redis, clock)
         assert ticked is not None
         standings = {
-            one.key: Standing(one.policy, one.rate, drained(was, one.rate, ticked.at) if was else 0, room_of(one.rate))
+            one.key: Standing(
+                one.policy,
+                one.rate,
+                drained(was, one.rate, ticked.at, room=room_of(one.rate)) if was else 0,
+                room_of(one.rate),
+            )
             for one, was in zip(buckets, before, strict=True)
         }
         for charge, verdict in zip(charges, verdicts, strict=False):
@@ -85,6 +90,17 @@ async def test_it_drains_by_redis_clock(redis: "Redis") -> None:
     [verdict] = await script.charge([Charge((one,), 1)], {})
     assert not verdict.made, "a clock that was set back"
     assert verdict.standings[0].reset_seconds == 1
+
+
+async def test_a_narrower_limit_is_full_at_most(redis: "Redis") -> None:
+    script, one = RateScript(redis), bucket(Rate(60, 10))
+    await put_level(redis, one, 10_000 * TOKEN)
+    for known in ({}, {one.key: Known(10_000 * TOKEN, counts=True)}):
+        [verdict] = await script.charge([Charge((one,), 1)], known)
+        assert (verdict.made, verdict.standings[0].reset_seconds) == (False, 1)
+    await put_level(redis, one, 10_000 * TOKEN, ago_micros=1_000_000)
+    [verdict] = await script.charge([Charge((one,), 1)], {})
+    assert verdict.made, "it drains from there"
 
 
 async def test_an_empty_bucket_is_forgotten(redis: "Redis") -> None:
