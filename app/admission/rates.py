@@ -17,9 +17,9 @@ Where only some processes lose Redis they take their shares beside the others: l
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TypeVar
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -32,7 +32,6 @@ from app.core.clock import monotonic
 from app.core.log import get_logger
 
 log = get_logger(__name__)
-Result = TypeVar("Result")
 
 REDIS_SECONDS = 0.25
 """How long a submit waits for Redis, once: the next one does not ask any more."""
@@ -116,7 +115,8 @@ class RateLimiter:
     async def _flush(self, group: Sequence[Charge]) -> Sequence[Verdict]:
         if self._seeking is None:
             try:
-                verdicts = await _in_time(self._script.charge(group, self._known(group)))
+                async with _in_time():
+                    verdicts = await self._script.charge(group, self._known(group))
             except AWAY as error:
                 self._lose(error)
             else:
@@ -174,8 +174,8 @@ class RateLimiter:
         while True:
             await asyncio.sleep(PROBE_SECONDS)
             try:
-                found = self._script.micros_since_found(forget_micros=round(2 * PROBE_SECONDS * SECOND))
-                since = await _in_time(found)
+                async with _in_time():
+                    since = await self._script.micros_since_found(forget_micros=round(2 * PROBE_SECONDS * SECOND))
             except AWAY as error:
                 log.debug("rates.redis_still_away", cause=repr(error))
                 continue
@@ -187,16 +187,19 @@ class RateLimiter:
             return
 
 
-async def _in_time(work: Coroutine[object, object, Result]) -> Result:
-    """What Redis answers; raises TimeoutError. Where this process itself was held up the answer may be there unread."""
-    task = asyncio.create_task(work)
-    for seconds in (REDIS_SECONDS - UNREAD_SECONDS, UNREAD_SECONDS):
-        await asyncio.wait([task], timeout=seconds)
-        if task.done():
-            return task.result()
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())
-    task.cancel()
-    raise TimeoutError(f"no answer in {REDIS_SECONDS} s")
+@asynccontextmanager
+async def _in_time() -> AsyncIterator[None]:
+    """REDIS_SECONDS for what is within; raises TimeoutError. Where this process itself was held up, the answer may be
+    there unread: the time is over only after one more look."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(None) as bound:
+        last_look = loop.call_later(
+            REDIS_SECONDS - UNREAD_SECONDS, lambda: bound.reschedule(loop.time() + UNREAD_SECONDS)
+        )
+        try:
+            yield
+        finally:
+            last_look.cancel()
 
 
 def _now() -> int:
