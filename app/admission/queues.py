@@ -4,11 +4,11 @@ Lock order: jobs, then queues by their id, then balances. A claim is the other w
 for a job: it passes over those that are locked.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from app.core.db import Session
+from app.core.db import ReadSession, Row, Session
 from app.core.errors import Refusal
 
 QUEUE_FULL_SECONDS = 5
@@ -77,12 +77,11 @@ newcomers AS (
 """
 """For a statement that has a CTE `asked` of new jobs: locks the queues, and says in `roomy.yes` whether there is room for all."""
 
-_LOCK_PLACES = """
+_LOOK_AT_PLACES = """
 SELECT subject_id, tenant_id, queued, max_queued FROM queues
 WHERE subject_id = ANY($1::uuid[])
-ORDER BY subject_id
-FOR UPDATE
 """
+_LOCK_PLACES = f"{_LOOK_AT_PLACES} ORDER BY subject_id FOR UPDATE"
 
 
 @dataclass(slots=True)
@@ -125,7 +124,15 @@ class Places:
 async def lock_places(session: Session, *, subject_ids: Iterable[UUID]) -> Places:
     """The queues of these tenants and keys, locked until the transaction ends; a key without limits has none. One
     statement."""
-    rows = await session.fetch(_LOCK_PLACES, list(set(subject_ids)))
+    return _places(await session.fetch(_LOCK_PLACES, list(set(subject_ids))))
+
+
+async def look_at_places(session: ReadSession, *, subject_ids: Iterable[UUID]) -> Places:
+    """The same, as they stand and not locked: another may take what is left. One statement."""
+    return _places(await session.fetch(_LOOK_AT_PLACES, list(set(subject_ids))))
+
+
+def _places(rows: Sequence[Row]) -> Places:
     return Places(
         {
             row["subject_id"]: Place(

@@ -77,18 +77,15 @@ def of_flying(durations: Durations, *, age_seconds: float) -> Expected:
     return Expected(max(p50, SOONEST_SECONDS), max(p90, SOONEST_SECONDS))
 
 
-def of_waiting(
-    durations: Durations, waits: Sequence[float], *, earliest_seconds: float = 0.0, deadline_seconds: float = math.inf
-) -> Expected:
-    """When a job will have ended that is sent after one of these waits, which are equally likely; not before
-    `earliest_seconds` from now. One that is not sent within `deadline_seconds` ends then."""
+def of_waiting(durations: Durations, waits: Sequence[float], *, deadline_seconds: float = math.inf) -> Expected:
+    """When a job will have ended that is sent after one of these waits, which are equally likely; one that is not sent
+    within `deadline_seconds` ends then."""
     ends: list[float] = []
     for wait in waits:
-        sent = max(wait, earliest_seconds)
-        if sent > deadline_seconds:
+        if wait > deadline_seconds:
             ends.extend([max(deadline_seconds, 0.0)] * COARSE)
         else:
-            ends.extend(sent + seconds for seconds in durations.coarse)
+            ends.extend(wait + seconds for seconds in durations.coarse)
     return middle_of(ends)
 
 

@@ -16,7 +16,7 @@ from app.catalog.check import (
     ParametersInvalid,
     checked_slug,
 )
-from app.catalog.decide import quote
+from app.catalog.decide import Terms, quote
 from app.core import clock
 from app.core.crash import crash_point
 from app.core.db import Database
@@ -75,10 +75,7 @@ class Intake:
     async def accept(self, asked: Asked) -> Stored:
         """A job that is committed when this returns; raises the Refusal that says why there is none."""
         principal = asked.principal
-        terms = await self._catalog.check(checked_slug(asked.model), asked.parameters, allowed=principal.models)
-        price = quote(
-            terms, default_price_micro=principal.default_price_micro, fallback_micro=self._default_price_micro
-        )
+        terms, price = await self.priced(asked)
         checked_price(price, ceilings=(asked.max_price, principal.max_price_micro))
         now = clock.now()
         fingerprint = None
@@ -109,6 +106,15 @@ class Intake:
         self._doorbell.ring("dispatch")
         crash_point("submit.before_answer")
         return stored
+
+    async def priced(self, asked: Asked) -> tuple[Terms, int]:
+        """What a job is charged by, and the micro-credits held for it; raises what its model and parameters are refused with."""
+        principal = asked.principal
+        terms = await self._catalog.check(checked_slug(asked.model), asked.parameters, allowed=principal.models)
+        price = quote(
+            terms, default_price_micro=principal.default_price_micro, fallback_micro=self._default_price_micro
+        )
+        return terms, price
 
     async def note_refusal(
         self,

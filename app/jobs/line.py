@@ -36,6 +36,7 @@ FREE_SHARE = 0.1
 """A place or two are always just being taken: only where more are free, something else holds the line up."""
 DOUBT = 0.03
 """Relative standard error of what is believed of the models' mean times."""
+NO_LIMIT = 2**31 - 1
 GAUSS = tuple(NormalDist().inv_cdf((place + 0.5) / REPLICATIONS) for place in range(REPLICATIONS))
 
 
@@ -68,7 +69,7 @@ class Line:
     claimed: int = 0
     """Of those in line: about to be sent."""
     queued: int = 0
-    max_queued: int = 2**31 - 1
+    max_queued: int = NO_LIMIT
     paused: bool = False
     paused_models: frozenset[str] = field(default_factory=frozenset)
     upstream_paused_seconds: float = 0.0

@@ -131,7 +131,9 @@ class VirtualTenant:
         return of_waiting(models[job.model], Course(line, models).waits(line.ahead(job.created_at)))
 
 
-def poisson(chance: random.Random, *, per_second: float, number: int, began_at: float = 0.0) -> Iterator[tuple[float, str]]:
+def poisson(
+    chance: random.Random, *, per_second: float, number: int, began_at: float = 0.0
+) -> Iterator[tuple[float, str]]:
     """Jobs of any model, at random instants."""
     at = began_at
     for _ in range(number):
@@ -154,7 +156,9 @@ class Coverage:
 
 def coverage(jobs: Iterable[Job], when: str) -> Coverage:
     """Of what was expected of these jobs at that stage."""
-    asked = [(at, expected, job.finished_at) for job in jobs if when in job.expected for at, expected in [job.expected[when]]]
+    asked = [
+        (at, expected, job.finished_at) for job in jobs if when in job.expected for at, expected in [job.expected[when]]
+    ]
     half = sum(end <= at + expected.p50 for at, expected, end in asked)
     ninety = sum(end <= at + expected.p90 for at, expected, end in asked)
     return Coverage(len(asked), half / len(asked), ninety / len(asked))
