@@ -18,13 +18,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from app.jobs.schedule import believable, likely_run_seconds
+from app.jobs.schedule import FEW, believable, likely_run_seconds
 
 HALF, NINETY = 0.5, 0.9
 TABLE = 256
 """Quantiles of a model's times that are kept at hand."""
 COARSE = 16
 """So many of them stand for all where they meet each of a line's waits."""
+SMEAR = 0.4
+"""What makes a density smooth makes its quantiles too wide, and the rest of what has run for long too long."""
 SPENT = 1e-9
 SOONEST_SECONDS = 0.001
 
@@ -66,7 +68,8 @@ def learned(samples: Sequence[float], *, published_seconds: float | None) -> Dur
     believed = believable(samples)
     if not believed and published_seconds is None:
         return None
-    return Durations(likely_run_seconds(believed, published_seconds, prior_weight_min=0.0))
+    smear = SMEAR if len(believed) >= FEW else 1.0
+    return Durations(likely_run_seconds(believed, published_seconds, prior_weight_min=0.0, smear=smear))
 
 
 def of_flying(durations: Durations, *, age_seconds: float) -> Expected:

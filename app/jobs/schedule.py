@@ -84,11 +84,12 @@ def _clamped(seconds: float) -> float:
 
 
 def likely_run_seconds(
-    samples: Sequence[float], published_seconds: float | None, *, prior_weight_min: float
+    samples: Sequence[float], published_seconds: float | None, *, prior_weight_min: float, smear: float = 1.0
 ) -> list[tuple[float, float]]:
     """Run times that stand for what may come, each with its weight; sorted, weights sum to 1.
 
-    `samples` are believable; `prior_weight_min` is how much weight what they do not tell has at the least.
+    `samples` are believable; `prior_weight_min` is how much weight what they do not tell has at the least, and `smear` the
+    bandwidth as a share of what suits their density best.
     """
     low, high = UNKNOWN_SECONDS
     published_seconds = None if published_seconds is None else _clamped(published_seconds)
@@ -107,7 +108,7 @@ def likely_run_seconds(
         spread = math.sqrt(sum((log - mean) ** 2 for log in logs) / len(logs))
         if len(logs) < FEW:
             spread = max(spread, UNSEEN_SPREAD)
-        bandwidth = max(BANDWIDTH_MIN, 1.06 * spread * len(logs) ** -0.2)
+        bandwidth = max(BANDWIDTH_MIN, smear * 1.06 * spread * len(logs) ** -0.2)
         weight = (1 - prior) / (len(logs) * len(KERNEL))
         points += [(math.exp(log + bandwidth * z), weight) for log in logs for z in KERNEL]
     return sorted(points)
