@@ -134,6 +134,14 @@ async def look_at_places(session: ReadSession, *, subject_ids: Iterable[UUID]) -
     return _places(await session.fetch(_LOOK_AT_PLACES, list(set(subject_ids))))
 
 
+_KEY_FULL = "SELECT in_flight + claimed >= max_in_flight FROM queues WHERE subject_id = $1 AND subject_id <> tenant_id"
+
+
+async def key_is_full(session: ReadSession, *, key_id: UUID) -> bool:
+    """Whether a key has as many jobs in flight as it may itself. One statement."""
+    return bool(await session.fetchval(_KEY_FULL, key_id))
+
+
 def _places(rows: Sequence[Row]) -> Places:
     return Places(
         {

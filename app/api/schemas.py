@@ -39,12 +39,12 @@ ERROR_LENGTH_MAX = 1000
 
 
 ETA_DESCRIPTION = (
-    "null: it has ended, or nobody can tell: it is paused, its submission is unknown, or nothing is known of its model's"
-    " times; in the answer to a submit also while nothing has been read of late"
+    "null: it has ended, or nobody can tell: it is paused, waits for its key's own limit, its submission is unknown, or"
+    " nothing is known of its model's times; in the answer to a submit also while nothing has been read of late"
 )
 POSITION_DESCRIPTION = (
     "1: the next in its tenant's line. Counted up to 1,000, then estimated; at most a second old. null: it was sent, has"
-    " ended, or does not stand in line yet"
+    " ended, or does not stand in line"
 )
 
 

@@ -49,7 +49,7 @@ NO_PROSPECT = Prospect()
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A job in line, or waiting for its time; `due_at` None: set aside until a pause is lifted."""
+    """A job in line, or waiting for its time; `due_at` None: set aside, by a pause or because its key has no place in flight."""
 
     model: str
     rank_at: datetime

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from app.admission.queues import QueueFull, look_at_places
+from app.admission.queues import QueueFull, key_is_full, look_at_places
 from app.catalog.models import PriceRule
 from app.core.db import Database
 from app.core.errors import Refusal
@@ -73,10 +73,10 @@ class Quoter:
     async def quote(self, asked: Asked) -> Quote:
         """What a submit of this would get just now; raises what a submit is refused with for its model and parameters."""
         terms, price = await self._intake.priced(asked)
-        refusal = await self._refusal(asked, price)
+        refusal, key_full = await self._judge(asked, price)
         look = await self._outlook.look(asked.principal.tenant_id, newest_rank=float("inf"))
         wait, prospect = None, NO_PROSPECT
-        if look is not None:
+        if look is not None and not key_full:
             await self._outlook.learn({asked.model, *look.line.models})
             waiting = _waiting(asked, now=datetime.fromtimestamp(look.line.read_at, UTC))
             waits = self._outlook.waits(waiting, look)
@@ -88,25 +88,26 @@ class Quoter:
             price_rule=terms.price_rule,
             markup_micro=terms.markup_micro,
             refusal=refusal,
-            binding=_refused_by(refusal) if refusal is not None else held_up_by(asked.model, look),
+            binding=_refused_by(refusal) if refusal is not None else held_up_by(asked.model, look, key_full=key_full),
             wait=wait,
             prospect=prospect,
         )
 
-    async def _refusal(self, asked: Asked, price: int) -> Refusal | None:
-        """In the order in which a submit is judged."""
+    async def _judge(self, asked: Asked, price: int) -> tuple[Refusal | None, bool]:
+        """Why it would be refused, judged in the order in which a submit is; and whether its key has no place in flight."""
         principal = asked.principal
         try:
             checked_price(price, ceilings=(asked.max_price, principal.max_price_micro))
         except PriceAboveMax as above:
-            return above
+            return above, False
         if self._peek is not None and (early := await self._peek(principal)) is not None:
-            return early
+            return early, False
         async with self._database.snapshot() as session:
             places = await look_at_places(session, subject_ids=(principal.tenant_id, principal.key_id))
             account = await look_at_account(session, tenant_id=principal.tenant_id, key_id=principal.key_id)
+            key_full = await key_is_full(session, key_id=principal.key_id)
         full = places.admit(tenant_id=principal.tenant_id, key_id=principal.key_id)
-        return full or account.admit(Hold(NOBODY, principal.tenant_id, principal.key_id, price))
+        return full or account.admit(Hold(NOBODY, principal.tenant_id, principal.key_id, price)), key_full
 
 
 def _waiting(asked: Asked, *, now: datetime) -> Waiting:
@@ -124,7 +125,7 @@ def _refused_by(refusal: Refusal) -> Binding:
     return next((binding for kind, binding in _REFUSED_BY if isinstance(refusal, kind)), Binding.RATE)
 
 
-def held_up_by(model: str, look: Look | None) -> Binding:
+def held_up_by(model: str, look: Look | None, *, key_full: bool = False) -> Binding:
     """What a job of this model that is accepted now would wait for."""
     if look is None:
         return Binding.NONE
@@ -133,4 +134,4 @@ def held_up_by(model: str, look: Look | None) -> Binding:
         return Binding.PAUSED
     if line.upstream_paused_seconds > 0 or line.held_up_elsewhere:
         return Binding.UPSTREAM
-    return Binding.IN_FLIGHT if line.ready - line.claimed >= line.free else Binding.NONE
+    return Binding.IN_FLIGHT if key_full or line.ready - line.claimed >= line.free else Binding.NONE

@@ -148,6 +148,16 @@ async def test_who_may_not_submit_is_quoted_nothing(stack: Gateway, client: http
     assert_problem(answer, 415, "unsupported_media_type")
 
 
+async def test_a_key_without_a_place_waits_for_one(
+    stack: Gateway, client: httpx.AsyncClient, tenant: TenantKey
+) -> None:
+    await stack.sql(
+        "INSERT INTO queues (subject_id, tenant_id, max_in_flight) VALUES ($1, $2, 0)", tenant.key_id, tenant.id
+    )
+    quote = await quoted(client)
+    assert (quote["accepted"], quote["binding"], quote["eta"], quote["position"]) == (True, "in_flight", None, None)
+
+
 async def test_what_it_would_wait_for(stack: Gateway, client: httpx.AsyncClient, tenant: TenantKey) -> None:
     await stack.sql("UPDATE tenants SET max_in_flight = 1 WHERE id = $1", tenant.id)
     assert (await client.post(URL, json=BODY | {"model": "sim-hang"})).status_code == 202
