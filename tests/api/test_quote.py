@@ -92,6 +92,19 @@ async def test_refusals_are_told_beforehand(stack: Gateway, poor: tuple[TenantKe
     await assert_refused_alike(client, "queued")
 
 
+async def test_a_rate_that_is_used_up(stack: Gateway, poor: tuple[TenantKey, httpx.AsyncClient]) -> None:
+    tenant, client = poor
+    await stack.sql("UPDATE tenants SET rate_per_minute = 1, burst = 1 WHERE id = $1", tenant.id)
+    assert (await quoted(client))["accepted"]
+    assert (await client.post(URL, json=BODY | {"not_before": PARKED})).status_code == 202
+    before = await everything(stack, tenant)
+    quote = await quoted(client)
+    assert await everything(stack, tenant) == before
+    told = quote["would_be_refused"]
+    assert (quote["binding"], told["code"], told["status"]) == ("rate", "rate_limited", 429)
+    assert 55 <= told["retry_after_seconds"] <= 60
+
+
 @pytest.mark.parametrize("of", ["tenant", "key"])
 async def test_budgets_and_queues_of_tenant_and_key(
     stack: Gateway, tenant: TenantKey, client: httpx.AsyncClient, of: str
