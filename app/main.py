@@ -23,6 +23,7 @@ from app.api.billing_routes import router as api_billing_router
 from app.api.event_routes import router as event_router
 from app.api.limit_routes import router as limits_router
 from app.api.model_routes import router as api_models_router
+from app.api.quote_routes import router as quote_router
 from app.api.routes import router as api_router
 from app.api.webhook_routes import router as webhook_router
 from app.catalog.check import Catalog
@@ -39,6 +40,8 @@ from app.core.log import get_logger
 from app.core.problems import problem_response, problems_of
 from app.core.settings import Settings
 from app.jobs.intake import Intake
+from app.jobs.outlook import Outlook
+from app.jobs.quoting import Quoter
 from app.jobs.reader import Reader
 from app.jobs.waiters import Waiters
 from app.segmind.media import Downloads
@@ -101,6 +104,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.public_url = settings.public_url
     app.router.routes.extend([*health_routes, *segmind_routes])
     app.include_router(api_router)
+    app.include_router(quote_router)
     app.include_router(api_billing_router)
     app.include_router(limits_router)
     app.include_router(api_models_router)
@@ -165,6 +169,8 @@ async def _open(app: FastAPI, settings: Settings, stack: contextlib.AsyncExitSta
     stack.push_async_callback(state.intake.drained)
     process_id = new_id()
     stack.push_async_callback(_take_leave, state.database, process_id)
+    state.outlook = Outlook(state.database)
+    state.quoter = Quoter(database=state.database, intake=state.intake, outlook=state.outlook, rates=state.rates)
     await stack.enter_async_context(
         _background(
             state.doorbell.listen(state.waiters.wake),

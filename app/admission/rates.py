@@ -86,6 +86,11 @@ class RateLimiter:
         """How these stand; charges nothing."""
         return (await self._judge(Charge(tuple(buckets), 0))).standings
 
+    async def find_refusal(self, buckets: Sequence[Bucket]) -> RateLimited | None:
+        """What one submit more would be refused with; charges nothing."""
+        standings = await self.look(buckets)
+        return None if all(fits(standing, 1) for standing in standings) else RateLimited(standings, 1)
+
     def give_back(self, taken: Taken) -> None:
         """These submits were refused after all, which do not count. Waits for nothing."""
         charge = Charge(taken.charge.buckets, -taken.charge.count)

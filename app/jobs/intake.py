@@ -20,7 +20,7 @@ from app.catalog.check import (
     ParametersInvalid,
     checked_slug,
 )
-from app.catalog.decide import quote
+from app.catalog.decide import Terms, quote
 from app.core import clock
 from app.core.crash import crash_point
 from app.core.db import Database
@@ -89,10 +89,7 @@ class Intake:
         """A job that is committed when this returns, and headers that say how its tenant's limits stand; raises the
         Refusal that says why there is none."""
         principal = asked.principal
-        terms = await self._catalog.check(checked_slug(asked.model), asked.parameters, allowed=principal.models)
-        price = quote(
-            terms, default_price_micro=principal.default_price_micro, fallback_micro=self._default_price_micro
-        )
+        terms, price = await self.priced(asked)
         checked_price(price, ceilings=(asked.max_price, principal.max_price_micro))
         now = clock.now()
         fingerprint = None
@@ -138,6 +135,15 @@ class Intake:
             if isinstance(error, Refusal) and error.status == HTTPStatus.TOO_MANY_REQUESTS:
                 error.headers |= headers
             raise
+
+    async def priced(self, asked: Asked) -> tuple[Terms, int]:
+        """What a job is charged by, and the micro-credits held for it; raises what its model and parameters are refused with."""
+        principal = asked.principal
+        terms = await self._catalog.check(checked_slug(asked.model), asked.parameters, allowed=principal.models)
+        price = quote(
+            terms, default_price_micro=principal.default_price_micro, fallback_micro=self._default_price_micro
+        )
+        return terms, price
 
     async def note_refusal(
         self,
