@@ -6,6 +6,7 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
+from app.admission.queues import QueueFull
 from app.catalog.check import (
     Catalog,
     ModelDisabled,
@@ -36,7 +37,7 @@ REPLAYED = "replayed"
 NOT_STORED: tuple[type[Refusal], ...] = (
     Malformed, JsonInvalid, ParametersInvalid, ModelDisabled, ModelUnknown, ModelUnpriced, ModelRetired,
     BodyTooLarge, MediaTypeUnsupported, IdempotencyKeyReused, StoreUnavailable, Busy, PriceAboveMax,
-    InsufficientCredits, BudgetExceeded,
+    InsufficientCredits, BudgetExceeded, QueueFull,
 )  # fmt: skip
 """What a submit with a good key may be refused with."""
 OWED_SECONDS = 2.0

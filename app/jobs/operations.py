@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from app.admission.queues import PLACES_CTES, counted
 from app.core.db import Row, Session, columns
 from app.core.errors import Conflict, NotFound
 from app.jobs.endings import ENDED, end_jobs
@@ -46,15 +47,18 @@ _ASKED = """
         fingerprint, body, metadata, held_micro, price_rule, markup_micro, webhook_target_id, webhook_url, webhook_events
     )
 """
-_STORE_CTES = """
+_RANK = "coalesce(not_before, created_at) - priority * interval '1 minute'"
+"""A level of priority is worth a minute of waiting: who waits long enough comes before whoever is more urgent."""
+_READY = "(not_before IS NULL OR not_before <= now())"
+_STORE_CTES = f"""
 stored AS (
     INSERT INTO jobs (
-        id, tenant_id, key_id, surface, model, state, priority, created_at, due_at, deadline_at, idempotency_key,
-        fingerprint, held_micro, price_rule, markup_micro
+        id, tenant_id, key_id, surface, model, state, priority, created_at, due_at, rank_at, ready, deadline_at,
+        idempotency_key, fingerprint, held_micro, price_rule, markup_micro
     )
     SELECT
         id, tenant_id, key_id, surface, model, 'queued', priority, created_at, coalesce(not_before, created_at),
-        deadline_at, idempotency_key, fingerprint, held_micro, price_rule, markup_micro
+        {_RANK}, {_READY}, deadline_at, idempotency_key, fingerprint, held_micro, price_rule, markup_micro
     FROM accepted
 ), inputs AS (
     INSERT INTO job_inputs (job_id, body, metadata) SELECT id, body, metadata FROM accepted
@@ -64,17 +68,21 @@ stored AS (
     INSERT INTO job_webhooks (job_id, target_id, url, events)
     SELECT id, webhook_target_id, webhook_url, string_to_array(webhook_events, ',')
     FROM accepted WHERE webhook_url IS NOT NULL
-)
-"""
+), moves AS (
+    SELECT tenant_id, key_id, 1 AS queued, {_READY}::integer AS ready, 0 AS claimed, 0 AS in_flight FROM accepted
+), {counted("moves")}
+"""  # noqa: S608
 _SUBMIT = f"WITH accepted AS ({_ASKED}), {_STORE_CTES} SELECT"
 
-# Is there enough for all of these? Then they are jobs.
+# Is there room and enough for all of these? Then they are jobs.
 _SUBMIT_IF_FITS = f"""
 WITH asked AS ({_ASKED}),
 holds AS (
     SELECT hold.id, asked.tenant_id, asked.id AS job_id, asked.key_id, asked.held_micro AS amount
     FROM asked JOIN unnest($1::uuid[], $20::uuid[]) AS hold (job_id, id) ON hold.job_id = asked.id
 ),
+{PLACES_CTES},
+may AS (SELECT yes FROM roomy),
 {FITS_CTES},
 accepted AS (SELECT asked.* FROM asked WHERE (SELECT yes FROM fits)),
 {_STORE_CTES}
@@ -124,7 +132,7 @@ async def find_twins(session: Session, *, submissions: Sequence[Submission]) -> 
 # May this job still be canceled at once?
 _CANCEL = f"""
 WITH before AS (
-    SELECT id, state, revision FROM jobs WHERE id = $1 AND tenant_id = $2 FOR UPDATE
+    SELECT id, state, revision, ready, owner FROM jobs WHERE id = $1 AND tenant_id = $2 FOR UPDATE
 ), moved AS (
     UPDATE jobs SET
         cancel_requested_at = coalesce(jobs.cancel_requested_at, now()),
@@ -133,6 +141,7 @@ WITH before AS (
         due_at = CASE jobs.state WHEN 'queued' THEN NULL ELSE jobs.due_at END,
         lease_until = CASE jobs.state WHEN 'queued' THEN NULL ELSE jobs.lease_until END,
         owner = CASE jobs.state WHEN 'queued' THEN NULL ELSE jobs.owner END,
+        ready = false,
         revision = jobs.revision + CASE WHEN jobs.cancel_requested_at IS NULL THEN 1 ELSE 0 END
     FROM before
     WHERE jobs.id = before.id AND jobs.finished_at IS NULL
@@ -142,7 +151,13 @@ WITH before AS (
     SELECT moved.id, moved.revision, before.state, moved.state, 'cancel_requested'
     FROM moved JOIN before USING (id)
     WHERE moved.revision > moved.revision_before
-)
+), moves AS (
+    SELECT
+        moved.tenant_id, moved.key_id, -1 AS queued, -before.ready::integer AS ready,
+        -(before.owner IS NOT NULL)::integer AS claimed, 0 AS in_flight
+    FROM moved JOIN before USING (id)
+    WHERE before.state = 'queued'
+), {counted("moves")}
 SELECT
     before.state AS from_state, coalesce(moved.state, before.state) AS now_state, 'cancel_requested' AS reason, moved.*
 FROM before LEFT JOIN moved USING (id)

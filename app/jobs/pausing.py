@@ -10,18 +10,21 @@ from uuid import UUID
 from app.admission.models import What
 from app.admission.operations import lift_pause, lock_pauses, set_pause
 from app.admission.queries import POLLS_PAUSED, SUBMITS_PAUSED, Pause
+from app.admission.queues import counted
 from app.core.db import Session
 
 BATCH_MAX = 5_000
 
 # Which due jobs wait for a pause of their tenant or model, and are still in the claims' way?
-_SET_ASIDE = """
+_SET_ASIDE = f"""
 WITH held AS (
     SELECT * FROM pauses WHERE tenant_id IS NOT NULL OR model IS NOT NULL FOR SHARE
 ), due AS (
     SELECT job.id FROM jobs AS job
-    WHERE (job.state = 'queued' OR job.state = 'running') AND job.due_at <= now()
-        AND (job.lease_until IS NULL OR job.lease_until < now())
+    WHERE (
+            (job.ready AND job.owner IS NULL)
+            OR (job.state = 'running' AND job.due_at <= now() AND (job.lease_until IS NULL OR job.lease_until < now()))
+        )
         AND EXISTS (
             SELECT FROM held
             WHERE (held.tenant_id IS NULL OR held.tenant_id = job.tenant_id)
@@ -30,14 +33,25 @@ WITH held AS (
         )
     LIMIT $1
     FOR UPDATE OF job SKIP LOCKED
-)
-UPDATE jobs SET due_at = 'infinity' FROM due WHERE jobs.id = due.id
-"""
+), moved AS (
+    UPDATE jobs SET due_at = 'infinity', ready = false FROM due WHERE jobs.id = due.id
+    RETURNING jobs.tenant_id, jobs.key_id, jobs.state
+), moves AS (
+    SELECT tenant_id, key_id, 0 AS queued, -1 AS ready, 0 AS claimed, 0 AS in_flight FROM moved WHERE state = 'queued'
+), {counted("moves")}
+SELECT count(*) FROM moved
+"""  # noqa: S608
 
 # Which jobs set aside are held by no pause any more? They had been due: back in line by age.
 _PUT_BACK_QUEUED = f"""
-UPDATE jobs AS job SET due_at = created_at
-WHERE state = 'queued' AND due_at = 'infinity' AND NOT {SUBMITS_PAUSED}
+WITH moved AS (
+    UPDATE jobs AS job SET due_at = created_at, ready = true
+    WHERE state = 'queued' AND NOT ready AND due_at = 'infinity' AND NOT {SUBMITS_PAUSED}
+    RETURNING job.tenant_id, job.key_id
+), moves AS (
+    SELECT tenant_id, key_id, 0 AS queued, 1 AS ready, 0 AS claimed, 0 AS in_flight FROM moved
+), {counted("moves")}
+SELECT count(*) FROM moved
 """  # noqa: S608
 _PUT_BACK_RUNNING = f"""
 UPDATE jobs AS job SET due_at = submitted_at
@@ -47,12 +61,14 @@ WHERE state = 'running' AND due_at = 'infinity' AND NOT {POLLS_PAUSED}
 
 async def set_aside(session: Session) -> int:
     """Set up to BATCH_MAX jobs aside that a pause of their tenant or model holds; gives how many. One statement."""
-    return await session.execute(_SET_ASIDE, BATCH_MAX)
+    aside: int = await session.fetchval(_SET_ASIDE, BATCH_MAX)
+    return aside
 
 
 async def put_back(session: Session) -> int:
     """Put the jobs back in line that no pause holds any more; gives how many."""
-    return await session.execute(_PUT_BACK_QUEUED) + await session.execute(_PUT_BACK_RUNNING)
+    queued: int = await session.fetchval(_PUT_BACK_QUEUED)
+    return queued + await session.execute(_PUT_BACK_RUNNING)
 
 
 async def pause_jobs(

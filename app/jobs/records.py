@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
 
+from app.admission.queues import counted
 from app.core.db import Row, Session, columns
 from app.jobs.decide import Step
 from app.jobs.endings import ENDED, end_jobs, tell_started
@@ -114,6 +115,7 @@ WITH asked AS (
             WHEN before.state IN ('failed', 'canceled') THEN NULL
             ELSE now() + make_interval(secs => before.due_seconds)
         END,
+        ready = before.state = 'queued' AND before.due_seconds <= 0,
         finished_at = CASE WHEN before.state IN ('failed', 'canceled') THEN now() END,
         submitted_at = CASE WHEN before.state = 'running' THEN now() END,
         upstream_id = before.upstream_id,
@@ -124,7 +126,7 @@ WITH asked AS (
         lease_until = NULL,
         owner = NULL
     FROM before WHERE jobs.id = before.id
-    RETURNING {ENDED}, before.from_state, before.reason
+    RETURNING {ENDED}, jobs.ready, before.from_state, before.reason
 ), settled AS (
     UPDATE attempts SET outcome = before.outcome, settled_at = now(), upstream_id = before.upstream_id
     FROM before WHERE attempts.job_id = before.id AND attempts.attempt = before.attempt
@@ -152,7 +154,12 @@ WITH asked AS (
     SELECT id, tenant_id, upstream_id, held_micro FROM locked WHERE upstream_id <> own_id
 ), exposed AS (
     {EXPOSE_SECOND_STARTS}
-)
+), moves AS (
+    SELECT
+        tenant_id, key_id, (state = 'queued')::integer AS queued, ready::integer AS ready, 0 AS claimed,
+        -(state IN ('queued', 'failed', 'canceled'))::integer AS in_flight
+    FROM moved
+), {counted("moves")}
 SELECT * FROM moved
 """  # noqa: S608
 
@@ -220,7 +227,9 @@ WITH asked AS (
     SELECT * FROM unnest(
         $16::text[], $17::uuid[], $18::smallint[], $19::smallint[], $20::text[], $21::double precision[], $22::text[]
     )
-)
+), moves AS (
+    SELECT tenant_id, key_id, 0 AS queued, 0 AS ready, 0 AS claimed, -1 AS in_flight FROM moved WHERE state <> 'running'
+), {counted("moves")}
 SELECT * FROM moved
 """  # noqa: S608
 

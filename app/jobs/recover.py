@@ -10,6 +10,7 @@ from uuid import UUID
 from app.admission.models import What
 from app.admission.operations import lift_pause, lock_pauses, set_pause
 from app.admission.queries import Pause, find_pause
+from app.admission.queues import counted
 from app.core.db import ReadSession, Session
 from app.jobs.pausing import put_back
 
@@ -23,27 +24,32 @@ CLOCK_SECONDS = 300.0
 
 # Which queued jobs may have been sent in the time that is lost? All that were due, and all that a pause had set aside.
 # The attempt has the number which the lost one had, so that its answer, should somebody still hold it, is believed.
-_FORGET_QUEUED = """
+_FORGET_QUEUED = f"""
 WITH due AS (
-    SELECT id FROM jobs
+    SELECT id, ready, owner FROM jobs
     WHERE state = 'queued' AND created_at < $1 AND (due_at <= now() + make_interval(secs => $2) OR due_at = 'infinity')
     LIMIT $3 FOR UPDATE
 ), moved AS (
     UPDATE jobs SET
-        state = 'unknown', attempt = jobs.attempt + 1, sent_at = now(), revision = jobs.revision + 1,
+        state = 'unknown', ready = false, attempt = jobs.attempt + 1, sent_at = now(), revision = jobs.revision + 1,
         lease_until = NULL, owner = NULL, takeovers = 0, fence = jobs.fence + $4,
         due_at = now() + make_interval(secs => $5)
     FROM due WHERE jobs.id = due.id
-    RETURNING jobs.id, jobs.attempt, jobs.revision
+    RETURNING jobs.id, jobs.attempt, jobs.revision, jobs.tenant_id, jobs.key_id, due.ready AS was_ready, due.owner AS was_owner
 ), opened AS (
     INSERT INTO attempts (job_id, attempt, worker, sent_at, settled_at, outcome)
     SELECT id, attempt, $6, now(), now(), 'unknown' FROM moved
 ), events AS (
     INSERT INTO job_events (job_id, seq, from_state, to_state, reason)
     SELECT id, revision, 'queued', 'unknown', 'recovered' FROM moved
-)
+), moves AS (
+    SELECT
+        tenant_id, key_id, -1 AS queued, -was_ready::integer AS ready, -(was_owner IS NOT NULL)::integer AS claimed,
+        1 AS in_flight
+    FROM moved
+), {counted("moves")}
 SELECT count(*) FROM moved
-"""
+"""  # noqa: S608
 
 # Which jobs were being sent? Nobody may be waiting for their answers any more.
 _FORGET_SENDING = """

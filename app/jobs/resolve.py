@@ -5,6 +5,7 @@ from uuid import UUID
 
 import asyncpg
 
+from app.admission.queues import counted
 from app.core.db import Row, Session
 from app.core.errors import Conflict, Malformed, Problem
 from app.jobs.endings import ENDED, end_jobs
@@ -52,7 +53,9 @@ WITH before AS (
     INSERT INTO job_results (job_id, message)
     SELECT id, 'the answer to the submission was lost; an operator has established that it never started'
     FROM before WHERE state = 'failed'
-)
+), moves AS (
+    SELECT tenant_id, key_id, 0 AS queued, 0 AS ready, 0 AS claimed, -1 AS in_flight FROM moved
+), {counted("moves")}
 SELECT * FROM moved
 """  # noqa: S608
 

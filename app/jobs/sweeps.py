@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from uuid import UUID
 
+from app.admission.queues import counted
 from app.core.db import Session
 from app.jobs.claims import holder_beats
 from app.jobs.endings import ENDED, end_jobs
 from app.ledger.queries import LOTS_DUE
 
 BATCH_MAX = 500
+PROMOTED_MAX = 5_000
 
 # Whose sender has died in mid-submit? It may have arrived: unknown, from now on.
 _EXPIRE_SENDING = """
@@ -35,13 +37,13 @@ SELECT id FROM moved
 # died with it?
 _EXPIRE_WAITING = f"""
 WITH overdue AS (
-    SELECT id, state, 'submission_unknown' AS code FROM jobs WHERE state = 'unknown' AND due_at <= now()
+    SELECT id, state, ready, owner, 'submission_unknown' AS code FROM jobs WHERE state = 'unknown' AND due_at <= now()
     ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
 ), late AS (
-    SELECT id, state, 'deadline_exceeded' AS code FROM jobs WHERE state = 'queued' AND deadline_at <= now()
+    SELECT id, state, ready, owner, 'deadline_exceeded' AS code FROM jobs WHERE state = 'queued' AND deadline_at <= now()
     ORDER BY deadline_at LIMIT $1 FOR UPDATE SKIP LOCKED
 ), poisonous AS (
-    SELECT id, state, 'poison' AS code FROM jobs
+    SELECT id, state, ready, owner, 'poison' AS code FROM jobs
     WHERE takeovers >= 2 AND lease_until < now() AND NOT {holder_beats("jobs", "$2")}
         AND (state = 'running' OR (state = 'queued' AND (deadline_at IS NULL OR deadline_at > now())))
     LIMIT $1 FOR UPDATE SKIP LOCKED
@@ -51,9 +53,9 @@ WITH overdue AS (
     UPDATE jobs SET
         state = CASE WHEN jobs.cancel_requested_at IS NULL THEN 'failed' ELSE 'canceled' END,
         error_code = CASE WHEN jobs.cancel_requested_at IS NULL THEN due.code END,
-        revision = jobs.revision + 1, lease_until = NULL, owner = NULL, due_at = NULL, finished_at = now()
+        revision = jobs.revision + 1, lease_until = NULL, owner = NULL, ready = false, due_at = NULL, finished_at = now()
     FROM due WHERE jobs.id = due.id
-    RETURNING {ENDED}, due.code AS reason, due.state AS from_state
+    RETURNING {ENDED}, due.code AS reason, due.state AS from_state, due.ready AS was_ready, due.owner AS was_owner
 ), events AS (
     INSERT INTO job_events (job_id, seq, from_state, to_state, reason)
     SELECT id, revision, from_state, state, coalesce(error_code, 'canceled') FROM moved
@@ -66,19 +68,66 @@ WITH overdue AS (
         ELSE 'its deadline passed before it could be sent'
     END
     FROM moved WHERE state = 'failed'
-)
+), moves AS (
+    SELECT
+        tenant_id, key_id, -(from_state = 'queued')::integer AS queued, -was_ready::integer AS ready,
+        -(from_state = 'queued' AND was_owner IS NOT NULL)::integer AS claimed,
+        -(from_state <> 'queued')::integer AS in_flight
+    FROM moved
+), {counted("moves")}
 SELECT * FROM moved
+"""  # noqa: S608
+
+# Which claims of queued jobs have run out? They stand near the head of their lines. Their jobs may be taken again, but for
+# poisonous ones; a holder that still lives has only lost an answer.
+_TAKE_BACK = f"""
+WITH stale AS (
+    SELECT job.id
+    FROM queues AS queue CROSS JOIN LATERAL (
+        SELECT id, lease_until FROM jobs
+        WHERE tenant_id = queue.tenant_id AND ready AND owner IS NOT NULL
+        ORDER BY rank_at LIMIT queue.claimed
+    ) AS job
+    WHERE queue.claimed > 0 AND queue.subject_id = queue.tenant_id AND job.lease_until < now()
+), locked AS (
+    SELECT id, {holder_beats("jobs", "$1")} AS beats FROM jobs
+    WHERE id = ANY (ARRAY(SELECT id FROM stale)) AND ready AND owner IS NOT NULL AND lease_until < now()
+    FOR UPDATE SKIP LOCKED
+), moved AS (
+    UPDATE jobs SET lease_until = NULL, owner = NULL, takeovers = jobs.takeovers + (NOT locked.beats)::integer
+    FROM locked WHERE jobs.id = locked.id AND (locked.beats OR jobs.takeovers < 2)
+    RETURNING jobs.tenant_id, jobs.key_id
+), moves AS (
+    SELECT tenant_id, key_id, 0 AS queued, 0 AS ready, -1 AS claimed, 0 AS in_flight FROM moved
+), {counted("moves")}
+SELECT count(*) FROM moved
+"""  # noqa: S608
+
+# Whose time has come to stand in line?
+_PROMOTE = f"""
+WITH due AS (
+    SELECT id FROM jobs WHERE state = 'queued' AND NOT ready AND due_at <= now()
+    ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
+), moved AS (
+    UPDATE jobs SET ready = true FROM due WHERE jobs.id = due.id
+    RETURNING jobs.tenant_id, jobs.key_id
+), moves AS (
+    SELECT tenant_id, key_id, 0 AS queued, 1 AS ready, 0 AS claimed, 0 AS in_flight FROM moved
+), {counted("moves")}
+SELECT count(*) FROM moved
 """  # noqa: S608
 
 # What is there to do, and is anything unfinished at all?
 _LOOK = f"""
 SELECT
-    EXISTS (SELECT FROM jobs WHERE state = 'queued' AND due_at <= now()
-        AND (lease_until IS NULL OR lease_until < now())) AS queued_due,
+    EXISTS (SELECT FROM queues WHERE runnable) AS queued_due,
+    EXISTS (SELECT FROM jobs WHERE state = 'queued' AND NOT ready AND due_at <= now()) AS waiting_due,
+    EXISTS (SELECT FROM queues WHERE claimed > 0) AS claimed,
     EXISTS (SELECT FROM jobs WHERE state = 'running' AND due_at <= now()
         AND (lease_until IS NULL OR lease_until < now())) AS running_due,
     EXISTS (SELECT FROM pauses WHERE tenant_id IS NOT NULL OR model IS NOT NULL) AS paused,
-    EXISTS (SELECT FROM jobs WHERE state = 'queued')
+    EXISTS (SELECT FROM jobs WHERE ready)
+        OR EXISTS (SELECT FROM jobs WHERE state = 'queued' AND NOT ready)
         OR EXISTS (SELECT FROM jobs WHERE state = 'running')
         OR EXISTS (SELECT FROM jobs WHERE state = 'sending')
         OR EXISTS (SELECT FROM jobs WHERE state = 'unknown') AS unfinished,
@@ -91,6 +140,8 @@ class Look:
     """What a sweep saw."""
 
     queued_due: bool
+    waiting_due: bool
+    claimed: bool
     running_due: bool
     paused: bool
     unfinished: bool
@@ -101,7 +152,19 @@ async def look(session: Session) -> Look:
     """Is there work that nobody holds? One statement."""
     row = await session.fetchrow(_LOOK)
     assert row is not None
-    return Look(row["queued_due"], row["running_due"], row["paused"], row["unfinished"], row["lots_due"])
+    return Look(**row)
+
+
+async def promote(session: Session) -> int:
+    """Queued jobs whose time has come stand in line; gives how many, up to PROMOTED_MAX. One statement."""
+    promoted: int = await session.fetchval(_PROMOTE, PROMOTED_MAX)
+    return promoted
+
+
+async def take_back(session: Session, *, lease_seconds: float) -> int:
+    """Free queued jobs from claims that have run out; gives how many. One statement."""
+    freed: int = await session.fetchval(_TAKE_BACK, lease_seconds)
+    return freed
 
 
 async def expire_sending(session: Session, *, unknown_max_seconds: float) -> list[UUID]:

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import asyncpg
 
+from app.admission.queues import lock_places
 from app.core import clock
 from app.core.batch import Batcher, Overloaded
 from app.core.crash import crash_point
@@ -147,8 +148,10 @@ async def _store(
 ) -> tuple[list[Stored | Exception], list[BudgetAlert]]:
     """Judge each submission of the group, store those that may be, and hold what they may cost.
 
-    Whoever submits for a tenant holds its balance until he has committed: what is seen here of its jobs is all there is.
+    Whoever submits for a tenant holds its queue and its balance until he has committed: what is seen here of its jobs is
+    all there is.
     """
+    places = await lock_places(session, subject_ids={one for item in group for one in (item.tenant_id, item.key_id)})
     accounts = await lock_accounts(session, tenant_ids={one.tenant_id for one in group})
     # without a key there can only be a twin if this very group was written before, and the answer was lost
     asking = [one for one in group if again or one.idempotency_key is not None]
@@ -164,9 +167,12 @@ async def _store(
             verdicts.append(_replayed(one, twin["id"], twin["created_at"], twin["fingerprint"]))
         elif earlier is not None:
             verdicts.append(_replayed(one, earlier.id, earlier.created_at, earlier.fingerprint))
+        elif (full := places.admit(tenant_id=one.tenant_id, key_id=one.key_id)) is not None:
+            verdicts.append(full)
         elif (refusal := accounts[one.tenant_id].admit(_hold(one))) is not None:
             verdicts.append(refusal)
         else:
+            places.take(tenant_id=one.tenant_id, key_id=one.key_id)
             keys[one.tenant_id, one.idempotency_key] = one
             accepted.append(one)
             verdicts.append(Stored(one.id, one.created_at, replayed=False))

@@ -34,7 +34,7 @@ needed AS (
     SELECT tenant_id, sum(amount)::bigint AS amount FROM holds GROUP BY tenant_id
 ), locked AS MATERIALIZED (
     SELECT tenant_id, granted - posted - held + overdraft AS spendable, expiring FROM balances
-    WHERE tenant_id = ANY (ARRAY(SELECT tenant_id FROM needed))
+    WHERE tenant_id = ANY (ARRAY(SELECT tenant_id FROM needed)) AND (SELECT yes FROM may)
     ORDER BY tenant_id
     FOR UPDATE
 ), fits AS MATERIALIZED (
@@ -52,8 +52,9 @@ needed AS (
 """
 """For a statement that stores jobs where all their holds fit, or nothing: then there is nobody to be judged.
 
-It has a CTE `holds (id, tenant_id, job_id, key_id, amount)` before these, and stores its own rows where `fits.yes`. Says
-no as well for tenants with budgets or credit that expires, who take the longer way.
+It has CTEs `holds (id, tenant_id, job_id, key_id, amount)` and `may (yes)`, whether it stores anything at all, before
+these, and stores its own rows where `fits.yes`. Says no as well for tenants with budgets or credit that expires, who
+take the longer way.
 """
 
 # What these holds take out of lots.

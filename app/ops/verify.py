@@ -7,12 +7,13 @@ from app.core.db import ReadSession
 from app.ops.grants import OF_DATABASE
 from app.ops.invariants import OF_JOBS, Invariant
 from app.ops.money import OF_MONEY
+from app.ops.queue_invariants import OF_QUEUES
 from app.ops.webhook_invariants import OF_WEBHOOKS
 
 STATEMENT_SECONDS = 1800.0
 """The longest an invariant may take."""
 
-INVARIANTS = (*OF_JOBS, *OF_WEBHOOKS, *OF_MONEY, *OF_DATABASE)
+INVARIANTS = (*OF_JOBS, *OF_QUEUES, *OF_WEBHOOKS, *OF_MONEY, *OF_DATABASE)
 
 
 @dataclass(frozen=True, slots=True)

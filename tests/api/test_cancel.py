@@ -40,8 +40,9 @@ async def test_queued_is_canceled_at_once(stack: Gateway, client: httpx.AsyncCli
 async def test_claimed_is_still_queued(stack: Gateway, client: httpx.AsyncClient, new_job: NewJob) -> None:
     job = await new_job()
     await stack.sql(
-        "UPDATE jobs SET owner = gen_random_uuid(), lease_until = now() + interval '15 s', fence = fence + 1"
-        " WHERE id = $1::text::uuid",
+        "WITH claimed AS (UPDATE jobs SET ready = true, owner = gen_random_uuid(), lease_until = now() + interval '15 s',"
+        " fence = fence + 1 WHERE id = $1::text::uuid RETURNING tenant_id) UPDATE queues SET"
+        " ready = ready + 1, claimed = claimed + 1 FROM claimed WHERE subject_id = claimed.tenant_id",
         job["id"][4:],
     )
     answer = await client.post(f"{URL}/{job['id']}/cancel")

@@ -8,11 +8,12 @@ from uuid import UUID
 from app.core import clock
 from app.core.db import Database, Row
 from app.core.ids import new_id
-from app.jobs.claims import claim_queued, open_attempts
+from app.jobs.claims import claim_queued, hand_back, open_attempts
 from app.jobs.decide import Step
 from app.jobs.models import State
 from app.jobs.operations import Submission, submit_jobs
 from app.jobs.records import SubmitRecord, record_submits
+from app.jobs.sweeps import promote, take_back
 from app.ledger.accounts import lock_accounts
 from app.ledger.decide import Hold
 from app.ledger.holds import hold
@@ -57,7 +58,11 @@ class Engine:
         return [one.id for one in asked]
 
     async def claim(self, most: int = 64, lease_seconds: float = LEASE_SECONDS) -> list[Row]:
-        """Queued jobs."""
+        """Queued jobs, after a sweep has put in line what belongs there."""
+        async with self.database.statement() as session:
+            await take_back(session, lease_seconds=lease_seconds)
+        async with self.database.statement() as session:
+            await promote(session)
         async with self.database.statement() as session:
             return await claim_queued(session, owner=self.owner, most=most, lease_seconds=lease_seconds)
 
@@ -127,6 +132,11 @@ class Engine:
         """Change the job's row by hand."""
         async with self.database.statement() as session:
             assert await session.execute(f"UPDATE jobs SET {assignments} WHERE id = $1", job_id) == 1
+
+    async def hand_back(self) -> None:
+        """This worker lets go of what it has claimed and not sent."""
+        async with self.database.statement() as session:
+            await hand_back(session, owner=self.owner)
 
     async def let_run_out(self) -> None:
         """Every lease has run out a moment ago, as after the death of all workers."""

@@ -57,8 +57,7 @@ async def test_each_scope_stops_its_own(database: Database, engine: Engine, call
         claimed = await engine.claim()
         assert {row["id"] for row in claimed} == goes
         assert not await wrong(database)
-        async with database.statement() as session:
-            await session.execute("UPDATE jobs SET lease_until = NULL, owner = NULL")
+        await engine.hand_back()
         await resume(database, **scope)
     assert {row["id"] for row in await engine.claim()} == {*mine, *theirs}
 
@@ -110,8 +109,7 @@ async def test_polls_go_on_unless_all_is_paused(database: Database, engine: Engi
 
     async def asked() -> bool:
         there = await polls(engine)
-        async with database.statement() as session:
-            await session.execute("UPDATE jobs SET lease_until = NULL, owner = NULL")
+        await engine.hand_back()
         return there == {job_id}
 
     for scope in ({}, {"tenant": caller}, {"model": MODEL}):

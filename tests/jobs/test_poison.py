@@ -62,7 +62,7 @@ async def test_a_queued_job_that_is_never_sent(database: Database, engine: Engin
         while rows := await engine.claim():  # suspects come one by one
             taken += [row["id"] for row in rows]
             async with database.statement() as session:  # … to this worker, which lets go of them without dying
-                await session.execute("UPDATE jobs SET owner = NULL WHERE owner = $1", engine.owner)
+                await session.execute("UPDATE jobs SET owner = gen_random_uuid() WHERE owner = $1", engine.owner)
         assert set(taken) == {job_id, canceled}
         await engine.let_run_out()
     await engine.set(canceled, "cancel_requested_at = now()")

@@ -19,6 +19,7 @@ from app.jobs.claims import claim_queued, open_attempts, release_claims
 from app.jobs.decide import Step, after_submit, believed
 from app.jobs.models import FINAL, State
 from app.jobs.records import Moved, SubmitRecord, observe_upstream_id, record_submits
+from app.jobs.sweeps import promote
 from app.jobs.tasks.learn import RunTimes
 from app.jobs.tasks.lease import Claim, Leases
 from app.upstream.client import UpstreamClient
@@ -68,6 +69,7 @@ class Dispatcher:
         self._sending: set[asyncio.Task[None]] = set()
         self._full = False
         self._resume_at = 0.0
+        self._promote_at = math.inf
         self._opener = Batcher(self._open, size_max=GROUP_MAX, linger_seconds=LINGER_SECONDS)
         self._recorder = Batcher(self._record, size_max=GROUP_MAX, linger_seconds=LINGER_SECONDS)
 
@@ -77,6 +79,10 @@ class Dispatcher:
         if self._full:
             return math.inf
         asked_at = clock.monotonic()
+        if asked_at >= self._promote_at - 0.01:
+            self._promote_at = math.inf
+            async with self._database.statement() as session:
+                await promote(session)
         crash_point("dispatch.before_claim")
         async with self._database.statement() as session:
             rows = await claim_queued(
@@ -186,7 +192,12 @@ class Dispatcher:
                 await release_claims(session, rows=[released])
 
         await until_stored(write)
-        self.pump.ring_in(step.due_seconds or 0.0)
+        self._again_in(step.due_seconds or 0.0)
+
+    def _again_in(self, seconds: float) -> None:
+        """A job of ours is back in the queue, and due in so long: then it stands in line again."""
+        self._promote_at = min(self._promote_at, clock.monotonic() + seconds)
+        self.pump.ring_in(seconds)
 
     async def _open(self, claims: Sequence[Claim]) -> Sequence[int | None | Exception]:
         async def write() -> dict[Claim, int]:
@@ -220,7 +231,7 @@ class Dispatcher:
             if state is None:
                 log.warning("submit.record_lost", job_id=record.job_id.hex, outcome=record.outcome.kind)
             elif state is State.QUEUED:
-                self.pump.ring_in(record.step.due_seconds or 0.0)
+                self._again_in(record.step.due_seconds or 0.0)
             elif state is State.RUNNING and self.followed is not None:
                 self.followed.ring_in(record.step.due_seconds or 0.0)
         await self._mind_pauses(records)

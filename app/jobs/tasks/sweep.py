@@ -9,7 +9,7 @@ from app.core.log import get_logger
 from app.core.pump import Pump
 from app.jobs.pausing import BATCH_MAX as ASIDE_MAX
 from app.jobs.pausing import set_aside
-from app.jobs.sweeps import BATCH_MAX, expire_sending, expire_waiting, look
+from app.jobs.sweeps import BATCH_MAX, PROMOTED_MAX, Look, expire_sending, expire_waiting, look, promote, take_back
 from app.ledger.accounts import expire_due
 
 log = get_logger(__name__)
@@ -51,7 +51,8 @@ class Sweeper:
     async def _step(self) -> float:
         async with self._database.statement() as session:
             seen = await look(session)
-        if seen.queued_due:
+        more = await self._line_up(seen)
+        if seen.queued_due or seen.waiting_due or seen.claimed:
             self._dispatch.ring()
         if seen.running_due:
             self._poll.ring()
@@ -67,7 +68,8 @@ class Sweeper:
             self._roused = True
             self._doorbell.rouse()
         self._wait_seconds = self._sweep_seconds
-        more = await self._set_aside() if seen.paused else False
+        if seen.paused:
+            more = await self._set_aside() or more
         return 0.0 if await self._expire() or more else self._sweep_seconds
 
     @property
@@ -86,6 +88,19 @@ class Sweeper:
         self._hears_rings = heard
         if not heard:
             self.wake()
+
+    async def _line_up(self, seen: Look) -> bool:
+        """Whether there is probably more of it."""
+        promoted = 0
+        if seen.claimed:
+            async with self._database.statement() as session:
+                freed = await take_back(session, lease_seconds=self._lease_seconds)
+            if freed:
+                log.warning("claims.taken_back", jobs=freed)
+        if seen.waiting_due:
+            async with self._database.statement() as session:
+                promoted = await promote(session)
+        return promoted >= PROMOTED_MAX
 
     async def _set_aside(self) -> bool:
         """Whether there is probably more of it."""

@@ -1,0 +1,136 @@
+"""How many jobs of each tenant wait and are under way: exact, because every statement that moves jobs counts them too.
+
+Lock order: jobs, then queues by their id, then balances. A claim is the other way round, queues first, and never waits
+for a job: it passes over those that are locked.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from uuid import UUID
+
+from app.core.db import Session
+from app.core.errors import Refusal
+
+QUEUE_FULL_SECONDS = 5
+"""When to come back to a full queue: it empties at the pace of runs, which nobody knows to the second."""
+
+
+class QueueFull(Refusal):
+    """429: as many jobs wait as may."""
+
+    status = 429
+    code = "queue_full"
+
+    def __init__(self, *, of: str, max_queued: int) -> None:
+        """`of`: tenant or key."""
+        super().__init__(
+            f"this {of} may have {max_queued} jobs waiting, and has; come back when some have been sent",
+            retry_after_seconds=QUEUE_FULL_SECONDS,
+            extra={"limit": "max_queued", "of": of, "max_queued": max_queued},
+        )
+
+
+def counted(moves: str) -> str:
+    """CTEs, the last one named `counted`, that count what the statement moves.
+
+    `moves`: a CTE or subselect with a row for each job: tenant_id, key_id, and by how much it changes the counts queued,
+    ready, claimed and in_flight.
+    """
+    return f"""
+queue_moves AS MATERIALIZED (
+    SELECT
+        subject_id, sum(queued)::integer AS queued, sum(ready)::integer AS ready, sum(claimed)::integer AS claimed,
+        sum(in_flight)::integer AS in_flight
+    FROM (SELECT tenant_id, key_id, queued, ready, claimed, in_flight FROM {moves}) AS moved
+    CROSS JOIN LATERAL (VALUES (tenant_id), (key_id)) AS subject (subject_id)
+    GROUP BY subject_id
+), queue_locks AS MATERIALIZED (
+    SELECT subject_id FROM queues
+    WHERE subject_id = ANY (ARRAY(
+        SELECT subject_id FROM queue_moves WHERE queued <> 0 OR ready <> 0 OR claimed <> 0 OR in_flight <> 0
+    ))
+    ORDER BY subject_id
+    FOR UPDATE
+), counted AS (
+    UPDATE queues SET
+        queued = queues.queued + moved.queued, ready = queues.ready + moved.ready,
+        claimed = queues.claimed + moved.claimed, in_flight = queues.in_flight + moved.in_flight
+    FROM queue_moves AS moved
+    WHERE queues.subject_id = moved.subject_id AND queues.subject_id = ANY (ARRAY(SELECT subject_id FROM queue_locks))
+)
+"""  # noqa: S608
+
+
+PLACES_CTES = """
+newcomers AS (
+    SELECT subject_id, count(*) AS jobs FROM asked CROSS JOIN LATERAL (VALUES (tenant_id), (key_id)) AS subject (subject_id)
+    GROUP BY subject_id
+), places AS MATERIALIZED (
+    SELECT subject_id, queued, max_queued FROM queues
+    WHERE subject_id = ANY (ARRAY(SELECT subject_id FROM newcomers))
+    ORDER BY subject_id
+    FOR UPDATE
+), roomy AS MATERIALIZED (
+    SELECT coalesce(bool_and(coalesce(places.queued + newcomers.jobs <= places.max_queued, true)), false) AS yes
+    FROM places JOIN newcomers USING (subject_id)
+)
+"""
+"""For a statement that has a CTE `asked` of new jobs: locks the queues, and says in `roomy.yes` whether there is room for all."""
+
+_LOCK_PLACES = """
+SELECT subject_id, tenant_id, queued, max_queued FROM queues
+WHERE subject_id = ANY($1::uuid[])
+ORDER BY subject_id
+FOR UPDATE
+"""
+
+
+@dataclass(slots=True)
+class Place:
+    """How many jobs of a tenant or key wait, and how many may; None: any number. Locked by whoever has it."""
+
+    of: str
+    queued: int
+    max_queued: int | None
+
+    def admit(self) -> QueueFull | None:
+        """Why one more may not wait. It is counted by `take`."""
+        if self.max_queued is None or self.queued < self.max_queued:
+            return None
+        return QueueFull(of=self.of, max_queued=self.max_queued)
+
+
+class Places:
+    """The locked queues of all whose jobs come in one group, filled as they are judged one by one."""
+
+    def __init__(self, places: dict[UUID, Place]) -> None:
+        self._places = places
+
+    def admit(self, *, tenant_id: UUID, key_id: UUID) -> QueueFull | None:
+        """Why a job of this tenant and key may not wait with those taken so far."""
+        for place in self._of(tenant_id, key_id):
+            if (refusal := place.admit()) is not None:
+                return refusal
+        return None
+
+    def take(self, *, tenant_id: UUID, key_id: UUID) -> None:
+        """It waits."""
+        for place in self._of(tenant_id, key_id):
+            place.queued += 1
+
+    def _of(self, tenant_id: UUID, key_id: UUID) -> list[Place]:
+        return [self._places[subject_id] for subject_id in (tenant_id, key_id) if subject_id in self._places]
+
+
+async def lock_places(session: Session, *, subject_ids: Iterable[UUID]) -> Places:
+    """The queues of these tenants and keys, locked until the transaction ends; a key without limits has none. One
+    statement."""
+    rows = await session.fetch(_LOCK_PLACES, list(set(subject_ids)))
+    return Places(
+        {
+            row["subject_id"]: Place(
+                "tenant" if row["subject_id"] == row["tenant_id"] else "key", row["queued"], row["max_queued"]
+            )
+            for row in rows
+        }
+    )
