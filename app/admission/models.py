@@ -96,6 +96,7 @@ queues = Table(
     CheckConstraint("claimed >= 0 AND in_flight >= 0 AND ready >= claimed AND queued >= ready", name="counts"),
     Index("queues_runnable_idx", "virtual_time", postgresql_where=text("runnable")),
     Index("queues_tenant_idx", "tenant_id"),
+    Index("queues_keys_idx", "subject_id", postgresql_where=text("subject_id <> tenant_id")),
 )
 
 pauses = Table(

@@ -31,7 +31,8 @@ class QueueFull(Refusal):
 
 
 def counted(moves: str) -> str:
-    """CTEs, the last one named `counted`, that count what the statement moves.
+    """CTEs, the last one named `counted`, that count what the statement moves, and say of each queue whether its next
+    job is `runnable` now, or may be.
 
     `moves`: a CTE or subselect with a row for each job: tenant_id, key_id, and by how much it changes the counts queued,
     ready, claimed and in_flight.
@@ -57,6 +58,7 @@ queue_moves AS MATERIALIZED (
         claimed = queues.claimed + moved.claimed, in_flight = queues.in_flight + moved.in_flight
     FROM queue_moves AS moved
     WHERE queues.subject_id = moved.subject_id AND queues.subject_id = ANY (ARRAY(SELECT subject_id FROM queue_locks))
+    RETURNING queues.runnable OR (queues.subject_id <> queues.tenant_id AND queues.queued > queues.ready) AS runnable
 )
 """  # noqa: S608
 

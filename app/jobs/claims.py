@@ -11,8 +11,6 @@ from app.webhooks.emit import WANTS_START
 LOOKAHEAD_SECONDS = 0.05
 """Jobs due this soon are claimed along: a poll a little early is cheaper than one more statement."""
 EVER_SECONDS = 1e9
-COST_MICRO_MIN = 1_000
-"""What a job counts for at least when tenants take turns: free ones use up the upstream's patience, too."""
 
 
 def holder_beats(job: str, lease_seconds: str) -> str:
@@ -26,116 +24,9 @@ def holder_beats(job: str, lease_seconds: str) -> str:
 # Has a suspect of this process its hands free? A suspect, a job whose holder has died again and again, is taken while
 # this process holds no other: what kills its holders is found so, and the rest of what they held is not blamed. The third
 # time is the sweep's.
-_HANDS_FREE = """NOT EXISTS (
+HANDS_FREE = """NOT EXISTS (
     SELECT FROM jobs AS held WHERE held.takeovers > 0 AND held.owner = $2 AND held.lease_until > now()
 )"""
-
-# ANY (ARRAY(…)) and LATERAL … LIMIT where a join would do: of a LIMIT that is a parameter the planner expects a tenth of
-# all rows, and reads the whole table to join them.
-
-# Which queued jobs go next? None while submits are paused; one, as a probe, after trouble with the account. First the
-# tenants whose turn it is: those with the lowest virtual time that have jobs in line and room for them. Of each the next
-# few; and of these the first ones in the order in which a server that shares itself out by weight, credit by credit,
-# would begin them (start-time fair queueing: Goyal, Vin and Cheng, 1996). The gate lets one claim through at a time.
-# What a claim that waited there saw before is not what is: queues and jobs are read again as they are locked.
-_CLAIM_QUEUED = f"""
-WITH gate AS MATERIALIZED (
-    SELECT
-        CASE
-            WHEN EXISTS (SELECT FROM pauses WHERE tenant_id IS NULL AND model IS NULL) THEN 0
-            WHEN paused_until > now() THEN 0
-            WHEN paused_reason = 'account' THEN 1
-            ELSE $1::bigint
-        END AS most,
-        virtual_time
-    FROM upstream_state
-    FOR UPDATE
-), lowest AS MATERIALIZED (
-    SELECT queue.subject_id FROM queues AS queue
-    WHERE queue.runnable
-    ORDER BY queue.virtual_time LIMIT (SELECT most FROM gate)
-), locked AS MATERIALIZED (
-    SELECT subject_id, tenant_id, weight, virtual_time, max_in_flight, ready, claimed, in_flight FROM queues
-    WHERE tenant_id = ANY (ARRAY(SELECT subject_id FROM lowest))
-    ORDER BY subject_id
-    FOR UPDATE
-), turns AS MATERIALIZED (
-    SELECT
-        locked.tenant_id, locked.weight, greatest(locked.virtual_time, gate.virtual_time) AS begins_at,
-        locked.ready - locked.claimed AS in_line,
-        greatest(0, least(
-            locked.ready - locked.claimed, locked.max_in_flight - locked.in_flight - locked.claimed,
-            gate.most, 1 + 2 * gate.most / (SELECT count(*) FROM lowest)
-        )) AS places
-    FROM locked CROSS JOIN gate
-    WHERE locked.subject_id = locked.tenant_id
-), full_keys AS MATERIALIZED (
-    SELECT subject_id AS key_id FROM locked
-    WHERE subject_id <> tenant_id AND in_flight + claimed >= max_in_flight
-), next AS MATERIALIZED (
-    SELECT turns.tenant_id, turns.begins_at, turns.weight, job.*
-    FROM turns CROSS JOIN LATERAL (
-        SELECT job.id, job.key_id, job.rank_at, job.takeovers > 1 AS suspect, greatest(job.held_micro, $4) AS cost
-        FROM jobs AS job
-        WHERE job.tenant_id = turns.tenant_id AND job.ready AND job.owner IS NULL
-            AND (job.deadline_at IS NULL OR job.deadline_at > now())
-            AND {MAY_SUBMIT}
-            AND (job.takeovers < 2 OR {_HANDS_FREE})
-            AND NOT EXISTS (SELECT FROM full_keys WHERE full_keys.key_id = job.key_id)
-        ORDER BY job.rank_at
-        LIMIT turns.places
-        FOR UPDATE OF job SKIP LOCKED
-    ) AS job
-), allowed AS MATERIALIZED (
-    SELECT numbered.* FROM (
-        SELECT
-            next.*, row_number() OVER (PARTITION BY key_id ORDER BY rank_at, id) AS of_key,
-            row_number() OVER (PARTITION BY suspect ORDER BY rank_at, id) AS of_suspects
-        FROM next
-    ) AS numbered
-    LEFT JOIN locked AS key ON key.subject_id = numbered.key_id AND key.subject_id <> key.tenant_id
-    WHERE numbered.of_key <= coalesce(key.max_in_flight - key.in_flight - key.claimed, numbered.of_key)
-        AND (NOT numbered.suspect OR numbered.of_suspects = 1)
-), chosen AS MATERIALIZED (
-    SELECT id, tenant_id, key_id, ends_at - cost / weight AS begins_at, ends_at
-    FROM (
-        SELECT
-            allowed.*,
-            begins_at + sum(cost) OVER (PARTITION BY tenant_id ORDER BY rank_at, id ROWS UNBOUNDED PRECEDING) / weight AS ends_at
-        FROM allowed
-    ) AS tagged
-    ORDER BY ends_at - cost / weight, rank_at, id
-    LIMIT (SELECT most FROM gate)
-), claimed AS (
-    UPDATE jobs SET lease_until = now() + make_interval(secs => $3), owner = $2, fence = jobs.fence + 1
-    WHERE id = ANY (ARRAY(SELECT id FROM chosen))
-    RETURNING jobs.id, jobs.fence, jobs.model, jobs.retries, jobs.takeovers
-), counted AS (
-    UPDATE queues SET
-        claimed = queues.claimed + taken.jobs, virtual_time = coalesce(taken.ends_at, queues.virtual_time)
-    FROM (
-        SELECT tenant_id AS subject_id, count(*) AS jobs, max(ends_at) AS ends_at FROM chosen GROUP BY tenant_id
-        UNION ALL
-        SELECT key_id, count(*), NULL FROM chosen GROUP BY key_id
-    ) AS taken
-    WHERE queues.subject_id = taken.subject_id
-), passed AS (
-    UPDATE upstream_state SET virtual_time = greatest(upstream_state.virtual_time, passing.virtual_time)
-    FROM (
-        SELECT coalesce(
-            min(coalesce(taken.ends_at, turns.begins_at)) FILTER (WHERE turns.in_line > coalesce(taken.jobs, 0)),
-            (SELECT max(begins_at) FROM chosen)
-        ) AS virtual_time
-        FROM turns
-        LEFT JOIN (
-            SELECT tenant_id, count(*) AS jobs, max(ends_at) AS ends_at FROM chosen GROUP BY tenant_id
-        ) AS taken USING (tenant_id)
-    ) AS passing
-    WHERE EXISTS (SELECT FROM chosen)
-)
-SELECT claimed.*, input.body
-FROM claimed CROSS JOIN LATERAL (SELECT body FROM job_inputs WHERE job_id = claimed.id LIMIT 1) AS input
-"""  # noqa: S608
 
 # Who holds suspects, of the running jobs?
 _SAFE = f"""(takeovers = 0 OR id = (
@@ -143,7 +34,7 @@ _SAFE = f"""(takeovers = 0 OR id = (
     WHERE suspect.takeovers > 0 AND suspect.state = 'running' AND suspect.due_at <= now()
         AND (suspect.lease_until IS NULL OR suspect.lease_until < now())
         AND (suspect.lease_until IS NULL OR suspect.takeovers < 2 OR {holder_beats("suspect", "$3")})
-        AND {_HANDS_FREE}
+        AND {HANDS_FREE}
     ORDER BY suspect.due_at LIMIT 1
 ))"""  # noqa: S608
 
@@ -152,6 +43,9 @@ _TAKE = f"""
     lease_until = now() + make_interval(secs => $3), owner = $2, fence = jobs.fence + 1,
     takeovers = jobs.takeovers + (jobs.lease_until IS NOT NULL AND NOT {holder_beats("jobs", "$3")})::integer
 """
+
+# ANY (ARRAY(…)) and LATERAL … LIMIT where a join would do: of a LIMIT that is a parameter the planner expects a tenth of
+# all rows, and reads the whole table to join them.
 
 # Which running jobs are due to be asked about?
 _CLAIM_RUNNING = f"""
@@ -255,11 +149,6 @@ WITH freed AS (
 ), {counted("moves")}
 SELECT
 """  # noqa: S608
-
-
-async def claim_queued(session: Session, *, owner: UUID, most: int, lease_seconds: float) -> list[Row]:
-    """Up to `most` queued jobs that are due: id, fence, model, retries, takeovers, body. One statement."""
-    return await session.fetch(_CLAIM_QUEUED, most, owner, lease_seconds, COST_MICRO_MIN)
 
 
 async def claim_running(

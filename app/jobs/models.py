@@ -209,6 +209,7 @@ jobs = Table(
     CheckConstraint("NOT ready OR state = 'queued'", name="ready"),
     CheckConstraint("state <> 'queued' OR owner IS NULL OR ready", name="claimed"),
     Index("jobs_line_idx", "tenant_id", "rank_at", postgresql_where=text("ready")),
+    Index("jobs_aside_idx", "key_id", "rank_at", postgresql_where=text("state = 'queued' AND due_at = 'infinity'")),
     Index("jobs_waiting_idx", "due_at", postgresql_where=text("state = 'queued' AND NOT ready")),
     Index("jobs_running_idx", "due_at", postgresql_where=text("state = 'running'")),
     Index("jobs_sending_idx", "sent_at", postgresql_where=text("state = 'sending'")),

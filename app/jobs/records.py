@@ -75,10 +75,12 @@ class PollRecord:
 
 
 class Moved(NamedTuple):
-    """What a record has moved, and how many deliveries are due by it: somebody should ring."""
+    """What a record has moved, how many deliveries are due by it, and whether it has made room for jobs that wait: of
+    either somebody should ring."""
 
     rows: list[Row]
     due: int
+    room: bool
 
 
 # What becomes of these attempts? First-hand knowledge holds as long as the attempt is the job's latest and the job has
@@ -160,7 +162,7 @@ WITH asked AS (
         -(state IN ('queued', 'failed', 'canceled'))::integer AS in_flight
     FROM moved
 ), {counted("moves")}
-SELECT * FROM moved
+SELECT moved.*, (SELECT bool_or(runnable) FROM counted) AS runnable FROM moved
 """  # noqa: S608
 
 _OBSERVE = """
@@ -230,7 +232,7 @@ WITH asked AS (
 ), moves AS (
     SELECT tenant_id, key_id, 0 AS queued, 0 AS ready, 0 AS claimed, -1 AS in_flight FROM moved WHERE state <> 'running'
 ), {counted("moves")}
-SELECT * FROM moved
+SELECT moved.*, (SELECT bool_or(runnable) FROM counted) AS runnable FROM moved
 """  # noqa: S608
 
 
@@ -240,7 +242,8 @@ async def record_submits(session: Session, *, worker: UUID, records: Sequence[Su
     Raises asyncpg.UniqueViolationError where the upstream gave one id to two submits.
     """
     moved = await session.fetch(_RECORD_SUBMITS, *columns([record.row() for record in records], 15), worker)
-    return Moved(moved, await end_jobs(session, ended=[row for row in moved if row["state"] in FINAL]))
+    due = await end_jobs(session, ended=[row for row in moved if row["state"] in FINAL])
+    return Moved(moved, due, _room(moved))
 
 
 async def observe_upstream_id(session: Session, *, job_id: UUID, attempt: int, upstream_id: str, worker: UUID) -> None:
@@ -258,4 +261,8 @@ async def record_polls(session: Session, *, records: Sequence[PollRecord]) -> Mo
     due = await end_jobs(session, ended=[row for row in moved if row["state"] in FINAL])
     starts = {record.job_id for record in records if record.starts}
     due += await tell_started(session, started=[row for row in moved if row["started"] and row["id"] in starts])
-    return Moved(moved, due)
+    return Moved(moved, due, _room(moved))
+
+
+def _room(moved: list[Row]) -> bool:
+    return bool(moved and moved[0]["runnable"])

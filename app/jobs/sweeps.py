@@ -120,7 +120,10 @@ SELECT count(*) FROM moved
 # What is there to do, and is anything unfinished at all?
 _LOOK = f"""
 SELECT
-    EXISTS (SELECT FROM queues WHERE runnable) AS queued_due,
+    EXISTS (SELECT FROM queues WHERE runnable) OR EXISTS (
+        SELECT FROM queues WHERE subject_id <> tenant_id AND queued > ready
+            AND in_flight + claimed < coalesce(max_in_flight, 2147483647)
+    ) AS queued_due,
     EXISTS (SELECT FROM jobs WHERE state = 'queued' AND NOT ready AND due_at <= now()) AS waiting_due,
     EXISTS (SELECT FROM queues WHERE claimed > 0) AS claimed,
     EXISTS (SELECT FROM jobs WHERE state = 'running' AND due_at <= now()

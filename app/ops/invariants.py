@@ -83,7 +83,8 @@ WHERE (state IN ('completed', 'failed', 'canceled')) <> (finished_at IS NOT NULL
     OR (state = 'canceled' AND cancel_requested_at IS NULL)
 """
 
-# Which unfinished jobs would the engine never look at again? Only those may wait without end that a pause holds.
+# Which unfinished jobs would the engine never look at again? Only those may wait without end that a pause holds, or the
+# limit of their key.
 _DUE = """
 SELECT id FROM jobs AS job
 WHERE (finished_at IS NULL) <> (due_at IS NOT NULL)
@@ -92,7 +93,9 @@ WHERE (finished_at IS NULL) <> (due_at IS NOT NULL)
         WHERE (pause.tenant_id IS NULL OR pause.tenant_id = job.tenant_id)
             AND (pause.model IS NULL OR pause.model = job.model)
             AND (pause.what = 'all' OR job.state = 'queued')
-    ))
+    ) AND NOT (job.state = 'queued' AND EXISTS (
+        SELECT FROM queues AS key WHERE key.subject_id = job.key_id
+    )))
 """
 
 # Which jobs have an attempt on the wire that is not their latest, or are not being sent, or are sent without one?

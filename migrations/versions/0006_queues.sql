@@ -44,6 +44,8 @@ CREATE INDEX jobs_line_idx ON jobs (tenant_id, rank_at) WHERE ready
 
 CREATE INDEX jobs_waiting_idx ON jobs (due_at) WHERE state = 'queued' AND NOT ready
 
+CREATE INDEX jobs_aside_idx ON jobs (key_id, rank_at) WHERE state = 'queued' AND due_at = 'infinity'
+
 CREATE TABLE queues (
     subject_id uuid NOT NULL,
     tenant_id uuid NOT NULL,
@@ -66,6 +68,8 @@ CREATE TABLE queues (
 CREATE INDEX queues_runnable_idx ON queues (virtual_time) WHERE runnable
 
 CREATE INDEX queues_tenant_idx ON queues (tenant_id)
+
+CREATE INDEX queues_keys_idx ON queues (subject_id) WHERE subject_id <> tenant_id
 
 CREATE FUNCTION keep_queue() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
 BEGIN

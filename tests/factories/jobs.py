@@ -8,12 +8,13 @@ from uuid import UUID
 from app.core import clock
 from app.core.db import Database, Row
 from app.core.ids import new_id
-from app.jobs.claims import claim_queued, hand_back, open_attempts
+from app.jobs.claims import hand_back, open_attempts
 from app.jobs.decide import Step
 from app.jobs.models import State
 from app.jobs.operations import Submission, submit_jobs
 from app.jobs.records import SubmitRecord, record_submits
 from app.jobs.sweeps import promote, take_back
+from app.jobs.turns import claim_queued
 from app.ledger.accounts import lock_accounts
 from app.ledger.decide import Hold
 from app.ledger.holds import hold
@@ -64,7 +65,8 @@ class Engine:
         async with self.database.statement() as session:
             await promote(session)
         async with self.database.statement() as session:
-            return await claim_queued(session, owner=self.owner, most=most, lease_seconds=lease_seconds)
+            claimed = await claim_queued(session, owner=self.owner, most=most, lease_seconds=lease_seconds)
+        return claimed.rows
 
     async def open(self, rows: list[Row], lease_seconds: float = LEASE_SECONDS) -> dict[UUID, int]:
         """Attempts of these claims."""

@@ -15,13 +15,14 @@ from app.core.db import Database, Row, until_stored
 from app.core.doorbell import Doorbell
 from app.core.log import get_logger
 from app.core.pump import Pump
-from app.jobs.claims import claim_queued, open_attempts, release_claims
+from app.jobs.claims import open_attempts, release_claims
 from app.jobs.decide import Step, after_submit, believed
 from app.jobs.models import FINAL, State
 from app.jobs.records import Moved, SubmitRecord, observe_upstream_id, record_submits
 from app.jobs.sweeps import promote
 from app.jobs.tasks.learn import RunTimes
 from app.jobs.tasks.lease import Claim, Leases
+from app.jobs.turns import claim_queued
 from app.upstream.client import UpstreamClient
 from app.upstream.wire import Outcome, OutcomeKind
 
@@ -85,7 +86,7 @@ class Dispatcher:
                 await promote(session)
         crash_point("dispatch.before_claim")
         async with self._database.statement() as session:
-            rows = await claim_queued(
+            rows, more = await claim_queued(
                 session, owner=self._leases.owner, most=free, lease_seconds=self._leases.lease_seconds
             )
         if rows:
@@ -99,7 +100,8 @@ class Dispatcher:
         self._full = len(rows) == free or any(row["takeovers"] for row in rows)
         if self._full:
             self._doorbell.ring("dispatch")  # there may be more than we can take: let others look
-        return math.inf
+        # fewer than were asked for, and yet not all: it is for the next claim to say whose turn it is
+        return 0.0 if more and not self._full else math.inf
 
     def _sent(self, task: asyncio.Task[None]) -> None:
         self._sending.discard(task)
@@ -222,7 +224,9 @@ class Dispatcher:
                 return await record_submits(session, worker=self._leases.owner, records=records)
 
         crash_point("send.before_record")
-        rows, due = await until_stored(write)
+        rows, due, room = await until_stored(write)
+        if room:
+            self.pump.ring()
         crash_point("send.after_record")
         moved = {row["id"]: State(row["state"]) for row in rows}
         self._doorbell.announce((job_id for job_id, state in moved.items() if state in FINAL), due=due > 0)

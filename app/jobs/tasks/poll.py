@@ -162,7 +162,9 @@ class Poller:
                 return await record_polls(session, records=records)
 
         crash_point("poll.before_record")
-        rows, due = await until_stored(write)
+        rows, due, room = await until_stored(write)
+        if room:
+            self._doorbell.ring("dispatch")
         crash_point("poll.after_record")
         moved = {row["id"]: State(row["state"]) for row in rows}
         self._doorbell.announce((job_id for job_id, state in moved.items() if state in FINAL), due=due > 0)

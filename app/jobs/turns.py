@@ -1,0 +1,170 @@
+"""Turns: which queued jobs a worker sends next, of all tenants, in one guarded statement."""
+
+from typing import NamedTuple
+from uuid import UUID
+
+from app.admission.queries import MAY_SUBMIT
+from app.core.db import Row, Session
+from app.jobs.claims import HANDS_FREE
+
+COST_MICRO_MIN = 1_000
+"""What a job counts for at least when tenants take turns: free ones use up the upstream's patience, too."""
+
+# ANY (ARRAY(…)) and LATERAL … LIMIT where a join would do: of a LIMIT that is a parameter the planner expects a tenth of
+# all rows, and reads the whole table to join them.
+
+# Which queued jobs go next? None while submits are paused; one, as a probe, after trouble with the account. First the
+# tenants whose turn it is: those with the lowest virtual time that have jobs in line and room for them. Of each the next
+# few; and of these the first ones in the order in which a server that shares itself out by weight, credit by credit,
+# would begin them (start-time fair queueing: Goyal, Vin and Cheng, 1996), up to the horizon beyond which jobs that were
+# not looked at would come first. Jobs of a key at its own limit are set aside when they are met, and come back when it
+# has room. The gate lets one claim through at a time. What a claim that waited there saw before is not what is: queues and
+# jobs are read again as they are locked.
+CLAIM_QUEUED = f"""
+WITH gate AS MATERIALIZED (
+    SELECT
+        CASE
+            WHEN EXISTS (SELECT FROM pauses WHERE tenant_id IS NULL AND model IS NULL) THEN 0
+            WHEN paused_until > now() THEN 0
+            WHEN paused_reason = 'account' THEN 1
+            ELSE $1::bigint
+        END AS most,
+        virtual_time
+    FROM upstream_state
+    FOR UPDATE
+), lowest AS MATERIALIZED (
+    SELECT queue.subject_id FROM queues AS queue
+    WHERE queue.runnable
+    ORDER BY queue.virtual_time LIMIT (SELECT most FROM gate)
+), locked AS MATERIALIZED (
+    SELECT subject_id, tenant_id, weight, virtual_time, max_in_flight, ready, claimed, in_flight FROM queues
+    WHERE tenant_id = ANY (ARRAY(SELECT subject_id FROM lowest))
+    ORDER BY subject_id
+    FOR UPDATE
+), turns AS MATERIALIZED (
+    SELECT
+        locked.tenant_id, locked.weight, greatest(locked.virtual_time, gate.virtual_time) AS begins_at, room.jobs AS room,
+        least(room.jobs, gate.most, 1 + 4 * gate.most / (SELECT count(*) FROM lowest)) AS seen
+    FROM locked CROSS JOIN gate CROSS JOIN LATERAL (
+        SELECT greatest(0, least(
+            locked.ready - locked.claimed, locked.max_in_flight - locked.in_flight - locked.claimed
+        )) AS jobs
+    ) AS room
+    WHERE locked.subject_id = locked.tenant_id
+), next AS MATERIALIZED (
+    SELECT turns.tenant_id, turns.begins_at, turns.weight, job.*
+    FROM turns CROSS JOIN LATERAL (
+        SELECT job.id, job.key_id, job.rank_at, job.takeovers > 1 AS suspect, greatest(job.held_micro, $4) AS cost
+        FROM jobs AS job
+        WHERE job.tenant_id = turns.tenant_id AND job.ready AND job.owner IS NULL
+            AND (job.deadline_at IS NULL OR job.deadline_at > now())
+            AND {MAY_SUBMIT}
+            AND (job.takeovers < 2 OR {HANDS_FREE})
+        ORDER BY job.rank_at
+        LIMIT turns.seen
+        FOR UPDATE OF job SKIP LOCKED
+    ) AS job
+), numbered AS MATERIALIZED (
+    SELECT
+        next.*, row_number() OVER (PARTITION BY suspect ORDER BY rank_at, next.id) AS of_suspects,
+        row_number() OVER (PARTITION BY key_id ORDER BY rank_at, next.id)
+            <= coalesce(key.max_in_flight - key.in_flight - key.claimed, 2147483647) AS key_has_room
+    FROM next LEFT JOIN locked AS key ON key.subject_id = next.key_id AND key.subject_id <> key.tenant_id
+), allowed AS MATERIALIZED (
+    SELECT * FROM numbered WHERE key_has_room AND (NOT suspect OR of_suspects = 1)
+), tagged AS MATERIALIZED (
+    SELECT
+        id, tenant_id, key_id, rank_at, ends_at - cost / weight AS begins_at, ends_at,
+        row_number() OVER (PARTITION BY tenant_id ORDER BY ends_at DESC) = 1 AS last
+    FROM (
+        SELECT
+            allowed.*,
+            begins_at + sum(cost) OVER (PARTITION BY tenant_id ORDER BY rank_at, id ROWS UNBOUNDED PRECEDING) / weight
+                AS ends_at
+        FROM allowed
+    ) AS summed
+), horizon AS MATERIALIZED (
+    SELECT min(tagged.ends_at) AS at
+    FROM tagged JOIN turns ON turns.tenant_id = tagged.tenant_id AND tagged.last
+    WHERE turns.seen < turns.room
+), chosen AS MATERIALIZED (
+    SELECT tagged.* FROM tagged CROSS JOIN horizon
+    WHERE tagged.begins_at <= coalesce(horizon.at, tagged.begins_at)
+    ORDER BY tagged.begins_at, tagged.rank_at, tagged.id
+    LIMIT (SELECT most FROM gate)
+), taken AS MATERIALIZED (
+    SELECT tenant_id, count(*) AS jobs, max(ends_at) AS ends_at FROM chosen GROUP BY tenant_id
+), claimed AS (
+    UPDATE jobs SET lease_until = now() + make_interval(secs => $3), owner = $2, fence = jobs.fence + 1
+    WHERE id = ANY (ARRAY(SELECT id FROM chosen))
+    RETURNING jobs.id, jobs.fence, jobs.model, jobs.retries, jobs.takeovers
+), aside AS (
+    UPDATE jobs SET ready = false, due_at = 'infinity'
+    WHERE id = ANY (ARRAY(SELECT id FROM numbered WHERE NOT key_has_room))
+    RETURNING jobs.tenant_id, jobs.key_id
+), back AS (
+    UPDATE jobs SET ready = true, due_at = jobs.created_at
+    WHERE id = ANY (ARRAY(
+        SELECT job.id FROM gate CROSS JOIN queues AS key CROSS JOIN LATERAL (
+            SELECT id FROM jobs AS job
+            WHERE job.key_id = key.subject_id AND job.state = 'queued' AND job.due_at = 'infinity' AND {MAY_SUBMIT}
+            ORDER BY job.rank_at
+            LIMIT greatest(0, coalesce(key.max_in_flight - key.in_flight - key.ready, gate.most))
+            FOR UPDATE OF job SKIP LOCKED
+        ) AS job
+        WHERE key.subject_id <> key.tenant_id AND key.queued > key.ready AND gate.most > 0
+    ))
+    RETURNING jobs.tenant_id, jobs.key_id
+), counted AS (
+    UPDATE queues SET
+        claimed = queues.claimed + moved.claimed, ready = queues.ready + moved.ready,
+        virtual_time = greatest(queues.virtual_time, moved.ends_at)
+    FROM (
+        SELECT subject_id, sum(claimed) AS claimed, sum(ready) AS ready, max(ends_at) AS ends_at
+        FROM (
+            SELECT tenant_id, key_id, 1 AS claimed, 0 AS ready, ends_at FROM chosen
+            UNION ALL
+            SELECT tenant_id, key_id, 0, -1, NULL FROM aside
+            UNION ALL
+            SELECT tenant_id, key_id, 0, 1, NULL FROM back
+        ) AS job
+        CROSS JOIN LATERAL (VALUES (tenant_id), (key_id)) AS subject (subject_id)
+        GROUP BY subject_id
+    ) AS moved
+    WHERE queues.subject_id = moved.subject_id
+), left_over AS MATERIALIZED (
+    SELECT min(coalesce(taken.ends_at, turns.begins_at)) AS begins_at
+    FROM turns LEFT JOIN taken USING (tenant_id)
+    WHERE turns.room > coalesce(taken.jobs, 0)
+), passed AS (
+    UPDATE upstream_state SET virtual_time = greatest(
+        upstream_state.virtual_time,
+        coalesce((SELECT begins_at FROM left_over), (SELECT max(begins_at) FROM chosen))
+    )
+    WHERE EXISTS (SELECT FROM chosen)
+)
+SELECT
+    job.*,
+    (SELECT begins_at FROM left_over) IS NOT NULL AND (job.id IS NOT NULL OR EXISTS (SELECT FROM aside))
+        OR EXISTS (SELECT FROM back) AS more
+FROM (VALUES (1)) AS always (row) LEFT JOIN (
+    SELECT claimed.*, input.body, chosen.begins_at, chosen.rank_at
+    FROM chosen JOIN claimed USING (id)
+    CROSS JOIN LATERAL (SELECT body FROM job_inputs WHERE job_id = claimed.id LIMIT 1) AS input
+) AS job ON true
+ORDER BY job.begins_at, job.rank_at, job.id
+"""  # noqa: S608
+
+
+class Claimed(NamedTuple):
+    """Claimed jobs in the order of their turns: id, fence, model, retries, takeovers, body. `more`: there is more to be
+    had for whoever asks again, though these may be fewer than were asked for."""
+
+    rows: list[Row]
+    more: bool
+
+
+async def claim_queued(session: Session, *, owner: UUID, most: int, lease_seconds: float) -> Claimed:
+    """Up to `most` of the jobs in line. One statement."""
+    rows = await session.fetch(CLAIM_QUEUED, most, owner, lease_seconds, COST_MICRO_MIN)
+    return Claimed([row for row in rows if row["id"] is not None], rows[0]["more"])
