@@ -8,8 +8,9 @@ AIMD, with an excess that doubles so that a limit eight times as high is found w
 
 episode: the first 429 and all that answer requests sent before we knew of it. relapse: an episode soon after the last.
 held: there was work, and only the budget kept us from it. Time in which it was not held teaches nothing.
-reads: polls and fetches; whether they count towards the limit is learned, too. Instants are seconds since 1970 by the
-database's clock, rates are per second, limits per minute.
+reads: polls and fetches; whether they count towards the limit is learned, too. broken: hardly anything is answered, so
+that submits stop and reads trickle until they are answered again; after that all begin slowly. Instants are seconds since
+1970 by the database's clock, rates are per second, limits per minute.
 """
 
 import math
@@ -50,10 +51,22 @@ TRIAL_SECONDS = 0.5
 TRIAL_REST_SECONDS = 3600.0
 """After a refused read has shown that they count."""
 
+BREAK_SECONDS = 10.0
+BREAK_ANSWERS = 10
+BREAK_SHARE = 0.7
+"""Broken once so many exchanges of the last BREAK_SECONDS came to an end, and so large a share of them to no good one."""
+MEND_SECONDS = 5.0
+MEND_ANSWERS = 2
+"""Mended once so many were answered lately, and none badly."""
+TRICKLE_RATE = 1.0
+EASE_RATE = 20.0
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:
     """What is believed of the limit. limit: None until the first 429. ramp_seconds: held time since the last episode.
+
+    ease_rate: what all together may send a second at most, after trouble.
 
     doubt: how unlikely it is, in nats, that reads count and yet none was refused since the last refused read. trial_reads:
     so many may be sent in spite of the pause, to find out; there is a trial from `trial_at` on.
@@ -69,6 +82,9 @@ class Budget:
     trial_reads: int = 0
     trial_at: float = 0.0
     learned_at: float = 0.0
+    broken_at: float | None = None
+    judged_at: float = 0.0
+    ease_rate: float = RATE_MAX
 
     @property
     def reads_free(self) -> bool:
@@ -90,13 +106,15 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Second:
-    """What was granted in one second, and what of it was refused with 429."""
+    """What was granted in one second and what of it was refused with 429; and how many exchanges ended in it, and badly."""
 
     at: int
     submits: int = 0
     reads: int = 0
     refused_submits: int = 0
     refused_reads: int = 0
+    answers: int = 0
+    troubles: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +138,25 @@ def learned(
         if budget.reads_free:
             end = max(budget.resume_at - BEAT_SECONDS, budget.cut_at)
             budget = _cut(budget, _accepted(budget, begin=end - WINDOW_SECONDS, end=budget.cut_at, seconds=seconds))
-    if not refused and held and now >= budget.resume_at:
+    budget = _judged(budget, now=now, seconds=seconds)
+    if not refused and held and now >= budget.resume_at and budget.broken_at is None:
         budget = _grown(budget, min(max(now - max(budget.learned_at, budget.resume_at), 0.0), TICK_SECONDS_MAX))
     return replace(budget, learned_at=now)
 
 
+def _judged(budget: Budget, *, now: float, seconds: Sequence[Second]) -> Budget:
+    since = max(now - (BREAK_SECONDS if budget.broken_at is None else MEND_SECONDS), budget.judged_at)
+    answers = sum(second.answers for second in seconds if second.at >= since)
+    troubles = sum(second.troubles for second in seconds if second.at >= since)
+    if budget.broken_at is not None:
+        mended = answers >= MEND_ANSWERS and troubles == 0
+        return replace(budget, broken_at=None, judged_at=now, ease_rate=EASE_RATE) if mended else budget
+    broken = answers >= BREAK_ANSWERS and troubles >= BREAK_SHARE * answers
+    return replace(budget, broken_at=now, judged_at=now) if broken else budget
+
+
 def _grown(budget: Budget, by_seconds: float) -> Budget:
+    budget = replace(budget, ease_rate=min(budget.ease_rate * 2**by_seconds, RATE_MAX))
     ramp_seconds = budget.ramp_seconds + by_seconds
     if budget.limit is None:
         return replace(budget, rate=min(budget.rate * 2**by_seconds, RATE_MAX), ramp_seconds=ramp_seconds)

@@ -19,6 +19,8 @@ RECORD_SECONDS = 3600.0
 GIVE_UP_SECONDS = 86_400.0
 """After this long without a final word nobody expects one any more."""
 ACCOUNT_SECONDS = (30.0, 300.0)
+THROTTLED_SECONDS = 0.25
+"""Until a poll answered 429 is due again; the budget says when it goes."""
 MESSAGE_MAX = 8_000
 
 _BLOCKED = re.compile(r"content[ _]polic|content[ _]filter|moderation|safety|nsfw|sensitive content|\brai\b", re.I)
@@ -84,11 +86,7 @@ def after_submit(outcome: Outcome, *, retries: int, schedule: Schedule, unknown_
         case OutcomeKind.NOT_SENT:
             return Step(State.QUEUED, "not_sent", backoff(retries, 0.2, 30.0), retry=True)
         case OutcomeKind.THROTTLED:
-            seconds = max(outcome.retry_after_seconds or 0.0, backoff(retries, 1.0, 60.0))
-            pause = Pause(
-                PauseReason.THROTTLED, outcome.retry_after_seconds or backoff(retries, 1.0, 20.0), outcome.detail
-            )
-            return Step(State.QUEUED, "throttled", seconds, retry=True, pause=pause)
+            return Step(State.QUEUED, "throttled", 0.0)  # it keeps its place: the budget says when the next one goes
         case OutcomeKind.ACCOUNT:
             low, high = ACCOUNT_SECONDS
             pause = Pause(PauseReason.ACCOUNT, backoff(retries, low, high), outcome.error or outcome.detail)
@@ -112,6 +110,8 @@ def after_poll(outcome: Outcome, job: Running, *, schedule: Schedule) -> Step:
             return Step(State.RUNNING, reason, schedule.next_gap(job.age_seconds), upstream_state=seen)
         case OutcomeKind.GONE:
             return _after_gone(job)
+        case OutcomeKind.THROTTLED if job.age_seconds <= GIVE_UP_SECONDS:
+            return Step(State.RUNNING, "throttled", THROTTLED_SECONDS, upstream_state=job.upstream_state)
         case _:
             return _after_trouble(outcome, job)
 

@@ -58,7 +58,9 @@ class Run:
     def __init__(self, world: World) -> None:
         self.world = world
         self.chance = random.Random(world.seed)
-        self.config = SimulatorConfig(rpm=world.limits[0][1], rate_kind=world.kind, rate_counts_polls=world.counts_polls)  # type: ignore[arg-type]
+        self.config = SimulatorConfig(
+            rpm=world.limits[0][1], rate_kind=world.kind, rate_counts_polls=world.counts_polls
+        )  # type: ignore[arg-type]
         self.upstream = RateLimit(self.config)
         self.budget = Budget()
         self.tokens, self.refilled_at = 0.0, BEGAN_AT

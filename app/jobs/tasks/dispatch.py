@@ -7,6 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
+from app.admission.budget import lock_budget
 from app.admission.operations import pause_submits, resume_submits
 from app.core import clock
 from app.core.batch import Batcher
@@ -22,7 +23,8 @@ from app.jobs.records import Moved, SubmitRecord, observe_upstream_id, record_su
 from app.jobs.sweeps import promote
 from app.jobs.tasks.learn import RunTimes
 from app.jobs.tasks.lease import Claim, Leases
-from app.jobs.turns import claim_queued
+from app.jobs.tasks.meter import Meter
+from app.jobs.turns import Claimed, claim_queued
 from app.upstream.client import UpstreamClient
 from app.upstream.wire import Outcome, OutcomeKind
 
@@ -57,7 +59,9 @@ class Dispatcher:
         leases: Leases,
         run_times: RunTimes,
         doorbell: Doorbell,
+        meter: Meter,
         unknown_max_seconds: float,
+        max_in_flight: int | None = None,
     ) -> None:
         self.pump = Pump("dispatch", self._step, gap_seconds=0.005)
         self.followed: Pump | None = None
@@ -66,7 +70,9 @@ class Dispatcher:
         self._leases = leases
         self._run_times = run_times
         self._doorbell = doorbell
+        self._meter = meter
         self._unknown_max_seconds = unknown_max_seconds
+        self._max_in_flight = max_in_flight
         self._sending: set[asyncio.Task[None]] = set()
         self._full = False
         self._resume_at = 0.0
@@ -79,29 +85,42 @@ class Dispatcher:
         self._full = free <= 0
         if self._full:
             return math.inf
+        await self._meter.ready.wait()
         asked_at = clock.monotonic()
         if asked_at >= self._promote_at - 0.01:
             self._promote_at = math.inf
             async with self._database.statement() as session:
                 await promote(session)
         crash_point("dispatch.before_claim")
-        async with self._database.statement() as session:
-            rows, more = await claim_queued(
-                session, owner=self._leases.owner, most=free, lease_seconds=self._leases.lease_seconds
-            )
+        taken = await self._claim(free)
+        self._meter.took(taken, asked_at)
+        rows = taken.rows
         if rows:
             crash_point("dispatch.after_claim")
         await self._run_times.learn(row["model"] for row in rows)
         for row in rows:
-            task = asyncio.create_task(self._send(row, asked_at))
+            task = asyncio.create_task(self._send(row, asked_at, taken.at))
             self._sending.add(task)
             task.add_done_callback(self._sent)
         # suspects are claimed one by one: the end of one makes room for the next
         self._full = len(rows) == free or any(row["takeovers"] for row in rows)
         if self._full:
             self._doorbell.ring("dispatch")  # there may be more than we can take: let others look
+        if self._full:
+            return math.inf
+        if taken.wait_seconds is not None:
+            return taken.wait_seconds
         # fewer than were asked for, and yet not all: it is for the next claim to say whose turn it is
-        return 0.0 if more and not self._full else math.inf
+        return 0.0 if taken.more else math.inf
+
+    async def _claim(self, most: int) -> Claimed:
+        lease_seconds = self._leases.lease_seconds
+        if self._max_in_flight is None:
+            async with self._database.statement() as session:
+                return await claim_queued(session, owner=self._leases.owner, most=most, lease_seconds=lease_seconds)
+        async with self._database.transaction() as session:
+            await lock_budget(session)
+            return await claim_queued(session, owner=self._leases.owner, most=most, lease_seconds=lease_seconds)
 
     def _sent(self, task: asyncio.Task[None]) -> None:
         self._sending.discard(task)
@@ -120,11 +139,11 @@ class Dispatcher:
                 await asyncio.wait(late, timeout=LAST_WORDS_SECONDS)
         await self._recorder.drained()
 
-    async def _send(self, row: Row, asked_at: float) -> None:
+    async def _send(self, row: Row, asked_at: float, sent_at: float) -> None:
         with self._leases.held((row["id"], row["fence"]), asked_at=asked_at):
-            await self._send_held(row)
+            await self._send_held(row, sent_at)
 
-    async def _send_held(self, row: Row) -> None:
+    async def _send_held(self, row: Row, sent_at: float) -> None:
         claim: Claim = (row["id"], row["fence"])
         job_id = row["id"]
         opened: list[int] = []
@@ -153,6 +172,7 @@ class Dispatcher:
                 raise
             # shut down in mid-call: what may have arrived is said to be unknown now, not when the lease runs out
             outcome = Outcome(OutcomeKind.UNKNOWN, None, clock.monotonic() - started_at, "shut_down")
+        self._meter.heard(outcome, is_read=False, sent_at=sent_at)
         crash_point("send.after_answer")
         await self._settle(row, opened[0] if opened else None, outcome)
 
