@@ -200,10 +200,17 @@ queues = Table(
         nullable=False,
         comment="whether a tenant's next job may be sent",
     ),
+    Column(
+        "kept_out",
+        Boolean,
+        Computed("subject_id <> tenant_id AND queued > ready", persisted=True),
+        nullable=False,
+        comment="whether jobs of a key are not in line: set aside at its limit, or not due",
+    ),
     CheckConstraint("claimed >= 0 AND in_flight >= 0 AND ready >= claimed AND queued >= ready", name="counts"),
     Index("queues_runnable_idx", "virtual_time", postgresql_where=text("runnable")),
     Index("queues_tenant_idx", "tenant_id"),
-    Index("queues_keys_idx", "subject_id", postgresql_where=text("subject_id <> tenant_id")),
+    Index("queues_kept_out_idx", "subject_id", postgresql_where=text("kept_out")),
 )
 
 pauses = Table(

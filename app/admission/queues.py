@@ -58,7 +58,7 @@ queue_moves AS MATERIALIZED (
         claimed = queues.claimed + moved.claimed, in_flight = queues.in_flight + moved.in_flight
     FROM queue_moves AS moved
     WHERE queues.subject_id = moved.subject_id AND queues.subject_id = ANY (ARRAY(SELECT subject_id FROM queue_locks))
-    RETURNING queues.runnable OR (queues.subject_id <> queues.tenant_id AND queues.queued > queues.ready) AS runnable
+    RETURNING queues.runnable OR queues.kept_out AS runnable
 )
 """  # noqa: S608
 

@@ -121,7 +121,7 @@ SELECT count(*) FROM moved
 _LOOK = f"""
 SELECT
     EXISTS (SELECT FROM queues WHERE runnable) OR EXISTS (
-        SELECT FROM queues WHERE subject_id <> tenant_id AND queued > ready
+        SELECT FROM queues WHERE kept_out
             AND in_flight + claimed < coalesce(max_in_flight, 2147483647)
     ) AS queued_due,
     EXISTS (SELECT FROM jobs WHERE state = 'queued' AND NOT ready AND due_at <= now()) AS waiting_due,

@@ -117,7 +117,7 @@ WITH {PACE_CTES}, gate AS MATERIALIZED (
             LIMIT greatest(0, coalesce(key.max_in_flight - key.in_flight - key.ready, gate.most))
             FOR UPDATE OF job SKIP LOCKED
         ) AS job
-        WHERE key.subject_id <> key.tenant_id AND key.queued > key.ready AND gate.most > 0
+        WHERE key.kept_out AND gate.most > 0
     ))
     RETURNING jobs.tenant_id, jobs.key_id
 ), counted AS (

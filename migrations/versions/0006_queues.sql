@@ -60,6 +60,7 @@ CREATE TABLE queues (
     runnable boolean NOT NULL GENERATED ALWAYS AS (
         subject_id = tenant_id AND ready > claimed AND in_flight + claimed < coalesce(max_in_flight, 2147483647)
     ) STORED,
+    kept_out boolean NOT NULL GENERATED ALWAYS AS (subject_id <> tenant_id AND queued > ready) STORED,
     CONSTRAINT queues_pkey PRIMARY KEY (subject_id),
     CONSTRAINT queues_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenants (id),
     CONSTRAINT queues_counts_check CHECK (claimed >= 0 AND in_flight >= 0 AND ready >= claimed AND queued >= ready)
@@ -69,7 +70,7 @@ CREATE INDEX queues_runnable_idx ON queues (virtual_time) WHERE runnable
 
 CREATE INDEX queues_tenant_idx ON queues (tenant_id)
 
-CREATE INDEX queues_keys_idx ON queues (subject_id) WHERE subject_id <> tenant_id
+CREATE INDEX queues_kept_out_idx ON queues (subject_id) WHERE kept_out
 
 CREATE FUNCTION keep_queue() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
 BEGIN
@@ -147,5 +148,7 @@ COMMENT ON COLUMN queues.in_flight IS 'jobs sending, unknown or running'
 COMMENT ON COLUMN queues.runnable IS 'whether a tenant''s next job may be sent'
 
 COMMENT ON COLUMN upstream_state.virtual_time IS 'where a tenant begins that had nothing to send for a while'
+
+COMMENT ON COLUMN queues.kept_out IS 'whether jobs of a key are not in line: set aside at its limit, or not due'
 
 GRANT SELECT, INSERT, UPDATE ON queues TO waystation_service

@@ -1,0 +1,206 @@
+"""Does a backlog weigh? Accepting and sending with next to nothing queued, and with a million: `python -m bench.backlog`.
+
+The million jobs wait in the lines of ten thousand tenants whose turn may come, and fifty thousand more in the line of one
+that is blocked by its own limit. Accepting is measured through the API; sending by the engine's own three statements
+(claim, open, record) without an upstream, from this process, with no worker beside it. Both windows are taken in one run
+on one stack; the ratio is of CPU, the API's or this process's and Postgres's together.
+"""
+
+import argparse
+import asyncio
+import time
+from collections.abc import Mapping
+
+import uvloop
+
+from app.core.db import Database
+from app.core.ids import new_id
+from app.jobs.claims import open_attempts
+from app.jobs.decide import Step
+from app.jobs.models import State
+from app.jobs.records import SubmitRecord, record_submits
+from app.jobs.turns import claim_queued
+from app.upstream.wire import Outcome, OutcomeKind, UpstreamState
+from bench.load import PADDING
+from bench.stand import MODEL, SHORT, Load, Runs, Stand, load, query, stand
+from bench.table import Table, percentile
+
+HEADINGS = ("what", "queued", "number", "per second", "p50 ms", "p99 ms", "own us", "postgres us", "cpu us")
+CHUNK = 50_000
+NEVER = Runs(mean_seconds=1e6, sigma=0.1)
+"""When the load asks for results: there will be none."""
+LEASE_SECONDS = 60.0
+
+_TENANTS = """
+INSERT INTO tenants (id, name, max_in_flight, max_queued)
+SELECT gen_random_uuid(), 'backlog-' || n, 100000, 1000000 FROM generate_series(1, $1) AS n
+"""
+_BLOCKED = """
+INSERT INTO tenants (id, name, max_in_flight, max_queued) VALUES (gen_random_uuid(), 'blocked', 0, 1000000)
+"""
+# Jobs as they wait, of tenants in turn.
+_FILL = """
+WITH made AS (
+    SELECT uuidv7(-n * interval '1 ms') AS id, n, owners.ids[1 + n % cardinality(owners.ids)] AS tenant_id,
+        now() - n * interval '1 ms' AS created_at
+    FROM generate_series(1, $1::bigint) AS n,
+        (SELECT array_agg(id) AS ids FROM tenants WHERE name LIKE $2) AS owners
+), inputs AS (
+    INSERT INTO job_inputs (job_id, body)
+    SELECT id, convert_to(json_build_object('prompt', $4::text, 'seed', n, 'steps', 30)::text, 'UTF8') FROM made
+), events AS (
+    INSERT INTO job_events (job_id, seq, to_state, reason) SELECT id, 1, 'queued', 'submitted' FROM made
+)
+INSERT INTO jobs (
+    id, tenant_id, surface, model, state, created_at, due_at, rank_at, ready, held_micro
+)
+SELECT id, tenant_id, 'native', $3, 'queued', created_at, created_at, created_at - interval '5 minutes', true, 100000
+FROM made
+"""
+_COUNT = """
+UPDATE queues SET queued = counted.jobs, ready = counted.jobs
+FROM (SELECT tenant_id, count(*) AS jobs FROM jobs WHERE ready GROUP BY tenant_id) AS counted
+WHERE queues.subject_id = counted.tenant_id
+"""
+
+
+async def fill(on: Stand, jobs: int, tenants: int, blocked: int) -> None:
+    """The backlog, counted; then ANALYZE, as autovacuum would have done on the way."""
+    began_at = time.monotonic()
+    await query(on.database_url, _TENANTS, tenants)
+    await query(on.database_url, _BLOCKED)
+    for done in range(0, jobs, CHUNK):
+        await query(on.database_url, _FILL, min(CHUNK, jobs - done), "backlog-%", MODEL, PADDING)
+    await query(on.database_url, _FILL, blocked, "blocked", MODEL, PADDING)
+    await query(on.database_url, _COUNT)
+    await query(on.database_url, "VACUUM (ANALYZE) jobs, job_inputs, job_events, queues, tenants, balances")
+    print(f"{jobs + blocked:,} jobs queued in {time.monotonic() - began_at:.0f} s")
+
+
+async def queued(on: Stand) -> str:
+    """How many there are now, for people."""
+    [[number]] = await query(on.database_url, "SELECT sum(queued)::bigint FROM queues WHERE subject_id = tenant_id")
+    return f"{number or 0:,}"
+
+
+async def accept(table: Table, on: Stand, generator: Load, rate: float, seconds: float) -> float:
+    """One row: submits through the API; gives the CPU of one, in microseconds."""
+    before_queued = await queued(on)
+    await generator.tell(rate=rate)
+    await asyncio.sleep(2)
+    await generator.tell(report=True)
+    before, began_at = on.usage(), time.perf_counter()
+    await asyncio.sleep(seconds)
+    seen = await generator.tell(report=True)
+    elapsed = time.perf_counter() - began_at
+    used = on.usage().since(before).parts
+    await generator.tell(rate=0)
+    assert set(seen["statuses"]) == {"200"}, seen["statuses"]
+    return _row(
+        table, "accept", before_queued, seen["submits"], elapsed, (seen["submit_p50"], seen["submit_p99"]), used["api"],
+        used,
+    )  # fmt: skip
+
+
+async def send(table: Table | None, on: Stand, jobs: int, *, most: int) -> float:
+    """One row, if there is a table for it: jobs claimed, opened and recorded as accepted; gives the CPU of one, in microseconds."""
+    before_queued = await queued(on)
+    owner = new_id()
+    claims: list[float] = []
+    done = 0
+    database = await Database.open(on.database_url, name="bench", writers_max=1, readers_max=1)
+    before, began_at, own_before = on.usage(), time.perf_counter(), time.process_time()
+    try:
+        while done < jobs:
+            asked_at = time.perf_counter()
+            async with database.statement() as session:
+                rows, _more = await claim_queued(session, owner=owner, most=most, lease_seconds=LEASE_SECONDS)
+            claims.append(time.perf_counter() - asked_at)
+            assert rows, "there is more to be sent than this measures"
+            async with database.statement() as session:
+                opened = await open_attempts(
+                    session,
+                    owner=owner,
+                    claims=[(row["id"], row["fence"]) for row in rows],
+                    lease_seconds=LEASE_SECONDS,
+                )
+            step = Step(State.RUNNING, "accepted", 3600.0, upstream_state=UpstreamState.QUEUED)
+            records = [
+                SubmitRecord(
+                    job_id, attempt, step, Outcome(OutcomeKind.ACCEPTED, 200, 0.1, "http_200", upstream_id=job_id.hex)
+                )
+                for (job_id, _fence), attempt in opened.items()
+            ]
+            async with database.statement() as session:
+                await record_submits(session, worker=owner, records=records)
+            done += len(rows)
+    finally:
+        await database.close()
+    elapsed, own = time.perf_counter() - began_at, time.process_time() - own_before
+    used = on.usage().since(before).parts
+    latency = (percentile(claims, 0.5), percentile(claims, 0.99))
+    return _row(table, f"send by {most}", before_queued, done, elapsed, latency, own, used)
+
+
+def _row(
+    table: Table | None,
+    what: str,
+    queued: str,
+    number: int,
+    elapsed: float,
+    latency: tuple[float, float],
+    own: float,
+    used: Mapping[str, float],
+) -> float:
+    cpu_us = (own + used["postgres"]) / number * 1e6
+    cells = {
+        "what": what,
+        "queued": queued,
+        "number": number,
+        "per second": number / elapsed,
+        "p50 ms": latency[0] * 1e3,
+        "p99 ms": latency[1] * 1e3,
+        "own us": own / number * 1e6,
+        "postgres us": used["postgres"] / number * 1e6,
+        "cpu us": cpu_us,
+    }
+    if table is not None:
+        table.row(cells)
+    return cpu_us
+
+
+async def run(given: argparse.Namespace) -> None:
+    table = Table(HEADINGS)
+    found: list[dict[str, float]] = []
+    async with stand(SHORT, workers=0) as on, load(on.url, on.keys, NEVER) as generator:
+        await query(
+            on.database_url, "UPDATE tenants SET max_in_flight = 100000, rate_per_minute = 1000000, burst = 100000"
+        )
+        for backlog in (0, given.jobs):
+            if backlog:
+                await fill(on, backlog, given.tenants, given.blocked)
+            await query(on.database_url, "CHECKPOINT")
+            cost = {"accept": await accept(table, on, generator, given.rate, given.seconds)}
+            jobs = int(given.rate * given.seconds * 0.3)
+            # the first touch of a page after a checkpoint writes all of it to the log, however many jobs are queued
+            await send(None, on, jobs, most=64)
+            for most in (64, 4):
+                cost[f"send by {most}"] = await send(table, on, jobs, most=most)
+            found.append(cost)
+    empty, full = found
+    for what, cpu_us in empty.items():
+        print(f"{what}: {full[what] / cpu_us:.2f} times the CPU with {given.jobs + given.blocked:,} queued")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", type=int, default=1_000_000, help="queued ones whose turn may come")
+    parser.add_argument("--tenants", type=int, default=10_000, help="whose they are")
+    parser.add_argument("--blocked", type=int, default=50_000, help="queued ones of a tenant that may send none")
+    parser.add_argument("--rate", type=float, default=300.0)
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each window of submits")
+    uvloop.run(run(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()
