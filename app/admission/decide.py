@@ -36,6 +36,8 @@ PROBE_DOUBLES_SECONDS = 7.0
 RELAPSE_SECONDS = 15.0
 RELAPSE_CUTS = (0.95, 0.8, 0.65, 0.5)
 RESET_SECONDS_MAX = 120.0
+NEAR_SECONDS = 3.0
+"""A reset that is no farther away is that of one request, not of a minute."""
 BEAT_SECONDS = 0.4
 """Waited beyond the reset instant, so that requests which overtake each other on the way find some room."""
 PAUSE_SECONDS = (1.0, 30.0)
@@ -180,8 +182,7 @@ def _refused(budget: Budget, one: Refused, *, now: float, seconds: Sequence[Seco
     budget = replace(budget, doubt=_doubt(budget, one, seconds))
     if one.is_read:
         budget = replace(budget, trial_reads=0, trial_at=now + TRIAL_REST_SECONDS)
-    end = now if one.reset_at is None else min(max(one.reset_at, one.sent_at), one.sent_at + WINDOW_SECONDS)
-    limit = _accepted(budget, begin=end - WINDOW_SECONDS, end=one.sent_at, seconds=seconds)
+    limit = _measured(budget, one, now=now, seconds=seconds)
     if one.sent_at <= max(budget.cut_at, budget.resume_at - BEAT_SECONDS):
         budget = replace(budget, resume_at=max(budget.resume_at, _resume_at(budget, one, now)))
         # what was measured had reads in it, or had none
@@ -211,6 +212,18 @@ def _resume_at(budget: Budget, one: Refused, now: float) -> float:
         low, high = PAUSE_SECONDS
         return now + float(min(low * 2 ** min(budget.relapses, 10), high))
     return min(max(one.reset_at, now), now + RESET_SECONDS_MAX) + BEAT_SECONDS
+
+
+def _measured(budget: Budget, one: Refused, *, now: float, seconds: Sequence[Second]) -> float:
+    """The limit, as this 429 tells it."""
+    end = now if one.reset_at is None else min(max(one.reset_at, one.sent_at), one.sent_at + WINDOW_SECONDS)
+    begin = end - WINDOW_SECONDS
+    accepted = _accepted(budget, begin=begin, end=one.sent_at, seconds=seconds)
+    if one.reset_at is None or one.reset_at > one.sent_at + NEAR_SECONDS:
+        return accepted
+    # a bucket, then, or a minute that we have filled: of what we have sent for seconds only, neither is the measure
+    since = min((second.at for second in seconds if begin <= second.at < end and second.submits + second.reads), default=end)
+    return accepted * WINDOW_SECONDS / min(max(one.sent_at - since, 1.0), WINDOW_SECONDS)
 
 
 def _accepted(budget: Budget, *, begin: float, end: float, seconds: Sequence[Second]) -> float:

@@ -32,6 +32,7 @@ class World:
     run_seconds: float = 20.0
     polls: int = 2
     workers: int = 2
+    burst: int = 0
 
 
 @dataclass(slots=True)
@@ -59,7 +60,7 @@ class Run:
         self.world = world
         self.chance = random.Random(world.seed)
         self.config = SimulatorConfig(
-            rpm=world.limits[0][1], rate_kind=world.kind, rate_counts_polls=world.counts_polls
+            rpm=world.limits[0][1], rate_kind=world.kind, rate_counts_polls=world.counts_polls, rate_burst=world.burst
         )  # type: ignore[arg-type]
         self.upstream = RateLimit(self.config)
         self.budget = Budget()
@@ -213,7 +214,7 @@ def run(world: World) -> Figures:
     return running.figures()
 
 
-def draw_world(kind: str, counts_polls: bool, seed: int, *, settled_seconds: float = 240.0) -> World:
+def draw_world(kind: str, counts_polls: bool, seed: int, *, settled_seconds: float = 240.0, burst: int = 0) -> World:
     """Limits between 60 and 1,000 that change three times, up to eightfold each time."""
     chance = random.Random(seed)
     rpm = chance.choice((60, 120, 250, 500, 1000))
@@ -223,4 +224,4 @@ def draw_world(kind: str, counts_polls: bool, seed: int, *, settled_seconds: flo
         rpm = max(60, min(1000, round(rpm * factor)))
         limits.append((place * (UNSETTLED_SECONDS + settled_seconds) + chance.uniform(0, 20), rpm))
     seconds = 4 * (UNSETTLED_SECONDS + settled_seconds)
-    return World(kind, counts_polls, tuple(limits), seconds, seed)
+    return World(kind, counts_polls, tuple(limits), seconds, seed, burst=burst)
