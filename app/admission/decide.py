@@ -45,7 +45,7 @@ PAUSE_SECONDS = (1.0, 30.0)
 TICK_SECONDS_MAX = 1.5
 FREE_NATS = 7.0
 """Reads are free once it is a thousand times likelier so than that chance has spared them."""
-CHANCE_SHARE = 0.4
+CHANCE_SHARE = 0.8
 """Of the evidence in a refused submit: those of one episode are no independent draws."""
 TRIAL_READS = 3
 TRIAL_SECONDS = 0.5
