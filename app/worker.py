@@ -23,6 +23,7 @@ from app.core.log import get_logger
 from app.core.pump import Pump
 from app.core.settings import Settings
 from app.core.watchdog import EXIT_CODE, Watchdog
+from app.jobs.tasks.account import AccountWatch
 from app.jobs.tasks.dispatch import SLOTS as SUBMIT_SLOTS
 from app.jobs.tasks.dispatch import Dispatcher
 from app.jobs.tasks.learn import RunTimes
@@ -86,6 +87,7 @@ class Engine:
             run_times=run_times,
             doorbell=self.doorbell,
             meter=self.meter,
+            account=AccountWatch(database, self.account),
             unknown_max_seconds=settings.unknown_max_seconds,
             max_in_flight=settings.upstream_max_in_flight,
         )

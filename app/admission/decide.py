@@ -222,7 +222,9 @@ def _measured(budget: Budget, one: Refused, *, now: float, seconds: Sequence[Sec
     if one.reset_at is None or one.reset_at > one.sent_at + NEAR_SECONDS:
         return accepted
     # a bucket, then, or a minute that we have filled: of what we have sent for seconds only, neither is the measure
-    since = min((second.at for second in seconds if begin <= second.at < end and second.submits + second.reads), default=end)
+    since = min(
+        (second.at for second in seconds if begin <= second.at < end and second.submits + second.reads), default=end
+    )
     return accepted * WINDOW_SECONDS / min(max(one.sent_at - since, 1.0), WINDOW_SECONDS)
 
 

@@ -73,8 +73,11 @@ def believed(outcome: Outcome) -> Outcome:
     return outcome
 
 
-def after_submit(outcome: Outcome, *, retries: int, schedule: Schedule, unknown_max_seconds: float) -> Step:
-    """The step after a submit: only what provably did not arrive goes back to the queue."""
+def after_submit(
+    outcome: Outcome, *, retries: int, schedule: Schedule, unknown_max_seconds: float, doubted: bool = False
+) -> Step:
+    """The step after a submit: only what provably did not arrive goes back to the queue. `doubted`: what it says of our
+    account is not believed."""
     match outcome.kind:
         case OutcomeKind.ACCEPTED:
             return Step(State.RUNNING, "accepted", schedule.next_gap(0.0), upstream_state=UpstreamState.QUEUED)
@@ -87,10 +90,13 @@ def after_submit(outcome: Outcome, *, retries: int, schedule: Schedule, unknown_
             return Step(State.QUEUED, "not_sent", backoff(retries, 0.2, 30.0), retry=True)
         case OutcomeKind.THROTTLED:
             return Step(State.QUEUED, "throttled", 0.0)  # it keeps its place: the budget says when the next one goes
+        case OutcomeKind.ACCOUNT if doubted:
+            return Step(State.QUEUED, "account_doubted", backoff(retries, *ACCOUNT_SECONDS), retry=True)
         case OutcomeKind.ACCOUNT:
-            low, high = ACCOUNT_SECONDS
-            pause = Pause(PauseReason.ACCOUNT, backoff(retries, low, high), outcome.error or outcome.detail)
-            return Step(State.QUEUED, "account", backoff(retries, low, high), retry=True, pause=pause)
+            pause_seconds = backoff(retries, *ACCOUNT_SECONDS)
+            pause = Pause(PauseReason.ACCOUNT, pause_seconds, outcome.error or outcome.detail)
+            # a little longer than all: another job finds out whether it is over, in case it was this one's fault
+            return Step(State.QUEUED, "account", 1.2 * pause_seconds, retry=True, pause=pause)
         case _:
             return Step(State.UNKNOWN, "maybe_sent", unknown_max_seconds)
 
