@@ -9,6 +9,7 @@ from functools import partial
 from importlib.metadata import version
 from types import FrameType
 from typing import Any
+from uuid import UUID
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
@@ -17,25 +18,30 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
 from app.admin.surface import ROUTERS as ADMIN_ROUTERS
+from app.admission.rates import RateLimiter
 from app.api.billing_routes import router as api_billing_router
 from app.api.event_routes import router as event_router
+from app.api.limit_routes import router as limits_router
 from app.api.model_routes import router as api_models_router
+from app.api.quote_routes import router as quote_router
 from app.api.routes import router as api_router
 from app.api.webhook_routes import router as webhook_router
 from app.catalog.check import Catalog
 from app.core.cancel import cancel_all
 from app.core.db import Database
 from app.core.doorbell import Doorbell
-from app.core.errors import Refusal
+from app.core.errors import Refusal, StoreUnavailable
 from app.core.health import OPENAPI_PATHS as health_paths
 from app.core.health import routes as health_routes
-from app.core.heartbeat import beating
+from app.core.heartbeat import beating, stop_beating
 from app.core.http_server import Protocol
 from app.core.ids import new_id
 from app.core.log import get_logger
 from app.core.problems import problem_response, problems_of
 from app.core.settings import Settings
 from app.jobs.intake import Intake
+from app.jobs.outlook import Outlook
+from app.jobs.quoting import Quoter
 from app.jobs.reader import Reader
 from app.jobs.waiters import Waiters
 from app.segmind.media import Downloads
@@ -52,6 +58,7 @@ log = get_logger(__name__)
 
 WRITERS_MAX = 6
 READERS_MAX = 8
+LEAVE_SECONDS = 1.0
 VERSION = version("waystation")
 OURS = ("/api/", "/admin/")
 """Below these, errors are problem documents; elsewhere they have the upstream's shape."""
@@ -97,7 +104,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.public_url = settings.public_url
     app.router.routes.extend([*health_routes, *segmind_routes])
     app.include_router(api_router)
+    app.include_router(quote_router)
     app.include_router(api_billing_router)
+    app.include_router(limits_router)
     app.include_router(api_models_router)
     app.include_router(webhook_router)
     app.include_router(event_router)
@@ -148,20 +157,42 @@ async def _open(app: FastAPI, settings: Settings, stack: contextlib.AsyncExitSta
     state.waiters = Waiters(state.database)
     state.steady_polls = SteadyPolls()
     state.reader = Reader(state.database, state.waiters)
+    state.rates = RateLimiter(settings.redis_url)
+    stack.push_async_callback(state.rates.close)
     state.intake = Intake(
         default_price_micro=settings.default_price_micro,
         database=state.database,
         catalog=Catalog(state.database, unpriced_models=settings.unpriced_models),
         doorbell=state.doorbell,
+        rates=state.rates,
     )
     stack.push_async_callback(state.intake.drained)
+    process_id = new_id()
+    stack.push_async_callback(_take_leave, state.database, process_id)
+    state.outlook = Outlook(state.database)
+    state.quoter = Quoter(database=state.database, intake=state.intake, outlook=state.outlook, rates=state.rates)
     await stack.enter_async_context(
         _background(
             state.doorbell.listen(state.waiters.wake),
             state.waiters.watch(),
-            beating(state.database, process_id=new_id(), kind="api", lease_seconds=settings.lease_seconds),
+            beating(
+                state.database,
+                process_id=process_id,
+                kind="api",
+                lease_seconds=settings.lease_seconds,
+                told=state.rates.share_among,
+            ),
         )
     )
+
+
+async def _take_leave(database: Database, process_id: UUID) -> None:
+    """Without Redis the others divide the limits among those that are there."""
+    try:
+        async with asyncio.timeout(LEAVE_SECONDS), database.statement() as session:
+            await stop_beating(session, process_id=process_id)
+    except (StoreUnavailable, TimeoutError) as error:
+        log.warning("heartbeat.not_ended", cause=repr(error))
 
 
 @contextlib.asynccontextmanager

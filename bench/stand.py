@@ -26,7 +26,7 @@ from app.stack.plan import UpOptions
 from app.stack.up import Stack, running
 from app.stack_seams import seams
 from app.tenants.keys import hash_key
-from app.tenants.operations import create_key, create_tenant
+from app.tenants.operations import create_key, create_tenant, update_tenant
 from bench.cpu import Usage, usage
 
 TENANTS = 50
@@ -168,6 +168,15 @@ async def _tenants(database_url: str) -> list[str]:
             async with database.transaction() as session:
                 tenant = await create_tenant(session, name=f"bench-{number}")
                 await grant(session, tenant_id=tenant.id, amount_micro=10**14, reference="bench")
+                # so wide that they cost what they cost and bind nowhere
+                await update_tenant(
+                    session,
+                    tenant_id=tenant.id,
+                    rate_per_minute=10_000_000,
+                    burst=10_000_000,
+                    max_in_flight=10_000_000,
+                    max_queued=100_000_000,
+                )
                 _key, text = await create_key(session, tenant_id=tenant.id, secret=secret, name="bench")
             assert hash_key(secret, text)
             keys.append(text)

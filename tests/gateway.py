@@ -19,7 +19,7 @@ import httpx
 from app.core.db import Database
 from app.ledger.operations import grant
 from app.tenants.models import Scope
-from app.tenants.operations import create_key, create_tenant
+from app.tenants.operations import create_key, create_tenant, update_tenant
 from app.upstream.simulator.book import Book
 
 SECRET = "a-secret-that-only-tests-know-0123456789"
@@ -164,12 +164,19 @@ class Gateway:
         return self.directory / f"{kind}-{len(self.processes)}.log"
 
     async def tenant(
-        self, *, scopes: Iterable[Scope] | None = None, suspended: bool = False, credits_micro: int = 1_000_000_000
+        self,
+        *,
+        scopes: Iterable[Scope] | None = None,
+        suspended: bool = False,
+        credits_micro: int = 1_000_000_000,
+        **limits: int,
     ) -> TenantKey:
-        """A new tenant with a key, and a thousand credits unless it is to have others."""
+        """A new tenant with a key, a thousand credits unless it is to have others, and limits that nobody notices."""
         name = f"team-{uuid4().hex[:12]}"
         async with self.database.transaction() as session:
             tenant = await create_tenant(session, name=name)
+            wide: Any = {"rate_per_minute": 600_000, "burst": 10_000, **limits}
+            await update_tenant(session, tenant_id=tenant.id, **wide)
             key, text = await create_key(session, tenant_id=tenant.id, secret=SECRET.encode(), scopes=scopes)
             if credits_micro:
                 await grant(session, tenant_id=tenant.id, amount_micro=credits_micro, reference="test")

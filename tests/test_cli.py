@@ -158,7 +158,7 @@ async def test_a_key_made_here_opens_the_gateway(settings: dict[str, str], datab
     [
         (("tenant", "create", "a b"), "name: expected"),
         (("tenant", "set", "nobody", "suspended=true"), "no such tenant"),
-        (("tenant", "set", "nobody", "weight=3"), "weight: no such setting"),
+        (("tenant", "set", "nobody", "colour=blue"), "colour: no such setting"),
         (("tenant", "set", "nobody", "suspended"), "KEY=VALUE"),
         (("tenant", "set", "nobody", "two\nlines=1"), "no such setting"),
         (("key", "create", "nobody"), "no such tenant"),

@@ -1,16 +1,27 @@
 """Pure choices: what an operator may set on a tenant, and how what was asked is written down."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from typing import cast
 
 from app.admin.models import Role
 from app.catalog.check import SLUG
 from app.core.clock import rfc3339
 from app.core.credits import parse_credits, show_credits
 from app.core.errors import Malformed, malformed_field
-from app.tenants.decide import KeyChanges, TenantChanges, checked_tenant_name
+from app.tenants.decide import (
+    LIMITS,
+    KeyChanges,
+    TenantChanges,
+    checked_key_name,
+    checked_limit,
+    checked_tenant_name,
+    checked_weight,
+    parse_instant,
+)
 
+NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 OPERATOR_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 REFERENCE_MAX = 200
 NOTE_MAX = 1_000
@@ -20,7 +31,9 @@ CLEAR = ("", "null", "none")
 AMOUNTS = frozenset({"max_price", "default_price", "overdraft", "daily_credits", "monthly_credits", "amount", "price"})
 SETTABLE = (
     "name", "suspended", "max_price", "default_price", "overdraft", "daily_credits", "monthly_credits", "models",
+    "weight", *LIMITS,
 )  # fmt: skip
+SETTABLE_ON_KEYS = ("name", "expires_at", "daily_credits", "monthly_credits", *LIMITS)
 
 
 class TenantSettings(TenantChanges, total=False):
@@ -85,35 +98,67 @@ def checked_models(models: Sequence[str]) -> list[str]:
 
 
 def parse_settings(assignments: Sequence[str]) -> TenantSettings:
-    """The settings written as KEY=VALUE; raises Malformed naming the field that is unknown or not as it must be."""
-    settings = TenantSettings()
+    """A tenant's settings written as KEY=VALUE; raises Malformed naming the field that is unknown or not as it must be."""
+    return cast(TenantSettings, _parsed(assignments, _of_tenant))
+
+
+def parse_key_settings(assignments: Sequence[str]) -> KeySettings:
+    """A key's settings written as KEY=VALUE; raises Malformed as parse_settings."""
+    return cast(KeySettings, _parsed(assignments, _of_key))
+
+
+def _parsed(assignments: Sequence[str], judged: Callable[[str, str], object]) -> dict[str, object]:
+    settings: dict[str, object] = {}
     for assignment in assignments:
         field, equals, value = assignment.partition("=")
         if not equals:
             raise Malformed(f"expected KEY=VALUE, not {assignment!r}")
         try:
-            _take(settings, field, value)
+            settings[field] = judged(field, value)
         except ValueError as error:
             raise malformed_field(field, str(error)) from None
     return settings
 
 
-def _take(settings: TenantSettings, field: str, value: str) -> None:
+def _of_tenant(field: str, value: str) -> object:
     clear = value in CLEAR
     if field == "name":
-        settings["name"] = checked_tenant_name(value)
-    elif field == "suspended":
+        return checked_tenant_name(value)
+    if field == "suspended":
         if value not in ("true", "false"):
             raise ValueError("expected true or false")
-        settings["suspended"] = value == "true"
-    elif field == "overdraft":
-        settings["overdraft"] = 0 if clear else parse_credits(value)
-    elif field == "models":
-        settings["models"] = None if clear else checked_models([slug.strip() for slug in value.split(",")])
-    elif field in ("max_price", "default_price", "daily_credits", "monthly_credits"):
-        settings[field] = None if clear else parse_credits(value)  # type: ignore[literal-required]
-    else:
-        raise ValueError(f"no such setting of a tenant; there are {', '.join(SETTABLE)}")
+        return value == "true"
+    if field == "overdraft":
+        return 0 if clear else parse_credits(value)
+    if field == "models":
+        return None if clear else checked_models([slug.strip() for slug in value.split(",")])
+    if field in ("max_price", "default_price", "daily_credits", "monthly_credits"):
+        return None if clear else parse_credits(value)
+    if field == "weight":
+        return checked_weight(_number(value))
+    if field in LIMITS:
+        return checked_limit(field, _number(value))
+    raise ValueError(f"no such setting of a tenant; there are {', '.join(SETTABLE)}")
+
+
+def _of_key(field: str, value: str) -> object:
+    clear = value in CLEAR
+    if field == "name":
+        return checked_key_name(value)
+    if field == "expires_at":
+        return None if clear else parse_instant(value)
+    if field in ("daily_credits", "monthly_credits"):
+        return None if clear else parse_credits(value)
+    if field in LIMITS:
+        return None if clear else checked_limit(field, _number(value))
+    raise ValueError(f"no such setting of a key; there are {', '.join(SETTABLE_ON_KEYS)}")
+
+
+def _number(text: str) -> int | float | None:
+    """The number of plain digits, None for any other text."""
+    if NUMBER.fullmatch(text) is None:
+        return None
+    return float(text) if "." in text else int(text)
 
 
 def told(asked: Mapping[str, object]) -> dict[str, object]:

@@ -9,8 +9,12 @@ from app.admin.tenant_commands import TenantName
 from app.core.terminal import DATA_DIR, AsJson, DataDir, operator_here, say, table
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from app.admin.tenant_schemas import KeyOut
     from app.tenants.queries import ApiKey
+
+SETTINGS = "name, expires_at, daily_credits, monthly_credits, rate_per_minute, burst, max_in_flight, max_queued"
 
 keys = typer.Typer(help="Api keys: the secrets that speak for a tenant.")
 
@@ -90,6 +94,36 @@ def list_keys(
     say(table(heads, rows), value=shown, as_json=as_json)
 
 
+@keys.command("set")
+def set_key(
+    key: Annotated[str, typer.Argument(metavar="ID", help="key_… id")],
+    assignments: Annotated[list[str], typer.Argument(metavar="KEY=VALUE…", help=SETTINGS)],
+    as_json: AsJson = False,
+    data_dir: DataDir = DATA_DIR,
+) -> None:
+    """Change a key: its label, its expiry, its budgets, and limits of its own beside its tenant's.
+
+    KEY=null takes a setting away.
+    """
+    from app.admin import tenancy
+    from app.admin.decide import parse_key_settings
+    from app.admin.queries import list_allowances
+    from app.admin.tenant_schemas import KeyOut
+    from app.core.local import opened
+
+    key_id = _key_id(key)
+    settings = parse_key_settings(assignments)
+
+    async def run() -> "KeyOut":
+        async with opened(data_dir) as database, database.transaction() as session:
+            changed = await tenancy.change_key(session, by=operator_here(), key_id=key_id, settings=settings)
+            return KeyOut.of(changed, (await list_allowances(session, subject_ids=[key_id]))[key_id])
+
+    changed = asyncio.run(run())
+    line = f"key {changed.id} of tenant {changed.tenant} changed"
+    say(line, value=changed.model_dump(mode="json"), as_json=as_json)
+
+
 @keys.command("revoke")
 def revoke_key(
     key: Annotated[str, typer.Argument(metavar="ID", help="key_… id")],
@@ -100,13 +134,9 @@ def revoke_key(
     from app.admin import tenancy
     from app.admin.queries import list_allowances
     from app.admin.tenant_schemas import KeyOut
-    from app.core.ids import find_id
     from app.core.local import opened
-    from app.tenants.queries import KeyNotFound
 
-    key_id = find_id("key", key)
-    if key_id is None:
-        raise KeyNotFound("no such key")
+    key_id = _key_id(key)
 
     async def run() -> "KeyOut":
         async with opened(data_dir) as database, database.transaction() as session:
@@ -116,3 +146,13 @@ def revoke_key(
     revoked = asyncio.run(run())
     line = f"key {revoked.id} of tenant {revoked.tenant} is revoked"
     say(line, value=revoked.model_dump(mode="json"), as_json=as_json)
+
+
+def _key_id(shown: str) -> "UUID":
+    from app.core.ids import find_id
+    from app.tenants.queries import KeyNotFound
+
+    key_id = find_id("key", shown)
+    if key_id is None:
+        raise KeyNotFound("no such key")
+    return key_id

@@ -40,9 +40,11 @@ def database_of(request: Request) -> Database:
 
 @router.post("/tenants", status_code=201, responses=documented(*WRITES, TenantExists))
 async def create_tenant(request: Request, body: TenantCreate) -> TenantOut:
-    """Make a tenant."""
+    """Make a tenant, with any setting that PATCH takes."""
+    settings = body.settings()
+    del settings["name"]
     async with database_of(request).transaction() as session:
-        tenant = await tenancy.create_tenant(session, by=operator_of(request), name=body.name)
+        tenant = await tenancy.create_tenant(session, by=operator_of(request), name=body.name, settings=settings)
         allowances = await list_allowances(session, subject_ids=[tenant.id])
     return TenantOut.of(tenant, allowances[tenant.id])
 
@@ -75,7 +77,8 @@ async def read_tenant(request: Request, tenant: str) -> TenantOut:
     responses=documented(*WRITES, TenantNotFound, TenantExists, OverdraftExceeded),
 )
 async def patch_tenant(request: Request, tenant: str, body: TenantPatch) -> TenantOut:
-    """Change what is sent of a tenant: its name, whether it is suspended, its prices, budgets, overdraft and models."""
+    """Change what is sent of a tenant: its name, whether it is suspended, its prices, budgets, overdraft and
+    models, its weight and its limits."""
     settings = body.settings()
     async with database_of(request).transaction() as session:
         changed = await tenancy.change_tenant(session, by=operator_of(request), tenant=tenant, settings=settings)
@@ -114,7 +117,7 @@ async def read_keys(request: Request, tenant: str, query: PageQuery) -> Page[Key
 
 @router.patch("/keys/{key}", responses=documented(*WRITES, KeyNotFound))
 async def patch_key(request: Request, key: str, body: KeyPatch) -> KeyOut:
-    """Change what is sent of a key: its name, its expiry, its budgets."""
+    """Change what is sent of a key: its name, its expiry, its budgets, its own limits."""
     key_id = _key_id(key)
     async with database_of(request).transaction() as session:
         changed = await tenancy.change_key(session, by=operator_of(request), key_id=key_id, settings=body.settings())

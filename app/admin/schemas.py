@@ -21,7 +21,7 @@ from app.catalog.models import PriceRule
 from app.core.credits import parse_credits
 from app.core.paging import LIMIT_DEFAULT, LIMIT_MAX
 from app.ledger.models import ExposureReason
-from app.tenants.decide import parse_instant
+from app.tenants.decide import LIMITS, WEIGHT, checked_limit, checked_weight, parse_instant
 from app.tenants.models import ALL_SCOPES, Scope
 
 
@@ -62,10 +62,24 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class TenantCreate(_Body):
-    """A new tenant."""
+def _limit(name: str) -> Any:
+    least, most = LIMITS[name]
+    return (
+        BeforeValidator(lambda value: checked_limit(name, value)),
+        WithJsonSchema({"type": "integer", "minimum": least, "maximum": most}),
+    )
 
-    name: str
+
+def _own_limit(name: str) -> Any:
+    least, most = LIMITS[name]
+    number = {"type": "integer", "minimum": least, "maximum": most}
+    return (
+        BeforeValidator(lambda value: None if value is None else checked_limit(name, value)),
+        WithJsonSchema({"anyOf": [number, {"type": "null"}], "default": None}),
+    )
+
+
+_WEIGHT: dict[str, Any] = {"type": "number", "minimum": WEIGHT[0], "maximum": WEIGHT[1]}
 
 
 class TenantPatch(_Body):
@@ -81,6 +95,17 @@ class TenantPatch(_Body):
     models: Annotated[list[StrictStr], AfterValidator(checked_models)] | None = Field(
         default=None, description="slugs of the models it may ask for; null: any"
     )
+    weight: Annotated[float, BeforeValidator(checked_weight), WithJsonSchema(_WEIGHT)] = Field(
+        default_factory=float, description="its share of what all may spend upstream, beside the others'"
+    )
+    rate_per_minute: Annotated[int, *_limit("rate_per_minute")] = Field(default_factory=int, description="submits")
+    burst: Annotated[int, *_limit("burst")] = Field(default_factory=int, description="submits at once, after a rest")
+    max_in_flight: Annotated[int, *_limit("max_in_flight")] = Field(
+        default_factory=int, description="jobs at the upstream at once; more wait"
+    )
+    max_queued: Annotated[int, *_limit("max_queued")] = Field(
+        default_factory=int, description="jobs that may wait; more are refused"
+    )
 
     def settings(self) -> TenantSettings:
         """What was sent."""
@@ -88,6 +113,12 @@ class TenantPatch(_Body):
         if "overdraft" in sent:
             sent["overdraft"] = self.overdraft or 0
         return cast(TenantSettings, sent)
+
+
+class TenantCreate(TenantPatch):
+    """A new tenant, and what is to be so of it from the start."""
+
+    name: str
 
 
 class KeyCreate(_Body):
@@ -105,6 +136,18 @@ class KeyPatch(_Body):
     expires_at: Instant = Field(default=None, description="RFC 3339; null: never")
     daily_credits: Amount = Field(default=None, description="what it may spend in a day of UTC; null: any")
     monthly_credits: Amount = Field(default=None, description="what it may spend in a month of UTC; null: any")
+    rate_per_minute: Annotated[int | None, *_own_limit("rate_per_minute")] = Field(
+        default=None, description="submits, beside its tenant's limit; null: only that one"
+    )
+    burst: Annotated[int | None, *_own_limit("burst")] = Field(
+        default=None, description="submits at once, after a rest; null: its tenant's"
+    )
+    max_in_flight: Annotated[int | None, *_own_limit("max_in_flight")] = Field(
+        default=None, description="jobs at the upstream at once; null: only its tenant's"
+    )
+    max_queued: Annotated[int | None, *_own_limit("max_queued")] = Field(
+        default=None, description="jobs that may wait; null: only its tenant's"
+    )
 
     def settings(self) -> KeySettings:
         """What was sent."""

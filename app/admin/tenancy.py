@@ -7,6 +7,7 @@ from uuid import UUID
 
 from app.admin.decide import KeySettings, TenantSettings
 from app.admin.operations import record_audit
+from app.admission.places import lock_queue, open_places
 from app.core.db import Session
 from app.core.ids import show_id
 from app.ledger.models import Period
@@ -17,12 +18,16 @@ from app.tenants.queries import ApiKey, Tenant, get_key, get_tenant
 
 ELSEWHERE = ("overdraft", "daily_credits", "monthly_credits")
 """Settings that the ledger keeps."""
+PLACES = ("weight", "max_in_flight", "max_queued")
+"""Settings that go on to the tenant's counts."""
 
 
-async def create_tenant(session: Session, *, by: str, name: str) -> Tenant:
-    """A new tenant; raises Malformed or TenantExists."""
+async def create_tenant(session: Session, *, by: str, name: str, settings: TenantSettings | None = None) -> Tenant:
+    """A new tenant, with what is said of it; raises Malformed or TenantExists."""
     tenant = await operations.create_tenant(session, name=name)
     await _record(session, by, "tenant.create", show_id("ten", tenant.id), tenant.id, {"name": name})
+    if settings:
+        tenant = await change_tenant(session, by=by, tenant=name, settings=settings)
     return tenant
 
 
@@ -30,7 +35,9 @@ async def change_tenant(session: Session, *, by: str, tenant: str, settings: Ten
     """Change what is said of the tenant with this name or id; raises Malformed, TenantNotFound, TenantExists,
     OverdraftExceeded."""
     tenant_id = (await get_tenant(session, name_or_id=tenant)).id
-    # the balance first: a submit holds it when its job asks for the tenant's row, which a new name locks
+    if not settings.keys().isdisjoint(PLACES):
+        await lock_queue(session, subject_id=tenant_id)
+    # then the balance: a submit holds both when its job asks for the tenant's row, which a new name locks
     if "overdraft" in settings:
         await set_overdraft(session, tenant_id=tenant_id, overdraft_micro=settings["overdraft"])
     await _set_budgets(session, tenant_id, tenant_id, settings)
@@ -63,6 +70,8 @@ async def create_key(
 async def change_key(session: Session, *, by: str, key_id: UUID, settings: KeySettings) -> ApiKey:
     """Change what is said of a key; raises Malformed, KeyNotFound."""
     key = await get_key(session, key_id=key_id)
+    if settings.get("max_in_flight") is not None or settings.get("max_queued") is not None:
+        await open_places(session, tenant_id=key.tenant_id, key_id=key_id)
     own: Any = {name: value for name, value in settings.items() if name not in ELSEWHERE}
     if own:
         key = await operations.update_key(session, key_id=key_id, **own)

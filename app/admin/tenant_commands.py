@@ -19,20 +19,30 @@ if TYPE_CHECKING:
 tenants = typer.Typer(help="Tenants: the teams on whose behalf we call the upstream.")
 
 TenantName = Annotated[str, typer.Argument(metavar="TENANT", help="Name or ten_… id.")]
-SETTINGS = "name, suspended=true|false, max_price, default_price, overdraft, daily_credits, monthly_credits, models=a,b"
+SETTINGS = (
+    "name, suspended=true|false, max_price, default_price, overdraft, daily_credits, monthly_credits, models=a,b,"
+    " weight, rate_per_minute, burst, max_in_flight, max_queued"
+)
 
 
 @tenants.command("create")
 def create_tenant(
-    name: Annotated[str, typer.Argument(metavar="NAME")], as_json: AsJson = False, data_dir: DataDir = DATA_DIR
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    assignments: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE…]", help=SETTINGS)] = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Make a tenant."""
+    """Make a tenant, with any setting that `tenant set` takes."""
     from app.admin import tenancy
+    from app.admin.decide import parse_settings
     from app.core.local import opened
+
+    settings = parse_settings(assignments or [])
 
     async def run() -> "TenantOut":
         async with opened(data_dir) as database, database.transaction() as session:
-            return await _shown(session, await tenancy.create_tenant(session, by=operator_here(), name=name))
+            made = await tenancy.create_tenant(session, by=operator_here(), name=name, settings=settings)
+            return await _shown(session, made)
 
     _say("created", asyncio.run(run()), as_json)
 
@@ -63,7 +73,8 @@ def set_tenant(
     as_json: AsJson = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Change a tenant: rename it, suspend it (it may read, and write nothing), set its prices, budgets and models.
+    """Change a tenant: rename it, suspend it (it may read, and write nothing), set its prices, budgets, models,
+    weight and limits.
 
     Amounts are credits with at most six decimals; KEY=null takes a setting away.
     """

@@ -2,7 +2,7 @@
 
 from typing import Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_serializer
 
 from app.admin.models import Role
 from app.admin.queries import Allowance, Operator
@@ -10,7 +10,7 @@ from app.core.credits import show_credits
 from app.core.ids import show_id
 from app.tenants.models import Scope
 from app.tenants.queries import ApiKey, Tenant
-from app.tenants.schemas import At
+from app.tenants.schemas import At, plain_number
 
 NO_ALLOWANCE = Allowance()
 
@@ -34,6 +34,15 @@ class TenantOut(BaseModel):
     daily_credits: str | None = Field(description="what it may spend in a day of UTC; null: any")
     monthly_credits: str | None = Field(description="what it may spend in a month of UTC; null: any")
     models: list[str] | None = Field(description="slugs of the models it may ask for; null: any")
+    weight: float = Field(description="its share of what all may spend upstream, beside the others'")
+    rate_per_minute: int = Field(description="submits")
+    burst: int = Field(description="submits at once, after a rest")
+    max_in_flight: int = Field(description="jobs at the upstream at once; more wait")
+    max_queued: int = Field(description="jobs that may wait; more are refused")
+
+    @field_serializer("weight")
+    def _plain(self, weight: float) -> int | float:
+        return plain_number(weight)
 
     @classmethod
     def of(cls, tenant: Tenant, allowance: Allowance) -> Self:
@@ -50,6 +59,11 @@ class TenantOut(BaseModel):
             daily_credits=shown_amount(allowance.daily_credits),
             monthly_credits=shown_amount(allowance.monthly_credits),
             models=tenant.models,
+            weight=tenant.weight,
+            rate_per_minute=tenant.rate_per_minute,
+            burst=tenant.burst,
+            max_in_flight=tenant.max_in_flight,
+            max_queued=tenant.max_queued,
         )
 
 
@@ -67,6 +81,10 @@ class KeyOut(BaseModel):
     revoked_at: At | None
     daily_credits: str | None = Field(description="what it may spend in a day of UTC; null: any")
     monthly_credits: str | None = Field(description="what it may spend in a month of UTC; null: any")
+    rate_per_minute: int | None = Field(description="submits, beside its tenant's limit; null: only that one")
+    burst: int | None = Field(description="submits at once, after a rest; null: its tenant's")
+    max_in_flight: int | None = Field(description="jobs at the upstream at once; null: only its tenant's")
+    max_queued: int | None = Field(description="jobs that may wait; null: only its tenant's")
 
     @classmethod
     def of(cls, key: ApiKey, allowance: Allowance) -> Self:
@@ -83,6 +101,10 @@ class KeyOut(BaseModel):
             revoked_at=key.revoked_at,
             daily_credits=shown_amount(allowance.daily_credits),
             monthly_credits=shown_amount(allowance.monthly_credits),
+            rate_per_minute=key.rate_per_minute,
+            burst=key.burst,
+            max_in_flight=key.max_in_flight,
+            max_queued=key.max_queued,
         )
 
 

@@ -4,11 +4,11 @@ Lock order: jobs, then queues by their id, then balances. A claim is the other w
 for a job: it passes over those that are locked.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from app.core.db import Session
+from app.core.db import ReadSession, Row, Session
 from app.core.errors import Refusal
 
 QUEUE_FULL_SECONDS = 5
@@ -79,12 +79,11 @@ newcomers AS (
 """
 """For a statement that has a CTE `asked` of new jobs: locks the queues, and says in `roomy.yes` whether there is room for all."""
 
-_LOCK_PLACES = """
+_LOOK_AT_PLACES = """
 SELECT subject_id, tenant_id, queued, max_queued FROM queues
 WHERE subject_id = ANY($1::uuid[])
-ORDER BY subject_id
-FOR UPDATE
 """
+_LOCK_PLACES = f"{_LOOK_AT_PLACES} ORDER BY subject_id FOR UPDATE"
 
 
 @dataclass(slots=True)
@@ -127,7 +126,23 @@ class Places:
 async def lock_places(session: Session, *, subject_ids: Iterable[UUID]) -> Places:
     """The queues of these tenants and keys, locked until the transaction ends; a key without limits has none. One
     statement."""
-    rows = await session.fetch(_LOCK_PLACES, list(set(subject_ids)))
+    return _places(await session.fetch(_LOCK_PLACES, list(set(subject_ids))))
+
+
+async def look_at_places(session: ReadSession, *, subject_ids: Iterable[UUID]) -> Places:
+    """The same, as they stand and not locked: another may take what is left. One statement."""
+    return _places(await session.fetch(_LOOK_AT_PLACES, list(set(subject_ids))))
+
+
+_KEY_FULL = "SELECT in_flight + claimed >= max_in_flight FROM queues WHERE subject_id = $1 AND subject_id <> tenant_id"
+
+
+async def key_is_full(session: ReadSession, *, key_id: UUID) -> bool:
+    """Whether a key has as many jobs in flight as it may itself. One statement."""
+    return bool(await session.fetchval(_KEY_FULL, key_id))
+
+
+def _places(rows: Sequence[Row]) -> Places:
     return Places(
         {
             row["subject_id"]: Place(

@@ -27,6 +27,7 @@ from app.core.strict_json import parse_object
 from app.jobs.intake import NOT_STORED, Asked
 from app.jobs.models import FINAL, STATUS, State, Status, Surface
 from app.jobs.operations import JobFinished, JobNotFound, request_cancel
+from app.jobs.outlook import NO_PROSPECT
 from app.jobs.queries import JobFilter, list_jobs
 from app.tenants.auth import Principal, ScopeMissing, TenantSuspended
 from app.tenants.models import Scope
@@ -98,8 +99,8 @@ async def submit_job(request: Request) -> Response:
         body = await read_json_body(request)
         given = parse_object(body)
         model = given["model"] if isinstance(given.get("model"), str) else None
-        asked = _asked(principal, given, body, idempotency_key(request.headers), request.app.state.guard)
-        stored = await intake.accept(asked)
+        asked = asked_job(principal, given, body, idempotency_key(request.headers), request.app.state.guard)
+        stored, limits = await intake.accept(asked)
     except Refusal as refusal:
         await intake.note_refusal(refusal, surface=Surface.NATIVE, who=who, model=model)
         raise
@@ -108,13 +109,15 @@ async def submit_job(request: Request) -> Response:
     row: Row | None = await request.app.state.reader.wait_for_job(principal.tenant_id, stored.job_id, seconds)
     if row is None:
         raise JobNotFound
-    headers = {"Location": f"{base_url}/api/v1/jobs/{show_id('job', stored.job_id)}"}
+    headers = {**limits, "Location": f"{base_url}/api/v1/jobs/{show_id('job', stored.job_id)}"}
+    content = job_body(base_url, row, request.app.state.outlook.of_new(principal.tenant_id, row))
     if stored.replayed:
-        return _json(job_body(base_url, row), 200, {**headers, "Idempotent-Replayed": "true"})
-    return _json(job_body(base_url, row), 201 if seconds and State(row["state"]) in FINAL else 202, headers)
+        return _json(content, 200, {**headers, "Idempotent-Replayed": "true"})
+    return _json(content, 201 if seconds and State(row["state"]) in FINAL else 202, headers)
 
 
-def _asked(principal: Principal, given: dict[str, Any], body: bytes, key: str | None, guard: Guard) -> Asked:
+def asked_job(principal: Principal, given: dict[str, Any], body: bytes, key: str | None, guard: Guard) -> Asked:
+    """What a `POST /jobs` body asks for; raises Malformed naming the field."""
     options = checked_job(given)
     raw = member(body, "input")
     assert raw is not None
@@ -147,7 +150,7 @@ async def get_job(request: Request, job_id: str, wait: str | None = None) -> Res
     row = await request.app.state.reader.wait_for_job(principal.tenant_id, _job_id(job_id), seconds)
     if row is None:
         raise JobNotFound
-    return _json(job_body(request.app.state.public_url, row))
+    return await _shown(request, principal, row)
 
 
 @router.get(
@@ -181,7 +184,8 @@ async def list_jobs_of_tenant(
             return await list_jobs(session, tenant_id=principal.tenant_id, wanted=wanted, limit=most + 1)
 
     page = cut_page(await patiently(read), limit=most, cursor_of=lambda row: show_id("job", row["id"]))
-    return _json(page_body(request.app.state.public_url, page))
+    prospects = await request.app.state.outlook.of_jobs(principal.tenant_id, page.items)
+    return _json(page_body(request.app.state.public_url, page, prospects))
 
 
 def page_limit(text: str | None) -> int:
@@ -230,4 +234,10 @@ async def cancel_job(request: Request, job_id: str) -> Response:
     row = await state.reader.find_job(principal.tenant_id, wanted)
     if row is None:
         raise JobNotFound
-    return _json(job_body(state.public_url, row), 200 if became is State.CANCELED else 202)
+    return await _shown(request, principal, row, 200 if became is State.CANCELED else 202)
+
+
+async def _shown(request: Request, principal: Principal, row: Row, status: int = 200) -> Response:
+    """A job as it stands, with what is expected of it."""
+    prospects = await request.app.state.outlook.of_jobs(principal.tenant_id, [row])
+    return _json(job_body(request.app.state.public_url, row, prospects.get(row["id"], NO_PROSPECT)), status)

@@ -2,9 +2,10 @@
 
 import codecs
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Self
+from uuid import UUID
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
@@ -25,6 +26,8 @@ from app.core.requests import (
     malformed,
 )
 from app.jobs.models import STATUS, State, Status
+from app.jobs.outlook import NO_PROSPECT, Prospect
+from app.tenants.schemas import At
 from app.upstream.wire import NotAnObject, rewritten, slices
 from app.webhooks.models import EventType
 
@@ -33,6 +36,16 @@ OUTPUT_BYTES_MAX = 1_000_000
 
 ERROR_LENGTH_MAX = 1000
 """Of an error's message in an event that would be too large with all of it."""
+
+
+ETA_DESCRIPTION = (
+    "null: it has ended, or nobody can tell: it is paused, waits for its key's own limit, its submission is unknown, or"
+    " nothing is known of its model's times; in the answer to a submit also while nothing has been read of late"
+)
+POSITION_DESCRIPTION = (
+    "1: the next in its tenant's line. Counted up to 1,000, then estimated; at most a second old. null: it was sent, has"
+    " ended, or does not stand in line"
+)
 
 
 class JobIn(BaseModel):
@@ -94,6 +107,20 @@ class JobCredits(BaseModel):
     charged: str = Field(examples=["0.089300"])
 
 
+class Eta(BaseModel):
+    """When a job will have ended, with probability 50 % and 90 %."""
+
+    p50: At
+    p90: At
+
+    @classmethod
+    def of(cls, prospect: Prospect) -> Self | None:
+        """None where nobody can tell."""
+        if prospect.p50 is None or prospect.p90 is None:
+            return None
+        return cls(p50=prospect.p50, p90=prospect.p90)
+
+
 class JobUrls(BaseModel):
     """Where to go on from here; all absolute."""
 
@@ -114,6 +141,8 @@ class JobOut(BaseModel):
     error: JobError | None
     metrics: JobMetrics
     credits: JobCredits
+    eta: Eta | None = Field(description=ETA_DESCRIPTION)
+    position: int | None = Field(description=POSITION_DESCRIPTION)
     metadata: dict[str, Any]
     webhook_url: str | None
     priority: int
@@ -135,6 +164,8 @@ class JobItem(BaseModel):
     error: JobError | None
     metrics: JobMetrics
     credits: JobCredits
+    eta: Eta | None = Field(description=ETA_DESCRIPTION)
+    position: int | None = Field(description=POSITION_DESCRIPTION)
     metadata: dict[str, Any]
     webhook_url: str | None
     priority: int
@@ -176,10 +207,10 @@ def checked_job(given: dict[str, Any]) -> dict[str, Any]:
     return {name: check(given[name], f"$.{name}") for name, check in checks.items() if given.get(name) is not None}
 
 
-def job_body(base_url: str, row: Row) -> bytes:
+def job_body(base_url: str, row: Row, prospect: Prospect = NO_PROSPECT) -> bytes:
     """The JSON of a job."""
     shown = show_id("job", row["id"])
-    body = _item(base_url, row, shown)
+    body = _item(base_url, row, shown, prospect)
     body["input"] = orjson.Fragment(row["input"].removeprefix(codecs.BOM_UTF8))
     body["output"] = _output(row, shown, body["urls"]["response"])
     return orjson.dumps(body)
@@ -205,13 +236,15 @@ def event_data(base_url: str, row: Row, *, type_: str) -> Iterator[bytes]:
     yield orjson.dumps(job | {"metadata": {}})
 
 
-def page_body(base_url: str, page: Page[Row]) -> bytes:
-    """The JSON of a page of jobs."""
-    items = [_item(base_url, row, show_id("job", row["id"])) for row in page.items]
+def page_body(base_url: str, page: Page[Row], prospects: Mapping[UUID, Prospect]) -> bytes:
+    """The JSON of a page of jobs; `prospects` of those that have not ended."""
+    items = [
+        _item(base_url, row, show_id("job", row["id"]), prospects.get(row["id"], NO_PROSPECT)) for row in page.items
+    ]
     return orjson.dumps({"items": items, "next_cursor": page.next_cursor})
 
 
-def _item(base_url: str, row: Row, shown: str) -> dict[str, Any]:
+def _item(base_url: str, row: Row, shown: str, prospect: Prospect = NO_PROSPECT) -> dict[str, Any]:
     state = State(row["state"])
     self_url = f"{base_url}/api/v1/jobs/{shown}"
     return {
@@ -226,6 +259,10 @@ def _item(base_url: str, row: Row, shown: str) -> dict[str, Any]:
             "polls": row["polls"],
         },
         "credits": {"held": show_credits(row["held_micro"]), "charged": show_credits(row["charged_micro"])},
+        "eta": None
+        if prospect.p50 is None
+        else {"p50": clock.rfc3339(prospect.p50), "p90": clock.rfc3339(prospect.p90)},
+        "position": prospect.position,
         "metadata": row["metadata"] or {},
         "webhook_url": row["webhook_url"],
         "priority": row["priority"],

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+from collections.abc import Callable
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, Column, DateTime, Index, Integer, Table, Text, Uuid, func
@@ -29,15 +30,22 @@ processes = Table(
 
 KEEP_DEAD_DAYS = 7
 
+# What the statement itself writes it does not see: this process is added to the others.
 _BEAT = """
 INSERT INTO processes (id, kind, host, pid) VALUES ($1, $2, $3, $4)
 ON CONFLICT (id) DO UPDATE SET beat_at = now()
+RETURNING 1 + (
+    SELECT count(*) FROM processes AS other
+    WHERE other.id <> $1 AND other.kind = $2 AND other.stopped_at IS NULL
+        AND other.beat_at > now() - make_interval(secs => $5)
+)
 """
 
 
-async def beat(session: Session, *, process_id: UUID, kind: str) -> None:
-    """Say that this process lives. One statement."""
-    await session.execute(_BEAT, process_id, kind, socket.gethostname(), os.getpid())
+async def beat(session: Session, *, process_id: UUID, kind: str, lease_seconds: float = 15.0) -> int:
+    """Say that this process lives; gives how many of its kind have said so within a lease, itself too. One statement."""
+    args = (process_id, kind, socket.gethostname(), os.getpid(), lease_seconds)
+    return int(await session.fetchval(_BEAT, *args))
 
 
 async def stop_beating(session: Session, *, process_id: UUID) -> None:
@@ -55,12 +63,21 @@ def beat_seconds(lease_seconds: float) -> float:
     return lease_seconds / 2.5
 
 
-async def beating(database: Database, *, process_id: UUID, kind: str, lease_seconds: float) -> None:
-    """Beat until cancelled; misses while Postgres is away are only noted."""
+async def beating(
+    database: Database,
+    *,
+    process_id: UUID,
+    kind: str,
+    lease_seconds: float,
+    told: Callable[[int], None] | None = None,
+) -> None:
+    """Beat until cancelled, `told` how many of the kind there are; misses while Postgres is away are only noted."""
     while True:
         try:
             async with database.statement() as session:
-                await beat(session, process_id=process_id, kind=kind)
+                living = await beat(session, process_id=process_id, kind=kind, lease_seconds=lease_seconds)
+            if told is not None:
+                told(living)
         except StoreUnavailable as error:
             log.warning("heartbeat.missed", cause=repr(error.__cause__))
         await asyncio.sleep(beat_seconds(lease_seconds))

@@ -45,6 +45,20 @@ PROBLEM_SCHEMA: dict[str, Any] = {
 }
 
 
+LIMIT_HEADERS: dict[str, Any] = {
+    "Retry-After": {"description": "whole seconds, at least 1", "schema": {"type": "integer"}},
+    "RateLimit-Policy": {
+        "description": "each limit on submits: `q` in a window of `w` seconds",
+        "schema": {"type": "string", "examples": ['"tenant";q=600;w=60, "key";q=60;w=60']},
+    },
+    "RateLimit": {
+        "description": "of each: `r` submits left, `t` seconds until there are more",
+        "schema": {"type": "string", "examples": ['"tenant";r=42;t=6, "key";r=0;t=1']},
+    },
+}
+"""Of a 429, in the OpenAPI document."""
+
+
 def problem_of(refusal: Refusal) -> dict[str, object]:
     """The problem document of a refusal, ready for JSON."""
     return {
@@ -111,6 +125,8 @@ def documented(*refusals: type[Refusal]) -> dict[int | str, dict[str, Any]]:
     for status in sorted({refusal.status for refusal in refusals}):
         causes = sorted({refusal.code for refusal in refusals if refusal.status == status})
         documents[status] = _document("`code`: " + ", ".join(f"`{cause}`" for cause in causes))
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
+            documents[status]["headers"] = LIMIT_HEADERS
     documents["default"] = _document("any other refusal")
     return documents
 

@@ -3,10 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
+from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
 from app.admission.queues import QueueFull
+from app.admission.rate_headers import RateLimited, rate_headers
+from app.admission.rate_script import buckets_of
+from app.admission.rates import RateLimiter
 from app.catalog.check import (
     Catalog,
     ModelDisabled,
@@ -16,7 +20,7 @@ from app.catalog.check import (
     ParametersInvalid,
     checked_slug,
 )
-from app.catalog.decide import quote
+from app.catalog.decide import Terms, quote
 from app.core import clock
 from app.core.crash import crash_point
 from app.core.db import Database
@@ -28,7 +32,7 @@ from app.core.strict_json import JsonInvalid, canonical
 from app.jobs.models import Surface
 from app.jobs.operations import Submission
 from app.jobs.refusals import RefusalBook, Refused
-from app.jobs.writer import Busy, IdempotencyKeyReused, Stored, SubmitWriter
+from app.jobs.writer import Busy, IdempotencyKeyReused, InDoubt, Stored, SubmitWriter
 from app.ledger.decide import BudgetExceeded, InsufficientCredits, PriceAboveMax, checked_price
 from app.tenants.auth import Principal
 from app.webhooks.emit import JobWebhook
@@ -37,7 +41,7 @@ REPLAYED = "replayed"
 NOT_STORED: tuple[type[Refusal], ...] = (
     Malformed, JsonInvalid, ParametersInvalid, ModelDisabled, ModelUnknown, ModelUnpriced, ModelRetired,
     BodyTooLarge, MediaTypeUnsupported, IdempotencyKeyReused, StoreUnavailable, Busy, PriceAboveMax,
-    InsufficientCredits, BudgetExceeded, QueueFull,
+    InsufficientCredits, BudgetExceeded, QueueFull, RateLimited,
 )  # fmt: skip
 """What a submit with a good key may be refused with."""
 OWED_SECONDS = 2.0
@@ -65,26 +69,34 @@ class Asked:
 class Intake:
     """One API process's accept path."""
 
-    def __init__(self, *, database: Database, catalog: Catalog, doorbell: Doorbell, default_price_micro: int) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        catalog: Catalog,
+        doorbell: Doorbell,
+        rates: RateLimiter,
+        default_price_micro: int,
+    ) -> None:
         self._catalog = catalog
         self._default_price_micro = default_price_micro
         self._doorbell = doorbell
+        self._rates = rates
         self._writer = SubmitWriter(database, alerted=lambda: doorbell.ring("deliver"))
         self._refusals = RefusalBook(database)
 
-    async def accept(self, asked: Asked) -> Stored:
-        """A job that is committed when this returns; raises the Refusal that says why there is none."""
+    async def accept(self, asked: Asked) -> tuple[Stored, dict[str, str]]:
+        """A job that is committed when this returns, and headers that say how its tenant's limits stand; raises the
+        Refusal that says why there is none."""
         principal = asked.principal
-        terms = await self._catalog.check(checked_slug(asked.model), asked.parameters, allowed=principal.models)
-        price = quote(
-            terms, default_price_micro=principal.default_price_micro, fallback_micro=self._default_price_micro
-        )
+        terms, price = await self.priced(asked)
         checked_price(price, ceilings=(asked.max_price, principal.max_price_micro))
         now = clock.now()
         fingerprint = None
         if asked.idempotency_key is not None:
             fingerprint = sha256(canonical(asked.model, asked.body)).digest()
-        stored = await self._writer.submit(
+        stored, headers = await self._store(
+            principal,
             Submission(
                 id=new_id(),
                 tenant_id=principal.tenant_id,
@@ -103,12 +115,35 @@ class Intake:
                 price_rule=terms.price_rule,
                 markup_micro=terms.markup_micro,
                 webhook=asked.webhook,
-            )
+            ),
         )
         crash_point("submit.before_ring")
         self._doorbell.ring("dispatch")
         crash_point("submit.before_answer")
-        return stored
+        return stored, headers
+
+    async def _store(self, principal: Principal, submission: Submission) -> tuple[Stored, dict[str, str]]:
+        """Store it within the tenant's rate, of which a submit that is refused takes nothing."""
+        taken = await self._rates.take(buckets_of(principal))
+        headers = rate_headers(taken.standings)
+        try:
+            return await self._writer.submit(submission), headers
+        except InDoubt:
+            raise  # it may be stored
+        except Exception as error:
+            self._rates.give_back(taken)
+            if isinstance(error, Refusal) and error.status == HTTPStatus.TOO_MANY_REQUESTS:
+                error.headers |= headers
+            raise
+
+    async def priced(self, asked: Asked) -> tuple[Terms, int]:
+        """What a job is charged by, and the micro-credits held for it; raises what its model and parameters are refused with."""
+        principal = asked.principal
+        terms = await self._catalog.check(checked_slug(asked.model), asked.parameters, allowed=principal.models)
+        price = quote(
+            terms, default_price_micro=principal.default_price_micro, fallback_micro=self._default_price_micro
+        )
+        return terms, price
 
     async def note_refusal(
         self,

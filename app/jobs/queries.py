@@ -1,31 +1,109 @@
 """Reads of jobs. Each names its tenant, but for those of the engine itself."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from app.core.db import ReadSession, Row
+from app.jobs.line import NO_LIMIT, PLACES_MAX, RANKS_MAX, RECENT_MAX, Line, Sent
 from app.jobs.schedule import SAMPLES_MAX
 
-_RUN_TIMES = """
+_SAMPLES = """
 SELECT asked.model, models.run_seconds AS published, latest.samples
 FROM unnest($1::text[]) AS asked (model)
 LEFT JOIN models ON models.slug = asked.model
 CROSS JOIN LATERAL (
-    SELECT array_agg(run_seconds) AS samples FROM (
-        SELECT run_seconds FROM jobs
-        WHERE jobs.model = asked.model AND state = 'completed' AND run_seconds IS NOT NULL
+    SELECT array_agg(seconds) AS samples FROM (
+        SELECT {seconds} AS seconds FROM jobs
+        WHERE jobs.model = asked.model AND state = 'completed' AND {told} IS NOT NULL
         ORDER BY finished_at DESC LIMIT $2
     ) AS newest
 ) AS latest
 """
+_RUN_TIMES = _SAMPLES.format(seconds="run_seconds", told="run_seconds")
+_DURATIONS = _SAMPLES.format(seconds="extract(epoch FROM finished_at - sent_at)::double precision", told="sent_at")
 
 
 async def list_run_times(session: ReadSession, *, models: Sequence[str]) -> list[tuple[str, list[float], float | None]]:
     """For each model its latest run times in seconds, newest first, and the published mean."""
     rows = await session.fetch(_RUN_TIMES, list(models), SAMPLES_MAX)
     return [(row["model"], row["samples"] or [], row["published"]) for row in rows]
+
+
+async def list_durations(session: ReadSession, *, models: Sequence[str]) -> list[tuple[str, list[float], float | None]]:
+    """For each model how long its latest jobs took, in seconds from being sent until their end was known, newest first;
+    and the published mean."""
+    rows = await session.fetch(_DURATIONS, list(models), SAMPLES_MAX)
+    return [(row["model"], row["samples"] or [], row["published"]) for row in rows]
+
+
+# A tenant's line: how much waits and is under way, its first jobs, those sent before its head, and what stops it. Where
+# nobody waits, the latest jobs of all. Claimed jobs stand in line until they are sent.
+_LINE = """
+WITH line AS MATERIALIZED (
+    SELECT rank_at, model, rank_at + priority * interval '1 minute' AS since
+    FROM jobs WHERE tenant_id = $1 AND ready ORDER BY rank_at LIMIT $2
+), head AS MATERIALIZED (
+    SELECT since FROM line ORDER BY rank_at LIMIT 1
+), before AS MATERIALIZED (
+    SELECT model, sent_at, finished_at FROM jobs
+    WHERE tenant_id = $1 AND created_at <= coalesce((SELECT since FROM head), now())
+    ORDER BY created_at DESC LIMIT $4
+)
+SELECT
+    extract(epoch FROM now())::double precision AS read_at,
+    queue.queued, queue.ready, queue.claimed, queue.in_flight, queue.max_in_flight, queue.max_queued,
+    ARRAY(SELECT extract(epoch FROM rank_at)::double precision FROM line ORDER BY rank_at) AS ranks,
+    (
+        SELECT extract(epoch FROM rank_at)::double precision FROM jobs
+        WHERE tenant_id = $1 AND ready ORDER BY rank_at DESC LIMIT 1
+    ) AS last_rank,
+    ARRAY(SELECT model FROM line ORDER BY rank_at LIMIT $3) AS models,
+    extract(epoch FROM now() - (SELECT since FROM head))::double precision AS waited_seconds,
+    sent.models AS sent_models, sent.sent_at, sent.finished_at,
+    ARRAY(
+        SELECT coalesce(model, '') FROM pauses WHERE tenant_id IS NULL OR tenant_id = $1
+    ) AS paused,
+    upstream.paused_reason,
+    extract(epoch FROM upstream.paused_until - now())::double precision AS upstream_paused_seconds
+FROM queues AS queue
+CROSS JOIN upstream_state AS upstream
+CROSS JOIN (
+    SELECT
+        array_agg(model) AS models, array_agg(extract(epoch FROM sent_at)::double precision) AS sent_at,
+        array_agg(extract(epoch FROM finished_at)::double precision) AS finished_at
+    FROM before WHERE sent_at IS NOT NULL
+) AS sent
+WHERE queue.subject_id = $1
+"""
+
+
+async def read_line(session: ReadSession, *, tenant_id: UUID) -> Line:
+    """The tenant's line as it stands. Reads at most RANKS_MAX + RECENT_MAX rows, however many wait."""
+    row = await session.fetchrow(_LINE, tenant_id, RANKS_MAX, PLACES_MAX, RECENT_MAX)
+    assert row is not None, "every tenant has a queue"
+    sent = zip(row["sent_models"] or (), row["sent_at"] or (), row["finished_at"] or (), strict=True)
+    return Line(
+        read_at=row["read_at"],
+        queued=row["queued"],
+        ready=row["ready"],
+        claimed=row["claimed"],
+        in_flight=row["in_flight"],
+        max_in_flight=NO_LIMIT if row["max_in_flight"] is None else row["max_in_flight"],
+        max_queued=NO_LIMIT if row["max_queued"] is None else row["max_queued"],
+        ranks=row["ranks"],
+        last_rank=row["last_rank"] or 0.0,
+        models=row["models"],
+        waited_seconds=max(row["waited_seconds"] or 0.0, 0.0),
+        recent=[Sent(*one) for one in sent],
+        paused="" in row["paused"],
+        paused_models=frozenset(row["paused"]) - {""},
+        upstream_paused_seconds=math.inf
+        if row["paused_reason"] == "account"
+        else row["upstream_paused_seconds"] or 0.0,
+    )
 
 
 _STATUS = """
@@ -65,7 +143,8 @@ WEBHOOK_URL = "(SELECT hook.url FROM job_webhooks AS hook WHERE hook.job_id = jo
 _SHOWN = f"""
     job.id, job.model, job.state, job.priority, job.created_at, job.submitted_at, job.started_at, job.finished_at,
     job.cancel_requested_at, job.deadline_at, job.attempt, job.polls, job.error_code, job.run_seconds,
-    job.late_result, job.held_micro, job.charged_micro, input.metadata, result.message, {WEBHOOK_URL}
+    job.sent_at, job.rank_at, job.ready, CASE WHEN job.due_at <> 'infinity' THEN job.due_at END AS due_at,
+    now() AS read_at, job.late_result, job.held_micro, job.charged_micro, input.metadata, result.message, {WEBHOOK_URL}
 """
 
 _JOB = f"""

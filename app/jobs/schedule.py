@@ -62,8 +62,8 @@ class Schedule:
 
 def schedule(samples: Sequence[float], *, published_seconds: float | None) -> Schedule:
     """The schedule for a model from its latest run times (seconds, newest first) and the published mean, if any."""
-    believed = [_clamped(sample) for sample in samples[:SAMPLES_MAX] if sample > 0]
-    points = _points(believed, None if published_seconds is None else _clamped(published_seconds))
+    believed = believable(samples)
+    points = likely_run_seconds(believed, published_seconds, prior_weight_min=PRIOR_WEIGHT_MIN)
     offsets: list[float] = []
     age, beyond = 0.0, 1.0  # beyond: how much of the weight lies after `age`
     place = 0
@@ -74,13 +74,25 @@ def schedule(samples: Sequence[float], *, published_seconds: float | None) -> Sc
     return Schedule(tuple(offsets))
 
 
+def believable(samples: Sequence[float]) -> list[float]:
+    """Those of the samples that can be run times, and no more of them than tell of the present."""
+    return [_clamped(sample) for sample in samples[:SAMPLES_MAX] if sample > 0]
+
+
 def _clamped(seconds: float) -> float:
     return min(max(seconds, RUN_SECONDS[0]), RUN_SECONDS[1])
 
 
-def _points(samples: list[float], published_seconds: float | None) -> list[tuple[float, float]]:
-    """Run times that stand for what may come, each with its weight; sorted, weights sum to 1."""
+def likely_run_seconds(
+    samples: Sequence[float], published_seconds: float | None, *, prior_weight_min: float, smear: float = 1.0
+) -> list[tuple[float, float]]:
+    """Run times that stand for what may come, each with its weight; sorted, weights sum to 1.
+
+    `samples` are believable; `prior_weight_min` is how much weight what they do not tell has at the least, and `smear` the
+    bandwidth as a share of what suits their density best.
+    """
     low, high = UNKNOWN_SECONDS
+    published_seconds = None if published_seconds is None else _clamped(published_seconds)
     logs = [math.log(sample) for sample in samples]
     if logs:
         middle = math.exp(sorted(logs)[len(logs) // 2])
@@ -88,7 +100,7 @@ def _points(samples: list[float], published_seconds: float | None) -> list[tuple
     elif published_seconds is not None:
         logs = [math.log(published_seconds)]
         low, high = published_seconds / 32, published_seconds * 8
-    prior = max(PRIOR_WEIGHT_MIN, 1 / (len(samples) + 2)) if logs else 1.0
+    prior = max(prior_weight_min, 1 / (len(samples) + 2)) if logs else 1.0
     step = math.log(high / low) / PRIOR_STEPS
     points = [(low * math.exp(step * (place + 0.5)), prior / PRIOR_STEPS) for place in range(PRIOR_STEPS)]
     if logs:
@@ -96,7 +108,7 @@ def _points(samples: list[float], published_seconds: float | None) -> list[tuple
         spread = math.sqrt(sum((log - mean) ** 2 for log in logs) / len(logs))
         if len(logs) < FEW:
             spread = max(spread, UNSEEN_SPREAD)
-        bandwidth = max(BANDWIDTH_MIN, 1.06 * spread * len(logs) ** -0.2)
+        bandwidth = max(BANDWIDTH_MIN, smear * 1.06 * spread * len(logs) ** -0.2)
         weight = (1 - prior) / (len(logs) * len(KERNEL))
         points += [(math.exp(log + bandwidth * z), weight) for log in logs for z in KERNEL]
     return sorted(points)

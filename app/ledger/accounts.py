@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
-from app.core.db import Row, Session, columns
+from app.core.db import ReadSession, Row, Session, columns
 from app.core.ids import derived_id
 from app.ledger.decide import Account, Balance, Budget
 from app.ledger.models import Kind, Period
@@ -20,6 +20,18 @@ SELECT
 FROM balances WHERE tenant_id = ANY($1::uuid[])
 ORDER BY tenant_id
 FOR UPDATE OF balances
+"""
+
+# As they stand; what is left of lots whose time is over is as good as gone.
+_LOOK = """
+SELECT
+    tenant_id, granted - due.amount AS granted, posted, held, overdraft, expiring - due.amount AS expiring,
+    EXISTS (SELECT FROM budgets WHERE budgets.tenant_id = balances.tenant_id) AS has_budgets
+FROM balances CROSS JOIN LATERAL (
+    SELECT coalesce(sum(left_micro), 0)::bigint AS amount FROM lots
+    WHERE lots.tenant_id = balances.tenant_id AND lots.expired_at IS NULL AND lots.expires_at <= now()
+) AS due
+WHERE tenant_id = $1
 """
 
 # What is free in lots whose time is over? The balances are locked.
@@ -80,7 +92,17 @@ async def lock_accounts(session: Session, *, tenant_ids: Iterable[UUID]) -> dict
     return accounts
 
 
-async def load_budgets(session: Session, *, accounts: dict[UUID, Account], key_ids: Iterable[UUID]) -> None:
+async def look_at_account(session: ReadSession, *, tenant_id: UUID, key_id: UUID) -> Account:
+    """A tenant's account with the budgets over it and over this key, as they stand and not locked: another may spend what
+    is there. One statement where there are no budgets."""
+    row = await session.fetchrow(_LOOK, tenant_id)
+    assert row is not None, "every tenant has a balance"
+    account = Account(balance_of(row), has_budgets=row["has_budgets"])
+    await load_budgets(session, accounts={tenant_id: account}, key_ids=[key_id])
+    return account
+
+
+async def load_budgets(session: ReadSession, *, accounts: dict[UUID, Account], key_ids: Iterable[UUID]) -> None:
     """Give the locked accounts the budgets over them and over these keys. No statement where there are none."""
     tenant_ids = [tenant_id for tenant_id, account in accounts.items() if account.has_budgets]
     if tenant_ids:

@@ -1,8 +1,10 @@
 """The upstream-shaped surface in the OpenAPI document; its routes are plain ones, which FastAPI does not describe."""
 
+from http import HTTPStatus
 from typing import Any
 
 from app.core.errors import Refusal
+from app.core.problems import LIMIT_HEADERS
 
 Json = dict[str, Any]
 
@@ -111,6 +113,8 @@ def _refusals(*refusals: type[Refusal]) -> Json:
     for status in sorted({refusal.status for refusal in refusals}):
         codes = sorted({refusal.code for refusal in refusals if refusal.status == status})
         documents[str(status)] = _json("`code`: " + ", ".join(f"`{code}`" for code in codes), "SegmindError")
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
+            documents[str(status)]["headers"] = LIMIT_HEADERS
     return documents
 
 

@@ -85,8 +85,8 @@ async def _principal(request: Request, scope: Scope) -> Principal:
     return principal
 
 
-async def _submit(request: Request, surface: Surface) -> tuple[Principal, Stored]:
-    """Accept a job, or record why not and raise the Refusal."""
+async def _submit(request: Request, surface: Surface) -> tuple[Principal, Stored, dict[str, str]]:
+    """Accept a job, with headers for its answer, or record why not and raise the Refusal."""
     intake = request.app.state.intake
     model: str = request.path_params["model"]
     who: tuple[UUID, UUID] | None = None
@@ -98,13 +98,15 @@ async def _submit(request: Request, surface: Surface) -> tuple[Principal, Stored
         principal.require(Scope.JOBS_WRITE)
         body = await read_json_body(request)
         asked = _asked(request, principal, surface, model, body)
-        stored: Stored = await intake.accept(asked)
+        stored: Stored
+        stored, headers = await intake.accept(asked)
     except Refusal as refusal:
         await intake.note_refusal(refusal, surface=surface, who=who, model=model, status=status_of(refusal))
         raise
     if stored.replayed:
         await intake.note_replay(asked, stored)
-    return principal, stored
+        headers["Idempotent-Replayed"] = "true"
+    return principal, stored, headers
 
 
 def _asked(request: Request, principal: Principal, surface: Surface, model: str, body: bytes) -> Asked:
@@ -146,8 +148,7 @@ def _webhook(request: Request) -> JobWebhook | None:
 @refusing
 async def submit(request: Request) -> Response:
     """`POST /v2/{model}`: stored before it is answered."""
-    _principal, stored = await _submit(request, Surface.SEGMIND)
-    headers = {"Idempotent-Replayed": "true"} if stored.replayed else None
+    _principal, stored, headers = await _submit(request, Surface.SEGMIND)
     return json_response(accepted_body(request.app.state.public_url, stored.job_id), headers=headers)
 
 
@@ -155,7 +156,7 @@ async def submit(request: Request) -> Response:
 async def submit_and_wait(request: Request) -> Response:
     """`POST /v1/{model}`: the media or JSON itself, or 504 while the job goes on."""
     seconds = wait_seconds(request.headers, default=SYNC_SECONDS, most=SYNC_SECONDS_MAX)
-    principal, stored = await _submit(request, Surface.SEGMIND_SYNC)
+    principal, stored, _headers = await _submit(request, Surface.SEGMIND_SYNC)
     state = request.app.state
     row = await state.reader.wait_for_result(principal.tenant_id, stored.job_id, seconds)
     if row is None or State(row["state"]) not in FINAL:

@@ -12,6 +12,7 @@ from app.core.batch import Batcher, Overloaded
 from app.core.clock import monotonic
 from app.core.db import Database
 from app.core.errors import Forbidden, StoreUnavailable, Unauthorized
+from app.tenants.decide import Rate
 from app.tenants.keys import hash_key, parse_key
 from app.tenants.models import Scope
 from app.tenants.queries import KnownKey, list_known_keys
@@ -59,6 +60,9 @@ class Principal:
     key_id: UUID
     scopes: frozenset[Scope]
     suspended: bool
+    rate: Rate
+    key_rate: Rate | None = None
+    """Of this key alone, beside its tenant's; None: only that one."""
     models: frozenset[str] | None = None
     """Slugs it may ask for; None: any."""
     max_price_micro: int | None = None
@@ -185,6 +189,8 @@ class Keyring:
             key_id=row.key_id,
             scopes=row.scopes,
             suspended=row.suspended,
+            rate=row.rate,
+            key_rate=row.key_rate,
             models=row.models,
             max_price_micro=row.max_price_micro,
             default_price_micro=row.default_price_micro,

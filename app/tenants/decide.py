@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypedDict
 
@@ -17,9 +18,34 @@ DURATION = re.compile(r"(\d{1,9})([smhdw])")
 INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
+LIMITS = {
+    "rate_per_minute": (1, 10_000_000),
+    "burst": (1, 10_000_000),
+    "max_in_flight": (0, 10_000_000),
+    "max_queued": (0, 100_000_000),
+}
+"""What each may be, of a tenant and of a key, as the tables' CHECKs say."""
+DEFAULT_LIMITS = {"rate_per_minute": 600, "burst": 100, "max_in_flight": 200, "max_queued": 10_000}
+"""A new tenant's, as the table says."""
+WEIGHT = (0.001, 1_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How often somebody may submit: `burst` at once after a rest, `per_minute` for good."""
+
+    per_minute: int
+    burst: int
+
 
 class TenantChanges(TypedDict, total=False):
     """What may change of a tenant; what is absent stays. Prices in micro-credits; None is no bound, none of its own."""
+
+    weight: float
+    rate_per_minute: int
+    burst: int
+    max_in_flight: int
+    max_queued: int
 
     name: str
     suspended: bool
@@ -29,7 +55,12 @@ class TenantChanges(TypedDict, total=False):
 
 
 class KeyChanges(TypedDict, total=False):
-    """What may change of a key; what is absent stays. Without an instant it never expires."""
+    """What may change of a key; what is absent stays. Without an instant it never expires; None is no limit of its own."""
+
+    rate_per_minute: int | None
+    burst: int | None
+    max_in_flight: int | None
+    max_queued: int | None
 
     name: str
     expires_at: datetime | None
@@ -50,6 +81,23 @@ def checked_key_name(name: str) -> str:
     if KEY_NAME.fullmatch(name) is None:
         raise malformed_field("name", "expected at most 100 characters, none of them a control character")
     return name
+
+
+def checked_limit(name: str, value: object) -> int:
+    """One of LIMITS, as a number of JSON; raises ValueError."""
+    least, most = LIMITS[name]
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise ValueError(f"expected a whole number from {least} to {most}")
+    return value
+
+
+def checked_weight(value: object) -> float:
+    """A tenant's weight, as a number of JSON; raises ValueError."""
+    least, most = WEIGHT
+    # nothing compares with NaN, so that it is none
+    if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
+        raise ValueError(f"expected a number from {least:g} to {most}")
+    return float(value)
 
 
 def checked_scopes(scopes: Iterable[Scope] | None) -> list[Scope]:

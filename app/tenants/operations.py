@@ -1,6 +1,6 @@
 """Writes on tenants and their keys."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Unpack
 from uuid import UUID
@@ -12,6 +12,7 @@ from app.core.db import Session
 from app.core.errors import Conflict
 from app.core.ids import new_id
 from app.tenants.decide import (
+    LIMITS,
     KeyChanges,
     TenantChanges,
     checked_expiry,
@@ -31,6 +32,17 @@ from app.tenants.queries import (
     key_of,
     tenant_of,
 )
+
+TENANT_SETTINGS = {
+    "name": "name",
+    "max_price": "max_price_micro",
+    "default_price": "default_price_micro",
+    "models": "models",
+    "weight": "weight",
+    **{name: name for name in LIMITS},
+}
+KEY_SETTINGS = {"name": "name", "expires_at": "expires_at", **{name: name for name in LIMITS}}
+"""The column of each setting that is stored as it is."""
 
 
 class TenantExists(Conflict):
@@ -60,35 +72,28 @@ async def update_tenant(session: Session, *, tenant_id: UUID, **changes: Unpack[
     TenantNotFound."""
     if "name" in changes:
         checked_tenant_name(changes["name"])
-    suspended = changes.get("suspended")
+    said = dict(changes)
+    suspended = said.pop("suspended", None)
+    assignments, values = _assignments(said, TENANT_SETTINGS)
+    if suspended is not None:
+        assignments.append(f"suspended_at = {'coalesce(suspended_at, now())' if suspended else 'NULL'}")
     try:
         row = await session.fetchrow(
-            f"""
-            UPDATE tenants
-            SET
-                name = coalesce($2::text, name),
-                suspended_at = CASE
-                    WHEN $3::boolean IS NULL THEN suspended_at
-                    WHEN $3::boolean THEN coalesce(suspended_at, now())
-                END,
-                max_price_micro = CASE WHEN $4 THEN $5 ELSE max_price_micro END,
-                default_price_micro = CASE WHEN $6 THEN $7 ELSE default_price_micro END,
-                models = CASE WHEN $8 THEN $9 ELSE models END
-            WHERE id = $1
-            RETURNING {TENANT_COLUMNS}
-            """,  # noqa: S608
+            f"UPDATE tenants SET {', '.join(assignments) or 'name = name'} WHERE id = $1 RETURNING {TENANT_COLUMNS}",  # noqa: S608
             tenant_id,
-            changes.get("name"),
-            suspended,
-            *("max_price" in changes, changes.get("max_price")),
-            *("default_price" in changes, changes.get("default_price")),
-            *("models" in changes, changes.get("models")),
+            *values,
         )
     except asyncpg.UniqueViolationError:
         raise TenantExists(changes.get("name", "")) from None
     if row is None:
         raise TenantNotFound("no such tenant")
     return tenant_of(row)
+
+
+def _assignments(changes: Mapping[str, object], columns: Mapping[str, str]) -> tuple[list[str], list[object]]:
+    """`column = $2` and so on, and the values: only of what is said, since triggers tell from that what is to be done."""
+    said = [name for name in columns if name in changes]
+    return [f"{columns[name]} = ${at}" for at, name in enumerate(said, 2)], [changes[name] for name in said]
 
 
 async def create_key(
@@ -125,17 +130,12 @@ async def update_key(session: Session, *, key_id: UUID, **changes: Unpack[KeyCha
     """Change what is said of a key; raises Malformed, KeyNotFound."""
     if "name" in changes:
         checked_key_name(changes["name"])
+    checked_expiry(changes.get("expires_at"), now=clock.now())
+    assignments, values = _assignments(changes, KEY_SETTINGS)
     row = await session.fetchrow(
-        f"""
-        UPDATE api_keys
-        SET name = coalesce($2::text, name), expires_at = CASE WHEN $3 THEN $4 ELSE expires_at END
-        WHERE id = $1
-        RETURNING {KEY_COLUMNS}
-        """,  # noqa: S608
+        f"UPDATE api_keys SET {', '.join(assignments) or 'name = name'} WHERE id = $1 RETURNING {KEY_COLUMNS}",  # noqa: S608
         key_id,
-        changes.get("name"),
-        "expires_at" in changes,
-        checked_expiry(changes.get("expires_at"), now=clock.now()),
+        *values,
     )
     if row is None:
         raise KeyNotFound("no such key")

@@ -8,13 +8,16 @@ from uuid import UUID
 from app.core.db import ReadSession, Row
 from app.core.errors import NotFound
 from app.core.ids import find_id
-from app.tenants.decide import TENANT_NAME
+from app.tenants.decide import TENANT_NAME, Rate
 from app.tenants.models import Scope
 
-TENANT_COLUMNS = "id, name, created_at, suspended_at, max_price_micro, default_price_micro, models"
+TENANT_COLUMNS = (
+    "id, name, created_at, suspended_at, max_price_micro, default_price_micro, models, weight, rate_per_minute, burst,"
+    " max_in_flight, max_queued"
+)
 KEY_COLUMNS = (
     "id, tenant_id, (SELECT tenants.name FROM tenants WHERE tenants.id = tenant_id) AS tenant_name, name, prefix,"
-    " scopes, created_at, expires_at, revoked_at"
+    " scopes, created_at, expires_at, revoked_at, rate_per_minute, burst, max_in_flight, max_queued"
 )
 """Of `api_keys`, in a SELECT or after RETURNING."""
 
@@ -42,11 +45,16 @@ class Tenant:
     max_price_micro: int | None
     default_price_micro: int | None
     models: list[str] | None
+    weight: float
+    rate_per_minute: int
+    burst: int
+    max_in_flight: int
+    max_queued: int
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A row of `api_keys`, without its hash."""
+    """A row of `api_keys`, without its hash; a limit of None is none of its own."""
 
     id: UUID
     tenant_id: UUID
@@ -57,6 +65,10 @@ class ApiKey:
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    rate_per_minute: int | None
+    burst: int | None
+    max_in_flight: int | None
+    max_queued: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +84,8 @@ class KnownKey:
     models: frozenset[str] | None
     max_price_micro: int | None
     default_price_micro: int | None
+    rate: Rate
+    key_rate: Rate | None
     left_seconds: float | None
 
 
@@ -135,6 +149,13 @@ async def get_key(session: ReadSession, *, key_id: UUID) -> ApiKey:
     return key_of(row)
 
 
+def key_rate(rate: Rate, *, per_minute: int | None, burst: int | None) -> Rate | None:
+    """The limit that a key has beside its tenant's `rate`, which stands in for what is not said of it."""
+    if per_minute is None and burst is None:
+        return None
+    return Rate(rate.per_minute if per_minute is None else per_minute, rate.burst if burst is None else burst)
+
+
 async def list_known_keys(session: ReadSession, *, hashes: Sequence[bytes]) -> list[KnownKey]:
     """Of these hashes, the keys that are neither revoked nor expired by the database's clock."""
     rows = await session.fetch(
@@ -143,6 +164,7 @@ async def list_known_keys(session: ReadSession, *, hashes: Sequence[bytes]) -> l
             key.hash, key.id AS key_id, key.tenant_id, tenant.name AS tenant_name, key.scopes,
             tenant.suspended_at IS NOT NULL AS suspended,
             tenant.models, tenant.max_price_micro, tenant.default_price_micro,
+            tenant.rate_per_minute, tenant.burst, key.rate_per_minute AS key_rate_per_minute, key.burst AS key_burst,
             extract(epoch FROM key.expires_at - now())::float8 AS left_seconds
         FROM api_keys AS key
         JOIN tenants AS tenant ON tenant.id = key.tenant_id
@@ -150,13 +172,22 @@ async def list_known_keys(session: ReadSession, *, hashes: Sequence[bytes]) -> l
         """,
         hashes,
     )
-    return [
-        KnownKey(
-            **{
-                **row,
-                "scopes": frozenset(Scope(scope) for scope in row["scopes"]),
-                "models": None if row["models"] is None else frozenset(row["models"]),
-            }
-        )
-        for row in rows
-    ]
+    return [_known_key(row) for row in rows]
+
+
+def _known_key(row: Row) -> KnownKey:
+    rate = Rate(row["rate_per_minute"], row["burst"])
+    return KnownKey(
+        hash=row["hash"],
+        key_id=row["key_id"],
+        tenant_id=row["tenant_id"],
+        tenant_name=row["tenant_name"],
+        scopes=frozenset(Scope(scope) for scope in row["scopes"]),
+        suspended=row["suspended"],
+        models=None if row["models"] is None else frozenset(row["models"]),
+        max_price_micro=row["max_price_micro"],
+        default_price_micro=row["default_price_micro"],
+        rate=rate,
+        key_rate=key_rate(rate, per_minute=row["key_rate_per_minute"], burst=row["key_burst"]),
+        left_seconds=row["left_seconds"],
+    )

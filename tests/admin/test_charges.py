@@ -162,4 +162,5 @@ async def test_the_tenant_of_up_has_credits_once(here: httpx.AsyncClient, own: D
         assert await session.fetchval("SELECT granted FROM balances") == 1_000_000_000
         assert await session.fetchval("SELECT count(*) FROM transfers") == 1
     done = [(entry["operator"], entry["action"]) for entry in await entries(here)]
-    assert done[::-1] == [("waystation up", action) for action in ("tenant.create", "credits.grant", "key.create")]
+    actions = ("tenant.create", "tenant.set", "credits.grant", "key.create")
+    assert done[::-1] == [("waystation up", action) for action in actions]

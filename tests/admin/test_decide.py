@@ -27,7 +27,7 @@ def test_settings_as_they_are_written() -> None:
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
-        ("weight=3", "weight: no such setting"),
+        ("colour=blue", "colour: no such setting"),
         ("suspended=maybe", "suspended: expected"),
         ("name=a b", "name: expected"),
         ("x", "KEY=VALUE"),

@@ -27,6 +27,12 @@ def new_job(client: httpx.AsyncClient) -> NewJob:
     return do
 
 
+def lasting(answer: httpx.Response) -> Job:
+    """The job of an answer without what changes by itself while it waits."""
+    job: Job = answer.json()
+    return {name: value for name, value in job.items() if name not in ("eta", "position")}
+
+
 def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     """The problem document of a refusal, checked."""
     assert answer.status_code == status, answer.text

@@ -65,7 +65,7 @@ def test_every_operation_says_how_it_may_refuse(document: dict[str, Any]) -> Non
             continue
         assert {"401", "503"} <= statuses, name
         assert operation["security"], name
-        if path.startswith(("/api/", "/v1", "/v2")):
+        if path.startswith(("/api/", "/v1", "/v2")) and path != "/api/v1/limits":  # any key may ask for those
             assert "403" in statuses, name
         if "{" in path:
             assert "404" in statuses, name
@@ -73,6 +73,10 @@ def test_every_operation_says_how_it_may_refuse(document: dict[str, Any]) -> Non
             assert {"400", "413", "415"} <= statuses, name
         if method == "post" and (path == "/api/v1/jobs" or path.startswith(("/v1/", "/v2/"))):
             assert {"404", "410", "422"} <= statuses, name
+        if "429" in statuses:
+            assert set(operation["responses"]["429"]["headers"]) == {"Retry-After", "RateLimit", "RateLimit-Policy"}, (
+                name
+            )
         wanted = "application/problem+json" if path.startswith(("/api/", "/admin/")) else "application/json"
         for status, response in operation["responses"].items():
             if status[0] in "45":

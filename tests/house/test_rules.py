@@ -17,6 +17,8 @@ OTHER_DOORS = {
     "app/catalog/check.py": "what an API process remembers of the catalogue",
     "app/core/health.py": "the routes of /healthz and /readyz",
     "app/core/heartbeat.py": "each process's own sign of life",
+    "app/jobs/outlook.py": "groups what an API process asks of lines and run times",
+    "app/jobs/quoting.py": "looks at what a submit would meet, for the quote",
     "app/jobs/reader.py": "groups the reads of an API process",
     "app/jobs/refusals.py": "groups the refusals of an API process",
     "app/jobs/waiters.py": "tells those who wait for a job",

@@ -17,6 +17,8 @@ CONTRACT = {
     "attempts": "job_id tenant tenant_id attempt outcome sent_at settled_at upstream_id",
     "upstream_exchanges": "at kind job_id tenant tenant_id status_code outcome duration_seconds",
     "queue_now": "tenant tenant_id queued in_flight oldest_seconds",
+    "tenants_now": "tenant tenant_id weight rate_per_minute burst queued max_queued ready in_flight max_in_flight"
+    " oldest_seconds available suspended paused refused_last_minute refused_codes",
     "upstream_now": "paused_reason",
     "webhook_deliveries": "delivery_id event_id endpoint_id job_id tenant tenant_id type status attempts next_attempt_at"
     " delivered_at last_status_code",

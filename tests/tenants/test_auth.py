@@ -13,6 +13,7 @@ from app.core.errors import Refusal, StoreUnavailable, Unauthorized
 from app.core.ids import new_id
 from app.tenants import auth
 from app.tenants.auth import BELIEVED_SECONDS, Keyring, Principal, ScopeMissing, TenantSuspended
+from app.tenants.decide import Rate
 from app.tenants.keys import issue_key
 from app.tenants.models import ALL_SCOPES, Scope
 from app.tenants.operations import revoke_key, update_tenant
@@ -62,6 +63,7 @@ async def test_a_good_key_by_either_header(keyring: Keyring, counted: Counted, n
         key_id=caller.key.id,
         scopes=frozenset({Scope.JOBS_READ}),
         suspended=False,
+        rate=Rate(600, 100),
     )
     for header in (f"Bearer {caller.text}", f"bearer  {caller.text} "):
         assert await keyring.authenticate(x_api_key=None, authorization=header) is principal
@@ -191,7 +193,12 @@ async def test_without_the_store_nobody_is_believed_for_long(
 
 def principal(*, suspended: bool, scopes: tuple[Scope, ...] = ALL_SCOPES) -> Principal:
     return Principal(
-        tenant_id=new_id(), tenant_name="acme", key_id=new_id(), scopes=frozenset(scopes), suspended=suspended
+        tenant_id=new_id(),
+        tenant_name="acme",
+        key_id=new_id(),
+        scopes=frozenset(scopes),
+        suspended=suspended,
+        rate=Rate(600, 100),
     )
 
 

@@ -1,0 +1,212 @@
+"""How often a tenant may submit, over all API processes: counted in Redis, and by each process for itself without it.
+
+With Redis: never more than burst + rate * t in any t minutes, exactly. What a process has heard of a bucket it tells
+again where Redis has lost it, so an emptied Redis lets nothing more through.
+
+Without: each process goes on by itself with its share, limit/N and burst/N (one submit at least), from the level that it
+last heard of; N are the API processes that lived at its last heartbeat. All together admit as before where the
+submits are spread evenly. However they are spread, a change lets through at most one burst in all: each process's own
+level counts what it knew, and the rest is its share of the burst. A heartbeat may be `lease_seconds / 2.5` late to tell of a
+process that has just begun, which until then has its own share beside the others'.
+
+Back again: every process that finds Redis waits until the same instant by Redis' clock, and raises each bucket there to
+what it knows itself, as if the others had done as much as it has.
+
+Where only some processes lose Redis they take their shares beside the others: less than twice the limit, while it lasts.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from app.admission.buckets import SECOND, TOKEN, Level, Standing, drained, fits, poured, room_of
+from app.admission.rate_headers import RateLimited
+from app.admission.rate_script import Bucket, Charge, Known, RateScript, Verdict, levels_of
+from app.core.batch import Batcher, Overloaded
+from app.core.clock import monotonic
+from app.core.log import get_logger
+
+log = get_logger(__name__)
+
+REDIS_SECONDS = 0.25
+"""How long a submit waits for Redis, once: the next one does not ask any more."""
+UNREAD_SECONDS = 0.05
+PROBE_SECONDS = 0.5
+"""How often a lost Redis is looked for."""
+GROUP_MAX = 200
+WAITING_MAX = 10_000
+KNOWN_MAX = 20_000
+AWAY = (RedisError, OSError, TimeoutError)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Submits that were charged, and how the limits stand after that."""
+
+    charge: Charge
+    standings: tuple[Standing, ...]
+
+
+class RateLimiter:
+    """One API process's rate limits. Nothing here waits longer than REDIS_SECONDS, and nothing fails for want of Redis."""
+
+    def __init__(self, url: str) -> None:
+        self._redis: Redis = Redis.from_url(url, max_connections=4)
+        self._script = RateScript(self._redis)
+        self._batcher: Batcher[Charge, Verdict] = Batcher(self._flush, size_max=GROUP_MAX, waiting_max=WAITING_MAX)
+        self._shares = 1
+        # the least recently used go first: a tenant that is forgotten begins with a full burst, should Redis be away
+        self._levels: OrderedDict[str, Level] = OrderedDict()
+        self._untold: set[str] = set()
+        self._seeking: asyncio.Task[None] | None = None
+
+    @property
+    def away(self) -> bool:
+        """Whether this process counts for itself."""
+        return self._seeking is not None
+
+    def share_among(self, processes: int) -> None:
+        """So many processes share the limits where Redis is away."""
+        self._shares = max(1, processes)
+
+    async def take(self, buckets: Sequence[Bucket], count: int = 1) -> Taken:
+        """Charge so many submits to all of these, or to none; raises RateLimited."""
+        charge = Charge(tuple(buckets), count)
+        verdict = await self._judge(charge)
+        if not verdict.made:
+            raise RateLimited(verdict.standings, count)
+        return Taken(charge, verdict.standings)
+
+    async def look(self, buckets: Sequence[Bucket]) -> tuple[Standing, ...]:
+        """How these stand; charges nothing."""
+        return (await self._judge(Charge(tuple(buckets), 0))).standings
+
+    async def find_refusal(self, buckets: Sequence[Bucket]) -> RateLimited | None:
+        """What one submit more would be refused with; charges nothing."""
+        standings = await self.look(buckets)
+        return None if all(fits(standing, 1) for standing in standings) else RateLimited(standings, 1)
+
+    def give_back(self, taken: Taken) -> None:
+        """These submits were refused after all, which do not count. Waits for nothing."""
+        charge = Charge(taken.charge.buckets, -taken.charge.count)
+        if self._seeking is not None:
+            self._judge_alone(charge)
+            return
+        try:
+            self._batcher.post(charge)
+        except Overloaded:
+            log.warning("rates.not_given_back", submits=taken.charge.count)
+
+    async def close(self) -> None:
+        """Make the last charges, stop looking for Redis, and disconnect."""
+        await self._batcher.drained()
+        if self._seeking is not None:
+            self._seeking.cancel()
+        await self._redis.aclose()
+
+    async def _judge(self, charge: Charge) -> Verdict:
+        if self._seeking is not None:
+            return self._judge_alone(charge)
+        try:
+            return await self._batcher.put(charge)
+        except Overloaded:
+            return self._judge_alone(charge)
+
+    async def _flush(self, group: Sequence[Charge]) -> Sequence[Verdict]:
+        if self._seeking is None:
+            try:
+                async with _in_time():
+                    verdicts = await self._script.charge(group, self._known(group))
+            except AWAY as error:
+                self._lose(error)
+            else:
+                self._learn(group, verdicts)
+                return verdicts
+        return [self._judge_alone(charge) for charge in group]
+
+    def _known(self, group: Sequence[Charge]) -> dict[str, Known]:
+        now = _now()
+        return {
+            bucket.key: Known(
+                drained(level, bucket.rate, now, room=room_of(bucket.rate)), counts=bucket.key in self._untold
+            )
+            for charge in group
+            for bucket in charge.buckets
+            if (level := self._levels.get(bucket.key)) is not None
+        }
+
+    def _learn(self, group: Sequence[Charge], verdicts: Sequence[Verdict]) -> None:
+        for key, level in levels_of(group, verdicts, _now()).items():
+            self._keep(key, level)
+            self._untold.discard(key)
+
+    def _judge_alone(self, charge: Charge) -> Verdict:
+        """By this process's own level, as one of so many."""
+        now = _now()
+        before = [self._standing(bucket, now) for bucket in charge.buckets]
+        if not all(fits(standing, charge.count) for standing in before):
+            return Verdict(False, tuple(before))
+        after = tuple(Standing(one.policy, one.rate, poured(one, charge.count), one.room, one.token) for one in before)
+        for bucket, standing in zip(charge.buckets, after, strict=True):
+            self._keep(bucket.key, Level(standing.used, now))
+        return Verdict(True, after)
+
+    def _standing(self, bucket: Bucket, now: int) -> Standing:
+        """How a bucket stands by what this process knows, for its share of it."""
+        room = room_of(bucket.rate, shares=self._shares)
+        used = drained(self._levels.get(bucket.key, Level(0, now)), bucket.rate, now, room=room)
+        return Standing(bucket.policy, bucket.rate, used, room, self._shares * TOKEN)
+
+    def _keep(self, key: str, level: Level) -> None:
+        self._levels[key] = level
+        self._levels.move_to_end(key)
+        if len(self._levels) > KNOWN_MAX:
+            forgotten, _ = self._levels.popitem(last=False)
+            self._untold.discard(forgotten)
+
+    def _lose(self, error: BaseException) -> None:
+        if self._seeking is None:
+            log.warning("rates.redis_away", cause=repr(error), shares=self._shares)
+            self._seeking = asyncio.create_task(self._seek())
+
+    async def _seek(self) -> None:
+        """Look for Redis until it is there, and go back to it together with all the others that have lost it."""
+        while True:
+            await asyncio.sleep(PROBE_SECONDS)
+            try:
+                async with _in_time():
+                    since = await self._script.micros_since_found(forget_micros=round(2 * PROBE_SECONDS * SECOND))
+            except AWAY as error:
+                log.debug("rates.redis_still_away", cause=repr(error))
+                continue
+            # by then every other one has looked, too
+            await asyncio.sleep(max(0.0, PROBE_SECONDS + REDIS_SECONDS - since / SECOND))
+            self._untold = set(self._levels)
+            self._seeking = None
+            log.info("rates.redis_back")
+            return
+
+
+@asynccontextmanager
+async def _in_time() -> AsyncIterator[None]:
+    """REDIS_SECONDS for what is within; raises TimeoutError. Where this process itself was held up, the answer may be
+    there unread: the time is over only after one more look."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(None) as bound:
+        last_look = loop.call_later(
+            REDIS_SECONDS - UNREAD_SECONDS, lambda: bound.reschedule(loop.time() + UNREAD_SECONDS)
+        )
+        try:
+            yield
+        finally:
+            last_look.cancel()
+
+
+def _now() -> int:
+    """Microseconds that never jump."""
+    return int(monotonic() * SECOND)

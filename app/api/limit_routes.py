@@ -1,0 +1,46 @@
+"""The route of the native surface about limits, as the tenant sees them."""
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response
+
+from app.admission.places import get_limits
+from app.admission.rate_headers import rate_headers
+from app.admission.rate_script import limits_of
+from app.api.limit_schemas import LimitsOut, limits_body
+from app.core.db import Row, patiently
+from app.core.errors import StoreUnavailable, Unauthorized
+from app.core.problems import documented
+from app.tenants.auth import Principal
+from app.tenants.decide import Rate
+from app.tenants.queries import key_rate
+
+router = APIRouter(prefix="/api/v1", tags=["limits"])
+
+
+@router.get(
+    "/limits",
+    response_class=Response,
+    responses={200: {"model": LimitsOut}, **documented(Unauthorized, StoreUnavailable)},
+)
+async def get_tenants_limits(request: Request) -> Response:
+    """What the tenant, and this key of it, may do, and how far they have gone. Any key may ask."""
+    state = request.app.state
+
+    async def authenticate() -> Principal:
+        principal: Principal = await state.keyring.authenticate(
+            x_api_key=request.headers.get("x-api-key"), authorization=request.headers.get("authorization")
+        )
+        return principal
+
+    principal = await patiently(authenticate)
+
+    async def read() -> Row:
+        async with state.database.snapshot() as session:
+            return await get_limits(session, tenant_id=principal.tenant_id, key_id=principal.key_id)
+
+    row = await patiently(read)
+    # as they are now: the principal may have been looked up a few seconds ago
+    rate = Rate(row["rate_per_minute"], row["burst"])
+    own = key_rate(rate, per_minute=row["key_rate_per_minute"], burst=row["key_burst"])
+    standings = await state.rates.look(limits_of(principal.tenant_id, rate, principal.key_id, own))
+    return JSONResponse(limits_body(row, standings), headers=rate_headers(standings))

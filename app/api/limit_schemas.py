@@ -1,0 +1,80 @@
+"""What a tenant may do, as it is told."""
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from app.admission.buckets import Standing
+from app.core.credits import show_credits
+from app.core.db import Row
+from app.tenants.schemas import plain_number
+
+
+class RateOut(BaseModel):
+    """How often it may submit. A batch of n counts as n, a refused submit not at all."""
+
+    per_minute: int
+    burst: int = Field(description="submits at once, after a rest")
+    remaining: int = Field(description="submits that would be taken at this moment")
+    reset_seconds: int = Field(
+        description="until there is another one, or until all are there again where some are left"
+    )
+
+
+class PlacesOut(BaseModel):
+    """How many jobs may be in one state, and how many are."""
+
+    limit: int | None = Field(description="null: only the tenant's")
+    used: int
+
+
+class KeyLimitsOut(BaseModel):
+    """Limits of this key alone, beside its tenant's."""
+
+    rate: RateOut | None
+    in_flight: PlacesOut | None
+    queued: PlacesOut | None
+
+
+class LimitsOut(BaseModel):
+    """What a tenant may do, and how far it has gone."""
+
+    rate: RateOut
+    in_flight: PlacesOut = Field(description="jobs at the upstream; more wait")
+    queued: PlacesOut = Field(description="jobs that wait; more are refused")
+    weight: float = Field(description="its share of what all may spend upstream, beside the others'")
+    max_price: str | None = Field(description="the dearest job it may ask for; null: any")
+    models: list[str] | None = Field(description="slugs of the models it may ask for; null: any")
+    key: KeyLimitsOut | None = Field(description="of this key alone; null: it has none")
+
+
+def limits_body(row: Row, standings: tuple[Standing, ...]) -> dict[str, Any]:
+    """The JSON of LimitsOut; `standings` are the tenant's, and the key's where it has a rate of its own."""
+    rates = {standing.policy: _rate(standing) for standing in standings}
+    own: dict[str, Any] = {
+        "rate": rates.get("key"),
+        "in_flight": _own_places(row["key_max_in_flight"], row["key_in_flight"]),
+        "queued": _own_places(row["key_max_queued"], row["key_queued"]),
+    }
+    return {
+        "rate": rates["tenant"],
+        "in_flight": {"limit": row["max_in_flight"], "used": row["in_flight"]},
+        "queued": {"limit": row["max_queued"], "used": row["queued"]},
+        "weight": plain_number(row["weight"]),
+        "max_price": None if row["max_price_micro"] is None else show_credits(row["max_price_micro"]),
+        "models": row["models"],
+        "key": own if any(own.values()) else None,
+    }
+
+
+def _rate(standing: Standing) -> dict[str, int]:
+    return {
+        "per_minute": standing.rate.per_minute,
+        "burst": standing.rate.burst,
+        "remaining": standing.remaining,
+        "reset_seconds": standing.reset_seconds,
+    }
+
+
+def _own_places(limit: int | None, used: int | None) -> dict[str, int | None] | None:
+    return None if limit is None else {"limit": limit, "used": used}

@@ -1,0 +1,136 @@
+"""What a submit would get just now: its price, why it would be refused, and how long it would wait. Stores nothing."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from app.admission.queues import QueueFull, key_is_full, look_at_places
+from app.admission.rate_headers import RateLimited
+from app.admission.rate_script import buckets_of
+from app.admission.rates import RateLimiter
+from app.catalog.models import PriceRule
+from app.core.db import Database
+from app.core.errors import Refusal
+from app.jobs.eta import Expected, middle_of
+from app.jobs.intake import Asked, Intake
+from app.jobs.line import Line
+from app.jobs.outlook import NO_PROSPECT, Look, Outlook, Prospect, Waiting
+from app.ledger.accounts import look_at_account
+from app.ledger.decide import BudgetExceeded, Hold, InsufficientCredits, PriceAboveMax, checked_price
+
+NOBODY = UUID(int=0)
+
+
+class Binding(StrEnum):
+    """What stands against a job, or would hold it up."""
+
+    NONE = "none"
+    RATE = "rate"
+    QUEUED = "queued"
+    PRICE = "price"
+    CREDITS = "credits"
+    BUDGET = "budget"
+    PAUSED = "paused"
+    IN_FLIGHT = "in_flight"
+    UPSTREAM = "upstream"
+
+
+_REFUSED_BY: tuple[tuple[type[Refusal], Binding], ...] = (
+    (RateLimited, Binding.RATE),
+    (QueueFull, Binding.QUEUED),
+    (PriceAboveMax, Binding.PRICE),
+    (BudgetExceeded, Binding.BUDGET),
+    (InsufficientCredits, Binding.CREDITS),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What a submit would get; `refusal` None: a job."""
+
+    model: str
+    price_micro: int
+    price_rule: PriceRule
+    markup_micro: int
+    refusal: Refusal | None
+    binding: Binding
+    wait: Expected | None
+    """Seconds until it would be sent; None where that cannot be known."""
+    prospect: Prospect
+
+
+class Quoter:
+    """One API process's way of quoting."""
+
+    def __init__(self, *, database: Database, intake: Intake, outlook: Outlook, rates: RateLimiter) -> None:
+        self._database = database
+        self._intake = intake
+        self._outlook = outlook
+        self._rates = rates
+
+    async def quote(self, asked: Asked) -> Quote:
+        """What a submit of this would get just now; raises what a submit is refused with for its model and parameters."""
+        terms, price = await self._intake.priced(asked)
+        refusal, key_full = await self._judge(asked, price)
+        look = await self._outlook.look(asked.principal.tenant_id, newest_rank=float("inf"))
+        wait, prospect = None, NO_PROSPECT
+        if look is not None and not key_full:
+            await self._outlook.learn({asked.model, *look.line.models})
+            waiting = _waiting(asked, now=datetime.fromtimestamp(look.line.read_at, UTC))
+            waits = self._outlook.waits(waiting, look)
+            wait = None if waits is None else middle_of(waits)
+            prospect = self._outlook.of_waiting(waiting, look, now=datetime.fromtimestamp(look.line.read_at, UTC))
+        return Quote(
+            model=asked.model,
+            price_micro=price,
+            price_rule=terms.price_rule,
+            markup_micro=terms.markup_micro,
+            refusal=refusal,
+            binding=_refused_by(refusal) if refusal is not None else held_up_by(asked.model, look, key_full=key_full),
+            wait=wait,
+            prospect=prospect,
+        )
+
+    async def _judge(self, asked: Asked, price: int) -> tuple[Refusal | None, bool]:
+        """Why it would be refused, judged in the order in which a submit is; and whether its key has no place in flight."""
+        principal = asked.principal
+        try:
+            checked_price(price, ceilings=(asked.max_price, principal.max_price_micro))
+        except PriceAboveMax as above:
+            return above, False
+        if (limited := await self._rates.find_refusal(buckets_of(principal))) is not None:
+            return limited, False
+        async with self._database.snapshot() as session:
+            places = await look_at_places(session, subject_ids=(principal.tenant_id, principal.key_id))
+            account = await look_at_account(session, tenant_id=principal.tenant_id, key_id=principal.key_id)
+            key_full = await key_is_full(session, key_id=principal.key_id)
+        full = places.admit(tenant_id=principal.tenant_id, key_id=principal.key_id)
+        return full or account.admit(Hold(NOBODY, principal.tenant_id, principal.key_id, price)), key_full
+
+
+def _waiting(asked: Asked, *, now: datetime) -> Waiting:
+    since = now if asked.not_before is None else max(asked.not_before, now)
+    ready = since <= now
+    deadline = None if asked.deadline_seconds is None else now + timedelta(seconds=asked.deadline_seconds)
+    try:
+        rank_at = since - timedelta(minutes=asked.priority)
+    except OverflowError:
+        rank_at = since
+    return Waiting(asked.model, rank_at, ready, since, deadline)
+
+
+def _refused_by(refusal: Refusal) -> Binding:
+    return next((binding for kind, binding in _REFUSED_BY if isinstance(refusal, kind)), Binding.RATE)
+
+
+def held_up_by(model: str, look: Look | None, *, key_full: bool = False) -> Binding:
+    """What a job of this model that is accepted now would wait for."""
+    if look is None:
+        return Binding.NONE
+    line: Line = look.line
+    if line.paused or model in line.paused_models:
+        return Binding.PAUSED
+    if line.upstream_paused_seconds > 0 or line.held_up_elsewhere:
+        return Binding.UPSTREAM
+    return Binding.IN_FLIGHT if key_full or line.ready - line.claimed >= line.free else Binding.NONE

@@ -1,0 +1,252 @@
+"""Rate limiters of four processes on a Valkey that is emptied, killed, stopped, and comes back."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from redis.asyncio import Redis
+from structlog.testing import capture_logs
+
+from app.admission.rate_headers import RateLimited
+from app.admission.rate_script import PREFIX, Bucket, limits_of
+from app.admission.rates import PROBE_SECONDS, REDIS_SECONDS, RateLimiter
+from app.core.ids import new_id
+from app.stack.valkey import EmbeddedValkey
+from app.tenants.decide import Rate
+from tests.gateway import eventually
+
+PROCESSES = 4
+RATE = Rate(6_000, 50)
+PER_SECOND = RATE.per_minute / 60
+SLACK = 2
+"""Submits that may fall on either side of an instant."""
+
+
+def bucket(rate: Rate = RATE, policy: str = "tenant") -> Bucket:
+    return Bucket(policy, f"{PREFIX}{uuid4().hex}", rate)
+
+
+async def admitted(limiter: RateLimiter, *buckets: Bucket, count: int = 1) -> bool:
+    try:
+        await limiter.take(buckets, count)
+    except RateLimited:
+        return False
+    return True
+
+
+@dataclass
+class Flood:
+    """Submits to some limiters, ten times what is allowed, and when each was admitted."""
+
+    limiters: list[RateLimiter]
+    bucket: Bucket = field(default_factory=bucket)
+    admitted_at: list[float] = field(default_factory=list)
+    slowest_seconds: float = 0.0
+
+    async def run(self, seconds: float) -> None:
+        until_at = time.monotonic() + seconds
+        await asyncio.gather(*(self._run(limiter, until_at) for limiter in self.limiters))
+
+    async def _run(self, limiter: RateLimiter, until_at: float) -> None:
+        while (asked_at := time.monotonic()) < until_at:
+            if await admitted(limiter, self.bucket):
+                self.admitted_at.append(time.monotonic())
+            self.slowest_seconds = max(self.slowest_seconds, time.monotonic() - asked_at)
+            await asyncio.sleep(len(self.limiters) / (10 * PER_SECOND))
+
+    def most_over(self) -> float:
+        """By how many submits the worst stretch of time went beyond burst + rate * t."""
+        at = sorted(self.admitted_at)
+        return max(
+            last - first + 1 - RATE.burst - PER_SECOND * (at[last] - at[first])
+            for first in range(len(at))
+            for last in range(first, len(at))
+        )
+
+    def between(self, since: float, until: float) -> int:
+        return sum(since < at < until for at in self.admitted_at)
+
+
+@pytest.fixture
+async def valkey(tmp_path: Path) -> AsyncIterator[EmbeddedValkey]:
+    server = EmbeddedValkey(tmp_path / "valkey", password=uuid4().hex)
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def limiters(valkey: EmbeddedValkey) -> AsyncIterator[list[RateLimiter]]:
+    made = [RateLimiter(valkey.url) for _ in range(PROCESSES)]
+    for one in made:
+        one.share_among(PROCESSES)
+    yield made
+    for one in made:
+        await one.close()
+
+
+def kill(valkey: EmbeddedValkey, number: int) -> None:
+    assert valkey.pid is not None
+    os.kill(valkey.pid, number)
+
+
+async def all_back(limiters: list[RateLimiter]) -> None:
+    async def back() -> bool:
+        return not any(one.away for one in limiters)
+
+    await eventually(back, seconds=5)
+
+
+async def test_all_together_admit_what_one_would(limiters: list[RateLimiter]) -> None:
+    flood = Flood(limiters)
+    began_at = time.monotonic()
+    await flood.run(2.0)
+    assert flood.most_over() <= SLACK
+    assert len(flood.admitted_at) >= 0.97 * (RATE.burst + PER_SECOND * (flood.admitted_at[-1] - began_at))
+
+
+async def test_an_emptied_valkey_lets_no_burst_through(valkey: EmbeddedValkey, limiters: list[RateLimiter]) -> None:
+    flood = Flood(limiters)
+    running = asyncio.create_task(flood.run(2.0))
+    async with Redis.from_url(valkey.url) as redis:
+        for _ in range(6):
+            await asyncio.sleep(0.3)
+            await redis.flushall()
+            await redis.script_flush()
+    await running
+    assert flood.most_over() <= SLACK
+
+
+@pytest.mark.parametrize("lost", ["killed", "killed and emptied", "stopped"])
+async def test_a_lost_valkey_lets_one_burst_through_at_most(
+    valkey: EmbeddedValkey, limiters: list[RateLimiter], lost: str
+) -> None:
+    """Where all processes are flooded alike, hardly anything at all."""
+    flood = Flood(limiters)
+    with capture_logs() as logs:
+        running = asyncio.create_task(flood.run(4.0))
+        await asyncio.sleep(1.0)
+        lost_at = time.monotonic()
+        kill(valkey, signal.SIGSTOP if lost == "stopped" else signal.SIGKILL)
+        await asyncio.sleep(1.5)
+        assert all(one.away for one in limiters)
+        returned_at = time.monotonic()
+        if lost == "stopped":
+            kill(valkey, signal.SIGCONT)
+        else:
+            await valkey.wait()
+            await valkey.start()
+            if lost == "killed and emptied":
+                async with Redis.from_url(valkey.url) as redis:
+                    await redis.flushall()
+        await all_back(limiters)
+        back_at = time.monotonic()
+        await running
+    assert back_at - returned_at < 2 * (PROBE_SECONDS + REDIS_SECONDS) + 0.5
+    assert flood.slowest_seconds < REDIS_SECONDS + 0.2
+    assert flood.most_over() <= 0.1 * RATE.burst
+    alone = (returned_at - lost_at) - REDIS_SECONDS
+    assert flood.between(lost_at, returned_at) >= 0.8 * PER_SECOND * alone, "limits go on without Redis"
+    told = [
+        entry["event"] for entry in logs if entry["event"].startswith("rates.redis_") and "still" not in entry["event"]
+    ]
+    assert sorted(told) == ["rates.redis_away"] * PROCESSES + ["rates.redis_back"] * PROCESSES
+
+
+async def test_a_burst_that_falls_on_one_process_is_known_when_valkey_goes_and_comes(
+    valkey: EmbeddedValkey, limiters: list[RateLimiter]
+) -> None:
+    """The worst case: others know nothing of it, and have their shares of a burst; it comes back to an empty Valkey."""
+    slow = bucket(Rate(1, 40))
+    first, *others = limiters
+    assert await admitted(first, slow, count=40)
+    kill(valkey, signal.SIGKILL)
+    await valkey.wait()
+    assert not await admitted(first, slow)
+    for other in others:
+        assert [await admitted(other, slow) for _ in range(12)] == [True] * 10 + [False] * 2
+    await valkey.start()
+    await all_back(limiters)
+    async with Redis.from_url(valkey.url) as redis:
+        await redis.flushall()
+    assert [await admitted(one, slow) for one in limiters] == [False] * PROCESSES
+
+
+async def test_a_share_of_less_than_one_submit_is_one(valkey: EmbeddedValkey, limiters: list[RateLimiter]) -> None:
+    kill(valkey, signal.SIGKILL)
+    await valkey.wait()
+    small = bucket(Rate(1, 1))
+    assert [await admitted(one, small) for one in limiters * 2] == [True] * PROCESSES + [False] * PROCESSES
+
+
+async def test_without_valkey_it_starts_by_itself(valkey: EmbeddedValkey) -> None:
+    kill(valkey, signal.SIGSTOP)
+    limiter, one = RateLimiter(valkey.url), bucket()
+    try:
+        began_at = time.monotonic()
+        verdicts = await asyncio.gather(*(admitted(limiter, one) for _ in range(60)))
+        assert time.monotonic() - began_at < REDIS_SECONDS + 0.2
+        assert RATE.burst <= sum(verdicts) <= RATE.burst + SLACK
+    finally:
+        kill(valkey, signal.SIGCONT)
+        await limiter.close()
+
+
+async def test_a_valkey_that_takes_no_writes_is_away(valkey: EmbeddedValkey, limiters: list[RateLimiter]) -> None:
+    limiter, one = limiters[0], bucket()
+    async with Redis.from_url(valkey.url) as redis:
+        await redis.config_set("maxmemory", 1)
+        assert await admitted(limiter, one)
+        assert limiter.away
+        await asyncio.sleep(2 * PROBE_SECONDS)
+        assert limiter.away
+        await redis.config_set("maxmemory", 0)
+    await all_back([limiter])
+    assert await admitted(limiter, one)
+
+
+async def test_a_process_that_was_held_up_does_not_take_valkey_for_lost(limiters: list[RateLimiter]) -> None:
+    limiter, one = limiters[0], bucket()
+    assert await admitted(limiter, one)
+    for turns in range(1, 7):
+        submit = asyncio.create_task(admitted(limiter, one))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        time.sleep(REDIS_SECONDS + 0.05)
+        assert await submit
+        assert not limiter.away, f"held up after {turns} turns of the loop"
+
+
+async def test_two_keys_share_their_tenants_limit(limiters: list[RateLimiter]) -> None:
+    tenant, rate = new_id(), Rate(60, 6)
+    narrow = limits_of(tenant, rate, new_id(), Rate(60, 2))
+    wide = limits_of(tenant, rate, new_id(), None)
+    assert [await admitted(limiters[0], *narrow) for _ in range(3)] == [True, True, False]
+    assert [await admitted(limiters[1], *wide) for _ in range(5)] == [True] * 4 + [False]
+    with pytest.raises(RateLimited) as refusal:
+        await limiters[2].take(narrow)
+    assert refusal.value.extra["violated-policies"] == ["tenant", "key"]
+
+
+@pytest.mark.parametrize("away", [False, True])
+async def test_what_is_given_back_can_be_taken_again(
+    valkey: EmbeddedValkey, limiters: list[RateLimiter], away: bool
+) -> None:
+    limiter, one = limiters[0], bucket(Rate(1, 8))
+    if away:
+        kill(valkey, signal.SIGKILL)
+        await valkey.wait()
+        assert (await limiter.look([one]))[0].remaining == 2, "a quarter of it"
+    most = (await limiter.look([one]))[0].remaining
+    for _ in range(3):
+        taken = [await limiter.take([one]) for _ in range(most)]
+        assert not await admitted(limiter, one)
+        for each in taken:
+            limiter.give_back(each)
+    assert (await limiter.look([one]))[0].remaining == most
