@@ -9,6 +9,7 @@ from functools import partial
 from importlib.metadata import version
 from types import FrameType
 from typing import Any
+from uuid import UUID
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
@@ -29,10 +30,10 @@ from app.catalog.check import Catalog
 from app.core.cancel import cancel_all
 from app.core.db import Database
 from app.core.doorbell import Doorbell
-from app.core.errors import Refusal
+from app.core.errors import Refusal, StoreUnavailable
 from app.core.health import OPENAPI_PATHS as health_paths
 from app.core.health import routes as health_routes
-from app.core.heartbeat import beating
+from app.core.heartbeat import beating, stop_beating
 from app.core.http_server import Protocol
 from app.core.ids import new_id
 from app.core.log import get_logger
@@ -57,6 +58,7 @@ log = get_logger(__name__)
 
 WRITERS_MAX = 6
 READERS_MAX = 8
+LEAVE_SECONDS = 1.0
 VERSION = version("waystation")
 OURS = ("/api/", "/admin/")
 """Below these, errors are problem documents; elsewhere they have the upstream's shape."""
@@ -165,6 +167,8 @@ async def _open(app: FastAPI, settings: Settings, stack: contextlib.AsyncExitSta
         rates=state.rates,
     )
     stack.push_async_callback(state.intake.drained)
+    process_id = new_id()
+    stack.push_async_callback(_take_leave, state.database, process_id)
     state.outlook = Outlook(state.database)
     state.quoter = Quoter(database=state.database, intake=state.intake, outlook=state.outlook, rates=state.rates)
     await stack.enter_async_context(
@@ -173,13 +177,22 @@ async def _open(app: FastAPI, settings: Settings, stack: contextlib.AsyncExitSta
             state.waiters.watch(),
             beating(
                 state.database,
-                process_id=new_id(),
+                process_id=process_id,
                 kind="api",
                 lease_seconds=settings.lease_seconds,
                 told=state.rates.share_among,
             ),
         )
     )
+
+
+async def _take_leave(database: Database, process_id: UUID) -> None:
+    """Without Redis the others divide the limits among those that are there."""
+    try:
+        async with asyncio.timeout(LEAVE_SECONDS), database.statement() as session:
+            await stop_beating(session, process_id=process_id)
+    except (StoreUnavailable, TimeoutError) as error:
+        log.warning("heartbeat.not_ended", cause=repr(error))
 
 
 @contextlib.asynccontextmanager

@@ -23,14 +23,17 @@ from app.core.log import get_logger
 from app.core.pump import Pump
 from app.core.settings import Settings
 from app.core.watchdog import EXIT_CODE, Watchdog
+from app.jobs.tasks.account import AccountWatch
 from app.jobs.tasks.dispatch import SLOTS as SUBMIT_SLOTS
 from app.jobs.tasks.dispatch import Dispatcher
 from app.jobs.tasks.learn import RunTimes
 from app.jobs.tasks.lease import Leases
+from app.jobs.tasks.meter import Meter
 from app.jobs.tasks.poll import SLOTS as POLL_SLOTS
 from app.jobs.tasks.poll import Poller
 from app.jobs.tasks.sweep import Sweeper
 from app.reconciliation.tasks.daily import DailyReconciliation
+from app.upstream.account import AccountClient
 from app.upstream.client import UpstreamClient
 from app.webhooks.guard import Guard
 from app.webhooks.secrets import Vault
@@ -66,6 +69,16 @@ class Engine:
             submit_connections_max=SUBMIT_SLOTS,
             poll_connections_max=POLL_SLOTS,
         )
+        self.account = AccountClient(
+            url=settings.upstream_url, api_key=settings.upstream_api_key.get_secret_value(), seconds=5
+        )
+        self.meter = Meter(
+            database=database,
+            account=self.account,
+            ceiling_per_minute=settings.upstream_rpm,
+            max_in_flight=settings.upstream_max_in_flight,
+            eased=self._eased,
+        )
         run_times = RunTimes(database)
         self.dispatcher = Dispatcher(
             database=database,
@@ -73,7 +86,10 @@ class Engine:
             leases=self.leases,
             run_times=run_times,
             doorbell=self.doorbell,
+            meter=self.meter,
+            account=AccountWatch(database, self.account),
             unknown_max_seconds=settings.unknown_max_seconds,
+            max_in_flight=settings.upstream_max_in_flight,
         )
         self.poller = Poller(
             database=database,
@@ -81,6 +97,7 @@ class Engine:
             leases=self.leases,
             run_times=run_times,
             doorbell=self.doorbell,
+            meter=self.meter,
         )
         self.dispatcher.followed = self.poller.pump
         self.deliverer = Deliverer(
@@ -109,9 +126,13 @@ class Engine:
     def pumps(self) -> tuple[Pump, ...]:
         """All that runs until the process stops."""
         return (
-            self.dispatcher.pump, self.poller.pump, self.sweeper.pump, self.daily.pump, self.deliverer.pump,
+            self.meter.pump, self.dispatcher.pump, self.poller.pump, self.sweeper.pump, self.daily.pump, self.deliverer.pump,
             self.webhook_sweeper.pump,
         )  # fmt: skip
+
+    def _eased(self) -> None:
+        self.dispatcher.pump.ring()
+        self.poller.pump.ring()
 
     async def renew(self) -> None:
         """Keep the leases of calls that take long, until cancelled."""
@@ -238,6 +259,7 @@ async def work(settings: Settings) -> int:
     await cancel_all(keeping)
     watchdog.stop()
     await engine.upstream.close()
+    await engine.account.close()
     await engine.doorbell.close()
     await database.close()
     log.info("worker.stopped", worker=engine.process_id.hex)

@@ -27,9 +27,8 @@ from app.core.db import metadata
 
 
 class PauseReason(StrEnum):
-    """Why submits wait: the upstream asked us to slow down, or our account there is in trouble."""
+    """Why submits wait, beside the budget: our account there is in trouble."""
 
-    THROTTLED = "throttled"
     ACCOUNT = "account"
 
 
@@ -57,9 +56,117 @@ upstream_state = Table(
         server_default="0",
         comment="where a tenant begins that had nothing to send for a while",
     ),
+    Column("rate", Float, nullable=False, server_default="20", comment="requests a second that may go out"),
+    Column("limit_per_minute", Float, comment="what the upstream was last seen to take; null: it has never said 429"),
+    Column(
+        "tokens",
+        Float,
+        nullable=False,
+        server_default="0",
+        comment="requests that might go out at refilled_at; below zero: a debt",
+    ),
+    Column(
+        "read_tokens",
+        Float,
+        nullable=False,
+        server_default="0",
+        comment="the same for polls and fetches, while they do not count towards the limit",
+    ),
+    Column(
+        "refilled_at",
+        DateTime(timezone=True),
+        nullable=False,
+        server_default=func.now(),
+        comment="the instant of tokens and read_tokens",
+    ),
+    Column(
+        "cut_at",
+        DateTime(timezone=True),
+        nullable=False,
+        server_default="epoch",
+        comment="when the last 429 was understood; those of requests sent before belong to it",
+    ),
+    Column(
+        "resume_at",
+        DateTime(timezone=True),
+        nullable=False,
+        server_default="epoch",
+        comment="nothing that counts goes out before",
+    ),
+    Column(
+        "ramp_seconds",
+        Float,
+        nullable=False,
+        server_default="0",
+        comment="for how long since then only the budget has held us back",
+    ),
+    Column(
+        "relapses", Integer, nullable=False, server_default="0", comment="429s in a row, each soon after the one before"
+    ),
+    Column(
+        "doubt",
+        Float,
+        nullable=False,
+        server_default="0",
+        comment="how unlikely it is, in nats, that polls and fetches count and none was refused",
+    ),
+    Column(
+        "trial_reads",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="so many may go out before resume_at, to find that out",
+    ),
+    Column("trial_at", DateTime(timezone=True), nullable=False, server_default="epoch", comment="no trial before"),
+    Column(
+        "learned_at",
+        DateTime(timezone=True),
+        nullable=False,
+        server_default="epoch",
+        comment="up to when the budget has been judged",
+    ),
+    Column("broken_at", DateTime(timezone=True), comment="since when hardly anything is answered; null: all is well"),
+    Column(
+        "judged_at",
+        DateTime(timezone=True),
+        nullable=False,
+        server_default="epoch",
+        comment="answers from before do not count in that",
+    ),
+    Column(
+        "ease_rate",
+        Float,
+        nullable=False,
+        server_default="10000",
+        comment="requests a second at most, after that; doubles until nobody feels it",
+    ),
+    Column("ceiling_per_minute", Float, comment="as configured; null: none"),
+    Column("max_in_flight", Integer, comment="as configured, over all tenants; null: no limit"),
     CheckConstraint("id = 1", name="one_row"),
-    CheckConstraint("paused_reason IN ('throttled', 'account')", name="paused_reason"),
+    CheckConstraint("paused_reason IN ('account')", name="paused_reason"),
     CheckConstraint("(paused_reason IS NULL) = (paused_until IS NULL)", name="paused"),
+    CheckConstraint(
+        "rate > 0 AND limit_per_minute > 0 AND ease_rate > 0 AND ceiling_per_minute > 0 AND max_in_flight >= 0",
+        name="budget",
+    ),
+)
+
+upstream_seconds = Table(
+    "upstream_seconds",
+    metadata,
+    Column("at", DateTime(timezone=True), primary_key=True),
+    Column("submits", Integer, nullable=False, server_default="0", comment="granted"),
+    Column("reads", Integer, nullable=False, server_default="0", comment="polls and fetches, granted"),
+    Column("refused_submits", Integer, nullable=False, server_default="0", comment="of those: answered 429"),
+    Column("refused_reads", Integer, nullable=False, server_default="0", comment="of those: answered 429"),
+    Column(
+        "answers",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="exchanges that came to an end, as far as anybody had reason to count",
+    ),
+    Column("troubles", Integer, nullable=False, server_default="0", comment="of those: without a usable answer"),
 )
 
 queues = Table(

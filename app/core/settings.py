@@ -6,7 +6,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.core.credits import parse_credits
@@ -34,6 +34,10 @@ def _url_or_nothing(value: str | None) -> str | None:
     if value and urlsplit(value).scheme not in ("http", "https"):
         raise ValueError("expected a URL that begins with http:// or https://, or nothing at all")
     return value and value.rstrip("/")
+
+
+def _or_nothing(value: object) -> object:
+    return None if value == "" else value
 
 
 def _credits(value: str) -> str:
@@ -85,6 +89,8 @@ class Settings(BaseSettings):
     upstream_url: Annotated[str, _url("http", "https")] = UPSTREAM_URL
     upstream_history_url: Annotated[str | None, AfterValidator(_url_or_nothing)] = None
     upstream_api_key: SecretStr = SecretStr("")
+    upstream_rpm: Annotated[float | None, Field(gt=0), BeforeValidator(_or_nothing)] = None
+    upstream_max_in_flight: Annotated[int | None, Field(ge=0), BeforeValidator(_or_nothing)] = None
     public_url: Annotated[str, _url("http", "https")]
     admin_key: SecretStr | None = None
     secret_key: Annotated[SecretStr, NoDecode, AfterValidator(_secrets)]

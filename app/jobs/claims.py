@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+from app.admission.budget import PACE_CTES, READS_GRANTED, Taken, count_granted, next_token_seconds
 from app.admission.queries import MAY_POLL, MAY_SUBMIT
 from app.admission.queues import counted
-from app.core.db import Row, Session, columns
+from app.core.db import Session, columns
 from app.webhooks.emit import WANTS_START
 
 LOOKAHEAD_SECONDS = 0.05
@@ -47,9 +48,14 @@ _TAKE = f"""
 # ANY (ARRAY(…)) and LATERAL … LIMIT where a join would do: of a LIMIT that is a parameter the planner expects a tenth of
 # all rows, and reads the whole table to join them.
 
-# Which running jobs are due to be asked about?
+# Which running jobs are due to be asked about? As many as the budget has room for, less what it is owed for fetches.
 _CLAIM_RUNNING = f"""
-WITH due AS (
+WITH {PACE_CTES}, gate AS MATERIALIZED (
+    SELECT
+        pace.*, granted.granted, least($1::bigint, granted.granted) AS most,
+        NOT pace.reads_free AND pace.resume_seconds > 0 AS trial
+    FROM pace CROSS JOIN LATERAL ({READS_GRANTED}) AS granted
+), due AS (
     SELECT id FROM jobs AS job
     WHERE state = 'running'
         AND due_at BETWEEN now() - make_interval(secs => $5) AND now() + make_interval(secs => $4)
@@ -57,18 +63,51 @@ WITH due AS (
         AND NOT EXISTS (SELECT FROM pauses WHERE tenant_id IS NULL AND model IS NULL AND what = 'all')
         AND {MAY_POLL}
         AND {_SAFE}
-    ORDER BY due_at
-    LIMIT $1
+        AND {{first}}
+    ORDER BY {{order}}
+    LIMIT (SELECT most FROM gate)
     FOR UPDATE SKIP LOCKED
+), claimed AS (
+    UPDATE jobs SET {_TAKE}
+    WHERE id = ANY (ARRAY(SELECT id FROM due))
+    RETURNING
+        jobs.id, jobs.fence, jobs.attempt, jobs.model, jobs.upstream_id, jobs.upstream_state, jobs.retries,
+        jobs.takeovers, jobs.held_micro, jobs.price_rule, jobs.markup_micro, {WANTS_START} AS wants_start,
+        extract(epoch FROM now() - jobs.submitted_at)::double precision AS age_seconds,
+        extract(epoch FROM now() - jobs.gone_since)::double precision AS gone_seconds
+), spent AS MATERIALIZED (
+    SELECT count(*) AS reads FROM due
+), charged AS (
+    UPDATE upstream_state SET
+        tokens = gate.shared
+            - CASE WHEN gate.reads_free THEN 0 WHEN gate.trial THEN $6::bigint ELSE spent.reads + $6::bigint END,
+        read_tokens = gate.free - CASE WHEN gate.reads_free THEN spent.reads + $6::bigint ELSE 0 END,
+        trial_reads = gate.trial_reads - CASE WHEN gate.trial THEN spent.reads ELSE 0 END,
+        refilled_at = greatest(upstream_state.refilled_at, now())
+    FROM gate CROSS JOIN spent WHERE spent.reads + $6::bigint > 0
+), tallied AS (
+    {count_granted("reads", "SELECT spent.reads + $6::bigint FROM spent")}
+), held AS MATERIALIZED (
+    SELECT gate.trial, CASE WHEN gate.granted < $1 AND spent.reads = gate.most AND gate.most < (
+        SELECT count(*) FROM (
+            SELECT FROM jobs
+            WHERE state = 'running' AND due_at <= now() AND (lease_until IS NULL OR lease_until < now())
+                AND NOT EXISTS (SELECT FROM pauses WHERE what = 'all')
+            LIMIT gate.most + 1
+        ) AS several
+    ) THEN CASE
+        WHEN gate.reads_free THEN {next_token_seconds("1 + gate.most - gate.free", "gate.free_rate", "gate.room_of_all - gate.most", "0")}
+        ELSE {next_token_seconds("1 + gate.most - gate.shared", "gate.shared_rate", "gate.room - gate.most", "gate.resume_seconds")}
+    END END AS wait_seconds
+    FROM gate CROSS JOIN spent
 )
-UPDATE jobs SET {_TAKE}
-WHERE id = ANY (ARRAY(SELECT id FROM due))
-RETURNING
-    jobs.id, jobs.fence, jobs.attempt, jobs.model, jobs.upstream_id, jobs.upstream_state, jobs.retries, jobs.takeovers,
-    jobs.held_micro, jobs.price_rule, jobs.markup_micro, {WANTS_START} AS wants_start,
-    extract(epoch FROM now() - jobs.submitted_at)::double precision AS age_seconds,
-    extract(epoch FROM now() - jobs.gone_since)::double precision AS gone_seconds
+SELECT claimed.*, held.*, extract(epoch FROM now())::double precision AS claim_at
+FROM held LEFT JOIN claimed ON true
 """  # noqa: S608
+
+_BY_DUE = _CLAIM_RUNNING.format(first="true", order="due_at")
+# where not all can be asked about in time: those whose results the upstream forgets next, while it still has them
+_BY_EXPIRY = _CLAIM_RUNNING.format(first="submitted_at > now() - make_interval(secs => $7)", order="submitted_at")
 
 # Whose attempt may go on the wire? Only a claim's that still holds; where a pause has come since, the claim is given back.
 # Committed before the first byte is sent. A claim opens one attempt at most: where its fence still stands on a job that
@@ -152,14 +191,29 @@ SELECT
 
 
 async def claim_running(
-    session: Session, *, owner: UUID, most: int, lease_seconds: float, overdue_seconds: float = EVER_SECONDS
-) -> list[Row]:
+    session: Session,
+    *,
+    owner: UUID,
+    most: int,
+    lease_seconds: float,
+    overdue_seconds: float = EVER_SECONDS,
+    debt: int = 0,
+    expires_seconds: float | None = None,
+) -> Taken:
     """Up to `most` running jobs that are due, the longest overdue first; none due longer ago. One statement.
 
     A short `overdue_seconds` is cheap: before what is due lie the index entries of all that was due since the last
-    vacuum, and without it every look wades through them.
+    vacuum, and without it every look wades through them. debt: fetches that went out since the last claim.
+    expires_seconds: only those that were submitted within it, the oldest first.
     """
-    return await session.fetch(_CLAIM_RUNNING, most, owner, lease_seconds, LOOKAHEAD_SECONDS, overdue_seconds)
+    given = (most, owner, lease_seconds, LOOKAHEAD_SECONDS, overdue_seconds, debt)
+    if expires_seconds is None:
+        rows = await session.fetch(_BY_DUE, *given)
+    else:
+        rows = await session.fetch(_BY_EXPIRY, *given, expires_seconds)
+    first = rows[0]
+    taken = [row for row in rows if row["id"] is not None]
+    return Taken(taken, first["claim_at"], first["wait_seconds"], first["trial"])
 
 
 async def open_attempts(

@@ -19,6 +19,8 @@ RECORD_SECONDS = 3600.0
 GIVE_UP_SECONDS = 86_400.0
 """After this long without a final word nobody expects one any more."""
 ACCOUNT_SECONDS = (30.0, 300.0)
+THROTTLED_SECONDS = 0.25
+"""Until a poll answered 429 is due again; the budget says when it goes."""
 MESSAGE_MAX = 8_000
 
 _BLOCKED = re.compile(r"content[ _]polic|content[ _]filter|moderation|safety|nsfw|sensitive content|\brai\b", re.I)
@@ -71,8 +73,11 @@ def believed(outcome: Outcome) -> Outcome:
     return outcome
 
 
-def after_submit(outcome: Outcome, *, retries: int, schedule: Schedule, unknown_max_seconds: float) -> Step:
-    """The step after a submit: only what provably did not arrive goes back to the queue."""
+def after_submit(
+    outcome: Outcome, *, retries: int, schedule: Schedule, unknown_max_seconds: float, doubted: bool = False
+) -> Step:
+    """The step after a submit: only what provably did not arrive goes back to the queue. `doubted`: what it says of our
+    account is not believed."""
     match outcome.kind:
         case OutcomeKind.ACCEPTED:
             return Step(State.RUNNING, "accepted", schedule.next_gap(0.0), upstream_state=UpstreamState.QUEUED)
@@ -84,15 +89,14 @@ def after_submit(outcome: Outcome, *, retries: int, schedule: Schedule, unknown_
         case OutcomeKind.NOT_SENT:
             return Step(State.QUEUED, "not_sent", backoff(retries, 0.2, 30.0), retry=True)
         case OutcomeKind.THROTTLED:
-            seconds = max(outcome.retry_after_seconds or 0.0, backoff(retries, 1.0, 60.0))
-            pause = Pause(
-                PauseReason.THROTTLED, outcome.retry_after_seconds or backoff(retries, 1.0, 20.0), outcome.detail
-            )
-            return Step(State.QUEUED, "throttled", seconds, retry=True, pause=pause)
+            return Step(State.QUEUED, "throttled", 0.0)  # it keeps its place: the budget says when the next one goes
+        case OutcomeKind.ACCOUNT if doubted:
+            return Step(State.QUEUED, "account_doubted", backoff(retries, *ACCOUNT_SECONDS), retry=True)
         case OutcomeKind.ACCOUNT:
-            low, high = ACCOUNT_SECONDS
-            pause = Pause(PauseReason.ACCOUNT, backoff(retries, low, high), outcome.error or outcome.detail)
-            return Step(State.QUEUED, "account", backoff(retries, low, high), retry=True, pause=pause)
+            pause_seconds = backoff(retries, *ACCOUNT_SECONDS)
+            pause = Pause(PauseReason.ACCOUNT, pause_seconds, outcome.error or outcome.detail)
+            # a little longer than all: another job finds out whether it is over, in case it was this one's fault
+            return Step(State.QUEUED, "account", 1.2 * pause_seconds, retry=True, pause=pause)
         case _:
             return Step(State.UNKNOWN, "maybe_sent", unknown_max_seconds)
 
@@ -112,6 +116,8 @@ def after_poll(outcome: Outcome, job: Running, *, schedule: Schedule) -> Step:
             return Step(State.RUNNING, reason, schedule.next_gap(job.age_seconds), upstream_state=seen)
         case OutcomeKind.GONE:
             return _after_gone(job)
+        case OutcomeKind.THROTTLED if job.age_seconds <= GIVE_UP_SECONDS:
+            return Step(State.RUNNING, "throttled", THROTTLED_SECONDS, upstream_state=job.upstream_state)
         case _:
             return _after_trouble(outcome, job)
 

@@ -212,6 +212,7 @@ jobs = Table(
     Index("jobs_aside_idx", "key_id", "rank_at", postgresql_where=text("state = 'queued' AND due_at = 'infinity'")),
     Index("jobs_waiting_idx", "due_at", postgresql_where=text("state = 'queued' AND NOT ready")),
     Index("jobs_running_idx", "due_at", postgresql_where=text("state = 'running'")),
+    Index("jobs_expiry_idx", "submitted_at", postgresql_where=text("state = 'running'")),
     Index("jobs_sending_idx", "sent_at", postgresql_where=text("state = 'sending'")),
     Index("jobs_unknown_idx", "due_at", postgresql_where=text("state = 'unknown'")),
     Index("jobs_deadline_idx", "deadline_at", postgresql_where=text("state = 'queued' AND deadline_at IS NOT NULL")),

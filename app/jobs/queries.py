@@ -226,3 +226,29 @@ WHERE job.id = ANY ($1::uuid[])
 async def list_jobs_of_events(session: ReadSession, *, job_ids: Sequence[UUID], result_bytes_max: int) -> list[Row]:
     """All that events show of these jobs; larger results are only measured."""
     return await session.fetch(_OF_EVENTS, list(job_ids), result_bytes_max)
+
+
+_MICRO_IN_FLIGHT = """
+SELECT coalesce(sum(held_micro), 0)::bigint FROM jobs WHERE state = 'sending' OR state = 'unknown' OR state = 'running'
+"""
+
+# Was another submit accepted after this job had been refused for the sake of our account?
+_ACCEPTED_SINCE = """
+SELECT EXISTS (
+    SELECT FROM attempts JOIN upstream_exchanges AS exchange ON exchange.at > attempts.settled_at
+    WHERE attempts.job_id = $1 AND attempts.outcome = 'account'
+        AND exchange.kind = 'submit' AND exchange.outcome = 'accepted'
+)
+"""
+
+
+async def get_micro_in_flight(session: ReadSession) -> int:
+    """What all jobs at the upstream may cost, and more than the upstream has reserved for them. One statement."""
+    micro: int = await session.fetchval(_MICRO_IN_FLIGHT)
+    return micro
+
+
+async def find_accepted_since(session: ReadSession, *, job_id: UUID) -> bool:
+    """Whether a submit was accepted since this job was refused for lack of credits. One statement."""
+    accepted: bool = await session.fetchval(_ACCEPTED_SINCE, job_id)
+    return accepted

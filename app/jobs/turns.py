@@ -3,6 +3,7 @@
 from typing import NamedTuple
 from uuid import UUID
 
+from app.admission.budget import PACE_CTES, SUBMITS_GRANTED, count_granted, next_token_seconds
 from app.admission.queries import MAY_SUBMIT
 from app.core.db import Row, Session
 from app.jobs.claims import HANDS_FREE
@@ -21,17 +22,21 @@ COST_MICRO_MIN = 1_000
 # has room. The gate lets one claim through at a time. What a claim that waited there saw before is not what is: queues and
 # jobs are read again as they are locked.
 CLAIM_QUEUED = f"""
-WITH gate AS MATERIALIZED (
+WITH {PACE_CTES}, gate AS MATERIALIZED (
     SELECT
-        CASE
-            WHEN EXISTS (SELECT FROM pauses WHERE tenant_id IS NULL AND model IS NULL) THEN 0
-            WHEN paused_until > now() THEN 0
-            WHEN paused_reason = 'account' THEN 1
-            ELSE $1::bigint
-        END AS most,
-        virtual_time
-    FROM upstream_state
-    FOR UPDATE
+        pace.*, granted.*, stop.paused,
+        CASE WHEN stop.paused THEN 0 ELSE greatest(0, least(
+            $1::bigint, granted.granted, CASE WHEN pace.paused_reason = 'account' THEN 1 END,
+            CASE WHEN pace.max_in_flight IS NOT NULL THEN
+                pace.max_in_flight
+                    - (SELECT coalesce(sum(in_flight + claimed), 0) FROM queues WHERE subject_id = tenant_id)
+            END
+        )) END AS most
+    FROM pace CROSS JOIN LATERAL ({SUBMITS_GRANTED}) AS granted CROSS JOIN LATERAL (
+        SELECT
+            coalesce(pace.paused_until > now(), false)
+            OR EXISTS (SELECT FROM pauses WHERE tenant_id IS NULL AND model IS NULL) AS paused
+    ) AS stop
 ), lowest AS MATERIALIZED (
     SELECT queue.subject_id FROM queues AS queue
     WHERE queue.runnable
@@ -137,17 +142,31 @@ WITH gate AS MATERIALIZED (
     FROM turns LEFT JOIN taken USING (tenant_id)
     WHERE turns.room > coalesce(taken.jobs, 0)
 ), passed AS (
-    UPDATE upstream_state SET virtual_time = greatest(
-        upstream_state.virtual_time,
-        coalesce((SELECT begins_at FROM left_over), (SELECT max(begins_at) FROM chosen))
-    )
-    WHERE EXISTS (SELECT FROM chosen)
+    UPDATE upstream_state SET
+        virtual_time = greatest(
+            upstream_state.virtual_time,
+            coalesce((SELECT begins_at FROM left_over), (SELECT max(begins_at) FROM chosen))
+        ),
+        tokens = gate.shared - (SELECT count(*) FROM chosen), read_tokens = gate.free,
+        refilled_at = greatest(upstream_state.refilled_at, now())
+    FROM gate WHERE EXISTS (SELECT FROM chosen)
+), tallied AS (
+    {count_granted("submits", "SELECT count(*) FROM chosen")}
+), held AS MATERIALIZED (
+    SELECT CASE WHEN
+        NOT gate.paused AND gate.granted < $1 AND gate.most = gate.granted
+        AND (SELECT count(*) FROM chosen) = gate.most
+        AND CASE WHEN gate.most > 0 THEN EXISTS (SELECT FROM left_over WHERE begins_at IS NOT NULL)
+            ELSE EXISTS (SELECT FROM queues WHERE runnable) END
+    THEN {next_token_seconds("1 + gate.reads_due + gate.most - gate.shared", "gate.shared_rate", "gate.room - gate.most", "greatest(gate.resume_seconds, CASE WHEN gate.broken THEN 1 END)")}
+    END AS wait_seconds
+    FROM gate
 )
 SELECT
-    job.*,
+    job.*, held.wait_seconds, extract(epoch FROM now())::double precision AS claim_at,
     (SELECT begins_at FROM left_over) IS NOT NULL AND (job.id IS NOT NULL OR EXISTS (SELECT FROM aside))
         OR EXISTS (SELECT FROM back) AS more
-FROM (VALUES (1)) AS always (row) LEFT JOIN (
+FROM held LEFT JOIN (
     SELECT claimed.*, input.body, chosen.begins_at, chosen.rank_at
     FROM chosen JOIN claimed USING (id)
     CROSS JOIN LATERAL (SELECT body FROM job_inputs WHERE job_id = claimed.id LIMIT 1) AS input
@@ -158,13 +177,18 @@ ORDER BY job.begins_at, job.rank_at, job.id
 
 class Claimed(NamedTuple):
     """Claimed jobs in the order of their turns: id, fence, model, retries, takeovers, body. `more`: there is more to be
-    had for whoever asks again, though these may be fewer than were asked for."""
+    had for whoever asks again, though these may be fewer than were asked for. `at` and `wait_seconds` as in Taken."""
 
     rows: list[Row]
     more: bool
+    at: float
+    wait_seconds: float | None
 
 
 async def claim_queued(session: Session, *, owner: UUID, most: int, lease_seconds: float) -> Claimed:
     """Up to `most` of the jobs in line. One statement."""
     rows = await session.fetch(CLAIM_QUEUED, most, owner, lease_seconds, COST_MICRO_MIN)
-    return Claimed([row for row in rows if row["id"] is not None], rows[0]["more"])
+    first = rows[0]
+    return Claimed(
+        [row for row in rows if row["id"] is not None], first["more"], first["claim_at"], first["wait_seconds"]
+    )

@@ -212,7 +212,18 @@ def _named_so_far(exchange: Exchange) -> str | None:
 
 def _is_about_account(exchange: Exchange, said: _Said) -> bool:
     """Whether a 406 is about our credits or spend cap; one that was cut may be, and waiting is the safe side."""
-    return exchange.failure is not None or _ACCOUNT_WORDS.search(said.error or "") is not None
+    return exchange.failure is not None or account_words(said.error or "") is not None
+
+
+def account_words(error: str) -> str | None:
+    """The words in an error that speak of our credits or our spend cap; None: there are none."""
+    found = _ACCOUNT_WORDS.search(error)
+    return None if found is None else found[0]
+
+
+def is_about_spending(words: str) -> bool:
+    """Whether such words are about a cap on what may be spent, which no balance shows."""
+    return words.lower().startswith("spend")
 
 
 def retry_after_seconds(headers: Mapping[str, str], *, at: datetime | None = None) -> float | None:

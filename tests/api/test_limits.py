@@ -211,3 +211,20 @@ async def test_reads_are_never_limited(stack: Gateway) -> None:
             answers = await asyncio.gather(*(client.get(path) for _ in range(10)))
             assert {answer.status_code for answer in answers} == {200}
             assert "retry-after" not in answers[0].headers
+
+
+async def test_a_process_that_ends_says_so(stack: Gateway) -> None:
+    """Without Redis the others would leave its share to it for another lease."""
+    sql = (
+        "SELECT count(*) FILTER (WHERE stopped_at IS NULL) AS living, count(*) AS all FROM processes WHERE kind = 'api'"
+    )
+    [before] = await stack.sql(sql)
+    async with stack.api():
+
+        async def more() -> bool:
+            [row] = await stack.sql(sql)
+            return bool(row["living"] == before["living"] + 1)
+
+        await eventually(more, seconds=10)
+    [after] = await stack.sql(sql)
+    assert (after["living"], after["all"]) == (before["living"], before["all"] + 1)

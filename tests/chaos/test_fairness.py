@@ -19,6 +19,8 @@ from tests.factories.jobs import Engine, wrong
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 CHUNK = 2_500
+SLOW = {"match": "submit", "fault": "delay", "seconds": 0.5}
+"""What may be sent at once then bounds the pace, and a backlog lasts."""
 
 
 @pytest.fixture
@@ -67,6 +69,7 @@ async def backlog(database: Database, jobs: int, *, price: int, weight: int = 1)
 
 async def test_a_backlog_is_not_in_a_neighbours_way(stack: Stack, database: Database, form: Form) -> None:
     """One has fifty thousand jobs in line that are sent as fast as it goes, another one submits one a second."""
+    await stack.faults(SLOW)
     await backlog(database, form.pick(5_000, 50_000), price=50_000)
     _name, key = await tenant(stack)
     ids = []
@@ -94,7 +97,7 @@ async def test_shares_of_a_backlog_are_by_weight(stack: Stack, database: Databas
     """Weights 1, 2 and 4, prices from five cents to five dollars: shares in credits over the window."""
     jobs, seconds = form.pick((1_000, 6.0), (12_000, 60.0))
     weights = {1: 50_000, 2: 5_000_000, 4: 500_000}
-    await stack.faults({"match": "submit", "fault": "delay", "seconds": 0.3})  # what is sent at once bounds the pace
+    await stack.faults(SLOW)
     callers = {
         (await backlog(database, jobs if price < 10**6 else jobs // 4, price=price, weight=weight)).tenant.id: weight
         for weight, price in weights.items()

@@ -84,7 +84,7 @@ def _lease_over(stack: Stack) -> int:
 async def _opened_while_stopped(stack: Stack, load: Load) -> None:
     """Workers wait for attempts to be committed, and all are stopped; then the commits go through."""
     async with stack.database() as holder, stack.database() as other:
-        await other.execute("UPDATE upstream_state SET paused_reason = 'throttled', paused_until = 'infinity'")
+        await other.execute("UPDATE upstream_state SET paused_reason = 'account', paused_until = 'infinity'")
         await load.submit_many(12)
         blocking = holder.transaction()
         await blocking.start()

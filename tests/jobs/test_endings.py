@@ -26,7 +26,7 @@ async def end(
 ) -> None:
     """The one running job that is due has come to this."""
     async with engine.database.transaction() as session:
-        [row] = await claim_running(session, owner=engine.owner, most=10, lease_seconds=30)
+        [row] = (await claim_running(session, owner=engine.owner, most=10, lease_seconds=30)).rows
         await record_polls(
             session, records=[PollRecord(row["id"], row["fence"], step, run_seconds, 0.1, cost, charge, ())]
         )
@@ -77,7 +77,7 @@ async def test_a_record_that_is_written_again_settles_nothing_twice(
     database: Database, engine: Engine, running: UUID
 ) -> None:
     async with database.transaction() as session:
-        [row] = await claim_running(session, owner=engine.owner, most=10, lease_seconds=30)
+        [row] = (await claim_running(session, owner=engine.owner, most=10, lease_seconds=30)).rows
     record = PollRecord(row["id"], row["fence"], COMPLETED, 1.0, 0.1, COST, COST, ())
     for moved in (1, 0):
         async with database.transaction() as session:

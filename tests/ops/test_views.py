@@ -216,10 +216,23 @@ async def assert_requests(stack: Gateway, tenant: TenantKey, *, jobs: set[str]) 
 async def test_upstream_now_says_why_submits_wait(stack: Gateway) -> None:
     (row,) = await stack.sql("SELECT * FROM ops.upstream_now")
     assert row["paused_reason"] is None
+    await stack.sql("UPDATE upstream_state SET cut_at = now(), resume_at = now() + interval '0.3 s'")
+    (row,) = await stack.sql("SELECT * FROM ops.upstream_now")
+    assert (row["paused_reason"], row["paused_since"] < row["paused_until"]) == ("throttled", True)
+    assert row["budget_per_minute"] >= 1200
+    assert row["used_per_minute"] >= 0
+    assert row["throttled_per_minute"] == 0
+    await eventually(lambda: stack.sql("SELECT FROM ops.upstream_now WHERE paused_reason IS NULL"), seconds=2)
+    await stack.sql("UPDATE upstream_state SET broken_at = now()")
+    (row,) = await stack.sql("SELECT * FROM ops.upstream_now")
+    assert row["paused_reason"] == "unavailable"
+    await stack.sql("UPDATE upstream_state SET broken_at = NULL")
     await stack.sql(
-        "UPDATE upstream_state SET paused_reason = 'throttled', paused_detail = 'slow down', paused_since = now(),"
-        " paused_until = now() + interval '0.2 s'"
+        "UPDATE upstream_state SET paused_reason = 'account', paused_detail = 'no credits', paused_since = now(),"
+        " paused_until = now() + interval '1 hour'"
     )
     (row,) = await stack.sql("SELECT * FROM ops.upstream_now")
-    assert (row["paused_reason"], row["paused_detail"]) == ("throttled", "slow down")
-    await eventually(lambda: stack.sql("SELECT FROM ops.upstream_now WHERE paused_reason IS NULL"), seconds=2)
+    assert (row["paused_reason"], row["paused_detail"]) == ("account", "no credits")
+    await stack.sql(
+        "UPDATE upstream_state SET paused_reason = NULL, paused_detail = NULL, paused_since = NULL, paused_until = NULL"
+    )

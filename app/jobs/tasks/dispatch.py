@@ -3,11 +3,12 @@
 import asyncio
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import UUID
 
 import asyncpg
 
-from app.admission.operations import pause_submits, resume_submits
+from app.admission.budget import lock_budget
 from app.core import clock
 from app.core.batch import Batcher
 from app.core.crash import crash_point
@@ -20,9 +21,11 @@ from app.jobs.decide import Step, after_submit, believed
 from app.jobs.models import FINAL, State
 from app.jobs.records import Moved, SubmitRecord, observe_upstream_id, record_submits
 from app.jobs.sweeps import promote
+from app.jobs.tasks.account import AccountWatch, Verdict
 from app.jobs.tasks.learn import RunTimes
 from app.jobs.tasks.lease import Claim, Leases
-from app.jobs.turns import claim_queued
+from app.jobs.tasks.meter import Meter
+from app.jobs.turns import Claimed, claim_queued
 from app.upstream.client import UpstreamClient
 from app.upstream.wire import Outcome, OutcomeKind
 
@@ -32,8 +35,6 @@ SLOTS = 64
 """Submits on the wire at once; a claim never takes more than there are free, so that a kill leaves few unknown."""
 GROUP_MAX = 100
 LINGER_SECONDS = 0.002
-RESUME_SECONDS = 0.25
-"""Between two looks for a pause that a success could end."""
 LAST_WORDS_SECONDS = 1.0
 """How long a submit that is cut at shutdown may take to hand in that it is unknown."""
 
@@ -57,7 +58,10 @@ class Dispatcher:
         leases: Leases,
         run_times: RunTimes,
         doorbell: Doorbell,
+        meter: Meter,
+        account: AccountWatch,
         unknown_max_seconds: float,
+        max_in_flight: int | None = None,
     ) -> None:
         self.pump = Pump("dispatch", self._step, gap_seconds=0.005)
         self.followed: Pump | None = None
@@ -66,10 +70,12 @@ class Dispatcher:
         self._leases = leases
         self._run_times = run_times
         self._doorbell = doorbell
+        self._meter = meter
+        self._account = account
         self._unknown_max_seconds = unknown_max_seconds
+        self._max_in_flight = max_in_flight
         self._sending: set[asyncio.Task[None]] = set()
         self._full = False
-        self._resume_at = 0.0
         self._promote_at = math.inf
         self._opener = Batcher(self._open, size_max=GROUP_MAX, linger_seconds=LINGER_SECONDS)
         self._recorder = Batcher(self._record, size_max=GROUP_MAX, linger_seconds=LINGER_SECONDS)
@@ -79,29 +85,42 @@ class Dispatcher:
         self._full = free <= 0
         if self._full:
             return math.inf
+        await self._meter.ready.wait()
         asked_at = clock.monotonic()
         if asked_at >= self._promote_at - 0.01:
             self._promote_at = math.inf
             async with self._database.statement() as session:
                 await promote(session)
         crash_point("dispatch.before_claim")
-        async with self._database.statement() as session:
-            rows, more = await claim_queued(
-                session, owner=self._leases.owner, most=free, lease_seconds=self._leases.lease_seconds
-            )
+        taken = await self._claim(free)
+        self._meter.took(taken, asked_at)
+        rows = taken.rows
         if rows:
             crash_point("dispatch.after_claim")
         await self._run_times.learn(row["model"] for row in rows)
         for row in rows:
-            task = asyncio.create_task(self._send(row, asked_at))
+            task = asyncio.create_task(self._send(row, asked_at, taken.at))
             self._sending.add(task)
             task.add_done_callback(self._sent)
         # suspects are claimed one by one: the end of one makes room for the next
         self._full = len(rows) == free or any(row["takeovers"] for row in rows)
         if self._full:
             self._doorbell.ring("dispatch")  # there may be more than we can take: let others look
+        if self._full:
+            return math.inf
+        if taken.wait_seconds is not None:
+            return taken.wait_seconds
         # fewer than were asked for, and yet not all: it is for the next claim to say whose turn it is
-        return 0.0 if more and not self._full else math.inf
+        return 0.0 if taken.more else math.inf
+
+    async def _claim(self, most: int) -> Claimed:
+        lease_seconds = self._leases.lease_seconds
+        if self._max_in_flight is None:
+            async with self._database.statement() as session:
+                return await claim_queued(session, owner=self._leases.owner, most=most, lease_seconds=lease_seconds)
+        async with self._database.transaction() as session:
+            await lock_budget(session)
+            return await claim_queued(session, owner=self._leases.owner, most=most, lease_seconds=lease_seconds)
 
     def _sent(self, task: asyncio.Task[None]) -> None:
         self._sending.discard(task)
@@ -120,11 +139,11 @@ class Dispatcher:
                 await asyncio.wait(late, timeout=LAST_WORDS_SECONDS)
         await self._recorder.drained()
 
-    async def _send(self, row: Row, asked_at: float) -> None:
+    async def _send(self, row: Row, asked_at: float, sent_at: float) -> None:
         with self._leases.held((row["id"], row["fence"]), asked_at=asked_at):
-            await self._send_held(row)
+            await self._send_held(row, sent_at)
 
-    async def _send_held(self, row: Row) -> None:
+    async def _send_held(self, row: Row, sent_at: float) -> None:
         claim: Claim = (row["id"], row["fence"])
         job_id = row["id"]
         opened: list[int] = []
@@ -153,21 +172,31 @@ class Dispatcher:
                 raise
             # shut down in mid-call: what may have arrived is said to be unknown now, not when the lease runs out
             outcome = Outcome(OutcomeKind.UNKNOWN, None, clock.monotonic() - started_at, "shut_down")
+        self._meter.heard(outcome, is_read=False, sent_at=sent_at)
         crash_point("send.after_answer")
-        await self._settle(row, opened[0] if opened else None, outcome)
+        doubted = False
+        if outcome.kind is OutcomeKind.ACCOUNT:
+            verdict = await self._account.judge(outcome, row)
+            doubted = verdict is Verdict.DOUBTED
+            if verdict is Verdict.REJECTED:
+                outcome = replace(outcome, kind=OutcomeKind.REJECTED)
+        await self._settle(row, opened[0] if opened else None, outcome, doubted=doubted)
 
-    async def _settle(self, row: Row, attempt: int | None, outcome: Outcome) -> None:
+    async def _settle(self, row: Row, attempt: int | None, outcome: Outcome, *, doubted: bool) -> None:
         job_id: UUID = row["id"]
         step = after_submit(
             outcome,
             retries=row["retries"],
             schedule=self._run_times.of(row["model"]),
             unknown_max_seconds=self._unknown_max_seconds,
+            doubted=doubted,
         )
         if attempt is None:
             await self._release(row, step, outcome)
             return
         log.debug("submit.answered", job_id=job_id.hex, attempt=attempt, outcome=outcome.kind, detail=outcome.detail)
+        if outcome.kind is OutcomeKind.REJECTED and outcome.status_code == 403:
+            await self._account.forbid(row["model"], outcome)
         try:
             await self._recorder.post(SubmitRecord(job_id, attempt, step, outcome))
         except asyncpg.UniqueViolationError:
@@ -238,27 +267,5 @@ class Dispatcher:
                 self._again_in(record.step.due_seconds or 0.0)
             elif state is State.RUNNING and self.followed is not None:
                 self.followed.ring_in(record.step.due_seconds or 0.0)
-        await self._mind_pauses(records)
+        await self._account.heed(records)
         return [None] * len(records)
-
-    async def _mind_pauses(self, records: Sequence[SubmitRecord]) -> None:
-        pauses = [record.step.pause for record in records if record.step.pause is not None]
-        if pauses:
-            worst = max(pauses, key=lambda pause: (pause.reason == "account", pause.seconds))
-            say = log.error if worst.reason == "account" else log.warning
-            say("upstream.submits_paused", reason=worst.reason, seconds=round(worst.seconds, 1), detail=worst.detail)
-
-            async def pause() -> None:
-                async with self._database.statement() as session:
-                    await pause_submits(session, reason=worst.reason, seconds=worst.seconds, detail=worst.detail)
-
-            await until_stored(pause)
-        elif self._resume_at <= clock.monotonic() and any(record.step.to_state is State.RUNNING for record in records):
-            # whoever gets through ends a pause that is over, since the worker that began it may be no more
-            self._resume_at = clock.monotonic() + RESUME_SECONDS
-
-            async def resume() -> None:
-                async with self._database.statement() as session:
-                    await resume_submits(session)
-
-            await until_stored(resume)

@@ -4,19 +4,22 @@ import asyncio
 import math
 from collections.abc import Sequence
 
+from app.admission.budget import Taken
 from app.core import clock
 from app.core.batch import Batcher
 from app.core.crash import crash_point
 from app.core.db import Database, Row, until_stored
 from app.core.doorbell import Doorbell
+from app.core.errors import StoreUnavailable
 from app.core.log import get_logger
 from app.core.pump import Pump
 from app.jobs.claims import EVER_SECONDS, claim_running
-from app.jobs.decide import Running, after_poll, run_time
+from app.jobs.decide import RECORD_SECONDS, Running, after_poll, run_time
 from app.jobs.models import FINAL, ExchangeKind, State
 from app.jobs.records import Exchange, Moved, PollRecord, record_polls
 from app.jobs.tasks.learn import RunTimes
 from app.jobs.tasks.lease import Leases
+from app.jobs.tasks.meter import Meter
 from app.ledger.decide import charge
 from app.upstream.client import UpstreamClient
 from app.upstream.wire import Outcome, OutcomeKind, UpstreamState
@@ -30,6 +33,8 @@ LINGER_SECONDS = 0.01
 OVERDUE_SECONDS = 2.0
 """What is due for longer is not looked for each time, but every THOROUGH_SECONDS, and while there is more than we take."""
 THOROUGH_SECONDS = 1.0
+BY_DUE_EACH = 5
+"""Held back by the budget we ask about the results that are forgotten next; each fifth time about those due for longest."""
 
 
 class Poller:
@@ -43,6 +48,7 @@ class Poller:
         leases: Leases,
         run_times: RunTimes,
         doorbell: Doorbell,
+        meter: Meter,
     ) -> None:
         self.pump = Pump("poll", self._step, gap_seconds=0.01)
         self._database = database
@@ -50,9 +56,12 @@ class Poller:
         self._leases = leases
         self._run_times = run_times
         self._doorbell = doorbell
+        self._meter = meter
         self._asking: set[asyncio.Task[None]] = set()
         self._full = False
         self._thorough_at = 0.0
+        self._debt = 0
+        self._behind = 0
         self._recorder = Batcher(self._record, size_max=GROUP_MAX, linger_seconds=LINGER_SECONDS)
 
     async def _step(self) -> float:
@@ -61,31 +70,49 @@ class Poller:
         self._full = free <= 0
         if self._full:
             return math.inf
+        await self._meter.ready.wait()
         asked_at = clock.monotonic()
-        thorough = was_full or asked_at >= self._thorough_at
+        thorough = was_full or self._behind > 0 or asked_at >= self._thorough_at
         if thorough:
             self._thorough_at = asked_at + THOROUGH_SECONDS
+        by_expiry = self._behind % BY_DUE_EACH > 0
         crash_point("poll.before_claim")
-        async with self._database.statement() as session:
-            rows = await claim_running(
-                session,
-                owner=self._leases.owner,
-                most=free,
-                lease_seconds=self._leases.lease_seconds,
-                overdue_seconds=EVER_SECONDS if thorough else OVERDUE_SECONDS,
-            )
+        taken = await self._claim(free, thorough=thorough, by_expiry=by_expiry)
+        self._meter.took(taken, asked_at)
+        rows = taken.rows
         if rows:
             crash_point("poll.after_claim")
         await self._run_times.learn(row["model"] for row in rows)
         for row in rows:
-            task = asyncio.create_task(self._ask(row, asked_at))
+            task = asyncio.create_task(self._ask(row, asked_at, taken))
             self._asking.add(task)
             task.add_done_callback(self._asked)
         # suspects are claimed one by one: the end of one makes room for the next
         self._full = len(rows) == free or any(row["takeovers"] for row in rows)
         if self._full:
             self._doorbell.ring("poll")  # there may be more than we can take: let others look
-        return math.inf
+        if taken.wait_seconds is not None:
+            self._behind += 1
+            return taken.wait_seconds
+        self._behind = 0
+        return 0.0 if by_expiry and not self._full else math.inf
+
+    async def _claim(self, most: int, *, thorough: bool, by_expiry: bool) -> Taken:
+        debt, self._debt = self._debt, 0
+        try:
+            async with self._database.statement() as session:
+                return await claim_running(
+                    session,
+                    owner=self._leases.owner,
+                    most=most,
+                    lease_seconds=self._leases.lease_seconds,
+                    overdue_seconds=EVER_SECONDS if thorough else OVERDUE_SECONDS,
+                    debt=debt,
+                    expires_seconds=RECORD_SECONDS if by_expiry else None,
+                )
+        except StoreUnavailable:
+            self._debt += debt
+            raise
 
     def _asked(self, task: asyncio.Task[None]) -> None:
         self._asking.discard(task)
@@ -102,23 +129,27 @@ class Poller:
                 task.cancel()
         await self._recorder.drained()
 
-    async def _ask(self, row: Row, asked_at: float) -> None:
+    async def _ask(self, row: Row, asked_at: float, taken: Taken) -> None:
         with self._leases.held((row["id"], row["fence"]), asked_at=asked_at):
-            await self._ask_held(row, asked_at)
+            await self._ask_held(row, asked_at, taken)
 
-    async def _ask_held(self, row: Row, asked_at: float) -> None:
+    async def _ask_held(self, row: Row, asked_at: float, taken: Taken) -> None:
         upstream_id: str = row["upstream_id"]
         seen = UpstreamState(row["upstream_state"]) if row["upstream_state"] else None
         exchanges: list[tuple[ExchangeKind, Outcome]] = []
         if seen is not UpstreamState.COMPLETED:
             outcome = await self._upstream.poll(upstream_id)
+            self._meter.heard(outcome, is_read=True, sent_at=taken.at, trial=taken.trial)
             crash_point("poll.after_answer")
             exchanges.append((ExchangeKind.POLL, outcome))
             if outcome.kind is OutcomeKind.SUCCEEDED:
                 seen = UpstreamState.COMPLETED
         if seen is UpstreamState.COMPLETED:
             crash_point("fetch.before_send")
+            sent_at = self._meter.now()
+            self._debt += len(exchanges)  # the claim has paid for one of them
             outcome = await self._upstream.fetch(upstream_id)
+            self._meter.heard(outcome, is_read=True, sent_at=sent_at)
             crash_point("fetch.after_answer")
             exchanges.append((ExchangeKind.FETCH, outcome))
         age_seconds = row["age_seconds"] + clock.monotonic() - asked_at

@@ -18,6 +18,8 @@ def find_refusal(sim: Simulator, request: Request, now: float, *, counts: bool) 
     if not counts:
         return None
     until = sim.limit.refused_until(now)
+    if sim.config.rpm > 0:
+        sim.stats.count_limited(now, refused=until is not None)
     if until is None:
         return None
     return error(429, "Rate limit exceeded. Please slow down", ((RESET_HEADER, show_instant(until)),))

@@ -7,13 +7,15 @@ _SECONDS_KEPT = 3600
 
 
 class Stats:
-    """Counts by kind of request, by status, and by kind and second for the last hour."""
+    """Counts by kind of request, by status, and by kind and second for the last hour; and by second what the rate limit
+    let in and refused."""
 
     def __init__(self) -> None:
         self.requests: Counter[str] = Counter()
         self.statuses: Counter[int] = Counter()
         self.in_flight_max = 0
         self._seconds: deque[tuple[int, dict[str, int]]] = deque(maxlen=_SECONDS_KEPT)
+        self._limited: deque[dict[str, int]] = deque(maxlen=_SECONDS_KEPT)
 
     def count(self, kind: str, now: float) -> None:
         """One request of a kind came in."""
@@ -24,6 +26,13 @@ class Stats:
             seconds.append((second, {}))
         slice_ = seconds[-1][1]
         slice_[kind] = slice_.get(kind, 0) + 1
+
+    def count_limited(self, now: float, *, refused: bool) -> None:
+        """One request of a kind that counts towards the rate limit was let in, or refused."""
+        second = int(now)
+        if not self._limited or self._limited[-1]["second"] != second:
+            self._limited.append({"second": second, "let_in": 0, "refused": 0})
+        self._limited[-1]["refused" if refused else "let_in"] += 1
 
     def busiest(self, window_seconds: int, *kinds: str) -> int:
         """The most requests of these kinds (none given: all) in any run of so many whole seconds."""
@@ -46,6 +55,7 @@ class Stats:
             "busiest_second": {kind: self.busiest(1, kind) for kind in self.requests},
             "busiest_minute": {kind: self.busiest(60, kind) for kind in self.requests},
             "seconds": [{"second": second, **slice_} for second, slice_ in self._seconds],
+            "limited": list(self._limited),
         }
 
 

@@ -1,0 +1,222 @@
+"""The upstream's budget in Postgres: how claims are granted their share, and where what was learned is kept.
+
+A claim takes tokens in its own statement, under the lock on the one row of `upstream_state`, so that any number of
+workers share one pace. Learning is a transaction of its own, only when there is something to learn.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from typing import NamedTuple
+
+from app.admission.decide import (
+    BURST_MIN,
+    BURST_SECONDS,
+    FREE_NATS,
+    TRICKLE_RATE,
+    WINDOW_SHARE,
+    Budget,
+    Refused,
+    Second,
+    learned,
+)
+from app.core.db import Row, Session, columns
+
+SECONDS_KEPT = 600
+SECONDS_SEEN = 130
+LOOK_SECONDS_MIN = 0.02
+"""Between two looks for tokens: what they bring in between is taken in one go."""
+ROOM_SECONDS = 0.25
+"""The same where a minute is full."""
+
+# What may go out now? shared: for all that counts towards the limit. free: for reads that do not. room: what the trailing
+# minute still holds of the limit, room_of_all: of the ceiling; null: no limit. Of a burst, reads that are due come first.
+PACE_CTES = f"""
+state AS MATERIALIZED (
+    SELECT * FROM upstream_state FOR UPDATE
+), pace AS MATERIALIZED (
+    SELECT
+        state.virtual_time, state.paused_until, state.paused_reason, state.broken_at IS NOT NULL AS broken,
+        state.doubt >= {FREE_NATS} AS reads_free, state.limit_per_minute, state.max_in_flight, state.trial_reads,
+        greatest(0, extract(epoch FROM state.resume_at - now()))::double precision AS resume_seconds,
+        rates.*, refilled.*,
+        least(
+            greatest(state.limit_per_minute * {WINDOW_SHARE}, state.rate * 60, 1) - lately.counting,
+            state.ceiling_per_minute - lately.all_kinds
+        ) AS room,
+        state.ceiling_per_minute - lately.all_kinds AS room_of_all
+    FROM state
+    CROSS JOIN LATERAL (
+        SELECT
+            CASE WHEN state.broken_at IS NULL
+                THEN least(state.rate, state.ease_rate, state.ceiling_per_minute / 60) ELSE {TRICKLE_RATE}
+            END AS shared_rate,
+            CASE WHEN state.broken_at IS NULL
+                THEN least(state.ease_rate, state.ceiling_per_minute / 60) ELSE {TRICKLE_RATE}
+            END AS free_rate
+    ) AS rates
+    CROSS JOIN LATERAL (
+        SELECT
+            least(
+                greatest({BURST_MIN}, {BURST_SECONDS} * shared_rate),
+                state.tokens + shared_rate
+                    * greatest(0, extract(epoch FROM now() - greatest(state.refilled_at, state.resume_at)))
+            ) AS shared,
+            least(
+                greatest({BURST_MIN}, {BURST_SECONDS} * free_rate),
+                state.read_tokens + free_rate * greatest(0, extract(epoch FROM now() - state.refilled_at))
+            ) AS free
+    ) AS refilled
+    CROSS JOIN LATERAL (
+        SELECT
+            CASE WHEN state.limit_per_minute IS NOT NULL THEN coalesce(sum(
+                submits - refused_submits + CASE WHEN state.doubt < {FREE_NATS} THEN reads - refused_reads ELSE 0 END
+            ) FILTER (WHERE at > now() - interval '60 seconds'), 0) END AS counting,
+            coalesce(sum(submits + reads), 0) AS all_kinds
+        FROM upstream_seconds
+        WHERE (state.limit_per_minute IS NOT NULL OR state.ceiling_per_minute IS NOT NULL)
+            AND at > now() - interval '61 seconds'
+    ) AS lately
+)
+"""  # noqa: S608
+"""Begins a statement that claims: `pace` has one row, and the claims of others wait until this one is committed."""
+
+SUBMITS_GRANTED = """
+SELECT
+    due.reads AS reads_due,
+    CASE WHEN pace.broken OR pace.resume_seconds > 0 THEN 0
+        ELSE greatest(0, least(floor(pace.shared - due.reads + 1e-6), floor(pace.room)))
+    END::bigint AS granted
+FROM (
+    SELECT CASE WHEN pace.reads_free OR pace.limit_per_minute IS NULL THEN 0 ELSE (
+        SELECT count(*) FROM (
+            SELECT FROM jobs
+            WHERE state = 'running' AND due_at <= now() AND takeovers = 0 AND (lease_until IS NULL OR lease_until < now())
+                AND NOT EXISTS (SELECT FROM pauses WHERE what = 'all')
+            LIMIT ceil(greatest(pace.shared, 0))::bigint
+        ) AS several
+    ) END AS reads
+) AS due
+"""
+"""How many submits may go out now, by the pace alone."""
+
+READS_GRANTED = """
+SELECT CASE
+    WHEN pace.reads_free THEN greatest(0, floor(least(pace.free + 1e-6, pace.room_of_all)))
+    WHEN pace.resume_seconds > 0 THEN CASE WHEN pace.broken THEN 0 ELSE pace.trial_reads END
+    ELSE greatest(0, floor(least(pace.shared + 1e-6, pace.room)))
+END::bigint AS granted
+"""
+"""How many reads may go out now."""
+
+
+def next_token_seconds(missing: str, rate: str, room: str, resume: str) -> str:
+    """SQL for the seconds until there is a token again: `missing` at this rate, in a minute with so much room, after a
+    pause."""
+    return f"""greatest(
+        {LOOK_SECONDS_MIN}, {resume}, ({missing}) / {rate}, CASE WHEN {room} < 1 THEN {ROOM_SECONDS} END
+    )::double precision"""
+
+
+def count_granted(kind: str, number: str) -> str:
+    """A statement that counts requests granted now; `number`: SQL for how many."""
+    return f"""
+    INSERT INTO upstream_seconds (at, {kind})
+    SELECT date_trunc('second', now()), granted FROM (SELECT ({number})::integer AS granted) AS counted WHERE granted > 0
+    ON CONFLICT (at) DO UPDATE SET {kind} = upstream_seconds.{kind} + excluded.{kind}
+    """  # noqa: S608
+
+
+class Taken(NamedTuple):
+    """What a claim was given. at: the database's clock then, seconds since 1970.
+
+    wait_seconds: there was more, and only the budget kept it back, for so long; None: it did not.
+    """
+
+    rows: list[Row]
+    at: float
+    wait_seconds: float | None
+    trial: bool = False
+    """Reads sent in spite of a pause, to find out whether they count."""
+
+
+_INSTANTS = ("cut_at", "resume_at", "trial_at", "learned_at", "broken_at", "judged_at")
+_KEPT = {field.name: "limit_per_minute" if field.name == "limit" else field.name for field in fields(Budget)}
+_READ = ", ".join(
+    f"extract(epoch FROM {column})::double precision AS {name}" if name in _INSTANTS else f"{column} AS {name}"
+    for name, column in _KEPT.items()
+)
+_WRITTEN = ", ".join(
+    f"{column} = to_timestamp(${place})" if name in _INSTANTS else f"{column} = ${place}"
+    for place, (name, column) in enumerate(_KEPT.items(), start=1)
+)
+
+_LOAD = f"SELECT extract(epoch FROM clock_timestamp())::double precision AS now, {_READ} FROM upstream_state FOR UPDATE"  # noqa: S608
+
+# Whoever goes on after a pause begins with nothing in hand.
+_SAVE = f"""
+UPDATE upstream_state SET
+    tokens = CASE WHEN to_timestamp(${list(_KEPT).index("resume_at") + 1}) > resume_at THEN least(tokens, 0) ELSE tokens END,
+    updated_at = now(), {_WRITTEN}
+"""  # noqa: S608
+
+_COUNT = """
+INSERT INTO upstream_seconds AS kept (at, refused_submits, refused_reads, answers, troubles)
+SELECT to_timestamp(at), refused_submits, refused_reads, answers, troubles
+FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::integer[], $5::integer[])
+    AS t (at, refused_submits, refused_reads, answers, troubles)
+ORDER BY at
+ON CONFLICT (at) DO UPDATE SET
+    refused_submits = kept.refused_submits + excluded.refused_submits,
+    refused_reads = kept.refused_reads + excluded.refused_reads,
+    answers = kept.answers + excluded.answers, troubles = kept.troubles + excluded.troubles
+"""
+
+_LATELY = """
+SELECT
+    extract(epoch FROM at)::bigint AS at, submits, reads, refused_submits, refused_reads, answers, troubles
+FROM upstream_seconds WHERE at > now() - make_interval(secs => $1) ORDER BY at
+"""
+
+_FORGET = "DELETE FROM upstream_seconds WHERE at < now() - make_interval(secs => $1)"
+
+_CONFIGURE = """
+UPDATE upstream_state SET ceiling_per_minute = $1, max_in_flight = $2
+WHERE (ceiling_per_minute, max_in_flight) IS DISTINCT FROM ($1, $2)
+"""
+
+
+async def learn(
+    session: Session, *, held: bool, refused: Sequence[Refused], passed: int, ended: Iterable[Second]
+) -> tuple[Budget, Budget]:
+    """Write down what has ended and what it teaches; gives the budget before and after. Four statements.
+
+    `ended`: answers, troubles and 429s by second, not told before.
+    """
+    row = await session.fetchrow(_LOAD)
+    assert row is not None, "upstream_state has one row"
+    given = dict(row)
+    now = given.pop("now")
+    told = [(one.at, one.refused_submits, one.refused_reads, one.answers, one.troubles) for one in ended]
+    if told:
+        await session.execute(_COUNT, *columns(told, 5))
+    seconds = [Second(**lately) for lately in await session.fetch(_LATELY, float(SECONDS_SEEN))]
+    before = Budget(**given)
+    after = learned(before, now=now, held=held, refused=refused, passed=passed, seconds=seconds)
+    await session.execute(_SAVE, *(getattr(after, name) for name in _KEPT))
+    return before, after
+
+
+async def configure(session: Session, *, ceiling_per_minute: float | None, max_in_flight: int | None) -> None:
+    """Say what the settings allow at most; the last process to say so holds. One statement."""
+    await session.execute(_CONFIGURE, ceiling_per_minute, max_in_flight)
+
+
+async def lock_budget(session: Session) -> None:
+    """Let one claim at a time through from here on, until the transaction ends: the next statement sees what those before
+    have taken. One statement."""
+    await session.execute("SELECT FROM upstream_state FOR UPDATE")
+
+
+async def forget_seconds(session: Session) -> None:
+    """Drop counts that nobody asks for any more. One statement."""
+    await session.execute(_FORGET, float(SECONDS_KEPT))

@@ -1,0 +1,253 @@
+"""The upstream's rate limit, learned: pure choices, with no clock of their own.
+
+One even pace satisfies every kind of limit there is, a bucket, a sliding minute and a fixed one: at `rate` a second with
+a burst of a quarter second, no minute holds more than the limit. What the limit is, a 429 tells: as many requests as had
+been accepted since a minute before the reset instant that it names, which is exact for both kinds of minute and the most
+it can be for a bucket. We go on a little below, rise to it, and then ask for more and more until the next 429. That is
+AIMD, with an excess that doubles so that a limit eight times as high is found within three minutes.
+
+episode: the first 429 and all that answer requests sent before we knew of it. relapse: an episode soon after the last.
+held: there was work, and only the budget kept us from it. Time in which it was not held teaches nothing.
+reads: polls and fetches; whether they count towards the limit is learned, too. broken: hardly anything is answered, so
+that submits stop and reads trickle until they are answered again; after that all begin slowly. Instants are seconds since
+1970 by the database's clock, rates are per second, limits per minute.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+WINDOW_SECONDS = 60.0
+RATE_START = 20.0
+RATE_MAX = 10_000.0
+"""As good as none."""
+RATE_MIN = 1 / WINDOW_SECONDS
+BURST_SECONDS = 0.25
+BURST_MIN = 1.5
+BACK_TO = 0.96
+"""Of the limit: where we go on after an episode."""
+WINDOW_SHARE = 0.99
+"""Of the limit: what a minute may hold at most until we ask for more."""
+HOLD_SECONDS = (60.0, 90.0)
+HOLD_REQUESTS = 100.0
+"""Between two episodes lie at least so many requests or seconds, whichever is more, up to the greater of HOLD_SECONDS."""
+PROBE_SHARE = 0.02
+PROBE_DOUBLES_SECONDS = 7.0
+RELAPSE_SECONDS = 15.0
+RELAPSE_CUTS = (0.95, 0.8, 0.65, 0.5)
+RESET_SECONDS_MAX = 120.0
+NEAR_SECONDS = 3.0
+"""A reset that is no farther away is that of one request, not of a minute."""
+BEAT_SECONDS = 0.4
+"""Waited beyond the reset instant, so that requests which overtake each other on the way find some room."""
+PAUSE_SECONDS = (1.0, 30.0)
+"""Without a reset instant: doubling from one to the other with each relapse."""
+TICK_SECONDS_MAX = 1.5
+FREE_NATS = 7.0
+"""Reads are free once it is a thousand times likelier so than that chance has spared them."""
+CHANCE_SHARE = 0.8
+"""Of the evidence in a refused submit: those of one episode are no independent draws."""
+TRIAL_READS = 3
+TRIAL_SECONDS = 0.5
+"""A trial is so many reads and as many more as a bucket may have refilled in this time: none refused, and they are free."""
+TRIAL_REST_SECONDS = 3600.0
+"""After a refused read has shown that they count."""
+
+BREAK_SECONDS = 10.0
+BREAK_ANSWERS = 10
+BREAK_SHARE = 0.7
+"""Broken once so many exchanges of the last BREAK_SECONDS came to an end, and so large a share of them to no good one."""
+MEND_SECONDS = 5.0
+MEND_ANSWERS = 2
+"""Mended once so many were answered lately, and none badly."""
+TRICKLE_RATE = 1.0
+EASE_RATE = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What is believed of the limit. limit: None until the first 429. ramp_seconds: held time since the last episode.
+
+    ease_rate: what all together may send a second at most, after trouble.
+
+    doubt: how unlikely it is, in nats, that reads count and yet none was refused since the last refused read. trial_reads:
+    so many may be sent in spite of the pause, to find out; there is a trial from `trial_at` on.
+    """
+
+    rate: float = RATE_START
+    limit: float | None = None
+    cut_at: float = 0.0
+    resume_at: float = 0.0
+    ramp_seconds: float = 0.0
+    relapses: int = 0
+    doubt: float = 0.0
+    trial_reads: int = 0
+    trial_at: float = 0.0
+    learned_at: float = 0.0
+    broken_at: float | None = None
+    judged_at: float = 0.0
+    ease_rate: float = RATE_MAX
+
+    @property
+    def reads_free(self) -> bool:
+        """Whether polls and fetches do not count towards the limit."""
+        return self.doubt >= FREE_NATS
+
+    @property
+    def burst(self) -> float:
+        """Tokens that may gather."""
+        return max(BURST_MIN, BURST_SECONDS * self.rate)
+
+    @property
+    def window_max(self) -> float | None:
+        """What the trailing minute may hold; None: no limit is known."""
+        if self.limit is None:
+            return None
+        return max(self.limit * WINDOW_SHARE, self.rate * WINDOW_SECONDS, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Second:
+    """What was granted in one second and what of it was refused with 429; and how many exchanges ended in it, and badly."""
+
+    at: int
+    submits: int = 0
+    reads: int = 0
+    refused_submits: int = 0
+    refused_reads: int = 0
+    answers: int = 0
+    troubles: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """One answer 429: when its request was sent, and how long it asks us to wait, where it does."""
+
+    is_read: bool
+    sent_at: float
+    reset_at: float | None
+
+
+def learned(
+    budget: Budget, *, now: float, held: bool, refused: Sequence[Refused], passed: int, seconds: Sequence[Second]
+) -> Budget:
+    """What is believed once this is known. passed: reads on trial that were let through. seconds: at least those of the
+    last two minutes."""
+    for one in refused:
+        budget = _refused(budget, one, now=now, seconds=seconds)
+    if passed and not budget.reads_free:
+        budget = replace(budget, doubt=budget.doubt + passed * FREE_NATS / trial_reads(budget) + 1e-9)
+        if budget.reads_free:
+            end = max(budget.resume_at - BEAT_SECONDS, budget.cut_at)
+            budget = _cut(budget, _accepted(budget, begin=end - WINDOW_SECONDS, end=budget.cut_at, seconds=seconds))
+    budget = _judged(budget, now=now, seconds=seconds)
+    if not refused and held and now >= budget.resume_at and budget.broken_at is None:
+        budget = _grown(budget, min(max(now - max(budget.learned_at, budget.resume_at), 0.0), TICK_SECONDS_MAX))
+    return replace(budget, learned_at=now)
+
+
+def _judged(budget: Budget, *, now: float, seconds: Sequence[Second]) -> Budget:
+    since = max(now - (BREAK_SECONDS if budget.broken_at is None else MEND_SECONDS), budget.judged_at)
+    answers = sum(second.answers for second in seconds if second.at >= since)
+    troubles = sum(second.troubles for second in seconds if second.at >= since)
+    if budget.broken_at is not None:
+        mended = answers >= MEND_ANSWERS and troubles == 0
+        return replace(budget, broken_at=None, judged_at=now, ease_rate=EASE_RATE) if mended else budget
+    broken = answers >= BREAK_ANSWERS and troubles >= BREAK_SHARE * answers
+    return replace(budget, broken_at=now, judged_at=now) if broken else budget
+
+
+def _grown(budget: Budget, by_seconds: float) -> Budget:
+    budget = replace(budget, ease_rate=min(budget.ease_rate * 2**by_seconds, RATE_MAX))
+    ramp_seconds = budget.ramp_seconds + by_seconds
+    if budget.limit is None:
+        return replace(budget, rate=min(budget.rate * 2**by_seconds, RATE_MAX), ramp_seconds=ramp_seconds)
+    hold = hold_seconds(budget.limit)
+    if ramp_seconds < hold:
+        share = BACK_TO + (1 - BACK_TO) * ramp_seconds / hold
+    else:
+        share = 1 + PROBE_SHARE * (2 ** ((ramp_seconds - hold) / PROBE_DOUBLES_SECONDS) - 1)
+    rate = min(budget.limit * share / WINDOW_SECONDS, RATE_MAX)
+    return replace(budget, rate=rate, ramp_seconds=ramp_seconds)
+
+
+def hold_seconds(limit: float) -> float:
+    """How long after an episode we ask for no more than this limit."""
+    low, high = HOLD_SECONDS
+    return min(max(low, HOLD_REQUESTS * WINDOW_SECONDS / limit), high)
+
+
+def _refused(budget: Budget, one: Refused, *, now: float, seconds: Sequence[Second]) -> Budget:
+    was_free = budget.reads_free
+    budget = replace(budget, doubt=_doubt(budget, one, seconds))
+    if one.is_read:
+        budget = replace(budget, trial_reads=0, trial_at=now + TRIAL_REST_SECONDS)
+    limit = _measured(budget, one, now=now, seconds=seconds)
+    if one.sent_at <= max(budget.cut_at, budget.resume_at - BEAT_SECONDS):
+        budget = replace(budget, resume_at=max(budget.resume_at, _resume_at(budget, one, now)))
+        # what was measured had reads in it, or had none
+        return _cut(budget, limit) if budget.reads_free != was_free else budget
+    relapse = one.sent_at < budget.resume_at + RELAPSE_SECONDS and budget.limit is not None
+    budget = replace(budget, cut_at=now, relapses=budget.relapses + 1 if relapse else 0, ramp_seconds=0.0)
+    budget = replace(budget, resume_at=_resume_at(budget, one, now))
+    if relapse and budget.reads_free == was_free:
+        cut = RELAPSE_CUTS[min(budget.relapses, len(RELAPSE_CUTS)) - 1]
+        limit = min(limit, budget.rate * WINDOW_SECONDS * cut / BACK_TO)
+    budget = _cut(budget, limit)
+    return replace(budget, trial_reads=trial_reads(budget) if now >= budget.trial_at else 0)
+
+
+def trial_reads(budget: Budget) -> int:
+    """How many reads make a trial: some would be refused, did they count."""
+    return TRIAL_READS + math.ceil((budget.limit or 0.0) / WINDOW_SECONDS * TRIAL_SECONDS)
+
+
+def _cut(budget: Budget, limit: float) -> Budget:
+    limit = max(limit, WINDOW_SECONDS * RATE_MIN)
+    return replace(budget, limit=limit, rate=max(limit * BACK_TO / WINDOW_SECONDS, RATE_MIN))
+
+
+def _resume_at(budget: Budget, one: Refused, now: float) -> float:
+    if one.reset_at is None:
+        low, high = PAUSE_SECONDS
+        return now + float(min(low * 2 ** min(budget.relapses, 10), high))
+    return min(max(one.reset_at, now), now + RESET_SECONDS_MAX) + BEAT_SECONDS
+
+
+def _measured(budget: Budget, one: Refused, *, now: float, seconds: Sequence[Second]) -> float:
+    """The limit, as this 429 tells it."""
+    end = now if one.reset_at is None else min(max(one.reset_at, one.sent_at), one.sent_at + WINDOW_SECONDS)
+    begin = end - WINDOW_SECONDS
+    accepted = _accepted(budget, begin=begin, end=one.sent_at, seconds=seconds)
+    if one.reset_at is None or one.reset_at > one.sent_at + NEAR_SECONDS:
+        return accepted
+    # a bucket, then, or a minute that we have filled: of what we have sent for seconds only, neither is the measure
+    since = min(
+        (second.at for second in seconds if begin <= second.at < end and second.submits + second.reads), default=end
+    )
+    return accepted * WINDOW_SECONDS / min(max(one.sent_at - since, 1.0), WINDOW_SECONDS)
+
+
+def _accepted(budget: Budget, *, begin: float, end: float, seconds: Sequence[Second]) -> float:
+    """Requests of the kinds that count, accepted between the two; of the last second all that are known."""
+    total = 0.0
+    for second in seconds:
+        if second.at >= end or second.at + 1 <= begin:
+            continue
+        number = second.submits - second.refused_submits
+        if not budget.reads_free:
+            number += second.reads - second.refused_reads
+        total += number * min(1.0, second.at + 1 - begin)
+    return total
+
+
+def _doubt(budget: Budget, one: Refused, seconds: Sequence[Second]) -> float:
+    """Every refused request is drawn from those that count; the share of reads among all is known."""
+    if one.is_read:
+        return 0.0
+    recent = [second for second in seconds if one.sent_at - 2 <= second.at <= one.sent_at]
+    reads = sum(second.reads for second in recent)
+    submits = sum(second.submits for second in recent)
+    if reads + submits == 0:
+        return budget.doubt
+    return min(budget.doubt - CHANCE_SHARE * math.log(max(submits, 1) / (reads + submits)), 100.0)

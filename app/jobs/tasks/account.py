@@ -1,0 +1,111 @@
+"""What the upstream says of our account there, confirmed before all submits wait for it."""
+
+import asyncio
+from collections.abc import Sequence
+from enum import StrEnum
+
+from app.admission.operations import pause_submits, resume_submits
+from app.catalog.operations import disable_model
+from app.core import clock
+from app.core.db import Database, Row, until_stored
+from app.core.log import get_logger
+from app.jobs.models import State
+from app.jobs.queries import find_accepted_since, get_micro_in_flight
+from app.jobs.records import SubmitRecord
+from app.upstream.account import AccountClient
+from app.upstream.classify import account_words, is_about_spending
+from app.upstream.discretion import discreet
+from app.upstream.readings import NotRead
+from app.upstream.wire import Outcome
+
+log = get_logger(__name__)
+
+RESUME_SECONDS = 0.25
+"""Between two looks for a pause that a success could end."""
+FRESH_SECONDS = 5.0
+"""How long a balance is believed: many submits are refused at once."""
+
+
+class Verdict(StrEnum):
+    """Believed: the account is in trouble, all submits wait. Doubted: this job alone waits. Rejected: it is the job."""
+
+    BELIEVED = "believed"
+    DOUBTED = "doubted"
+    REJECTED = "rejected"
+
+
+class AccountWatch:
+    """Judges the 406s of one process (a 401 or 402 needs no judge), and lets submits wait while the account is in trouble."""
+
+    def __init__(self, database: Database, account: AccountClient) -> None:
+        self._database = database
+        self._account = account
+        self._asking = asyncio.Lock()
+        self._balance: int | None = None
+        self._asked_at = float("-inf")
+        self._resume_at = 0.0
+
+    async def judge(self, outcome: Outcome, row: Row) -> Verdict:
+        """What to make of an outcome ACCOUNT of this claimed job."""
+        words = account_words(outcome.error or "")
+        if outcome.status_code != 406 or words is None:
+            return Verdict.BELIEVED
+        if words.encode().lower() in row["body"].lower():
+            return Verdict.REJECTED  # they quote what the tenant wrote
+        if is_about_spending(words):
+            return Verdict.BELIEVED  # no balance could tell
+        balance = await self._micro()
+        if balance is None:
+            return Verdict.BELIEVED
+        async with self._database.snapshot() as session:
+            if balance <= await get_micro_in_flight(session):
+                return Verdict.BELIEVED
+            again = await find_accepted_since(session, job_id=row["id"])
+        log.warning("upstream.credits_doubted", job_id=row["id"].hex, detail=outcome.error, again=again)
+        return Verdict.REJECTED if again else Verdict.DOUBTED
+
+    async def heed(self, records: Sequence[SubmitRecord]) -> None:
+        """Submits wait, where one of these is believed to say so; whoever gets through ends a pause that is over."""
+        pauses = [record.step.pause for record in records if record.step.pause is not None]
+        if pauses:
+            worst = max(pauses, key=lambda pause: pause.seconds)
+            log.error("upstream.submits_paused", seconds=round(worst.seconds, 1), detail=worst.detail)
+
+            async def pause() -> None:
+                async with self._database.statement() as session:
+                    await pause_submits(session, reason=worst.reason, seconds=worst.seconds, detail=worst.detail)
+
+            await until_stored(pause)
+        elif self._resume_at <= clock.monotonic() and any(record.step.to_state is State.RUNNING for record in records):
+            # the worker that began the pause may be no more
+            self._resume_at = clock.monotonic() + RESUME_SECONDS
+
+            async def resume() -> None:
+                async with self._database.statement() as session:
+                    await resume_submits(session)
+
+            await until_stored(resume)
+
+    async def forbid(self, model: str, outcome: Outcome) -> None:
+        """The upstream does not let us use this model: nobody is to ask for it until an operator has looked."""
+        reason = f"upstream: {discreet(outcome.error or '') or outcome.detail}"[:500]
+
+        async def disable() -> bool:
+            async with self._database.statement() as session:
+                return await disable_model(session, slug=model, reason=reason)
+
+        if await until_stored(disable):
+            log.error("model.disabled", model=model, reason=reason)
+
+    async def _micro(self) -> int | None:
+        """The company's balance, None where it cannot be had."""
+        async with self._asking:
+            if clock.monotonic() > self._asked_at + FRESH_SECONDS:
+                try:
+                    credits = await self._account.credits()
+                except NotRead as error:
+                    log.warning("upstream.credits_not_read", detail=error.detail)
+                    credits = None
+                self._balance = None if credits is None else credits.total_micro
+                self._asked_at = clock.monotonic()
+            return self._balance

@@ -1,0 +1,165 @@
+"""Meter: what this process hears from the upstream, and what the budget learns of it."""
+
+import asyncio
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+from app.admission.budget import Taken, configure, forget_seconds, learn
+from app.admission.decide import BREAK_SECONDS, Budget, Refused, Second
+from app.core import clock
+from app.core.db import Database
+from app.core.errors import StoreUnavailable
+from app.core.log import get_logger
+from app.core.pump import Pump
+from app.jobs.turns import Claimed
+from app.upstream.account import AccountClient
+from app.upstream.readings import NotRead
+from app.upstream.wire import Outcome, OutcomeKind
+
+log = get_logger(__name__)
+
+TICK_SECONDS = 1.0
+PROBE_SECONDS = 1.0
+FORGET_SECONDS = 120.0
+OUR_OWN = frozenset({"shut_down", "lease_over", "invalid_slug", "upstream_id_taken"})
+"""Outcomes without an answer that are no fault of the upstream's."""
+_TROUBLES = frozenset({OutcomeKind.UNKNOWN, OutcomeKind.NOT_SENT, OutcomeKind.TROUBLE})
+
+
+class Meter:
+    """Tells the budget of 429s at once, and once a second of what it holds back and of trouble; of nothing else.
+
+    `ready`: what the settings allow is known to the database. `eased`: called when what was broken may be mended.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        account: AccountClient,
+        ceiling_per_minute: float | None,
+        max_in_flight: int | None,
+        eased: Callable[[], None],
+    ) -> None:
+        self.pump = Pump("meter", self._step, gap_seconds=0.02)
+        self.ready = asyncio.Event()
+        self._database = database
+        self._account = account
+        self._ceiling_per_minute = ceiling_per_minute
+        self._max_in_flight = max_in_flight
+        self._eased = eased
+        self._clock_offset = clock.now().timestamp() - clock.monotonic()
+        self._ended: dict[int, Second] = {}
+        self._refused: list[Refused] = []
+        self._passed = 0
+        self._held = self._troubled = self._broken = False
+        self._tick_at = self._heard_at = 0.0
+        self._forget_at = math.inf
+
+    def now(self) -> float:
+        """The database's clock, about: seconds since 1970."""
+        return clock.monotonic() + self._clock_offset
+
+    def took(self, taken: Taken | Claimed, asked_at: float) -> None:
+        """A claim asked for at this monotonic instant was granted its share."""
+        self._clock_offset = taken.at - asked_at
+        if taken.rows and math.isinf(self._forget_at):
+            self._forget_at = clock.monotonic() + FORGET_SECONDS
+        if taken.wait_seconds is not None and not self._held:
+            self._held = True
+            self.pump.ring()
+
+    def heard(self, outcome: Outcome, *, is_read: bool, sent_at: float, trial: bool = False) -> None:
+        """An exchange whose request was sent then, by the database's clock, has come to an end."""
+        self._heard_at = clock.monotonic()
+        if outcome.detail in OUR_OWN:
+            return
+        now = self.now()
+        if outcome.kind is OutcomeKind.THROTTLED:
+            seconds = outcome.retry_after_seconds
+            self._refused.append(Refused(is_read, sent_at, None if seconds is None else now + seconds))
+            self._count(sent_at, refused_reads=int(is_read), refused_submits=int(not is_read))
+            self.pump.ring()
+        elif trial and outcome.kind not in _TROUBLES:
+            self._passed += 1
+            self.pump.ring()
+        troubled = outcome.kind in _TROUBLES
+        self._count(now, answers=1, troubles=int(troubled))
+        if troubled and not self._troubled:
+            self._troubled = True
+            self.pump.ring()
+
+    def _count(self, at: float, **more: int) -> None:
+        second = self._ended.get(int(at)) or Second(int(at))
+        self._ended[int(at)] = replace(second, **{name: getattr(second, name) + by for name, by in more.items()})
+
+    async def _step(self) -> float:
+        if not self.ready.is_set():
+            async with self._database.statement() as session:
+                await configure(session, ceiling_per_minute=self._ceiling_per_minute, max_in_flight=self._max_in_flight)
+            self.ready.set()
+        now = clock.monotonic()
+        if not (self._refused or self._passed):
+            if not (self._held or self._troubled or self._broken):
+                return await self._forget(now)
+            if now < self._tick_at:
+                return self._tick_at - now
+        if self._broken and now > self._heard_at + PROBE_SECONDS:
+            await self._probe()
+        self._tick_at = clock.monotonic() + TICK_SECONDS
+        await self._learn()
+        return TICK_SECONDS if self._held or self._broken else 0.0
+
+    async def _learn(self) -> None:
+        held, refused, passed, troubled, ended = self._held, self._refused, self._passed, self._troubled, self._ended
+        self._held, self._refused, self._passed, self._troubled, self._ended = False, [], 0, False, {}
+        since = self.now() - BREAK_SECONDS
+        told = [
+            second for second in ended.values() if second.at >= since or second.refused_submits or second.refused_reads
+        ]
+        try:
+            async with self._database.transaction() as session:
+                before, after = await learn(session, held=held, refused=refused, passed=passed, ended=told)
+        except StoreUnavailable:
+            self._held, self._troubled = self._held or held, self._troubled or troubled
+            self._refused, self._passed = refused + self._refused, self._passed + passed
+            raise
+        self._broken = after.broken_at is not None
+        self._say(before, after)
+
+    def _say(self, before: Budget, after: Budget) -> None:
+        if after.cut_at != before.cut_at and after.limit is not None:
+            log.warning(
+                "upstream.throttled",
+                limit_per_minute=round(after.limit),
+                resume_seconds=round(after.resume_at - self.now(), 1),
+                polls_count=not after.reads_free,
+            )
+        if after.reads_free != before.reads_free:
+            log.info("upstream.polls_count", count=not after.reads_free)
+        if self._broken and before.broken_at is None:
+            log.error("upstream.unavailable")
+        elif before.broken_at is not None and not self._broken:
+            log.info("upstream.available", seconds=round(self.now() - before.broken_at, 1))
+            self._eased()
+
+    async def _probe(self) -> None:
+        """Nobody else asks the upstream for anything just now: ask for something that changes nothing."""
+        try:
+            await self._account.credits()
+        except NotRead as error:
+            alive = not error.transient or error.detail == "http_429"
+        else:
+            alive = True
+        self._count(self.now(), answers=1, troubles=int(not alive))
+
+    async def _forget(self, now: float) -> float:
+        oldest = self.now() - BREAK_SECONDS
+        self._ended = {at: second for at, second in self._ended.items() if at >= oldest}
+        if now < self._forget_at:
+            return self._forget_at - now
+        self._forget_at = math.inf
+        async with self._database.statement() as session:
+            await forget_seconds(session)
+        return math.inf

@@ -1,0 +1,176 @@
+"""The rule by which the upstream's limit is learned, in virtual time: `CHAOS_SEED=N` repeats a run's choices."""
+
+import os
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
+
+import pytest
+
+from app.admission.decide import (
+    BREAK_ANSWERS,
+    EASE_RATE,
+    FREE_NATS,
+    HOLD_SECONDS,
+    RATE_MAX,
+    RATE_START,
+    Budget,
+    Refused,
+    Second,
+    hold_seconds,
+    learned,
+)
+from tests.admission.virtual import Run, World, draw_world
+
+KINDS = ("token_bucket", "sliding_minute", "fixed_minute")
+NOW = 1_800_000_000.0
+
+
+def told(budget: Budget, *, now: float = NOW, held: bool = False, passed: int = 0, **given: Sequence[object]) -> Budget:
+    """What is believed after this."""
+    refused, seconds = given.get("refused", ()), given.get("seconds", ())
+    return learned(budget, now=now, held=held, refused=refused, passed=passed, seconds=seconds)  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_a_hidden_limit_that_changes_is_used_and_seldom_met() -> None:
+    """Three kinds, polls counting or not, three changes by up to eight times: outside three minutes after each."""
+    seed = int(os.environ.get("CHAOS_SEED") or random.randrange(2**32))
+    print(f"CHAOS_SEED={seed}")
+    uses, refusals = [], []
+    for place, (kind, counts_polls) in enumerate(list(product(KINDS, (False, True))) * 2):
+        world = draw_world(kind, counts_polls, seed + place, settled_seconds=120.0)
+        run = Run(world)
+        run.run()
+        found = run.figures()
+        print(
+            f"{kind}, polls {counts_polls}, seed {world.seed}: {found.use:.3f} used, {found.refusals:.4f} refused; {found.parts}"
+        )
+        assert found.use >= 0.9
+        assert found.refusals <= 0.02
+        uses.append(found.use)
+        refusals.append(found.refusals)
+    print(f"mean of {len(uses)}: {sum(uses) / len(uses):.4f} used, {sum(refusals) / len(uses):.4f} refused")
+    assert sum(uses) / len(uses) >= 0.95
+    assert sum(refusals) / len(uses) <= 0.0075
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("counts_polls", [False, True])
+def test_whether_polls_count_is_found_out(kind: str, counts_polls: bool) -> None:
+    run = Run(World(kind, counts_polls, ((0.0, 240),), 900.0, seed=7))
+    run.run()
+    assert run.budget.reads_free is not counts_polls
+
+
+def test_an_upstream_without_a_limit_is_not_held_back_for_long() -> None:
+    budget = Budget(learned_at=NOW)
+    for second in range(1, 6):
+        budget = told(budget, now=NOW + second, held=True)
+    assert budget.rate == RATE_START * 2**5
+    assert told(replace(budget, rate=RATE_MAX), now=NOW + 9, held=True).rate == RATE_MAX
+
+
+def test_time_in_which_nothing_was_held_back_teaches_nothing() -> None:
+    budget = Budget(limit=600.0, rate=9.6, cut_at=NOW - 60, resume_at=NOW - 59, learned_at=NOW - 50, ramp_seconds=9.0)
+    assert told(budget, held=False) == replace(budget, learned_at=NOW)
+    assert told(budget, held=True).ramp_seconds == 10.5, "a second or so for each look"
+    assert told(replace(budget, resume_at=NOW + 5), held=True).ramp_seconds == 9.0
+
+
+@pytest.mark.parametrize(("limit", "seconds"), [(1000.0, HOLD_SECONDS[0]), (80.0, 75.0), (5.0, HOLD_SECONDS[1])])
+def test_it_rises_to_the_limit_and_then_beyond(limit: float, seconds: float) -> None:
+    assert hold_seconds(limit) == seconds
+    budget = Budget(limit=limit, rate=0.96 * limit / 60, learned_at=NOW)
+    rates = []
+    for second in range(1, 121):
+        budget = told(budget, now=NOW + second, held=True)
+        rates.append(budget.rate * 60 / limit)
+    assert rates == sorted(rates)
+    assert 0.96 < rates[0] < 0.97
+    assert 0.99 < rates[int(seconds) - 2] < 1.0
+    assert rates[-1] > 1.3
+
+
+def minute(requests: int, *, until: float) -> list[Second]:
+    """An even minute of submits before that instant."""
+    return [Second(int(until) - 60 + place, submits=requests // 60) for place in range(60)]
+
+
+def test_a_429_tells_the_limit_and_the_others_of_its_episode_no_more() -> None:
+    seconds = minute(600, until=NOW)
+    first = Refused(is_read=False, sent_at=NOW - 0.1, reset_at=NOW + 0.5)
+    cut = told(Budget(rate=20.0, limit=900.0), refused=[first], seconds=seconds)
+    assert cut.limit == pytest.approx(600, rel=0.02)
+    assert cut.rate == pytest.approx(9.6, rel=0.02)
+    assert cut.resume_at == pytest.approx(NOW + 0.9)
+    late = Refused(is_read=False, sent_at=NOW - 0.05, reset_at=NOW + 0.7)
+    again = told(cut, now=NOW + 0.2, refused=[late], seconds=seconds)
+    assert (again.limit, again.rate, again.relapses) == (cut.limit, cut.rate, 0)
+    assert again.resume_at > cut.resume_at
+
+
+def test_relapses_cut_deeper_and_deeper() -> None:
+    budget, now, rates = Budget(rate=16.0, limit=960.0, cut_at=NOW, resume_at=NOW + 1), NOW, []
+    for _ in range(4):
+        now = budget.resume_at + 1
+        refused = Refused(is_read=False, sent_at=now, reset_at=now + 0.2)
+        budget = told(budget, now=now + 0.1, refused=[refused], seconds=minute(960, until=now))
+        rates.append(budget.rate)
+    assert [round(rate / before, 2) for before, rate in zip([16.0, *rates], rates, strict=False)] == [
+        0.95,
+        0.8,
+        0.65,
+        0.5,
+    ]
+
+
+def test_without_a_reset_instant_pauses_double_up_to_half_a_minute() -> None:
+    budget, now, pauses = Budget(rate=16.0, limit=960.0), NOW, []
+    for _ in range(8):
+        refused = Refused(is_read=False, sent_at=now, reset_at=None)
+        budget = told(budget, now=now, refused=[refused], seconds=minute(960, until=now))
+        pauses.append(budget.resume_at - now)
+        now = budget.resume_at + 1
+    assert pauses == [1, 2, 4, 8, 16, 30, 30, 30]
+
+
+def test_a_reset_beyond_reason_is_not_waited_for() -> None:
+    refused = Refused(is_read=False, sent_at=NOW, reset_at=NOW + 86_400)
+    assert told(Budget(), refused=[refused]).resume_at < NOW + 121
+
+
+def test_a_refused_read_settles_that_reads_count() -> None:
+    free = Budget(rate=10.0, limit=600.0, doubt=FREE_NATS)
+    assert free.reads_free
+    after = told(free, refused=[Refused(is_read=True, sent_at=NOW, reset_at=NOW + 1)], seconds=minute(600, until=NOW))
+    assert not after.reads_free
+    assert after.trial_reads == 0
+
+
+def test_a_trial_that_passes_settles_that_they_do_not() -> None:
+    seconds = [Second(int(NOW) - 60 + place, submits=1, reads=3) for place in range(60)]
+    refused = Refused(is_read=False, sent_at=NOW, reset_at=NOW + 30)
+    paused = told(Budget(rate=20.0), refused=[refused], seconds=seconds)
+    assert paused.trial_reads > 0
+    after = told(paused, now=NOW + 1, passed=paused.trial_reads, seconds=seconds)
+    assert after.reads_free
+    assert after.limit == pytest.approx(30, abs=1), "submits alone, of the half minute that counts"
+
+
+def test_trouble_breaks_and_answers_mend_slowly() -> None:
+    def lately(answers: int, troubles: int, at: float) -> list[Second]:
+        return [Second(int(at), answers=answers, troubles=troubles)]
+
+    budget = Budget(rate=50.0, learned_at=NOW)
+    few = lately(BREAK_ANSWERS - 1, BREAK_ANSWERS - 1, NOW)
+    assert told(budget, seconds=few).broken_at is None
+    assert told(budget, seconds=lately(40, 20, NOW)).broken_at is None
+    broken = told(budget, held=True, seconds=lately(40, 39, NOW))
+    assert (broken.broken_at, broken.rate) == (NOW, 50.0)
+    assert told(broken, now=NOW + 9, seconds=lately(2, 1, NOW + 8)).broken_at is not None
+    mended = told(broken, now=NOW + 9, seconds=lately(40, 39, NOW) + lately(2, 0, NOW + 8))
+    assert (mended.broken_at, mended.ease_rate) == (None, EASE_RATE)
+    assert told(mended, now=NOW + 10, seconds=lately(40, 39, NOW)).broken_at is None, "what broke it is over"
+    assert told(mended, now=NOW + 10, held=True).ease_rate == 2 * EASE_RATE

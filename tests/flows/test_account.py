@@ -1,0 +1,118 @@
+"""What the upstream says of our account stops everybody, where it is true, and nobody else, where it is not."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.gateway import Gateway, ended, eventually, running_gateway
+from tests.servers import Urls, create_database, drop_database
+
+NO_CREDITS = "Insufficient credits. You have 0.25 credits."
+
+
+@pytest.fixture(scope="module")
+async def gateway(servers: Urls, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+    """One of its own: a pause for the account holds for all."""
+    name = f"test_{uuid4().hex}"
+    url = await create_database(servers.database, name, template=servers.template)
+    directory = tmp_path_factory.mktemp("account")
+    async with running_gateway(database_url=url, redis_url=redis_url, directory=directory, apis=1) as gateway:
+        yield gateway
+    await drop_database(servers.database, name)
+
+
+@pytest.fixture
+async def client(gateway: Gateway) -> AsyncIterator[httpx.AsyncClient]:
+    tenant = await gateway.tenant()
+    async with httpx.AsyncClient(base_url=gateway.url, headers=tenant.headers, timeout=40) as client:
+        yield client
+
+
+async def submit(client: httpx.AsyncClient, model: str, **given: Any) -> str:
+    """The id of a new job."""
+    answer = await client.post("/api/v1/jobs", json={"model": model, "input": given})
+    assert answer.status_code == 202, answer.text
+    shown: str = answer.json()["id"]
+    return shown
+
+
+async def configure(gateway: Gateway, **changes: Any) -> None:
+    async with httpx.AsyncClient(base_url=gateway.upstream_url) as client:
+        assert (await client.patch("/_simulator/config", json=changes)).status_code == 200
+
+
+async def reason(gateway: Gateway) -> str | None:
+    [row] = await gateway.sql("SELECT paused_reason FROM ops.upstream_now")
+    found: str | None = row["paused_reason"]
+    return found
+
+
+async def back_in_line(gateway: Gateway, why: str) -> None:
+    """Wait until a job has been put back for this reason, and let its time come."""
+    waiting = "SELECT FROM job_events JOIN jobs ON id = job_id WHERE reason = $1 AND state = 'queued'"
+    await eventually(lambda: gateway.sql(waiting, why), seconds=10)
+    await gateway.sql("UPDATE upstream_state SET paused_until = now() WHERE paused_until IS NOT NULL")
+    await gateway.sql("UPDATE jobs SET due_at = now() WHERE state = 'queued'")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "mended"),
+    [
+        ({"credits": 0.0}, {"credits": 1000.0}),
+        ({"spend_limit_micros": 0}, {"spend_limit_micros": None}),
+    ],
+    ids=["402", "406 spend limit"],
+)
+async def test_everybody_waits_and_nobody_fails(
+    gateway: Gateway, client: httpx.AsyncClient, trouble: dict[str, Any], mended: dict[str, Any]
+) -> None:
+    await configure(gateway, **trouble)
+    first = await submit(client, "sim-instant")
+    await eventually(lambda: gateway.sql("SELECT FROM ops.upstream_now WHERE paused_reason = 'account'"), seconds=10)
+    second = await submit(client, "sim-echo", echo=1)
+    await configure(gateway, **mended)
+    await back_in_line(gateway, "account")
+    for shown in (first, second):
+        assert (await ended(client, shown))["status"] == "COMPLETED"
+    assert await reason(gateway) is None
+
+
+async def test_what_the_balance_denies_holds_up_one_job_and_then_ends_it(
+    gateway: Gateway, client: httpx.AsyncClient
+) -> None:
+    fault = {"match": "submit", "slug": "odd", "fault": "answer", "status": 406, "error": NO_CREDITS}
+    async with gateway.faults(fault):
+        odd = await submit(client, "odd")
+        await eventually(lambda: gateway.sql("SELECT FROM job_events WHERE reason = 'account_doubted'"), seconds=10)
+        assert await reason(gateway) is None
+        assert (await ended(client, await submit(client, "sim-instant")))["status"] == "COMPLETED"
+        await back_in_line(gateway, "account_doubted")
+        job = await ended(client, odd)
+    assert (job["status"], job["error"]["code"]) == ("FAILED", "upstream_rejected")
+    assert job["error"]["message"] == "Insufficient credits. You have … credits."
+    assert await reason(gateway) is None
+
+
+async def test_words_of_the_tenants_own_stop_nobody(gateway: Gateway, client: httpx.AsyncClient) -> None:
+    words = "prompt: 'a sign that says insufficient credits' is too short"
+    async with gateway.faults({"match": "submit", "fault": "answer", "status": 406, "error": words, "count": 1}):
+        job = await ended(client, await submit(client, "sim-instant", prompt="a sign that says Insufficient Credits"))
+    assert (job["status"], job["error"]["code"]) == ("FAILED", "upstream_rejected")
+    assert await reason(gateway) is None
+
+
+async def test_a_model_that_is_forbidden_is_switched_off(gateway: Gateway, client: httpx.AsyncClient) -> None:
+    job = await ended(client, await submit(client, "sim-forbidden"))
+    assert (job["status"], job["error"]["code"]) == ("FAILED", "upstream_rejected")
+    [model] = await gateway.sql("SELECT enabled, disabled_reason FROM models WHERE slug = 'sim-forbidden'")
+    assert not model["enabled"]
+    assert model["disabled_reason"] == "upstream: Your account is not permitted to use this model"
+
+    async def refused() -> bool:
+        return (await client.post("/v2/sim-forbidden", json={})).status_code != 200
+
+    await eventually(refused, seconds=20)
+    assert (await client.post("/v2/sim-forbidden", json={})).json()["code"] == "model_not_allowed"
