@@ -35,7 +35,8 @@ def counted(moves: str) -> str:
     job is `runnable` now, or may be.
 
     `moves`: a CTE or subselect with a row for each job: tenant_id, key_id, and by how much it changes the counts queued,
-    ready, claimed and in_flight.
+    ready, claimed and in_flight. They are added to what was read under lock: an UPDATE judges CHECKs by the row that its
+    statement saw first, before it finds that another has changed it.
     """
     return f"""
 queue_moves AS MATERIALIZED (
@@ -46,7 +47,7 @@ queue_moves AS MATERIALIZED (
     CROSS JOIN LATERAL (VALUES (tenant_id), (key_id)) AS subject (subject_id)
     GROUP BY subject_id
 ), queue_locks AS MATERIALIZED (
-    SELECT subject_id FROM queues
+    SELECT subject_id, queued, ready, claimed, in_flight FROM queues
     WHERE subject_id = ANY (ARRAY(
         SELECT subject_id FROM queue_moves WHERE queued <> 0 OR ready <> 0 OR claimed <> 0 OR in_flight <> 0
     ))
@@ -54,9 +55,9 @@ queue_moves AS MATERIALIZED (
     FOR UPDATE
 ), counted AS (
     UPDATE queues SET
-        queued = queues.queued + moved.queued, ready = queues.ready + moved.ready,
-        claimed = queues.claimed + moved.claimed, in_flight = queues.in_flight + moved.in_flight
-    FROM queue_moves AS moved
+        queued = held.queued + moved.queued, ready = held.ready + moved.ready,
+        claimed = held.claimed + moved.claimed, in_flight = held.in_flight + moved.in_flight
+    FROM queue_moves AS moved JOIN queue_locks AS held USING (subject_id)
     WHERE queues.subject_id = moved.subject_id AND queues.subject_id = ANY (ARRAY(SELECT subject_id FROM queue_locks))
     RETURNING queues.runnable OR queues.kept_out AS runnable
 )

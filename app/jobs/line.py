@@ -73,7 +73,7 @@ class Line:
     paused: bool = False
     paused_models: frozenset[str] = field(default_factory=frozenset)
     upstream_paused_seconds: float = 0.0
-    """How long yet nobody's jobs are sent; below nothing where they are."""
+    """How long yet nobody's jobs are sent: below nothing where they are, infinite where nobody can tell."""
 
     @property
     def free(self) -> int:

@@ -1,6 +1,5 @@
 """Reads of jobs. Each names its tenant, but for those of the engine itself."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -66,8 +65,9 @@ SELECT
     ARRAY(
         SELECT coalesce(model, '') FROM pauses WHERE tenant_id IS NULL OR tenant_id = $1
     ) AS paused,
-    upstream.paused_reason,
-    extract(epoch FROM upstream.paused_until - now())::double precision AS upstream_paused_seconds
+    CASE WHEN upstream.paused_reason IS NULL AND upstream.broken_at IS NULL
+        THEN extract(epoch FROM upstream.resume_at - now())::double precision ELSE 'infinity'
+    END AS upstream_paused_seconds
 FROM queues AS queue
 CROSS JOIN upstream_state AS upstream
 CROSS JOIN (
@@ -100,9 +100,7 @@ async def read_line(session: ReadSession, *, tenant_id: UUID) -> Line:
         recent=[Sent(*one) for one in sent],
         paused="" in row["paused"],
         paused_models=frozenset(row["paused"]) - {""},
-        upstream_paused_seconds=math.inf
-        if row["paused_reason"] == "account"
-        else row["upstream_paused_seconds"] or 0.0,
+        upstream_paused_seconds=row["upstream_paused_seconds"],
     )
 
 

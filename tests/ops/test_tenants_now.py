@@ -63,9 +63,10 @@ async def test_what_waits_and_what_is_under_way(stack: Gateway, client: httpx.As
 
 async def test_beside_its_limits(stack: Gateway) -> None:
     tenant = await stack.tenant(credits_micro=1_234_567)
+    await stack.sql("UPDATE tenants SET rate_per_minute = 601, burst = 101 WHERE id = $1", tenant.id)
     found = await now_of(stack, tenant)
     limits = {name: found[name] for name in ("weight", "rate_per_minute", "burst", "max_queued", "max_in_flight")}
-    assert limits == {"weight": 1, "rate_per_minute": 600, "burst": 100, "max_queued": 10_000, "max_in_flight": 200}
+    assert limits == {"weight": 1, "rate_per_minute": 601, "burst": 101, "max_queued": 10_000, "max_in_flight": 200}
     assert (str(found["available"]), found["suspended"], found["paused"]) == ("1.234567", False, False)
     assert (found["refused_last_minute"], found["refused_codes"]) == (0, "{}")
     await stack.sql("UPDATE tenants SET weight = 4, max_queued = 7, suspended_at = now() WHERE id = $1", tenant.id)
