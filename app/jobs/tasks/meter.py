@@ -71,6 +71,7 @@ class Meter:
         self._clock_offset = taken.at - asked_at
         if taken.rows and math.isinf(self._forget_at):
             self._forget_at = clock.monotonic() + FORGET_SECONDS
+            self.pump.ring()
         if taken.wait_seconds is not None and not self._held:
             self._held = True
             self.pump.ring()
