@@ -1,15 +1,18 @@
 """Counts of a queue that another changes while a statement waits for it."""
 
 import asyncio
+import dataclasses
 from typing import Any
 
 import asyncpg
 
 from app.core.db import Database
+from app.core.ids import new_id
 from app.jobs.models import State
 from app.jobs.operations import request_cancel
-from tests.factories.callers import Caller
-from tests.factories.jobs import Engine, wrong
+from app.jobs.writer import SubmitWriter
+from tests.factories.callers import Caller, make_caller
+from tests.factories.jobs import SUBMISSION, Engine, wrong
 
 
 async def while_held(url: str, caller: Caller, held: list[str], act: Any) -> Any:
@@ -42,3 +45,27 @@ async def test_a_cancel_finds_the_job_claimed_meanwhile(
     ]
     assert await while_held(url, caller, claim, cancel) is State.CANCELED
     assert await wrong(database) == {}
+
+
+async def test_a_submit_finds_the_credit_granted_meanwhile(url: str, database: Database) -> None:
+    poor = await make_caller(database, credits_micro=0)
+    submission = dataclasses.replace(SUBMISSION, id=new_id(), tenant_id=poor.tenant.id, key_id=poor.key.id)
+    writer = SubmitWriter(database, alerted=lambda: None)
+    granted = ["UPDATE balances SET granted = granted + 100000 WHERE tenant_id = $1"]
+    stored = await while_held(url, poor, granted, lambda: writer.submit(submission))
+    assert stored.job_id == submission.id
+
+
+async def test_a_claim_finds_the_job_that_came_meanwhile(
+    url: str, database: Database, caller: Caller, engine: Engine
+) -> None:
+    """Its line was empty, and another tenant's was not, when the claim began."""
+    other = await make_caller(database)
+    await engine.submit(caller, 3)
+    await engine.submit(other, 3)
+    await engine.claim(2)
+    more = [
+        "UPDATE queues SET queued = queued + 2, ready = ready + 2, claimed = claimed + 2 WHERE subject_id = $1",
+    ]
+    rows = await while_held(url, caller, more, lambda: engine.claim(64))
+    assert len(rows) >= 3
