@@ -1,4 +1,4 @@
-"""Counts of a queue that another changes while a statement waits for it."""
+"""Rows that another changes while a statement waits for them."""
 
 import asyncio
 import dataclasses
@@ -8,9 +8,13 @@ import asyncpg
 
 from app.core.db import Database
 from app.core.ids import new_id
-from app.jobs.models import State
+from app.jobs.claims import claim_running
+from app.jobs.decide import Step
+from app.jobs.models import ErrorCode, State
 from app.jobs.operations import request_cancel
+from app.jobs.records import PollRecord, record_polls
 from app.jobs.writer import SubmitWriter
+from app.upstream.wire import OutcomeKind
 from tests.factories.callers import Caller, make_caller
 from tests.factories.jobs import SUBMISSION, Engine, wrong
 
@@ -69,3 +73,25 @@ async def test_a_claim_finds_the_job_that_came_meanwhile(
     ]
     rows = await while_held(url, caller, more, lambda: engine.claim(64))
     assert len(rows) >= 3
+
+
+async def test_an_end_finds_the_cancel_asked_for_meanwhile(
+    url: str, database: Database, caller: Caller, engine: Engine
+) -> None:
+    asked = ["UPDATE jobs SET cancel_requested_at = now() WHERE tenant_id = $1"]
+    [job_id] = await engine.sending(caller)
+    no = {"to_state": State.FAILED, "reason": "rejected", "error_code": ErrorCode.UPSTREAM_REJECTED, "message": "no"}
+    [row] = await while_held(url, caller, asked, lambda: engine.record(job_id, 1, OutcomeKind.REJECTED, **no))
+    assert row["state"] == State.CANCELED
+    other = await make_caller(database)
+    [running] = await engine.running(other)
+    async with database.statement() as session:
+        [claim] = (await claim_running(session, owner=engine.owner, most=9, lease_seconds=30)).rows
+    failed = Step(State.FAILED, "failed", None, error_code=ErrorCode.UPSTREAM_FAILED, message="no")
+    record = PollRecord(running, claim["fence"], failed, 1.0, 0.1, None, 0, ())
+
+    async def end() -> State:
+        async with database.transaction() as session:
+            return State((await record_polls(session, records=[record])).rows[0]["state"])
+
+    assert await while_held(url, other, asked, end) is State.CANCELED
