@@ -8,6 +8,8 @@ from app.admission.queries import MAY_SUBMIT
 from app.core.db import Row, Session
 from app.jobs.claims import HANDS_FREE
 
+KEEPERS_MAX = 20
+"""Tenants of keys with room and jobs that are out of line, looked at in one claim."""
 COST_MICRO_MIN = 1_000
 """What a job counts for at least when tenants take turns: free ones use up the upstream's patience, too."""
 
@@ -41,15 +43,19 @@ WITH {PACE_CTES}, gate AS MATERIALIZED (
     SELECT queue.subject_id FROM queues AS queue
     WHERE queue.runnable
     ORDER BY queue.virtual_time LIMIT (SELECT most FROM gate)
+), keepers AS MATERIALIZED (
+    SELECT tenant_id FROM queues
+    WHERE kept_out AND in_flight + ready < coalesce(max_in_flight, 2147483647) AND (SELECT most FROM gate) > 0
+    LIMIT {KEEPERS_MAX}
 ), locked AS MATERIALIZED (
-    SELECT subject_id, tenant_id, weight, virtual_time, max_in_flight, ready, claimed, in_flight FROM queues
-    WHERE tenant_id = ANY (ARRAY(SELECT subject_id FROM lowest))
+    SELECT subject_id, tenant_id, weight, virtual_time, max_in_flight, ready, claimed, in_flight, kept_out FROM queues
+    WHERE tenant_id = ANY (ARRAY(SELECT subject_id FROM lowest UNION SELECT tenant_id FROM keepers))
     ORDER BY subject_id
     FOR UPDATE
 ), turns AS MATERIALIZED (
     SELECT
         locked.tenant_id, locked.weight, greatest(locked.virtual_time, gate.virtual_time) AS begins_at, room.jobs AS room,
-        least(room.jobs, gate.most, 1 + 2 * gate.most / (SELECT count(*) FROM lowest)) AS seen
+        least(room.jobs, gate.most, 1 + 2 * gate.most / (SELECT greatest(1, count(*)) FROM lowest)) AS seen
     FROM locked CROSS JOIN gate CROSS JOIN LATERAL (
         SELECT greatest(0, least(
             locked.ready - locked.claimed, locked.max_in_flight - locked.in_flight - locked.claimed
@@ -110,7 +116,7 @@ WITH {PACE_CTES}, gate AS MATERIALIZED (
 ), back AS (
     UPDATE jobs SET ready = true, due_at = jobs.created_at
     WHERE id = ANY (ARRAY(
-        SELECT job.id FROM gate CROSS JOIN queues AS key CROSS JOIN LATERAL (
+        SELECT job.id FROM gate CROSS JOIN locked AS key CROSS JOIN LATERAL (
             SELECT id FROM jobs AS job
             WHERE job.key_id = key.subject_id AND job.state = 'queued' AND job.due_at = 'infinity' AND {MAY_SUBMIT}
             ORDER BY job.rank_at
@@ -122,9 +128,9 @@ WITH {PACE_CTES}, gate AS MATERIALIZED (
     RETURNING jobs.tenant_id, jobs.key_id
 ), counted AS (
     UPDATE queues SET
-        claimed = queues.claimed + moved.claimed, ready = queues.ready + moved.ready,
-        virtual_time = greatest(queues.virtual_time, moved.ends_at)
-    FROM (
+        claimed = locked.claimed + moved.claimed, ready = locked.ready + moved.ready,
+        virtual_time = greatest(locked.virtual_time, moved.ends_at)
+    FROM locked JOIN (
         SELECT subject_id, sum(claimed) AS claimed, sum(ready) AS ready, max(ends_at) AS ends_at
         FROM (
             SELECT tenant_id, key_id, 1 AS claimed, 0 AS ready, ends_at FROM chosen
@@ -135,8 +141,8 @@ WITH {PACE_CTES}, gate AS MATERIALIZED (
         ) AS job
         CROSS JOIN LATERAL (VALUES (tenant_id), (key_id)) AS subject (subject_id)
         GROUP BY subject_id
-    ) AS moved
-    WHERE queues.subject_id = moved.subject_id
+    ) AS moved USING (subject_id)
+    WHERE queues.subject_id = locked.subject_id
 ), left_over AS MATERIALIZED (
     SELECT min(coalesce(taken.ends_at, turns.begins_at)) AS begins_at
     FROM turns LEFT JOIN taken USING (tenant_id)

@@ -65,6 +65,7 @@ async def completed(database: Database, caller: Caller, cost: int | None = 60_00
     [job_id] = await Engine(database).running(caller)
     async with database.transaction() as session:
         ended = await session.fetch(COMPLETE, job_id, cost)
+        await session.execute("UPDATE queues SET in_flight = in_flight - 1 WHERE subject_id = $1", caller.tenant.id)
         await session.execute(
             "INSERT INTO job_events (job_id, seq, from_state, to_state, reason)"
             " SELECT id, revision, 'running', 'completed', 'completed' FROM jobs WHERE id = $1",
