@@ -68,6 +68,11 @@ class Look:
         self.at = at
         self._course: Course | None = None
 
+    @property
+    def played(self) -> bool:
+        """Whether somebody has asked how it goes on: the first answer is the dear one."""
+        return self._course is not None
+
     def waits(self, place: float, models: Mapping[str, Durations]) -> Sequence[float] | None:
         """Seconds from the look until whoever has so many before it is sent; None where that cannot be known."""
         line = self.line
@@ -101,7 +106,7 @@ class Outlook:
     def of_new(self, tenant_id: UUID, row: Row) -> Prospect:
         """What is expected of a job just accepted, as far as that is known without asking."""
         look = self._looks.get(tenant_id)
-        if look is not None and clock.monotonic() - look.at > LINE_SECONDS:
+        if look is not None and (clock.monotonic() - look.at > LINE_SECONDS or not look.played):
             look = None
         return self._prospect(row, look)
 

@@ -54,14 +54,16 @@ class Asker:
         self.gateway = gateway
         self.chance = chance
         self.seen: list[Seen] = []
-        self._client = httpx.AsyncClient(timeout=30, limits=httpx.Limits(max_connections=20))
+        self._client = httpx.AsyncClient(timeout=30)
+        self._turns = asyncio.Semaphore(16)
 
     async def aclose(self) -> None:
         await self._client.aclose()
 
     async def submit(self, tenant: TenantKey) -> dict[str, Any]:
         body = {"model": self.chance.choice(MODELS), "input": {}}
-        answer = await self._client.post(self._at(URL), json=body, headers=tenant.headers)
+        async with self._turns:
+            answer = await self._client.post(self._at(URL), json=body, headers=tenant.headers)
         assert answer.status_code == 202, answer.text
         job: dict[str, Any] = answer.json()
         return job
@@ -77,7 +79,8 @@ class Asker:
             await self.look(tenant, job["id"])
 
     async def look(self, tenant: TenantKey, job_id: str, *, first: bool = False) -> Seen | None:
-        answer = await self._client.get(self._at(f"{URL}/{job_id}"), headers=tenant.headers)
+        async with self._turns:
+            answer = await self._client.get(self._at(f"{URL}/{job_id}"), headers=tenant.headers)
         job = answer.json()
         if job["eta"] is None:
             return None
