@@ -98,6 +98,7 @@ class Engine:
             run_times=run_times,
             doorbell=self.doorbell,
             meter=self.meter,
+            rings_at_ends=settings.upstream_max_in_flight is not None,
         )
         self.dispatcher.followed = self.poller.pump
         self.deliverer = Deliverer(

@@ -134,3 +134,17 @@ async def test_a_bucket_is_found_within_seconds(stack: Stack) -> None:
     assert refusals <= 0.1
     assert 400 <= row["budget_per_minute"] <= 700
     assert row["throttled_per_minute"] > 0
+
+
+async def test_what_the_settings_allow_holds_for_all_workers_together() -> None:
+    """Two workers, three jobs at the upstream at once, ten requests a second."""
+    settings = {"UPSTREAM_MAX_IN_FLIGHT": "3", "UPSTREAM_RPM": "600"}
+    async with running(Plan(workers=2, apis=1, speed=100.0, settings=settings)) as stack:
+        await backlog(stack, 40)
+        await asyncio.sleep(12.0)
+        found = await stats(stack)
+        print(f"at most {found['in_flight_max']} in flight and {found['busiest_second']} a second: {found['requests']}")
+        assert found["in_flight_max"] == 3
+        assert found["requests"]["submit"] >= 12
+        assert sum(found["requests"].values()) <= 12 * 10 + 30
+        assert max(found["busiest_second"].values()) <= 13

@@ -51,7 +51,9 @@ class Poller:
         run_times: RunTimes,
         doorbell: Doorbell,
         meter: Meter,
+        rings_at_ends: bool = False,
     ) -> None:
+        """`rings_at_ends`: every job that ends makes room for another, of whatever tenant."""
         self.pump = Pump("poll", self._step, gap_seconds=0.01)
         self._database = database
         self._upstream = upstream
@@ -59,6 +61,7 @@ class Poller:
         self._run_times = run_times
         self._doorbell = doorbell
         self._meter = meter
+        self._rings_at_ends = rings_at_ends
         self._asking: set[asyncio.Task[None]] = set()
         self._full = False
         self._thorough_at = 0.0
@@ -200,7 +203,7 @@ class Poller:
 
         crash_point("poll.before_record")
         rows, due, room = await until_stored(write)
-        if room:
+        if room or (self._rings_at_ends and any(State(row["state"]) in FINAL for row in rows)):
             self._doorbell.ring("dispatch")
         crash_point("poll.after_record")
         moved = {row["id"]: State(row["state"]) for row in rows}
