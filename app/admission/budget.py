@@ -12,8 +12,8 @@ from app.admission.decide import (
     BURST_MIN,
     BURST_SECONDS,
     FREE_NATS,
+    RISE_TO,
     TRICKLE_RATE,
-    WINDOW_SHARE,
     Budget,
     Refused,
     Second,
@@ -22,7 +22,7 @@ from app.admission.decide import (
 from app.core.db import Row, Session, columns
 
 SECONDS_KEPT = 600
-SECONDS_SEEN = 130
+SECONDS_SEEN = 200
 LOOK_SECONDS_MIN = 0.02
 """Between two looks for tokens: what they bring in between is taken in one go."""
 ROOM_SECONDS = 0.25
@@ -40,7 +40,7 @@ state AS MATERIALIZED (
         greatest(0, extract(epoch FROM state.resume_at - now()))::double precision AS resume_seconds,
         rates.*, refilled.*,
         least(
-            greatest(state.limit_per_minute * {WINDOW_SHARE}, state.rate * 60, 1) - lately.counting,
+            greatest(state.limit_per_minute * {RISE_TO}, state.rate * 60, 1) - lately.counting,
             state.ceiling_per_minute - lately.all_kinds
         ) AS room,
         state.ceiling_per_minute - lately.all_kinds AS room_of_all

@@ -26,9 +26,9 @@ BURST_SECONDS = 0.25
 BURST_MIN = 1.5
 BACK_TO = 0.96
 """Of the limit: where we go on after an episode."""
-WINDOW_SHARE = 0.99
-"""Of the limit: what a minute may hold at most until we ask for more."""
-HOLD_SECONDS = (60.0, 90.0)
+RISE_TO = 0.985
+"""Of the limit: what we rise to, and what a minute may hold at most, until we ask for more."""
+HOLD_SECONDS = (60.0, 80.0)
 HOLD_REQUESTS = 100.0
 """Between two episodes lie at least so many requests or seconds, whichever is more, up to the greater of HOLD_SECONDS."""
 PROBE_SHARE = 0.02
@@ -37,17 +37,19 @@ RELAPSE_SECONDS = 15.0
 RELAPSE_CUTS = (0.95, 0.8, 0.65, 0.5)
 RESET_SECONDS_MAX = 120.0
 NEAR_SECONDS = 3.0
-"""A reset that is no farther away is that of one request, not of a minute."""
+"""A reset that is farther away is that of a minute, not of a bucket."""
+STEADY_SHARE = 1.2
+"""Asking for no more than so much of the limit, we have left no bucket time to fill up."""
+STEADY_REQUESTS = 15
+STEADY_SECONDS_MAX = 190.0
 BEAT_SECONDS = 0.4
 """Waited beyond the reset instant, so that requests which overtake each other on the way find some room."""
 PAUSE_SECONDS = (1.0, 30.0)
 """Without a reset instant: doubling from one to the other with each relapse."""
 TICK_SECONDS_MAX = 1.5
-FREE_NATS = 7.0
-"""Reads are free once it is a thousand times likelier so than that chance has spared them."""
-CHANCE_SHARE = 0.8
-"""Of the evidence in a refused submit: those of one episode are no independent draws."""
-TRIAL_READS = 3
+FREE_NATS = 4.6
+"""Reads are free once it is a hundred times likelier so than that chance has spared them."""
+TRIAL_READS = 2
 TRIAL_SECONDS = 0.5
 """A trial is so many reads and as many more as a bucket may have refilled in this time: none refused, and they are free."""
 TRIAL_REST_SECONDS = 3600.0
@@ -68,7 +70,7 @@ EASE_RATE = 20.0
 class Budget:
     """What is believed of the limit. limit: None until the first 429. ramp_seconds: held time since the last episode.
 
-    ease_rate: what all together may send a second at most, after trouble.
+    minute_seen: a reset has been too far away for a bucket's. ease_rate: what all together may send a second at most, after trouble.
 
     doubt: how unlikely it is, in nats, that reads count and yet none was refused since the last refused read. trial_reads:
     so many may be sent in spite of the pause, to find out; there is a trial from `trial_at` on.
@@ -83,6 +85,7 @@ class Budget:
     doubt: float = 0.0
     trial_reads: int = 0
     trial_at: float = 0.0
+    minute_seen: bool = False
     learned_at: float = 0.0
     broken_at: float | None = None
     judged_at: float = 0.0
@@ -103,7 +106,7 @@ class Budget:
         """What the trailing minute may hold; None: no limit is known."""
         if self.limit is None:
             return None
-        return max(self.limit * WINDOW_SHARE, self.rate * WINDOW_SECONDS, 1.0)
+        return max(self.limit * RISE_TO, self.rate * WINDOW_SECONDS, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +141,9 @@ def learned(
     if passed and not budget.reads_free:
         budget = replace(budget, doubt=budget.doubt + passed * FREE_NATS / trial_reads(budget) + 1e-9)
         if budget.reads_free:
-            end = max(budget.resume_at - BEAT_SECONDS, budget.cut_at)
-            budget = _cut(budget, _accepted(budget, begin=end - WINDOW_SECONDS, end=budget.cut_at, seconds=seconds))
+            begin = max(budget.resume_at - BEAT_SECONDS, budget.cut_at) - WINDOW_SECONDS
+            end = math.floor(budget.cut_at) + 1.0
+            budget = _cut(budget, _accepted(budget, begin=begin, end=end, seconds=seconds))
     budget = _judged(budget, now=now, seconds=seconds)
     if not refused and held and now >= budget.resume_at and budget.broken_at is None:
         budget = _grown(budget, min(max(now - max(budget.learned_at, budget.resume_at), 0.0), TICK_SECONDS_MAX))
@@ -164,9 +168,9 @@ def _grown(budget: Budget, by_seconds: float) -> Budget:
         return replace(budget, rate=min(budget.rate * 2**by_seconds, RATE_MAX), ramp_seconds=ramp_seconds)
     hold = hold_seconds(budget.limit)
     if ramp_seconds < hold:
-        share = BACK_TO + (1 - BACK_TO) * ramp_seconds / hold
+        share = BACK_TO + (RISE_TO - BACK_TO) * ramp_seconds / hold
     else:
-        share = 1 + PROBE_SHARE * (2 ** ((ramp_seconds - hold) / PROBE_DOUBLES_SECONDS) - 1)
+        share = RISE_TO + PROBE_SHARE * (2 ** ((ramp_seconds - hold) / PROBE_DOUBLES_SECONDS) - 1)
     rate = min(budget.limit * share / WINDOW_SECONDS, RATE_MAX)
     return replace(budget, rate=rate, ramp_seconds=ramp_seconds)
 
@@ -182,18 +186,23 @@ def _refused(budget: Budget, one: Refused, *, now: float, seconds: Sequence[Seco
     budget = replace(budget, doubt=_doubt(budget, one, seconds))
     if one.is_read:
         budget = replace(budget, trial_reads=0, trial_at=now + TRIAL_REST_SECONDS)
-    limit = _measured(budget, one, now=now, seconds=seconds)
-    if one.sent_at <= max(budget.cut_at, budget.resume_at - BEAT_SECONDS):
+    if one.reset_at is not None and one.reset_at > one.sent_at + NEAR_SECONDS:
+        budget = replace(budget, minute_seen=True)
+    same = one.sent_at <= max(budget.cut_at, budget.resume_at - BEAT_SECONDS)
+    limit = _measured(budget, one, until=max(one.sent_at, budget.cut_at) if same else one.sent_at, seconds=seconds)
+    if same:
         budget = replace(budget, resume_at=max(budget.resume_at, _resume_at(budget, one, now)))
-        # what was measured had reads in it, or had none
-        return _cut(budget, limit) if budget.reads_free != was_free else budget
+        if budget.reads_free != was_free:
+            return _cut(budget, limit)  # what was measured had reads in it, or had none
+        return _cut(budget, min(limit, budget.limit or limit))
     relapse = one.sent_at < budget.resume_at + RELAPSE_SECONDS and budget.limit is not None
-    budget = replace(budget, cut_at=now, relapses=budget.relapses + 1 if relapse else 0, ramp_seconds=0.0)
-    budget = replace(budget, resume_at=_resume_at(budget, one, now))
+    if budget.reads_free == was_free:
+        limit = min(limit, _refilled(budget, one, seconds=seconds) or limit)
     if relapse and budget.reads_free == was_free:
-        cut = RELAPSE_CUTS[min(budget.relapses, len(RELAPSE_CUTS)) - 1]
+        cut = RELAPSE_CUTS[min(budget.relapses, len(RELAPSE_CUTS) - 1)]
         limit = min(limit, budget.rate * WINDOW_SECONDS * cut / BACK_TO)
-    budget = _cut(budget, limit)
+    budget = replace(budget, cut_at=now, relapses=budget.relapses + 1 if relapse else 0, ramp_seconds=0.0)
+    budget = _cut(replace(budget, resume_at=_resume_at(budget, one, now)), limit)
     return replace(budget, trial_reads=trial_reads(budget) if now >= budget.trial_at else 0)
 
 
@@ -214,30 +223,47 @@ def _resume_at(budget: Budget, one: Refused, now: float) -> float:
     return min(max(one.reset_at, now), now + RESET_SECONDS_MAX) + BEAT_SECONDS
 
 
-def _measured(budget: Budget, one: Refused, *, now: float, seconds: Sequence[Second]) -> float:
-    """The limit, as this 429 tells it."""
-    end = now if one.reset_at is None else min(max(one.reset_at, one.sent_at), one.sent_at + WINDOW_SECONDS)
+def _measured(budget: Budget, one: Refused, *, until: float, seconds: Sequence[Second]) -> float:
+    """The limit, as this 429 tells it: what was granted until then, and not refused as far as is known."""
+    end = one.sent_at if one.reset_at is None else min(max(one.reset_at, one.sent_at), one.sent_at + WINDOW_SECONDS)
     begin = end - WINDOW_SECONDS
-    accepted = _accepted(budget, begin=begin, end=one.sent_at, seconds=seconds)
+    accepted = _accepted(budget, begin=begin, end=math.floor(until) + 1.0, seconds=seconds)
     if one.reset_at is None or one.reset_at > one.sent_at + NEAR_SECONDS:
         return accepted
     # a bucket, then, or a minute that we have filled: of what we have sent for seconds only, neither is the measure
     since = min(
         (second.at for second in seconds if begin <= second.at < end and second.submits + second.reads), default=end
     )
-    return accepted * WINDOW_SECONDS / min(max(one.sent_at - since, 1.0), WINDOW_SECONDS)
+    if since < begin + NEAR_SECONDS:
+        return accepted
+    return accepted * WINDOW_SECONDS / max(one.sent_at - since, 1.0)
+
+
+def _refilled(budget: Budget, one: Refused, *, seconds: Sequence[Second]) -> float | None:
+    """What a bucket has let through a minute since it was last empty; None where it may have been full meanwhile."""
+    settled = budget.reads_free or budget.trial_at > 0  # whether reads count
+    if budget.limit is None or budget.minute_seen or not settled:
+        return None
+    if budget.rate * WINDOW_SECONDS > STEADY_SHARE * budget.limit:
+        return None
+    took = one.sent_at - budget.cut_at
+    accepted = _accepted(budget, begin=budget.cut_at, end=one.sent_at, seconds=seconds)
+    if took > STEADY_SECONDS_MAX or accepted < STEADY_REQUESTS:
+        return None
+    return accepted * WINDOW_SECONDS / took
 
 
 def _accepted(budget: Budget, *, begin: float, end: float, seconds: Sequence[Second]) -> float:
-    """Requests of the kinds that count, accepted between the two; of the last second all that are known."""
+    """Requests of the kinds that count, granted between the two and not refused so far; within a second evenly."""
     total = 0.0
     for second in seconds:
-        if second.at >= end or second.at + 1 <= begin:
+        share = min(second.at + 1, end) - max(second.at, begin)
+        if share <= 0:
             continue
         number = second.submits - second.refused_submits
         if not budget.reads_free:
             number += second.reads - second.refused_reads
-        total += number * min(1.0, second.at + 1 - begin)
+        total += number * min(share, 1.0)
     return total
 
 
@@ -250,4 +276,4 @@ def _doubt(budget: Budget, one: Refused, seconds: Sequence[Second]) -> float:
     submits = sum(second.submits for second in recent)
     if reads + submits == 0:
         return budget.doubt
-    return min(budget.doubt - CHANCE_SHARE * math.log(max(submits, 1) / (reads + submits)), 100.0)
+    return min(budget.doubt - math.log(max(submits, 1) / (reads + submits)), 100.0)

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    false,
     func,
     text,
 )
@@ -118,6 +119,13 @@ upstream_state = Table(
         comment="so many may go out before resume_at, to find that out",
     ),
     Column("trial_at", DateTime(timezone=True), nullable=False, server_default="epoch", comment="no trial before"),
+    Column(
+        "minute_seen",
+        Boolean,
+        nullable=False,
+        server_default=false(),
+        comment="whether a reset was too far away for a bucket's",
+    ),
     Column(
         "learned_at",
         DateTime(timezone=True),

@@ -85,7 +85,8 @@ class Moved(NamedTuple):
 
 # What becomes of these attempts? First-hand knowledge holds as long as the attempt is the job's latest and the job has
 # not ended, even where a sweep has called it unknown meanwhile. An id that comes too late is kept as an observation.
-# Asked again after a lost answer, it changes nothing.
+# Asked again after a lost answer, it changes nothing. Whether a cancel was asked for is written as it was read under lock:
+# an UPDATE judges CHECKs by the row that its statement saw first.
 _RECORD_SUBMITS = f"""
 WITH asked AS (
     SELECT * FROM unnest(
@@ -98,7 +99,7 @@ WITH asked AS (
 ), locked AS (
     SELECT
         asked.*, job.state AS from_state, job.revision, job.attempt AS latest, job.upstream_id AS own_id,
-        job.tenant_id, job.held_micro,
+        job.tenant_id, job.held_micro, job.cancel_requested_at,
         CASE
             WHEN job.cancel_requested_at IS NOT NULL AND asked.to_state IN ('queued', 'failed') THEN 'canceled'
             ELSE asked.to_state
@@ -112,6 +113,7 @@ WITH asked AS (
 ), moved AS (
     UPDATE jobs SET
         state = before.state,
+        cancel_requested_at = before.cancel_requested_at,
         revision = jobs.revision + 1,
         due_at = CASE
             WHEN before.state IN ('failed', 'canceled') THEN NULL
@@ -183,7 +185,7 @@ WITH asked AS (
     )
 ), before AS (
     SELECT
-        asked.*, job.revision,
+        asked.*, job.revision, job.cancel_requested_at,
         CASE
             WHEN job.cancel_requested_at IS NOT NULL AND asked.to_state <> 'running' THEN 'canceled'
             ELSE asked.to_state
@@ -196,6 +198,7 @@ WITH asked AS (
 ), moved AS (
     UPDATE jobs SET
         state = before.state,
+        cancel_requested_at = before.cancel_requested_at,
         revision = jobs.revision + before.changed::integer,
         due_at = CASE WHEN before.state = 'running' THEN now() + make_interval(secs => before.due_seconds) END,
         finished_at = CASE WHEN before.state <> 'running' THEN now() END,

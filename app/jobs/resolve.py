@@ -38,11 +38,13 @@ SELECT id FROM before
 # The operator has established that it never started: it ends, and is not sent again.
 _RELEASE = f"""
 WITH before AS (
-    SELECT id, revision, CASE WHEN cancel_requested_at IS NULL THEN 'failed' ELSE 'canceled' END AS state
+    SELECT
+        id, revision, cancel_requested_at, CASE WHEN cancel_requested_at IS NULL THEN 'failed' ELSE 'canceled' END AS state
     FROM jobs WHERE id = $1 AND state = 'unknown' FOR UPDATE
 ), moved AS (
     UPDATE jobs SET
-        state = before.state, revision = before.revision + 1, due_at = NULL, finished_at = now(),
+        state = before.state, cancel_requested_at = before.cancel_requested_at, revision = before.revision + 1,
+        due_at = NULL, finished_at = now(),
         error_code = CASE before.state WHEN 'failed' THEN 'submission_unknown' END, lease_until = NULL, owner = NULL
     FROM before WHERE jobs.id = before.id
     RETURNING {ENDED}, 'released' AS reason

@@ -22,7 +22,7 @@ COST_MICRO_MIN = 1_000
 # would begin them (start-time fair queueing: Goyal, Vin and Cheng, 1996), up to the horizon beyond which jobs that were
 # not looked at would come first. Jobs of a key at its own limit are set aside when they are met, and come back when it
 # has room. The gate lets one claim through at a time. What a claim that waited there saw before is not what is: queues and
-# jobs are read again as they are locked.
+# jobs are read again as they are locked, and counts are written as they were read then.
 CLAIM_QUEUED = f"""
 WITH {PACE_CTES}, gate AS MATERIALIZED (
     SELECT
@@ -48,7 +48,8 @@ WITH {PACE_CTES}, gate AS MATERIALIZED (
     WHERE kept_out AND in_flight + ready < coalesce(max_in_flight, 2147483647) AND (SELECT most FROM gate) > 0
     LIMIT {KEEPERS_MAX}
 ), locked AS MATERIALIZED (
-    SELECT subject_id, tenant_id, weight, virtual_time, max_in_flight, ready, claimed, in_flight, kept_out FROM queues
+    SELECT subject_id, tenant_id, weight, virtual_time, max_in_flight, queued, ready, claimed, in_flight, kept_out
+    FROM queues
     WHERE tenant_id = ANY (ARRAY(SELECT subject_id FROM lowest UNION SELECT tenant_id FROM keepers))
     ORDER BY subject_id
     FOR UPDATE
@@ -128,7 +129,7 @@ WITH {PACE_CTES}, gate AS MATERIALIZED (
     RETURNING jobs.tenant_id, jobs.key_id
 ), counted AS (
     UPDATE queues SET
-        claimed = locked.claimed + moved.claimed, ready = locked.ready + moved.ready,
+        queued = locked.queued, ready = locked.ready + moved.ready, claimed = locked.claimed + moved.claimed,
         virtual_time = greatest(locked.virtual_time, moved.ends_at)
     FROM locked JOIN (
         SELECT subject_id, sum(claimed) AS claimed, sum(ready) AS ready, max(ends_at) AS ends_at

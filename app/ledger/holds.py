@@ -33,28 +33,32 @@ FITS_CTES = """
 needed AS (
     SELECT tenant_id, sum(amount)::bigint AS amount FROM holds GROUP BY tenant_id
 ), locked AS MATERIALIZED (
-    SELECT tenant_id, granted - posted - held + overdraft AS spendable, expiring FROM balances
+    SELECT tenant_id, granted, posted, held, overdraft, expiring FROM balances
     WHERE tenant_id = ANY (ARRAY(SELECT tenant_id FROM needed)) AND (SELECT yes FROM may)
     ORDER BY tenant_id
     FOR UPDATE
 ), fits AS MATERIALIZED (
     SELECT count(*) = (SELECT count(*) FROM needed) AS yes
     FROM locked JOIN needed USING (tenant_id)
-    WHERE spendable >= amount AND expiring = 0
+    WHERE granted - posted - held + overdraft >= amount AND expiring = 0
         AND NOT EXISTS (SELECT FROM budgets WHERE budgets.tenant_id = locked.tenant_id)
 ), made AS (
     INSERT INTO transfers (id, tenant_id, kind, amount, job_id, key_id)
     SELECT id, tenant_id, 'hold', amount, job_id, key_id FROM holds WHERE (SELECT yes FROM fits)
 ), moved AS (
-    UPDATE balances SET held = held + needed.amount
-    FROM needed WHERE balances.tenant_id = needed.tenant_id AND (SELECT yes FROM fits)
+    UPDATE balances SET
+        granted = locked.granted, posted = locked.posted, held = locked.held + needed.amount,
+        overdraft = locked.overdraft, expiring = locked.expiring
+    FROM needed JOIN locked USING (tenant_id)
+    WHERE balances.tenant_id = locked.tenant_id AND (SELECT yes FROM fits)
 )
 """
 """For a statement that stores jobs where all their holds fit, or nothing: then there is nobody to be judged.
 
 It has CTEs `holds (id, tenant_id, job_id, key_id, amount)` and `may (yes)`, whether it stores anything at all, before
 these, and stores its own rows where `fits.yes`. Says no as well for tenants with budgets or credit that expires, who
-take the longer way.
+take the longer way. All of a balance is written as it was read under lock: an UPDATE judges CHECKs by the row that its
+statement saw first, before it finds that another has changed it.
 """
 
 # What these holds take out of lots.

@@ -11,7 +11,7 @@ down_revision = "0006"
 HERE = Path(__file__).parent
 COLUMNS = (
     "rate", "limit_per_minute", "tokens", "read_tokens", "refilled_at", "cut_at", "resume_at", "ramp_seconds",
-    "relapses", "doubt", "trial_reads", "trial_at", "learned_at", "broken_at", "judged_at", "ease_rate",
+    "relapses", "doubt", "trial_reads", "trial_at", "minute_seen", "learned_at", "broken_at", "judged_at", "ease_rate",
     "ceiling_per_minute", "max_in_flight",
 )  # fmt: skip
 

@@ -11,6 +11,7 @@ ALTER TABLE upstream_state
     ADD COLUMN doubt double precision NOT NULL DEFAULT 0,
     ADD COLUMN trial_reads integer NOT NULL DEFAULT 0,
     ADD COLUMN trial_at timestamptz NOT NULL DEFAULT 'epoch',
+    ADD COLUMN minute_seen boolean NOT NULL DEFAULT false,
     ADD COLUMN learned_at timestamptz NOT NULL DEFAULT 'epoch',
     ADD COLUMN broken_at timestamptz,
     ADD COLUMN judged_at timestamptz NOT NULL DEFAULT 'epoch',
@@ -25,6 +26,8 @@ ALTER TABLE upstream_state
 UPDATE upstream_state SET paused_until = NULL, paused_since = NULL, paused_reason = NULL, paused_detail = NULL, pauses = 0
 WHERE paused_reason = 'throttled'
 
+-- made again below, for the reason that is left
+-- squawk-ignore ban-drop-constraint
 ALTER TABLE upstream_state DROP CONSTRAINT upstream_state_paused_reason_check
 
 -- one row
@@ -65,6 +68,8 @@ COMMENT ON COLUMN upstream_state.doubt IS 'how unlikely it is, in nats, that pol
 COMMENT ON COLUMN upstream_state.trial_reads IS 'so many may go out before resume_at, to find that out'
 
 COMMENT ON COLUMN upstream_state.trial_at IS 'no trial before'
+
+COMMENT ON COLUMN upstream_state.minute_seen IS 'whether a reset was too far away for a bucket''s'
 
 COMMENT ON COLUMN upstream_state.learned_at IS 'up to when the budget has been judged'
 

@@ -25,7 +25,7 @@ SELECT
     lately.used AS used_per_minute,
     lately.refused AS throttled_per_minute,
     state.limit_per_minute AS learned_per_minute,
-    state.doubt < 7 AS polls_count
+    state.doubt < 4.6 AS polls_count
 FROM upstream_state AS state
 LEFT JOIN pauses AS pause ON pause.tenant_id IS NULL AND pause.model IS NULL
 CROSS JOIN (

@@ -89,7 +89,7 @@ def test_it_rises_to_the_limit_and_then_beyond(limit: float, seconds: float) -> 
         rates.append(budget.rate * 60 / limit)
     assert rates == sorted(rates)
     assert 0.96 < rates[0] < 0.97
-    assert 0.99 < rates[int(seconds) - 2] < 1.0
+    assert 0.98 < rates[int(seconds) - 2] < 0.985
     assert rates[-1] > 1.3
 
 
@@ -107,7 +107,7 @@ def test_a_429_tells_the_limit_and_the_others_of_its_episode_no_more() -> None:
     assert cut.resume_at == pytest.approx(NOW + 0.9)
     late = Refused(is_read=False, sent_at=NOW - 0.05, reset_at=NOW + 0.7)
     again = told(cut, now=NOW + 0.2, refused=[late], seconds=seconds)
-    assert (again.limit, again.rate, again.relapses) == (cut.limit, cut.rate, 0)
+    assert (again.limit, again.relapses) == (pytest.approx(600, rel=0.02), 0)
     assert again.resume_at > cut.resume_at
 
 

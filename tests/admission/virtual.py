@@ -29,8 +29,8 @@ class World:
     limits: tuple[tuple[float, int], ...]
     seconds: float
     seed: int
-    run_seconds: float = 20.0
-    polls: int = 2
+    run_seconds: float = 9.0
+    polls: int = 3
     workers: int = 2
     burst: int = 0
 
@@ -183,7 +183,7 @@ class Run:
         self.at(now + 1.0, lambda later: self.tick(worker, later))
 
     def learn(self, now: float, held: bool, refused: list[Refused], passed: int = 0) -> None:
-        lately = [self.seconds[at] for at in range(int(now) - 130, int(now) + 1) if at in self.seconds]
+        lately = [self.seconds[at] for at in range(int(now) - 200, int(now) + 1) if at in self.seconds]
         self.budget = learned(self.budget, now=now, held=held, refused=refused, passed=passed, seconds=lately)
 
     def figures(self) -> Figures:
