@@ -79,7 +79,7 @@ class Engine:
             max_in_flight=settings.upstream_max_in_flight,
             eased=self._eased,
         )
-        run_times = RunTimes(database)
+        run_times = RunTimes(database, dear=self.meter.dear)
         self.dispatcher = Dispatcher(
             database=database,
             upstream=self.upstream,

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 POLL_WORTH_SECONDS = 0.2
+DEAR_POLL_WORTH_SECONDS = 1.0
+"""The same while polls take submits' places in the upstream's budget, and jobs wait for it."""
 GAP_SECONDS_MIN = 0.25
 GAP_SECONDS_MAX = 15.0
 SAMPLES_MAX = 200
@@ -60,8 +62,12 @@ class Schedule:
         return self.offsets[place - 1] - (self.offsets[place - 2] if place > 1 else 0.0)
 
 
-def schedule(samples: Sequence[float], *, published_seconds: float | None) -> Schedule:
-    """The schedule for a model from its latest run times (seconds, newest first) and the published mean, if any."""
+def schedule(
+    samples: Sequence[float], *, published_seconds: float | None, worth_seconds: float = POLL_WORTH_SECONDS
+) -> Schedule:
+    """The schedule for a model from its latest run times (seconds, newest first) and the published mean, if any.
+
+    worth_seconds: the delay that one poll is worth."""
     believed = believable(samples)
     points = likely_run_seconds(believed, published_seconds, prior_weight_min=PRIOR_WEIGHT_MIN)
     offsets: list[float] = []
@@ -69,7 +75,9 @@ def schedule(samples: Sequence[float], *, published_seconds: float | None) -> Sc
     place = 0
     while place < len(points) and age < AGE_SECONDS_MAX and len(offsets) < OFFSETS_MAX:
         latest = age + (GAP_SECONDS_MAX if len(samples) >= FEW else gap_max(age))
-        age, place, beyond = _next_poll(points, age=age, place=place, beyond=beyond, latest=latest)
+        age, place, beyond = _next_poll(
+            points, age=age, place=place, price=worth_seconds * beyond, beyond=beyond, latest=latest
+        )
         offsets.append(age)
     return Schedule(tuple(offsets))
 
@@ -115,10 +123,9 @@ def likely_run_seconds(
 
 
 def _next_poll(
-    points: list[tuple[float, float]], *, age: float, place: int, beyond: float, latest: float
+    points: list[tuple[float, float]], *, age: float, place: int, price: float, beyond: float, latest: float
 ) -> tuple[float, int, float]:
     """Age of the poll after the one at `age`, the first point after it, and the weight that is left there."""
-    price = POLL_WORTH_SECONDS * beyond
     ended = delay = 0.0  # weight that has ended since `age`, and the delay it has gathered, both up to `at`
     at = age
     while place < len(points):

@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.jobs.schedule import GAP_SECONDS_MAX, GAP_SECONDS_MIN, OFFSETS_MAX, SAMPLES_MAX, Schedule, gap_max, schedule
+from app.jobs.schedule import (
+    DEAR_POLL_WORTH_SECONDS,
+    GAP_SECONDS_MAX,
+    GAP_SECONDS_MIN,
+    OFFSETS_MAX,
+    SAMPLES_MAX,
+    Schedule,
+    gap_max,
+    schedule,
+)
 
 seconds = st.floats(min_value=0, max_value=1e6, allow_nan=False)
 histories = st.lists(seconds, max_size=40)
@@ -62,6 +71,17 @@ def costs(next_gap: Callable[[float], float], runs: list[float]) -> tuple[float,
     """Mean polls and mean delay."""
     walks = [walked(next_gap, run) for run in runs]
     return sum(polls for polls, _ in walks) / len(walks), sum(delay for _, delay in walks) / len(walks)
+
+
+@pytest.mark.parametrize("mean", [3.0, 10.0, 62.74])
+def test_where_polls_are_dear_more_jobs_fit_into_a_limit(mean: float) -> None:
+    chance = random.Random(1)
+    runs = [mean * math.exp(chance.gauss(0, 0.3) - 0.045) for _ in range(SAMPLES_MAX)]
+    polls, delay = costs(schedule(runs, published_seconds=None).next_gap, runs)
+    dear = schedule(runs, published_seconds=None, worth_seconds=DEAR_POLL_WORTH_SECONDS)
+    fewer, later = costs(dear.next_gap, runs)
+    assert (polls + 2) / (fewer + 2) > 1.25, "requests of a job, its submit and its fetch among them"
+    assert delay < later < 3 * delay
 
 
 @pytest.mark.parametrize(("mean", "sigma"), [(13.0, 0.3), (62.74, 0.3), (62.74, 0.15), (189.0, 0.5), (300.0, 0.3)])

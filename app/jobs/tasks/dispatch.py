@@ -35,6 +35,8 @@ SLOTS = 64
 """Submits on the wire at once; a claim never takes more than there are free, so that a kill leaves few unknown."""
 GROUP_MAX = 100
 LINGER_SECONDS = 0.002
+LOOK_SECONDS_MAX = 1.0
+"""Between two looks for tokens: the budget may be another one by then."""
 LAST_WORDS_SECONDS = 1.0
 """How long a submit that is cut at shutdown may take to hand in that it is unknown."""
 
@@ -76,6 +78,7 @@ class Dispatcher:
         self._max_in_flight = max_in_flight
         self._sending: set[asyncio.Task[None]] = set()
         self._full = False
+        self._wait_until = 0.0
         self._promote_at = math.inf
         self._opener = Batcher(self._open, size_max=GROUP_MAX, linger_seconds=LINGER_SECONDS)
         self._recorder = Batcher(self._record, size_max=GROUP_MAX, linger_seconds=LINGER_SECONDS)
@@ -87,6 +90,8 @@ class Dispatcher:
             return math.inf
         await self._meter.ready.wait()
         asked_at = clock.monotonic()
+        if asked_at < self._wait_until:
+            return self._wait_until - asked_at  # somebody has rung; there is no token for it yet
         if asked_at >= self._promote_at - 0.01:
             self._promote_at = math.inf
             async with self._database.statement() as session:
@@ -109,7 +114,8 @@ class Dispatcher:
         if self._full:
             return math.inf
         if taken.wait_seconds is not None:
-            return taken.wait_seconds
+            self._wait_until = asked_at + min(taken.wait_seconds, LOOK_SECONDS_MAX)
+            return self._wait_until - asked_at
         # fewer than were asked for, and yet not all: it is for the next claim to say whose turn it is
         return 0.0 if taken.more else math.inf
 

@@ -1,13 +1,13 @@
 """Run times of each model, learned from the jobs it has completed."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from app.core import clock
 from app.core.db import Database
 from app.core.errors import StoreUnavailable
 from app.core.log import get_logger
 from app.jobs.queries import list_run_times
-from app.jobs.schedule import Schedule, schedule
+from app.jobs.schedule import DEAR_POLL_WORTH_SECONDS, POLL_WORTH_SECONDS, Schedule, schedule
 
 log = get_logger(__name__)
 
@@ -17,8 +17,10 @@ FRESH_SECONDS = 15.0
 class RunTimes:
     """Poll schedules by model, recomputed from the database at most every FRESH_SECONDS."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, dear: Callable[[], bool] = lambda: False) -> None:
+        """`dear`: whether polls take other requests' places in the upstream's budget just now."""
         self._database = database
+        self._dear = dear
         self._known: dict[str, tuple[Schedule, float]] = {}
         self._unknown = schedule([], published_seconds=None)
 
@@ -39,5 +41,7 @@ class RunTimes:
         except StoreUnavailable as error:
             log.warning("run_times.not_learned", cause=repr(error.__cause__))
             return
+        worth_seconds = DEAR_POLL_WORTH_SECONDS if self._dear() else POLL_WORTH_SECONDS
         for model, samples, published in rows:
-            self._known[model] = (schedule(samples, published_seconds=published), now + FRESH_SECONDS)
+            found = schedule(samples, published_seconds=published, worth_seconds=worth_seconds)
+            self._known[model] = (found, now + FRESH_SECONDS)

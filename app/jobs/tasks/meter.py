@@ -22,6 +22,7 @@ log = get_logger(__name__)
 TICK_SECONDS = 1.0
 PROBE_SECONDS = 1.0
 FORGET_SECONDS = 120.0
+DEAR_SECONDS = 30.0
 OUR_OWN = frozenset({"shut_down", "lease_over", "invalid_slug", "upstream_id_taken"})
 """Outcomes without an answer that are no fault of the upstream's."""
 _TROUBLES = frozenset({OutcomeKind.UNKNOWN, OutcomeKind.NOT_SENT, OutcomeKind.TROUBLE})
@@ -54,18 +55,23 @@ class Meter:
         self._refused: list[Refused] = []
         self._passed = 0
         self._held = self._troubled = self._broken = False
-        self._tick_at = self._heard_at = 0.0
+        self._tick_at = self._heard_at = self._dear_until = 0.0
         self._forget_at = math.inf
 
     def now(self) -> float:
         """The database's clock, about: seconds since 1970."""
         return clock.monotonic() + self._clock_offset
 
+    def dear(self) -> bool:
+        """Whether polls have lately taken the places of submits in the budget."""
+        return clock.monotonic() < self._dear_until
+
     def took(self, taken: Taken | Claimed, asked_at: float) -> None:
         """A claim asked for at this monotonic instant was granted its share."""
         self._clock_offset = taken.at - asked_at
         if taken.rows and math.isinf(self._forget_at):
             self._forget_at = clock.monotonic() + FORGET_SECONDS
+            self.pump.ring()
         if taken.wait_seconds is not None and not self._held:
             self._held = True
             self.pump.ring()
@@ -126,6 +132,8 @@ class Meter:
             self._refused, self._passed = refused + self._refused, self._passed + passed
             raise
         self._broken = after.broken_at is not None
+        if held and after.limit is not None and not after.reads_free:
+            self._dear_until = clock.monotonic() + DEAR_SECONDS
         self._say(before, after)
 
     def _say(self, before: Budget, after: Budget) -> None:

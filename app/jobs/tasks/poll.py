@@ -33,6 +33,8 @@ LINGER_SECONDS = 0.01
 OVERDUE_SECONDS = 2.0
 """What is due for longer is not looked for each time, but every THOROUGH_SECONDS, and while there is more than we take."""
 THOROUGH_SECONDS = 1.0
+LOOK_SECONDS_MAX = 1.0
+"""Between two looks for tokens: the budget may be another one by then."""
 BY_DUE_EACH = 5
 """Held back by the budget we ask about the results that are forgotten next; each fifth time about those due for longest."""
 
@@ -62,6 +64,7 @@ class Poller:
         self._thorough_at = 0.0
         self._debt = 0
         self._behind = 0
+        self._wait_until = 0.0
         self._recorder = Batcher(self._record, size_max=GROUP_MAX, linger_seconds=LINGER_SECONDS)
 
     async def _step(self) -> float:
@@ -72,6 +75,8 @@ class Poller:
             return math.inf
         await self._meter.ready.wait()
         asked_at = clock.monotonic()
+        if asked_at < self._wait_until:
+            return self._wait_until - asked_at  # what is due finds no token yet
         thorough = was_full or self._behind > 0 or asked_at >= self._thorough_at
         if thorough:
             self._thorough_at = asked_at + THOROUGH_SECONDS
@@ -93,7 +98,8 @@ class Poller:
             self._doorbell.ring("poll")  # there may be more than we can take: let others look
         if taken.wait_seconds is not None:
             self._behind += 1
-            return taken.wait_seconds
+            self._wait_until = asked_at + min(taken.wait_seconds, LOOK_SECONDS_MAX)
+            return self._wait_until - asked_at
         self._behind = 0
         return 0.0 if by_expiry and not self._full else math.inf
 
