@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from app.admission.queues import lock_places
 from app.core import clock
 from app.core.db import Database, Row
 from app.core.ids import new_id
@@ -52,6 +53,7 @@ class Engine:
         ]
         submissions = [dataclasses.replace(one, **fields) for one in asked]
         async with self.database.transaction() as session:
+            await lock_places(session, subject_ids=[caller.tenant.id, caller.key.id])
             accounts = await lock_accounts(session, tenant_ids=[caller.tenant.id])
             await submit_jobs(session, submissions=submissions)
             holds = [Hold(one.id, one.tenant_id, one.key_id, one.held_micro) for one in submissions]
