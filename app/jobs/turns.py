@@ -39,10 +39,13 @@ WITH {PACE_CTES}, gate AS MATERIALIZED (
             coalesce(pace.paused_until > now(), false)
             OR EXISTS (SELECT FROM pauses WHERE tenant_id IS NULL AND model IS NULL) AS paused
     ) AS stop
-), lowest AS MATERIALIZED (
-    SELECT queue.subject_id FROM queues AS queue
+), in_turn AS MATERIALIZED (
+    SELECT queue.subject_id, queue.virtual_time, row_number() OVER (ORDER BY queue.virtual_time) AS place
+    FROM queues AS queue
     WHERE queue.runnable
-    ORDER BY queue.virtual_time LIMIT (SELECT most FROM gate)
+    ORDER BY queue.virtual_time LIMIT (SELECT CASE WHEN most > 0 THEN most + 1 ELSE 0 END FROM gate)
+), lowest AS MATERIALIZED (
+    SELECT subject_id FROM in_turn WHERE place <= (SELECT most FROM gate)
 ), keepers AS MATERIALIZED (
     SELECT tenant_id FROM queues
     WHERE kept_out AND in_flight + ready < coalesce(max_in_flight, 2147483647) AND (SELECT most FROM gate) > 0
@@ -145,9 +148,13 @@ WITH {PACE_CTES}, gate AS MATERIALIZED (
     ) AS moved USING (subject_id)
     WHERE queues.subject_id = locked.subject_id
 ), left_over AS MATERIALIZED (
-    SELECT min(coalesce(taken.ends_at, turns.begins_at)) AS begins_at
-    FROM turns LEFT JOIN taken USING (tenant_id)
-    WHERE turns.room > coalesce(taken.jobs, 0)
+    SELECT min(begins_at) AS begins_at FROM (
+        SELECT coalesce(taken.ends_at, turns.begins_at) AS begins_at
+        FROM turns LEFT JOIN taken USING (tenant_id)
+        WHERE turns.room > coalesce(taken.jobs, 0)
+        UNION ALL
+        SELECT virtual_time FROM in_turn WHERE place > (SELECT most FROM gate)
+    ) AS waiting
 ), passed AS (
     UPDATE upstream_state SET
         virtual_time = greatest(

@@ -14,7 +14,7 @@ from tests.conftest import NewDatabase
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 ACCEPT = b"INSERT INTO jobs ("
-CLAIM_QUEUED = b"WITH gate AS"
+CLAIM_QUEUED = b"horizon AS MATERIALIZED"
 OPEN = b"INSERT INTO attempts"
 RECORD_SUBMIT = b"UPDATE attempts SET outcome = before.outcome"
 CLAIM_RUNNING = b"extract(epoch FROM now() - jobs.gone_since)"
