@@ -178,7 +178,8 @@ WITH {PACE_CTES}, gate AS MATERIALIZED (
 )
 SELECT
     job.*, held.wait_seconds, extract(epoch FROM now())::double precision AS claim_at,
-    (SELECT begins_at FROM left_over) IS NOT NULL AND (job.id IS NOT NULL OR EXISTS (SELECT FROM aside))
+    (SELECT begins_at FROM left_over) IS NOT NULL AND (SELECT count(*) FROM chosen) < (SELECT most FROM gate)
+        AND (job.id IS NOT NULL OR EXISTS (SELECT FROM aside))
         OR EXISTS (SELECT FROM back) AS more
 FROM held LEFT JOIN (
     SELECT claimed.*, input.body, chosen.begins_at, chosen.rank_at
@@ -190,8 +191,8 @@ ORDER BY job.begins_at, job.rank_at, job.id
 
 
 class Claimed(NamedTuple):
-    """Claimed jobs in the order of their turns: id, fence, model, retries, takeovers, body. `more`: there is more to be
-    had for whoever asks again, though these may be fewer than were asked for. `at` and `wait_seconds` as in Taken."""
+    """Claimed jobs in the order of their turns: id, fence, model, retries, takeovers, body. `more`: these are fewer than
+    might go, and there is more to be had for whoever asks again. `at` and `wait_seconds` as in Taken."""
 
     rows: list[Row]
     more: bool

@@ -9,10 +9,12 @@ from uuid import UUID
 
 import pytest
 
+from app.admission.models import PauseReason
+from app.admission.operations import pause_submits, resume_submits
 from app.core import clock
 from app.core.db import Database, Row
 from app.jobs.models import ErrorCode, State
-from app.jobs.turns import CLAIM_QUEUED, COST_MICRO_MIN
+from app.jobs.turns import CLAIM_QUEUED, COST_MICRO_MIN, claim_queued
 from app.upstream.wire import OutcomeKind
 from tests.factories.callers import Caller, make_caller
 from tests.factories.jobs import Engine, later, wrong
@@ -180,6 +182,22 @@ async def refuse(engine: Engine, job_id: UUID, attempt: int) -> None:
         job_id, attempt, OutcomeKind.REJECTED, to_state=State.FAILED, reason="rejected",
         error_code=ErrorCode.UPSTREAM_REJECTED, message="no",
     )  # fmt: skip
+
+
+async def test_after_trouble_with_the_account_one_goes_at_a_time(
+    database: Database, engine: Engine, caller: Caller
+) -> None:
+    other = await make_caller(database)
+    await engine.submit(caller, 5)
+    await engine.submit(other, 5)
+    async with database.statement() as session:
+        await pause_submits(session, reason=PauseReason.ACCOUNT, seconds=-1, detail="no credits")
+    async with database.statement() as session:
+        claimed = await claim_queued(session, owner=engine.owner, most=64, lease_seconds=30)
+    assert (len(claimed.rows), claimed.more) == (1, False), "whoever claims does not ask again at once"
+    async with database.statement() as session:
+        await resume_submits(session)
+    assert len(await engine.claim()) == 9
 
 
 async def test_a_lower_limit_lets_what_is_under_way_end(database: Database, engine: Engine, caller: Caller) -> None:
