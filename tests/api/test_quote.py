@@ -2,16 +2,18 @@
 
 import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 
+from app.core import clock
 from app.jobs.line import Line
 from app.jobs.outlook import Look
 from app.jobs.quoting import held_up_by
 from app.ledger.models import Period
-from app.ledger.operations import set_budget
+from app.ledger.operations import grant, set_budget
 from app.tenants.models import Scope
 from tests.api.conftest import PARKED, assert_problem
 from tests.gateway import Gateway, TenantKey, eventually
@@ -122,18 +124,16 @@ async def test_budgets_and_queues_of_tenant_and_key(
     await assert_refused_alike(client, "queued")
 
 
-async def test_credit_that_has_expired_is_gone(stack: Gateway, poor: tuple[TenantKey, httpx.AsyncClient]) -> None:
-    tenant, client = poor
-    assert (await quoted(client))["accepted"]
-    await stack.sql(
-        "WITH lot AS (INSERT INTO lots (id, tenant_id, expires_at, amount, left_micro)"
-        " VALUES (gen_random_uuid(), $1, now() - interval '1 s', 100000, 100000))"
-        " UPDATE balances SET expiring = 100000 WHERE tenant_id = $1", tenant.id
-    )  # fmt: skip
-    quote = await quoted(client)
-    assert (quote["accepted"], quote["binding"]) in ((False, "credits"), (True, "none"))
-    swept = await stack.sql("SELECT 1 FROM lots WHERE tenant_id = $1 AND expired_at IS NOT NULL", tenant.id)
-    assert swept or not quote["accepted"]
+async def test_credit_that_has_expired_is_gone(stack: Gateway) -> None:
+    tenant = await stack.tenant(credits_micro=50_000)
+    async with stack.database.transaction() as session:
+        expires_at = clock.now() + timedelta(hours=1)
+        await grant(session, tenant_id=tenant.id, amount_micro=100_000, reference="an hour", expires_at=expires_at)
+    async with httpx.AsyncClient(base_url=stack.url, headers=tenant.headers, timeout=30) as client:
+        assert (await quoted(client))["accepted"]
+        await stack.sql("UPDATE lots SET expires_at = now() - interval '1 s' WHERE tenant_id = $1", tenant.id)
+        quote = await quoted(client)
+    assert (quote["accepted"], quote["binding"]) == (False, "credits"), "swept or not"
 
 
 @pytest.mark.parametrize(
