@@ -14,6 +14,9 @@ from app.core.errors import Refusal
 QUEUE_FULL_SECONDS = 5
 """When to come back to a full queue: it empties at the pace of runs, which nobody knows to the second."""
 
+KEY_HAS_ROOM = "kept_out AND in_flight + ready < coalesce(max_in_flight, 2147483647)"
+"""Of a row of queues: whether a key has room for jobs of its own that are out of line."""
+
 
 class QueueFull(Refusal):
     """429: as many jobs wait as may."""

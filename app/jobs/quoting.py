@@ -121,7 +121,7 @@ def _waiting(asked: Asked, *, now: datetime) -> Waiting:
 
 
 def _refused_by(refusal: Refusal) -> Binding:
-    return next((binding for kind, binding in _REFUSED_BY if isinstance(refusal, kind)), Binding.RATE)
+    return next(binding for kind, binding in _REFUSED_BY if isinstance(refusal, kind))
 
 
 def held_up_by(model: str, look: Look | None, *, key_full: bool = False) -> Binding:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from app.admission.queues import counted
+from app.admission.queues import KEY_HAS_ROOM, counted
 from app.core.db import Session
 from app.jobs.claims import holder_beats
 from app.jobs.endings import ENDED, end_jobs
@@ -120,10 +120,8 @@ SELECT count(*) FROM moved
 # What is there to do, and is anything unfinished at all?
 _LOOK = f"""
 SELECT
-    EXISTS (SELECT FROM queues WHERE runnable) OR EXISTS (
-        SELECT FROM queues WHERE kept_out
-            AND in_flight + claimed < coalesce(max_in_flight, 2147483647)
-    ) AS queued_due,
+    EXISTS (SELECT FROM queues WHERE runnable)
+        OR EXISTS (SELECT FROM queues WHERE {KEY_HAS_ROOM}) AS queued_due,
     EXISTS (SELECT FROM jobs WHERE state = 'queued' AND NOT ready AND due_at <= now()) AS waiting_due,
     EXISTS (SELECT FROM queues WHERE claimed > 0) AS claimed,
     EXISTS (SELECT FROM jobs WHERE state = 'running' AND due_at <= now()

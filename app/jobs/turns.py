@@ -5,6 +5,7 @@ from uuid import UUID
 
 from app.admission.budget import PACE_CTES, SUBMITS_GRANTED, count_granted, next_token_seconds
 from app.admission.queries import MAY_SUBMIT
+from app.admission.queues import KEY_HAS_ROOM
 from app.core.db import Row, Session
 from app.jobs.claims import HANDS_FREE
 
@@ -48,7 +49,7 @@ WITH {PACE_CTES}, gate AS MATERIALIZED (
     SELECT subject_id FROM in_turn WHERE place <= (SELECT most FROM gate)
 ), keepers AS MATERIALIZED (
     SELECT tenant_id FROM queues
-    WHERE kept_out AND in_flight + ready < coalesce(max_in_flight, 2147483647) AND (SELECT most FROM gate) > 0
+    WHERE {KEY_HAS_ROOM} AND (SELECT most FROM gate) > 0
     LIMIT {KEEPERS_MAX}
 ), locked AS MATERIALIZED (
     SELECT subject_id, tenant_id, weight, virtual_time, max_in_flight, queued, ready, claimed, in_flight, kept_out

@@ -1,6 +1,7 @@
 """Whose job goes next: tenants take turns by credits and weight, their jobs by priority and age, within their limits."""
 
 import asyncio
+import contextlib
 import json
 import random
 from collections import Counter, defaultdict
@@ -255,14 +256,12 @@ async def buffers_of_a_claim(database: Database) -> int:
         pass
 
     plan = None
-    try:
+    with contextlib.suppress(Undone):  # a way to roll back, which a transaction here has no other of
         async with database.transaction() as session:
             plan = await session.fetchval(
                 f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {CLAIM_QUEUED}", 10, UUID(int=7), 30.0, COST_MICRO_MIN
             )
             raise Undone
-    except Undone:
-        pass
     top = json.loads(plan)[0]["Plan"] if isinstance(plan, str) else plan[0]["Plan"]
     hit: int = top["Shared Hit Blocks"] + top["Shared Read Blocks"]
     return hit

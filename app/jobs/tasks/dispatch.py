@@ -111,7 +111,6 @@ class Dispatcher:
         self._full = len(rows) == free or any(row["takeovers"] for row in rows)
         if self._full:
             self._doorbell.ring("dispatch")  # there may be more than we can take: let others look
-        if self._full:
             return math.inf
         if taken.wait_seconds is not None:
             self._wait_until = asked_at + min(taken.wait_seconds, LOOK_SECONDS_MAX)
