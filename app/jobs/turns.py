@@ -60,7 +60,7 @@ WITH {PACE_CTES}, gate AS MATERIALIZED (
 ), turns AS MATERIALIZED (
     SELECT
         locked.tenant_id, locked.weight, greatest(locked.virtual_time, gate.virtual_time) AS begins_at, room.jobs AS room,
-        least(room.jobs, gate.most, 1 + 2 * gate.most / (SELECT greatest(1, count(*)) FROM lowest)) AS seen
+        least(room.jobs, gate.most, 1 + gate.most / (SELECT greatest(1, count(*)) FROM lowest)) AS seen
     FROM locked CROSS JOIN gate CROSS JOIN LATERAL (
         SELECT greatest(0, least(
             locked.ready - locked.claimed, locked.max_in_flight - locked.in_flight - locked.claimed
