@@ -25,6 +25,8 @@ SECONDS_KEPT = 600
 SECONDS_SEEN = 200
 LOOK_SECONDS_MIN = 0.02
 """Between two looks for tokens: what they bring in between is taken in one go."""
+LOOK_SECONDS_MAX = 1.0
+"""The same the other way round: the budget may be another one by then."""
 ROOM_SECONDS = 0.25
 """The same where a minute is full."""
 
@@ -110,11 +112,11 @@ END::bigint AS granted
 
 
 def next_token_seconds(missing: str, rate: str, room: str, resume: str) -> str:
-    """SQL for the seconds until there is a token again: `missing` at this rate, in a minute with so much room, after a
+    """SQL for when to look again for a token, in seconds: `missing` at this rate, in a minute with so much room, after a
     pause."""
-    return f"""greatest(
+    return f"""least({LOOK_SECONDS_MAX}, greatest(
         {LOOK_SECONDS_MIN}, {resume}, ({missing}) / {rate}, CASE WHEN {room} < 1 THEN {ROOM_SECONDS} END
-    )::double precision"""
+    ))::double precision"""
 
 
 def count_granted(kind: str, number: str) -> str:
@@ -129,7 +131,7 @@ def count_granted(kind: str, number: str) -> str:
 class Taken(NamedTuple):
     """What a claim was given. at: the database's clock then, seconds since 1970.
 
-    wait_seconds: there was more, and only the budget kept it back, for so long; None: it did not.
+    wait_seconds: there was more, and only the budget kept it back; look again then. None: it did not.
     """
 
     rows: list[Row]

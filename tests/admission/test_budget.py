@@ -114,7 +114,7 @@ async def test_a_few_reads_go_out_in_a_pause_on_trial(engine: Engine, caller: Ca
     )
     assert (await polled(engine))[0::2] == (4, True)
     number, wait_seconds, _ = await polled(engine)
-    assert (number, round(wait_seconds or 0)) == (0, 20)
+    assert (number, round(wait_seconds or 0)) == (0, 1), "asked again before the pause ends: it may be shorter by then"
     assert (await submits(engine)).rows == []
 
 

@@ -16,6 +16,7 @@ from app.core.db import Database, Row, until_stored
 from app.core.doorbell import Doorbell
 from app.core.log import get_logger
 from app.core.pump import Pump
+from app.core.slots import Slots
 from app.jobs.claims import open_attempts, release_claims
 from app.jobs.decide import Step, after_submit, believed
 from app.jobs.models import FINAL, State
@@ -35,8 +36,6 @@ SLOTS = 64
 """Submits on the wire at once; a claim never takes more than there are free, so that a kill leaves few unknown."""
 GROUP_MAX = 100
 LINGER_SECONDS = 0.002
-LOOK_SECONDS_MAX = 1.0
-"""Between two looks for tokens: the budget may be another one by then."""
 LAST_WORDS_SECONDS = 1.0
 """How long a submit that is cut at shutdown may take to hand in that it is unknown."""
 
@@ -76,7 +75,7 @@ class Dispatcher:
         self._account = account
         self._unknown_max_seconds = unknown_max_seconds
         self._max_in_flight = max_in_flight
-        self._sending: set[asyncio.Task[None]] = set()
+        self._slots = Slots("submit", SLOTS, freed=self._freed)
         self._full = False
         self._wait_until = 0.0
         self._promote_at = math.inf
@@ -84,7 +83,7 @@ class Dispatcher:
         self._recorder = Batcher(self._record, size_max=GROUP_MAX, linger_seconds=LINGER_SECONDS)
 
     async def _step(self) -> float:
-        free = SLOTS - len(self._sending)
+        free = self._slots.free
         self._full = free <= 0
         if self._full:
             return math.inf
@@ -104,17 +103,15 @@ class Dispatcher:
             crash_point("dispatch.after_claim")
         await self._run_times.learn(row["model"] for row in rows)
         for row in rows:
-            task = asyncio.create_task(self._send(row, asked_at, taken.at))
-            self._sending.add(task)
-            task.add_done_callback(self._sent)
+            self._slots.start(self._send(row, asked_at, taken.at))
         # suspects are claimed one by one: the end of one makes room for the next
         self._full = len(rows) == free or any(row["takeovers"] for row in rows)
         if self._full:
             self._doorbell.ring("dispatch")  # there may be more than we can take: let others look
             return math.inf
         if taken.wait_seconds is not None:
-            self._wait_until = asked_at + min(taken.wait_seconds, LOOK_SECONDS_MAX)
-            return self._wait_until - asked_at
+            self._wait_until = asked_at + taken.wait_seconds
+            return taken.wait_seconds
         # fewer than were asked for, and yet not all: it is for the next claim to say whose turn it is
         return 0.0 if taken.more else math.inf
 
@@ -127,21 +124,13 @@ class Dispatcher:
             await lock_budget(session)
             return await claim_queued(session, owner=self._leases.owner, most=most, lease_seconds=lease_seconds)
 
-    def _sent(self, task: asyncio.Task[None]) -> None:
-        self._sending.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("submit.not_recorded", exc_info=error)  # its lease runs out, and a sweep calls it unknown
+    def _freed(self) -> None:
         if self._full:
             self.pump.ring()
 
     async def drain(self, seconds: float) -> None:
         """Wait for what is on the wire; cut what is not done by then, which leaves it unknown."""
-        if self._sending:
-            _done, late = await asyncio.wait(list(self._sending), timeout=seconds)
-            for task in late:
-                task.cancel()
-            if late:  # each has its say before the last records are waited for
-                await asyncio.wait(late, timeout=LAST_WORDS_SECONDS)
+        await self._slots.drain(seconds, last_words_seconds=LAST_WORDS_SECONDS)
         await self._recorder.drained()
 
     async def _send(self, row: Row, asked_at: float, sent_at: float) -> None:

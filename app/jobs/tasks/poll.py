@@ -1,6 +1,5 @@
 """Poll: running jobs that are due are claimed, asked about, fetched when done, and recorded."""
 
-import asyncio
 import math
 from collections.abc import Sequence
 
@@ -13,6 +12,7 @@ from app.core.doorbell import Doorbell
 from app.core.errors import StoreUnavailable
 from app.core.log import get_logger
 from app.core.pump import Pump
+from app.core.slots import Slots
 from app.jobs.claims import EVER_SECONDS, claim_running
 from app.jobs.decide import RECORD_SECONDS, Running, after_poll, run_time
 from app.jobs.models import FINAL, ExchangeKind, State
@@ -33,8 +33,6 @@ LINGER_SECONDS = 0.01
 OVERDUE_SECONDS = 2.0
 """What is due for longer is not looked for each time, but every THOROUGH_SECONDS, and while there is more than we take."""
 THOROUGH_SECONDS = 1.0
-LOOK_SECONDS_MAX = 1.0
-"""Between two looks for tokens: the budget may be another one by then."""
 BY_DUE_EACH = 5
 """Held back by the budget we ask about the results that are forgotten next; each fifth time about those due for longest."""
 
@@ -62,7 +60,7 @@ class Poller:
         self._doorbell = doorbell
         self._meter = meter
         self._rings_at_ends = rings_at_ends
-        self._asking: set[asyncio.Task[None]] = set()
+        self._slots = Slots("poll", SLOTS, freed=self._freed)
         self._full = False
         self._thorough_at = 0.0
         self._debt = 0
@@ -71,7 +69,7 @@ class Poller:
         self._recorder = Batcher(self._record, size_max=GROUP_MAX, linger_seconds=LINGER_SECONDS)
 
     async def _step(self) -> float:
-        free = SLOTS - len(self._asking)
+        free = self._slots.free
         was_full = self._full
         self._full = free <= 0
         if self._full:
@@ -92,17 +90,15 @@ class Poller:
             crash_point("poll.after_claim")
         await self._run_times.learn(row["model"] for row in rows)
         for row in rows:
-            task = asyncio.create_task(self._ask(row, asked_at, taken))
-            self._asking.add(task)
-            task.add_done_callback(self._asked)
+            self._slots.start(self._ask(row, asked_at, taken))
         # suspects are claimed one by one: the end of one makes room for the next
         self._full = len(rows) == free or any(row["takeovers"] for row in rows)
         if self._full:
             self._doorbell.ring("poll")  # there may be more than we can take: let others look
         if taken.wait_seconds is not None:
             self._behind += 1
-            self._wait_until = asked_at + min(taken.wait_seconds, LOOK_SECONDS_MAX)
-            return self._wait_until - asked_at
+            self._wait_until = asked_at + taken.wait_seconds
+            return taken.wait_seconds
         self._behind = 0
         return 0.0 if by_expiry and not self._full else math.inf
 
@@ -123,19 +119,13 @@ class Poller:
             self._debt += debt
             raise
 
-    def _asked(self, task: asyncio.Task[None]) -> None:
-        self._asking.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("poll.not_recorded", exc_info=error)  # its lease runs out, and it is asked about again
+    def _freed(self) -> None:
         if self._full:
             self.pump.ring()
 
     async def drain(self, seconds: float) -> None:
         """Wait for what is on the wire; a poll that is cut is asked again by somebody else."""
-        if self._asking:
-            _done, late = await asyncio.wait(list(self._asking), timeout=seconds)
-            for task in late:
-                task.cancel()
+        await self._slots.drain(seconds)
         await self._recorder.drained()
 
     async def _ask(self, row: Row, asked_at: float, taken: Taken) -> None:

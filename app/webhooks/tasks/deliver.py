@@ -1,6 +1,5 @@
 """Deliver: due deliveries are claimed, POSTed and recorded; no transaction is open while a receiver takes its time."""
 
-import asyncio
 import math
 import random
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,6 +14,7 @@ from app.core.doorbell import Doorbell
 from app.core.http_exchange import BeforeSend
 from app.core.log import get_logger
 from app.core.pump import Pump
+from app.core.slots import Slots
 from app.webhooks.claims import LEASE_SECONDS, EventHead, claim_deliveries, freeze_bodies, give_back
 from app.webhooks.decide import next_delay, parse_retry_after
 from app.webhooks.models import AttemptOutcome, DeliveryStatus
@@ -67,11 +67,11 @@ class Deliverer:
         self._keeper = keeper
         self._render = render
         self._owner = owner
-        self._sending: set[asyncio.Task[None]] = set()
+        self._slots = Slots("deliver", SLOTS, freed=self.pump.ring)
         self._recorder = Batcher(self._record, size_max=GROUP_MAX, linger_seconds=LINGER_SECONDS)
 
     async def _step(self) -> float:
-        free = SLOTS - len(self._sending)
+        free = self._slots.free
         if free <= 0:
             self._doorbell.ring("deliver")  # somebody else may have room
             return FULL_SECONDS
@@ -85,9 +85,7 @@ class Deliverer:
         bodies = await self._bodies(rows)
         await self._keeper.learn((row["tenant_id"], row["target_id"] if row["to_endpoint"] else None) for row in rows)
         for row in rows:
-            task = asyncio.create_task(self._deliver(row, bodies.get(row["event_id"]), asked_at))
-            self._sending.add(task)
-            task.add_done_callback(self._delivered)
+            self._slots.start(self._deliver(row, bodies.get(row["event_id"]), asked_at))
         if len(rows) == free:
             self._doorbell.ring("deliver")  # there may be more than we can take: let others look
         return math.inf
@@ -106,18 +104,9 @@ class Deliverer:
                 bodies |= await freeze_bodies(session, bodies=rendered)
         return bodies
 
-    def _delivered(self, task: asyncio.Task[None]) -> None:
-        self._sending.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("delivery.not_recorded", exc_info=error)  # its lease runs out, and it is sent again
-        self.pump.ring()
-
     async def drain(self, seconds: float) -> None:
         """Wait for what is on the wire, and give the rest back: it is sent again, under the same id."""
-        if self._sending:
-            _done, late = await asyncio.wait(list(self._sending), timeout=min(seconds, TOTAL_SECONDS))
-            for task in late:
-                task.cancel()
+        await self._slots.drain(min(seconds, TOTAL_SECONDS))
         await self._recorder.drained()
         async with self._database.statement() as session:
             await give_back(session, owner=self._owner)
