@@ -21,7 +21,8 @@ WINDOW_SECONDS = 60.0
 RATE_START = 20.0
 RATE_MAX = 10_000.0
 """As good as none."""
-RATE_MIN = 1 / WINDOW_SECONDS
+LIMIT_MIN = 5.0
+"""The least the upstream publishes for anybody: a 429 that comes when next to nothing was sent does not mean less."""
 BURST_SECONDS = 0.25
 BURST_MIN = 1.5
 BACK_TO = 0.96
@@ -212,8 +213,8 @@ def trial_reads(budget: Budget) -> int:
 
 
 def _cut(budget: Budget, limit: float) -> Budget:
-    limit = max(limit, WINDOW_SECONDS * RATE_MIN)
-    return replace(budget, limit=limit, rate=max(limit * BACK_TO / WINDOW_SECONDS, RATE_MIN))
+    limit = max(limit, LIMIT_MIN)
+    return replace(budget, limit=limit, rate=limit * BACK_TO / WINDOW_SECONDS)
 
 
 def _resume_at(budget: Budget, one: Refused, now: float) -> float:

@@ -13,6 +13,7 @@ from app.admission.decide import (
     EASE_RATE,
     FREE_NATS,
     HOLD_SECONDS,
+    LIMIT_MIN,
     RATE_MAX,
     RATE_START,
     Budget,
@@ -70,6 +71,18 @@ def test_an_upstream_without_a_limit_is_not_held_back_for_long() -> None:
         budget = told(budget, now=NOW + second, held=True)
     assert budget.rate == RATE_START * 2**5
     assert told(replace(budget, rate=RATE_MAX), now=NOW + 9, held=True).rate == RATE_MAX
+
+
+def test_a_429_to_next_to_nothing_does_not_stop_everything() -> None:
+    budget = Budget(limit=600.0, rate=9.6, cut_at=NOW - 600, resume_at=NOW - 599, learned_at=NOW - 500)
+    seconds = [Second(int(NOW) - 1, submits=1, refused_submits=1)]
+    for after in range(0, 60, 20):
+        at = NOW + after
+        budget = told(
+            budget, now=at, refused=[Refused(is_read=False, sent_at=at - 0.1, reset_at=None)], seconds=seconds
+        )
+        assert budget.limit == LIMIT_MIN
+        assert budget.rate > 4 / 60
 
 
 def test_time_in_which_nothing_was_held_back_teaches_nothing() -> None:
