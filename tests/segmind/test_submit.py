@@ -108,9 +108,9 @@ async def test_options_travel_in_headers_and_not_upstream(stack: Gateway, client
 
 
 async def test_a_deadline_that_passes_before_it_is_sent_fails_it(stack: Gateway, client: httpx.AsyncClient) -> None:
-    async with stack.faults({"match": "submit", "slug": "deadline-model", "fault": "answer", "status": 429}):
-        answer = await client.post("/v2/deadline-model", json={}, headers={"x-deadline-seconds": "0.2"})
-        job = await ended(client, answer.json()["request_id"])
+    client.headers.update((await stack.tenant(max_in_flight=0)).headers)
+    answer = await client.post("/v2/sim-instant", json={}, headers={"x-deadline-seconds": "0.2"})
+    job = await ended(client, answer.json()["request_id"])
     assert job["status"] == "FAILED"
     assert job["error"]["code"] == "deadline_exceeded"
     status = await client.get(answer.json()["status_url"])
