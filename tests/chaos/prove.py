@@ -44,7 +44,10 @@ async def prove(stack: Stack, *loads: Load) -> dict[str, Any]:
     Raises AssertionError.
     """
     settle_seconds = await settled(stack)
-    async with stack.database() as connection:
+    async with (
+        stack.database() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),  # an unknown job may end any moment
+    ):
         jobs = await connection.fetch(_JOBS)
         attempts = await connection.fetch("SELECT * FROM attempts ORDER BY job_id, attempt")
         events = await connection.fetch("SELECT * FROM job_events ORDER BY job_id, seq")

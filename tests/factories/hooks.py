@@ -82,8 +82,7 @@ class Hooks:
     async def once(self) -> None:
         """Everything that is due, one attempt each."""
         await self.deliverer._step()
-        while self.deliverer._sending:
-            await asyncio.wait(list(self.deliverer._sending))
+        await self.deliverer._slots.drain(60)
         await self.deliverer._recorder.drained()
 
     async def endpoint(self, caller: Caller, url: str, events: Sequence[str] = BY_DEFAULT) -> tuple[UUID, str]:
