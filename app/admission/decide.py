@@ -39,17 +39,25 @@ RELAPSE_CUTS = (0.95, 0.8, 0.65, 0.5)
 RESET_SECONDS_MAX = 120.0
 NEAR_SECONDS = 3.0
 """A reset that is farther away is that of a minute, not of a bucket."""
+LATELY_REQUESTS = 80.0
+"""So many tell the pace of a bucket that was small; of a large one, fewer would tell how full it had been."""
 STEADY_SHARE = 1.2
 """Asking for no more than so much of the limit, we have left no bucket time to fill up."""
 STEADY_REQUESTS = 15
 STEADY_SECONDS_MAX = 190.0
+STEADY_ASKED = 0.7
+"""Of what the rate allows: where a full minute kept us from asking, what a bucket let through is not known."""
 BEAT_SECONDS = 0.4
 """Waited beyond the reset instant, so that requests which overtake each other on the way find some room."""
 PAUSE_SECONDS = (1.0, 30.0)
 """Without a reset instant: doubling from one to the other with each relapse."""
+STILL_SECONDS = 0.5
+"""What was sent in so long after a pause may be on its way, and be refused yet."""
 TICK_SECONDS_MAX = 1.5
 FREE_NATS = 4.6
 """Reads are free once it is a hundred times likelier so than that chance has spared them."""
+SETTLED_NATS = 2 * FREE_NATS
+"""A refused read is worth so much, against what later seems to speak for it: which of a burst is refused is not all chance."""
 TRIAL_READS = 2
 TRIAL_SECONDS = 0.5
 """A trial is so many reads and as many more as a bucket may have refilled in this time: none refused, and they are free."""
@@ -140,7 +148,7 @@ def learned(
     for one in refused:
         budget = _refused(budget, one, now=now, seconds=seconds)
     if passed and not budget.reads_free:
-        budget = replace(budget, doubt=budget.doubt + passed * FREE_NATS / trial_reads(budget) + 1e-9)
+        budget = replace(budget, doubt=max(budget.doubt, 0.0) + passed * FREE_NATS / trial_reads(budget) + 1e-9)
         if budget.reads_free:
             begin = max(budget.resume_at - BEAT_SECONDS, budget.cut_at) - WINDOW_SECONDS
             end = math.floor(budget.cut_at) + 1.0
@@ -198,13 +206,30 @@ def _refused(budget: Budget, one: Refused, *, now: float, seconds: Sequence[Seco
         return _cut(budget, min(limit, budget.limit or limit))
     relapse = one.sent_at < budget.resume_at + RELAPSE_SECONDS and budget.limit is not None
     if budget.reads_free == was_free:
-        limit = min(limit, _refilled(budget, one, seconds=seconds) or limit)
-    if relapse and budget.reads_free == was_free:
-        cut = RELAPSE_CUTS[min(budget.relapses, len(RELAPSE_CUTS) - 1)]
-        limit = min(limit, budget.rate * WINDOW_SECONDS * cut / BACK_TO)
+        if relapse and one.reset_at is None and _still_full(budget, one, seconds=seconds):
+            return _waited_longer(budget, one, now=now, seconds=seconds)
+        refilled = _refilled(budget, one, seconds=seconds)
+        if refilled is None and relapse:
+            cut = RELAPSE_CUTS[min(budget.relapses, len(RELAPSE_CUTS) - 1)]
+            refilled = budget.rate * WINDOW_SECONDS * cut / BACK_TO
+        limit = min(limit, refilled or limit)
     budget = replace(budget, cut_at=now, relapses=budget.relapses + 1 if relapse else 0, ramp_seconds=0.0)
     budget = _cut(replace(budget, resume_at=_resume_at(budget, one, now)), limit)
     return replace(budget, trial_reads=trial_reads(budget) if now >= budget.trial_at else 0)
+
+
+def _still_full(budget: Budget, one: Refused, *, seconds: Sequence[Second]) -> bool:
+    """Whether nothing has been let through since the pause: as a minute does that is full, and a bucket does not."""
+    let_in = _accepted(budget, begin=budget.resume_at, end=one.sent_at, seconds=seconds)
+    return let_in <= 1 + STILL_SECONDS * budget.rate
+
+
+def _waited_longer(budget: Budget, one: Refused, *, now: float, seconds: Sequence[Second]) -> Budget:
+    """The pause was too short, and no more is known; but of a minute, what was let through in it is the limit."""
+    if budget.relapses == 0 and budget.limit is not None:
+        lately = _accepted(budget, begin=one.sent_at - WINDOW_SECONDS, end=one.sent_at, seconds=seconds)
+        budget = _cut(budget, min(budget.limit, lately))
+    return replace(budget, cut_at=now, relapses=budget.relapses + 1, resume_at=_resume_at(budget, one, now))
 
 
 def trial_reads(budget: Budget) -> int:
@@ -229,15 +254,25 @@ def _measured(budget: Budget, one: Refused, *, until: float, seconds: Sequence[S
     end = one.sent_at if one.reset_at is None else min(max(one.reset_at, one.sent_at), one.sent_at + WINDOW_SECONDS)
     begin = end - WINDOW_SECONDS
     accepted = _accepted(budget, begin=begin, end=math.floor(until) + 1.0, seconds=seconds)
-    if one.reset_at is None or one.reset_at > one.sent_at + NEAR_SECONDS:
+    if one.reset_at is not None and one.reset_at > one.sent_at + NEAR_SECONDS:
         return accepted
-    # a bucket, then, or a minute that we have filled: of what we have sent for seconds only, neither is the measure
-    since = min(
-        (second.at for second in seconds if begin <= second.at < end and second.submits + second.reads), default=end
-    )
-    if since < begin + NEAR_SECONDS:
+    # a bucket, perhaps, to whose limit it is nearer what it has let through just now; or a minute only begun
+    if budget.minute_seen:
         return accepted
-    return accepted * WINDOW_SECONDS / max(one.sent_at - since, 1.0)
+    lately, since = _lately(budget, one, seconds=seconds)
+    return max(accepted, lately * WINDOW_SECONDS / max(one.sent_at - since, 1.0))
+
+
+def _lately(budget: Budget, one: Refused, *, seconds: Sequence[Second]) -> tuple[float, float]:
+    """The last LATELY_REQUESTS accepted before this 429, or those of a minute; and since when they were."""
+    lately, since = 0.0, one.sent_at
+    for second in sorted(seconds, key=lambda second: second.at, reverse=True):
+        if one.sent_at - WINDOW_SECONDS < second.at < one.sent_at and second.submits + second.reads:
+            lately += _accepted(budget, begin=second.at, end=one.sent_at, seconds=[second])
+            since = float(second.at)
+            if lately >= LATELY_REQUESTS:
+                break
+    return lately, since
 
 
 def _refilled(budget: Budget, one: Refused, *, seconds: Sequence[Second]) -> float | None:
@@ -248,30 +283,35 @@ def _refilled(budget: Budget, one: Refused, *, seconds: Sequence[Second]) -> flo
     if budget.rate * WINDOW_SECONDS > STEADY_SHARE * budget.limit:
         return None
     took = one.sent_at - budget.cut_at
-    accepted = _accepted(budget, begin=budget.cut_at, end=one.sent_at, seconds=seconds)
-    if took > STEADY_SECONDS_MAX or accepted < STEADY_REQUESTS:
+    accepted, asked = _granted(budget, begin=budget.cut_at, end=one.sent_at, seconds=seconds)
+    if took > STEADY_SECONDS_MAX or accepted < STEADY_REQUESTS or asked < STEADY_ASKED * budget.rate * took:
         return None
     return accepted * WINDOW_SECONDS / took
 
 
 def _accepted(budget: Budget, *, begin: float, end: float, seconds: Sequence[Second]) -> float:
-    """Requests of the kinds that count, granted between the two and not refused so far; within a second evenly."""
-    total = 0.0
+    return _granted(budget, begin=begin, end=end, seconds=seconds)[0]
+
+
+def _granted(budget: Budget, *, begin: float, end: float, seconds: Sequence[Second]) -> tuple[float, float]:
+    """Requests of the kinds that count, granted between the two: (not refused so far, all); within a second evenly."""
+    accepted = granted = 0.0
     for second in seconds:
         share = min(second.at + 1, end) - max(second.at, begin)
         if share <= 0:
             continue
-        number = second.submits - second.refused_submits
+        number, refused = second.submits, second.refused_submits
         if not budget.reads_free:
-            number += second.reads - second.refused_reads
-        total += number * min(share, 1.0)
-    return total
+            number, refused = number + second.reads, refused + second.refused_reads
+        accepted += (number - refused) * min(share, 1.0)
+        granted += number * min(share, 1.0)
+    return accepted, granted
 
 
 def _doubt(budget: Budget, one: Refused, seconds: Sequence[Second]) -> float:
     """Every refused request is drawn from those that count; the share of reads among all is known."""
     if one.is_read:
-        return 0.0
+        return -SETTLED_NATS
     recent = [second for second in seconds if one.sent_at - 2 <= second.at <= one.sent_at]
     reads = sum(second.reads for second in recent)
     submits = sum(second.submits for second in recent)

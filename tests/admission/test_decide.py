@@ -35,26 +35,49 @@ def told(budget: Budget, *, now: float = NOW, held: bool = False, passed: int = 
 
 
 @pytest.mark.slow
-def test_a_hidden_limit_that_changes_is_used_and_seldom_met() -> None:
-    """Three kinds, polls counting or not, three changes by up to eight times: outside three minutes after each."""
+@pytest.mark.parametrize("tells_reset", [True, False])
+def test_a_hidden_limit_that_changes_is_used_and_seldom_met(tells_reset: bool) -> None:
+    """Three kinds, polls counting or not, three changes by up to eight times: outside three minutes after each.
+
+    Of all together what is promised; a single run may have bad luck.
+    """
     seed = int(os.environ.get("CHAOS_SEED") or random.randrange(2**32))
     print(f"CHAOS_SEED={seed}")
     uses, refusals = [], []
     for place, (kind, counts_polls) in enumerate(list(product(KINDS, (False, True))) * 2):
-        world = draw_world(kind, counts_polls, seed + place, settled_seconds=120.0)
+        drawn = draw_world(kind, counts_polls, seed + place, settled_seconds=120.0)
+        world = replace(drawn, tells_reset=tells_reset)
         run = Run(world)
         run.run()
         found = run.figures()
         print(
             f"{kind}, polls {counts_polls}, seed {world.seed}: {found.use:.3f} used, {found.refusals:.4f} refused; {found.parts}"
         )
-        assert found.use >= 0.9
-        assert found.refusals <= 0.02
+        assert found.use >= 0.8
+        assert found.refusals <= 0.03
         uses.append(found.use)
         refusals.append(found.refusals)
     print(f"mean of {len(uses)}: {sum(uses) / len(uses):.4f} used, {sum(refusals) / len(uses):.4f} refused")
-    assert sum(uses) / len(uses) >= 0.95
-    assert sum(refusals) / len(uses) <= 0.0075
+    assert sum(uses) / len(uses) >= (0.95 if tells_reset else 0.93)
+    assert sum(refusals) / len(uses) <= 0.01
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tells_reset", [True, False])
+def test_a_bucket_that_holds_next_to_nothing_is_used_too(tells_reset: bool) -> None:
+    """Ten requests of up to a thousand a minute, which overtake each other on the way by as many."""
+    seed = int(os.environ.get("CHAOS_SEED") or random.randrange(2**32))
+    print(f"CHAOS_SEED={seed}")
+    worlds = [draw_world("token_bucket", bool(place % 2), seed + place, burst=10) for place in range(8)]
+    uses = []
+    for world in worlds:
+        run = Run(replace(world, tells_reset=tells_reset))
+        run.run()
+        found = run.figures()
+        print(f"seed {world.seed}: {found.use:.3f} used, {found.refusals:.4f} refused; {found.parts}")
+        assert found.refusals <= 0.02
+        uses.append(found.use)
+    assert sum(uses) / len(uses) >= 0.75
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -160,6 +183,49 @@ def test_a_refused_read_settles_that_reads_count() -> None:
     after = told(free, refused=[Refused(is_read=True, sent_at=NOW, reset_at=NOW + 1)], seconds=minute(600, until=NOW))
     assert not after.reads_free
     assert after.trial_reads == 0
+
+
+def test_what_a_refused_read_has_settled_a_few_refused_submits_do_not_undo() -> None:
+    seconds = [Second(int(NOW) - 60 + place, submits=1, reads=4) for place in range(60)]
+    budget = told(Budget(limit=300.0), refused=[Refused(is_read=True, sent_at=NOW, reset_at=NOW + 1)], seconds=seconds)
+    refused = [Refused(is_read=False, sent_at=NOW, reset_at=NOW + 1)]
+    assert told(Budget(limit=300.0), refused=refused * 3, seconds=seconds).reads_free
+    assert not told(budget, refused=refused * 8, seconds=seconds).reads_free
+    assert told(budget, refused=refused * 9, seconds=seconds).reads_free, "the upstream has changed its mind"
+
+
+def test_a_minute_that_is_still_full_teaches_nothing_new() -> None:
+    """Of a 429 without a reset instant: nothing was let in since the pause, so the pause was too short."""
+    budget = Budget(rate=9.6, limit=600.0, cut_at=NOW - 2, resume_at=NOW - 1, relapses=1, ramp_seconds=1.0)
+    refused = [Refused(is_read=False, sent_at=NOW, reset_at=None)]
+    still = told(budget, now=NOW + 0.1, refused=refused, seconds=[Second(int(NOW) - 1, submits=2, refused_submits=2)])
+    assert (still.limit, still.rate, still.relapses) == (budget.limit, budget.rate, 2)
+    assert still.resume_at == pytest.approx(NOW + 4.1)
+    assert told(budget, refused=refused, seconds=[Second(int(NOW) - 1, submits=9)]).limit != budget.limit
+
+
+def test_what_passed_for_a_pace_may_have_been_a_minute_only_begun() -> None:
+    """Without a reset instant: five hundred in three seconds are a fast bucket, until nothing more is let in."""
+    burst = [Second(int(NOW) - 3 + place, submits=165) for place in range(3)]
+    refused = Refused(is_read=False, sent_at=NOW, reset_at=None)
+    bucket = told(Budget(rate=160.0), refused=[refused], seconds=burst)
+    assert bucket.limit is not None
+    assert bucket.limit > 5_000
+    refused = replace(refused, sent_at=bucket.resume_at + 0.2)
+    after = [Second(int(bucket.resume_at), submits=20, refused_submits=12)]
+    minute = told(bucket, now=bucket.resume_at + 0.3, refused=[refused], seconds=burst + after)
+    assert minute.limit == pytest.approx(500, rel=0.02)
+
+
+def test_what_a_bucket_let_through_is_known_only_where_it_was_asked() -> None:
+    """After a burst the minute's room is used up, and next to nothing is asked for the rest of it."""
+    budget = Budget(rate=8.2, limit=510.0, cut_at=NOW - 56, resume_at=NOW - 55, trial_at=NOW, ramp_seconds=55.0)
+    burst = [Second(int(NOW) - 59, submits=490)]
+    refused = [Refused(is_read=False, sent_at=NOW, reset_at=None)]
+    trickle = [Second(int(NOW) - 2, submits=20)]
+    steady = [Second(int(NOW) - 56 + place, submits=8) for place in range(56)]
+    assert told(budget, refused=refused, seconds=burst + trickle).limit == pytest.approx(510, rel=0.03)
+    assert told(budget, refused=refused, seconds=steady).limit == pytest.approx(480, rel=0.01)
 
 
 def test_a_trial_that_passes_settles_that_they_do_not() -> None:

@@ -33,6 +33,8 @@ class World:
     polls: int = 3
     workers: int = 2
     burst: int = 0
+    tells_reset: bool = True
+    """Whether a 429 names the instant at which there is room again."""
 
 
 @dataclass(slots=True)
@@ -170,7 +172,7 @@ class Run:
         else:
             self.count(sent_at, refused_submits=1)
         before = self.budget
-        self.learn(now, False, [Refused(left is not None, sent_at, until)])
+        self.learn(now, False, [Refused(left is not None, sent_at, until if self.world.tells_reset else None)])
         if self.budget.cut_at != before.cut_at:
             self.tokens = min(self.tokens, 0.0)
         if self.budget.resume_at != before.resume_at:

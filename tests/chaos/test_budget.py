@@ -94,8 +94,9 @@ def share(seconds: list[dict[str, int]], *, begin: float, end: float, per_minute
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_hidden_limit_is_used_and_seldom_met(long: Form, stack: Stack, kind: str, counts_polls: bool) -> None:
     """Two workers, twenty minutes, a limit that changes three times."""
-    limits = draw_limits(long.chance())
-    await configure(stack, rpm=limits[0], rate_kind=kind, rate_counts_polls=counts_polls)
+    chance = long.chance()
+    limits, tells_reset = draw_limits(chance), chance.random() < 0.5
+    await configure(stack, rpm=limits[0], rate_kind=kind, rate_counts_polls=counts_polls, rate_tells_reset=tells_reset)
     await backlog(stack, sum(limits) * 5 + 2_000)
     marks = []
     for rpm in limits:
@@ -113,16 +114,27 @@ async def test_a_hidden_limit_is_used_and_seldom_met(long: Form, stack: Stack, k
         used += use * rpm * (end - settled)
         asked += use * rpm * (end - settled) / (1 - refusals)
         refused += use * rpm * (end - settled) / (1 - refusals) * refusals
-    print(f"{kind}, polls {counts_polls}, limits {limits}: {used / allowed:.3f} used, {refused / asked:.4f} refused")
+    print(
+        f"{kind}, polls {counts_polls}, limits {limits}, told resets {tells_reset}:"
+        f" {used / allowed:.3f} used, {refused / asked:.4f} refused"
+    )
     [left] = await stack.fetch("SELECT sum(queued)::bigint AS jobs FROM queues WHERE subject_id = tenant_id")
     assert left["jobs"] > 0, "there was work all the time"
     assert used / allowed >= 0.9
     assert refused / asked <= 0.02
 
 
-async def test_a_bucket_is_found_within_seconds(stack: Stack) -> None:
+@pytest.mark.parametrize("tells_reset", [True, False])
+async def test_a_bucket_is_found_within_seconds(stack: Stack, tells_reset: bool) -> None:
     """The short form: ten a second, and little in hand."""
-    await configure(stack, rpm=600, rate_kind="token_bucket", rate_burst=10, rate_counts_polls=True)
+    await configure(
+        stack,
+        rpm=600,
+        rate_kind="token_bucket",
+        rate_burst=10,
+        rate_counts_polls=True,
+        rate_tells_reset=tells_reset,
+    )
     await backlog(stack, 1_000)
     await asyncio.sleep(20.0)
     found = await stats(stack)

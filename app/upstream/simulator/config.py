@@ -64,6 +64,8 @@ class SimulatorConfig:
     """Of the token bucket; 0: as many as `rpm`."""
     rate_window_seconds: float = 60.0
     rate_counts_polls: bool = False
+    rate_tells_reset: bool = True
+    """Whether answers name the instant at which there is room again."""
 
     history_lag_seconds: float = 0.0
     """From the submit until its row appears."""

@@ -22,7 +22,8 @@ def find_refusal(sim: Simulator, request: Request, now: float, *, counts: bool) 
         sim.stats.count_limited(now, refused=until is not None)
     if until is None:
         return None
-    return error(429, "Rate limit exceeded. Please slow down", ((RESET_HEADER, show_instant(until)),))
+    told = ((RESET_HEADER, show_instant(until)),) if sim.config.rate_tells_reset else ()
+    return error(429, "Rate limit exceeded. Please slow down", told)
 
 
 def show_instant(seconds: float) -> str:

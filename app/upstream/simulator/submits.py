@@ -136,7 +136,7 @@ def _ended(sim: Simulator, run: Run) -> Answer:
         ("x-generation-time", str(round(run.run_seconds, 6))),
     ]
     resets_at = sim.limit.resets_at(now)
-    if resets_at is not None:
+    if resets_at is not None and sim.config.rate_tells_reset:
         headers.append((RESET_HEADER, show_instant(resets_at)))
     seed = plain(run.body).get("seed")
     if isinstance(seed, int):

@@ -84,6 +84,14 @@ async def test_429_says_until_when_in_its_own_header(client: httpx.AsyncClient, 
     assert (await client.get("/v1/get-user-credits")).status_code == 200
 
 
+async def test_an_upstream_may_keep_its_resets_to_itself(client: httpx.AsyncClient, sim: RunningSimulator) -> None:
+    sim.config.rpm = 1
+    sim.config.rate_tells_reset = False
+    answers = [await client.post("/v1/sim-instant", json={}) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 429]
+    assert all("x-rate-limit-reset-at-utc" not in answer.headers for answer in answers)
+
+
 async def test_v1_says_when_the_limit_resets(client: httpx.AsyncClient, sim: RunningSimulator) -> None:
     sim.config.rpm = 60
     response = await client.post("/v1/sim-instant", json={})
