@@ -40,7 +40,9 @@ RESET_SECONDS_MAX = 120.0
 NEAR_SECONDS = 3.0
 """A reset that is farther away is that of a minute, not of a bucket."""
 LATELY_REQUESTS = 80.0
-"""So many tell the pace of a bucket that was small; of a large one, fewer would tell how full it had been."""
+LATELY_SHARE_MAX = 1.5
+"""The pace of the last requests is a small bucket's; a large one's says how full it had been, and is not believed beyond
+so much of a minute's."""
 STEADY_SHARE = 1.2
 """Asking for no more than so much of the limit, we have left no bucket time to fill up."""
 STEADY_REQUESTS = 15
@@ -256,23 +258,24 @@ def _measured(budget: Budget, one: Refused, *, until: float, seconds: Sequence[S
     accepted = _accepted(budget, begin=begin, end=math.floor(until) + 1.0, seconds=seconds)
     if one.reset_at is not None and one.reset_at > one.sent_at + NEAR_SECONDS:
         return accepted
-    # a bucket, perhaps, to whose limit it is nearer what it has let through just now; or a minute only begun
     if budget.minute_seen:
         return accepted
-    lately, since = _lately(budget, one, seconds=seconds)
-    return max(accepted, lately * WINDOW_SECONDS / max(one.sent_at - since, 1.0))
+    # a minute that has only begun; or a bucket, of which it is nearer the limit what it has let through just now
+    whole = max(accepted, _pace(budget, one, requests=math.inf, seconds=seconds))
+    lately = _pace(budget, one, requests=LATELY_REQUESTS, seconds=seconds)
+    return max(whole, min(lately, LATELY_SHARE_MAX * whole))
 
 
-def _lately(budget: Budget, one: Refused, *, seconds: Sequence[Second]) -> tuple[float, float]:
-    """The last LATELY_REQUESTS accepted before this 429, or those of a minute; and since when they were."""
+def _pace(budget: Budget, one: Refused, *, requests: float, seconds: Sequence[Second]) -> float:
+    """How many a minute were accepted before this 429: of the last so many, or of those of the last minute."""
     lately, since = 0.0, one.sent_at
     for second in sorted(seconds, key=lambda second: second.at, reverse=True):
         if one.sent_at - WINDOW_SECONDS < second.at < one.sent_at and second.submits + second.reads:
             lately += _accepted(budget, begin=second.at, end=one.sent_at, seconds=[second])
             since = float(second.at)
-            if lately >= LATELY_REQUESTS:
+            if lately >= requests:
                 break
-    return lately, since
+    return lately * WINDOW_SECONDS / max(one.sent_at - since, 1.0)
 
 
 def _refilled(budget: Budget, one: Refused, *, seconds: Sequence[Second]) -> float | None:
