@@ -55,6 +55,8 @@ PAUSE_SECONDS = (1.0, 30.0)
 """Without a reset instant: doubling from one to the other with each relapse."""
 STILL_SECONDS = 0.5
 """What was sent in so long after a pause may be on its way, and be refused yet."""
+STILL_REQUESTS = 3.0
+"""Where a bucket would have let in so many, and nothing was let in, it is a minute."""
 TICK_SECONDS_MAX = 1.5
 FREE_NATS = 4.6
 """Reads are free once it is a hundred times likelier so than that chance has spared them."""
@@ -81,7 +83,7 @@ EASE_RATE = 20.0
 class Budget:
     """What is believed of the limit. limit: None until the first 429. ramp_seconds: held time since the last episode.
 
-    minute_seen: a reset has been too far away for a bucket's. ease_rate: what all together may send a second at most, after trouble.
+    minute_seen: a reset has been too far away for a bucket's, or a pause too long for one. ease_rate: what all together may send a second at most, after trouble.
 
     doubt: how unlikely it is, in nats, that reads count and yet none was refused since the last refused read. trial_reads:
     so many may be sent in spite of the pause, to find out; there is a trial from `trial_at` on.
@@ -228,9 +230,11 @@ def _still_full(budget: Budget, one: Refused, *, seconds: Sequence[Second]) -> b
 
 def _waited_longer(budget: Budget, one: Refused, *, now: float, seconds: Sequence[Second]) -> Budget:
     """The pause was too short, and no more is known; but of a minute, what was let through in it is the limit."""
+    lately = _accepted(budget, begin=one.sent_at - WINDOW_SECONDS, end=one.sent_at, seconds=seconds)
     if budget.relapses == 0 and budget.limit is not None:
-        lately = _accepted(budget, begin=one.sent_at - WINDOW_SECONDS, end=one.sent_at, seconds=seconds)
         budget = _cut(budget, min(budget.limit, lately))
+    if lately / WINDOW_SECONDS * (one.sent_at - budget.cut_at) >= STILL_REQUESTS:
+        budget = replace(budget, minute_seen=True)
     return replace(budget, cut_at=now, relapses=budget.relapses + 1, resume_at=_resume_at(budget, one, now))
 
 

@@ -54,6 +54,7 @@ async def prove(stack: Stack, *loads: Load) -> dict[str, Any]:
         observed = await connection.fetch("SELECT * FROM upstream_observations")
         idle = await connection.fetchval(
             "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' AND pid <> pg_backend_pid()"
+            " AND state_change < clock_timestamp() - interval '1 second'"
         )
     submits = [submit for load in loads for submit in load.submits]
     _submits_are_truthful(jobs, submits)
