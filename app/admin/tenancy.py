@@ -7,7 +7,7 @@ from uuid import UUID
 
 from app.admin.decide import KeySettings, TenantSettings
 from app.admin.operations import record_audit
-from app.admission.places import lock_queue, open_places
+from app.admission.places import lock_queue, open_places, reweigh
 from app.core.db import Session
 from app.core.ids import show_id
 from app.ledger.models import Period
@@ -37,6 +37,8 @@ async def change_tenant(session: Session, *, by: str, tenant: str, settings: Ten
     tenant_id = (await get_tenant(session, name_or_id=tenant)).id
     if not settings.keys().isdisjoint(PLACES):
         await lock_queue(session, subject_id=tenant_id)
+    if "weight" in settings:
+        await reweigh(session, tenant_id=tenant_id, weight=settings["weight"])
     # then the balance: a submit holds both when its job asks for the tenant's row, which a new name locks
     if "overdraft" in settings:
         await set_overdraft(session, tenant_id=tenant_id, overdraft_micro=settings["overdraft"])

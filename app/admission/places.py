@@ -22,6 +22,13 @@ FROM jobs
 WHERE tenant_id = $1 AND key_id = $2 AND state IN ('queued', 'sending', 'unknown', 'running')
 """
 
+_REWEIGH = """
+UPDATE queues SET
+    virtual_time = state.virtual_time + (queues.virtual_time - state.virtual_time) * queues.weight / $2::double precision
+FROM upstream_state AS state
+WHERE subject_id = $1 AND queues.virtual_time > state.virtual_time AND $2::double precision > 0
+"""
+
 _LIMITS = """
 SELECT
     tenant.rate_per_minute, tenant.burst, tenant.max_in_flight, tenant.max_queued, tenant.weight,
@@ -42,6 +49,11 @@ async def lock_queue(session: Session, *, subject_id: UUID) -> None:
     await session.execute("SELECT FROM queues WHERE subject_id = $1 FOR UPDATE", subject_id)
 
 
+async def reweigh(session: Session, *, tenant_id: UUID, weight: float) -> None:
+    """What a tenant has had beyond the others counts by its new weight. One statement, before that is written down."""
+    await session.execute(_REWEIGH, tenant_id, weight)
+
+
 async def open_places(session: Session, *, tenant_id: UUID, key_id: UUID) -> None:
     """Begin to count a key's jobs, if they are not counted yet. First in its transaction; raises StoreUnavailable.
 
@@ -53,7 +65,8 @@ async def open_places(session: Session, *, tenant_id: UUID, key_id: UUID) -> Non
     try:
         # whoever wants to write waits behind us: not for long, should somebody have stopped in mid-transaction
         await session.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
-        await session.execute("LOCK TABLE queues IN SHARE ROW EXCLUSIVE MODE")
+        # not behind whoever has locked a queue and a balance, and goes on to write: he would wait for us, and we for him
+        await session.execute("LOCK TABLE queues IN EXCLUSIVE MODE")
     except asyncpg.LockNotAvailableError as error:
         raise StoreUnavailable from error
     if not await session.fetchval("SELECT true FROM queues WHERE subject_id = $1", key_id):

@@ -47,7 +47,7 @@ _ASKED = """
         fingerprint, body, metadata, held_micro, price_rule, markup_micro, webhook_target_id, webhook_url, webhook_events
     )
 """
-_RANK = "coalesce(not_before, created_at) - priority * interval '1 minute'"
+_RANK = "greatest(not_before, created_at) - priority * interval '1 minute'"
 """A level of priority is worth a minute of waiting: who waits long enough comes before whoever is more urgent."""
 _READY = "(not_before IS NULL OR not_before <= now())"
 _STORE_CTES = f"""

@@ -15,7 +15,7 @@ from app.jobs.models import State
 from app.jobs.operations import Submission, submit_jobs
 from app.jobs.records import SubmitRecord, record_submits
 from app.jobs.sweeps import promote, take_back
-from app.jobs.turns import claim_queued
+from app.jobs.turns import BEYOND_MIN, claim_queued
 from app.ledger.accounts import lock_accounts
 from app.ledger.decide import Hold
 from app.ledger.holds import hold
@@ -67,9 +67,15 @@ class Engine:
         async with self.database.statement() as session:
             await promote(session)
         await self.fill_budget()
-        async with self.database.statement() as session:
-            claimed = await claim_queued(session, owner=self.owner, most=most, lease_seconds=lease_seconds)
-        return claimed.rows
+        beyond = 0
+        while True:
+            async with self.database.statement() as session:
+                claimed = await claim_queued(
+                    session, owner=self.owner, most=most, lease_seconds=lease_seconds, beyond=beyond
+                )
+            if not claimed.hidden:
+                return claimed.rows
+            beyond = 2 * beyond + BEYOND_MIN
 
     async def fill_budget(self) -> None:
         """The upstream takes whatever is sent."""

@@ -259,7 +259,7 @@ async def buffers_of_a_claim(database: Database) -> int:
     with contextlib.suppress(Undone):  # a way to roll back, which a transaction here has no other of
         async with database.transaction() as session:
             plan = await session.fetchval(
-                f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {CLAIM_QUEUED}", 10, UUID(int=7), 30.0, COST_MICRO_MIN
+                f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {CLAIM_QUEUED}", 10, UUID(int=7), 30.0, COST_MICRO_MIN, 0
             )
             raise Undone
     top = json.loads(plan)[0]["Plan"] if isinstance(plan, str) else plan[0]["Plan"]

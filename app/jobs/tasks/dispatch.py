@@ -1,6 +1,7 @@
 """Dispatch: queued jobs are claimed, connected, numbered, sent, and recorded."""
 
 import asyncio
+import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,7 +13,7 @@ from app.admission.budget import lock_budget
 from app.core import clock
 from app.core.batch import Batcher
 from app.core.crash import crash_point
-from app.core.db import Database, Row, until_stored
+from app.core.db import Database, Row, Session, until_stored
 from app.core.doorbell import Doorbell
 from app.core.log import get_logger
 from app.core.pump import Pump
@@ -26,7 +27,7 @@ from app.jobs.tasks.account import AccountWatch, Verdict
 from app.jobs.tasks.learn import RunTimes
 from app.jobs.tasks.lease import Claim, Leases
 from app.jobs.tasks.meter import Meter
-from app.jobs.turns import Claimed, claim_queued
+from app.jobs.turns import BEYOND_MIN, Claimed, claim_queued
 from app.upstream.client import UpstreamClient
 from app.upstream.wire import Outcome, OutcomeKind
 
@@ -78,7 +79,8 @@ class Dispatcher:
         self._slots = Slots("submit", SLOTS, freed=self._freed)
         self._full = False
         self._wait_until = 0.0
-        self._promote_at = math.inf
+        self._beyond = 0
+        self._promote_at: list[float] = []
         self._opener = Batcher(self._open, size_max=GROUP_MAX, linger_seconds=LINGER_SECONDS)
         self._recorder = Batcher(self._record, size_max=GROUP_MAX, linger_seconds=LINGER_SECONDS)
 
@@ -91,13 +93,17 @@ class Dispatcher:
         asked_at = clock.monotonic()
         if asked_at < self._wait_until:
             return self._wait_until - asked_at  # somebody has rung; there is no token for it yet
-        if asked_at >= self._promote_at - 0.01:
-            self._promote_at = math.inf
+        due = asked_at + 0.01
+        if self._promote_at and self._promote_at[0] <= due:
+            while self._promote_at and self._promote_at[0] <= due:
+                heapq.heappop(self._promote_at)
             async with self._database.statement() as session:
                 await promote(session)
         crash_point("dispatch.before_claim")
         taken = await self._claim(free)
         self._meter.took(taken, asked_at)
+        # those whose turn it is have nothing that may go: look further, once
+        self._beyond = 2 * self._beyond + BEYOND_MIN if taken.hidden else 0
         rows = taken.rows
         if rows:
             crash_point("dispatch.after_claim")
@@ -113,16 +119,24 @@ class Dispatcher:
             self._wait_until = asked_at + taken.wait_seconds
             return taken.wait_seconds
         # fewer than were asked for, and yet not all: it is for the next claim to say whose turn it is
-        return 0.0 if taken.more else math.inf
+        return 0.0 if taken.more or taken.hidden else math.inf
 
     async def _claim(self, most: int) -> Claimed:
-        lease_seconds = self._leases.lease_seconds
         if self._max_in_flight is None:
             async with self._database.statement() as session:
-                return await claim_queued(session, owner=self._leases.owner, most=most, lease_seconds=lease_seconds)
+                return await self._claim_queued(session, most)
         async with self._database.transaction() as session:
             await lock_budget(session)
-            return await claim_queued(session, owner=self._leases.owner, most=most, lease_seconds=lease_seconds)
+            return await self._claim_queued(session, most)
+
+    async def _claim_queued(self, session: Session, most: int) -> Claimed:
+        return await claim_queued(
+            session,
+            owner=self._leases.owner,
+            most=most,
+            lease_seconds=self._leases.lease_seconds,
+            beyond=self._beyond,
+        )
 
     def _freed(self) -> None:
         if self._full:
@@ -221,7 +235,7 @@ class Dispatcher:
 
     def _again_in(self, seconds: float) -> None:
         """A job of ours is back in the queue, and due in so long: then it stands in line again."""
-        self._promote_at = min(self._promote_at, clock.monotonic() + seconds)
+        heapq.heappush(self._promote_at, clock.monotonic() + seconds)
         self.pump.ring_in(seconds)
 
     async def _open(self, claims: Sequence[Claim]) -> Sequence[int | None | Exception]:
