@@ -68,13 +68,9 @@ async def set_aside(session: Session) -> int:
 async def put_back(session: Session) -> int:
     """Put the jobs back in line that no pause holds any more; gives how many. Jobs alone first: who has counted holds
     queues, and waits for no job any more."""
-    running = await _put_back_running(session)
+    running = await session.execute(_PUT_BACK_RUNNING)
     queued: int = await session.fetchval(_PUT_BACK_QUEUED)
     return running + queued
-
-
-async def _put_back_running(session: Session) -> int:
-    return await session.execute(_PUT_BACK_RUNNING)
 
 
 async def pause_jobs(
@@ -87,7 +83,7 @@ async def pause_jobs(
     await lock_pauses(session)
     pause = await set_pause(session, tenant_id=tenant_id, model=model, what=what, paused_by=paused_by, note=note)
     # a pause of all that becomes one of submits frees polls, and no submits
-    return pause, await _put_back_running(session) + await set_aside(session)
+    return pause, await session.execute(_PUT_BACK_RUNNING) + await set_aside(session)
 
 
 async def resume_jobs(session: Session, *, tenant_id: UUID | None, model: str | None) -> tuple[Pause | None, int]:

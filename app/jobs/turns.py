@@ -14,6 +14,7 @@ KEEPERS_MAX = 20
 PASSED_MAX = 100
 """Jobs of keys at their limit that one claim passes over, of each tenant, to find what else it has."""
 BEYOND_MIN = 8
+"""So many tenants more are looked at where none of those whose turn it is has a job that may go."""
 COST_MICRO_MIN = 1_000
 """What a job counts for at least when tenants take turns: free ones use up the upstream's patience, too."""
 
@@ -105,7 +106,7 @@ WITH {PACE_CTES}, gate AS MATERIALIZED (
         WHERE job.key_id = key.subject_id AND {_ASIDE}
         ORDER BY job.rank_at
         LIMIT CASE WHEN key.kept_out AND NOT {_PAUSED.format("key")}
-            THEN greatest(0, coalesce(key.max_in_flight - key.in_flight - key.claimed, gate.most)) ELSE 0
+            THEN greatest(0, least(gate.most + {PASSED_MAX}, key.max_in_flight - key.in_flight - key.claimed)) ELSE 0
         END
         FOR UPDATE OF job SKIP LOCKED
     ) AS job
