@@ -47,8 +47,9 @@ _ASKED = """
         fingerprint, body, metadata, held_micro, price_rule, markup_micro, webhook_target_id, webhook_url, webhook_events
     )
 """
-_RANK = "coalesce(not_before, created_at) - priority * interval '1 minute'"
-"""A level of priority is worth a minute of waiting: who waits long enough comes before whoever is more urgent."""
+_RANK = "greatest(not_before, created_at) - priority * interval '1 minute'"
+"""A level of priority is worth a minute of waiting: who waits long enough comes before whoever is more urgent.
+A `not_before` in the past is no time waited."""
 _READY = "(not_before IS NULL OR not_before <= now())"
 _STORE_CTES = f"""
 stored AS (
@@ -57,7 +58,7 @@ stored AS (
         idempotency_key, fingerprint, held_micro, price_rule, markup_micro
     )
     SELECT
-        id, tenant_id, key_id, surface, model, 'queued', priority, created_at, coalesce(not_before, created_at),
+        id, tenant_id, key_id, surface, model, 'queued', priority, created_at, greatest(not_before, created_at),
         {_RANK}, {_READY}, deadline_at, idempotency_key, fingerprint, held_micro, price_rule, markup_micro
     FROM accepted
 ), inputs AS (

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TypedDict
 
 from app.core.errors import malformed_field
@@ -115,8 +115,8 @@ def parse_instant(text: str) -> datetime:
     if INSTANT.fullmatch(text) is None:
         raise ValueError("expected an RFC 3339 time with its offset, as 2030-01-31T12:00:00Z")
     try:
-        return datetime.fromisoformat(text.upper())
-    except ValueError:
+        return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):  # the last one: at the ends of the calendar
         raise ValueError("no such time") from None
 
 

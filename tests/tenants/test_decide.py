@@ -11,6 +11,7 @@ from app.tenants.decide import (
     checked_scopes,
     checked_tenant_name,
     parse_expires,
+    parse_instant,
     parse_scopes,
 )
 from app.tenants.models import ALL_SCOPES, Scope
@@ -78,3 +79,9 @@ def test_scopes() -> None:
         checked_scopes([])
     with pytest.raises(Malformed, match="'jobs:all'"):
         parse_scopes(["jobs:all"])
+
+
+def test_an_instant_beyond_the_calendar_in_utc_is_none() -> None:
+    for text in ("9999-12-31T23:59:59-01:00", "0001-01-01T00:00:00+01:00"):
+        with pytest.raises(ValueError, match="no such time"):
+            parse_instant(text)
