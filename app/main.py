@@ -62,15 +62,16 @@ LEAVE_SECONDS = 1.0
 VERSION = version("waystation")
 OURS = ("/api/", "/admin/")
 """Below these, errors are problem documents; elsewhere they have the upstream's shape."""
+PLAIN_CODES = {400: "invalid_request", 404: "not_found", 405: "method_not_allowed"}
 
 
 class PlainRefusal(Refusal):
-    """What Starlette itself turns down: no such path, wrong method."""
+    """What Starlette itself turns down: no such path, wrong method, a body it cannot parse."""
 
     def __init__(self, error: HTTPException) -> None:
         super().__init__(str(error.detail), headers=error.headers)
         self.status = error.status_code  # type: ignore[misc]
-        self.code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")  # type: ignore[misc]
+        self.code = PLAIN_CODES.get(error.status_code, "http_error")  # type: ignore[misc]
 
 
 class Broken(Refusal):

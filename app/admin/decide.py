@@ -7,7 +7,7 @@ from typing import cast
 
 from app.admin.models import Role
 from app.catalog.check import SLUG
-from app.core.clock import rfc3339
+from app.core.clock import parse_instant, rfc3339
 from app.core.credits import parse_credits, show_credits
 from app.core.errors import Malformed, malformed_field
 from app.tenants.decide import (
@@ -18,7 +18,6 @@ from app.tenants.decide import (
     checked_limit,
     checked_tenant_name,
     checked_weight,
-    parse_instant,
 )
 
 NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")

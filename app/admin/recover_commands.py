@@ -37,8 +37,8 @@ def recover(
 
     Pauses submits; queued and half-sent jobs become unknown, until `job resolve` or their time limit; running ones go on.
     """
+    from app.core.clock import parse_instant
     from app.core.errors import Malformed
-    from app.tenants.decide import parse_instant
 
     try:
         bound = None if since is None else parse_instant(since)

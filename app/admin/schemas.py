@@ -18,10 +18,11 @@ from pydantic import (
 from app.admin.decide import KeySettings, TenantSettings, checked_models
 from app.catalog.decide import ModelChanges, checked_schema, parse_markup
 from app.catalog.models import PriceRule
+from app.core.clock import parse_instant
 from app.core.credits import parse_credits
 from app.core.paging import LIMIT_DEFAULT, LIMIT_MAX
 from app.ledger.models import ExposureReason
-from app.tenants.decide import LIMITS, WEIGHT, checked_limit, checked_weight, parse_instant
+from app.tenants.decide import LIMITS, WEIGHT, checked_limit, checked_weight
 from app.tenants.models import ALL_SCOPES, Scope
 
 

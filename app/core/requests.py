@@ -1,12 +1,13 @@
 """Reading what a client sends: bounded, and refused with the field's name."""
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 
+from app.core.clock import parse_instant
 from app.core.credits import parse_credits
 from app.core.errors import Malformed, Problem, Refusal
 
@@ -152,10 +153,6 @@ def checked_text(value: str, where: str) -> str:
 def checked_instant(value: Any, where: str) -> datetime:
     """An RFC 3339 instant with its offset."""
     try:
-        at = datetime.fromisoformat(value)
-        shown = at.astimezone(UTC)
-    except (TypeError, ValueError, OverflowError):  # the last one: at the ends of the calendar
-        at = None
-    if at is None or at.tzinfo is None:
-        raise malformed(where, "expected an RFC 3339 instant with an offset, such as 2026-01-31T12:00:00Z")
-    return shown
+        return parse_instant(value)
+    except (TypeError, ValueError):
+        raise malformed(where, "expected an RFC 3339 instant with an offset, such as 2026-01-31T12:00:00Z") from None

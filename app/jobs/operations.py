@@ -48,7 +48,8 @@ _ASKED = """
     )
 """
 _RANK = "greatest(not_before, created_at) - priority * interval '1 minute'"
-"""A level of priority is worth a minute of waiting: who waits long enough comes before whoever is more urgent."""
+"""A level of priority is worth a minute of waiting: who waits long enough comes before whoever is more urgent.
+A `not_before` in the past is no time waited."""
 _READY = "(not_before IS NULL OR not_before <= now())"
 _STORE_CTES = f"""
 stored AS (
@@ -57,7 +58,7 @@ stored AS (
         idempotency_key, fingerprint, held_micro, price_rule, markup_micro
     )
     SELECT
-        id, tenant_id, key_id, surface, model, 'queued', priority, created_at, coalesce(not_before, created_at),
+        id, tenant_id, key_id, surface, model, 'queued', priority, created_at, greatest(not_before, created_at),
         {_RANK}, {_READY}, deadline_at, idempotency_key, fingerprint, held_micro, price_rule, markup_micro
     FROM accepted
 ), inputs AS (

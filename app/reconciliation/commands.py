@@ -64,8 +64,8 @@ def reconcile(
 
 
 def _instant(name: str, text: str | None) -> datetime | None:
+    from app.core.clock import parse_instant
     from app.core.errors import Malformed
-    from app.tenants.decide import parse_instant
 
     try:
         return None if text is None else parse_instant(text)

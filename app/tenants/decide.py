@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypedDict
 
+from app.core.clock import parse_instant
 from app.core.errors import malformed_field
 from app.core.ids import find_id
 from app.tenants.models import ALL_SCOPES, Scope
@@ -15,7 +16,6 @@ KEY_NAME = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{0,100}")
 """Control characters would garble a terminal; lone surrogates, which JSON can spell, have no UTF-8."""
 
 DURATION = re.compile(r"(\d{1,9})([smhdw])")
-INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 LIMITS = {
@@ -108,16 +108,6 @@ def checked_scopes(scopes: Iterable[Scope] | None) -> list[Scope]:
     if not wanted:
         raise malformed_field("scopes", f"expected at least one of {', '.join(ALL_SCOPES)}")
     return [scope for scope in ALL_SCOPES if scope in wanted]
-
-
-def parse_instant(text: str) -> datetime:
-    """An RFC 3339 instant with its offset; raises ValueError."""
-    if INSTANT.fullmatch(text) is None:
-        raise ValueError("expected an RFC 3339 time with its offset, as 2030-01-31T12:00:00Z")
-    try:
-        return datetime.fromisoformat(text.upper())
-    except ValueError:
-        raise ValueError("no such time") from None
 
 
 def parse_expires(text: str, *, now: datetime) -> datetime:

@@ -239,5 +239,6 @@ async def test_a_key_gets_its_places_beside_a_submit(url: str, database: Databas
             await asyncio.sleep(0.3)
             await connection.execute("UPDATE queues SET queued = queued WHERE subject_id = $1", caller.tenant.id)
         await changing
+        assert await connection.fetchval("SELECT max_in_flight FROM queues WHERE subject_id = $1", caller.key.id) == 1
     finally:
         await connection.close()
