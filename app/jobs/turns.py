@@ -71,11 +71,13 @@ WITH {PACE_CTES}, gate AS MATERIALIZED (
     WHERE tenant_id = ANY (ARRAY(SELECT subject_id FROM lowest UNION SELECT tenant_id FROM keepers))
     ORDER BY subject_id
     FOR UPDATE
+), short AS MATERIALIZED (
+    SELECT DISTINCT key.tenant_id FROM locked AS key WHERE {_KEY_SHORT}
 ), turns AS MATERIALIZED (
     SELECT
         locked.tenant_id, locked.weight, greatest(locked.virtual_time, gate.virtual_time) AS begins_at, room.jobs AS room,
         share.jobs AS share,
-        CASE WHEN share.jobs > 0 AND EXISTS (SELECT FROM locked AS key WHERE key.tenant_id = locked.tenant_id AND {_KEY_SHORT})
+        CASE WHEN share.jobs > 0 AND locked.tenant_id IN (SELECT tenant_id FROM short)
             THEN share.jobs + {PASSED_MAX} ELSE share.jobs
         END AS seen
     FROM locked CROSS JOIN gate CROSS JOIN LATERAL (
@@ -87,7 +89,7 @@ WITH {PACE_CTES}, gate AS MATERIALIZED (
     ) AS share
     WHERE locked.subject_id = locked.tenant_id
 ), next AS MATERIALIZED (
-    SELECT turns.tenant_id, turns.begins_at, turns.weight, job.*
+    SELECT turns.tenant_id, turns.begins_at, turns.weight, turns.share, job.*
     FROM turns CROSS JOIN LATERAL (
         SELECT job.id, job.key_id, job.rank_at, job.takeovers > 1 AS suspect, greatest(job.held_micro, $4) AS cost
         FROM jobs AS job
@@ -119,19 +121,19 @@ WITH {PACE_CTES}, gate AS MATERIALIZED (
         ) END <= coalesce(key.max_in_flight - key.in_flight - key.claimed, 2147483647) AS key_has_room
     FROM next LEFT JOIN locked AS key ON key.subject_id = next.key_id AND key.subject_id <> key.tenant_id
 ), allowed AS MATERIALIZED (
-    SELECT roomy.* FROM (
+    SELECT * FROM (
         SELECT numbered.*, row_number() OVER (PARTITION BY tenant_id ORDER BY rank_at, id) AS of_tenant
         FROM numbered WHERE key_has_room AND (NOT suspect OR of_suspects = 1)
-    ) AS roomy JOIN turns USING (tenant_id)
-    WHERE roomy.of_tenant <= turns.share
+    ) AS roomy
+    WHERE of_tenant <= share
 ), tagged AS MATERIALIZED (
     SELECT
         id, tenant_id, key_id, rank_at, ends_at - cost / weight AS begins_at, ends_at,
         row_number() OVER (PARTITION BY tenant_id ORDER BY ends_at DESC) = 1 AS last
     FROM (
         SELECT
-            id, tenant_id, key_id, rank_at, cost, allowed.weight,
-            allowed.begins_at + sum(cost) OVER (PARTITION BY tenant_id ORDER BY rank_at, id ROWS UNBOUNDED PRECEDING) / weight
+            allowed.*,
+            begins_at + sum(cost) OVER (PARTITION BY tenant_id ORDER BY rank_at, id ROWS UNBOUNDED PRECEDING) / weight
                 AS ends_at
         FROM allowed
     ) AS summed

@@ -25,6 +25,9 @@ SPEED = 4.0
 CHUNK = 2_500
 UNSETTLED_SECONDS = 180.0
 SETTLED_SECONDS = 120.0
+ENOUGH = 0.75
+PATIENCE = 8
+"""Looks of ten seconds: two or three, where the machine has nothing else to do."""
 KINDS = ("token_bucket", "sliding_minute", "fixed_minute")
 
 
@@ -136,13 +139,16 @@ async def test_a_bucket_is_found_within_seconds(stack: Stack, tells_reset: bool)
         rate_tells_reset=tells_reset,
     )
     await backlog(stack, 1_000)
-    await asyncio.sleep(20.0)
-    found = await stats(stack)
-    now = time.time()
-    use, refusals = share(found["limited"], begin=now - 10, end=now - 1, per_minute=600)
-    print(f"ten a second in a bucket of ten: {use:.3f} used, {refusals:.4f} refused")
+    use = refusals = 0.0
+    for _ in range(PATIENCE):
+        await asyncio.sleep(10.0)
+        now = time.time()
+        use, refusals = share((await stats(stack))["limited"], begin=now - 10, end=now - 1, per_minute=600)
+        print(f"ten a second in a bucket of ten: {use:.3f} used, {refusals:.4f} refused")
+        if use >= ENOUGH:
+            break
     [row] = await stack.fetch("SELECT * FROM ops.upstream_now")
-    assert use >= 0.5, "and nearly all of it where this machine has nothing else to do"
+    assert use >= ENOUGH
     assert refusals <= 0.1
     assert 300 <= row["budget_per_minute"] <= 900
     assert row["throttled_per_minute"] > 0
