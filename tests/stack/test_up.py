@@ -13,6 +13,7 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
+from app.stack.files import read_json
 from app.stack.running import RunningStack, find_running
 from tests.stack.until import alive, until
 
@@ -37,12 +38,14 @@ class Up:
             )
 
     async def healthy(self) -> RunningStack:
-        await until(lambda: self.ready_file.exists() or self.code is not None, seconds=30)
-        assert self.code is None, self.output.read_text()
-        return self.now()
+        await until(lambda: self.now() is not None or self.code is not None, seconds=60)
+        found = self.now()
+        assert found is not None, self.output.read_text()
+        return found
 
-    def now(self) -> RunningStack:
-        return cast(RunningStack, json.loads(self.ready_file.read_text()))
+    def now(self) -> RunningStack | None:
+        """The ready file as it is now, None while there is none. One read: it may go away at any moment."""
+        return cast(RunningStack | None, read_json(self.ready_file))
 
     @property
     def code(self) -> int | None:
@@ -150,8 +153,8 @@ async def test_whatever_is_killed_is_replaced_at_the_same_place(up: Up) -> None:
         os.kill(pid, signal.SIGKILL)
     # No refusal in between: the connection waits for the next API.
     assert (await asyncio.to_thread(get, before["url"] + "/readyz")).decode() != str(before["pids"]["api"][0])
-    await until(lambda: not set(pids(before)) & set(pids(up.now())))
-    after = up.now()
+    await until(lambda: (found := up.now()) is not None and not set(pids(before)) & set(pids(found)))
+    after = await up.healthy()
     assert place(after) == place(before)
     connection = await asyncpg.connect(after["database_url"])
     assert await connection.fetchval("SELECT count(*) FROM kept") == 0
@@ -168,10 +171,10 @@ async def test_everything_goes_with_a_killed_supervisor_and_the_next_start_is_cl
     assert up.process is not None
     up.process.wait()
     assert find_running(up.data) is None
-    await until(lambda: not any(alive(pid) for pid in pids(killed)), seconds=3)
+    await until(lambda: not any(alive(pid) for pid in pids(killed)))
     up.start()
-    await until(lambda: up.ready_file.exists() and up.now() != killed)
-    assert up.now()["database_url"] == killed["database_url"]
+    await until(lambda: up.now() not in (None, killed))
+    assert (await up.healthy())["database_url"] == killed["database_url"]
     assert "was not properly shut down" not in (up.data / "logs" / "postgres.log").read_text()
 
 
