@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.core.terminal import DATA_DIR, AsJson, DataDir, operator_here, say, table
+from app.core.terminal import DATA_DIR, AsJson, DataDir, operator_here, progress, say, table
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from app.catalog.decide import ModelChanges
     from app.catalog.operations import Imported
     from app.catalog.queries import Model
@@ -128,13 +130,19 @@ def import_models(
 
     found = read_models(file.read_bytes())
 
-    async def run() -> "Imported":
+    async def run(on_progress: "Callable[[int], None]") -> "Imported":
         async with opened(data_dir) as database, database.transaction() as session:
             return await pricing.import_models(
-                session, by=operator_here(), file=file.name, lines=found.lines, overwrite=overwrite
+                session,
+                by=operator_here(),
+                file=file.name,
+                lines=found.lines,
+                overwrite=overwrite,
+                on_progress=on_progress,
             )
 
-    imported = asyncio.run(run())
+    with progress("models", total=len(found.lines)) as on_progress:
+        imported = asyncio.run(run(on_progress))
     line = f"{imported.new + imported.known} models imported, {imported.new} of them new"
     if imported.kept:
         line += f"; {imported.kept} keep the price an operator has set"

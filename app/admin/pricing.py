@@ -1,6 +1,6 @@
 """What operators do to the catalogue. Each writes its line in the audit log; `by` is whoever does it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from app.admin.operations import record_audit
 from app.catalog import operations
@@ -24,10 +24,16 @@ async def set_model(session: Session, *, by: str, slug: str, changes: ModelChang
 
 
 async def import_models(
-    session: Session, *, by: str, file: str, lines: Sequence[ModelLine], overwrite: bool
+    session: Session,
+    *,
+    by: str,
+    file: str,
+    lines: Sequence[ModelLine],
+    overwrite: bool,
+    on_progress: Callable[[int], None],
 ) -> Imported:
     """Write the models of a file into the catalogue; `overwrite` also what an operator has set."""
-    imported = await operations.import_models(session, lines=lines, overwrite=overwrite)
+    imported = await operations.import_models(session, lines=lines, overwrite=overwrite, on_progress=on_progress)
     detail = {"overwrite": overwrite, "new": imported.new, "known": imported.known, "kept": imported.kept}
     await record_audit(session, by=by, action="model.import", target=file, detail=detail)
     return imported

@@ -1,6 +1,6 @@
 """Writes to the catalogue."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from app.catalog.check import checked_slug
@@ -8,6 +8,9 @@ from app.catalog.decide import ModelChanges
 from app.catalog.imports import ModelLine
 from app.catalog.queries import MODEL_COLUMNS, Model, model_of
 from app.core.db import Session, columns
+
+IMPORT_LINES_MAX = 200
+"""Models written by one statement of an import. It looks each line up among the others, so its cost grows with their square."""
 
 ABOVE_HOLD_MAX = 2
 """So many jobs of a model may cost more than was held for them; then it is switched off until an operator has looked."""
@@ -122,21 +125,36 @@ async def set_model(session: Session, *, slug: str, changes: ModelChanges) -> Mo
     return model_of(row)
 
 
-async def import_models(session: Session, *, lines: Sequence[ModelLine], overwrite: bool) -> Imported:
-    """Write these models, each slug once, into the catalogue; `overwrite` also what an operator has set."""
-    given = columns(
-        [
-            (
-                line.slug, line.title, line.modality, line.run_seconds, line.cost_micro, line.price_micro,
-                line.price_rule, line.markup_micro, line.enabled,
-            )
-            for line in lines
-        ],
-        9,
-    )  # fmt: skip
-    rows = await session.fetch(_IMPORT, *given, overwrite)
-    new = sum(row["new"] for row in rows)
-    return Imported(new=new, known=len(rows) - new, kept=sum(row["kept"] for row in rows))
+async def import_models(
+    session: Session,
+    *,
+    lines: Sequence[ModelLine],
+    overwrite: bool,
+    on_progress: Callable[[int], None] = lambda _count: None,
+) -> Imported:
+    """Write these models, each slug once, into the catalogue; `overwrite` also what an operator has set.
+
+    `on_progress` is told after each statement how many models it wrote.
+    """
+    new = known = kept = 0
+    for start in range(0, len(lines), IMPORT_LINES_MAX):
+        rows = await session.fetch(_IMPORT, *_import_columns(lines[start : start + IMPORT_LINES_MAX]), overwrite)
+        added = sum(row["new"] for row in rows)
+        new, known, kept = new + added, known + len(rows) - added, kept + sum(row["kept"] for row in rows)
+        on_progress(len(rows))
+    return Imported(new=new, known=known, kept=kept)
+
+
+def _import_columns(lines: Sequence[ModelLine]) -> list[list[object]]:
+    """As `_IMPORT` asks for them."""
+    rows = [
+        (
+            line.slug, line.title, line.modality, line.run_seconds, line.cost_micro, line.price_micro,
+            line.price_rule, line.markup_micro, line.enabled,
+        )
+        for line in lines
+    ]  # fmt: skip
+    return columns(rows, 9)
 
 
 async def count_above_hold(session: Session, *, models: Sequence[str]) -> list[str]:

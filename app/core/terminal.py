@@ -3,7 +3,9 @@
 import getpass
 import os
 import socket
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -45,3 +47,32 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
     )
+
+
+PROGRESS_STEPS = 10
+"""Lines of progress at most, where there is no terminal to draw a bar on."""
+
+
+@contextmanager
+def progress(what: str, *, total: int) -> Iterator[Callable[[int], None]]:
+    """Show on standard error how far long work has got: a bar on a terminal, plain lines elsewhere.
+
+    Gives the function to call with the number of things done since its last call.
+    """
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import Progress
+
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(what, total=total)
+            yield lambda count: bar.advance(task, count)
+        return
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        before, done = done, done + count
+        if before * PROGRESS_STEPS // total < done * PROGRESS_STEPS // total:
+            typer.echo(f"{done} of {total} {what}", err=True)
+
+    yield advance

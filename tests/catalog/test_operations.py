@@ -8,7 +8,7 @@ from app.catalog.check import Catalog, ModelDisabled, ModelUnknown, ModelUnprice
 from app.catalog.decide import ModelChanges, Terms
 from app.catalog.imports import ModelLine, read_models
 from app.catalog.models import PriceRule
-from app.catalog.operations import Imported, import_models, set_model
+from app.catalog.operations import IMPORT_LINES_MAX, Imported, import_models, set_model
 from app.catalog.queries import Model, ModelFilter, list_models
 from app.core.db import Database
 
@@ -108,3 +108,15 @@ async def test_the_terms_of_a_job(database: Database) -> None:
         await refusing.check("no-price", nothing)
     with pytest.raises(ModelUnknown):
         await refusing.check("never-heard-of", nothing)
+
+
+async def test_an_import_is_written_in_statements_of_bounded_size(database: Database) -> None:
+    lines = [ModelLine(f"many-{number}", price_micro=number) for number in range(2 * IMPORT_LINES_MAX + 1)]
+    steps: list[int] = []
+    async with database.transaction() as session:
+        imported = await import_models(session, lines=lines, overwrite=False, on_progress=steps.append)
+    assert imported == Imported(new=len(lines), known=0, kept=0)
+    assert steps == [IMPORT_LINES_MAX, IMPORT_LINES_MAX, 1]
+    assert (await get(database, lines[-1].slug)).price_micro == lines[-1].price_micro
+    again = await bring(database, *(ModelLine(line.slug, price_micro=7) for line in lines))
+    assert (again.new, again.known, again.kept) == (0, len(lines), len(lines) - 1)
