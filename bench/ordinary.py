@@ -17,7 +17,6 @@ import asyncpg
 import uvloop
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from app.core.migrate import sqlalchemy_url
 from bench.cpu import Usage, usage
 from bench.jobs import HEADINGS, OURS_SETTLED, Design, ours, steps
 from bench.ordinary_app import Base, Tenant, hash_of
@@ -30,13 +29,17 @@ SELECT count(*) AS jobs FROM jobs WHERE status = 'QUEUED' AND created_at < now()
 KEYS = [f"ordinary-{number}" for number in range(50)]
 
 
+def _sqlalchemy_url(url: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(scheme="postgresql+asyncpg"))
+
+
 async def _schema(owner_url: str) -> str:
     """A database of its own beside ours; its URL."""
     connection = await asyncpg.connect(owner_url)
     await connection.execute("CREATE DATABASE ordinary")
     await connection.close()
     url = urlunsplit(urlsplit(owner_url)._replace(path="/ordinary"))
-    engine = create_async_engine(sqlalchemy_url(url))
+    engine = create_async_engine(_sqlalchemy_url(url))
     async with engine.begin() as created:
         await created.run_sync(Base.metadata.create_all)
         for key in KEYS:
@@ -68,7 +71,7 @@ async def ordinary(on: Stand, poll_seconds: float) -> AsyncIterator[Design]:
     """The ordinary design beside ours."""
     url, port = await _schema(on.database_url), _free_port()
     settings = {
-        "database_url": sqlalchemy_url(url),
+        "database_url": _sqlalchemy_url(url),
         "redis_url": on.redis_url.removesuffix("/0") + "/5",
         "upstream_url": on.upstream_url,
         "port": port,

@@ -14,6 +14,7 @@ import asyncpg
 import orjson
 from sqlalchemy import MetaData
 
+from app.core.database_url import connect_arguments
 from app.core.errors import StoreFull, StoreUnavailable
 
 metadata = MetaData(
@@ -30,7 +31,6 @@ SERVICE_ROLE = "waystation_service"
 READONLY_ROLE = "waystation_readonly"
 
 ACQUIRE_SECONDS = 5.0
-CONNECT_SECONDS = 5.0
 STATEMENT_SECONDS = 30.0
 IDLE_IN_TRANSACTION_SECONDS = 10.0
 """A process stopped inside a transaction holds its row locks for this long at most."""
@@ -131,16 +131,19 @@ class Database:
         readers_max: int,
         statement_seconds: float = STATEMENT_SECONDS,
     ) -> Self:
-        """Pools that connect when first used, so a process can start while Postgres is away."""
+        """Pools that connect when first used, so a process can start while Postgres is away.
+
+        Raises ValueError where the URL cannot be one.
+        """
+        arguments = connect_arguments(url)
 
         def pool(size: int, read_only: bool) -> "asyncpg.Pool[Row]":
             return asyncpg.create_pool(
-                url,
+                **arguments,
                 min_size=0,
                 max_size=size,
                 init=_init,
                 reset=_no_reset,
-                timeout=CONNECT_SECONDS,
                 command_timeout=statement_seconds + 5,
                 server_settings={
                     "application_name": f"waystation-{name}",

@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 from uuid import UUID
 
+from app.core.database_url import checked_database_url
 from app.core.db import STATEMENT_SECONDS, Database
 from app.core.doorbell import Doorbell, Task
+from app.core.http_url import checked_http_url
+from app.core.redis_url import checked_redis_url
 from app.core.settings import UPSTREAM_URL, Settings, SettingsError, find_history_url, split_secrets
 
 STACK_FILE = "stack.json"
@@ -28,20 +30,32 @@ def find_database_url(data_dir: Path) -> str:
             f"no database: set WAYSTATION_DATABASE_URL, or start `waystation up` (there is no {data_dir / STACK_FILE};"
             " --data-dir says where to look)"
         )
-    if not _is_database_url(url):
-        raise SettingsError("WAYSTATION_DATABASE_URL: expected a URL, postgresql://user:password@host:port/database")
-    return url
+    try:
+        return checked_database_url(url)
+    except ValueError as error:
+        raise SettingsError(f"WAYSTATION_DATABASE_URL: {error}") from None
 
 
 def find_redis_url(data_dir: Path) -> str | None:
-    """WAYSTATION_REDIS_URL, else that of the stack in `data_dir`; None where neither tells: Redis is only a doorbell."""
-    return os.environ.get("WAYSTATION_REDIS_URL") or _find(data_dir / STACK_FILE, "redis_url")
+    """WAYSTATION_REDIS_URL, else that of the stack in `data_dir`; None where neither tells: Redis is only a doorbell.
+
+    Raises SettingsError where it cannot be one.
+    """
+    url = os.environ.get("WAYSTATION_REDIS_URL") or _find(data_dir / STACK_FILE, "redis_url")
+    try:
+        return url and checked_redis_url(url)
+    except ValueError as error:
+        raise SettingsError(f"WAYSTATION_REDIS_URL: {error}") from None
 
 
 def find_upstream_url(data_dir: Path) -> str:
-    """WAYSTATION_UPSTREAM_URL, else that of the stack in `data_dir`, else the default."""
+    """WAYSTATION_UPSTREAM_URL, else that of the stack in `data_dir`, else the default; raises SettingsError."""
     default: str = Settings.model_fields["upstream_url"].default
-    return os.environ.get("WAYSTATION_UPSTREAM_URL") or _find(data_dir / STACK_FILE, "upstream_url") or default
+    url = os.environ.get("WAYSTATION_UPSTREAM_URL") or _find(data_dir / STACK_FILE, "upstream_url") or default
+    try:
+        return checked_http_url(url)
+    except ValueError as error:
+        raise SettingsError(f"WAYSTATION_UPSTREAM_URL: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +136,6 @@ def find_secrets(data_dir: Path) -> tuple[bytes, ...]:
         return split_secrets(text)
     except ValueError as error:
         raise SettingsError(f"WAYSTATION_SECRET_KEY: {error}") from None
-
-
-def _is_database_url(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("postgresql", "postgres") and parts.port != 0
-    except ValueError:
-        return False
 
 
 def _find(path: Path, name: str) -> str | None:

@@ -3,13 +3,15 @@
 import asyncio
 from functools import lru_cache
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from app.core.database_url import connect_arguments
 
 MIGRATION_LOCK = 0x5741_5953_5441_5449
 """Key of the advisory lock: whoever holds it migrates, the others wait and then find nothing to do."""
@@ -37,9 +39,10 @@ def head_revision() -> str | None:
     return ScriptDirectory.from_config(_config()).get_current_head()
 
 
-def sqlalchemy_url(database_url: str) -> str:
-    """The same database in SQLAlchemy's spelling."""
-    return urlunsplit(urlsplit(database_url)._replace(scheme="postgresql+asyncpg"))
+def open_engine(database_url: str) -> AsyncEngine:
+    """SQLAlchemy on a connection that asyncpg opens, so that the URL is read as everywhere else; raises ValueError."""
+    arguments = connect_arguments(database_url)
+    return create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(**arguments))
 
 
 def _upgrade(connection: Connection) -> None:
@@ -48,7 +51,7 @@ def _upgrade(connection: Connection) -> None:
 
 
 async def _migrate(database_url: str) -> None:
-    engine = create_async_engine(sqlalchemy_url(database_url))
+    engine = open_engine(database_url)
     try:
         async with engine.begin() as connection:
             await connection.run_sync(_upgrade)

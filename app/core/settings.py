@@ -3,37 +3,46 @@
 import gc
 import os
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.core.credits import parse_credits
+from app.core.database_url import checked_database_url
+from app.core.http_url import checked_http_url
 from app.core.log import LogFormat, configure_logging, get_logger
+from app.core.redis_url import checked_redis_url
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 PREFIX = "WAYSTATION_"
 UPSTREAM_URL = "https://api.segmind.com"
 UPSTREAM_HISTORY_URL = "https://api.spotprod.segmind.com"
 
 
+EXPECTED = {
+    "upstream_rpm": "requests a minute above 0, such as 600, or nothing",
+    "upstream_max_in_flight": "a whole number of jobs, such as 200, or nothing",
+    "unpriced_models": "refuse or pass",
+    "unknown_max_seconds": "seconds above 0, such as 3600",
+    "history_settle_seconds": "seconds from 0 to 86400, such as 600",
+    "lease_seconds": "seconds from 1 to 300, such as 15",
+    "sweep_seconds": "seconds above 0, at most 60, such as 1",
+    "grace_seconds": "seconds from 0 to 600, such as 25",
+    "log_format": "console or json",
+    "log_level": "DEBUG, INFO, WARNING or ERROR",
+}
+"""Of the settings that pydantic checks by their type; the others have a function that says it."""
+
+
 class SettingsError(Exception):
     """A setting is missing or wrong; the message names it and says what is expected."""
 
 
-def _url(*schemes: str) -> AfterValidator:
-    def check(value: str) -> str:
-        if urlsplit(value).scheme not in schemes:
-            raise ValueError(f"expected a URL that begins with {' or '.join(f'{scheme}://' for scheme in schemes)}")
-        return value.rstrip("/")
-
-    return AfterValidator(check)
-
-
-def _url_or_nothing(value: str | None) -> str | None:
-    if value and urlsplit(value).scheme not in ("http", "https"):
-        raise ValueError("expected a URL that begins with http:// or https://, or nothing at all")
-    return value and value.rstrip("/")
+def _http_url_or_nothing(value: str | None) -> str | None:
+    return value and checked_http_url(value)
 
 
 def _or_nothing(value: object) -> object:
@@ -84,20 +93,20 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
 
-    database_url: Annotated[str, _url("postgresql", "postgres")]
-    redis_url: Annotated[str, _url("redis", "rediss", "unix")]
-    upstream_url: Annotated[str, _url("http", "https")] = UPSTREAM_URL
-    upstream_history_url: Annotated[str | None, AfterValidator(_url_or_nothing)] = None
+    database_url: Annotated[str, AfterValidator(checked_database_url)]
+    redis_url: Annotated[str, AfterValidator(checked_redis_url)]
+    upstream_url: Annotated[str, AfterValidator(checked_http_url)] = UPSTREAM_URL
+    upstream_history_url: Annotated[str | None, AfterValidator(_http_url_or_nothing)] = None
     upstream_api_key: SecretStr = SecretStr("")
-    upstream_rpm: Annotated[float | None, Field(gt=0), BeforeValidator(_or_nothing)] = None
+    upstream_rpm: Annotated[float | None, Field(gt=0, allow_inf_nan=False), BeforeValidator(_or_nothing)] = None
     upstream_max_in_flight: Annotated[int | None, Field(ge=0), BeforeValidator(_or_nothing)] = None
-    public_url: Annotated[str, _url("http", "https")]
+    public_url: Annotated[str, AfterValidator(checked_http_url)]
     admin_key: SecretStr | None = None
     secret_key: Annotated[SecretStr, NoDecode, AfterValidator(_secrets)]
     webhook_allow_networks: Annotated[str, NoDecode, AfterValidator(_networks)] = ""
     unpriced_models: Literal["refuse", "pass"] = "refuse"
     default_price: Annotated[str, AfterValidator(_credits)] = "0.100000"
-    unknown_max_seconds: Annotated[float, Field(gt=0)] = 3600
+    unknown_max_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 3600
     history_settle_seconds: Annotated[float, Field(ge=0, le=86_400)] = 600
     lease_seconds: Annotated[float, Field(ge=1, le=300)] = 15
     sweep_seconds: Annotated[float, Field(gt=0, le=60)] = 1
@@ -131,13 +140,17 @@ def load_settings(**given: object) -> Settings:
     try:
         return Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
-        lines = []
-        for fault in error.errors():
-            name = PREFIX + str(fault["loc"][0]).upper()
-            lines.append(
-                f"{name}: {'is required' if fault['type'] == 'missing' else fault['msg'].removeprefix('Value error, ')}"
-            )
-        raise SettingsError("; ".join(lines)) from None
+        raise SettingsError("; ".join(_sentence(fault) for fault in error.errors())) from None
+
+
+def _sentence(fault: "ErrorDetails") -> str:
+    """The setting and what is expected of it, never what was given."""
+    field = str(fault["loc"][0])
+    if fault["type"] == "missing":
+        return f"{PREFIX}{field.upper()}: is required"
+    if fault["type"] == "value_error":
+        return f"{PREFIX}{field.upper()}: {fault['msg'].removeprefix('Value error, ')}"
+    return f"{PREFIX}{field.upper()}: expected {EXPECTED[field]}"
 
 
 def start() -> Settings:

@@ -62,8 +62,8 @@ async def examine(data_dir: Path) -> AsyncIterator[Finding]:
     yield _settings(data_dir)
     async for finding in _database(data_dir):
         yield finding
-    yield await _redis(find_redis_url(data_dir))
-    yield await _upstream(find_upstream_url(data_dir))
+    yield await _redis(data_dir)
+    yield await _upstream(data_dir)
 
 
 def _settings(data_dir: Path) -> Finding:
@@ -155,13 +155,14 @@ async def _books(session: ReadSession) -> Finding:
     return Finding("books", said, "see ops.discrepancies, and give whoever else uses the key one of their own")
 
 
-async def _redis(url: str | None) -> Finding:
+async def _redis(data_dir: Path) -> Finding:
+    try:
+        url = find_redis_url(data_dir)
+    except SettingsError as error:
+        return Finding("redis", str(error), "correct it in the environment of every api and worker")
     if url is None:
         return Finding("redis", "nobody says where it is", "set WAYSTATION_REDIS_URL")
-    try:
-        redis = Redis.from_url(url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
-    except ValueError as error:
-        return Finding("redis", str(error), "set WAYSTATION_REDIS_URL to redis://host:port/number")
+    redis = Redis.from_url(url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
     try:
         async with redis:
             memory: dict[str, Any] = await redis.info("memory")
@@ -175,7 +176,11 @@ async def _redis(url: str | None) -> Finding:
     return Finding("redis", f"maxmemory-policy = {policy}", "CONFIG SET maxmemory-policy noeviction: rings vanish")
 
 
-async def _upstream(url: str) -> Finding:
+async def _upstream(data_dir: Path) -> Finding:
+    try:
+        url = find_upstream_url(data_dir)
+    except SettingsError as error:
+        return Finding("upstream", str(error), "correct it in the environment of every api and worker")
     host = urlsplit(url).netloc
     client = open_client(
         connections_max=1,

@@ -11,10 +11,9 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.core.db import READONLY_ROLE, metadata
-from app.core.migrate import alembic_config, sqlalchemy_url
+from app.core.migrate import alembic_config, open_engine
 from tests.conftest import NewDatabase
 from tests.house.source import sources
 
@@ -54,7 +53,7 @@ async def test_the_migrations_make_what_the_models_say(new_database: NewDatabase
     def differences(connection: Connection) -> list[object]:
         return list(compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata))
 
-    engine = create_async_engine(sqlalchemy_url(await new_database()))
+    engine = open_engine(await new_database())
     for source in sources("app"):
         if " = Table(" in source.text:
             import_module(source.path.removesuffix(".py").replace("/", "."))
@@ -66,7 +65,7 @@ async def test_the_migrations_make_what_the_models_say(new_database: NewDatabase
 async def test_the_migrations_go_down_and_up_again(new_database: NewDatabase) -> None:
     url = await new_database()
     before = await dump(url)
-    engine = create_async_engine(sqlalchemy_url(url))
+    engine = open_engine(url)
     async with engine.begin() as connection:
         await connection.run_sync(lambda sync: command.downgrade(alembic_config(sync), "base"))
     assert [name for name in await dump(url) if "alembic_version" not in name] == []

@@ -1,0 +1,141 @@
+"""The database's URL: read once, the same way, for pools, migrations and commands.
+
+asyncpg parses it. What libpq also knows and asyncpg does not is dropped where it asks for nothing, and refused where it
+asks for something that would not be done. What the URL leaves out has a default here, except for user, password and
+database: `PGSSLMODE` and `PGTARGETSESSIONATTRS` in the environment change nothing.
+
+Parameters: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
+"""
+
+import difflib
+import inspect
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import asyncpg
+from asyncpg import connect_utils
+
+EXAMPLE: Final = "postgresql://user@host:5432/database"
+EXPECTED: Final = f"expected a URL such as {EXAMPLE}"
+CONNECT_SECONDS: Final = 5.0
+"""How long one attempt to connect may take, where `connect_timeout` says nothing."""
+PORT_MAX: Final = 65_535
+
+_READ_BY_ASYNCPG: Final = frozenset(
+    [
+        "host",
+        "port",
+        "dbname",
+        "database",
+        "user",
+        "password",
+        "passfile",
+        "service",
+        "krbsrvname",
+        "gsslib",
+        "sslcert",
+        "sslkey",
+        "sslrootcert",
+        "sslcrl",
+        "sslpassword",
+        "sslnegotiation",
+        "ssl_min_protocol_version",
+        "ssl_max_protocol_version",
+    ]
+)
+_SENT_TO_THE_SERVER: Final = frozenset(("application_name", "options"))
+_WITHOUT_EFFECT: Final[dict[str, frozenset[str] | None]] = {
+    "fallback_application_name": None,
+    "keepalives": None,
+    "keepalives_idle": None,
+    "keepalives_interval": None,
+    "keepalives_count": None,
+    "tcp_user_timeout": None,
+    "sslcompression": frozenset(("0",)),
+    "sslsni": frozenset(("1",)),
+    "gssencmode": frozenset(("disable", "prefer")),
+    "gssdelegation": frozenset(("0",)),
+    "channel_binding": frozenset(("disable", "prefer")),
+    "load_balance_hosts": frozenset(("disable",)),
+    "replication": frozenset(("false", "off", "no", "0")),
+    "client_encoding": frozenset(("utf8", "UTF8", "utf-8", "UTF-8", "auto")),
+}
+"""Dropped with these values (None: with any); another value would ask for something that asyncpg does not do."""
+_OURS: Final = frozenset(("connect_timeout", "sslmode", "target_session_attrs", "statement_cache_size"))
+_NAMES: Final = sorted(_READ_BY_ASYNCPG | _SENT_TO_THE_SERVER | set(_WITHOUT_EFFECT) | _OURS)
+
+
+def connect_arguments(url: str) -> dict[str, Any]:
+    """What `asyncpg.connect` and `create_pool` are to be called with; raises ValueError that says what is expected.
+
+    No error quotes the URL or a part of it that may be a password.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("postgresql", "postgres"):
+        raise ValueError(EXPECTED)
+    try:
+        given = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
+    except ValueError:
+        raise ValueError(f"{EXPECTED}?name=value&name=value, each parameter with its value") from None
+    arguments: dict[str, Any] = {
+        "timeout": _whole_number(given, "connect_timeout") or CONNECT_SECONDS,
+        "ssl": given.pop("sslmode", "prefer"),
+        "target_session_attrs": given.pop("target_session_attrs", "any"),
+    }
+    if (size := _whole_number(given, "statement_cache_size")) is not None:
+        arguments["statement_cache_size"] = size
+    kept = {name: value for name, value in given.items() if _is_kept(name, value)}
+    arguments["dsn"] = urlunsplit(parts._replace(query=urlencode(kept)))
+    _check(arguments)
+    return arguments
+
+
+def checked_database_url(url: str) -> str:
+    """The URL itself; raises ValueError where it cannot be one."""
+    connect_arguments(url)
+    return url
+
+
+def _whole_number(given: dict[str, str], name: str) -> int | None:
+    text = given.pop(name, None)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 7):
+        raise ValueError(f"{name}: expected a whole number, such as {name}=10")
+    return int(text)
+
+
+def _is_kept(name: str, value: str) -> bool:
+    """Whether the parameter goes on to asyncpg; raises ValueError for one that nobody here knows or does."""
+    if name in _READ_BY_ASYNCPG or name in _SENT_TO_THE_SERVER:
+        if not value:
+            raise ValueError(f"{name}: expected a value")
+        return True
+    if name not in _WITHOUT_EFFECT:
+        near = difflib.get_close_matches(name, _NAMES, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ValueError(f"{name[:50]}: expected a parameter that this program supports, such as sslmode{hint}")
+    harmless = _WITHOUT_EFFECT[name]
+    if harmless is not None and value not in harmless:
+        raise ValueError(f"{name}: expected {' or '.join(sorted(harmless))}, or nothing: the driver does no more")
+    return False
+
+
+def _check(arguments: dict[str, Any]) -> None:
+    """Let asyncpg read what it will be given. It has no public way to do so without connecting."""
+    parse = connect_utils._parse_connect_dsn_and_args  # type: ignore[attr-defined]
+    known = dict.fromkeys(inspect.signature(parse).parameters)
+    given = {name: value for name, value in arguments.items() if name in known}
+    try:
+        addresses, _parameters = parse(**{**known, **given})
+    except asyncpg.ClientConfigurationError as error:  # of ours or of parameters that hold no secret
+        raise ValueError(f"{error}".replace("`", "").rstrip(".")) from None
+    except OSError as error:
+        raise ValueError(f"a certificate, key or password file cannot be read: {error.strerror or error}") from None
+    except ValueError:
+        raise ValueError(
+            f"{EXPECTED}: the port must be a number, and `@ : / ? #` in user or password percent-encoded (`%40` for `@`)"
+        ) from None
+    for address in addresses:
+        if isinstance(address, tuple) and not 0 < address[1] <= PORT_MAX:
+            raise ValueError(f"{EXPECTED}: expected a port from 1 to {PORT_MAX}")

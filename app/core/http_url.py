@@ -1,0 +1,22 @@
+"""Base URLs of HTTP, read by the library that will use them."""
+
+from typing import Final
+
+import httpx
+
+EXPECTED: Final = "expected a URL such as https://gateway.example.com or http://10.0.0.5:8080/base"
+PORT_MAX: Final = 65_535
+
+
+def checked_http_url(value: str) -> str:
+    """A base of URLs: without a trailing slash. Raises ValueError."""
+    try:
+        url = httpx.URL(value)
+        port = url.port
+    except (httpx.InvalidURL, ValueError):
+        raise ValueError(EXPECTED) from None
+    if url.scheme not in ("http", "https") or not url.host or (port is not None and not 0 < port <= PORT_MAX):
+        raise ValueError(EXPECTED)
+    if url.query or url.fragment or url.userinfo or "?" in value or "#" in value:
+        raise ValueError(f"{EXPECTED}, without a user, a query or a fragment")
+    return value.rstrip("/")

@@ -1,0 +1,62 @@
+"""Redis' URL, read by the library that will use it."""
+
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from redis.asyncio import ConnectionPool
+from redis.exceptions import RedisError
+
+EXPECTED: Final = "expected a URL such as redis://:password@host:6379/0, rediss://… for TLS, or unix:///path/to/socket"
+PORT_MAX: Final = 65_535
+_ABOVE_ZERO: Final = ("socket_timeout", "socket_connect_timeout")
+
+
+def checked_redis_url(url: str) -> str:
+    """The URL itself; raises ValueError where redis-py cannot make a connection of it. Connects to nothing.
+
+    No error quotes the URL or a part of it that may be a password.
+    """
+    if not url.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError(EXPECTED)
+    try:
+        pool = ConnectionPool.from_url(url)
+        connection = pool.make_connection()  # type: ignore[no-untyped-call]
+        if (context := getattr(connection, "ssl_context", None)) is not None:
+            context.get()  # reads the certificates
+    except OSError as error:
+        raise ValueError(f"a certificate or key file cannot be read: {error.strerror or 'it is none'}") from None
+    except (RedisError, TypeError, ValueError) as error:
+        raise ValueError(f"{EXPECTED}{_reason(error)}") from None
+    _check(url, pool.connection_kwargs)
+    return url
+
+
+def _check(url: str, options: dict[str, Any]) -> None:
+    """What redis-py takes, and what then works with no server."""
+    parts = urlsplit(url)
+    if parts.port == 0:
+        raise ValueError(f"{EXPECTED}; expected a port from 1 to {PORT_MAX}")
+    path = parts.path.lstrip("/")
+    if path and not path.isdigit() and parts.scheme != "unix":
+        raise ValueError(f"{EXPECTED}; expected the number of a database after the port")
+    if options.get("decode_responses"):
+        raise ValueError("decode_responses: leave it out: answers are read as bytes")
+    for name in _ABOVE_ZERO:
+        if (value := options.get(name)) is not None and value <= 0:
+            raise ValueError(f"{name}: expected a number above 0")
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong with it, as far as that can be told without quoting a value."""
+    text = str(error)
+    _, found, name = text.partition("unexpected keyword argument ")
+    if found:
+        hint = "; parameters that begin with ssl_ need rediss://" if name.startswith("'ssl_") else ""
+        return f"; there is no parameter {name[:50]} for this kind of URL{hint}"
+    if text.startswith("Port "):
+        return (
+            f"; expected a port from 1 to {PORT_MAX}, and `@ : / ? #` in the password percent-encoded (`%40` for `@`)"
+        )
+    if text.startswith("Invalid value for "):
+        return f"; the value of {text.split(maxsplit=4)[3]} is not of its kind"
+    return f"; {text}" if text.startswith(("Invalid SSL ", "protocol must")) else ""
