@@ -72,7 +72,7 @@ def progress(what: str, *, total: int) -> Iterator[Callable[[int], None]]:
     def advance(count: int) -> None:
         nonlocal done
         before, done = done, done + count
-        if before * PROGRESS_STEPS // total < done * PROGRESS_STEPS // total:
+        if before * PROGRESS_STEPS // total < done * PROGRESS_STEPS // total and done < total:  # the end tells itself
             typer.echo(f"{done} of {total} {what}", err=True)
 
     yield advance
