@@ -16,6 +16,7 @@ from app.core.http import open_client
 from tests.chaos.stack import Stack
 
 HEALTHY_MODEL: Final = "healthy-model"
+BURST: Final = 200
 
 
 @dataclass(slots=True)
@@ -84,6 +85,14 @@ class Healthy:
             seen.submits.append(one)
             tasks.append(asyncio.create_task(self._submit(one)))
         await asyncio.gather(*tasks)
+
+    async def warm_up(self, seen: Seen) -> None:
+        """A burst of submits and of reads, after which the stack has every connection open that it may ever need."""
+        bursts = [Submitted() for _ in range(BURST)]
+        seen.submits += bursts
+        lists = (self._client.get(f"{self._url}/api/v1/jobs?limit=200", headers=self._headers) for _ in range(BURST))
+        answers = await asyncio.gather(*lists, *map(self._submit, bursts))
+        assert all(answer.status_code == 200 for answer in answers if answer is not None)
 
     async def _submit(self, one: Submitted) -> None:
         began_at = time.monotonic()

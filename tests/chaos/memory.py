@@ -34,11 +34,13 @@ class Memory:
 
     async def _watch(self, most: dict[str, int]) -> None:
         while True:
-            read = {role: sum(map(own_bytes, tree(self.stack.pids(role)))) for role in ROLES}
-            read["all"] = sum(read.values())
-            for role, size in read.items():
+            for role, size in (await asyncio.to_thread(self._read)).items():
                 most[role] = max(most.get(role, 0), size)
             await asyncio.sleep(1.0)
+
+    def _read(self) -> dict[str, int]:
+        read = {role: sum(map(own_bytes, tree(self.stack.pids(role)))) for role in ROLES}
+        return {**read, "all": sum(read.values())}
 
     def growth_bytes(self, what: str, *, beyond: str) -> dict[str, int]:
         """By role, and of all together: by how much the most read in one time is above that of another."""

@@ -5,6 +5,7 @@ The hostile one is a single process that holds itself to 200 requests and 5 MB a
 `CHAOS_ONLY=bodies` or `CHAOS_ONLY=upstream.gzip,reads` runs some of the attacks only: to learn which of them hurts.
 """
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -92,19 +93,22 @@ async def database(stack: Stack) -> AsyncIterator[Database]:
 
 
 async def test_a_hostile_neighbour_is_hardly_noticed(stack: Stack, database: Database, form: Form) -> None:
-    rounds, warm_seconds, alone_seconds, beside_seconds = form.pick((1, 3, 8, 20), (4, 20, 45, 150))
+    rounds, alone_seconds, lead_seconds, beside_seconds = form.pick((1, 8, 6, 15), (4, 45, 15, 150))
     past_jobs, give_up_seconds = form.pick((2_000, 45), (50_000, 120))
     healthy_tenant, hostile_tenant = await open_tenants(stack, database, past_jobs=past_jobs)
     hostile = Hostile(stack, hostile_tenant, chance=form.chance())
-    memory, alone, beside = Memory(stack), Seen(), Seen()
+    memory, warm, alone, beside = Memory(stack), Seen(), Seen(), Seen()
     began_with = [stack.pids(role) for role in ("api", "worker")]
     calmed = []
     async with contextlib.aclosing(Healthy(stack, healthy_tenant.text, give_up_seconds=give_up_seconds)) as healthy:
-        await healthy.run(Seen(), seconds=warm_seconds, per_second=JOBS_PER_SECOND)
+        async with memory.watched("alone"):
+            await healthy.warm_up(warm)
         for number in range(rounds):
             async with memory.watched("again" if number else "alone"):
                 await healthy.run(alone, seconds=alone_seconds, per_second=JOBS_PER_SECOND)
             async with memory.watched("beside"), hostile.attacking():
+                # what it breaks when nobody else is about must not stay broken for who comes then
+                await asyncio.sleep(lead_seconds)
                 await healthy.run(beside, seconds=beside_seconds, per_second=JOBS_PER_SECOND)
             calmed.append(await hostile.calmed())
     for attack, told in hostile.told_by_attack().items():
@@ -116,11 +120,11 @@ async def test_a_hostile_neighbour_is_hardly_noticed(stack: Stack, database: Dat
         assert used["bytes_per_second"] <= BYTES_PER_SECOND * 1.05
         assert used["cpu_share"] <= CPU_SHARE * 1.1
     assert {attack.name for attack in hostile.attacks} <= set(hostile.told_by_attack()) | UNFINISHED
-    assert set(alone.statuses()) == {202}
+    assert set(warm.ends()) == set(alone.ends()) == {"COMPLETED"}, f"{warm.ends()}, {alone.ends()}"
     assert set(beside.statuses()) == {202}, f"the healthy tenant was refused: {found}"
     assert set(beside.ends()) == {"COMPLETED"}, f"not all jobs of the healthy tenant completed: {found}"
     assert [stack.pids(role) for role in ("api", "worker")] == began_with, "no process was replaced"
-    assert found.grown_bytes["all"] <= MEMORY_BYTES_MAX, str(found)
+    assert found.grown_bytes["all"] <= form.pick(2, 1) * MEMORY_BYTES_MAX, str(found)
     submit_max, job_max = form.pick((2.0, 15.0), (2 * found.submit_alone, 1.3 * found.job_alone))
     assert found.submit_beside <= submit_max, str(found)
     assert found.job_beside <= job_max, str(found)

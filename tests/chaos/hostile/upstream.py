@@ -11,7 +11,7 @@ COMPANY_KEY: Final = "simulator"
 WORDS: Final = f"invalid api key {COMPANY_KEY}: \x1b[2J\x1b]0;pwn\x07\x9b31m\r\nevents  forged"
 PRICE: Final = 0.1
 """What a job of each of them holds, in credits."""
-REST_SECONDS: Final = 2.0
+REST_SECONDS: Final = 1.0
 
 Rule = Mapping[str, Any]
 
