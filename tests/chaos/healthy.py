@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import Final
 from uuid import uuid4
 
@@ -13,9 +14,10 @@ import httpx
 import orjson
 
 from app.core.http import open_client
+from tests.chaos.hostile.upstream import SHARED_MODEL
 from tests.chaos.stack import Stack
 
-HEALTHY_MODEL: Final = "healthy-model"
+HEALTHY_MODELS: Final = ("healthy-model", SHARED_MODEL)
 BURST: Final = 200
 
 
@@ -62,6 +64,7 @@ class Healthy:
     def __init__(self, stack: Stack, key: str, *, give_up_seconds: float) -> None:
         self._url, self.give_up_seconds = stack.url, give_up_seconds
         self._headers = {"x-api-key": key, "content-type": "application/json"}
+        self._models = cycle(HEALTHY_MODELS)
         self._client = open_client(
             connections_max=4_000,
             keep_alive=True,
@@ -96,7 +99,7 @@ class Healthy:
 
     async def _submit(self, one: Submitted) -> None:
         began_at = time.monotonic()
-        body = orjson.dumps({"model": HEALTHY_MODEL, "input": {"prompt": uuid4().hex}})
+        body = orjson.dumps({"model": next(self._models), "input": {"prompt": uuid4().hex}})
         try:
             answer = await self._client.post(f"{self._url}/api/v1/jobs", content=body, headers=self._headers)
             one.status = answer.status_code

@@ -20,7 +20,7 @@ from app.core import clock
 from app.core.db import Database
 from app.stack.files import read_json
 from app.tenants.operations import update_tenant
-from tests.chaos.healthy import HEALTHY_MODEL
+from tests.chaos.healthy import HEALTHY_MODELS
 from tests.chaos.hostile.families import chosen
 from tests.chaos.hostile.upstream import MODELS, PRICE, rules
 from tests.chaos.stack import Stack, until_async
@@ -138,10 +138,12 @@ async def price_models(stack: Stack) -> None:
     """Put the models into the catalogue; their runs take the same time every time, which is known from the first one."""
     headers = {"authorization": f"Bearer {stack.ready['admin_key']}"}
     async with httpx.AsyncClient(base_url=f"{stack.url}/admin/v1", headers=headers, timeout=30) as client:
-        for slug in (HEALTHY_MODEL, *MODELS):
+        for slug in (*HEALTHY_MODELS, *MODELS):
             answer = await client.put(f"/models/{slug}", json={"price": f"{PRICE:.6f}"})
             assert answer.is_success, answer.text
     async with stack.database() as connection:
-        await connection.execute("UPDATE models SET run_seconds = $1 WHERE slug = $2", RUN_SECONDS, HEALTHY_MODEL)
+        await connection.execute(
+            "UPDATE models SET run_seconds = $1 WHERE slug = ANY($2)", RUN_SECONDS, list(HEALTHY_MODELS)
+        )
     async with httpx.AsyncClient(base_url=stack.upstream_url, timeout=30) as client:
         assert (await client.patch("/_simulator/config", json={"sigma": 0.0})).is_success

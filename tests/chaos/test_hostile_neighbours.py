@@ -115,6 +115,7 @@ async def test_a_hostile_neighbour_is_hardly_noticed(stack: Stack, database: Dat
         print(f"  {attack}: {told}")
     found = Figures.of(alone, beside, memory, give_up_seconds=give_up_seconds)
     print(f"CHAOS_SEED={form.seed} {', '.join(hostile.only) or 'all attacks'}: {found}; it has calmed down: {calmed}")
+    print(f"  used a second: {[{name: round(size, 2) for name, size in used.items()} for used in hostile.used]}")
     for used in hostile.used:
         assert used["requests_per_second"] <= REQUESTS_PER_SECOND * 1.02 + 1
         assert used["bytes_per_second"] <= BYTES_PER_SECOND * 1.05

@@ -1,7 +1,8 @@
 """Faults on demand: rules that spoil some of the answers, and the spoiling of one answer.
 
-A rule, as JSON: `{"match": kind, "slug"?, "nth"?, "count"?, "probability"?, "fault": name, …}`. `match` is `submit`,
-`sync`, `status`, `result`, `history`, `credits`, `models`, `file` or `any`. It fires at every matching request, or from
+A rule, as JSON: `{"match": kind, "slug"?, "contains"?, "nth"?, "count"?, "probability"?, "fault": name, …}`. `match` is `submit`,
+`sync`, `status`, `result`, `history`, `credits`, `models`, `file` or `any`. `contains`: a text in the body of the submit, or
+of the submit that a status, result or file is about. It fires at every matching request, or from
 the `nth` on (then `count` times, 1 if not given), or `count` times, or with a `probability`. The first rule that fires
 wins; later rules do not see that request.
 
@@ -66,6 +67,7 @@ class FaultRule(BaseModel):
     fault: FaultName
     match: Kind | Literal["any"] = "any"
     slug: str | None = None
+    contains: str | None = None
     nth: Annotated[int, Field(ge=1)] | None = None
     count: Annotated[int, Field(ge=1)] | None = None
     probability: Annotated[float, Field(ge=0, le=1)] | None = None
@@ -126,10 +128,11 @@ class FaultRules:
         self.rules: list[FaultRule] = []
         self._chance = random.Random(seed).random
 
-    def pick(self, kind: str, slug: str | None) -> FaultRule | None:
-        """The rule that spoils this request's answer, if any."""
+    def pick(self, kind: str, slug: str | None, body: bytes = b"") -> FaultRule | None:
+        """The rule that spoils this request's answer, if any. `body`: what was submitted."""
         for rule in self.rules:
             matches = rule.match in (kind, "any") and rule.slug in (None, slug)
+            matches = matches and (rule.contains is None or rule.contains.encode() in body)
             if matches and rule.fires(self._chance):
                 return rule
         return None

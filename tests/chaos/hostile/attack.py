@@ -145,9 +145,10 @@ async def _ended(reader: asyncio.StreamReader) -> bool:
         return False
 
 
-async def submit(attacker: Attacker, line: Line, model: str, **headers: str) -> Told:
+async def submit(attacker: Attacker, line: Line, model: str, *, prompt: str = "", **headers: str) -> Told:
     """One job, noted where it was accepted."""
-    body = {"model": model, "input": {"prompt": f"{attacker.chance.getrandbits(64):x}"}, "metadata": METADATA}
+    input_ = {"prompt": f"{prompt} {attacker.chance.getrandbits(64):x}"}
+    body = {"model": model, "input": input_, "metadata": METADATA}
     told = await line.ask("POST", "/api/v1/jobs", orjson.dumps(body), **headers)
     if told in (200, 201, 202):
         attacker.jobs.append(orjson.loads(line.body)["id"])

@@ -1,4 +1,8 @@
-"""The hostile upstream: models of which one answer or another is bad. All that is hostile happens to their jobs alone."""
+"""The hostile upstream: what it does to jobs of the hostile tenant, and to no others.
+
+It has models of its own, each of which has another fault; and one model that the healthy tenant uses as well, where the
+fault comes with a text in the input.
+"""
 
 import asyncio
 from collections.abc import Mapping
@@ -37,6 +41,9 @@ BAD: Final[Mapping[str, tuple[Rule, ...]]] = {
     "dear": ({"match": "submit", "fault": "dear", "credits": 9 * PRICE},),
     "plain": (),
 }
+SHARED: Final = ("gzip", "html", "cut", "page-403", "json-403", "words", "refused-words", "dear")
+"""Those that happen on the shared model, too."""
+SHARED_MODEL: Final = "shared-model"
 RARE: Final = {"huge": 10.0, "mute": 15.0}
 """Seconds between two of them: a result of 40 MB, and a submit that stays unknown for an hour."""
 MODELS: Final = tuple(f"bad-{name}" for name in BAD)
@@ -45,16 +52,26 @@ FLOODED: Final = tuple(f"bad-{name}" for name in BAD if name not in RARE)
 
 def rules() -> list[dict[str, Any]]:
     """The simulator's fault rules."""
-    return [{**rule, "slug": f"bad-{name}"} for name, given in BAD.items() for rule in given]
+    own = [{**rule, "slug": f"bad-{name}"} for name, given in BAD.items() for rule in given]
+    shared = [{**rule, "slug": SHARED_MODEL, "contains": marker(name)} for name in SHARED for rule in BAD[name]]
+    return own + shared
 
 
-def _submit(name: str) -> Do:
+def marker(name: str) -> str:
+    """The text of an input to which that happens."""
+    return f"<{name}>"
+
+
+def _submit(model: str, name: str) -> Do:
     async def do(attacker: Attacker, line: Line) -> Told:
-        told = await submit(attacker, line, f"bad-{name}")
+        told = await submit(attacker, line, model, prompt=marker(name))
         await asyncio.sleep(RARE.get(name, REST_SECONDS) if told == 202 else 0.2)
         return told
 
     return do
 
 
-ATTACKS = tuple(Attack(f"upstream.{name}", _submit(name)) for name in BAD if BAD[name])
+ATTACKS = (
+    *(Attack(f"upstream.{name}", _submit(f"bad-{name}", name)) for name in BAD if BAD[name]),
+    *(Attack(f"shared.{name}", _submit(SHARED_MODEL, name)) for name in SHARED),
+)

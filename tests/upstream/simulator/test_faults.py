@@ -241,6 +241,21 @@ async def test_rules_match_kind_and_slug(client: httpx.AsyncClient, sim: Running
     assert statuses == [200, 500, 200, 200]
 
 
+async def test_rules_match_what_was_submitted(client: httpx.AsyncClient, sim: RunningSimulator, submit: Submit) -> None:
+    sim.set_faults(
+        {"match": "submit", "contains": "<script>", "fault": "answer", "status": 403, "html": True},
+        {"match": "result", "contains": "grün", "fault": "answer", "status": 500},
+    )
+    refused = await client.post("/v2/sim-instant", json={"prompt": "<script>"})
+    body = '{"prompt":"grün"}'.encode()
+    headers = {"content-type": "application/json"}
+    green = (await client.post("/v2/sim-instant", content=body, headers=headers)).json()["request_id"]
+    other = await submit(prompt="red")
+    results = [(await client.get(f"/v2/requests/{request_id}")).status_code for request_id in (green, other)]
+    assert (refused.status_code, results) == (403, [500, 200])
+    assert (await client.get("/v2/requests/none")).status_code == 404
+
+
 def test_when_rules_fire() -> None:
     def pattern(**given: Any) -> str:
         rules = FaultRules(seed=1)
