@@ -116,8 +116,10 @@ async def open_tenants(stack: Stack, database: Database, *, past_jobs: int) -> t
     healthy, hostile = [await make_caller(database, secret=secret, credits_micro=CREDITS_MICRO) for _ in range(2)]
     async with database.transaction() as session:
         await update_tenant(session, tenant_id=healthy.tenant.id, rate_per_minute=6_000, burst=1_000)
-        await update_tenant(session, tenant_id=hostile.tenant.id, max_queued=past_jobs + 10_000)
+        await update_tenant(session, tenant_id=hostile.tenant.id, max_queued=past_jobs)
     await _give_past(stack, database, hostile, past_jobs)
+    async with database.transaction() as session:
+        await update_tenant(session, tenant_id=hostile.tenant.id, max_queued=10_000)
     return healthy, hostile
 
 

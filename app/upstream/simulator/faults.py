@@ -1,10 +1,10 @@
 """Faults on demand: rules that spoil some of the answers, and the spoiling of one answer.
 
-A rule, as JSON: `{"match": kind, "slug"?, "contains"?, "nth"?, "count"?, "probability"?, "fault": name, …}`. `match` is `submit`,
-`sync`, `status`, `result`, `history`, `credits`, `models`, `file` or `any`. `contains`: a text in the body of the submit, or
-of the submit that a status, result or file is about. It fires at every matching request, or from
-the `nth` on (then `count` times, 1 if not given), or `count` times, or with a `probability`. The first rule that fires
-wins; later rules do not see that request.
+A rule, as JSON: `{"match": kind, "slug"?, "contains"?, "nth"?, "count"?, "probability"?, "fault": name, …}`. `match` is
+`submit`, `sync`, `status`, `result`, `history`, `credits`, `models`, `file` or `any`. `contains` is a text in the body of
+the submit, or of the submit whose status, result or file is asked for. It fires at every matching request, or from the
+`nth` on (then `count` times, 1 if not given), or `count` times, or with a `probability`. The first rule that fires wins;
+later rules do not see that request.
 
 Faults and their members, with defaults:
   reset, close        before anything is done: RST, or an orderly end without an answer

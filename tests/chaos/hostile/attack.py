@@ -17,10 +17,13 @@ import orjson
 from tests.chaos.hostile.governor import Governor
 
 ANSWER_SECONDS: Final = 75.0
+SEND_SECONDS: Final = 300.0
 CONNECT_SECONDS: Final = 10.0
 PIECE_BYTES: Final = 64 * 1024
+"""Of a request that stays half; one that is sent whole goes in pieces of four times that, to get on before those."""
 
-METADATA = {f"key{number}": "v" * 300 for number in range(50)}
+METADATA: Final = {f"key{number}": "v" * 300 for number in range(50)}
+"""Nearly as much as a job may have."""
 
 Told = int | str
 
@@ -64,10 +67,11 @@ class Line:
         head = attacker.head(method, path, named, None if method == "GET" else len(body))
         await attacker.governor.request()
         try:
+            reader, writer = self._streams or await self._connect()
+            async with asyncio.timeout(SEND_SECONDS):
+                with contextlib.suppress(ConnectionError):  # the answer may have come before
+                    await send(attacker, writer, head + body, piece_bytes=4 * PIECE_BYTES)
             async with asyncio.timeout(ANSWER_SECONDS):
-                reader, writer = self._streams or await self._connect()
-                with contextlib.suppress(ConnectionError):
-                    await send(attacker, writer, head + body if len(body) < PIECE_BYTES else head, body)
                 return await self._read(reader)
         except TimeoutError:
             self.close()
@@ -96,18 +100,14 @@ class Line:
         return int(head.split(b" ", 2)[1])
 
 
-async def send(attacker: Attacker, writer: asyncio.StreamWriter, first: bytes, body: bytes = b"") -> None:
-    """`first`, and `body` in pieces behind it where it is not part of that."""
-    await attacker.governor.send(len(first))
-    writer.write(first)
-    if len(body) >= PIECE_BYTES:
-        pieces = memoryview(body)
-        for begin in range(0, len(body), PIECE_BYTES):
-            piece = pieces[begin : begin + PIECE_BYTES]
-            await attacker.governor.send(len(piece))
-            writer.write(piece)
-            await writer.drain()
-    await writer.drain()
+async def send(attacker: Attacker, writer: asyncio.StreamWriter, content: bytes, *, piece_bytes: int) -> None:
+    """All of it, in pieces."""
+    left = memoryview(content)
+    while left:
+        piece, left = left[:piece_bytes], left[piece_bytes:]
+        await attacker.governor.send(len(piece))
+        writer.write(piece)
+        await writer.drain()
 
 
 async def hold(attacker: Attacker, begun: bytes, *, seconds: float, drip: bytes = b"", reads: bool = True) -> Told:
@@ -120,10 +120,10 @@ async def hold(attacker: Attacker, begun: bytes, *, seconds: float, drip: bytes 
         return "closed"
     try:
         async with asyncio.timeout(seconds):
-            await send(attacker, writer, begun[:PIECE_BYTES], begun[PIECE_BYTES:])
+            await send(attacker, writer, begun, piece_bytes=PIECE_BYTES)
             while True:
                 if drip:
-                    await send(attacker, writer, drip)
+                    await send(attacker, writer, drip, piece_bytes=PIECE_BYTES)
                 if not reads:
                     await asyncio.sleep(1.0)
                 elif await _ended(reader):

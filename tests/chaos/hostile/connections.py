@@ -1,8 +1,12 @@
 """Requests that never become whole, and answers that nobody reads."""
 
+import asyncio
+
 from tests.chaos.hostile.attack import Attack, Attacker, Line, Told, hold
 
 HOLD_SECONDS = 90.0
+REST_SECONDS = 20.0
+"""Before the next half body, which would otherwise leave no byte a second for anything else."""
 HALF_BODY = b'{"prompt":"' + b"x" * 4_000_000
 
 
@@ -31,7 +35,9 @@ async def dripping_bodies(attacker: Attacker, line: Line) -> Told:
 async def half_bodies(attacker: Attacker, line: Line) -> Told:
     """4 MB of a body of 10 MB, then silence."""
     begun = attacker.head("POST", "/v2/bad-plain", {}, 10_000_000) + HALF_BODY
-    return await hold(attacker, begun, seconds=HOLD_SECONDS)
+    told = await hold(attacker, begun, seconds=HOLD_SECONDS)
+    await asyncio.sleep(REST_SECONDS)
+    return told
 
 
 async def deaf(attacker: Attacker, line: Line) -> Told:
@@ -45,6 +51,6 @@ ATTACKS = (
     Attack("connections.half_heads", half_heads, 100),
     Attack("connections.dripping_heads", dripping_heads, 30),
     Attack("connections.dripping_bodies", dripping_bodies, 50),
-    Attack("connections.half_bodies", half_bodies, 25),
+    Attack("connections.half_bodies", half_bodies, 10),
     Attack("connections.deaf", deaf, 5),
 )

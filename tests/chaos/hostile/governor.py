@@ -2,6 +2,9 @@
 
 import asyncio
 import time
+from typing import Final
+
+FEW_BYTES: Final = 4_096
 
 
 class Pace:
@@ -55,8 +58,9 @@ class Governor:
         self.requests += 1
 
     async def send(self, size: int) -> None:
-        """Wait until so many bytes may be sent."""
-        if seconds := self._bytes.seconds_until(size):
+        """Wait until so many bytes may be sent; a few go at once, and what comes behind them waits the longer."""
+        seconds = self._bytes.seconds_until(size)
+        if size > FEW_BYTES:
             await asyncio.sleep(seconds)
         self.bytes += size
 
