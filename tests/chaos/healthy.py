@@ -1,7 +1,6 @@
 """A tenant that behaves: it submits at a steady rate, whatever comes back, and measures what it sees."""
 
 import asyncio
-import contextlib
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -19,6 +18,7 @@ from tests.chaos.stack import Stack
 
 HEALTHY_MODELS: Final = ("healthy-model", SHARED_MODEL)
 BURST: Final = 200
+RETRY_SECONDS: Final = 0.2
 
 
 @dataclass(slots=True)
@@ -72,6 +72,7 @@ class Healthy:
             read_seconds=90,
             total_seconds=90,
             body_bytes_max=1_000_000,
+            idle_seconds=3,  # before the server does it
         )
 
     async def aclose(self) -> None:
@@ -111,9 +112,14 @@ class Healthy:
         if one.status != 202:
             return
         path = f"{self._url}/api/v1/jobs/{answer.json()['id']}?wait=30"
-        while (left := began_at + self.give_up_seconds - time.monotonic()) > 0 and one.ended is None:
-            with contextlib.suppress(httpx.TransportError, TimeoutError):
+        while one.ended is None and (left := began_at + self.give_up_seconds - time.monotonic()) > 0:
+            try:
                 async with asyncio.timeout(left):
-                    job = (await self._client.get(path, headers=self._headers)).json()
-                if job["status"] not in ("QUEUED", "PROCESSING"):
-                    one.ended, one.job_seconds = job["status"], time.monotonic() - began_at
+                    answer = await self._client.get(path, headers=self._headers)
+            except (httpx.TransportError, TimeoutError):
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            if answer.status_code != 200:
+                one.ended = f"a read was answered {answer.status_code}"
+            elif (status := answer.json()["status"]) not in ("QUEUED", "PROCESSING"):
+                one.ended, one.job_seconds = status, time.monotonic() - began_at

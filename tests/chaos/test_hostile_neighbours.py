@@ -115,11 +115,6 @@ async def test_a_hostile_neighbour_is_hardly_noticed(stack: Stack, database: Dat
     found = Figures.of(alone, beside, memory, give_up_seconds=give_up_seconds)
     print(f"CHAOS_SEED={form.seed} {', '.join(hostile.only) or 'all attacks'}: {found}; it has calmed down: {calmed}")
     print(f"  used a second: {[{name: round(size, 2) for name, size in used.items()} for used in hostile.used]}")
-    for used in hostile.used:
-        assert used["requests_per_second"] <= REQUESTS_PER_SECOND * 1.02 + 1
-        assert used["bytes_per_second"] <= BYTES_PER_SECOND * 1.05
-        assert used["cpu_share"] <= CPU_SHARE * 1.1
-    assert {attack.name for attack in hostile.attacks} <= set(hostile.told_by_attack()) | SLOW_ATTACKS
     assert set(warm.ends()) == set(alone.ends()) == {"COMPLETED"}, f"{warm.ends()}, {alone.ends()}"
     assert set(beside.statuses()) == {202}, f"the healthy tenant was refused: {found}"
     assert set(beside.ends()) == {"COMPLETED"}, f"not all jobs of the healthy tenant completed: {found}"
@@ -131,3 +126,8 @@ async def test_a_hostile_neighbour_is_hardly_noticed(stack: Stack, database: Dat
     assert found.submit_beside <= submit_max, str(found)
     assert found.job_beside <= job_max, str(found)
     assert await wrong(database) == {}
+    for used in hostile.used:
+        assert used["requests_per_second"] <= REQUESTS_PER_SECOND * 1.02 + 1
+        assert used["bytes_per_second"] <= BYTES_PER_SECOND * 1.05
+        assert used["cpu_share"] <= CPU_SHARE * 1.1
+    assert {attack.name for attack in hostile.attacks} <= set(hostile.told_by_attack()) | SLOW_ATTACKS
