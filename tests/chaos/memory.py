@@ -19,12 +19,14 @@ class Memory:
 
     stack: Stack
     most_bytes: dict[str, dict[str, int]] = field(default_factory=dict)
-    """By what was going on, then by role: the most that was read."""
+    """By what went on (the healthy tenant `alone`, the hostile one `beside`, alone `again`), then by role: the most read."""
 
     @asynccontextmanager
     async def watched(self, what: str) -> AsyncIterator[None]:
         """For the length of the block."""
-        task = asyncio.create_task(self._watch(self.most_bytes.setdefault(what, {})))
+        most = self.most_bytes.setdefault(what, {})
+        await self._look(most)
+        task = asyncio.create_task(self._watch(most))
         try:
             yield
         finally:
@@ -34,17 +36,26 @@ class Memory:
 
     async def _watch(self, most: dict[str, int]) -> None:
         while True:
-            for role, size in (await asyncio.to_thread(self._read)).items():
-                most[role] = max(most.get(role, 0), size)
             await asyncio.sleep(1.0)
+            await self._look(most)
+
+    async def _look(self, most: dict[str, int]) -> None:
+        for role, size in (await asyncio.to_thread(self._read)).items():
+            most[role] = max(most.get(role, 0), size)
 
     def _read(self) -> dict[str, int]:
-        read = {role: sum(map(own_bytes, tree(self.stack.pids(role)))) for role in ROLES}
-        return {**read, "all": sum(read.values())}
+        return {role: sum(map(own_bytes, tree(self.stack.pids(role)))) for role in ROLES}
 
-    def growth_bytes(self, what: str, *, beyond: str) -> dict[str, int]:
-        """By role, and of all together: by how much the most read in one time is above that of another."""
-        return {role: size - self.most_bytes[beyond][role] for role, size in self.most_bytes[what].items()}
+    def growth_bytes(self) -> dict[str, int]:
+        """By role, and of all together: by how much the most `beside` is above the most `alone`.
+
+        Postgres' is compared with the times `again` alone, too: what a connection keeps grows to some 20 MB with the kinds
+        of statements that it has run, whoever asked for them.
+        """
+        before, after = self.most_bytes["alone"], self.most_bytes["again"]
+        base = before | {"postgres": max(before["postgres"], after["postgres"])}
+        grown = {role: self.most_bytes["beside"][role] - base[role] for role in ROLES}
+        return {**grown, "all": sum(grown.values())}
 
 
 def tree(pids: Sequence[int]) -> list[int]:

@@ -61,7 +61,7 @@ class Figures:
         (j50, j99), (k50, k99) = [
             [seen.job_seconds(share, otherwise=give_up_seconds) for share in (0.5, 0.99)] for seen in (alone, beside)
         ]
-        grown = memory.growth_bytes("beside", beyond="alone")
+        grown = memory.growth_bytes()
         return cls(s99, t99, j99, k99, (s50, t50, j50, k50), beside.statuses(), beside.ends(), grown)
 
     def __str__(self) -> str:
@@ -109,7 +109,8 @@ async def test_a_hostile_neighbour_is_hardly_noticed(stack: Stack, database: Dat
                 # what it breaks when nobody else is about must not stay broken for who comes then
                 await asyncio.sleep(lead_seconds)
                 await healthy.run(beside, seconds=beside_seconds, per_second=JOBS_PER_SECOND)
-            calmed.append(await hostile.calmed())
+            async with memory.watched("again"):
+                calmed.append(await hostile.calmed())
     for attack, told in hostile.told_by_attack().items():
         print(f"  {attack}: {told}")
     found = Figures.of(alone, beside, memory, give_up_seconds=give_up_seconds)

@@ -1,6 +1,8 @@
 """Reads that cost more than they look: searches that find nothing, long lists, parallel waits."""
 
-from tests.chaos.hostile.attack import Attack, Attacker, Line, Told
+import orjson
+
+from tests.chaos.hostile.attack import Attack, Attacker, Line, Told, submit
 
 
 async def searches(attacker: Attacker, line: Line) -> Told:
@@ -10,11 +12,16 @@ async def searches(attacker: Attacker, line: Line) -> Told:
 
 async def lists(attacker: Attacker, line: Line) -> Told:
     """Two hundred jobs at a time."""
-    return await line.ask("GET", f"/api/v1/jobs?limit=200&status={attacker.chance.choice(('FAILED', 'QUEUED'))}")
+    told = await line.ask("GET", f"/api/v1/jobs?limit=200&status={attacker.chance.choice(('FAILED', 'QUEUED'))}")
+    if told == 200 and not attacker.jobs:
+        attacker.jobs += [job["id"] for job in orjson.loads(line.body)["items"]]
+    return told
 
 
 async def waits(attacker: Attacker, line: Line) -> Told:
-    """For the end of a job of its own, up to a minute."""
+    """For the end of a job of its own, up to a minute; now and then of a new one, which does not end soon."""
+    if attacker.chance.random() < 0.2:
+        return await submit(attacker, line, "bad-silent", prefer="wait=60")
     return await line.ask("GET", f"/api/v1/jobs/{attacker.some_job()}?wait=60")
 
 
