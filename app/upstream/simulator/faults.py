@@ -1,9 +1,10 @@
 """Faults on demand: rules that spoil some of the answers, and the spoiling of one answer.
 
-A rule, as JSON: `{"match": kind, "slug"?, "nth"?, "count"?, "probability"?, "fault": name, …}`. `match` is `submit`,
-`sync`, `status`, `result`, `history`, `credits`, `models`, `file` or `any`. It fires at every matching request, or from
-the `nth` on (then `count` times, 1 if not given), or `count` times, or with a `probability`. The first rule that fires
-wins; later rules do not see that request.
+A rule, as JSON: `{"match": kind, "slug"?, "contains"?, "nth"?, "count"?, "probability"?, "fault": name, …}`. `match` is
+`submit`, `sync`, `status`, `result`, `history`, `credits`, `models`, `file` or `any`. `contains` is a text in the body of
+the submit, or of the submit whose status, result or file is asked for. It fires at every matching request, or from the
+`nth` on (then `count` times, 1 if not given), or `count` times, or with a `probability`. The first rule that fires wins;
+later rules do not see that request.
 
 Faults and their members, with defaults:
   reset, close        before anything is done: RST, or an orderly end without an answer
@@ -16,15 +17,22 @@ Faults and their members, with defaults:
   wrong_json, list, no_request_id   it is done; the answer is cut-off JSON, in a list, or without its request_id
   same_id             nothing is done; the answer names the run that was started last
   double_start        two runs are started, the answer names the first
+  dear                the run costs `credits` (1), whatever its model costs and the account has reserved
+  fail                the run takes its time and ends FAILED with `error`
   not_found_until     404 until the run is `seconds` (1) old
   state               status and result show `state` (QUEUED), whatever it is
+  gzip                it is done; the answer is compressed, and says so in content-encoding
+  pad                 it is done; a JSON object gains a member `padding` of `bytes` (2200000): an array of the number 0,
+                      or with `padding` text a string
   no_cost             the answer does not tell what runs cost, nor what is left of the credits
   close_idle          the answer is good; `seconds` (0) later the connection ends without a word
 """
 
+import gzip
 import random
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -36,12 +44,12 @@ from app.upstream.simulator.runs import State
 FaultName = Literal[
     "reset", "close", "hang", "lose_answer", "delay", "answer", "redirect", "wrong_json", "list", "no_request_id",
     "same_id", "double_start", "not_found_until", "state", "close_idle",
-    "no_cost",
+    "no_cost", "dear", "fail", "gzip", "pad",
 ]  # fmt: skip
 Kind = Literal["submit", "sync", "status", "result", "history", "credits", "models", "file"]
-STEERED = frozenset({"same_id", "double_start", "not_found_until", "state"})
+STEERED = frozenset({"same_id", "double_start", "not_found_until", "state", "dear", "fail"})
 """Faults that the code which makes the answer carries out itself."""
-
+PADDING_BYTES_MAX = 256 * 1024 * 1024
 
 _COST = re.compile(rb',"cost":[-+.0-9e]+,"remaining_credits":[-+.0-9e]+')
 _NULL_COST = re.compile(rb'("credits_deduction":)[-+.0-9e]+')
@@ -59,6 +67,7 @@ class FaultRule(BaseModel):
     fault: FaultName
     match: Kind | Literal["any"] = "any"
     slug: str | None = None
+    contains: str | None = None
     nth: Annotated[int, Field(ge=1)] | None = None
     count: Annotated[int, Field(ge=1)] | None = None
     probability: Annotated[float, Field(ge=0, le=1)] | None = None
@@ -76,6 +85,9 @@ class FaultRule(BaseModel):
     accepted: bool = False
     location: str = ""
     state: State = "QUEUED"
+    credits: Annotated[float, Field(ge=0)] = 1.0
+    bytes: Annotated[int, Field(ge=0, le=PADDING_BYTES_MAX)] = 2_200_000
+    padding: Literal["numbers", "text"] = "numbers"
     seen: Annotated[int, Field(init=False)] = 0
     """How many requests matched so far."""
     fired: Annotated[int, Field(init=False)] = 0
@@ -116,10 +128,11 @@ class FaultRules:
         self.rules: list[FaultRule] = []
         self._chance = random.Random(seed).random
 
-    def pick(self, kind: str, slug: str | None) -> FaultRule | None:
-        """The rule that spoils this request's answer, if any."""
+    def pick(self, kind: str, slug: str | None, body: bytes = b"") -> FaultRule | None:
+        """The rule that spoils this request's answer, if any. `body`: what was submitted."""
         for rule in self.rules:
             matches = rule.match in (kind, "any") and rule.slug in (None, slug)
+            matches = matches and (rule.contains is None or rule.contains.encode() in body)
             if matches and rule.fires(self._chance):
                 return rule
         return None
@@ -169,11 +182,29 @@ def _spoil(rule: FaultRule, answer: Answer) -> Reply:
         case "no_request_id":
             members = orjson.loads(answer.body)
             answer.body = orjson.dumps({name: value for name, value in members.items() if name != "request_id"})
+        case "gzip":
+            answer.body = gzip.compress(answer.body, compresslevel=1, mtime=0)
+            answer.headers = (*answer.headers, ("content-encoding", "gzip"))
+        case "pad":
+            answer.body = _padded(answer.body, _padding(rule.padding, rule.bytes))
         case "no_cost":
             answer.body = _NULL_COST.sub(rb"\1null", _COST.sub(b"", answer.body))
         case "close_idle":
             answer.close_idle_seconds = rule.lasts(0.0)
     return answer
+
+
+def _padded(body: bytes, padding: bytes) -> bytes:
+    """A JSON object with one more member, in front; anything else as it is."""
+    if not body.startswith(b"{"):
+        return body
+    return b'{"padding":%b%b%b' % (padding, b"" if body.startswith(b"{}") else b",", body[1:])
+
+
+@lru_cache(maxsize=4)
+def _padding(kind: Literal["numbers", "text"], size: int) -> bytes:
+    """A JSON value of about so many bytes: two a number, or one a character."""
+    return b"[%b0]" % (b"0," * (size // 2)) if kind == "numbers" else b'"%b"' % (b"x" * size)
 
 
 def _headers(rule: FaultRule) -> tuple[tuple[str, str], ...]:

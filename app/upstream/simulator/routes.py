@@ -67,11 +67,11 @@ def answer(sim: Simulator, request: Request) -> Reply:
 def _pick(sim: Simulator, request: Request, kind: Kind, subject: str) -> FaultRule | None:
     """The rule that fires, already in the book."""
     slug: str | None = subject
-    request_id = None
+    request_id, body = None, request.body
     if kind in ("status", "result", "file"):
         run = sim.runs.get(subject[:32])
-        slug, request_id = (run.slug, run.request_id) if run is not None else (None, subject)
-    rule = sim.faults.pick(kind, slug)
+        slug, request_id, body = (run.slug, run.request_id, run.body) if run is not None else (None, subject, b"")
+    rule = sim.faults.pick(kind, slug, body)
     if rule is not None:
         members = {"fault": rule.fault, "kind": kind, "slug": slug, "request_id": request_id, "key": request.key[-4:]}
         if kind in ("submit", "sync"):

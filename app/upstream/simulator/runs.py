@@ -15,7 +15,8 @@ from app.upstream.simulator.profiles import Kind, ModelProfile
 State = Literal["QUEUED", "PROCESSING", "COMPLETED", "FAILED"]
 
 _VALIDATION_QUEUE_SECONDS = 0.025989
-_FAILURE = "The model could not process this request."
+FAILURE = "The model could not process this request."
+"""Of a run that fails for no reason of its parameters."""
 
 
 @dataclass(slots=True)
@@ -55,7 +56,7 @@ class Run:
 
 
 def reservation_micros(profile: ModelProfile, config: SimulatorConfig) -> int:
-    """What must be free on the account before a run of this model begins; no run costs more."""
+    """What must be free on the account before a run of this model begins; only a `dear` one costs more."""
     mean = config.default_cost_micros if profile.cost_micros is None else profile.cost_micros
     return math.ceil(mean * (1 + config.cost_spread))
 
@@ -89,7 +90,7 @@ def draw_run(
     elif profile.slug == "sim-instant":
         queue_seconds = 0.0
     elif profile.slug == "sim-fail" or luck < config.failure_probability:
-        error = _FAILURE
+        error = FAILURE
     return Run(
         request_id=request_id,
         slug=profile.slug,

@@ -7,10 +7,10 @@ import secrets
 from app.core import clock
 from app.upstream.simulator.account import Account, RateLimit
 from app.upstream.simulator.book import BodyHash, Book, BookError
-from app.upstream.simulator.config import SimulatorConfig
-from app.upstream.simulator.faults import FaultRules
+from app.upstream.simulator.config import MICROS_PER_CREDIT, SimulatorConfig
+from app.upstream.simulator.faults import FaultRule, FaultRules
 from app.upstream.simulator.profiles import ModelProfile
-from app.upstream.simulator.runs import Run, draw_run, from_fact, to_fact
+from app.upstream.simulator.runs import FAILURE, Run, draw_run, from_fact, to_fact
 from app.upstream.simulator.stats import Stats
 
 
@@ -99,8 +99,9 @@ class Simulator:
         key: str,
         invalid: str | None,
         twin_of: str | None = None,
+        rule: FaultRule | None = None,
     ) -> Run:
-        """Begin a run and write it down; the caller has seen to it that it may."""
+        """Begin a run and write it down; the caller has seen to it that it may. `rule`: a steered fault."""
         self._started += 1
         run = draw_run(
             profile,
@@ -112,6 +113,10 @@ class Simulator:
             invalid=invalid,
             cold=self._is_cold(profile.slug, now),
         )
+        if rule is not None and rule.fault == "dear":
+            run.cost_micros = round(rule.credits * MICROS_PER_CREDIT)
+        elif rule is not None and rule.fault == "fail":
+            run.error = rule.error or FAILURE
         self.account.reserve(run.reserved_micros)
         twin = {} if twin_of is None else {"twin_of": twin_of}
         self.book.write(

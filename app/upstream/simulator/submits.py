@@ -66,7 +66,7 @@ def _begin(
         if last is not None:
             return last
     key = request.key[-4:]
-    run = sim.start(profile, now=now, body=request.body, hashed=hashed, key=key, invalid=invalid)
+    run = sim.start(profile, now=now, body=request.body, hashed=hashed, key=key, invalid=invalid, rule=rule)
     if rule is not None and rule.fault == "double_start":
         sim.start(profile, now=now, body=request.body, hashed=hashed, key=key, invalid=invalid, twin_of=run.request_id)
     return run

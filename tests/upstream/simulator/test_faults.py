@@ -12,6 +12,7 @@ from app.upstream.simulator.faults import FaultError, FaultRule, FaultRules
 from app.upstream.simulator.serve import RunningSimulator
 
 Submit = Callable[..., Awaitable[str]]
+Poll = Callable[[str], Awaitable[httpx.Response]]
 Raw = Callable[..., Awaitable[tuple[bytes, str]]]
 PostBytes = Callable[..., bytes]
 GetBytes = Callable[[str], bytes]
@@ -126,6 +127,47 @@ async def test_answers_that_do_not_parse(client: httpx.AsyncClient, sim: Running
     assert len(sim.book.started_ids()) == 3
 
 
+async def test_a_compressed_answer(client: httpx.AsyncClient, sim: RunningSimulator, submit: Submit) -> None:
+    request_id = await submit()
+    plain = await client.get(f"/v2/requests/{request_id}")
+    sim.set_faults({"match": "result", "fault": "gzip"})
+    compressed = await client.get(f"/v2/requests/{request_id}")
+    assert (compressed.headers["content-encoding"], compressed.content) == ("gzip", plain.content)
+    assert int(compressed.headers["content-length"]) < len(plain.content)
+
+
+async def test_an_answer_of_a_million_numbers(client: httpx.AsyncClient, sim: RunningSimulator, submit: Submit) -> None:
+    request_id = await submit()
+    plain = (await client.get(f"/v2/requests/{request_id}")).json()
+    sim.set_faults({"match": "result", "fault": "pad"})
+    padded = (await client.get(f"/v2/requests/{request_id}")).json()
+    assert padded.pop("padding") == [0] * 1_100_001
+    assert padded == plain
+    sim.set_faults({"match": "result", "fault": "pad", "padding": "text", "bytes": 3})
+    assert (await client.get(f"/v2/requests/{request_id}")).json() == {"padding": "xxx", **plain}
+
+
+async def test_a_run_dearer_than_its_reservation(
+    client: httpx.AsyncClient, sim: RunningSimulator, submit: Submit, finished: Poll
+) -> None:
+    before = sim.config.credits_micros
+    sim.set_faults({"match": "submit", "slug": "sim-instant", "fault": "dear", "credits": 0.9})
+    request_id = await submit()
+    metrics = (await finished(request_id)).json()["metrics"]
+    assert (metrics["cost"], metrics["remaining_credits"]) == (0.9, (before - 900_000) / 1_000_000)
+    assert sim.book.charged() == {request_id: 900_000}
+    assert (sim.config.credits_micros, sim.simulator.account.reserved_micros) == (before - 900_000, 0)
+
+
+async def test_a_run_that_fails_in_these_words(sim: RunningSimulator, submit: Submit, finished: Poll) -> None:
+    before, words = sim.config.credits_micros, "\x1b[2J invalid api key"
+    sim.set_faults({"match": "submit", "fault": "fail", "error": words})
+    request_id = await submit()
+    answer = await finished(request_id)
+    assert (answer.status_code, answer.json()["status"], answer.json()["error"]) == (422, "FAILED", words)
+    assert (sim.book.failed_ids(), sim.config.credits_micros) == ([request_id], before)
+
+
 async def test_the_same_id_for_two_submits(client: httpx.AsyncClient, sim: RunningSimulator, submit: Submit) -> None:
     sim.set_faults({"match": "submit", "nth": 2, "fault": "same_id"})
     first, second, third = await submit(a=1), await submit(a=2), await submit(a=3)
@@ -199,6 +241,21 @@ async def test_rules_match_kind_and_slug(client: httpx.AsyncClient, sim: Running
     assert statuses == [200, 500, 200, 200]
 
 
+async def test_rules_match_what_was_submitted(client: httpx.AsyncClient, sim: RunningSimulator, submit: Submit) -> None:
+    sim.set_faults(
+        {"match": "submit", "contains": "<script>", "fault": "answer", "status": 403, "html": True},
+        {"match": "result", "contains": "grün", "fault": "answer", "status": 500},
+    )
+    refused = await client.post("/v2/sim-instant", json={"prompt": "<script>"})
+    body = '{"prompt":"grün"}'.encode()
+    headers = {"content-type": "application/json"}
+    green = (await client.post("/v2/sim-instant", content=body, headers=headers)).json()["request_id"]
+    other = await submit(prompt="red")
+    results = [(await client.get(f"/v2/requests/{request_id}")).status_code for request_id in (green, other)]
+    assert (refused.status_code, results) == (403, [500, 200])
+    assert (await client.get("/v2/requests/none")).status_code == 404
+
+
 def test_when_rules_fire() -> None:
     def pattern(**given: Any) -> str:
         rules = FaultRules(seed=1)
@@ -224,7 +281,8 @@ async def test_the_first_rule_that_fires_wins(client: httpx.AsyncClient, sim: Ru
 @pytest.mark.parametrize(
     "rule",
     [{}, {"fault": "explode"}, {"fault": "close", "match": "x"}, {"fault": "close", "nth": 0}, {"fault": "close", "x": 1},
-     {"fault": "delay", "seconds": "1"}, {"fault": "answer", "status": 99}, {"fault": "answer", "body_base64": "a"}],
+     {"fault": "delay", "seconds": "1"}, {"fault": "pad", "padding": "x"}, {"fault": "dear", "credits": -1},
+     {"fault": "answer", "status": 99}, {"fault": "answer", "body_base64": "a"}],
 )  # fmt: skip
 def test_a_rule_that_makes_no_sense_is_refused(sim: RunningSimulator, rule: dict[str, Any]) -> None:
     with pytest.raises(FaultError):
