@@ -1,4 +1,4 @@
-"""What operators have paused; and the condition by which statements on jobs honour it."""
+"""What is paused; and the condition by which statements on jobs honour it."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +9,7 @@ from app.core.db import ReadSession, Row
 
 PAUSE_COLUMNS = (
     "tenant_id, (SELECT tenants.name FROM tenants WHERE tenants.id = tenant_id) AS tenant_name, model, what, since,"
-    " paused_by, note"
+    " paused_by, note, probe_at, refusals"
 )
 """Of `pauses`, in a SELECT or after RETURNING."""
 
@@ -17,8 +17,15 @@ _MATCHES = (
     "(pause.tenant_id IS NULL OR pause.tenant_id = job.tenant_id) AND (pause.model IS NULL OR pause.model = job.model)"
 )
 
-SUBMITS_PAUSED = f"EXISTS (SELECT FROM pauses AS pause WHERE {_MATCHES})"
-"""Whether submits of `job`, a row of jobs, are paused."""
+SUBMITS_PAUSED = f"EXISTS (SELECT FROM pauses AS pause WHERE {_MATCHES} AND pause.probe_job_id IS DISTINCT FROM job.id)"  # noqa: S608
+"""Whether submits of `job`, a row of jobs, are paused. The probe of a pause may be sent in spite of it."""
+
+
+def submits_paused_beside(pause_id: str) -> str:
+    """SQL for whether submits of `job` are paused by another pause than this one."""
+    return f"EXISTS (SELECT FROM pauses AS pause WHERE {_MATCHES} AND pause.id <> {pause_id})"
+
+
 POLLS_PAUSED = f"EXISTS (SELECT FROM pauses AS pause WHERE pause.what = 'all' AND {_MATCHES})"
 """Whether polls of `job` are paused."""
 
@@ -40,6 +47,10 @@ class Pause:
     since: datetime
     paused_by: str
     note: str
+    probe_at: datetime | None
+    """Of a pause that the upstream caused: when one job finds out whether it is over. None: an operator lifts it."""
+    refusals: int
+    """Probes in a row that were answered 403."""
 
 
 def pause_of(row: Row) -> Pause:

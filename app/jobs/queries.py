@@ -250,3 +250,13 @@ async def find_accepted_since(session: ReadSession, *, job_id: UUID) -> bool:
     """Whether a submit was accepted since this job was refused for lack of credits. One statement."""
     accepted: bool = await session.fetchval(_ACCEPTED_SINCE, job_id)
     return accepted
+
+
+_OWNER = "SELECT extract(epoch FROM clock_timestamp())::double precision AS at, tenant_id FROM jobs WHERE id = $1"
+
+
+async def find_owner(session: ReadSession, *, job_id: UUID) -> tuple[float, UUID]:
+    """The tenant of a claimed job, and the database's clock: seconds since 1970. One statement."""
+    row = await session.fetchrow(_OWNER, job_id)
+    assert row is not None, "a claimed job has a row"
+    return row["at"], row["tenant_id"]
