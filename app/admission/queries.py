@@ -1,5 +1,6 @@
 """What is paused; and the condition by which statements on jobs honour it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -73,3 +74,17 @@ async def find_pause(session: ReadSession, *, tenant_id: UUID | None, model: str
         model,
     )
     return None if row is None else pause_of(row)
+
+
+_PAUSED_MODELS = """
+SELECT DISTINCT ON (model) model, probe_at IS NOT NULL AS by_upstream FROM pauses
+WHERE model = ANY ($1::text[]) AND (tenant_id IS NULL OR tenant_id = $2)
+ORDER BY model, probe_at NULLS FIRST
+"""
+
+
+async def list_paused_models(session: ReadSession, *, models: Sequence[str], tenant_id: UUID) -> dict[str, bool]:
+    """Those of the models of which this tenant's submits wait for a pause of the model: whether the upstream alone has
+    caused it. One statement."""
+    rows = await session.fetch(_PAUSED_MODELS, list(models), tenant_id)
+    return {row["model"]: row["by_upstream"] for row in rows}

@@ -65,6 +65,9 @@ SELECT
     ARRAY(
         SELECT coalesce(model, '') FROM pauses WHERE tenant_id IS NULL OR tenant_id = $1
     ) AS paused,
+    ARRAY(
+        SELECT model FROM pauses WHERE probe_at IS NOT NULL AND (tenant_id IS NULL OR tenant_id = $1)
+    ) AS forbidden,
     CASE WHEN upstream.paused_reason IS NULL AND upstream.broken_at IS NULL
         THEN extract(epoch FROM upstream.resume_at - now())::double precision ELSE 'infinity'
     END AS upstream_paused_seconds
@@ -100,6 +103,7 @@ async def read_line(session: ReadSession, *, tenant_id: UUID) -> Line:
         recent=[Sent(*one) for one in sent],
         paused="" in row["paused"],
         paused_models=frozenset(row["paused"]) - {""},
+        forbidden_models=frozenset(row["forbidden"]),
         upstream_paused_seconds=row["upstream_paused_seconds"],
     )
 
