@@ -11,6 +11,7 @@ from app.core.db import Database, Row
 from app.jobs.models import ErrorCode, State
 from app.jobs.operations import request_cancel
 from app.jobs.pausing import pause_jobs, resume_jobs, set_aside
+from app.jobs.probing import list_probes, send_probe
 from app.jobs.sweeps import expire_sending, look
 from app.jobs.tasks.forbidden import ForbiddenModels
 from app.upstream.wire import Outcome, OutcomeKind
@@ -248,6 +249,20 @@ async def test_two_workers_pause_once_and_probe_once(wire: Wire, caller: Caller,
     went = await asyncio.gather(*(one.probe() for one in (wire.forbidden, second) * 4))
     assert sum(went) == 1
     assert len(await wire.claim()) == 1
+
+
+async def test_of_two_choices_made_at_once_one_holds(wire: Wire, caller: Caller, other: Caller) -> None:
+    await paused(wire, caller, other)
+    first, second = await wire.submit(caller, 2)
+    async with wire.database.statement() as session:
+        await set_aside(session)
+        await session.execute("UPDATE pauses SET probe_at = now()")
+    async with wire.database.statement() as session:
+        [seen] = await list_probes(session)
+    for job_id, holds in ((first, True), (second, False)):
+        async with wire.database.statement() as session:
+            assert await send_probe(session, probe=seen, job_id=job_id) is holds
+    assert [row["id"] for row in await wire.claim()] == [first]
 
 
 async def test_a_worker_that_dies_with_the_probe_leaves_no_pause_for_ever(
