@@ -26,6 +26,7 @@ from app.core.watchdog import EXIT_CODE, Watchdog
 from app.jobs.tasks.account import AccountWatch
 from app.jobs.tasks.dispatch import SLOTS as SUBMIT_SLOTS
 from app.jobs.tasks.dispatch import Dispatcher
+from app.jobs.tasks.forbidden import ForbiddenModels
 from app.jobs.tasks.learn import RunTimes
 from app.jobs.tasks.lease import Leases
 from app.jobs.tasks.meter import Meter
@@ -79,6 +80,7 @@ class Engine:
             max_in_flight=settings.upstream_max_in_flight,
             eased=self._eased,
         )
+        forbidden = ForbiddenModels(database)
         run_times = RunTimes(database, dear=self.meter.dear)
         self.dispatcher = Dispatcher(
             database=database,
@@ -88,6 +90,7 @@ class Engine:
             doorbell=self.doorbell,
             meter=self.meter,
             account=AccountWatch(database, self.account),
+            forbidden=forbidden,
             unknown_max_seconds=settings.unknown_max_seconds,
             max_in_flight=settings.upstream_max_in_flight,
         )
@@ -117,6 +120,7 @@ class Engine:
             doorbell=self.doorbell,
             dispatch=self.dispatcher.pump,
             poll=self.poller.pump,
+            forbidden=forbidden,
             sweep_seconds=settings.sweep_seconds,
             lease_seconds=settings.lease_seconds,
             unknown_max_seconds=settings.unknown_max_seconds,

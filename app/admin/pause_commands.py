@@ -56,7 +56,8 @@ def resume(
 ) -> None:
     """Lift the pause of exactly that scope.
 
-    It is lifted whole, with --submits and with --all: polls never wait where submits go.
+    It is lifted whole, with --submits and with --all: polls never wait where submits go. A pause that the upstream has
+    caused can be lifted, too; it comes back when the upstream goes on answering 403.
     """
     _one_of(submits, all_)
     done = asyncio.run(_change(data_dir, tenant, model, None, ""))
@@ -92,7 +93,8 @@ async def _change(data_dir: Path, tenant: str | None, model: str | None, what: "
 def _scope(pause: "PauseOut") -> str:
     stopped = "submits and polls" if pause.what == "all" else "submits"
     model = "everything" if pause.model is None else pause.model
-    return f"{stopped} of {model}" + (f" of tenant {pause.tenant}" if pause.tenant else "")
+    by_upstream = " (paused by the upstream's 403s)" if pause.next_probe_at else ""
+    return f"{stopped} of {model}" + (f" of tenant {pause.tenant}" if pause.tenant else "") + by_upstream
 
 
 def _say(line: str, done: "PausesOut", as_json: bool) -> None:

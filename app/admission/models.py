@@ -1,4 +1,4 @@
-"""Tables of what the whole company knows of the upstream just now, and of what operators have stopped."""
+"""Tables of what the whole company knows of the upstream just now, and of what is paused."""
 
 from enum import StrEnum
 
@@ -14,6 +14,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    LargeBinary,
     SmallInteger,
     Table,
     Text,
@@ -231,6 +232,41 @@ pauses = Table(
     Column("since", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("paused_by", Text, nullable=False, comment="who said so last"),
     Column("note", Text, nullable=False, server_default="", comment="why, for people"),
+    Column(
+        "probe_at",
+        DateTime(timezone=True),
+        comment="of a pause that the upstream caused: when one job of the scope may be sent next, to find out whether it"
+        " is over. Null: only an operator lifts it",
+    ),
+    Column("probe_job_id", Uuid, comment="the job that may be sent in spite of the pause"),
+    Column("refusals", Integer, nullable=False, server_default="0", comment="probes in a row that were answered 403"),
     UniqueConstraint("tenant_id", "model", name="pauses_scope_key", postgresql_nulls_not_distinct=True),
     CheckConstraint("what IN ('submits', 'all')", name="what"),
+)
+
+forbidden_answers = Table(
+    "forbidden_answers",
+    metadata,
+    Column("tenant_id", Uuid, ForeignKey("tenants.id"), primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("last_at", DateTime(timezone=True), nullable=False, comment="the latest of them"),
+    Column(
+        "last_body",
+        LargeBinary,
+        nullable=False,
+        comment="SHA-256 of that submit's canonical body without its seed",
+    ),
+    Column("other_at", DateTime(timezone=True), comment="the latest one to another body; null: there was none"),
+    Column(
+        "alone",
+        Boolean,
+        nullable=False,
+        server_default=false(),
+        comment="whether a submit of another tenant for the model was accepted since: then it says nothing about other tenants",
+    ),
+    CheckConstraint("octet_length(last_body) = 32", name="last_body"),
+    Index(None, "model"),
+    Index(None, "last_at"),
+    comment="The latest 403s with a JSON body to submits of a tenant for a model; one row each, forgotten after an hour."
+    " An accepted submit of the tenant for the model deletes its row",
 )

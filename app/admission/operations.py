@@ -40,11 +40,12 @@ async def resume_submits(session: Session) -> None:
     await session.execute(_RESUME)
 
 
-# The last word about a scope holds, and the first instant is kept.
+# The last word about a scope holds, and the first instant is kept. What an operator says ends the upstream's own pause.
 _SET = f"""
 INSERT INTO pauses (tenant_id, model, what, paused_by, note) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT ON CONSTRAINT pauses_scope_key DO UPDATE SET
-    what = excluded.what, paused_by = excluded.paused_by, note = excluded.note
+    what = excluded.what, paused_by = excluded.paused_by, note = excluded.note, probe_at = NULL, probe_job_id = NULL,
+    refusals = 0
 RETURNING {PAUSE_COLUMNS}
 """  # noqa: S608
 

@@ -1,5 +1,6 @@
-"""What operators have paused; and the condition by which statements on jobs honour it."""
+"""What is paused; and the condition by which statements on jobs honour it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -9,7 +10,7 @@ from app.core.db import ReadSession, Row
 
 PAUSE_COLUMNS = (
     "tenant_id, (SELECT tenants.name FROM tenants WHERE tenants.id = tenant_id) AS tenant_name, model, what, since,"
-    " paused_by, note"
+    " paused_by, note, probe_at, refusals"
 )
 """Of `pauses`, in a SELECT or after RETURNING."""
 
@@ -17,8 +18,15 @@ _MATCHES = (
     "(pause.tenant_id IS NULL OR pause.tenant_id = job.tenant_id) AND (pause.model IS NULL OR pause.model = job.model)"
 )
 
-SUBMITS_PAUSED = f"EXISTS (SELECT FROM pauses AS pause WHERE {_MATCHES})"
-"""Whether submits of `job`, a row of jobs, are paused."""
+SUBMITS_PAUSED = f"EXISTS (SELECT FROM pauses AS pause WHERE {_MATCHES} AND pause.probe_job_id IS DISTINCT FROM job.id)"  # noqa: S608
+"""Whether submits of `job`, a row of jobs, are paused. The probe of a pause may be sent in spite of it."""
+
+
+def submits_paused_beside(pause_id: str) -> str:
+    """SQL for whether submits of `job` are paused by another pause than this one."""
+    return f"EXISTS (SELECT FROM pauses AS pause WHERE {_MATCHES} AND pause.id <> {pause_id})"
+
+
 POLLS_PAUSED = f"EXISTS (SELECT FROM pauses AS pause WHERE pause.what = 'all' AND {_MATCHES})"
 """Whether polls of `job` are paused."""
 
@@ -40,6 +48,10 @@ class Pause:
     since: datetime
     paused_by: str
     note: str
+    probe_at: datetime | None
+    """Of a pause that the upstream caused: when one job finds out whether it is over. None: an operator lifts it."""
+    refusals: int
+    """Probes in a row that were answered 403."""
 
 
 def pause_of(row: Row) -> Pause:
@@ -62,3 +74,17 @@ async def find_pause(session: ReadSession, *, tenant_id: UUID | None, model: str
         model,
     )
     return None if row is None else pause_of(row)
+
+
+_PAUSED_MODELS = """
+SELECT DISTINCT ON (model) model, probe_at IS NOT NULL AS by_upstream FROM pauses
+WHERE model = ANY ($1::text[]) AND (tenant_id IS NULL OR tenant_id = $2)
+ORDER BY model, probe_at NULLS FIRST
+"""
+
+
+async def list_paused_models(session: ReadSession, *, models: Sequence[str], tenant_id: UUID) -> dict[str, bool]:
+    """Those of the models of which this tenant's submits wait for a pause of the model: whether the upstream alone has
+    caused it. One statement."""
+    rows = await session.fetch(_PAUSED_MODELS, list(models), tenant_id)
+    return {row["model"]: row["by_upstream"] for row in rows}

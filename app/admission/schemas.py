@@ -18,8 +18,13 @@ class PauseOut(BaseModel):
     model: str | None = Field(description="null: every model")
     what: What
     since: At
-    paused_by: str
+    paused_by: str = Field(description="who said so last; upstream: it answered submits of the model with 403")
     note: str
+    next_probe_at: At | None = Field(
+        description="of a pause by the upstream: when one waiting job is sent, to find out whether it is over;"
+        " null: it ends when an operator lifts it"
+    )
+    refused_probes: int = Field(description="how many such jobs in a row were answered 403, and failed")
 
     @classmethod
     def of(cls, pause: Pause) -> Self:
@@ -32,6 +37,8 @@ class PauseOut(BaseModel):
             since=pause.since,
             paused_by=pause.paused_by,
             note=pause.note,
+            next_probe_at=pause.probe_at,
+            refused_probes=pause.refusals,
         )
 
 

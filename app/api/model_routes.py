@@ -1,7 +1,10 @@
 """`/api/v1/models`: what a tenant may ask for, and what a job of it is quoted."""
 
+from collections.abc import Mapping
+
 from fastapi import APIRouter, Request
 
+from app.admission.queries import list_paused_models
 from app.api.model_schemas import OfferOut
 from app.api.routes import ALWAYS, authenticated, page_limit
 from app.catalog.check import SLUG
@@ -12,6 +15,7 @@ from app.core.paging import Page, cut_page
 from app.core.problems import documented
 from app.core.requests import malformed
 from app.jobs.queries import list_run_times
+from app.jobs.quoting import PausedBy
 from app.tenants.auth import Principal
 from app.tenants.models import Scope
 
@@ -62,11 +66,25 @@ async def _page(
             slug: seconds
             for slug, seconds, _ in await list_run_times(session, models=[model.slug for model in page.items])
         }
+        paused = await list_paused_models(
+            session, models=[model.slug for model in page.items], tenant_id=principal.tenant_id
+        )
     fallback = request.app.state.settings.default_price_micro
     return Page(
-        items=[OfferOut.of(model, _price(model, principal, fallback), samples[model.slug]) for model in page.items],
+        items=[
+            OfferOut.of(
+                model, _price(model, principal, fallback), samples[model.slug], paused_by=_paused_by(paused, model.slug)
+            )
+            for model in page.items
+        ],
         next_cursor=page.next_cursor,
     )
+
+
+def _paused_by(paused: Mapping[str, bool], slug: str) -> PausedBy | None:
+    if slug not in paused:
+        return None
+    return PausedBy.UPSTREAM if paused[slug] else PausedBy.OPERATOR
 
 
 def _price(model: Model, principal: Principal, fallback: int) -> int:

@@ -9,6 +9,7 @@ from app.catalog.decide import recent_run_seconds
 from app.catalog.models import PriceRule
 from app.catalog.queries import Model
 from app.core.credits import show_credits
+from app.jobs.quoting import PausedBy
 
 
 class RunSeconds(BaseModel):
@@ -34,9 +35,13 @@ class OfferOut(BaseModel):
     input_schema: dict[str, Any] | None = Field(
         serialization_alias="schema", description="JSON Schema of the input; null: anything goes"
     )
+    paused_by: PausedBy | None = Field(
+        description="null: jobs of it are sent. upstream: it refuses the model at the moment; jobs are accepted and wait,"
+        " and go on by themselves. operator: they wait until an operator ends it"
+    )
 
     @classmethod
-    def of(cls, model: Model, price_micro: int, samples: Sequence[float]) -> Self:
+    def of(cls, model: Model, price_micro: int, samples: Sequence[float], *, paused_by: PausedBy | None = None) -> Self:
         """The model, quoted and with its latest run times in seconds."""
         recent = recent_run_seconds(samples)
         return cls(
@@ -49,4 +54,5 @@ class OfferOut(BaseModel):
             run_seconds=None if recent is None else RunSeconds(p50=recent[0], p90=recent[1]),
             mean_run_seconds=model.run_seconds,
             input_schema=model.schema,
+            paused_by=paused_by,
         )

@@ -8,7 +8,7 @@ from app.api.schemas import Eta
 from app.catalog.models import PriceRule
 from app.core.credits import show_credits
 from app.core.problems import problem_of
-from app.jobs.quoting import Binding, Quote
+from app.jobs.quoting import Binding, PausedBy, Quote
 
 
 class WaitSeconds(BaseModel):
@@ -46,6 +46,10 @@ class QuoteOut(BaseModel):
         description="rate, queued, price, credits, budget: why it would be refused. paused, in_flight (the tenant's own"
         " limit), upstream (its limit, or its trouble): what it would wait for. none: it would be sent at once"
     )
+    paused_by: PausedBy | None = Field(
+        description="if binding is paused. upstream: it refuses the model at the moment; one job at a time is sent to find"
+        " out when it does not, and the others go on by themselves then. operator: an operator ends it"
+    )
     wait_seconds: WaitSeconds | None = Field(description="if it is accepted; null: nobody can tell")
     eta: Eta | None = Field(description="when it would have ended; null: nobody can tell")
     position: int | None = Field(description="the place in line it would have; null: it would not stand in line yet")
@@ -63,6 +67,7 @@ class QuoteOut(BaseModel):
             accepted=quote.refusal is None,
             would_be_refused=None if quote.refusal is None else _refused(problem_of(quote.refusal), quote),
             binding=quote.binding,
+            paused_by=quote.paused_by,
             wait_seconds=None if wait is None else WaitSeconds(p50=round(wait.p50, 3), p90=round(wait.p90, 3)),
             eta=Eta.of(quote.prospect),
             position=quote.prospect.position,

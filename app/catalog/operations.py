@@ -90,13 +90,6 @@ ON CONFLICT (slug) DO UPDATE SET
 RETURNING slug, NOT enabled AND disabled_reason = 'cost_above_hold' AND above_hold_count >= $2 AS switched_off
 """
 
-_DISABLE = """
-INSERT INTO models AS model (slug, enabled, disabled_reason) VALUES ($1, false, $2)
-ON CONFLICT (slug) DO UPDATE SET enabled = false, disabled_reason = excluded.disabled_reason, updated_at = now()
-WHERE model.enabled
-RETURNING slug
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class Imported:
@@ -162,8 +155,3 @@ async def count_above_hold(session: Session, *, models: Sequence[str]) -> list[s
     it now. One statement."""
     rows = await session.fetch(_COUNT, list(models), ABOVE_HOLD_MAX)
     return [row["slug"] for row in rows if row["switched_off"]]
-
-
-async def disable_model(session: Session, *, slug: str, reason: str) -> bool:
-    """Switch a model off, until an operator switches it on again; gives whether it was on. One statement."""
-    return await session.fetchval(_DISABLE, slug, reason) is not None

@@ -72,6 +72,8 @@ class Line:
     max_queued: int = NO_LIMIT
     paused: bool = False
     paused_models: frozenset[str] = field(default_factory=frozenset)
+    forbidden_models: frozenset[str] = field(default_factory=frozenset)
+    """Of those: paused because the upstream answers their submits with 403."""
     upstream_paused_seconds: float = 0.0
     """How long yet nobody's jobs are sent: below nothing where they are, infinite where nobody can tell."""
 

@@ -1,4 +1,4 @@
-"""An operator's pause, as jobs feel it: claims pass them over, and those of a paused tenant or model are set aside.
+"""A pause, as jobs feel it: claims pass them over, and those of a paused tenant or model are set aside.
 
 A claim would otherwise pass over the same 50,000 jobs of a paused tenant each time. Set aside is `due_at = infinity`;
 such a job always has a pause that holds it, since whoever sets it aside locks the pause, and whoever lifts the last one
@@ -7,8 +7,9 @@ puts it back in the same transaction. A pause of everything needs none of it: cl
 
 from uuid import UUID
 
+from app.admission.model_pauses import forget_answers
 from app.admission.models import What
-from app.admission.operations import lift_pause, lock_pauses, set_pause
+from app.admission.operations import checked_scope, lift_pause, lock_pauses, set_pause
 from app.admission.queries import POLLS_PAUSED, SUBMITS_PAUSED, Pause
 from app.admission.queues import counted
 from app.core.db import Session
@@ -30,6 +31,7 @@ WITH held AS (
             WHERE (held.tenant_id IS NULL OR held.tenant_id = job.tenant_id)
                 AND (held.model IS NULL OR held.model = job.model)
                 AND (held.what = 'all' OR job.state = 'queued')
+                AND held.probe_job_id IS DISTINCT FROM job.id
         )
     LIMIT $1
     FOR UPDATE OF job SKIP LOCKED
@@ -87,6 +89,11 @@ async def pause_jobs(
 
 
 async def resume_jobs(session: Session, *, tenant_id: UUID | None, model: str | None) -> tuple[Pause | None, int]:
-    """Lift the pause of a scope, if there is one; gives how many jobs were put back in line."""
+    """Lift the pause of a scope, if there is one; gives it and how many jobs were put back in line. Raises Malformed.
+
+    403s of a model are forgotten with it: the upstream pauses it again when two new ones say so.
+    """
+    if (slug := checked_scope(model)) is not None:
+        await forget_answers(session, model=slug, tenant_id=tenant_id)
     await lock_pauses(session)
     return await lift_pause(session, tenant_id=tenant_id, model=model), await put_back(session)

@@ -65,6 +65,9 @@ SELECT
     ARRAY(
         SELECT coalesce(model, '') FROM pauses WHERE tenant_id IS NULL OR tenant_id = $1
     ) AS paused,
+    ARRAY(
+        SELECT model FROM pauses WHERE probe_at IS NOT NULL AND (tenant_id IS NULL OR tenant_id = $1)
+    ) AS forbidden,
     CASE WHEN upstream.paused_reason IS NULL AND upstream.broken_at IS NULL
         THEN extract(epoch FROM upstream.resume_at - now())::double precision ELSE 'infinity'
     END AS upstream_paused_seconds
@@ -100,6 +103,7 @@ async def read_line(session: ReadSession, *, tenant_id: UUID) -> Line:
         recent=[Sent(*one) for one in sent],
         paused="" in row["paused"],
         paused_models=frozenset(row["paused"]) - {""},
+        forbidden_models=frozenset(row["forbidden"]),
         upstream_paused_seconds=row["upstream_paused_seconds"],
     )
 
@@ -250,3 +254,13 @@ async def find_accepted_since(session: ReadSession, *, job_id: UUID) -> bool:
     """Whether a submit was accepted since this job was refused for lack of credits. One statement."""
     accepted: bool = await session.fetchval(_ACCEPTED_SINCE, job_id)
     return accepted
+
+
+_OWNER = "SELECT extract(epoch FROM clock_timestamp())::double precision AS at, tenant_id FROM jobs WHERE id = $1"
+
+
+async def find_owner(session: ReadSession, *, job_id: UUID) -> tuple[float, UUID]:
+    """The tenant of a claimed job, and the database's clock: seconds since 1970. One statement."""
+    row = await session.fetchrow(_OWNER, job_id)
+    assert row is not None, "a claimed job has a row"
+    return row["at"], row["tenant_id"]

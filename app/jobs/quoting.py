@@ -36,6 +36,13 @@ class Binding(StrEnum):
     UPSTREAM = "upstream"
 
 
+class PausedBy(StrEnum):
+    """Who has paused it. An operator ends it; or the upstream, by accepting a submit of the model again."""
+
+    OPERATOR = "operator"
+    UPSTREAM = "upstream"
+
+
 _REFUSED_BY: tuple[tuple[type[Refusal], Binding], ...] = (
     (RateLimited, Binding.RATE),
     (QueueFull, Binding.QUEUED),
@@ -55,6 +62,8 @@ class Quote:
     markup_micro: int
     refusal: Refusal | None
     binding: Binding
+    paused_by: PausedBy | None
+    """Where it would wait for a pause: whose."""
     wait: Expected | None
     """Seconds until it would be sent; None where that cannot be known."""
     prospect: Prospect
@@ -81,13 +90,15 @@ class Quoter:
             waits = self._outlook.waits(waiting, look)
             wait = None if waits is None else middle_of(waits)
             prospect = self._outlook.of_waiting(waiting, look, now=datetime.fromtimestamp(look.line.read_at, UTC))
+        binding = _refused_by(refusal) if refusal is not None else held_up_by(asked.model, look, key_full=key_full)
         return Quote(
             model=asked.model,
             price_micro=price,
             price_rule=terms.price_rule,
             markup_micro=terms.markup_micro,
             refusal=refusal,
-            binding=_refused_by(refusal) if refusal is not None else held_up_by(asked.model, look, key_full=key_full),
+            binding=binding,
+            paused_by=paused_by(asked.model, look) if binding is Binding.PAUSED else None,
             wait=wait,
             prospect=prospect,
         )
@@ -134,3 +145,9 @@ def held_up_by(model: str, look: Look | None, *, key_full: bool = False) -> Bind
     if line.upstream_paused_seconds > 0 or line.held_up_elsewhere:
         return Binding.UPSTREAM
     return Binding.IN_FLIGHT if key_full or line.ready - line.claimed >= line.free else Binding.NONE
+
+
+def paused_by(model: str, look: Look | None) -> PausedBy:
+    """Whose pause a job of this model would wait for; an operator's comes first, since it stays when the other ends."""
+    by_upstream = look is not None and not look.line.paused and model in look.line.forbidden_models
+    return PausedBy.UPSTREAM if by_upstream else PausedBy.OPERATOR

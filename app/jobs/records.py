@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
 
+from app.admission.model_pauses import ACCEPTANCE_MATTERS
 from app.admission.queues import counted
 from app.core.db import Row, Session, columns
 from app.jobs.decide import Step
@@ -76,7 +77,8 @@ class PollRecord:
 
 class Moved(NamedTuple):
     """What a record has moved, how many deliveries are due by it, and whether it has made room for jobs that wait: of
-    either somebody should ring."""
+    either somebody should ring. Of submits a row's `refutes` says whether 403s or a pause of its model stood against its
+    acceptance."""
 
     rows: list[Row]
     due: int
@@ -164,7 +166,10 @@ WITH asked AS (
         -(state IN ('queued', 'failed', 'canceled'))::integer AS in_flight
     FROM moved
 ), {counted("moves")}
-SELECT moved.*, (SELECT bool_or(runnable) FROM counted) AS runnable FROM moved
+SELECT
+    moved.*, (SELECT bool_or(runnable) FROM counted) AS runnable,
+    moved.state = 'running' AND {ACCEPTANCE_MATTERS} AS refutes
+FROM moved
 """  # noqa: S608
 
 _OBSERVE = """
@@ -240,7 +245,7 @@ SELECT moved.*, (SELECT bool_or(runnable) FROM counted) AS runnable FROM moved
 
 
 async def record_submits(session: Session, *, worker: UUID, records: Sequence[SubmitRecord]) -> Moved:
-    """Settle attempts; gives id, from_state and state of the jobs that moved. One statement where none of them ends.
+    """Settle attempts; gives id, from_state, state, model, tenant_id and `refutes` of the jobs that moved. One statement where none of them ends.
 
     Raises asyncpg.UniqueViolationError where the upstream gave one id to two submits.
     """

@@ -127,6 +127,7 @@ SELECT
     EXISTS (SELECT FROM jobs WHERE state = 'running' AND due_at <= now()
         AND (lease_until IS NULL OR lease_until < now())) AS running_due,
     EXISTS (SELECT FROM pauses WHERE tenant_id IS NOT NULL OR model IS NOT NULL) AS paused,
+    EXISTS (SELECT FROM pauses WHERE probe_at <= now() OR probe_job_id IS NOT NULL) AS probing,
     EXISTS (SELECT FROM jobs WHERE ready)
         OR EXISTS (SELECT FROM jobs WHERE state = 'queued' AND NOT ready)
         OR EXISTS (SELECT FROM jobs WHERE state = 'running')
@@ -145,6 +146,7 @@ class Look:
     claimed: bool
     running_due: bool
     paused: bool
+    probing: bool
     unfinished: bool
     lots_due: bool
 

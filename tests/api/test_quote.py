@@ -189,7 +189,8 @@ async def test_what_it_would_wait_for(stack: Gateway, client: httpx.AsyncClient,
 
     async def paused() -> bool:
         quote = await quoted(client)
-        return (quote["binding"], quote["wait_seconds"], quote["eta"]) == ("paused", None, None)
+        shown = (quote["binding"], quote["paused_by"], quote["wait_seconds"], quote["eta"])
+        return shown == ("paused", "operator", None, None)
 
     await eventually(paused, seconds=5)
 

@@ -102,17 +102,3 @@ async def test_words_of_the_tenants_own_stop_nobody(gateway: Gateway, client: ht
         job = await ended(client, await submit(client, "sim-instant", prompt="a sign that says Insufficient Credits"))
     assert (job["status"], job["error"]["code"]) == ("FAILED", "upstream_rejected")
     assert await reason(gateway) is None
-
-
-async def test_a_model_that_is_forbidden_is_switched_off(gateway: Gateway, client: httpx.AsyncClient) -> None:
-    job = await ended(client, await submit(client, "sim-forbidden"))
-    assert (job["status"], job["error"]["code"]) == ("FAILED", "upstream_rejected")
-    [model] = await gateway.sql("SELECT enabled, disabled_reason FROM models WHERE slug = 'sim-forbidden'")
-    assert not model["enabled"]
-    assert model["disabled_reason"] == "upstream: Your account is not permitted to use this model"
-
-    async def refused() -> bool:
-        return (await client.post("/v2/sim-forbidden", json={})).status_code != 200
-
-    await eventually(refused, seconds=20)
-    assert (await client.post("/v2/sim-forbidden", json={})).json()["code"] == "model_not_allowed"

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 from app.admission.operations import pause_submits, resume_submits
-from app.catalog.operations import disable_model
 from app.core import clock
 from app.core.db import Database, Row, until_stored
 from app.core.log import get_logger
@@ -14,7 +13,6 @@ from app.jobs.queries import find_accepted_since, get_micro_in_flight
 from app.jobs.records import SubmitRecord
 from app.upstream.account import AccountClient
 from app.upstream.classify import account_words, is_about_spending
-from app.upstream.discretion import discreet
 from app.upstream.readings import NotRead
 from app.upstream.wire import Outcome
 
@@ -85,17 +83,6 @@ class AccountWatch:
                     await resume_submits(session)
 
             await until_stored(resume)
-
-    async def forbid(self, model: str, outcome: Outcome) -> None:
-        """The upstream does not let us use this model: nobody is to ask for it until an operator has looked."""
-        reason = f"upstream: {discreet(outcome.error or '') or outcome.detail}"[:500]
-
-        async def disable() -> bool:
-            async with self._database.statement() as session:
-                return await disable_model(session, slug=model, reason=reason)
-
-        if await until_stored(disable):
-            log.error("model.disabled", model=model, reason=reason)
 
     async def _micro(self) -> int | None:
         """The company's balance, None where it cannot be had."""

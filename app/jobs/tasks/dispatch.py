@@ -20,10 +20,12 @@ from app.core.pump import Pump
 from app.core.slots import Slots
 from app.jobs.claims import open_attempts, release_claims
 from app.jobs.decide import Step, after_submit, believed
+from app.jobs.evidence import is_forbidden
 from app.jobs.models import FINAL, State
 from app.jobs.records import Moved, SubmitRecord, observe_upstream_id, record_submits
 from app.jobs.sweeps import promote
 from app.jobs.tasks.account import AccountWatch, Verdict
+from app.jobs.tasks.forbidden import ForbiddenModels
 from app.jobs.tasks.learn import RunTimes
 from app.jobs.tasks.lease import Claim, Leases
 from app.jobs.tasks.meter import Meter
@@ -62,6 +64,7 @@ class Dispatcher:
         doorbell: Doorbell,
         meter: Meter,
         account: AccountWatch,
+        forbidden: ForbiddenModels,
         unknown_max_seconds: float,
         max_in_flight: int | None = None,
     ) -> None:
@@ -74,6 +77,7 @@ class Dispatcher:
         self._doorbell = doorbell
         self._meter = meter
         self._account = account
+        self._forbidden = forbidden
         self._unknown_max_seconds = unknown_max_seconds
         self._max_in_flight = max_in_flight
         self._slots = Slots("submit", SLOTS, freed=self._freed)
@@ -203,8 +207,8 @@ class Dispatcher:
             await self._release(row, step, outcome)
             return
         log.debug("submit.answered", job_id=job_id.hex, attempt=attempt, outcome=outcome.kind, detail=outcome.detail)
-        if outcome.kind is OutcomeKind.REJECTED and outcome.status_code == 403:
-            await self._account.forbid(row["model"], outcome)
+        if is_forbidden(outcome):
+            await self._forbidden.note(row, outcome)
         try:
             await self._recorder.post(SubmitRecord(job_id, attempt, step, outcome))
         except asyncpg.UniqueViolationError:
@@ -275,5 +279,8 @@ class Dispatcher:
                 self._again_in(record.step.due_seconds or 0.0)
             elif state is State.RUNNING and self.followed is not None:
                 self.followed.ring_in(record.step.due_seconds or 0.0)
+        if await self._forbidden.accepted((row["model"], row["tenant_id"]) for row in rows if row["refutes"]):
+            self.pump.ring()
+            self._doorbell.ring("dispatch")
         await self._account.heed(records)
         return [None] * len(records)

@@ -10,6 +10,7 @@ from app.core.pump import Pump
 from app.jobs.pausing import BATCH_MAX as ASIDE_MAX
 from app.jobs.pausing import set_aside
 from app.jobs.sweeps import BATCH_MAX, PROMOTED_MAX, Look, expire_sending, expire_waiting, look, promote, take_back
+from app.jobs.tasks.forbidden import ForbiddenModels
 from app.ledger.accounts import expire_due
 
 log = get_logger(__name__)
@@ -31,6 +32,7 @@ class Sweeper:
         doorbell: Doorbell,
         dispatch: Pump,
         poll: Pump,
+        forbidden: ForbiddenModels,
         sweep_seconds: float,
         lease_seconds: float,
         unknown_max_seconds: float,
@@ -40,6 +42,7 @@ class Sweeper:
         self._doorbell = doorbell
         self._dispatch = dispatch
         self._poll = poll
+        self._forbidden = forbidden
         self._sweep_seconds = sweep_seconds
         self._lease_seconds = lease_seconds
         self._unknown_max_seconds = unknown_max_seconds
@@ -58,6 +61,8 @@ class Sweeper:
             self._poll.ring()
         if seen.lots_due:
             await self._expire_credits()
+        if seen.probing and await self._forbidden.probe():
+            self._dispatch.ring()
         if not seen.unfinished:
             self._roused = False
             if self._hears_rings:
