@@ -13,9 +13,10 @@ from app.admission.buckets import TOKEN, Level, Standing, most_of, room_of
 from app.tenants.auth import Principal
 from app.tenants.decide import Rate
 
-# KEYS: the buckets. ARGV: of each bucket its rate a minute, the most it holds, what the caller knows of it, and whether that
-# counts beside what is there (1), or only where there is nothing (0). Then the charges: a number of units, and two
-# buckets by their places, 0 for none; -1 for the second: charge the first one afterwards, also beyond its room. Answers for each charge whether it was made, and how full its buckets are then.
+# KEYS: the buckets. ARGV: of each bucket its rate a minute, the most it holds, what the caller knows of it, and whether
+# that counts beside what is there (1), or only where there is nothing (0). Then the charges: a number of units, and two
+# buckets by their places, 0 for none; -1 for the second charges the first one afterwards, also beyond its room. Answers
+# for each charge whether it was made, and how full its buckets are then.
 _CHARGE = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]

@@ -24,7 +24,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -68,6 +68,7 @@ class RateLimiter:
         # the least recently used go first: a tenant that is forgotten begins with a full burst, should Redis be away
         self._levels: OrderedDict[str, Level] = OrderedDict()
         self._untold: set[str] = set()
+        self._pending: dict[str, int] = {}
         self._seeking: asyncio.Task[None] | None = None
 
     @property
@@ -114,14 +115,17 @@ class RateLimiter:
         if self._seeking is None:
             with suppress(Overloaded):
                 self._batcher.post(charge)
+                self._pending[bucket.key] = self._pending.get(bucket.key, 0) + count
                 return
         self._judge_alone(charge)
 
     def find_exhausted(self, bucket: Bucket) -> Standing | None:
         """How a bucket stands that takes nothing more, by what this process knows; None where it does. Asks nobody."""
-        if bucket.key not in self._levels:
+        pending = self._pending.get(bucket.key, 0)
+        if not pending and bucket.key not in self._levels:
             return None
         standing = self._standing(bucket, _now(), shares=self._shares if self.away else 1)
+        standing = replace(standing, used=poured(standing, pending))
         return None if fits(standing, 1) else standing
 
     async def close(self) -> None:
@@ -140,6 +144,16 @@ class RateLimiter:
             return self._judge_alone(charge)
 
     async def _flush(self, group: Sequence[Charge]) -> Sequence[Verdict]:
+        verdicts = await self._charge(group)
+        for charge in group:
+            if charge.afterwards:
+                key = charge.buckets[0].key
+                self._pending[key] -= charge.count
+                if not self._pending[key]:
+                    del self._pending[key]
+        return verdicts
+
+    async def _charge(self, group: Sequence[Charge]) -> Sequence[Verdict]:
         if self._seeking is None:
             try:
                 async with _in_time():
