@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 
 from app.admin.surface import ROUTERS as ADMIN_ROUTERS
 from app.admission.rates import RateLimiter
+from app.admission.strangers import Strangers
 from app.api.billing_routes import router as api_billing_router
 from app.api.event_routes import router as event_router
 from app.api.limit_routes import router as limits_router
@@ -34,7 +35,7 @@ from app.core.errors import Refusal, StoreUnavailable
 from app.core.health import OPENAPI_PATHS as health_paths
 from app.core.health import routes as health_routes
 from app.core.heartbeat import beating, stop_beating
-from app.core.http_server import Protocol
+from app.core.http_server import RESPONSE_HEADERS, Protocol
 from app.core.ids import new_id
 from app.core.log import get_logger
 from app.core.problems import problem_response, problems_of
@@ -160,6 +161,13 @@ async def _open(app: FastAPI, settings: Settings, stack: contextlib.AsyncExitSta
     state.reader = Reader(state.database, state.waiters)
     state.rates = RateLimiter(settings.redis_url)
     stack.push_async_callback(state.rates.close)
+    state.strangers = Strangers(settings.redis_url, trusted=settings.proxy_networks)
+    stack.push_async_callback(state.strangers.close)
+
+    def share_among(processes: int) -> None:
+        state.rates.share_among(processes)
+        state.strangers.share_among(processes)
+
     state.intake = Intake(
         default_price_micro=settings.default_price_micro,
         database=state.database,
@@ -181,7 +189,7 @@ async def _open(app: FastAPI, settings: Settings, stack: contextlib.AsyncExitSta
                 process_id=process_id,
                 kind="api",
                 lease_seconds=settings.lease_seconds,
-                told=state.rates.share_among,
+                told=share_among,
             ),
         )
     )
@@ -241,6 +249,8 @@ def run_api(settings: Settings, *, host: str, port: int, fd: int | None) -> None
         log_config=None,
         access_log=False,
         server_header=False,
+        headers=list(RESPONSE_HEADERS.items()),
+        proxy_headers=False,  # whose X-Forwarded-For is believed, TRUSTED_PROXIES says
         timeout_graceful_shutdown=max(1, int(settings.grace_seconds)),
         backlog=2048,
     )

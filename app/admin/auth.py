@@ -11,8 +11,14 @@ from pydantic import SecretStr
 
 from app.admin.models import Role
 from app.admin.queries import find_known_operator
-from app.core.errors import Forbidden, Unauthorized
+from app.admission.buckets import Standing, seconds_up
+from app.admission.rate_headers import rate_headers
+from app.admission.strangers import LOGINS, Strangers
+from app.core.errors import Forbidden, Refusal, Unauthorized
+from app.core.log import get_logger
 from app.tenants.keys import OPERATOR_MARK, hash_key, parse_key
+
+log = get_logger(__name__)
 
 NOT_CONFIGURED = "the operators' surface is closed: no WAYSTATION_ADMIN_KEY is set"
 MISSING = "no operator's key: send it as `Authorization: Bearer`"
@@ -61,8 +67,24 @@ def is_admin_key(admin_key: SecretStr | None, presented: str) -> bool:
     return hmac.compare_digest(sha256(presented.encode()).digest(), expected)
 
 
+class TooManyLogins(Refusal):
+    """429: too many keys that are no operator's came from this address."""
+
+    status = 429
+    code = "too_many_logins"
+
+    def __init__(self, standing: Standing) -> None:
+        seconds = max(1, seconds_up(standing.micros_until(1)))
+        super().__init__(
+            f"too many keys that are no operator's came from this address; try again in {seconds} s",
+            retry_after_seconds=seconds,
+            headers=rate_headers([standing]),
+        )
+
+
 async def identify(request: Request) -> Acting:
-    """Who calls; raises Unauthorized, StoreUnavailable. Looked up each time: a revoked key opens nothing any more."""
+    """Who calls; raises Unauthorized, TooManyLogins, StoreUnavailable. A good key opens from any address, however many bad
+    ones came from there. Looked up each time: a revoked key opens nothing any more."""
     settings = request.app.state.settings
     closed = settings.admin_key is None or not settings.admin_key.get_secret_value()
     presented = presented_key(request.headers.get("authorization"))
@@ -70,14 +92,20 @@ async def identify(request: Request) -> Acting:
         raise Unauthorized(NOT_CONFIGURED if closed else MISSING)
     if is_admin_key(settings.admin_key, presented):
         return Acting(BOOTSTRAP, Role.ADMIN)
-    if parse_key(presented, OPERATOR_MARK) is None:
-        raise Unauthorized(NOT_CONFIGURED if closed else REFUSED)
-    async with request.app.state.database.snapshot() as session:
+    strangers: Strangers = request.app.state.strangers
+    address = strangers.address_of(request)
+    if parse_key(presented, OPERATOR_MARK) is not None:
         hashes = [hash_key(secret, presented) for secret in settings.secrets]
-        operator = await find_known_operator(session, hashes=hashes)
-    if operator is None:
-        raise Unauthorized(REFUSED)
-    return Acting(operator.name, operator.role)
+        async with strangers.looking_up(address, LOGINS), request.app.state.database.snapshot() as session:
+            operator = await find_known_operator(session, hashes=hashes)
+        if operator is not None:
+            return Acting(operator.name, operator.role)
+        closed = False
+    standing = strangers.failed(address, LOGINS)
+    if standing is not None:
+        raise TooManyLogins(standing)
+    log.warning("operator.login_refused", address=address)
+    raise Unauthorized(NOT_CONFIGURED if closed else REFUSED)
 
 
 class OperatorRoute(APIRoute):

@@ -12,6 +12,7 @@ from app.core.credits import parse_credits, show_credits
 from app.core.errors import Malformed, malformed_field
 from app.tenants.decide import (
     LIMITS,
+    TENANT_LIMITS,
     KeyChanges,
     TenantChanges,
     checked_key_name,
@@ -30,7 +31,7 @@ CLEAR = ("", "null", "none")
 AMOUNTS = frozenset({"max_price", "default_price", "overdraft", "daily_credits", "monthly_credits", "amount", "price"})
 SETTABLE = (
     "name", "suspended", "max_price", "default_price", "overdraft", "daily_credits", "monthly_credits", "models",
-    "weight", *LIMITS,
+    "weight", *TENANT_LIMITS,
 )  # fmt: skip
 SETTABLE_ON_KEYS = ("name", "expires_at", "daily_credits", "monthly_credits", *LIMITS)
 
@@ -135,7 +136,9 @@ def _of_tenant(field: str, value: str) -> object:
         return None if clear else parse_credits(value)
     if field == "weight":
         return checked_weight(_number(value))
-    if field in LIMITS:
+    if field == "refused_per_minute" and clear:
+        return None
+    if field in TENANT_LIMITS:
         return checked_limit(field, _number(value))
     raise ValueError(f"no such setting of a tenant; there are {', '.join(SETTABLE)}")
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response, Security
 from fastapi.security import HTTPBearer
 
 from app.admin import tenancy
-from app.admin.auth import OperatorRoute, RoleMissing, operator_of
+from app.admin.auth import OperatorRoute, RoleMissing, TooManyLogins, operator_of
 from app.admin.queries import list_allowances
 from app.admin.schemas import KeyCreate, KeyPatch, ListQuery, TenantCreate, TenantPatch
 from app.admin.tenant_schemas import IssuedKeyOut, KeyOut, TenantOut
@@ -22,9 +22,9 @@ from app.tenants.queries import KeyNotFound, TenantNotFound, get_tenant, list_ke
 
 SECURITY = [Security(HTTPBearer(scheme_name="operator", auto_error=False))]
 """Checks nothing, and documents the header: OperatorRoute has checked it."""
-READS = (Unauthorized, StoreUnavailable)
+READS = (Unauthorized, TooManyLogins, StoreUnavailable)
 """What every read may be refused with."""
-WRITES = (Malformed, Unauthorized, RoleMissing, StoreUnavailable)
+WRITES = (Malformed, Unauthorized, TooManyLogins, RoleMissing, StoreUnavailable)
 """What every write may be refused with."""
 
 router = APIRouter(prefix="/admin/v1", tags=["admin"], route_class=OperatorRoute, dependencies=SECURITY)

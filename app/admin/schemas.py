@@ -22,7 +22,7 @@ from app.core.clock import parse_instant
 from app.core.credits import parse_credits
 from app.core.paging import LIMIT_DEFAULT, LIMIT_MAX
 from app.ledger.models import ExposureReason
-from app.tenants.decide import LIMITS, WEIGHT, checked_limit, checked_weight
+from app.tenants.decide import TENANT_LIMITS, WEIGHT, checked_limit, checked_weight
 from app.tenants.models import ALL_SCOPES, Scope
 
 
@@ -64,7 +64,7 @@ class _Body(BaseModel):
 
 
 def _limit(name: str) -> Any:
-    least, most = LIMITS[name]
+    least, most = TENANT_LIMITS[name]
     return (
         BeforeValidator(lambda value: checked_limit(name, value)),
         WithJsonSchema({"type": "integer", "minimum": least, "maximum": most}),
@@ -72,7 +72,7 @@ def _limit(name: str) -> Any:
 
 
 def _own_limit(name: str) -> Any:
-    least, most = LIMITS[name]
+    least, most = TENANT_LIMITS[name]
     number = {"type": "integer", "minimum": least, "maximum": most}
     return (
         BeforeValidator(lambda value: None if value is None else checked_limit(name, value)),
@@ -101,6 +101,9 @@ class TenantPatch(_Body):
     )
     rate_per_minute: Annotated[int, *_limit("rate_per_minute")] = Field(default_factory=int, description="submits")
     burst: Annotated[int, *_limit("burst")] = Field(default_factory=int, description="submits at once, after a rest")
+    refused_per_minute: Annotated[int | None, *_own_limit("refused_per_minute")] = Field(
+        default=None, description="submits that may be refused; null: ten times rate_per_minute"
+    )
     max_in_flight: Annotated[int, *_limit("max_in_flight")] = Field(
         default_factory=int, description="jobs at the upstream at once; more wait"
     )

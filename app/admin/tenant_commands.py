@@ -21,7 +21,7 @@ tenants = typer.Typer(help="Tenants: the teams on whose behalf we call the upstr
 TenantName = Annotated[str, typer.Argument(metavar="TENANT", help="Name or ten_… id.")]
 SETTINGS = (
     "name, suspended=true|false, max_price, default_price, overdraft, daily_credits, monthly_credits, models=a,b,"
-    " weight, rate_per_minute, burst, max_in_flight, max_queued"
+    " weight, rate_per_minute, burst, refused_per_minute, max_in_flight, max_queued"
 )
 
 

@@ -8,6 +8,7 @@ from app.admin.models import Role
 from app.admin.queries import Allowance, Operator
 from app.core.credits import show_credits
 from app.core.ids import show_id
+from app.tenants.decide import Rate, refused_rate
 from app.tenants.models import Scope
 from app.tenants.queries import ApiKey, Tenant
 from app.tenants.schemas import At, plain_number
@@ -37,6 +38,7 @@ class TenantOut(BaseModel):
     weight: float = Field(description="its share of what all may spend upstream, beside the others'")
     rate_per_minute: int = Field(description="submits")
     burst: int = Field(description="submits at once, after a rest")
+    refused_per_minute: int = Field(description="submits that may be refused; beyond that 429 too_many_refused")
     max_in_flight: int = Field(description="jobs at the upstream at once; more wait")
     max_queued: int = Field(description="jobs that may wait; more are refused")
 
@@ -62,6 +64,9 @@ class TenantOut(BaseModel):
             weight=tenant.weight,
             rate_per_minute=tenant.rate_per_minute,
             burst=tenant.burst,
+            refused_per_minute=refused_rate(
+                Rate(tenant.rate_per_minute, tenant.burst), tenant.refused_per_minute
+            ).per_minute,
             max_in_flight=tenant.max_in_flight,
             max_queued=tenant.max_queued,
         )

@@ -65,6 +65,11 @@ def room_of(rate: Rate, *, shares: int = 1) -> int:
     return max(rate.burst, shares) * TOKEN
 
 
+def most_of(rate: Rate, *, shares: int = 1, afterwards: bool = False) -> int:
+    """The highest level of a bucket: its room, and as much again where it is charged afterwards and may be overdrawn."""
+    return room_of(rate, shares=shares) * (2 if afterwards else 1)
+
+
 def fits(standing: Standing, count: int) -> bool:
     """Whether so many submits may be taken; giving back (below nothing) always may."""
     return count < 0 or standing.used + count * standing.token <= standing.room

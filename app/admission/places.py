@@ -31,7 +31,7 @@ WHERE subject_id = $1 AND queues.virtual_time > state.virtual_time AND $2::doubl
 
 _LIMITS = """
 SELECT
-    tenant.rate_per_minute, tenant.burst, tenant.max_in_flight, tenant.max_queued, tenant.weight,
+    tenant.rate_per_minute, tenant.burst, tenant.refused_per_minute, tenant.max_in_flight, tenant.max_queued, tenant.weight,
     tenant.max_price_micro, tenant.models, place.in_flight, place.queued,
     key.rate_per_minute AS key_rate_per_minute, key.burst AS key_burst,
     key.max_in_flight AS key_max_in_flight, key.max_queued AS key_max_queued,

@@ -9,13 +9,14 @@ from uuid import UUID
 
 from redis.asyncio import Redis
 
-from app.admission.buckets import TOKEN, Level, Standing, room_of
+from app.admission.buckets import TOKEN, Level, Standing, most_of, room_of
 from app.tenants.auth import Principal
 from app.tenants.decide import Rate
 
-# KEYS: the buckets. ARGV: of each bucket its rate a minute, its room, what the caller knows of it, and whether that
-# counts beside what is there (1), or only where there is nothing (0). Then the charges: a number of units, and two
-# buckets by their places, 0 for none. Answers for each charge whether it was made, and how full its buckets are then.
+# KEYS: the buckets. ARGV: of each bucket its rate a minute, the most it holds, what the caller knows of it, and whether
+# that counts beside what is there (1), or only where there is nothing (0). Then the charges: a number of units, and two
+# buckets by their places, 0 for none; -1 for the second charges the first one afterwards, also beyond its room. Answers
+# for each charge whether it was made, and how full its buckets are then.
 _CHARGE = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -33,18 +34,21 @@ end
 local told = {}
 for at = 4 * #KEYS + 1, #ARGV, 3 do
     local units, one, two = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
-    local fits = units < 0 or (used[one] + units <= room[one] and (two == 0 or used[two] + units <= room[two]))
+    local fits = units < 0 or two < 0 or (used[one] + units <= room[one] and (two == 0 or used[two] + units <= room[two]))
     if fits and units ~= 0 then
         used[one] = math.max(0, used[one] + units)
+        if two < 0 then
+            used[one] = math.min(room[one], used[one])
+        end
         changed[one] = true
-        if two ~= 0 then
+        if two > 0 then
             used[two] = math.max(0, used[two] + units)
             changed[two] = true
         end
     end
     told[#told + 1] = fits and 1 or 0
     told[#told + 1] = used[one]
-    told[#told + 1] = two ~= 0 and used[two] or 0
+    told[#told + 1] = two > 0 and used[two] or 0
 end
 for i, key in ipairs(KEYS) do
     if changed[i] and used[i] > 0 then
@@ -77,6 +81,13 @@ class Bucket:
     key: str
     """Its name in Redis."""
     rate: Rate
+    afterwards: bool = False
+    """Charged for what is done already, so that it may be overdrawn, by as much as it holds."""
+
+    @property
+    def most(self) -> int:
+        """Its highest level, in units."""
+        return most_of(self.rate, afterwards=self.afterwards)
 
 
 def limits_of(tenant_id: UUID, rate: Rate, key_id: UUID, key_rate: Rate | None) -> tuple[Bucket, ...]:
@@ -96,6 +107,11 @@ class Charge:
 
     buckets: tuple[Bucket, ...]
     count: int
+
+    @property
+    def afterwards(self) -> bool:
+        """Made in any case, on one bucket."""
+        return self.count > 0 and self.buckets[0].afterwards
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +143,13 @@ class RateScript:
         limits: list[int] = []
         told: list[int] = []
         for charge in charges:
-            at = [0, 0]
+            at = [0, -1 if charge.afterwards else 0]
             for side, bucket in enumerate(charge.buckets):
                 if bucket.key not in places:
                     places[bucket.key] = len(places) + 1
                     what = known.get(bucket.key)
                     used, counts = (what.used, int(what.counts)) if what is not None else (0, 0)
-                    limits += (bucket.rate.per_minute, room_of(bucket.rate), used, counts)
+                    limits += (bucket.rate.per_minute, bucket.most, used, counts)
                 at[side] = places[bucket.key]
             told += (charge.count * TOKEN, *at)
         answer: list[int] = await self._charge(keys=list(places), args=[*limits, *told])

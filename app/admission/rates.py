@@ -12,19 +12,24 @@ process that has just begun, which until then has its own share beside the other
 Back again: every process that finds Redis waits until the same instant by Redis' clock, and raises each bucket there to
 what it knows itself, as if the others had done as much as it has.
 
+What is known only afterwards (that a submit was refused) is charged then, without waiting (`charge_afterwards`), and asked
+of what this process knows (`find_exhausted`), without Redis. A process hears how the bucket stands over all processes with
+each charge of its own. So each lets through what is under way, and one more, after the bucket is full; that is overdrawn,
+and has to drain before anybody goes on, so that in the long run the rate is exact.
+
 Where only some processes lose Redis they take their shares beside the others: less than twice the limit, while it lasts.
 """
 
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from app.admission.buckets import SECOND, TOKEN, Level, Standing, drained, fits, poured, room_of
+from app.admission.buckets import SECOND, TOKEN, Level, Standing, drained, fits, most_of, poured, room_of
 from app.admission.rate_headers import RateLimited
 from app.admission.rate_script import Bucket, Charge, Known, RateScript, Verdict, levels_of
 from app.core.batch import Batcher, Overloaded
@@ -63,6 +68,7 @@ class RateLimiter:
         # the least recently used go first: a tenant that is forgotten begins with a full burst, should Redis be away
         self._levels: OrderedDict[str, Level] = OrderedDict()
         self._untold: set[str] = set()
+        self._pending: dict[str, int] = {}
         self._seeking: asyncio.Task[None] | None = None
 
     @property
@@ -102,6 +108,26 @@ class RateLimiter:
         except Overloaded:
             log.warning("rates.not_given_back", submits=taken.charge.count)
 
+    def charge_afterwards(self, bucket: Bucket, count: int = 1) -> None:
+        """Charge what is done already, whether there is room or not; the bucket's `afterwards` must be set. Waits for
+        nothing."""
+        charge = Charge((bucket,), count)
+        if self._seeking is None:
+            with suppress(Overloaded):
+                self._batcher.post(charge)
+                self._pending[bucket.key] = self._pending.get(bucket.key, 0) + count
+                return
+        self._judge_alone(charge)
+
+    def find_exhausted(self, bucket: Bucket) -> Standing | None:
+        """How a bucket stands that takes nothing more, by what this process knows; None where it does. Asks nobody."""
+        pending = self._pending.get(bucket.key, 0)
+        if not pending and bucket.key not in self._levels:
+            return None
+        standing = self._standing(bucket, _now(), shares=self._shares if self.away else 1)
+        standing = replace(standing, used=poured(standing, pending))
+        return None if fits(standing, 1) else standing
+
     async def close(self) -> None:
         """Make the last charges, stop looking for Redis, and disconnect."""
         await self._batcher.drained()
@@ -118,6 +144,16 @@ class RateLimiter:
             return self._judge_alone(charge)
 
     async def _flush(self, group: Sequence[Charge]) -> Sequence[Verdict]:
+        verdicts = await self._charge(group)
+        for charge in group:
+            if charge.afterwards:
+                key = charge.buckets[0].key
+                self._pending[key] -= charge.count
+                if not self._pending[key]:
+                    del self._pending[key]
+        return verdicts
+
+    async def _charge(self, group: Sequence[Charge]) -> Sequence[Verdict]:
         if self._seeking is None:
             try:
                 async with _in_time():
@@ -132,9 +168,7 @@ class RateLimiter:
     def _known(self, group: Sequence[Charge]) -> dict[str, Known]:
         now = _now()
         return {
-            bucket.key: Known(
-                drained(level, bucket.rate, now, room=room_of(bucket.rate)), counts=bucket.key in self._untold
-            )
+            bucket.key: Known(drained(level, bucket.rate, now, room=bucket.most), counts=bucket.key in self._untold)
             for charge in group
             for bucket in charge.buckets
             if (level := self._levels.get(bucket.key)) is not None
@@ -148,19 +182,19 @@ class RateLimiter:
     def _judge_alone(self, charge: Charge) -> Verdict:
         """By this process's own level, as one of so many."""
         now = _now()
-        before = [self._standing(bucket, now) for bucket in charge.buckets]
-        if not all(fits(standing, charge.count) for standing in before):
+        before = [self._standing(bucket, now, shares=self._shares) for bucket in charge.buckets]
+        if not charge.afterwards and not all(fits(standing, charge.count) for standing in before):
             return Verdict(False, tuple(before))
         after = tuple(Standing(one.policy, one.rate, poured(one, charge.count), one.room, one.token) for one in before)
         for bucket, standing in zip(charge.buckets, after, strict=True):
             self._keep(bucket.key, Level(standing.used, now))
         return Verdict(True, after)
 
-    def _standing(self, bucket: Bucket, now: int) -> Standing:
-        """How a bucket stands by what this process knows, for its share of it."""
-        room = room_of(bucket.rate, shares=self._shares)
-        used = drained(self._levels.get(bucket.key, Level(0, now)), bucket.rate, now, room=room)
-        return Standing(bucket.policy, bucket.rate, used, room, self._shares * TOKEN)
+    def _standing(self, bucket: Bucket, now: int, *, shares: int) -> Standing:
+        """How a bucket stands by what this process knows, for one of so many shares of it."""
+        most = most_of(bucket.rate, shares=shares, afterwards=bucket.afterwards)
+        used = drained(self._levels.get(bucket.key, Level(0, now)), bucket.rate, now, room=most)
+        return Standing(bucket.policy, bucket.rate, used, room_of(bucket.rate, shares=shares), shares * TOKEN)
 
     def _keep(self, key: str, level: Level) -> None:
         self._levels[key] = level

@@ -1,11 +1,14 @@
 """The route of the native surface about limits, as the tenant sees them."""
 
+import asyncio
+
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from app.admission.places import get_limits
 from app.admission.rate_headers import rate_headers
 from app.admission.rate_script import limits_of
+from app.admission.refused import refused_bucket
 from app.api.limit_schemas import LimitsOut, limits_body
 from app.core.db import Row, patiently
 from app.core.errors import StoreUnavailable, Unauthorized
@@ -42,5 +45,8 @@ async def get_tenants_limits(request: Request) -> Response:
     # as they are now: the principal may have been looked up a few seconds ago
     rate = Rate(row["rate_per_minute"], row["burst"])
     own = key_rate(rate, per_minute=row["key_rate_per_minute"], burst=row["key_burst"])
-    standings = await state.rates.look(limits_of(principal.tenant_id, rate, principal.key_id, own))
-    return JSONResponse(limits_body(row, standings), headers=rate_headers(standings))
+    refused = refused_bucket(principal.tenant_id, rate, row["refused_per_minute"])
+    standings, (of_refused,) = await asyncio.gather(
+        state.rates.look(limits_of(principal.tenant_id, rate, principal.key_id, own)), state.rates.look([refused])
+    )
+    return JSONResponse(limits_body(row, standings, of_refused), headers=rate_headers(standings))

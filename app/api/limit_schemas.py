@@ -21,6 +21,17 @@ class RateOut(BaseModel):
     )
 
 
+class RefusedOut(BaseModel):
+    """How many of its submits may be refused, for whatever reason, but for those that are our own fault."""
+
+    per_minute: int = Field(description="beyond that every submit is refused: 429 too_many_refused")
+    burst: int = Field(description="refused submits at once, after a rest")
+    remaining: int = Field(description="refused submits that are still free at this moment")
+    reset_seconds: int = Field(
+        description="until there is another one, or until all are there again where some are left"
+    )
+
+
 class PlacesOut(BaseModel):
     """How many jobs may be in one state, and how many are."""
 
@@ -40,6 +51,7 @@ class LimitsOut(BaseModel):
     """What a tenant may do, and how far it has gone."""
 
     rate: RateOut
+    refused: RefusedOut
     in_flight: PlacesOut = Field(description="jobs at the upstream; more wait")
     queued: PlacesOut = Field(description="jobs that wait; more are refused")
     weight: float = Field(description="its share of what all may spend upstream, beside the others'")
@@ -48,8 +60,9 @@ class LimitsOut(BaseModel):
     key: KeyLimitsOut | None = Field(description="of this key alone; null: it has none")
 
 
-def limits_body(row: Row, standings: tuple[Standing, ...]) -> dict[str, Any]:
-    """The JSON of LimitsOut; `standings` are the tenant's, and the key's where it has a rate of its own."""
+def limits_body(row: Row, standings: tuple[Standing, ...], refused: Standing) -> dict[str, Any]:
+    """The JSON of LimitsOut; `standings` are the tenant's, and the key's where it has a rate of its own; `refused` is that
+    of the tenant's refused submits."""
     rates = {standing.policy: _rate(standing) for standing in standings}
     own: dict[str, Any] = {
         "rate": rates.get("key"),
@@ -58,6 +71,7 @@ def limits_body(row: Row, standings: tuple[Standing, ...]) -> dict[str, Any]:
     }
     return {
         "rate": rates["tenant"],
+        "refused": _rate(refused),
         "in_flight": {"limit": row["max_in_flight"], "used": row["in_flight"]},
         "queued": {"limit": row["max_queued"], "used": row["queued"]},
         "weight": plain_number(row["weight"]),

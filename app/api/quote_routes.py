@@ -2,20 +2,23 @@
 
 from fastapi import APIRouter, Request
 
+from app.admission.refused import TooManyRefused
+from app.admission.strangers import submitter
 from app.api.quote_schemas import QuoteOut
 from app.api.routes import ALWAYS, asked_job
 from app.api.schemas import JobIn
 from app.catalog.check import ModelDisabled, ModelRetired, ModelUnknown, ModelUnpriced, ParametersInvalid
+from app.core.errors import Refusal
 from app.core.problems import documented
 from app.core.requests import BodyTooLarge, MediaTypeUnsupported, read_json_body
 from app.core.strict_json import JsonInvalid, parse_object
-from app.tenants.auth import Principal, TenantSuspended
+from app.tenants.auth import TenantSuspended
 from app.tenants.models import Scope
 
 router = APIRouter(prefix="/api/v1", tags=["jobs"])
 UNQUOTED = (
     JsonInvalid, ParametersInvalid, ModelDisabled, ModelUnknown, ModelUnpriced, ModelRetired, BodyTooLarge,
-    MediaTypeUnsupported,
+    MediaTypeUnsupported, TooManyRefused,
 )  # fmt: skip
 """What a quote itself is refused with, as a submit would be."""
 
@@ -28,12 +31,16 @@ UNQUOTED = (
     },
 )
 async def quote_job(request: Request) -> QuoteOut:
-    """What `POST /jobs` with the same body would get just now. Nothing is stored, held or counted."""
+    """What `POST /jobs` with the same body would get just now. Nothing is stored or held. It does not
+    count, unless it is refused: then as a refused submit."""
     state = request.app.state
-    principal: Principal = await state.keyring.authenticate(
-        x_api_key=request.headers.get("x-api-key"), authorization=request.headers.get("authorization")
-    )
-    principal.require(Scope.JOBS_WRITE)
-    body = await read_json_body(request)
-    asked = asked_job(principal, parse_object(body), body, None, state.guard)
-    return QuoteOut.of(await state.quoter.quote(asked))
+    principal = await submitter(request)
+    state.intake.admit(principal)
+    try:
+        principal.require(Scope.JOBS_WRITE)
+        body = await read_json_body(request)
+        asked = asked_job(principal, parse_object(body), body, None, state.guard)
+        return QuoteOut.of(await state.quoter.quote(asked))
+    except Refusal as refusal:
+        state.intake.charge_refusal(principal, refusal)
+        raise

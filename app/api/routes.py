@@ -6,6 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
+from app.admission.strangers import submitter
 from app.api.schemas import JobIn, JobOut, JobPage, checked_job, job_body, metadata_filter, page_body
 from app.core.crash import crash_point
 from app.core.db import Row, patiently
@@ -87,13 +88,11 @@ def _job_id(shown: str) -> UUID:
 async def submit_job(request: Request) -> Response:
     """Ask for a job. `Idempotency-Key` makes it safe to repeat, `Prefer: wait=N` waits for its end."""
     intake, base_url = request.app.state.intake, request.app.state.public_url
-    who: tuple[UUID, UUID] | None = None
+    who: Principal | None = None
     model: str | None = None
     try:
-        principal: Principal = await request.app.state.keyring.authenticate(
-            x_api_key=request.headers.get("x-api-key"), authorization=request.headers.get("authorization")
-        )
-        who = (principal.tenant_id, principal.key_id)
+        who = principal = await submitter(request)
+        intake.admit(principal)
         principal.require(Scope.JOBS_WRITE)
         seconds = wait_seconds(request.headers, default=0.0, most=PREFER_WAIT_MAX)
         body = await read_json_body(request)

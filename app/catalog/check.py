@@ -3,7 +3,7 @@
 import re
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import jsonschema_rs
 
@@ -12,7 +12,7 @@ from app.catalog.models import PriceRule
 from app.catalog.queries import list_models_by_slug
 from app.core import clock
 from app.core.db import Database
-from app.core.errors import Forbidden, Malformed, NotFound, Problem, Refusal
+from app.core.errors import Forbidden, Malformed, NotFound, Problem, Refusal, StoreUnavailable
 
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 RESERVED = frozenset({"requests"})
@@ -98,7 +98,9 @@ class Catalog:
     def __init__(self, database: Database, *, unpriced_models: Literal["refuse", "pass"]) -> None:
         self._database = database
         self._pass = unpriced_models == "pass"
-        self._kept: OrderedDict[str, tuple[_Known | None, float]] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[_Known, float]] = OrderedDict()
+        # apart from the known ones, so that a flood of invented slugs pushes none of them out
+        self._missing: OrderedDict[str, float] = OrderedDict()
 
     async def check(self, slug: str, parameters: dict[str, Any], *, allowed: frozenset[str] | None = None) -> Terms:
         """What a job of it costs; `allowed` are the only models this tenant may ask for.
@@ -128,23 +130,47 @@ class Catalog:
                 raise ParametersInvalid(words, problems=problems)
         return known.terms
 
+    async def find_slug(self, slug: str) -> str | None:
+        """The slug where the catalogue has it, for a record of a refused submit: an older answer does, and none where the
+        store is away."""
+        if slug in self._kept:
+            return slug
+        if not SLUG.fullmatch(slug):
+            return None
+        try:
+            return slug if await self._known(slug) is not None else None
+        except StoreUnavailable:
+            return None
+
     async def _known(self, slug: str) -> _Known | None:
         found = self._kept.get(slug)
         now = clock.monotonic()
         if found is not None and found[1] > now:
             return found[0]
+        if self._missing.get(slug, 0.0) > now:
+            return None
         async with self._database.snapshot() as session:
             row = (await list_models_by_slug(session, slugs=[slug])).get(slug)
-        known = None
-        if row is not None:
-            validator = validator_of(row["schema"]) if row["schema"] is not None else None
-            terms = Terms(row["price_micro"], PriceRule(row["price_rule"]), row["markup_micro"])
-            known = _Known(validator, row["enabled"], row["retired_at"] is not None, terms)
-        self._kept[slug] = (known, now + FRESH_SECONDS)
-        self._kept.move_to_end(slug)
-        if len(self._kept) > KEPT_MAX:
-            self._kept.popitem(last=False)
+        if row is None:
+            self._kept.pop(slug, None)
+            _keep(self._missing, slug, now + FRESH_SECONDS)
+            return None
+        validator = validator_of(row["schema"]) if row["schema"] is not None else None
+        terms = Terms(row["price_micro"], PriceRule(row["price_rule"]), row["markup_micro"])
+        known = _Known(validator, row["enabled"], row["retired_at"] is not None, terms)
+        _keep(self._kept, slug, (known, now + FRESH_SECONDS))
         return known
+
+
+Answer = TypeVar("Answer")
+
+
+def _keep(answers: OrderedDict[str, Answer], slug: str, answer: Answer) -> None:
+    """Keep it, at most KEPT_MAX of them."""
+    answers[slug] = answer
+    answers.move_to_end(slug)
+    if len(answers) > KEPT_MAX:
+        answers.popitem(last=False)
 
 
 def _problems(validator: jsonschema_rs.Validator, parameters: Any) -> list[Problem]:

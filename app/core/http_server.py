@@ -9,6 +9,10 @@ HEAD_BYTES_MAX = 64 * 1024
 """Request line and headers together; the parser itself gathers them without end."""
 
 
+RESPONSE_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+"""Of every answer: no cache keeps what a tenant or an operator was shown, and no browser guesses what it is."""
+
+
 class HeadTooLarge(Exception):
     """The head of a request has outgrown HEAD_BYTES_MAX."""
 
@@ -68,9 +72,10 @@ class Protocol(HttpToolsProtocol):
         phrase = HTTPStatus(status).phrase
         problem = {"type": "about:blank", "title": phrase, "status": status, "detail": words, "code": code}
         body = orjson.dumps({"error": words, **problem, "errors": []})
+        fixed = "".join(f"{name}: {value}\r\n" for name, value in RESPONSE_HEADERS.items())
         head = (
             f"HTTP/1.1 {status} {phrase}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
-            "connection: close\r\n\r\n"
+            f"{fixed}connection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)
         self.transport.close()

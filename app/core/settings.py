@@ -67,6 +67,18 @@ def _secrets(value: SecretStr) -> SecretStr:
     return value
 
 
+ADMIN_KEY_LENGTH_MIN = 32
+
+
+def _admin_key(value: SecretStr | None) -> SecretStr | None:
+    length = len(value.get_secret_value().strip()) if value is not None else 0
+    if 0 < length < ADMIN_KEY_LENGTH_MIN:
+        raise ValueError(
+            f"expected at least {ADMIN_KEY_LENGTH_MIN} characters, such as `openssl rand -hex 32` prints, or nothing"
+        )
+    return value
+
+
 def split_networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
     """The networks of a comma list, which may be empty; raises ValueError."""
     try:
@@ -101,9 +113,10 @@ class Settings(BaseSettings):
     upstream_rpm: Annotated[float | None, Field(gt=0, allow_inf_nan=False), BeforeValidator(_or_nothing)] = None
     upstream_max_in_flight: Annotated[int | None, Field(ge=0), BeforeValidator(_or_nothing)] = None
     public_url: Annotated[str, AfterValidator(checked_http_url)]
-    admin_key: SecretStr | None = None
+    admin_key: Annotated[SecretStr | None, AfterValidator(_admin_key)] = None
     secret_key: Annotated[SecretStr, NoDecode, AfterValidator(_secrets)]
     webhook_allow_networks: Annotated[str, NoDecode, AfterValidator(_networks)] = ""
+    trusted_proxies: Annotated[str, NoDecode, AfterValidator(_networks)] = ""
     unpriced_models: Literal["refuse", "pass"] = "refuse"
     default_price: Annotated[str, AfterValidator(_credits)] = "0.100000"
     unknown_max_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 3600
@@ -118,6 +131,11 @@ class Settings(BaseSettings):
     def webhook_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """Networks of our own that webhooks may reach."""
         return split_networks(self.webhook_allow_networks)
+
+    @property
+    def proxy_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Where our own proxies are, whose X-Forwarded-For is believed."""
+        return split_networks(self.trusted_proxies)
 
     @property
     def history_url(self) -> str:

@@ -5,12 +5,12 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from http import HTTPStatus
 from typing import Any
-from uuid import UUID
 
 from app.admission.queues import QueueFull
 from app.admission.rate_headers import RateLimited, rate_headers
 from app.admission.rate_script import buckets_of
 from app.admission.rates import RateLimiter
+from app.admission.refused import TooManyRefused, counts_as_refused, refused_bucket_of
 from app.catalog.check import (
     Catalog,
     ModelDisabled,
@@ -41,7 +41,7 @@ REPLAYED = "replayed"
 NOT_STORED: tuple[type[Refusal], ...] = (
     Malformed, JsonInvalid, ParametersInvalid, ModelDisabled, ModelUnknown, ModelUnpriced, ModelRetired,
     BodyTooLarge, MediaTypeUnsupported, IdempotencyKeyReused, StoreUnavailable, Busy, PriceAboveMax,
-    InsufficientCredits, BudgetExceeded, QueueFull, RateLimited,
+    InsufficientCredits, BudgetExceeded, QueueFull, RateLimited, TooManyRefused,
 )  # fmt: skip
 """What a submit with a good key may be refused with."""
 OWED_SECONDS = 2.0
@@ -84,6 +84,18 @@ class Intake:
         self._rates = rates
         self._writer = SubmitWriter(database, alerted=lambda: doorbell.ring("deliver"))
         self._refusals = RefusalBook(database)
+
+    def admit(self, principal: Principal) -> None:
+        """Raises TooManyRefused where too many of its tenant's submits were refused lately; before anything of this one
+        is read, and by what this process knows."""
+        standing = self._rates.find_exhausted(refused_bucket_of(principal))
+        if standing is not None:
+            raise TooManyRefused(standing)
+
+    def charge_refusal(self, principal: Principal, refusal: Refusal) -> None:
+        """Count a refused submit, or quote, towards its tenant's limit on them. Waits for nothing."""
+        if counts_as_refused(refusal):
+            self._rates.charge_afterwards(refused_bucket_of(principal))
 
     async def accept(self, asked: Asked) -> tuple[Stored, dict[str, str]]:
         """A job that is committed when this returns, and headers that say how its tenant's limits stand; raises the
@@ -150,15 +162,22 @@ class Intake:
         refusal: Refusal,
         *,
         surface: Surface,
-        who: tuple[UUID, UUID] | None,
+        who: Principal | None,
         model: str | None,
         status: int | None = None,
     ) -> None:
-        """Write a refused submit down, with the `status` it was answered with where that is not the refusal's own; `who` is tenant and key. Of strangers the model is not kept: they could flood us."""
-        tenant_id, key_id = who or (None, None)
-        known = model[:128].encode("utf-8", "replace").decode().replace("\0", "") if who and model else None
+        """Count a refused submit and write it down, with the `status` it was answered with where that is not the
+        refusal's own. `who` is None for a stranger. A model is kept only where the catalogue has it: any other name is the
+        caller's own, and each would make another row."""
+        flood = isinstance(refusal, TooManyRefused)
+        tenant_id = key_id = known = None
+        if who is not None:
+            tenant_id, key_id = who.tenant_id, who.key_id
+            self.charge_refusal(who, refusal)
+            if model is not None and not flood:
+                known = await self._catalog.find_slug(model)
         refused = Refused(tenant_id, key_id, surface, known, status or refusal.status, refusal.code)
-        await self._refusals.record(refused, received_at=clock.now())
+        await self._refusals.record(refused, received_at=clock.now(), flood=flood)
 
     async def note_replay(self, asked: Asked, stored: Stored) -> None:
         """Write a replayed submit down."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
@@ -17,6 +17,12 @@ log = get_logger(__name__)
 
 OWED_MAX = 10_000
 """Rows that wait for the store to come back; what is beyond is in the log alone."""
+
+FLOOD_SECONDS = 0.1
+"""How long a refusal of a flood waits for others: they make at most ten statements a second."""
+FLOOD_MAX = 10_000
+MODELS_MAX = 50
+"""Different models of one tenant's refusals in a minute, in one process; the others share a row without a name."""
 
 _RECORD = """
 INSERT INTO refusals (
@@ -43,6 +49,27 @@ class Refused:
     status_code: int
     code: str
     job_id: UUID | None = None
+
+
+class ModelNames:
+    """The models that each tenant's refusals of the present minute name, MODELS_MAX of each tenant."""
+
+    def __init__(self) -> None:
+        self._minute: datetime | None = None
+        self._named: dict[UUID, set[str]] = {}
+
+    def bounded(self, refused: Refused, at: datetime) -> Refused:
+        """The same, without its model where its tenant has named too many others before. Replays stay as they are: they
+        count towards the tenant's rate."""
+        if refused.tenant_id is None or refused.model is None or refused.job_id is not None:
+            return refused
+        minute = at.replace(second=0, microsecond=0)
+        if minute != self._minute:
+            self._minute, self._named = minute, {}
+        named = self._named.setdefault(refused.tenant_id, set())
+        if len(named) < MODELS_MAX:
+            named.add(refused.model)
+        return refused if refused.model in named else replace(refused, model=None)
 
 
 class Tally:
@@ -82,16 +109,22 @@ class RefusalBook:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._batcher: Batcher[tuple[Refused, datetime], None] = Batcher(self._flush, size_max=500)
+        self._floods: Batcher[tuple[Refused, datetime], None] = Batcher(
+            self._flush, size_max=FLOOD_MAX, linger_seconds=FLOOD_SECONDS
+        )
+        self._models = ModelNames()
         self._owed = Tally()
         self._paying: asyncio.Task[None] | None = None
 
-    async def record(self, refused: Refused, *, received_at: datetime) -> None:
-        """Committed when it returns; while the store is away it is owed, and written when the store is back."""
+    async def record(self, refused: Refused, *, received_at: datetime, flood: bool = False) -> None:
+        """Committed when it returns; while the store is away it is owed, and written when the store is back. One of a
+        `flood` waits up to FLOOD_SECONDS for the others."""
+        refused = self._models.bounded(refused, received_at)
         if self._paying is not None:
             self._owe(refused, received_at)
             return
         try:
-            await self._batcher.put((refused, received_at))
+            await (self._floods if flood else self._batcher).put((refused, received_at))
         except (StoreUnavailable, Overloaded):
             # where only the answer to the COMMIT was lost this counts twice: rather that than not at all
             self._owe(refused, received_at)

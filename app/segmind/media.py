@@ -19,6 +19,10 @@ MEDIA_BYTES_MAX = 64 * 1024 * 1024
 DOWNLOAD_SECONDS = 60.0
 DOWNLOADS_MAX = 16
 NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?")
+PASSIVE = re.compile(
+    r"(?:image|audio|video)/[a-z0-9.-]{1,100}|text/plain|application/(?:json|octet-stream)", re.IGNORECASE
+)
+"""Media types that a browser runs nothing of. HTML, SVG and other XML it would run as a page of ours."""
 UNSAFE = re.compile(r"[^\x21-\x7e]")
 
 
@@ -88,6 +92,8 @@ async def media_response(downloads: Downloads, row: Row) -> Response:
     if output.startswith(("http://", "https://")):
         found = await downloads.find(output)
         if found is not None:
+            if not PASSIVE.fullmatch(found[1].partition(";")[0].strip()):
+                headers["Content-Disposition"] = "attachment"
             return Response(found[0], media_type=found[1], headers=headers)
     return json_response(_provider_json(output) or body, headers=headers)
 

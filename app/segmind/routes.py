@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from app.admission.strangers import submitter
 from app.core.db import Row, patiently
 from app.core.errors import Refusal, StoreUnavailable, Unauthorized
 from app.core.ids import find_id, show_id
@@ -85,17 +86,19 @@ async def _principal(request: Request, scope: Scope) -> Principal:
     return principal
 
 
-async def _submit(request: Request, surface: Surface) -> tuple[Principal, Stored, dict[str, str]]:
-    """Accept a job, with headers for its answer, or record why not and raise the Refusal."""
+async def _submit(request: Request, surface: Surface) -> tuple[Principal, Stored, dict[str, str], float]:
+    """Accept a job, with headers for its answer and the seconds it is to be waited for; or record why not and raise the
+    Refusal."""
     intake = request.app.state.intake
     model: str = request.path_params["model"]
-    who: tuple[UUID, UUID] | None = None
+    who: Principal | None = None
     try:
-        principal: Principal = await request.app.state.keyring.authenticate(
-            x_api_key=request.headers.get("x-api-key"), authorization=request.headers.get("authorization")
-        )
-        who = (principal.tenant_id, principal.key_id)
+        who = principal = await submitter(request)
+        intake.admit(principal)
         principal.require(Scope.JOBS_WRITE)
+        seconds = 0.0
+        if surface is Surface.SEGMIND_SYNC:
+            seconds = wait_seconds(request.headers, default=SYNC_SECONDS, most=SYNC_SECONDS_MAX)
         body = await read_json_body(request)
         asked = _asked(request, principal, surface, model, body)
         stored: Stored
@@ -106,7 +109,7 @@ async def _submit(request: Request, surface: Surface) -> tuple[Principal, Stored
     if stored.replayed:
         await intake.note_replay(asked, stored)
         headers["Idempotent-Replayed"] = "true"
-    return principal, stored, headers
+    return principal, stored, headers, seconds
 
 
 def _asked(request: Request, principal: Principal, surface: Surface, model: str, body: bytes) -> Asked:
@@ -148,15 +151,14 @@ def _webhook(request: Request) -> JobWebhook | None:
 @refusing
 async def submit(request: Request) -> Response:
     """`POST /v2/{model}`: stored before it is answered."""
-    _principal, stored, headers = await _submit(request, Surface.SEGMIND)
+    _principal, stored, headers, _seconds = await _submit(request, Surface.SEGMIND)
     return json_response(accepted_body(request.app.state.public_url, stored.job_id), headers=headers)
 
 
 @refusing
 async def submit_and_wait(request: Request) -> Response:
     """`POST /v1/{model}`: the media or JSON itself, or 504 while the job goes on."""
-    seconds = wait_seconds(request.headers, default=SYNC_SECONDS, most=SYNC_SECONDS_MAX)
-    principal, stored, _headers = await _submit(request, Surface.SEGMIND_SYNC)
+    principal, stored, _headers, seconds = await _submit(request, Surface.SEGMIND_SYNC)
     state = request.app.state
     row = await state.reader.wait_for_result(principal.tenant_id, stored.job_id, seconds)
     if row is None or State(row["state"]) not in FINAL:

@@ -7,9 +7,10 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from app.core.settings import PREFIX, Settings
+from app.core.settings import PREFIX, Settings, SettingsError, load_settings
 from app.stack.child import ChildSpec, Ready
 from app.stack.credentials import Credentials
+from app.stack.errors import StackError
 from app.stack.ports import LOOPBACK
 from app.stack.probe import answers
 
@@ -94,14 +95,28 @@ def http_url(host: str, port: int) -> str:
 
 
 def effective(credentials: Credentials) -> Credentials:
-    """These, but for the keys that the environment sets."""
-    return Credentials(
+    """These, but for the keys that the environment sets; raises StackError for any setting there that is wrong, before
+    anything is started."""
+    found = Credentials(
         tenant_key=credentials.tenant_key,
         admin_key=setting("ADMIN_KEY") or credentials.admin_key,
         secret_key=setting("SECRET_KEY") or credentials.secret_key,
         database_password=credentials.database_password,
         redis_password=credentials.redis_password,
     )
+    try:
+        load_settings(
+            database_url=setting("DATABASE_URL") or "postgresql://",
+            redis_url=setting("REDIS_URL") or "redis://",
+            public_url=setting("PUBLIC_URL") or "http://",
+            secret_key=found.secret_key,
+            admin_key=found.admin_key,
+            upstream_url=upstream_url(None),
+            unpriced_models=setting("UNPRICED_MODELS") or "pass",
+        )
+    except SettingsError as error:
+        raise StackError(str(error)) from error
+    return found
 
 
 def environment(options: UpOptions, addresses: Addresses, credentials: Credentials) -> dict[str, str]:

@@ -26,6 +26,10 @@ LOOKUP_SECONDS = 4.0
 KNOWN_MAX = 10_000
 UNKNOWN_MAX = 10_000
 LOOKUP_ROWS_MAX = 200
+LINGER_SECONDS = 0.01
+"""How long a look-up of a key that was never good here waits for others: invented ones make at most 100 statements a second."""
+SEEN_SECONDS = 3_600.0
+"""For how long after it was good a key is looked up at once."""
 WAITING_MAX = 10_000
 
 MISSING = "no api key: send it as `x-api-key`, or as `Authorization: Bearer`"
@@ -69,6 +73,8 @@ class Principal:
     """The dearest job it may ask for; None: any."""
     default_price_micro: int | None = None
     """Of models without a price; None: the settings' own."""
+    refused_per_minute: int | None = None
+    """Submits that may be refused; None: ten times the rate."""
 
     def require(self, scope: Scope, *, writes: bool = False) -> None:
         """Raises ScopeMissing; and TenantSuspended where the request `writes`, as all of jobs:write does."""
@@ -123,9 +129,14 @@ class Keyring:
         self._known: _Recent[Principal] = _Recent(KNOWN_MAX)
         # apart from the known ones, so that a flood of invented keys pushes none of them out
         self._unknown: _Recent[bool] = _Recent(UNKNOWN_MAX)
+        # looked up again every few seconds, and never behind invented ones
+        self._seen: _Recent[bool] = _Recent(KNOWN_MAX)
         self._asked: dict[bytes, asyncio.Future[Principal | None]] = {}
-        self._batcher: Batcher[tuple[bytes, str], Principal | None] = Batcher(
+        self._again: Batcher[tuple[bytes, str], Principal | None] = Batcher(
             self._look_up, size_max=LOOKUP_ROWS_MAX, waiting_max=WAITING_MAX
+        )
+        self._first: Batcher[tuple[bytes, str], Principal | None] = Batcher(
+            self._look_up, size_max=LOOKUP_ROWS_MAX, waiting_max=WAITING_MAX, linger_seconds=LINGER_SECONDS
         )
 
     async def authenticate(self, *, x_api_key: str | None, authorization: str | None) -> Principal:
@@ -149,8 +160,9 @@ class Keyring:
         """What the database says; callers with the same key wait for the same answer."""
         asked = self._asked.get(digest)
         if asked is None:
+            batcher = self._first if self._seen.find(digest) is None else self._again
             try:
-                asked = self._batcher.post((digest, text))
+                asked = batcher.post((digest, text))
             except Overloaded:
                 raise StoreUnavailable from None
             self._asked[digest] = asked
@@ -194,10 +206,12 @@ class Keyring:
             models=row.models,
             max_price_micro=row.max_price_micro,
             default_price_micro=row.default_price_micro,
+            refused_per_minute=row.refused_per_minute,
         )
         # never believed beyond its expiry; by the database's clock, which is everybody's
         left_seconds = BELIEVED_SECONDS if row.left_seconds is None else min(BELIEVED_SECONDS, row.left_seconds)
         self._known.keep(digest, principal, asked_at + left_seconds)
+        self._seen.keep(digest, True, asked_at + SEEN_SECONDS)
         return principal
 
 

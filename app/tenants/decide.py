@@ -25,6 +25,10 @@ LIMITS = {
     "max_queued": (0, 100_000_000),
 }
 """What each may be, of a tenant and of a key, as the tables' CHECKs say."""
+TENANT_LIMITS = {**LIMITS, "refused_per_minute": (1, 10_000_000)}
+"""The same, and what only a tenant has."""
+REFUSED_TIMES = 10
+"""A tenant may have so many times as many submits refused as it may make, where nothing else is set."""
 DEFAULT_LIMITS = {"rate_per_minute": 600, "burst": 100, "max_in_flight": 200, "max_queued": 10_000}
 """A new tenant's, as the table says."""
 WEIGHT = (0.001, 1_000)
@@ -38,12 +42,23 @@ class Rate:
     burst: int
 
 
+def refused_rate(rate: Rate, per_minute: int | None) -> Rate:
+    """How many submits a tenant may have refused, all of a minute's at once; None: REFUSED_TIMES its `rate`, and its burst
+    where that is more."""
+    if per_minute is not None:
+        return Rate(per_minute, per_minute)
+    most = TENANT_LIMITS["refused_per_minute"][1]
+    per_minute = min(REFUSED_TIMES * rate.per_minute, most)
+    return Rate(per_minute, max(per_minute, min(REFUSED_TIMES * rate.burst, most)))
+
+
 class TenantChanges(TypedDict, total=False):
     """What may change of a tenant; what is absent stays. Prices in micro-credits; None is no bound, none of its own."""
 
     weight: float
     rate_per_minute: int
     burst: int
+    refused_per_minute: int | None
     max_in_flight: int
     max_queued: int
 
@@ -84,8 +99,8 @@ def checked_key_name(name: str) -> str:
 
 
 def checked_limit(name: str, value: object) -> int:
-    """One of LIMITS, as a number of JSON; raises ValueError."""
-    least, most = LIMITS[name]
+    """One of TENANT_LIMITS, as a number of JSON; raises ValueError."""
+    least, most = TENANT_LIMITS[name]
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         raise ValueError(f"expected a whole number from {least} to {most}")
     return value

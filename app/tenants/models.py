@@ -56,6 +56,11 @@ tenants = Table(
     Column("rate_per_minute", Integer, nullable=False, server_default="600", comment="submits"),
     Column("burst", Integer, nullable=False, server_default="100", comment="submits at once, after a rest"),
     Column(
+        "refused_per_minute",
+        Integer,
+        comment="submits that may be refused; null: ten times rate_per_minute",
+    ),
+    Column(
         "max_in_flight",
         Integer,
         nullable=False,
@@ -67,6 +72,7 @@ tenants = Table(
     ),
     CheckConstraint("weight BETWEEN 0.001 AND 1000", name="weight"),
     CheckConstraint(RATE, name="rate"),
+    CheckConstraint("refused_per_minute BETWEEN 1 AND 10000000", name="refused"),
     CheckConstraint(PLACES, name="places"),
     CheckConstraint("max_price_micro >= 0 AND default_price_micro >= 0", name="prices"),
     CheckConstraint("name ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$'", name="name"),

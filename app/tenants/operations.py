@@ -13,6 +13,7 @@ from app.core.errors import Conflict
 from app.core.ids import new_id
 from app.tenants.decide import (
     LIMITS,
+    TENANT_LIMITS,
     KeyChanges,
     TenantChanges,
     checked_expiry,
@@ -39,7 +40,7 @@ TENANT_SETTINGS = {
     "default_price": "default_price_micro",
     "models": "models",
     "weight": "weight",
-    **{name: name for name in LIMITS},
+    **{name: name for name in TENANT_LIMITS},
 }
 KEY_SETTINGS = {"name": "name", "expires_at": "expires_at", **{name: name for name in LIMITS}}
 """The column of each setting that is stored as it is."""

@@ -13,7 +13,7 @@ from app.tenants.models import Scope
 
 TENANT_COLUMNS = (
     "id, name, created_at, suspended_at, max_price_micro, default_price_micro, models, weight, rate_per_minute, burst,"
-    " max_in_flight, max_queued"
+    " refused_per_minute, max_in_flight, max_queued"
 )
 KEY_COLUMNS = (
     "id, tenant_id, (SELECT tenants.name FROM tenants WHERE tenants.id = tenant_id) AS tenant_name, name, prefix,"
@@ -48,6 +48,8 @@ class Tenant:
     weight: float
     rate_per_minute: int
     burst: int
+    refused_per_minute: int | None
+    """None: ten times its rate."""
     max_in_flight: int
     max_queued: int
 
@@ -86,6 +88,7 @@ class KnownKey:
     default_price_micro: int | None
     rate: Rate
     key_rate: Rate | None
+    refused_per_minute: int | None
     left_seconds: float | None
 
 
@@ -164,7 +167,7 @@ async def list_known_keys(session: ReadSession, *, hashes: Sequence[bytes]) -> l
             key.hash, key.id AS key_id, key.tenant_id, tenant.name AS tenant_name, key.scopes,
             tenant.suspended_at IS NOT NULL AS suspended,
             tenant.models, tenant.max_price_micro, tenant.default_price_micro,
-            tenant.rate_per_minute, tenant.burst, key.rate_per_minute AS key_rate_per_minute, key.burst AS key_burst,
+            tenant.refused_per_minute, tenant.rate_per_minute, tenant.burst, key.rate_per_minute AS key_rate_per_minute, key.burst AS key_burst,
             extract(epoch FROM key.expires_at - now())::float8 AS left_seconds
         FROM api_keys AS key
         JOIN tenants AS tenant ON tenant.id = key.tenant_id
@@ -189,5 +192,6 @@ def _known_key(row: Row) -> KnownKey:
         default_price_micro=row["default_price_micro"],
         rate=rate,
         key_rate=key_rate(rate, per_minute=row["key_rate_per_minute"], burst=row["key_burst"]),
+        refused_per_minute=row["refused_per_minute"],
         left_seconds=row["left_seconds"],
     )

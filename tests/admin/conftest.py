@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 
 from app.admin.surface import ROUTERS
+from app.admission.strangers import Strangers
 from app.core.db import Database
 from app.core.doorbell import Doorbell
 from app.core.errors import Refusal
@@ -16,7 +17,7 @@ from app.core.settings import load_settings
 from app.tenants.auth import Keyring
 from tests.factories.callers import SECRET
 
-ADMIN_KEY = "admin-key-of-the-tests"
+ADMIN_KEY = "admin-key-of-the-tests-0123456789"
 
 
 def app_with(
@@ -34,6 +35,7 @@ def app_with(
     )
     app.state.database = database
     app.state.doorbell = Doorbell(redis_url)
+    app.state.strangers = Strangers(redis_url, trusted=())
     app.state.keyring = Keyring(database, secrets=app.state.settings.secrets)
 
     @app.exception_handler(Refusal)

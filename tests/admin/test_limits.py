@@ -8,10 +8,12 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
+from app.admin.decide import parse_settings
 from app.admin.demo import LIMITS as OF_DEMO
 from app.admin.demo import ensure_demo_tenant
 from app.admin.tenancy import change_key, change_tenant
 from app.core.db import Database
+from app.core.errors import Malformed
 from app.core.ids import find_id
 from app.tenants.decide import LIMITS, Rate
 from app.tenants.keys import hash_key
@@ -25,8 +27,13 @@ from tests.test_cli import shown
 
 __all__ = ["settings"]
 
-DEFAULTS = {"weight": 1, "rate_per_minute": 600, "burst": 100, "max_in_flight": 200, "max_queued": 10_000}
-OTHERS = {"weight": 2.5, "rate_per_minute": 1_200, "burst": 7, "max_in_flight": 0, "max_queued": 0}
+DEFAULTS = {
+    "weight": 1, "rate_per_minute": 600, "burst": 100, "refused_per_minute": 6_000, "max_in_flight": 200,
+    "max_queued": 10_000,
+}  # fmt: skip
+OTHERS = {
+    "weight": 2.5, "rate_per_minute": 1_200, "burst": 7, "refused_per_minute": 50, "max_in_flight": 0, "max_queued": 0,
+}  # fmt: skip
 HOSTILE = [None, True, "5", 1.5, -1, 10**9, 10**30, [5], {"a": 1}]
 """What no limit may be."""
 
@@ -92,6 +99,30 @@ async def test_limits_that_cannot_be(operator: httpx.AsyncClient, field: str) ->
             assert answer.status_code == 400, body
         for value in (least, most):
             assert (await operator.patch(path, json={field: value})).json()[field] == value
+
+
+async def test_refused_submits_have_a_limit_of_their_own(operator: httpx.AsyncClient) -> None:
+    tenant = await made(operator, fresh())
+    path, field = f"/tenants/{tenant['id']}", "refused_per_minute"
+    assert tenant[field] == 6_000
+    assert (await operator.patch(path, json={"rate_per_minute": 30})).json()[field] == 300, "ten times the rate"
+    for value in (1, 10_000_000):
+        assert (await operator.patch(path, json={field: value})).json()[field] == value
+    for wrong in (*HOSTILE[1:], 0):
+        answer = await operator.patch(path, json={field: wrong})
+        assert_problem(answer, 400, "invalid_request", f"$.{field}")
+        assert answer.json()["errors"][0]["message"] == "expected a whole number from 1 to 10000000"
+    assert (await operator.patch(path, json={field: None})).json()[field] == 300
+    assert (await operator.patch(path, json={"rate_per_minute": 10_000_000})).json()[field] == 10_000_000
+    key = (await operator.post(f"{path}/keys", json={})).json()
+    assert_problem(await operator.patch(f"/keys/{key['id']}", json={field: 5}), 400, "invalid_request", f"$.{field}")
+
+
+def test_as_key_value() -> None:
+    assert parse_settings(["refused_per_minute=70"]) == {"refused_per_minute": 70}
+    assert parse_settings(["refused_per_minute=null"]) == {"refused_per_minute": None}
+    with pytest.raises(Malformed, match="refused_per_minute: expected a whole number from 1 to 10000000"):
+        parse_settings(["refused_per_minute=0"])
 
 
 @pytest.mark.parametrize("value", [*HOSTILE[:3], 0, 0.0009, 1000.1, -1, 10**400, "NaN"])

@@ -13,6 +13,7 @@ import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
+from app.admission.buckets import SECOND
 from app.admission.rate_headers import RateLimited
 from app.admission.rate_script import PREFIX, Bucket, limits_of
 from app.admission.rates import PROBE_SECONDS, REDIS_SECONDS, RateLimiter
@@ -250,3 +251,58 @@ async def test_what_is_given_back_can_be_taken_again(
         for each in taken:
             limiter.give_back(each)
     assert (await limiter.look([one]))[0].remaining == most
+
+
+def afterwards(rate: Rate) -> Bucket:
+    return Bucket("refused", f"{PREFIX}{uuid4().hex}", rate, afterwards=True)
+
+
+async def spend(limiters: list[RateLimiter], one: Bucket, *, rounds: int) -> int:
+    """What is let through of so many tries on each, each charged once it is done."""
+    through = 0
+    for _ in range(rounds):
+        for limiter in limiters:
+            if limiter.find_exhausted(one) is None:
+                through += 1
+                limiter.charge_afterwards(one)
+                await limiter.look([bucket()])  # answered in the same group: by then the charge is told
+    return through
+
+
+async def test_what_is_charged_afterwards_counts_over_all_processes(limiters: list[RateLimiter]) -> None:
+    one = afterwards(Rate(1, 8))
+    assert await spend(limiters, one, rounds=20) <= 8 + PROCESSES
+    standing = limiters[0].find_exhausted(one)
+    assert standing is not None
+    assert standing.remaining == 0
+    assert 0 < standing.micros_until(1) <= 60 * SECOND * PROCESSES
+
+
+async def test_an_overdrawn_bucket_drains_before_anybody_goes_on(limiters: list[RateLimiter]) -> None:
+    """So many processes, each with one more in hand, do not make so many times the rate."""
+    one, began_at = afterwards(Rate(600, 10)), time.monotonic()
+    through = 0
+    while time.monotonic() - began_at < 2.0:
+        through += await spend(limiters, one, rounds=1)
+        await asyncio.sleep(0.005)
+    assert through <= 10 + 10 * (time.monotonic() - began_at) + PROCESSES + 1
+
+
+async def test_it_is_never_overdrawn_by_more_than_it_holds(limiters: list[RateLimiter]) -> None:
+    one = afterwards(Rate(60, 5))
+    for _ in range(100):
+        limiters[0].charge_afterwards(one)
+    standing = (await limiters[0].look([one]))[0]
+    assert 8.9 < standing.micros_until(5) / SECOND <= 10.0
+
+
+async def test_without_valkey_each_process_charges_its_share(
+    valkey: EmbeddedValkey, limiters: list[RateLimiter]
+) -> None:
+    kill(valkey, signal.SIGKILL)
+    await valkey.wait()
+    for limiter in limiters:
+        await limiter.look([bucket()])
+        assert limiter.away
+    one = afterwards(Rate(1, 8))
+    assert await spend(limiters, one, rounds=20) == 8

@@ -169,6 +169,7 @@ async def test_limits_are_shown_to_any_key(stack: Gateway) -> None:
     own = await with_key(stack, tenant, burst=2, max_queued=4)
     whole = {
         "rate": {"per_minute": 1, "burst": 3, "remaining": 3, "reset_seconds": 0},
+        "refused": {"per_minute": 10, "burst": 30, "remaining": 30, "reset_seconds": 0},
         "in_flight": {"limit": 7, "used": 0},
         "queued": {"limit": 9, "used": 0},
         "weight": 2,

@@ -1,16 +1,19 @@
 """The catalogue in the database: shipped, set, imported, asked."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
+from app.catalog import check
 from app.catalog.check import Catalog, ModelDisabled, ModelUnknown, ModelUnpriced, SlugInvalid
 from app.catalog.decide import ModelChanges, Terms
 from app.catalog.imports import ModelLine, read_models
 from app.catalog.models import PriceRule
 from app.catalog.operations import IMPORT_LINES_MAX, Imported, import_models, set_model
 from app.catalog.queries import Model, ModelFilter, list_models
-from app.core.db import Database
+from app.core.db import Database, ReadSession
 
 
 async def change(database: Database, slug: str, changes: ModelChanges) -> Model:
@@ -120,3 +123,34 @@ async def test_an_import_is_written_in_statements_of_bounded_size(database: Data
     assert (await get(database, lines[-1].slug)).price_micro == lines[-1].price_micro
     again = await bring(database, *(ModelLine(line.slug, price_micro=7) for line in lines))
     assert (again.new, again.known, again.kept) == (0, len(lines), len(lines) - 1)
+
+
+class Counted:
+    """A database that counts how often it is read."""
+
+    def __init__(self, database: Database) -> None:
+        self.reads = 0
+        self._database = database
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[ReadSession]:
+        self.reads += 1
+        async with self._database.snapshot() as session:
+            yield session
+
+
+async def test_invented_slugs_push_no_known_one_out(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check, "KEPT_MAX", 20)
+    counted = Counted(database)
+    catalog = Catalog(counted, unpriced_models="pass")  # type: ignore[arg-type]
+    seed = "motionctrl-svd"
+    assert await catalog.find_slug(seed) == seed
+    for number in range(50):
+        assert await catalog.find_slug(f"invented-{number}") is None
+    reads = counted.reads
+    assert reads == 51
+    assert await catalog.find_slug(seed) == seed
+    assert await catalog.find_slug("invented-49") is None
+    for none in ("a/b", "", "x" * 129, "\ud800", "a\0b"):
+        assert await catalog.find_slug(none) is None
+    assert counted.reads == reads, "the known one, the last invented one and what can be none are not asked for"

@@ -1,13 +1,14 @@
 """Equal refusals of a minute are one row; nothing is lost or counted twice on the way."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.jobs.refusals import Refused, Tally
+from app.jobs.refusals import MODELS_MAX, ModelNames, Refused, Tally
 
 BEGIN = datetime(2026, 1, 31, 23, 59, 50, tzinfo=UTC)
 refusals = st.builds(
@@ -37,3 +38,18 @@ def test_a_tally_has_every_refusal_once(seen: list[tuple[Refused, datetime]]) ->
         first, last = row[-3], row[-2]
         assert first <= last  # type: ignore[operator]
         assert first.replace(second=0, microsecond=0) == last.replace(second=0, microsecond=0)  # type: ignore[attr-defined]
+
+
+def test_one_tenants_rows_of_a_minute_are_bounded() -> None:
+    names, tally = ModelNames(), Tally()
+    one = Refused(UUID(int=1), UUID(int=2), "native", "m", 404, "x")
+    for number in range(10 * MODELS_MAX):
+        tally.add(names.bounded(replace(one, model=f"m{number}"), BEGIN), BEGIN)
+    assert len(tally) == MODELS_MAX + 1, "beyond that they share a row without a model"
+    assert sum(row[-1] for row in tally.rows()) == 10 * MODELS_MAX  # type: ignore[misc]
+    assert names.bounded(replace(one, model="m0"), BEGIN).model == "m0", "one that was named before"
+    assert names.bounded(replace(one, model="new"), BEGIN).model is None
+    assert names.bounded(replace(one, model="new", tenant_id=UUID(int=9)), BEGIN).model == "new", "another tenant"
+    assert names.bounded(replace(one, model="new"), BEGIN + timedelta(minutes=1)).model == "new", "another minute"
+    replayed = replace(one, model="new", job_id=UUID(int=3))
+    assert names.bounded(replayed, BEGIN) == replayed

@@ -69,10 +69,15 @@ async def test_beside_its_limits(stack: Gateway) -> None:
     assert limits == {"weight": 1, "rate_per_minute": 601, "burst": 101, "max_queued": 10_000, "max_in_flight": 200}
     assert (str(found["available"]), found["suspended"], found["paused"]) == ("1.234567", False, False)
     assert (found["refused_last_minute"], found["refused_codes"]) == (0, "{}")
-    await stack.sql("UPDATE tenants SET weight = 4, max_queued = 7, suspended_at = now() WHERE id = $1", tenant.id)
+    assert found["refused_per_minute"] == 6_010
+    await stack.sql(
+        "UPDATE tenants SET weight = 4, max_queued = 7, refused_per_minute = 5, suspended_at = now() WHERE id = $1",
+        tenant.id,
+    )
     await stack.sql("INSERT INTO pauses (tenant_id, model, what, paused_by) VALUES ($1, 'm', 'all', 'ann')", tenant.id)
     found = await now_of(stack, tenant)
     assert (found["weight"], found["max_queued"], found["suspended"], found["paused"]) == (4, 7, True, False)
+    assert found["refused_per_minute"] == 5
     await stack.sql("UPDATE pauses SET model = NULL WHERE tenant_id = $1", tenant.id)
     assert (await now_of(stack, tenant))["paused"]
     await stack.sql("DELETE FROM pauses WHERE tenant_id = $1", tenant.id)

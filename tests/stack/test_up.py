@@ -231,3 +231,12 @@ async def test_what_the_environment_names_is_used_instead(up: Up, database_url: 
     assert stack["pids"]["postgres"] is None
     assert stack["pids"]["redis"] is None
     assert not (up.data / "simulator").exists()
+
+
+@pytest.mark.parametrize(("name", "value"), [("ADMIN_KEY", "a"), ("SECRET_KEY", "a"), ("TRUSTED_PROXIES", "all")])
+async def test_a_wrong_setting_is_named_before_anything_starts(up: Up, name: str, value: str) -> None:
+    up.start(environment={f"WAYSTATION_{name}": value})
+    await until(lambda: up.code is not None, seconds=90)
+    assert up.code == 1
+    assert f"WAYSTATION_{name}: expected" in up.output.read_text()
+    assert not (up.data / "postgres").exists()

@@ -166,6 +166,20 @@ async def test_invented_keys_are_remembered_within_bounds(
     assert counted.asked == asked, "an unknown key is not asked for twice"
 
 
+async def test_a_key_in_use_waits_behind_no_invented_ones(
+    keyring: Keyring, new_caller: NewCaller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auth, "BELIEVED_SECONDS", 0.0)
+    caller = await new_caller()
+    await enter(keyring, caller.text)
+    flood = [asyncio.create_task(enter(keyring, issue_key().text)) for _ in range(5_000)]
+    await asyncio.sleep(0)
+    assert (await enter(keyring, caller.text)).key_id == caller.key.id
+    answered = sum(task.done() for task in flood)
+    assert answered < 2_500, "not at the end of the flood"
+    assert all(isinstance(one, Unauthorized) for one in await asyncio.gather(*flood, return_exceptions=True))
+
+
 async def test_keys_outlive_a_new_secret_until_the_old_one_goes(database: Database, new_caller: NewCaller) -> None:
     old, new = b"o" * 32, b"n" * 32
     before, after = await new_caller(secret=old), await new_caller(secret=new)

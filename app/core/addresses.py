@@ -1,0 +1,58 @@
+"""Where a request comes from, as far as that can be known."""
+
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+HOPS_MAX = 20
+"""Proxies in a row that are looked at."""
+IPV6_PREFIX_BITS = 64
+"""One customer has at least so many addresses of IPv6."""
+
+
+def source_of(peer: str | None, forwarded_for: Sequence[str], *, trusted: Sequence[Network]) -> str:
+    """The source of a request, as it is counted: an IPv4 address, or the /64 network of an IPv6 one.
+
+    `peer` is the other end of the connection, `forwarded_for` the values of X-Forwarded-For in their order. Only what one
+    of the `trusted` proxies has added is believed: the source is the nearest address that is not such a proxy.
+    """
+    address = _parsed(peer or "")
+    if address is None:
+        return "unknown"
+    for _, text in zip(range(HOPS_MAX), _from_the_right(forwarded_for), strict=False):
+        if not any(address in network for network in trusted):
+            break
+        before = _parsed(text)
+        if before is None:
+            break
+        address = before
+    return _counted(address)
+
+
+def _from_the_right(values: Sequence[str]) -> Iterable[str]:
+    for value in reversed(values):
+        while value:
+            value, _, last = value.rpartition(",")
+            yield last
+
+
+def _parsed(text: str) -> Address | None:
+    """The address in `192.0.2.1`, `192.0.2.1:443`, `2001:db8::1` or `[2001:db8::1]:443`; None for any other text."""
+    text = text.strip()
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
+
+
+def _counted(address: Address) -> str:
+    if isinstance(address, IPv4Address):
+        return str(address)
+    return str(IPv6Network((address, IPV6_PREFIX_BITS), strict=False))
