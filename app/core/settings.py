@@ -97,6 +97,7 @@ class Settings(BaseSettings):
     webhook_allow_networks: Annotated[str, NoDecode, AfterValidator(_networks)] = ""
     unpriced_models: Literal["refuse", "pass"] = "refuse"
     default_price: Annotated[str, AfterValidator(_credits)] = "0.100000"
+    result_bytes_max: Annotated[int, Field(ge=1024, le=512 * 1024 * 1024)] = 32 * 1024 * 1024
     unknown_max_seconds: Annotated[float, Field(gt=0)] = 3600
     history_settle_seconds: Annotated[float, Field(ge=0, le=86_400)] = 600
     lease_seconds: Annotated[float, Field(ge=1, le=300)] = 15
