@@ -19,7 +19,9 @@ spoilt = st.builds(
     lambda text, at, piece: text[: at % (len(text) + 1)] + piece + text[at % (len(text) + 1) :],
     st.one_of(texts, repeated),
     st.integers(0, 10_000),
-    st.sampled_from([",", "]", "}", "[", "{", '"', "\\", ":", " ", "-", "0", ".", "e", "\\u12", "é", "\x00", "nul", ""]),
+    st.sampled_from(
+        [",", "]", "}", "[", "{", '"', "\\", ":", " ", "-", "0", ".", "e", "\\u12", "é", "\x00", "nul", ""]
+    ),
 )
 
 
@@ -74,7 +76,8 @@ def test_it_is_bounded() -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["0,", "[],", "[[1,2],[3]],", '"a",', r'"\n",', "1 ,", '{"a":1},', '"' + "x" * 5_000 + '",', "9" * 5_000 + ","]
+    "piece",
+    ["0,", "[],", "[[1,2],[3]],", '"a",', r'"\n",', "1 ,", '{"a":1},', '"' + "x" * 5_000 + '",', "9" * 5_000 + ","],
 )
 def test_time_grows_with_the_length_alone(piece: str) -> None:
     """Twice eight times as long takes no more than eight times as long, given what a busy machine adds."""
