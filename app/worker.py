@@ -69,6 +69,7 @@ class Engine:
             api_key=settings.upstream_api_key.get_secret_value(),
             submit_connections_max=SUBMIT_SLOTS,
             poll_connections_max=POLL_SLOTS,
+            result_bytes_max=settings.result_bytes_max,
         )
         self.account = AccountClient(
             url=settings.upstream_url, api_key=settings.upstream_api_key.get_secret_value(), seconds=5

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import NamedTuple
 
+from app.admission.breaker import BREAK_SECONDS, MEND_SECONDS, Health, Sample, Verdict, judge
 from app.admission.decide import (
     BURST_MIN,
     BURST_SECONDS,
@@ -29,6 +30,9 @@ LOOK_SECONDS_MAX = 1.0
 """The same the other way round: the budget may be another one by then."""
 ROOM_SECONDS = 0.25
 """The same where a minute is full."""
+HEALTH_KEPT_SECONDS = 60.0
+PROBE_SECONDS = 1.0
+"""Between two balances asked for while the breaker is open."""
 
 # What may go out now? shared: for all that counts towards the limit. free: for reads that do not. room: what the trailing
 # minute still holds of the limit, room_of_all: of the ceiling; null: no limit. Of a burst, reads that are due come first.
@@ -38,6 +42,7 @@ state AS MATERIALIZED (
 ), pace AS MATERIALIZED (
     SELECT
         state.virtual_time, state.paused_until, state.paused_reason, state.broken_at IS NOT NULL AS broken,
+        state.broken_at IS NOT NULL OR state.alarmed_at > now() - interval '{BREAK_SECONDS} seconds' AS alarmed,
         state.doubt >= {FREE_NATS} AS reads_free, state.limit_per_minute, state.max_in_flight, state.trial_reads,
         greatest(0, extract(epoch FROM state.resume_at - now()))::double precision AS resume_seconds,
         rates.*, refilled.*,
@@ -132,11 +137,13 @@ class Taken(NamedTuple):
     """What a claim was given. at: the database's clock then, seconds since 1970.
 
     wait_seconds: there was more, and only the budget kept it back; look again then. None: it did not.
+    alarmed: some process suspects that the upstream is away, or it is taken to be so: all tell what they hear.
     """
 
     rows: list[Row]
     at: float
     wait_seconds: float | None
+    alarmed: bool = False
     trial: bool = False
     """Reads sent in spite of a pause, to find out whether they count."""
 
@@ -158,24 +165,44 @@ _LOAD = f"SELECT extract(epoch FROM clock_timestamp())::double precision AS now,
 _SAVE = f"""
 UPDATE upstream_state SET
     tokens = CASE WHEN to_timestamp(${list(_KEPT).index("resume_at") + 1}) > resume_at THEN least(tokens, 0) ELSE tokens END,
+    alarmed_at = CASE WHEN ${len(_KEPT) + 1} THEN now() ELSE alarmed_at END,
     updated_at = now(), {_WRITTEN}
 """  # noqa: S608
 
 _COUNT = """
-INSERT INTO upstream_seconds AS kept (at, refused_submits, refused_reads, answers, troubles)
-SELECT to_timestamp(at), refused_submits, refused_reads, answers, troubles
-FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::integer[], $5::integer[])
-    AS t (at, refused_submits, refused_reads, answers, troubles)
+INSERT INTO upstream_seconds AS kept (at, refused_submits, refused_reads)
+SELECT to_timestamp(at), refused_submits, refused_reads
+FROM unnest($1::bigint[], $2::integer[], $3::integer[]) AS t (at, refused_submits, refused_reads)
 ORDER BY at
 ON CONFLICT (at) DO UPDATE SET
     refused_submits = kept.refused_submits + excluded.refused_submits,
-    refused_reads = kept.refused_reads + excluded.refused_reads,
-    answers = kept.answers + excluded.answers, troubles = kept.troubles + excluded.troubles
+    refused_reads = kept.refused_reads + excluded.refused_reads
+"""
+
+# Whoever learns holds the row of upstream_state: no two of these run side by side.
+_TELL = """
+WITH gone AS (
+    DELETE FROM upstream_health WHERE at < now() - make_interval(secs => $6)
+)
+INSERT INTO upstream_health AS kept (job_id, tenant_id, model, at, failed)
+SELECT job_id, tenant_id, model, to_timestamp(at), failed
+FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::double precision[], $5::boolean[])
+    AS t (job_id, tenant_id, model, at, failed)
+WHERE to_timestamp(at) > now() - make_interval(secs => $6)
+ON CONFLICT (job_id) DO UPDATE SET at = excluded.at, failed = excluded.failed WHERE kept.at < excluded.at
+"""
+
+_HEALTH = """
+SELECT
+    tenant_id, model, count(*)::integer AS jobs, count(*) FILTER (WHERE failed)::integer AS failed,
+    extract(epoch FROM max(at))::double precision AS at
+FROM upstream_health WHERE at > to_timestamp($1)
+GROUP BY tenant_id, model
 """
 
 _LATELY = """
 SELECT
-    extract(epoch FROM at)::bigint AS at, submits, reads, refused_submits, refused_reads, answers, troubles
+    extract(epoch FROM at)::bigint AS at, submits, reads, refused_submits, refused_reads
 FROM upstream_seconds WHERE at > now() - make_interval(secs => $1) ORDER BY at
 """
 
@@ -187,25 +214,53 @@ WHERE (ceiling_per_minute, max_in_flight) IS DISTINCT FROM ($1, $2)
 """
 
 
-async def learn(
-    session: Session, *, held: bool, refused: Sequence[Refused], passed: int, ended: Iterable[Second]
-) -> tuple[Budget, Budget]:
-    """Write down what has ended and what it teaches; gives the budget before and after. Four statements.
+class Learned(NamedTuple):
+    """The budget before and after. ask: whoever has learned this should ask for the balance, and tell."""
 
-    `ended`: answers, troubles and 429s by second, not told before.
+    before: Budget
+    after: Budget
+    ask: bool
+
+
+async def learn(
+    session: Session,
+    *,
+    held: bool,
+    refused: Sequence[Refused],
+    passed: int,
+    ended: Iterable[Second],
+    heard: Sequence[Sample] | None = None,
+    alarm: bool = False,
+) -> Learned:
+    """Write down what was heard and what it teaches. Four statements, two more where `heard` is not None.
+
+    ended: 429s by second, not told before. heard: exchanges by job, to judge by whether the upstream is away. alarm: all
+    processes are to tell theirs.
     """
     row = await session.fetchrow(_LOAD)
     assert row is not None, "upstream_state has one row"
     given = dict(row)
     now = given.pop("now")
-    told = [(one.at, one.refused_submits, one.refused_reads, one.answers, one.troubles) for one in ended]
+    told = [(one.at, one.refused_submits, one.refused_reads) for one in ended]
     if told:
-        await session.execute(_COUNT, *columns(told, 5))
+        await session.execute(_COUNT, *columns(told, 3))
     seconds = [Second(**lately) for lately in await session.fetch(_LATELY, float(SECONDS_SEEN))]
     before = Budget(**given)
-    after = learned(before, now=now, held=held, refused=refused, passed=passed, seconds=seconds)
-    await session.execute(_SAVE, *(getattr(after, name) for name in _KEPT))
-    return before, after
+    health = [] if heard is None else await _hear(session, heard, before, now)
+    after = learned(before, now=now, held=held, refused=refused, passed=passed, seconds=seconds, health=health)
+    await session.execute(_SAVE, *(getattr(after, name) for name in _KEPT), alarm)
+    if after.broken_at is None:
+        ask = before.broken_at is None and judge(health, broken=False) is Verdict.ASK
+    else:
+        ask = all(group.at < now - PROBE_SECONDS for group in health if group.is_probe)
+    return Learned(before, after, ask)
+
+
+async def _hear(session: Session, heard: Sequence[Sample], budget: Budget, now: float) -> list[Health]:
+    """Tell these, and hear what all processes have told lately."""
+    await session.execute(_TELL, *columns(heard, 5), HEALTH_KEPT_SECONDS)
+    seconds = BREAK_SECONDS if budget.broken_at is None else MEND_SECONDS
+    return [Health(**row) for row in await session.fetch(_HEALTH, max(now - seconds, budget.judged_at))]
 
 
 async def configure(session: Session, *, ceiling_per_minute: float | None, max_in_flight: int | None) -> None:

@@ -17,6 +17,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from app.admission.breaker import Health, Verdict, judge
+
 WINDOW_SECONDS = 60.0
 RATE_START = 20.0
 RATE_MAX = 10_000.0
@@ -68,13 +70,6 @@ TRIAL_SECONDS = 0.5
 TRIAL_REST_SECONDS = 3600.0
 """After a refused read has shown that they count."""
 
-BREAK_SECONDS = 10.0
-BREAK_ANSWERS = 10
-BREAK_SHARE = 0.7
-"""Broken once so many exchanges of the last BREAK_SECONDS came to an end, and so large a share of them to no good one."""
-MEND_SECONDS = 5.0
-MEND_ANSWERS = 2
-"""Mended once so many were answered lately, and none badly."""
 TRICKLE_RATE = 1.0
 EASE_RATE = 20.0
 
@@ -124,15 +119,13 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Second:
-    """What was granted in one second and what of it was refused with 429; and how many exchanges ended in it, and badly."""
+    """What was granted in one second, and what of it was refused with 429."""
 
     at: int
     submits: int = 0
     reads: int = 0
     refused_submits: int = 0
     refused_reads: int = 0
-    answers: int = 0
-    troubles: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +138,17 @@ class Refused:
 
 
 def learned(
-    budget: Budget, *, now: float, held: bool, refused: Sequence[Refused], passed: int, seconds: Sequence[Second]
+    budget: Budget,
+    *,
+    now: float,
+    held: bool,
+    refused: Sequence[Refused],
+    passed: int,
+    seconds: Sequence[Second],
+    health: Sequence[Health] = (),
 ) -> Budget:
     """What is believed once this is known. passed: reads on trial that were let through. seconds: at least those of the
-    last two minutes."""
+    last two minutes. health: as `judge` asks for it."""
     for one in refused:
         budget = _refused(budget, one, now=now, seconds=seconds)
     if passed and not budget.reads_free:
@@ -157,21 +157,19 @@ def learned(
             begin = max(budget.resume_at - BEAT_SECONDS, budget.cut_at) - WINDOW_SECONDS
             end = math.floor(budget.cut_at) + 1.0
             budget = _cut(budget, _accepted(budget, begin=begin, end=end, seconds=seconds))
-    budget = _judged(budget, now=now, seconds=seconds)
+    budget = _judged(budget, now=now, health=health)
     if not refused and held and now >= budget.resume_at and budget.broken_at is None:
         budget = _grown(budget, min(max(now - max(budget.learned_at, budget.resume_at), 0.0), TICK_SECONDS_MAX))
     return replace(budget, learned_at=now)
 
 
-def _judged(budget: Budget, *, now: float, seconds: Sequence[Second]) -> Budget:
-    since = max(now - (BREAK_SECONDS if budget.broken_at is None else MEND_SECONDS), budget.judged_at)
-    answers = sum(second.answers for second in seconds if second.at >= since)
-    troubles = sum(second.troubles for second in seconds if second.at >= since)
-    if budget.broken_at is not None:
-        mended = answers >= MEND_ANSWERS and troubles == 0
-        return replace(budget, broken_at=None, judged_at=now, ease_rate=EASE_RATE) if mended else budget
-    broken = answers >= BREAK_ANSWERS and troubles >= BREAK_SHARE * answers
-    return replace(budget, broken_at=now, judged_at=now) if broken else budget
+def _judged(budget: Budget, *, now: float, health: Sequence[Health]) -> Budget:
+    verdict = judge(health, broken=budget.broken_at is not None)
+    if budget.broken_at is not None and verdict is Verdict.THERE:
+        return replace(budget, broken_at=None, judged_at=now, ease_rate=EASE_RATE)
+    if budget.broken_at is None and verdict is Verdict.AWAY:
+        return replace(budget, broken_at=now, judged_at=now)
+    return budget
 
 
 def _grown(budget: Budget, by_seconds: float) -> Budget:

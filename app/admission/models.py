@@ -136,6 +136,13 @@ upstream_state = Table(
     ),
     Column("broken_at", DateTime(timezone=True), comment="since when hardly anything is answered; null: all is well"),
     Column(
+        "alarmed_at",
+        DateTime(timezone=True),
+        nullable=False,
+        server_default="epoch",
+        comment="when a process last suspected that the upstream is away; for ten seconds all tell what they hear",
+    ),
+    Column(
         "judged_at",
         DateTime(timezone=True),
         nullable=False,
@@ -173,9 +180,20 @@ upstream_seconds = Table(
         Integer,
         nullable=False,
         server_default="0",
-        comment="exchanges that came to an end, as far as anybody had reason to count",
+        comment="not counted any more; see upstream_health",
     ),
-    Column("troubles", Integer, nullable=False, server_default="0", comment="of those: without a usable answer"),
+    Column("troubles", Integer, nullable=False, server_default="0", comment="not counted any more"),
+)
+
+upstream_health = Table(
+    "upstream_health",
+    metadata,
+    Column("job_id", Uuid, primary_key=True, comment="a job, or one request for our balance"),
+    Column("tenant_id", Uuid, nullable=False, comment="zeros: the balance"),
+    Column("model", Text, nullable=False, comment="empty: the balance"),
+    Column("at", DateTime(timezone=True), nullable=False, comment="when its last exchange ended"),
+    Column("failed", Boolean, nullable=False, comment="whether that was silence, a broken connection or a 5xx"),
+    Index("upstream_health_at_idx", "at"),
 )
 
 queues = Table(

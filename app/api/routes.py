@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from app.admission.strangers import submitter
 from app.api.schemas import JobIn, JobOut, JobPage, checked_job, job_body, metadata_filter, page_body
+from app.core.beside import beside
 from app.core.crash import crash_point
 from app.core.db import Row, patiently
 from app.core.errors import Malformed, Refusal, StoreUnavailable, Unauthorized
@@ -28,7 +29,7 @@ from app.core.strict_json import parse_object
 from app.jobs.intake import NOT_STORED, Asked
 from app.jobs.models import FINAL, STATUS, State, Status, Surface
 from app.jobs.operations import JobFinished, JobNotFound, request_cancel
-from app.jobs.outlook import NO_PROSPECT
+from app.jobs.outlook import NO_PROSPECT, Prospect
 from app.jobs.queries import JobFilter, list_jobs
 from app.tenants.auth import Principal, ScopeMissing, TenantSuspended
 from app.tenants.models import Scope
@@ -109,7 +110,7 @@ async def submit_job(request: Request) -> Response:
     if row is None:
         raise JobNotFound
     headers = {**limits, "Location": f"{base_url}/api/v1/jobs/{show_id('job', stored.job_id)}"}
-    content = job_body(base_url, row, request.app.state.outlook.of_new(principal.tenant_id, row))
+    content = await _content(base_url, row, request.app.state.outlook.of_new(principal.tenant_id, row))
     if stored.replayed:
         return _json(content, 200, {**headers, "Idempotent-Replayed": "true"})
     return _json(content, 201 if seconds and State(row["state"]) in FINAL else 202, headers)
@@ -239,4 +240,8 @@ async def cancel_job(request: Request, job_id: str) -> Response:
 async def _shown(request: Request, principal: Principal, row: Row, status: int = 200) -> Response:
     """A job as it stands, with what is expected of it."""
     prospects = await request.app.state.outlook.of_jobs(principal.tenant_id, [row])
-    return _json(job_body(request.app.state.public_url, row, prospects.get(row["id"], NO_PROSPECT)), status)
+    return _json(await _content(request.app.state.public_url, row, prospects.get(row["id"], NO_PROSPECT)), status)
+
+
+async def _content(base_url: str, row: Row, prospect: Prospect) -> bytes:
+    return await beside(lambda: job_body(base_url, row, prospect), size_bytes=len(row["body"] or b""))

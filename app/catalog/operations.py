@@ -13,7 +13,7 @@ IMPORT_LINES_MAX = 200
 """Models written by one statement of an import. It looks each line up among the others, so its cost grows with their square."""
 
 ABOVE_HOLD_MAX = 2
-"""So many jobs of a model may cost more than was held for them; then it is switched off until an operator has looked."""
+"""After so many jobs that cost far more than was held for them a model is switched off, until an operator has looked."""
 
 _SET = f"""
 INSERT INTO models AS model (slug, price_micro, price_rule, markup_micro, schema, enabled, disabled_reason)
@@ -151,7 +151,7 @@ def _import_columns(lines: Sequence[ModelLine]) -> list[list[object]]:
 
 
 async def count_above_hold(session: Session, *, models: Sequence[str]) -> list[str]:
-    """Count jobs that cost more than their hold, one entry of `models` each; gives the models that are switched off for
+    """Count jobs that cost far more than their hold, one entry of `models` each; gives the models that are switched off for
     it now. One statement."""
     rows = await session.fetch(_COUNT, list(models), ABOVE_HOLD_MAX)
     return [row["slug"] for row in rows if row["switched_off"]]

@@ -26,6 +26,7 @@ EXPECTED = {
     "upstream_rpm": "requests a minute above 0, such as 600, or nothing",
     "upstream_max_in_flight": "a whole number of jobs, such as 200, or nothing",
     "unpriced_models": "refuse or pass",
+    "result_bytes_max": "bytes from 1024 to 536870912, such as 33554432",
     "unknown_max_seconds": "seconds above 0, such as 3600",
     "history_settle_seconds": "seconds from 0 to 86400, such as 600",
     "lease_seconds": "seconds from 1 to 300, such as 15",
@@ -119,6 +120,7 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[str, NoDecode, AfterValidator(_networks)] = ""
     unpriced_models: Literal["refuse", "pass"] = "refuse"
     default_price: Annotated[str, AfterValidator(_credits)] = "0.100000"
+    result_bytes_max: Annotated[int, Field(ge=1024, le=512 * 1024 * 1024)] = 32 * 1024 * 1024
     unknown_max_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 3600
     history_settle_seconds: Annotated[float, Field(ge=0, le=86_400)] = 600
     lease_seconds: Annotated[float, Field(ge=1, le=300)] = 15

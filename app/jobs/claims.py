@@ -72,7 +72,8 @@ WITH {PACE_CTES}, gate AS MATERIALIZED (
     WHERE id = ANY (ARRAY(SELECT id FROM due))
     RETURNING
         jobs.id, jobs.fence, jobs.attempt, jobs.model, jobs.upstream_id, jobs.upstream_state, jobs.retries,
-        jobs.takeovers, jobs.held_micro, jobs.price_rule, jobs.markup_micro, {WANTS_START} AS wants_start,
+        jobs.takeovers, jobs.tenant_id, jobs.unreadable, jobs.cost_micro, jobs.held_micro, jobs.price_rule,
+        jobs.markup_micro, {WANTS_START} AS wants_start,
         extract(epoch FROM now() - jobs.submitted_at)::double precision AS age_seconds,
         extract(epoch FROM now() - jobs.gone_since)::double precision AS gone_seconds
 ), spent AS MATERIALIZED (
@@ -88,7 +89,7 @@ WITH {PACE_CTES}, gate AS MATERIALIZED (
 ), tallied AS (
     {count_granted("reads", "SELECT spent.reads + $6::bigint FROM spent")}
 ), held AS MATERIALIZED (
-    SELECT gate.trial, CASE WHEN gate.granted < $1 AND spent.reads = gate.most AND gate.most < (
+    SELECT gate.trial, gate.alarmed, CASE WHEN gate.granted < $1 AND spent.reads = gate.most AND gate.most < (
         SELECT count(*) FROM (
             SELECT FROM jobs
             WHERE state = 'running' AND due_at <= now() AND (lease_until IS NULL OR lease_until < now())
@@ -213,7 +214,7 @@ async def claim_running(
         rows = await session.fetch(_BY_EXPIRY, *given, expires_seconds)
     first = rows[0]
     taken = [row for row in rows if row["id"] is not None]
-    return Taken(taken, first["claim_at"], first["wait_seconds"], first["trial"])
+    return Taken(taken, first["claim_at"], first["wait_seconds"], first["alarmed"], first["trial"])
 
 
 async def open_attempts(

@@ -18,6 +18,12 @@ RECORD_SECONDS = 3600.0
 """The upstream forgets a request this long after its submission."""
 GIVE_UP_SECONDS = 86_400.0
 """After this long without a final word nobody expects one any more."""
+RESULT_TRIES = 4
+"""So many answers in a row that cannot be read, and the result of a completed run never will be: 2, 4 and 8 s apart."""
+RESULT_SECONDS = (2.0, 10.0)
+POLL_TRIES = 10
+"""The same of a run that may still go on, once the upstream has forgotten it: until then the answers may be those of
+something in between, which will be gone again."""
 ACCOUNT_SECONDS = (30.0, 300.0)
 THROTTLED_SECONDS = 0.25
 """Until a poll answered 429 is due again; the budget says when it goes."""
@@ -47,18 +53,22 @@ class Step:
     body: bytes | None = None
     upstream_state: UpstreamState | None = None
     gone: bool = False
+    unreadable: bool = False
     retry: bool = False
     pause: Pause | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """What a poll's decision needs to know of the job: ages in seconds by the database's clock."""
+    """What a poll's decision needs to know of the job: ages in seconds by the database's clock.
+
+    unreadable: answers in a row, before this one, that could not be read."""
 
     age_seconds: float
     gone_seconds: float | None
     retries: int
     upstream_state: UpstreamState | None
+    unreadable: int = 0
 
 
 def backoff(retries: int, low: float, high: float) -> float:
@@ -116,6 +126,8 @@ def after_poll(outcome: Outcome, job: Running, *, schedule: Schedule) -> Step:
             return Step(State.RUNNING, reason, schedule.next_gap(job.age_seconds), upstream_state=seen)
         case OutcomeKind.GONE:
             return _after_gone(job)
+        case OutcomeKind.UNREADABLE:
+            return _after_unreadable(outcome, job)
         case OutcomeKind.THROTTLED if job.age_seconds <= GIVE_UP_SECONDS:
             return Step(State.RUNNING, "throttled", THROTTLED_SECONDS, upstream_state=job.upstream_state)
         case _:
@@ -132,6 +144,28 @@ def _after_gone(job: Running) -> Step:
         )
     return Step(
         State.RUNNING, "gone", backoff(job.retries, 0.5, 5.0), upstream_state=job.upstream_state, gone=True, retry=True
+    )
+
+
+def _after_unreadable(outcome: Outcome, job: Running) -> Step:
+    tries = job.unreadable + 1
+    finished = job.upstream_state is UpstreamState.COMPLETED
+    over = tries >= RESULT_TRIES if finished else tries >= POLL_TRIES and job.age_seconds > RECORD_SECONDS
+    if over and finished and outcome.detail == "body_too_large":
+        message = "the run completed, and its result is larger than what is kept here"
+        return _failed(ErrorCode.RESULT_TOO_LARGE, ErrorCode.RESULT_TOO_LARGE, message, None)
+    if over:
+        what = "the run completed, and its result" if finished else "what the upstream answers about the run"
+        message = f"{what} cannot be read: {outcome.detail}; expected a JSON object, not encoded"
+        return _failed(ErrorCode.RESULT_UNREADABLE, ErrorCode.RESULT_UNREADABLE, message, None)
+    seconds = backoff(job.unreadable, *(RESULT_SECONDS if finished else (1.0, 30.0)))
+    return Step(
+        State.RUNNING,
+        "unreadable",
+        max(seconds, outcome.retry_after_seconds or 0.0),
+        upstream_state=job.upstream_state,
+        unreadable=True,
+        retry=True,
     )
 
 

@@ -25,7 +25,12 @@ ENDED = """
 """
 """What `end_jobs` needs of each, in RETURNING; and beside it `reason`, that of the event, which a cancel does not hide."""
 
-_LOST = frozenset({ErrorCode.RESULT_LOST, ErrorCode.UPSTREAM_UNAVAILABLE, ErrorCode.POISON})
+_LOST = frozenset({
+    ErrorCode.RESULT_LOST, ErrorCode.RESULT_TOO_LARGE, ErrorCode.RESULT_UNREADABLE, ErrorCode.UPSTREAM_UNAVAILABLE,
+    ErrorCode.POISON,
+})  # fmt: skip
+ALARM_TIMES = 10
+"""A cost of so many times its hold counts towards switching the model off; a lower one is written down and told alone."""
 
 
 async def end_jobs(session: Session, *, ended: Sequence[Row]) -> int:
@@ -71,8 +76,8 @@ def _settlement(row: Row) -> Settlement:
 def exposure_of(row: Row) -> Exposure | None:
     """What the upstream charged for an ended job, or may have, that its tenant does not pay.
 
-    Failed runs are free upstream by its own word, so they count where it reports a cost all the same; of what is lost or
-    unknown the hold is what we expect.
+    Failed runs are free upstream by its own word, so they count where it reports a cost all the same. What is lost counts
+    with its cost where that is known; of what is unknown the hold is what we expect.
     """
     found = _uncovered(row)
     return None if found is None else Exposure(row["id"], row["tenant_id"], *found)
@@ -84,19 +89,22 @@ def _uncovered(row: Row) -> tuple[ExposureReason, int] | None:
             price_rule=row["price_rule"], markup_micro=row["markup_micro"], held=row["held_micro"],
             charged=row["charged_micro"], cost=row["cost_micro"],
         )  # fmt: skip
+    if row["upstream_id"] is not None and row["reason"] in _LOST:
+        return ExposureReason.LOST, row["held_micro"] if row["cost_micro"] is None else row["cost_micro"]
     if row["cost_micro"]:
         return ExposureReason.FAILED, row["cost_micro"]
     if row["reason"] == ErrorCode.SUBMISSION_UNKNOWN:
         return ExposureReason.UNKNOWN, row["held_micro"]
-    if row["upstream_id"] is not None and row["reason"] in _LOST:
-        return ExposureReason.LOST, row["held_micro"]
     return None
 
 
 async def _mind_prices(session: Session, ended: Sequence[Row], exposures: Sequence[Exposure]) -> None:
-    """A cost above its hold is alarmed; a model that does it again is switched off before it costs us more."""
+    """A cost above its hold is told; a model that twice costs ten times its hold is switched off before it costs more."""
     above = {one.job_id: one for one in exposures if one.reason is ExposureReason.COST_ABOVE_HOLD}
-    models = [row["model"] for row in ended if row["id"] in above]
+    models = [
+        row["model"] for row in ended
+        if row["id"] in above and row["cost_micro"] >= ALARM_TIMES * max(row["held_micro"], 1)
+    ]  # fmt: skip
     for row in ended:
         if row["id"] in above:
             log.error(

@@ -107,6 +107,8 @@ class ErrorCode(StrEnum):
     UPSTREAM_UNAVAILABLE = "upstream_unavailable"
     SUBMISSION_UNKNOWN = "submission_unknown"
     RESULT_LOST = "result_lost"
+    RESULT_TOO_LARGE = "result_too_large"
+    RESULT_UNREADABLE = "result_unreadable"
     DEADLINE_EXCEEDED = "deadline_exceeded"
     POISON = "poison"
 
@@ -171,6 +173,13 @@ jobs = Table(
     instant("submitted_at", comment="when the upstream's acceptance was recorded"),
     instant("started_at", comment="when it was first seen PROCESSING upstream"),
     instant("gone_since", comment="the first of the 404s in a row"),
+    Column(
+        "unreadable",
+        SmallInteger,
+        nullable=False,
+        server_default="0",
+        comment="answers in a row that came whole and could not be read",
+    ),
     instant("finished_at"),
     instant("cancel_requested_at"),
     Column("polls", Integer, nullable=False, server_default="0"),

@@ -12,7 +12,7 @@ from app.jobs.decide import Step
 from app.jobs.endings import ENDED, end_jobs, tell_started
 from app.jobs.models import FINAL, ExchangeKind
 from app.ledger.settling import EXPOSE_SECOND_STARTS
-from app.upstream.wire import Outcome
+from app.upstream.wire import Outcome, OutcomeKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,10 @@ class Exchange:
     outcome: Outcome
 
     def row(self) -> tuple[object, ...]:
-        """As `upstream_exchanges` has it."""
+        """As `upstream_exchanges` has it; there, what could not be read is trouble, and `detail` tells."""
         told = self.outcome
-        return (self.kind, self.job_id, self.attempt, told.status_code, told.kind, told.duration_seconds, told.detail)
+        kind = OutcomeKind.TROUBLE if told.kind is OutcomeKind.UNREADABLE else told.kind
+        return (self.kind, self.job_id, self.attempt, told.status_code, kind, told.duration_seconds, told.detail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class PollRecord:
         return (
             self.job_id, self.fence, step.to_state, step.reason, step.due_seconds, step.upstream_state, step.gone,
             step.retry, step.error_code, step.message, step.body, self.run_seconds, self.detection_seconds,
-            self.cost_micro, self.charge_micro,
+            self.cost_micro, self.charge_micro, step.unreadable,
         )  # fmt: skip
 
 
@@ -183,10 +184,10 @@ WITH asked AS (
     SELECT * FROM unnest(
         $1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::double precision[], $6::text[], $7::boolean[],
         $8::boolean[], $9::text[], $10::text[], $11::bytea[], $12::double precision[], $13::double precision[],
-        $14::bigint[], $15::bigint[]
+        $14::bigint[], $15::bigint[], $16::boolean[]
     ) AS t (
         id, fence, to_state, reason, due_seconds, upstream_state, gone, retry, error_code, message, body, run_seconds,
-        detection_seconds, cost_micro, charge_micro
+        detection_seconds, cost_micro, charge_micro, unreadable
     )
 ), before AS (
     SELECT
@@ -213,12 +214,15 @@ WITH asked AS (
         END,
         gone_since = CASE WHEN before.gone THEN coalesce(jobs.gone_since, now()) END,
         upstream_state = coalesce(before.upstream_state, jobs.upstream_state),
+        unreadable = CASE
+            WHEN before.unreadable THEN least(jobs.unreadable + 1, 1000) WHEN before.retry THEN jobs.unreadable ELSE 0
+        END,
         polls = jobs.polls + 1,
         retries = CASE WHEN before.retry THEN least(jobs.retries + 1, 1000) ELSE 0 END,
         error_code = CASE WHEN before.state = 'failed' THEN before.error_code END,
         run_seconds = before.run_seconds,
         detection_seconds = before.detection_seconds,
-        cost_micro = before.cost_micro,
+        cost_micro = coalesce(before.cost_micro, jobs.cost_micro),
         charged_micro = before.charge_micro,
         takeovers = 0,
         lease_until = NULL,
@@ -235,7 +239,7 @@ WITH asked AS (
 ), exchanges AS (
     INSERT INTO upstream_exchanges (kind, job_id, attempt, status_code, outcome, duration_seconds, detail)
     SELECT * FROM unnest(
-        $16::text[], $17::uuid[], $18::smallint[], $19::smallint[], $20::text[], $21::double precision[], $22::text[]
+        $17::text[], $18::uuid[], $19::smallint[], $20::smallint[], $21::text[], $22::double precision[], $23::text[]
     )
 ), moves AS (
     SELECT tenant_id, key_id, 0 AS queued, 0 AS ready, 0 AS claimed, -1 AS in_flight FROM moved WHERE state <> 'running'
@@ -264,7 +268,7 @@ async def record_polls(session: Session, *, records: Sequence[PollRecord]) -> Mo
     them ends or begins to run."""
     exchanges = [exchange.row() for record in records for exchange in record.exchanges]
     moved = await session.fetch(
-        _RECORD_POLLS, *columns([record.row() for record in records], 15), *columns(exchanges, 7)
+        _RECORD_POLLS, *columns([record.row() for record in records], 16), *columns(exchanges, 7)
     )
     due = await end_jobs(session, ended=[row for row in moved if row["state"] in FINAL])
     starts = {record.job_id for record in records if record.starts}

@@ -151,7 +151,7 @@ WITH {PACE_CTES}, gate AS MATERIALIZED (
 ), claimed AS (
     UPDATE jobs SET lease_until = now() + make_interval(secs => $3), owner = $2, fence = jobs.fence + 1
     WHERE id = ANY (ARRAY(SELECT id FROM chosen))
-    RETURNING jobs.id, jobs.fence, jobs.model, jobs.retries, jobs.takeovers
+    RETURNING jobs.id, jobs.tenant_id, jobs.fence, jobs.model, jobs.retries, jobs.takeovers
 ), aside AS (
     UPDATE jobs SET ready = false, due_at = 'infinity'
     WHERE id = ANY (ARRAY(SELECT id FROM numbered WHERE NOT key_has_room))
@@ -210,11 +210,11 @@ WITH {PACE_CTES}, gate AS MATERIALIZED (
         AND CASE WHEN gate.most > 0 THEN EXISTS (SELECT FROM left_over WHERE begins_at IS NOT NULL)
             ELSE EXISTS (SELECT FROM queues WHERE runnable) OR EXISTS (SELECT FROM queues WHERE {KEY_HAS_ROOM}) END
     THEN {next_token_seconds("1 + gate.reads_due + gate.most - gate.shared", "gate.shared_rate", "gate.room - gate.most", "greatest(gate.resume_seconds, CASE WHEN gate.broken THEN 1 END)")}
-    END AS wait_seconds
+    END AS wait_seconds, gate.alarmed
     FROM gate
 )
 SELECT
-    job.*, held.wait_seconds, extract(epoch FROM now())::double precision AS claim_at,
+    job.*, held.wait_seconds, held.alarmed, extract(epoch FROM now())::double precision AS claim_at,
     (SELECT begins_at FROM left_over) IS NOT NULL AND (SELECT count(*) FROM chosen) < (SELECT most FROM gate)
         AND (job.id IS NOT NULL OR EXISTS (SELECT FROM aside))
         OR EXISTS (SELECT FROM back) AS more,
@@ -231,15 +231,16 @@ ORDER BY job.begins_at, job.rank_at, job.id
 
 
 class Claimed(NamedTuple):
-    """Claimed jobs in the order of their turns: id, fence, model, retries, takeovers, body. `more`: these are fewer than
+    """Claimed jobs in the order of their turns: id, tenant_id, fence, model, retries, takeovers, body. `more`: these are fewer than
     might go, and there is more to be had for whoever asks again. `hidden`: none of the tenants looked at has a job that may
-    go, and there are others. `at` and `wait_seconds` as in Taken."""
+    go, and there are others. `at`, `wait_seconds` and `alarmed` as in Taken."""
 
     rows: list[Row]
     more: bool
     at: float
     wait_seconds: float | None
     hidden: bool
+    alarmed: bool = False
 
 
 async def claim_queued(session: Session, *, owner: UUID, most: int, lease_seconds: float, beyond: int = 0) -> Claimed:
@@ -252,4 +253,5 @@ async def claim_queued(session: Session, *, owner: UUID, most: int, lease_second
         first["claim_at"],
         first["wait_seconds"],
         first["hidden"],
+        first["alarmed"],
     )

@@ -99,7 +99,9 @@ WHERE job.finished_at IS NOT NULL AND job.held_micro > 0
     AND (
         job.cost_micro > job.charged_micro
         OR last.reason = 'submission_unknown'
-        OR (job.upstream_id IS NOT NULL AND last.reason IN ('result_lost', 'upstream_unavailable', 'poison'))
+        OR (job.upstream_id IS NOT NULL AND last.reason IN (
+            'result_lost', 'result_too_large', 'result_unreadable', 'upstream_unavailable', 'poison'
+        ))
     )
     AND NOT EXISTS (SELECT FROM exposures WHERE exposures.job_id = job.id)
 """

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from starlette.responses import Response
 
+from app.core.beside import beside
 from app.core.db import Row
 from app.core.http import ExchangeError, open_client
 from app.core.ids import show_id
@@ -80,8 +81,7 @@ class Downloads:
 async def media_response(downloads: Downloads, row: Row) -> Response:
     """The answer for a COMPLETED job: its file, the provider's own JSON of a language model, or the whole result."""
     shown = show_id("job", row["id"])
-    body = shown_result(row)
-    parts = slices(body, "output", "metrics")
+    body, parts = await beside(lambda: _shown_parts(row), size_bytes=len(row["body"]))
     headers = {
         "x-request-id": shown,
         "x-cost": credits_number(row["charged_micro"]),
@@ -96,6 +96,11 @@ async def media_response(downloads: Downloads, row: Row) -> Response:
                 headers["Content-Disposition"] = "attachment"
             return Response(found[0], media_type=found[1], headers=headers)
     return json_response(_provider_json(output) or body, headers=headers)
+
+
+def _shown_parts(row: Row) -> tuple[bytes, dict[str, str]]:
+    body = shown_result(row)
+    return body, slices(body, "output", "metrics")
 
 
 def _provider_json(output: str) -> bytes | None:

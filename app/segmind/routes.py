@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app.admission.strangers import submitter
+from app.core.beside import beside
 from app.core.db import Row, patiently
 from app.core.errors import Refusal, StoreUnavailable, Unauthorized
 from app.core.ids import find_id, show_id
@@ -186,7 +187,7 @@ async def get_status(request: Request) -> Response:
     if row is None:
         raise JobNotFound
     state.steady_polls.answered(asked_for, final=State(row["state"]) in FINAL)
-    return status_response(state.public_url, row)
+    return await beside(lambda: status_response(state.public_url, row), size_bytes=len(row["body"] or b""))
 
 
 @refusing
@@ -196,7 +197,7 @@ async def get_result(request: Request) -> Response:
     row: Row | None = await state.reader.find_result(*await _asked_for(request))
     if row is None:
         raise JobNotFound
-    return result_response(state.public_url, row)
+    return await beside(lambda: result_response(state.public_url, row), size_bytes=len(row["body"] or b""))
 
 
 @refusing

@@ -42,6 +42,9 @@ _ACCOUNT_WORDS: Final = re.compile(
 """A parameter's own limit, in a 406 about that parameter, must not stop the whole company's submits."""
 _PLAIN_NUMBER: Final = re.compile(r"\d{1,20}(?:\.\d{1,20})?", re.ASCII)
 _FRACTION: Final = re.compile(r"(\.\d{6})\d+", re.ASCII)
+_TOO_MUCH: Final = frozenset({"body_too_large", "head_too_large", "unknown_coding"})
+"""Why we broke off an answer that was there: it says nothing against the upstream."""
+_UNDERSTOOD: Final = frozenset({OutcomeKind.ACCEPTED, OutcomeKind.RUNNING, OutcomeKind.SUCCEEDED, OutcomeKind.FAILED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +65,13 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """What a body says, where it is a whole JSON object; all None otherwise."""
+    """What a body says, where it is a whole JSON object; otherwise all None, and `unread` says why."""
 
     state: UpstreamState | None = None
     error: str | None = None
     upstream_id: str | None = None
     metrics: Metrics | None = None
-    readable: bool = False
+    unread: str | None = None
 
 
 def classify_submit(exchange: Exchange) -> Outcome:
@@ -82,10 +85,8 @@ def classify_submit(exchange: Exchange) -> Outcome:
     if 200 <= code < 300:
         if said.upstream_id is not None:
             return _outcome(OutcomeKind.ACCEPTED, exchange, said)
-        missing = "no_request_id" if said.readable else "not_an_object"
-        return _outcome(
-            OutcomeKind.UNKNOWN, exchange, detail=exchange.failure or missing, upstream_id=_named_so_far(exchange)
-        )
+        missing = said.unread or "no_request_id"
+        return _outcome(OutcomeKind.UNKNOWN, exchange, detail=missing, upstream_id=_named_so_far(exchange))
     if code in (425, 429):
         return _outcome(OutcomeKind.THROTTLED, exchange, said)
     if code in (401, 402) or (code == 406 and _is_about_account(exchange, said)):
@@ -96,9 +97,12 @@ def classify_submit(exchange: Exchange) -> Outcome:
 
 
 def classify_poll(exchange: Exchange) -> Outcome:
-    """RUNNING, SUCCEEDED (no body), FAILED, GONE, THROTTLED, ACCOUNT, and TROUBLE for all the rest."""
+    """RUNNING, SUCCEEDED (no body), FAILED, GONE, THROTTLED, ACCOUNT, UNREADABLE, and TROUBLE for all the rest.
+
+    UNREADABLE: it answered with a 2xx, or the 422 of a failed job, that says nothing we can read.
+    """
     if exchange.status_code == 200 and exchange.failure is None and (state := _running(exchange.body)) is not None:
-        return Outcome(OutcomeKind.RUNNING, 200, exchange.duration_seconds, "http_200", state=state)
+        return Outcome(OutcomeKind.RUNNING, 200, exchange.duration_seconds, "http_200", state=state, answered=True)
     return _classify_read(exchange, with_body=False)
 
 
@@ -119,8 +123,10 @@ def _classify_read(exchange: Exchange, *, with_body: bool) -> Outcome:
             return _outcome(OutcomeKind.SUCCEEDED, exchange, said, with_body=with_body)
         if said.state is not None:
             return _outcome(OutcomeKind.RUNNING, exchange, said)
-        unread = "unknown_state" if said.readable else "not_an_object"
-        return _outcome(OutcomeKind.TROUBLE, exchange, said, detail=exchange.failure or unread)
+        kind = OutcomeKind.UNREADABLE if _whole(exchange) else OutcomeKind.TROUBLE
+        return _outcome(kind, exchange, said, detail=said.unread or "unknown_state")
+    if code == 422 and _whole(exchange) and said.unread is not None:
+        return _outcome(OutcomeKind.UNREADABLE, exchange, said, detail=said.unread)
     if code == 429:
         return _outcome(OutcomeKind.THROTTLED, exchange, said)
     if code in (401, 402, 403):
@@ -152,12 +158,24 @@ def _outcome(
         error=said.error,
         retry_after_seconds=retry_after_seconds(exchange.headers),
         metrics=said.metrics,
+        answered=kind in _UNDERSTOOD or _is_answered(exchange),
     )
+
+
+def _whole(exchange: Exchange) -> bool:
+    """Whether all of the answer came, as far as we wanted it."""
+    return exchange.failure is None or exchange.failure in _TOO_MUCH
+
+
+def _is_answered(exchange: Exchange) -> bool:
+    if exchange.status_code is None:
+        return exchange.failure in _TOO_MUCH
+    return exchange.status_code < 500 and _whole(exchange)
 
 
 def _read(exchange: Exchange) -> _Said:
     if exchange.failure is not None:
-        return _Said()
+        return _Said(unread=exchange.failure)
     try:
         found = slices(exchange.body, "status", "request_id", "metrics", *_ERROR_KEYS)
         state = string_of(found.get("status"))
@@ -166,10 +184,10 @@ def _read(exchange: Exchange) -> _Said:
             error=_words(found),
             upstream_id=upstream_id_of(found.get("request_id")),
             metrics=metrics_of(found.get("metrics")),
-            readable=True,
         )
-    except NotAnObject:
-        return _Said(error=_plain_words(exchange.body))
+    except NotAnObject as error:
+        encoded = exchange.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity")
+        return _Said(error=_plain_words(exchange.body), unread="encoded" if encoded else error.detail)
 
 
 def _running(body: bytes) -> UpstreamState | None:

@@ -6,6 +6,7 @@ from ssl import SSLContext
 from typing import Final
 from urllib.parse import quote
 
+from app.core.beside import beside
 from app.core.clock import monotonic
 from app.core.http import URL, open_caller
 from app.core.http_exchange import Called, Limits
@@ -73,7 +74,7 @@ class UpstreamClient:
         """Ask for a job's state. Raises nothing."""
         began_at = monotonic()
         called = await self._reads.call(b"GET", f"{self._requests_path(upstream_id)}/status")
-        return classify_poll(_exchange(called, began_at))
+        return await _classified(classify_poll, _exchange(called, began_at))
 
     async def fetch(self, upstream_id: str) -> Outcome:
         """Get a job's final body. Raises nothing."""
@@ -84,7 +85,7 @@ class UpstreamClient:
             total_seconds=self._fetch_seconds,
             body_bytes_max=self._result_bytes_max,
         )
-        return classify_fetch(_exchange(called, began_at))
+        return await _classified(classify_fetch, _exchange(called, began_at))
 
     async def close(self) -> None:
         """Close every connection, those in use included."""
@@ -93,6 +94,10 @@ class UpstreamClient:
 
     def _requests_path(self, upstream_id: str) -> str:
         return f"{self._path}/v2/requests/{quote(upstream_id, safe='')}"
+
+
+async def _classified(classify: Callable[[Exchange], Outcome], exchange: Exchange) -> Outcome:
+    return await beside(lambda: classify(exchange), size_bytes=len(exchange.body))
 
 
 def _exchange(called: Called, began_at: float) -> Exchange:

@@ -5,21 +5,27 @@ from decimal import Decimal
 from typing import Any, Final
 
 from app.core.http_exchange import Caller
-from app.upstream.wire import VALUES_MAX, micro_of
+from app.upstream.wire import micro_of
 
 RETRY_AFTER_SECONDS_MAX: Final = 60.0
+VALUES_MAX: Final = 1_000_000
+"""More commas and brackets than this in one body are refused: parsing them would take some 100 MB."""
 
 
 class NotRead(Exception):
     """What was asked for could not be read. detail: a short constant, `http_503`, `connect_refused`, `malformed`.
 
     transient: asking again may help, after `retry_after_seconds` where the upstream has said so.
+    answered: a whole HTTP answer came, and no 5xx: the upstream is there.
     """
 
-    def __init__(self, detail: str, *, transient: bool, retry_after_seconds: float | None = None) -> None:
+    def __init__(
+        self, detail: str, *, transient: bool, retry_after_seconds: float | None = None, answered: bool = True
+    ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.transient = transient
+        self.answered = answered
         self.retry_after_seconds = retry_after_seconds
 
 
@@ -29,7 +35,8 @@ async def get_json(caller: Caller, target: str) -> Any | None:
     status_code = called.status_code
     if called.failure is not None or status_code is None:
         failure = called.failure or "no_answer"
-        raise NotRead(failure, transient=failure != "body_too_large")
+        too_large = failure == "body_too_large"
+        raise NotRead(failure, transient=not too_large, answered=too_large and (status_code or 500) < 500)
     if status_code == 404:
         return None
     if not 200 <= status_code < 300:
@@ -37,6 +44,7 @@ async def get_json(caller: Caller, target: str) -> Any | None:
             f"http_{status_code}",
             transient=status_code in (408, 425, 429) or status_code >= 500,
             retry_after_seconds=_retry_after(dict(called.headers).get(b"retry-after")),
+            answered=status_code < 500,
         )
     return parse(called.body)
 

@@ -13,8 +13,10 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-VALUES_MAX: Final = 1_000_000
-"""More commas and brackets than this in one body are refused: parsing them would take some 100 MB."""
+from app.upstream.scan import TooDeep, TooManyValues, value_end
+
+BUILT_CHARACTERS_MAX: Final = 64 * 1024
+"""The values of a smaller text are built and thrown away: that is faster than to skip them, and takes 6 MB at most."""
 
 MEMBERS_MAX: Final = 10_000
 """At the top level, where each costs us a few microseconds."""
@@ -37,6 +39,7 @@ class OutcomeKind(StrEnum):
     NOT_SENT = "not_sent"
     UNKNOWN = "unknown"
     GONE = "gone"
+    UNREADABLE = "unreadable"
     TROUBLE = "trouble"
 
 
@@ -73,6 +76,7 @@ class Outcome:
     body: a final body as it came: of a fetch that succeeded, of `failed`, of `rejected`.
     error: the upstream's own words, fit for a Postgres text.
     retry_after_seconds: as asked for by the upstream, 0 to 3600.
+    answered: a whole HTTP answer came, and no 5xx, whether we can read it or not: the upstream is there.
     """
 
     kind: OutcomeKind
@@ -85,10 +89,15 @@ class Outcome:
     error: str | None = None
     retry_after_seconds: float | None = None
     metrics: Metrics | None = None
+    answered: bool = False
 
 
 class NotAnObject(ValueError):
-    """The bytes are no JSON object, or one that is too deep or too large to be looked into."""
+    """The bytes are no JSON object, or one that is too deep or too large to be looked into. detail: a short constant."""
+
+    def __init__(self, message: str, *, detail: str = "not_an_object") -> None:
+        super().__init__(message)
+        self.detail = detail
 
 
 class Member(NamedTuple):
@@ -126,15 +135,16 @@ def members(text: str) -> Iterator[Member]:
     """The top-level members in order, duplicates included; raises NotAnObject once the text ceases to be an object."""
     try:
         yield from _members(text)
-    except RecursionError:
-        raise NotAnObject("nested too deeply") from None
+    except (RecursionError, TooDeep):
+        raise NotAnObject("nested too deeply", detail="nested_too_deeply") from None
+    except TooManyValues:
+        raise NotAnObject("too many values", detail="too_many_values") from None
     except json.JSONDecodeError as error:
         raise NotAnObject(f"{error.msg} at character {error.pos}") from None
 
 
 def _members(text: str) -> Iterator[Member]:
-    if text.count(",") + text.count("[") + text.count("{") > VALUES_MAX:
-        raise NotAnObject("too many values")
+    small = len(text) <= BUILT_CHARACTERS_MAX
     at = _skip(text, 1 if text.startswith("\ufeff") else 0)
     _expect(text, at, "{")
     start = at + 1
@@ -148,17 +158,17 @@ def _members(text: str) -> Iterator[Member]:
             at = _skip(text, at)
             _expect(text, at, ":")
             value_start = _skip(text, at + 1)
-            _, value_end = _DECODER.raw_decode(text, value_start)
-            at = _skip(text, value_end)
+            end = _DECODER.raw_decode(text, value_start)[1] if small else value_end(text, value_start)
+            at = _skip(text, end)
             if text[at : at + 1] not in (",", "}"):
                 raise json.JSONDecodeError("expected , or }", text, at)
-            yield Member(key, start, value_start, value_end, at)
+            yield Member(key, start, value_start, end, at)
             at += 1
             if text[at - 1] == "}":
                 break
             start, at = at, _skip(text, at)
         else:
-            raise NotAnObject("too many members")
+            raise NotAnObject("too many members", detail="too_many_values")
     if _skip(text, at) != len(text):
         raise json.JSONDecodeError("expected the end", text, at)
 

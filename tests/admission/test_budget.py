@@ -189,21 +189,21 @@ async def test_what_is_learned_is_kept(engine: Engine) -> None:
             )
     refused = Refused(is_read=False, sent_at=now, reset_at=now + 10)
     async with engine.database.transaction() as session:
-        before, after = await learn(
-            session, held=False, refused=[refused], passed=0, ended=[Second(int(now), refused_submits=1, answers=3)]
+        before, after, _ = await learn(
+            session, held=False, refused=[refused], passed=0, ended=[Second(int(now), refused_submits=1)]
         )
     assert before.limit is None
     assert after.limit == pytest.approx(245, abs=6), "the fifty seconds that still count"
     async with engine.database.transaction() as session:
-        again, _ = await learn(session, held=False, refused=[], passed=0, ended=[Second(int(now), answers=1)])
-        row = await session.fetchrow("SELECT * FROM upstream_seconds WHERE answers > 0")
+        again, _, _ = await learn(session, held=False, refused=[], passed=0, ended=[Second(int(now), refused_reads=2)])
+        row = await session.fetchrow("SELECT * FROM upstream_seconds WHERE refused_submits > 0")
         now_row = await session.fetchrow("SELECT * FROM ops.upstream_now")
     assert asdict(again) == pytest.approx(asdict(after), abs=1e-5), "an instant is kept to the microsecond"
     assert row is not None
-    assert (row["answers"], row["refused_submits"]) == (4, 1)
+    assert (row["refused_reads"], row["refused_submits"]) == (2, 1)
     assert now_row is not None
     assert now_row["budget_per_minute"] == pytest.approx(after.rate * 60)
-    assert (now_row["throttled_per_minute"], now_row["paused_reason"]) == (1, "throttled")
+    assert (now_row["throttled_per_minute"], now_row["paused_reason"]) == (3, "throttled")
 
 
 async def test_counts_that_nobody_asks_for_are_dropped(engine: Engine) -> None:

@@ -5,11 +5,12 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
+from uuid import uuid4
 
 import pytest
 
+from app.admission.breaker import Health
 from app.admission.decide import (
-    BREAK_ANSWERS,
     EASE_RATE,
     FREE_NATS,
     HOLD_SECONDS,
@@ -30,8 +31,7 @@ NOW = 1_800_000_000.0
 
 def told(budget: Budget, *, now: float = NOW, held: bool = False, passed: int = 0, **given: Sequence[object]) -> Budget:
     """What is believed after this."""
-    refused, seconds = given.get("refused", ()), given.get("seconds", ())
-    return learned(budget, now=now, held=held, refused=refused, passed=passed, seconds=seconds)  # type: ignore[arg-type]
+    return learned(budget, now=now, held=held, passed=passed, **{"refused": (), "seconds": (), **given})  # type: ignore[arg-type]
 
 
 @pytest.mark.slow
@@ -239,17 +239,15 @@ def test_a_trial_that_passes_settles_that_they_do_not() -> None:
 
 
 def test_trouble_breaks_and_answers_mend_slowly() -> None:
-    def lately(answers: int, troubles: int, at: float) -> list[Second]:
-        return [Second(int(at), answers=answers, troubles=troubles)]
+    def lately(jobs: int, failed: int) -> list[Health]:
+        return [Health(uuid4(), f"model-{place}", jobs, failed) for place in range(4)]
 
     budget = Budget(rate=50.0, learned_at=NOW)
-    few = lately(BREAK_ANSWERS - 1, BREAK_ANSWERS - 1, NOW)
-    assert told(budget, seconds=few).broken_at is None
-    assert told(budget, seconds=lately(40, 20, NOW)).broken_at is None
-    broken = told(budget, held=True, seconds=lately(40, 39, NOW))
-    assert (broken.broken_at, broken.rate) == (NOW, 50.0)
-    assert told(broken, now=NOW + 9, seconds=lately(2, 1, NOW + 8)).broken_at is not None
-    mended = told(broken, now=NOW + 9, seconds=lately(40, 39, NOW) + lately(2, 0, NOW + 8))
-    assert (mended.broken_at, mended.ease_rate) == (None, EASE_RATE)
-    assert told(mended, now=NOW + 10, seconds=lately(40, 39, NOW)).broken_at is None, "what broke it is over"
+    assert told(budget, health=lately(10, 5)).broken_at is None
+    broken = told(budget, held=True, health=lately(10, 9))
+    assert (broken.broken_at, broken.judged_at, broken.rate) == (NOW, NOW, 50.0)
+    assert told(broken, now=NOW + 9, health=lately(10, 9)).broken_at == NOW
+    assert told(broken, now=NOW + 9).broken_at == NOW, "nothing was heard"
+    mended = told(broken, now=NOW + 9, health=lately(10, 3))
+    assert (mended.broken_at, mended.judged_at, mended.ease_rate) == (None, NOW + 9, EASE_RATE)
     assert told(mended, now=NOW + 10, held=True).ease_rate == 2 * EASE_RATE

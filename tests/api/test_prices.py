@@ -76,7 +76,18 @@ async def test_a_canceled_job_gives_its_hold_back(stack: Gateway, tenant: Tenant
     assert await money(stack, tenant) == {"granted": 10**9, "posted": 0, "held": 0}
 
 
-async def test_a_cost_above_the_hold_is_exposure_and_the_second_switches_the_model_off(
+async def test_costs_somewhat_above_the_hold_switch_no_model_off(stack: Gateway, client: httpx.AsyncClient) -> None:
+    low = await price(stack, "price-somewhat-low", price_micro=6_000)
+    for _ in range(3):
+        row = await job_row(stack, await submit(client, low))
+        assert row["held_micro"] < row["cost_micro"] < 10 * row["held_micro"]
+        [exposure] = await stack.sql("SELECT * FROM exposures WHERE job_id = $1", row["id"])
+        assert exposure["reason"] == "cost_above_hold"
+    [model] = await stack.sql("SELECT enabled, disabled_reason, above_hold_count FROM models WHERE slug = $1", low)
+    assert tuple(model) == (True, None, 0)
+
+
+async def test_a_cost_of_ten_times_the_hold_is_exposure_and_the_second_switches_the_model_off(
     stack: Gateway, client: httpx.AsyncClient
 ) -> None:
     cheap = await price(stack, "price-too-low", price_micro=1_000)

@@ -1,5 +1,6 @@
 """Every choice of the engine leads where the life cycle allows, whatever the upstream says."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -47,6 +48,7 @@ runnings = st.builds(
     retries=st.integers(0, 1000),
     upstream_state=st.none()
     | st.sampled_from([UpstreamState.QUEUED, UpstreamState.PROCESSING, UpstreamState.COMPLETED]),
+    unreadable=st.integers(0, 1000),
 )
 
 
@@ -96,6 +98,8 @@ def test_after_poll_goes_where_running_may_go(outcome: Outcome, job: Running) ->
         assert step.message
         assert outcome.kind is OutcomeKind.FAILED or step.error_code in (
             ErrorCode.RESULT_LOST,
+            ErrorCode.RESULT_TOO_LARGE,
+            ErrorCode.RESULT_UNREADABLE,
             ErrorCode.UPSTREAM_UNAVAILABLE,
         )
     if step.to_state is State.RUNNING:
@@ -129,6 +133,54 @@ def test_a_404_is_borne_for_a_while(seen: UpstreamState | None) -> None:
     assert (first.to_state, first.gone) == (State.RUNNING, True)
     assert after_poll(gone, Running(300, 130, 5, seen), schedule=SCHEDULE).error_code is ErrorCode.RESULT_LOST
     assert after_poll(gone, Running(4000, 11, 5, seen), schedule=SCHEDULE).error_code is ErrorCode.RESULT_LOST
+
+
+def unreadable(detail: str = "encoded") -> Outcome:
+    return Outcome(OutcomeKind.UNREADABLE, 200, 0.1, detail, answered=True)
+
+
+def end_of(detail: str, job: Running) -> tuple[int, float, ErrorCode | None]:
+    """After how many answers that cannot be read the job ends, how many seconds after the first, and with what."""
+    seconds = 0.0
+    for tries in range(1, 200):
+        step = after_poll(unreadable(detail), job, schedule=SCHEDULE)
+        if step.due_seconds is None:
+            return tries, seconds, step.error_code
+        assert (step.to_state, step.reason, step.unreadable) == (State.RUNNING, "unreadable", True)
+        assert step.upstream_state is job.upstream_state
+        seconds += step.due_seconds
+        job = replace(job, unreadable=job.unreadable + 1, age_seconds=job.age_seconds + step.due_seconds)
+    return 200, seconds, None
+
+
+@pytest.mark.parametrize(
+    ("detail", "code"),
+    [
+        ("body_too_large", ErrorCode.RESULT_TOO_LARGE),
+        ("encoded", ErrorCode.RESULT_UNREADABLE),
+        ("not_an_object", ErrorCode.RESULT_UNREADABLE),
+        ("too_many_values", ErrorCode.RESULT_UNREADABLE),
+    ],
+)
+def test_a_result_that_can_never_be_read_ends_its_job_after_a_few_tries(detail: str, code: ErrorCode) -> None:
+    """Whatever trouble came before: only answers of this kind are counted."""
+    tries, seconds, ended = end_of(detail, Running(60, None, 500, UpstreamState.COMPLETED))
+    assert (tries, ended) == (4, code)
+    assert 10 < seconds < 20
+
+
+@pytest.mark.parametrize("seen", [None, UpstreamState.QUEUED, UpstreamState.PROCESSING])
+def test_a_poll_that_cannot_be_read_may_be_something_in_between_and_ends_nothing_while_there_is_hope(
+    seen: UpstreamState | None,
+) -> None:
+    """It ends once the upstream has forgotten the run; and of one that is past its hour not at the first such answer."""
+    tries, seconds, ended = end_of("not_an_object", Running(60, None, 0, seen))
+    assert ended is ErrorCode.RESULT_UNREADABLE
+    assert 3_500 < seconds < 3_700
+    assert tries < 200, "half a minute apart"
+    tries, seconds, ended = end_of("body_too_large", Running(7_200, None, 0, seen))
+    assert (tries, ended) == (10, ErrorCode.RESULT_UNREADABLE)
+    assert seconds > 100
 
 
 @given(retries=st.integers(0, 10**6), low=st.floats(0.01, 60), factor=st.floats(1, 1000))

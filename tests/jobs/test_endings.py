@@ -13,7 +13,7 @@ from app.jobs.operations import request_cancel
 from app.jobs.records import PollRecord, record_polls
 from app.jobs.resolve import release_submission
 from app.jobs.sweeps import expire_waiting
-from app.upstream.wire import OutcomeKind
+from app.upstream.wire import OutcomeKind, UpstreamState
 from tests.factories.callers import Caller
 from tests.factories.jobs import Engine, wrong
 
@@ -98,6 +98,11 @@ async def test_a_cost_of_nothing_is_a_post_of_nothing(database: Database, engine
         (ErrorCode.UPSTREAM_FAILED, None, []),
         (ErrorCode.UPSTREAM_FAILED, COST, [("failed", COST)]),
         (ErrorCode.RESULT_LOST, None, [("lost", HELD)]),
+        (ErrorCode.RESULT_TOO_LARGE, None, [("lost", HELD)]),
+        (ErrorCode.RESULT_TOO_LARGE, COST, [("lost", COST)]),
+        (ErrorCode.RESULT_UNREADABLE, None, [("lost", HELD)]),
+        (ErrorCode.RESULT_UNREADABLE, COST, [("lost", COST)]),
+        (ErrorCode.RESULT_UNREADABLE, 0, [("lost", 0)]),
         (ErrorCode.UPSTREAM_UNAVAILABLE, None, [("lost", HELD)]),
     ],
 )
@@ -167,3 +172,19 @@ async def test_a_deadline_that_passes_gives_the_hold_back(database: Database, en
     assert await lines(database, job_id) == [("hold", HELD), ("release", HELD)]
     assert await exposed(database) == []
     assert not await wrong(database)
+
+
+async def test_a_cost_told_once_is_kept_and_answers_that_cannot_be_read_are_counted_in_a_row(
+    engine: Engine, running: UUID
+) -> None:
+    def step(**given: bool) -> Step:
+        return Step(State.RUNNING, "so it is", 0.0, upstream_state=UpstreamState.COMPLETED, **given)
+
+    unreadable, trouble = step(retry=True, unreadable=True), step(retry=True)
+    for told, cost, counted in [(unreadable, COST, 1), (trouble, None, 1), (unreadable, None, 2), (step(), None, 0)]:
+        await end(engine, told, cost=cost)
+        row = await engine.get(running)
+        assert (row["unreadable"], row["cost_micro"]) == (counted, COST)
+    async with engine.database.transaction() as session:
+        [row] = (await claim_running(session, owner=engine.owner, most=10, lease_seconds=30)).rows
+    assert (row["unreadable"], row["cost_micro"]) == (0, COST)

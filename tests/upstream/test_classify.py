@@ -1,5 +1,6 @@
 """The table: what each shape of an exchange means. Nothing that was sent may ever be called not sent."""
 
+import gzip
 from datetime import UTC, datetime
 from itertools import product
 
@@ -89,6 +90,8 @@ QUEUED = b'{"status":"QUEUED","request_id":"u","metrics":{}}'
 PROCESSING = b'{"status":"PROCESSING"}'
 COMPLETED = b'{"status":"COMPLETED","output":1e-400,"metrics":{"inference_time":13.06,"cost":0.05}}'
 FAILED = b'{"status":"FAILED","error":"Prompt is required.","metrics":{"inference_time":0.003}}'
+GZIPPED = gzip.compress(COMPLETED)
+MANY_VALUES = b'{"status":"COMPLETED","output":[' + b"0," * 1_100_000 + b"0]}"
 
 READS: dict[str, tuple[Exchange, OutcomeKind, str]] = {
     "queued": (exchange(200, QUEUED), K.RUNNING, "http_200"),
@@ -100,15 +103,23 @@ READS: dict[str, tuple[Exchange, OutcomeKind, str]] = {
     "failed with 404": (exchange(404, FAILED), K.FAILED, "http_404"),
     "failed, cut": (exchange(422, FAILED, failure="half_body"), K.TROUBLE, "half_body"),
     "completed with 500": (exchange(500, COMPLETED), K.TROUBLE, "http_500"),
-    "lower case": (exchange(200, b'{"status":"completed"}'), K.TROUBLE, "unknown_state"),
-    "unknown state": (exchange(200, b'{"status":"CANCELLED"}'), K.TROUBLE, "unknown_state"),
-    "no state": (exchange(200, b"{}"), K.TROUBLE, "unknown_state"),
-    "state is no string": (exchange(200, b'{"status":["COMPLETED"]}'), K.TROUBLE, "unknown_state"),
+    "lower case": (exchange(200, b'{"status":"completed"}'), K.UNREADABLE, "unknown_state"),
+    "unknown state": (exchange(200, b'{"status":"CANCELLED"}'), K.UNREADABLE, "unknown_state"),
+    "no state": (exchange(200, b"{}"), K.UNREADABLE, "unknown_state"),
+    "state is no string": (exchange(200, b'{"status":["COMPLETED"]}'), K.UNREADABLE, "unknown_state"),
     "the last of duplicates": (exchange(200, b'{"status":"QUEUED","status":"FAILED"}'), K.FAILED, "http_200"),
-    "HTML": (exchange(200, HTML), K.TROUBLE, "not_an_object"),
-    "list": (exchange(200, b"[]"), K.TROUBLE, "not_an_object"),
+    "HTML": (exchange(200, HTML), K.UNREADABLE, "not_an_object"),
+    "list": (exchange(200, b"[]"), K.UNREADABLE, "not_an_object"),
     "cut": (exchange(200, COMPLETED[:20], failure="half_body"), K.TROUBLE, "half_body"),
-    "too large": (exchange(200, b"", failure="body_too_large"), K.TROUBLE, "body_too_large"),
+    "too large": (exchange(200, b"", failure="body_too_large"), K.UNREADABLE, "body_too_large"),
+    "encoded": (exchange(200, GZIPPED, content_encoding="gzip"), K.UNREADABLE, "encoded"),
+    "said to be encoded, and is not": (exchange(200, COMPLETED, content_encoding="gzip"), K.SUCCEEDED, "http_200"),
+    "failed, encoded": (exchange(422, GZIPPED, content_encoding="br"), K.UNREADABLE, "encoded"),
+    "failed, too large": (exchange(422, b"", failure="body_too_large"), K.UNREADABLE, "body_too_large"),
+    "too deep": (exchange(200, b'{"a":' + b"[" * 9_000 + b"]" * 9_000 + b"}"), K.UNREADABLE, "nested_too_deeply"),
+    "many values": (exchange(200, MANY_VALUES), K.SUCCEEDED, "http_200"),
+    "empty": (exchange(200), K.UNREADABLE, "not_an_object"),
+    "unknown coding": (exchange(200, b"", failure="unknown_coding"), K.UNREADABLE, "unknown_coding"),
     "404": (exchange(404, b'{"error":"Request x not found"}'), K.GONE, "http_404"),
     "404 HTML": (exchange(404, HTML), K.GONE, "http_404"),
     "404 cut": (exchange(404, b"", failure="half_body"), K.TROUBLE, "half_body"),
@@ -132,6 +143,22 @@ def test_a_poll_and_a_fetch(given_: Exchange, kind: OutcomeKind, detail: str) ->
     assert (poll.kind, poll.detail) == (fetch.kind, fetch.detail) == (kind, detail)
     assert poll.body == (given_.body if kind is K.FAILED else None)
     assert fetch.body == (given_.body if kind in (K.FAILED, K.SUCCEEDED) else None)
+
+
+SILENT = {
+    "failed, cut", "completed with 500", "cut", "404 cut", "503", "refused", "hang",
+    "dns", "black hole", "tls", "reset before send", "no free connection", "reset after send", "half head", "half body", "time-out",
+    "406 cut", "422 cut", "429 cut", "500", "500 with some id", "502", "503 with Retry-After", "504", "600",
+}  # fmt: skip
+
+
+def test_a_whole_answer_proves_that_the_upstream_is_there_whether_we_can_read_it_or_not() -> None:
+    """Only silence, what broke off, and 5xx without a state speak against it."""
+    reads = {name for name, (given_, _, _) in READS.items() if not classify_poll(given_).answered}
+    reads |= {name for name, (given_, _, _) in READS.items() if not classify_fetch(given_).answered}
+    submits = {name for name, (given_, _, _) in SUBMITS.items() if not classify_submit(given_).answered}
+    assert reads | submits == SILENT
+    assert classify_fetch(exchange(None, failure="head_too_large")).answered
 
 
 def test_what_a_poll_tells_besides() -> None:
@@ -178,7 +205,7 @@ def test_hostile_json_raises_nothing(body: bytes, code: int) -> None:
     assert classify_submit(exchange(code, body)).kind in (K.UNKNOWN, K.REJECTED, K.ACCOUNT)
     for classify in (classify_poll, classify_fetch):
         outcome = classify(exchange(code, body))
-        assert outcome.kind in (K.TROUBLE, K.FAILED, K.SUCCEEDED)
+        assert outcome.kind in (K.TROUBLE, K.UNREADABLE, K.FAILED, K.SUCCEEDED)
         assert outcome.metrics is None or outcome.metrics.cost_micro is None
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -213,8 +214,8 @@ READS: dict[str, tuple[bytes, OutcomeKind]] = {
     "HTML": (answer(b"<html>", "503 No"), K.TROUBLE),
     "cut": (b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n" + COMPLETED[:50], K.TROUBLE),
     "nothing": (b"", K.TROUBLE),
-    "NaN": (answer(b'{"status":NaN}'), K.TROUBLE),
-    "depth": (answer(b'{"status":"COMPLETED","output":' + b"[" * 20_000 + b"]" * 20_000 + b"}"), K.TROUBLE),
+    "NaN": (answer(b'{"status":NaN}'), K.UNREADABLE),
+    "depth": (answer(b'{"status":"COMPLETED","output":' + b"[" * 20_000 + b"]" * 20_000 + b"}"), K.UNREADABLE),
     "huge numbers": (answer(b'{"status":"COMPLETED","output":[' + b"9" * 5_000 + b",1e131071]}"), K.SUCCEEDED),
 }
 
@@ -247,13 +248,37 @@ async def test_a_prefix_of_the_base_url_is_kept() -> None:
     assert server.received.startswith(b"GET /segmind/v2/requests/a/status ")
 
 
-async def test_a_result_over_the_cap_is_trouble_and_one_below_it_comes_whole() -> None:
+async def test_a_result_over_the_cap_is_unreadable_and_one_below_it_comes_whole() -> None:
     body = b'{"status":"COMPLETED","output":"' + b"x" * 900_000 + b'"}'
     async with upstream(in_full(answer(body))) as (_, client):
         assert (await client.fetch("a")).body == body
     async with upstream(in_full(answer(body)), result_bytes_max=500_000) as (_, client):
         outcome = await client.fetch("a")
-    assert (outcome.kind, outcome.detail) == (K.TROUBLE, "body_too_large")
+    assert (outcome.kind, outcome.detail, outcome.answered) == (K.UNREADABLE, "body_too_large", True)
+
+
+async def test_a_large_result_is_looked_through_beside_the_loop() -> None:
+    """Two million numbers: whatever else the process does goes on meanwhile."""
+    body = b'{"status":"COMPLETED","output":[' + b"1," * 2_000_000 + b'2],"metrics":{"cost":0.25}}'
+    beats: list[float] = []
+
+    async def beat() -> None:
+        while True:
+            beats.append(asyncio.get_running_loop().time())
+            await asyncio.sleep(0.001)
+
+    async with upstream(in_full(answer(body)), result_bytes_max=10_000_000) as (_, client):
+        beating = asyncio.create_task(beat())
+        began_at = asyncio.get_running_loop().time()
+        outcome = await client.fetch("a")
+        took = asyncio.get_running_loop().time() - began_at
+        beating.cancel()
+    assert outcome.kind is K.SUCCEEDED
+    assert outcome.body == body
+    assert outcome.metrics is not None
+    assert outcome.metrics.cost_micro == 250_000
+    longest = max(after - before for before, after in itertools.pairwise(beats))
+    assert longest < took / 2, f"the loop stood still for {longest:.3f} s of {took:.3f} s"
 
 
 async def test_an_upstream_that_closes_idle_connections_makes_no_submit_unknown() -> None:

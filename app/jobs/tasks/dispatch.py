@@ -184,7 +184,7 @@ class Dispatcher:
                 raise
             # shut down in mid-call: what may have arrived is said to be unknown now, not when the lease runs out
             outcome = Outcome(OutcomeKind.UNKNOWN, None, clock.monotonic() - started_at, "shut_down")
-        self._meter.heard(outcome, is_read=False, sent_at=sent_at)
+        self._meter.heard(outcome, row, is_read=False, sent_at=sent_at)
         crash_point("send.after_answer")
         doubted = False
         if outcome.kind is OutcomeKind.ACCOUNT:

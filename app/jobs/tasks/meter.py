@@ -2,14 +2,19 @@
 
 import asyncio
 import math
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import takewhile
+from uuid import UUID
 
+from app.admission.breaker import BREAK_SECONDS, PROBE_MODEL, PROBE_TENANT, Sample, is_suspect, worth_telling
 from app.admission.budget import Taken, configure, forget_seconds, learn
-from app.admission.decide import BREAK_SECONDS, Budget, Refused, Second
+from app.admission.decide import Budget, Refused, Second
 from app.core import clock
-from app.core.db import Database
+from app.core.db import Database, Row
 from app.core.errors import StoreUnavailable
+from app.core.ids import new_id
 from app.core.log import get_logger
 from app.core.pump import Pump
 from app.jobs.turns import Claimed
@@ -20,16 +25,17 @@ from app.upstream.wire import Outcome, OutcomeKind
 log = get_logger(__name__)
 
 TICK_SECONDS = 1.0
-PROBE_SECONDS = 1.0
 FORGET_SECONDS = 120.0
 DEAR_SECONDS = 30.0
-OUR_OWN = frozenset({"shut_down", "lease_over", "invalid_slug", "upstream_id_taken"})
+SAMPLES_MAX = 2_000
+"""Jobs whose last exchange one process remembers."""
+OUR_OWN = frozenset({"shut_down", "lease_over", "invalid_slug", "upstream_id_taken", "no_free_connection"})
 """Outcomes without an answer that are no fault of the upstream's."""
-_TROUBLES = frozenset({OutcomeKind.UNKNOWN, OutcomeKind.NOT_SENT, OutcomeKind.TROUBLE})
 
 
 class Meter:
-    """Tells the budget of 429s at once, and once a second of what it holds back and of trouble; of nothing else.
+    """Tells the budget of 429s at once, and once a second of what it holds back, and of the jobs it heard of where this
+    process or another suspects that the upstream is away; of nothing else.
 
     `ready`: what the settings allow is known to the database. `eased`: called when what was broken may be mended.
     """
@@ -54,8 +60,10 @@ class Meter:
         self._ended: dict[int, Second] = {}
         self._refused: list[Refused] = []
         self._passed = 0
-        self._held = self._troubled = self._broken = False
-        self._tick_at = self._heard_at = self._dear_until = 0.0
+        self._samples: OrderedDict[UUID, Sample] = OrderedDict()
+        self._told_at = 0.0
+        self._held = self._troubled = self._broken = self._ask = False
+        self._tick_at = self._alarmed_until = self._dear_until = 0.0
         self._forget_at = math.inf
 
     def now(self) -> float:
@@ -72,13 +80,16 @@ class Meter:
         if taken.rows and math.isinf(self._forget_at):
             self._forget_at = clock.monotonic() + FORGET_SECONDS
             self.pump.ring()
+        if taken.alarmed:
+            if not self._is_alarmed():
+                self.pump.ring()
+            self._alarmed_until = clock.monotonic() + BREAK_SECONDS
         if taken.wait_seconds is not None and not self._held:
             self._held = True
             self.pump.ring()
 
-    def heard(self, outcome: Outcome, *, is_read: bool, sent_at: float, trial: bool = False) -> None:
-        """An exchange whose request was sent then, by the database's clock, has come to an end."""
-        self._heard_at = clock.monotonic()
+    def heard(self, outcome: Outcome, job: Row, *, is_read: bool, sent_at: float, trial: bool = False) -> None:
+        """An exchange about this claimed job, whose request was sent then by the database's clock, has come to an end."""
         if outcome.detail in OUR_OWN:
             return
         now = self.now()
@@ -87,14 +98,22 @@ class Meter:
             self._refused.append(Refused(is_read, sent_at, None if seconds is None else now + seconds))
             self._count(sent_at, refused_reads=int(is_read), refused_submits=int(not is_read))
             self.pump.ring()
-        elif trial and outcome.kind not in _TROUBLES:
+        elif trial and outcome.answered:
             self._passed += 1
             self.pump.ring()
-        troubled = outcome.kind in _TROUBLES
-        self._count(now, answers=1, troubles=int(troubled))
-        if troubled and not self._troubled:
+        self._remember(Sample(job["id"], job["tenant_id"], job["model"], now, not outcome.answered))
+        if not (outcome.answered or self._troubled):
             self._troubled = True
             self.pump.ring()
+
+    def _remember(self, sample: Sample) -> None:
+        self._samples[sample.job_id] = sample
+        self._samples.move_to_end(sample.job_id)
+        if len(self._samples) > SAMPLES_MAX:
+            self._samples.popitem(last=False)
+
+    def _is_alarmed(self) -> bool:
+        return self._broken or clock.monotonic() < self._alarmed_until
 
     def _count(self, at: float, **more: int) -> None:
         second = self._ended.get(int(at)) or Second(int(at))
@@ -106,31 +125,45 @@ class Meter:
                 await configure(session, ceiling_per_minute=self._ceiling_per_minute, max_in_flight=self._max_in_flight)
             self.ready.set()
         now = clock.monotonic()
-        if not (self._refused or self._passed):
-            if not (self._held or self._troubled or self._broken):
+        if not (self._refused or self._passed or self._ask):
+            if not (self._held or self._troubled or self._is_alarmed()):
                 return await self._forget(now)
             if now < self._tick_at:
                 return self._tick_at - now
-        if self._broken and now > self._heard_at + PROBE_SECONDS:
+        if self._ask:
             await self._probe()
         self._tick_at = clock.monotonic() + TICK_SECONDS
-        await self._learn()
-        return TICK_SECONDS if self._held or self._broken else 0.0
+        suspects = self._troubled and is_suspect(self._lately())
+        self._troubled = False
+        telling = suspects or self._is_alarmed()
+        heard = worth_telling(self._lately(self._told_at)) if telling else []
+        if suspects or heard or self._broken:
+            await self._learn(heard, alarm=suspects)
+        elif self._held or self._refused or self._passed:
+            await self._learn(None, alarm=False)
+        return 0.0 if self._ask else TICK_SECONDS
 
-    async def _learn(self) -> None:
-        held, refused, passed, troubled, ended = self._held, self._refused, self._passed, self._troubled, self._ended
-        self._held, self._refused, self._passed, self._troubled, self._ended = False, [], 0, False, {}
-        since = self.now() - BREAK_SECONDS
-        told = [
-            second for second in ended.values() if second.at >= since or second.refused_submits or second.refused_reads
-        ]
+    def _lately(self, since: float = 0.0) -> list[Sample]:
+        """The last exchanges of BREAK_SECONDS, those after `since`; the newest first."""
+        since = max(since, self.now() - BREAK_SECONDS)
+        return list(takewhile(lambda sample: sample.at > since, reversed(self._samples.values())))
+
+    async def _learn(self, heard: list[Sample] | None, *, alarm: bool) -> None:
+        held, refused, passed, ended = self._held, self._refused, self._passed, self._ended
+        self._held, self._refused, self._passed, self._ended, self._ask = False, [], 0, {}, False
         try:
             async with self._database.transaction() as session:
-                before, after = await learn(session, held=held, refused=refused, passed=passed, ended=told)
+                before, after, self._ask = await learn(
+                    session, held=held, refused=refused, passed=passed, ended=ended.values(), heard=heard, alarm=alarm
+                )
         except StoreUnavailable:
-            self._held, self._troubled = self._held or held, self._troubled or troubled
+            self._held, self._troubled = self._held or held, self._troubled or alarm
             self._refused, self._passed = refused + self._refused, self._passed + passed
             raise
+        if heard:
+            self._told_at = heard[0].at
+        if alarm:
+            self._alarmed_until = clock.monotonic() + BREAK_SECONDS
         self._broken = after.broken_at is not None
         if held and after.limit is not None and not after.reads_free:
             self._dear_until = clock.monotonic() + DEAR_SECONDS
@@ -153,18 +186,16 @@ class Meter:
             self._eased()
 
     async def _probe(self) -> None:
-        """Nobody else asks the upstream for anything just now: ask for something that changes nothing."""
+        """Ask the upstream for something that is of no job and changes nothing."""
         try:
             await self._account.credits()
         except NotRead as error:
-            alive = not error.transient or error.detail == "http_429"
+            answered = error.answered
         else:
-            alive = True
-        self._count(self.now(), answers=1, troubles=int(not alive))
+            answered = True
+        self._remember(Sample(new_id(), PROBE_TENANT, PROBE_MODEL, self.now(), not answered))
 
     async def _forget(self, now: float) -> float:
-        oldest = self.now() - BREAK_SECONDS
-        self._ended = {at: second for at, second in self._ended.items() if at >= oldest}
         if now < self._forget_at:
             return self._forget_at - now
         self._forget_at = math.inf

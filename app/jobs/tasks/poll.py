@@ -10,12 +10,13 @@ from app.core.crash import crash_point
 from app.core.db import Database, Row, until_stored
 from app.core.doorbell import Doorbell
 from app.core.errors import StoreUnavailable
+from app.core.ids import show_id
 from app.core.log import get_logger
 from app.core.pump import Pump
 from app.core.slots import Slots
 from app.jobs.claims import EVER_SECONDS, claim_running
-from app.jobs.decide import RECORD_SECONDS, Running, after_poll, run_time
-from app.jobs.models import FINAL, ExchangeKind, State
+from app.jobs.decide import RECORD_SECONDS, Running, Step, after_poll, run_time
+from app.jobs.models import FINAL, ErrorCode, ExchangeKind, State
 from app.jobs.records import Exchange, Moved, PollRecord, record_polls
 from app.jobs.tasks.learn import RunTimes
 from app.jobs.tasks.lease import Leases
@@ -35,6 +36,10 @@ OVERDUE_SECONDS = 2.0
 THOROUGH_SECONDS = 1.0
 BY_DUE_EACH = 5
 """Held back by the budget we ask about the results that are forgotten next; each fifth time about those due for longest."""
+FETCH_AFTER = 2
+"""Polls in a row that could not be read, after which the result is asked for instead: it may say what they do not."""
+_TELLING = frozenset({OutcomeKind.SUCCEEDED, OutcomeKind.FAILED, OutcomeKind.RUNNING})
+_GIVEN_UP = frozenset({ErrorCode.RESULT_TOO_LARGE, ErrorCode.RESULT_UNREADABLE})
 
 
 class Poller:
@@ -138,37 +143,39 @@ class Poller:
         exchanges: list[tuple[ExchangeKind, Outcome]] = []
         if seen is not UpstreamState.COMPLETED:
             outcome = await self._upstream.poll(upstream_id)
-            self._meter.heard(outcome, is_read=True, sent_at=taken.at, trial=taken.trial)
+            self._meter.heard(outcome, row, is_read=True, sent_at=taken.at, trial=taken.trial)
             crash_point("poll.after_answer")
             exchanges.append((ExchangeKind.POLL, outcome))
             if outcome.kind is OutcomeKind.SUCCEEDED:
                 seen = UpstreamState.COMPLETED
-        if seen is UpstreamState.COMPLETED:
+        junk = bool(exchanges) and exchanges[0][1].kind is OutcomeKind.UNREADABLE and row["unreadable"] >= FETCH_AFTER
+        if seen is UpstreamState.COMPLETED or junk:
             crash_point("fetch.before_send")
             sent_at = self._meter.now()
             self._debt += len(exchanges)  # the claim has paid for one of them
-            outcome = await self._upstream.fetch(upstream_id)
-            self._meter.heard(outcome, is_read=True, sent_at=sent_at)
+            fetched = await self._upstream.fetch(upstream_id)
+            self._meter.heard(fetched, row, is_read=True, sent_at=sent_at)
             crash_point("fetch.after_answer")
-            exchanges.append((ExchangeKind.FETCH, outcome))
+            exchanges.append((ExchangeKind.FETCH, fetched))
+            if not junk or fetched.kind in _TELLING:
+                outcome = fetched
         age_seconds = row["age_seconds"] + clock.monotonic() - asked_at
-        job = Running(age_seconds, row["gone_seconds"], row["retries"], seen)
-        before = Running(age_seconds, row["gone_seconds"], row["retries"], row["upstream_state"])
-        await self._settle(row, job, outcome, [one for one in exchanges if _worth_a_row(one[1], before)])
+        job = Running(age_seconds, row["gone_seconds"], row["retries"], seen, row["unreadable"])
+        await self._settle(row, job, outcome, exchanges)
 
     async def _settle(
         self, row: Row, job: Running, outcome: Outcome, exchanges: Sequence[tuple[ExchangeKind, Outcome]]
     ) -> None:
         schedule = self._run_times.of(row["model"])
         step = after_poll(outcome, job, schedule=schedule)
+        _say(row, outcome, step)
         run_seconds = detection_seconds = None
         if step.to_state in FINAL:
             gap_seconds = schedule.gap_before(job.age_seconds)
             run_seconds, detection_seconds = run_time(outcome, age_seconds=job.age_seconds, gap_seconds=gap_seconds)
-            log.debug("poll.ended", job_id=row["id"].hex, state=step.to_state, reason=step.reason)
-        elif step.retry:
-            log.warning("poll.no_answer", job_id=row["id"].hex, outcome=outcome.kind, detail=outcome.detail)
-        cost = outcome.metrics.cost_micro if outcome.metrics else None
+        told = [one.metrics.cost_micro for _, one in exchanges if one.metrics and one.metrics.cost_micro is not None]
+        cost = told[-1] if told else row["cost_micro"]
+        before = row["upstream_state"]
         await self._recorder.post(
             PollRecord(
                 job_id=row["id"],
@@ -178,7 +185,11 @@ class Poller:
                 detection_seconds=detection_seconds,
                 cost_micro=cost,
                 charge_micro=_charge(row, cost) if step.to_state is State.COMPLETED else 0,
-                exchanges=tuple(Exchange(kind, row["id"], row["attempt"], told) for kind, told in exchanges),
+                exchanges=tuple(
+                    Exchange(kind, row["id"], row["attempt"], one)
+                    for kind, one in exchanges
+                    if _worth_a_row(one, before)
+                ),
                 starts=row["wants_start"] and step.upstream_state is UpstreamState.PROCESSING,
             )
         )
@@ -211,6 +222,19 @@ def _charge(row: Row, cost: int | None) -> int:
     return charge(price_rule=row["price_rule"], markup_micro=row["markup_micro"], held=row["held_micro"], cost=cost)
 
 
-def _worth_a_row(outcome: Outcome, job: Running) -> bool:
+def _say(row: Row, outcome: Outcome, step: Step) -> None:
+    """Trouble with a job is worth a warning when it begins, and when the job is given up for it."""
+    shown = show_id("job", row["id"])
+    if step.error_code in _GIVEN_UP:
+        log.warning("poll.given_up", job_id=shown, code=step.error_code, detail=outcome.detail)
+    elif step.to_state in FINAL:
+        log.debug("poll.ended", job_id=shown, state=step.to_state, reason=step.reason)
+    elif step.unreadable and not row["unreadable"]:
+        log.warning("poll.unreadable", job_id=shown, status_code=outcome.status_code, detail=outcome.detail)
+    elif step.retry and not step.unreadable and not row["retries"]:
+        log.warning("poll.no_answer", job_id=shown, outcome=outcome.kind, detail=outcome.detail)
+
+
+def _worth_a_row(outcome: Outcome, before: str | None) -> bool:
     """Quiet polls are only counted; state changes, finals and failures are kept."""
-    return outcome.kind is not OutcomeKind.RUNNING or outcome.state is not job.upstream_state
+    return outcome.kind is not OutcomeKind.RUNNING or outcome.state != before
