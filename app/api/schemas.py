@@ -17,6 +17,7 @@ from app.core.db import Row
 from app.core.ids import show_id
 from app.core.paging import Page
 from app.core.requests import (
+    DEADLINE_SECONDS_MAX,
     checked_amount,
     checked_deadline,
     checked_instant,
@@ -27,6 +28,7 @@ from app.core.requests import (
 )
 from app.jobs.models import FINAL, STATUS, State, Status
 from app.jobs.outlook import NO_PROSPECT, Prospect
+from app.jobs.starting import NOT_BEFORE_MAX
 from app.tenants.schemas import At
 from app.upstream.wire import NotAnObject, rewritten, slices
 from app.webhooks.models import EventType
@@ -74,9 +76,15 @@ class JobIn(BaseModel):
     )
     priority: int = Field(5, ge=0, le=9, description="higher goes first")
     deadline_seconds: float | None = Field(
-        None, gt=0, description="if it is not sent by then, it fails, free of charge"
+        None,
+        gt=0,
+        le=DEADLINE_SECONDS_MAX,
+        description="if it is not sent within so many seconds of being accepted, it fails, free of charge",
     )
-    not_before: datetime | None = Field(None, description="do not send it before then")
+    not_before: datetime | None = Field(
+        None,
+        description=f"do not send it before then; at most {NOT_BEFORE_MAX.days} days from now, and before the deadline",
+    )
     webhook_url: str | None = Field(
         None, description="told of its events besides the tenant's endpoints", max_length=2048
     )

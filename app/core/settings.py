@@ -15,6 +15,8 @@ from app.core.log import LogFormat, configure_logging, get_logger
 PREFIX = "WAYSTATION_"
 UPSTREAM_URL = "https://api.segmind.com"
 UPSTREAM_HISTORY_URL = "https://api.spotprod.segmind.com"
+UNKNOWN_SECONDS_MAX = 30 * 86_400
+"""The most that a submission may stay unknown: its hold stays as long."""
 
 
 class SettingsError(Exception):
@@ -97,7 +99,7 @@ class Settings(BaseSettings):
     webhook_allow_networks: Annotated[str, NoDecode, AfterValidator(_networks)] = ""
     unpriced_models: Literal["refuse", "pass"] = "refuse"
     default_price: Annotated[str, AfterValidator(_credits)] = "0.100000"
-    unknown_max_seconds: Annotated[float, Field(gt=0)] = 3600
+    unknown_max_seconds: Annotated[float, Field(gt=0, le=UNKNOWN_SECONDS_MAX)] = 3600
     history_settle_seconds: Annotated[float, Field(ge=0, le=86_400)] = 600
     lease_seconds: Annotated[float, Field(ge=1, le=300)] = 15
     sweep_seconds: Annotated[float, Field(gt=0, le=60)] = 1

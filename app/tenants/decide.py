@@ -118,7 +118,9 @@ def parse_expires(text: str, *, now: datetime) -> datetime:
             return now + timedelta(**{UNITS[duration[2]]: int(duration[1])})
         return parse_instant(text)
     except OverflowError:
-        raise malformed_field("expires_at", "expected a time before the year 10000, such as 2030-01-31T12:00:00Z or 365d") from None
+        raise malformed_field(
+            "expires_at", "expected a time before the year 10000, such as 2030-01-31T12:00:00Z or 365d"
+        ) from None
     except ValueError as error:
         raise malformed_field("expires_at", f"{error}, or a duration as 30d, 12h, 90m") from None
 
