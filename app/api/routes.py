@@ -20,6 +20,7 @@ from app.api.schemas import (
 from app.core.crash import crash_point
 from app.core.db import Row, patiently
 from app.core.errors import Malformed, Refusal, StoreUnavailable, Unauthorized
+from app.core.guard import Guard
 from app.core.ids import find_id, show_id
 from app.core.paging import LIMIT_DEFAULT, LIMIT_MAX, cut_page, parse_cursor
 from app.core.problems import documented
@@ -42,7 +43,6 @@ from app.jobs.queries import JobFilter, list_jobs
 from app.tenants.auth import Principal, ScopeMissing, TenantSuspended
 from app.tenants.models import Scope
 from app.upstream.wire import member
-from app.webhooks.guard import Guard
 from app.webhooks.schemas import checked_job_webhook
 
 PREFER_WAIT_MAX = 300.0

@@ -97,6 +97,7 @@ class Settings(BaseSettings):
     admin_key: SecretStr | None = None
     secret_key: Annotated[SecretStr, NoDecode, AfterValidator(_secrets)]
     webhook_allow_networks: Annotated[str, NoDecode, AfterValidator(_networks)] = ""
+    output_allow_networks: Annotated[str, NoDecode, AfterValidator(_networks)] = ""
     unpriced_models: Literal["refuse", "pass"] = "refuse"
     default_price: Annotated[str, AfterValidator(_credits)] = "0.100000"
     unknown_max_seconds: Annotated[float, Field(gt=0, le=UNKNOWN_SECONDS_MAX)] = 3600
@@ -111,6 +112,11 @@ class Settings(BaseSettings):
     def webhook_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """Networks of our own that webhooks may reach."""
         return split_networks(self.webhook_allow_networks)
+
+    @property
+    def output_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Networks of our own that the fetching of outputs may reach."""
+        return split_networks(self.output_allow_networks)
 
     @property
     def history_url(self) -> str:
