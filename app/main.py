@@ -32,6 +32,7 @@ from app.core.cancel import cancel_all
 from app.core.db import Database
 from app.core.doorbell import Doorbell
 from app.core.errors import Refusal, StoreUnavailable
+from app.core.guard import Guard
 from app.core.health import OPENAPI_PATHS as health_paths
 from app.core.health import routes as health_routes
 from app.core.heartbeat import beating, stop_beating
@@ -52,7 +53,6 @@ from app.segmind.routes import routes as segmind_routes
 from app.segmind.schemas import refusal_response
 from app.segmind.steady import SteadyPolls
 from app.tenants.auth import Keyring
-from app.webhooks.guard import Guard
 from app.webhooks.secrets import Vault
 
 log = get_logger(__name__)
@@ -154,8 +154,7 @@ async def _open(app: FastAPI, settings: Settings, stack: contextlib.AsyncExitSta
     state.keyring = Keyring(state.database, secrets=settings.secrets)
     state.vault = Vault(settings.secrets)
     state.guard = Guard(settings.webhook_networks)
-    state.downloads = Downloads(settings.upstream_url)
-    stack.push_async_callback(state.downloads.close)
+    state.downloads = Downloads(settings.upstream_url, Guard(settings.output_networks))
     state.waiters = Waiters(state.database)
     state.steady_polls = SteadyPolls()
     state.reader = Reader(state.database, state.waiters)

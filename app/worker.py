@@ -17,6 +17,7 @@ from app.core.cancel import cancel_all
 from app.core.db import Database
 from app.core.doorbell import AWAY, QUEUE, Doorbell, arq_pool, deserialized, serialized
 from app.core.errors import StoreUnavailable
+from app.core.guard import Guard
 from app.core.heartbeat import beating, stop_beating
 from app.core.ids import new_id
 from app.core.log import get_logger
@@ -36,7 +37,6 @@ from app.jobs.tasks.sweep import Sweeper
 from app.reconciliation.tasks.daily import DailyReconciliation
 from app.upstream.account import AccountClient
 from app.upstream.client import UpstreamClient
-from app.webhooks.guard import Guard
 from app.webhooks.secrets import Vault
 from app.webhooks.sender import Sender
 from app.webhooks.tasks.deliver import Deliverer

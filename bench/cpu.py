@@ -17,7 +17,7 @@ class _Stat:
 
 def _stat(pid: int) -> _Stat | None:
     try:
-        text = Path(f"/proc/{pid}/stat").read_text()
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except OSError:
         return None
     parts = text.rpartition(")")[2].split()
@@ -43,7 +43,9 @@ def cpu_seconds(pids: Iterable[int]) -> float:
 
 def machine_seconds() -> float:
     """CPU seconds that all processes of this machine have used, ours and everybody's."""
-    user, nice, system, _idle, _wait, irq, soft = map(int, Path("/proc/stat").read_text().split("\n")[0].split()[1:8])
+    user, nice, system, _idle, _wait, irq, soft = map(
+        int, Path("/proc/stat").read_text(encoding="utf-8").split("\n")[0].split()[1:8]
+    )
     return (user + nice + system + irq + soft) * _TICK_SECONDS
 
 

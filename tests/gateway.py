@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -26,6 +27,8 @@ SECRET = "a-secret-that-only-tests-know-0123456789"
 UPSTREAM_KEY = "SG_3ec0a235721add59"
 READY_SECONDS = 90.0
 FINAL = ("COMPLETED", "FAILED", "CANCELED")
+LATER = (datetime.now(UTC) + timedelta(days=20)).strftime("%Y-%m-%dT00:00:00Z")
+"""A `not_before` that keeps a job queued for weeks."""
 
 
 class Process:

@@ -20,6 +20,7 @@ from app.core.errors import Unauthorized
 from app.tenants.auth import Keyring
 from app.tenants.keys import parse_key
 from app.tenants.models import Scope
+from tests.servers import Urls, create_database, drop_database
 
 SECRET_KEY = "c" * 32
 WAYSTATION = [sys.executable, "-c", "from app.cli import main; main()"]
@@ -75,6 +76,18 @@ def shown(*args: str, **settings: str) -> Any:
     done = run(*args, "--json", **settings)
     assert (done.returncode, done.stderr) == (0, "")
     return json.loads(done.stdout)
+
+
+async def test_the_schema_is_made_in_a_locale_without_utf_8(servers: Urls, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}.items():
+        monkeypatch.setenv(name, value)
+    name = f"test_{uuid4().hex}"
+    url = await create_database(servers.database, name)
+    try:
+        done = await asyncio.to_thread(run, "migrate", DATABASE_URL=url)
+        assert (done.returncode, done.stderr) == (0, "")
+    finally:
+        await drop_database(servers.database, name)
 
 
 def test_help_is_quick() -> None:

@@ -24,13 +24,16 @@ def grant(
     as_json: AsJson = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Grant a tenant credits. Said again with the same reference, it is the same grant."""
+    """Grant a tenant credits. The same reference again is the same grant, and keeps the expiry of the first call.
+
+    The same reference with another amount is refused.
+    """
     from app.admin.decide import checked_amount
     from app.admin.money import grant_credits
     from app.admin.money_schemas import TransferOut
-    from app.core.clock import now
+    from app.core.clock import now, rfc3339
     from app.core.local import opened
-    from app.tenants.decide import DURATION, parse_expires
+    from app.tenants.decide import parse_expires
 
     micro = checked_amount(amount, field="amount")
     expires_at = None if expires is None else parse_expires(expires, now=now())
@@ -45,13 +48,16 @@ def grant(
                 reference=reference,
                 note=note,
                 expires_at=expires_at,
-                from_now=expires is not None and DURATION.fullmatch(expires) is not None,
             )
         return TransferOut.of(found, transfer), new
 
     transfer, new = asyncio.run(run())
     verb = "granted" if new else "were granted before"
     line = f"{transfer.amount} credits {verb} to tenant {transfer.tenant}, reference {transfer.reference}"
+    if transfer.expires_at is not None:
+        line += f"; they expire at {rfc3339(transfer.expires_at)}"
+    elif expires is not None:
+        line += "; they never expire: the first call named no expiry"
     say(line, value={**transfer.model_dump(mode="json"), "new": new}, as_json=as_json)
 
 

@@ -5,7 +5,6 @@ from uuid import UUID
 
 from app.admin.decide import NOTE_MAX, REFERENCE_MAX, checked_line
 from app.admin.operations import record_audit
-from app.admin.queries import find_grant
 from app.core import clock
 from app.core.db import Row, Session
 from app.core.ids import show_id
@@ -24,19 +23,15 @@ async def grant_credits(
     reference: str,
     note: str | None = None,
     expires_at: datetime | None = None,
-    from_now: bool = False,
 ) -> tuple[Tenant, Row, bool]:
-    """Credits in, in micro-credits; gives the tenant, the transfer, and whether it is new: the same reference again is
-    the same grant. `from_now`: the expiry was said as a time from now, and a grant made before keeps its own.
+    """Credits in, in micro-credits; gives the tenant, the transfer, and whether it is new: the same reference and amount
+    again are the same grant, which keeps the expiry that it was made with.
 
     Raises Malformed, TenantNotFound, ReferenceTaken.
     """
     checked_line(reference, field="reference", most=REFERENCE_MAX, required=True)
     checked_line(note or "", field="note", most=NOTE_MAX)
     found = await get_tenant(session, name_or_id=tenant)
-    before = await find_grant(session, tenant_id=found.id, reference=reference) if from_now else None
-    if before is not None and before["expires_at"] is not None:
-        expires_at = before["expires_at"]
     asked = {"amount": amount, "reference": reference, "note": note, "expires_at": expires_at}
     transfer, new = await operations.grant(
         session, tenant_id=found.id, amount_micro=amount, reference=reference, note=note or None, expires_at=expires_at

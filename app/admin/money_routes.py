@@ -38,7 +38,8 @@ router = APIRouter(prefix="/admin/v1", tags=["admin"], route_class=OperatorRoute
     },
 )
 async def create_grant(request: Request, response: Response, tenant: str, body: GrantIn) -> TransferOut:
-    """Grant credits. The same reference again is the same grant; with another amount or expiry it is a conflict."""
+    """Grant credits. The same reference again is the same grant, and keeps the expiry of the first call; with another
+    amount it is a conflict."""
     amount = checked_amount(body.amount, field="amount")
     async with database_of(request).transaction() as session:
         found, transfer, new = await grant_credits(

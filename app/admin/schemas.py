@@ -164,7 +164,9 @@ class GrantIn(_Body):
     amount: StrictStr = Field(json_schema_extra=_AMOUNT)
     reference: StrictStr = Field(description="the grant's name at this tenant: the same twice is one grant")
     note: StrictStr | None = None
-    expires_at: Instant = Field(default=None, description="RFC 3339; null: never")
+    expires_at: Instant = Field(
+        default=None, description="RFC 3339; null: never. A grant that was made before keeps its own"
+    )
 
 
 class AdjustmentIn(_Body):

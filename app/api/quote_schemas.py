@@ -43,8 +43,8 @@ class QuoteOut(BaseModel):
     accepted: bool = Field(description="whether it would become a job")
     would_be_refused: WouldBeRefused | None = Field(description="null: it would be accepted")
     binding: Binding = Field(
-        description="rate, queued, price, credits, budget: why it would be refused. paused, in_flight (the tenant's own"
-        " limit), upstream (its limit, or its trouble): what it would wait for. none: it would be sent at once"
+        description="rate, queued, price, credits, budget: why it would be refused. paused, not_before, in_flight (the"
+        " tenant's own limit), upstream (its limit, or its trouble): what it would wait for. none: it would be sent at once"
     )
     paused_by: PausedBy | None = Field(
         description="if binding is paused. upstream: it refuses the model at the moment; one job at a time is sent to find"

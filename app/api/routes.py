@@ -7,11 +7,22 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 
 from app.admission.strangers import submitter
-from app.api.schemas import JobIn, JobOut, JobPage, checked_job, job_body, metadata_filter, page_body
+from app.api.schemas import (
+    CanceledJobOut,
+    JobIn,
+    JobOut,
+    JobPage,
+    canceled_body,
+    checked_job,
+    job_body,
+    metadata_filter,
+    page_body,
+)
 from app.core.beside import beside
 from app.core.crash import crash_point
 from app.core.db import Row, patiently
 from app.core.errors import Malformed, Refusal, StoreUnavailable, Unauthorized
+from app.core.guard import Guard
 from app.core.ids import find_id, show_id
 from app.core.paging import LIMIT_DEFAULT, LIMIT_MAX, cut_page, parse_cursor
 from app.core.problems import documented
@@ -34,7 +45,6 @@ from app.jobs.queries import JobFilter, list_jobs
 from app.tenants.auth import Principal, ScopeMissing, TenantSuspended
 from app.tenants.models import Scope
 from app.upstream.wire import member
-from app.webhooks.guard import Guard
 from app.webhooks.schemas import checked_job_webhook
 
 PREFER_WAIT_MAX = 300.0
@@ -150,7 +160,7 @@ async def get_job(request: Request, job_id: str, wait: str | None = None) -> Res
     row = await request.app.state.reader.wait_for_job(principal.tenant_id, _job_id(job_id), seconds)
     if row is None:
         raise JobNotFound
-    return await _shown(request, principal, row)
+    return _json(job_body(request.app.state.public_url, row, await _prospect(request, principal, row)))
 
 
 @router.get(
@@ -215,13 +225,21 @@ def _states(status: str | None) -> list[str] | None:
     status_code=200,
     response_class=Response,
     responses={
-        200: {"model": JobOut, "description": "It was queued, and is canceled."},
-        202: {"model": JobOut, "description": "The upstream may be at work and cannot cancel; no result will come."},
+        200: {"model": CanceledJobOut, "description": "It was queued, and is canceled. Nothing is charged."},
+        202: {
+            "model": CanceledJobOut,
+            "description": "The upstream may be running it and cannot cancel it. No result is delivered. The hold stays"
+            " until the job ends; then its true cost is charged, and it becomes CANCELED.",
+        },
         **documented(*ALWAYS, TenantSuspended, JobNotFound, JobFinished),
     },
 )
 async def cancel_job(request: Request, job_id: str) -> Response:
-    """Cancel a job."""
+    """Cancel a job.
+
+    A job that was not sent yet is canceled at once and is free. The upstream cannot cancel a job that it has started: such
+    a job delivers no result, but its true cost is charged. `notice` in the answer says which of the two it is.
+    """
     state = request.app.state
     principal = await authenticated(request, Scope.JOBS_WRITE)
     wanted = _job_id(job_id)
@@ -234,13 +252,21 @@ async def cancel_job(request: Request, job_id: str) -> Response:
     row = await state.reader.find_job(principal.tenant_id, wanted)
     if row is None:
         raise JobNotFound
-    return await _shown(request, principal, row, 200 if became is State.CANCELED else 202)
+    at_once = became is State.CANCELED
+    prospect = await _prospect(request, principal, row)
+    content = canceled_body(state.public_url, row, prospect, at_once=at_once)
+    return _json(content, 200 if at_once else 202)
 
 
-async def _shown(request: Request, principal: Principal, row: Row, status: int = 200) -> Response:
+async def _shown(request: Request, principal: Principal, row: Row) -> Response:
     """A job as it stands, with what is expected of it."""
-    prospects = await request.app.state.outlook.of_jobs(principal.tenant_id, [row])
-    return _json(await _content(request.app.state.public_url, row, prospects.get(row["id"], NO_PROSPECT)), status)
+    prospect = await _prospect(request, principal, row)
+    return _json(await _content(request.app.state.public_url, row, prospect))
+
+
+async def _prospect(request: Request, principal: Principal, row: Row) -> Prospect:
+    prospects: dict[UUID, Prospect] = await request.app.state.outlook.of_jobs(principal.tenant_id, [row])
+    return prospects.get(row["id"], NO_PROSPECT)
 
 
 async def _content(base_url: str, row: Row, prospect: Prospect) -> bytes:

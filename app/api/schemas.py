@@ -17,6 +17,7 @@ from app.core.db import Row
 from app.core.ids import show_id
 from app.core.paging import Page
 from app.core.requests import (
+    DEADLINE_SECONDS_MAX,
     checked_amount,
     checked_deadline,
     checked_instant,
@@ -25,8 +26,9 @@ from app.core.requests import (
     checked_text,
     malformed,
 )
-from app.jobs.models import STATUS, State, Status
+from app.jobs.models import FINAL, STATUS, State, Status
 from app.jobs.outlook import NO_PROSPECT, Prospect
+from app.jobs.starting import NOT_BEFORE_MAX
 from app.tenants.schemas import At
 from app.upstream.wire import NotAnObject, rewritten, slices
 from app.webhooks.models import EventType
@@ -45,6 +47,13 @@ ETA_DESCRIPTION = (
 POSITION_DESCRIPTION = (
     "1: the next in its tenant's line. Counted up to 1,000, then estimated; at most a second old. null: it was sent, has"
     " ended, or does not stand in line"
+)
+
+
+FREE_NOTICE = "The job was not started. Its hold is released, and nothing is charged."
+CHARGED_NOTICE = (
+    "The upstream may be running the job and cannot cancel it. No result is delivered. The hold stays until the job ends;"
+    " then its true cost is charged."
 )
 
 
@@ -67,9 +76,15 @@ class JobIn(BaseModel):
     )
     priority: int = Field(5, ge=0, le=9, description="higher goes first")
     deadline_seconds: float | None = Field(
-        None, gt=0, description="if it is not sent by then, it fails, free of charge"
+        None,
+        gt=0,
+        le=DEADLINE_SECONDS_MAX,
+        description="if it is not sent within so many seconds of being accepted, it fails, free of charge",
     )
-    not_before: datetime | None = Field(None, description="do not send it before then")
+    not_before: datetime | None = Field(
+        None,
+        description=f"do not send it before then; at most {NOT_BEFORE_MAX.days} days from now, and before the deadline",
+    )
     webhook_url: str | None = Field(
         None, description="told of its events besides the tenant's endpoints", max_length=2048
     )
@@ -101,10 +116,11 @@ class JobMetrics(BaseModel):
 
 
 class JobCredits(BaseModel):
-    """What was held for it, which is the most it can cost, and what it has cost; credits with six decimals."""
+    """What a job sets apart and costs; credits with six decimals."""
 
-    held: str = Field(examples=["0.133950"])
-    charged: str = Field(examples=["0.089300"])
+    hold: str = Field(examples=["0.133950"], description="what was held when it was accepted; it never changes")
+    held: str = Field(examples=["0.000000"], description="what is held now: the hold, and nothing once it has ended")
+    charged: str = Field(examples=["0.089300"], description="what it has cost; nothing before it has ended")
 
 
 class Eta(BaseModel):
@@ -153,6 +169,12 @@ class JobOut(BaseModel):
     attempt: int
     late_result: bool
     urls: JobUrls
+
+
+class CanceledJobOut(JobOut):
+    """A job that was asked to be canceled."""
+
+    notice: str = Field(description="what the cancel means for its credits", examples=[FREE_NOTICE, CHARGED_NOTICE])
 
 
 class JobItem(BaseModel):
@@ -209,11 +231,20 @@ def checked_job(given: dict[str, Any]) -> dict[str, Any]:
 
 def job_body(base_url: str, row: Row, prospect: Prospect = NO_PROSPECT) -> bytes:
     """The JSON of a job."""
+    return orjson.dumps(_whole(base_url, row, prospect))
+
+
+def canceled_body(base_url: str, row: Row, prospect: Prospect, *, at_once: bool) -> bytes:
+    """The JSON of a job that was canceled, `at_once` or once the upstream is done with it, and what that costs."""
+    return orjson.dumps(_whole(base_url, row, prospect) | {"notice": FREE_NOTICE if at_once else CHARGED_NOTICE})
+
+
+def _whole(base_url: str, row: Row, prospect: Prospect) -> dict[str, Any]:
     shown = show_id("job", row["id"])
     body = _item(base_url, row, shown, prospect)
     body["input"] = orjson.Fragment(row["input"].removeprefix(codecs.BOM_UTF8))
     body["output"] = _output(row, shown, body["urls"]["response"])
-    return orjson.dumps(body)
+    return body
 
 
 def event_data(base_url: str, row: Row, *, type_: str) -> Iterator[bytes]:
@@ -225,6 +256,8 @@ def event_data(base_url: str, row: Row, *, type_: str) -> Iterator[bytes]:
     job = _item(base_url, row, shown) | {"output": None}
     if type_ == EventType.JOB_PROCESSING:
         job |= {"status": Status.PROCESSING, "error": None, "finished_at": None}
+        job["credits"] = _credits(row["held_micro"], finished=False, charged=0)
+        job["metrics"] |= {"upstream_seconds": None, "total_seconds": None}
     elif row["state"] == State.COMPLETED:
         if row["body"] is not None:
             yield orjson.dumps(job | {"output": _output(row, shown, job["urls"]["response"])})
@@ -258,7 +291,7 @@ def _item(base_url: str, row: Row, shown: str, prospect: Prospect = NO_PROSPECT)
             "total_seconds": _seconds(row["created_at"], row["finished_at"]),
             "polls": row["polls"],
         },
-        "credits": {"held": show_credits(row["held_micro"]), "charged": show_credits(row["charged_micro"])},
+        "credits": _credits(row["held_micro"], finished=state in FINAL, charged=row["charged_micro"]),
         "eta": None
         if prospect.p50 is None
         else {"p50": clock.rfc3339(prospect.p50), "p90": clock.rfc3339(prospect.p90)},
@@ -278,6 +311,14 @@ def _item(base_url: str, row: Row, shown: str, prospect: Prospect = NO_PROSPECT)
             "status": f"{base_url}/v2/requests/{shown}/status",
             "response": f"{base_url}/v2/requests/{shown}",
         },
+    }
+
+
+def _credits(hold: int, *, finished: bool, charged: int) -> dict[str, str]:
+    return {
+        "hold": show_credits(hold),
+        "held": show_credits(0 if finished else hold),
+        "charged": show_credits(charged),
     }
 
 

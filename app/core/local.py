@@ -13,7 +13,14 @@ from app.core.db import STATEMENT_SECONDS, Database
 from app.core.doorbell import Doorbell, Task
 from app.core.http_url import checked_http_url
 from app.core.redis_url import checked_redis_url
-from app.core.settings import UPSTREAM_URL, Settings, SettingsError, find_history_url, split_secrets
+from app.core.settings import (
+    UNKNOWN_SECONDS_MAX,
+    UPSTREAM_URL,
+    Settings,
+    SettingsError,
+    find_history_url,
+    split_secrets,
+)
 
 STACK_FILE = "stack.json"
 CREDENTIALS_FILE = "credentials.json"
@@ -98,8 +105,10 @@ def find_unknown_max_seconds() -> float:
         seconds = float(os.environ.get("WAYSTATION_UNKNOWN_MAX_SECONDS") or default)
     except ValueError:
         seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise SettingsError("WAYSTATION_UNKNOWN_MAX_SECONDS: expected seconds above 0")
+    if not 0 < seconds <= UNKNOWN_SECONDS_MAX:
+        raise SettingsError(
+            f"WAYSTATION_UNKNOWN_MAX_SECONDS: expected seconds above 0 and at most {UNKNOWN_SECONDS_MAX}"
+        )
     return seconds
 
 

@@ -139,7 +139,7 @@ def checked_priority(value: Any, where: str) -> int:
 def checked_deadline(value: Any, where: str) -> float:
     """Seconds from now, above 0, at most 30 days."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= DEADLINE_SECONDS_MAX:
-        raise malformed(where, f"expected seconds above 0, at most {DEADLINE_SECONDS_MAX}")
+        raise malformed(where, f"expected seconds above 0 and at most {DEADLINE_SECONDS_MAX}, such as 3600")
     return float(value)
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 PREFIX = "WAYSTATION_"
 UPSTREAM_URL = "https://api.segmind.com"
 UPSTREAM_HISTORY_URL = "https://api.spotprod.segmind.com"
+UNKNOWN_SECONDS_MAX = 30 * 86_400
+"""The most that a submission may stay unknown: its hold stays as long."""
 
 
 EXPECTED = {
@@ -27,7 +29,7 @@ EXPECTED = {
     "upstream_max_in_flight": "a whole number of jobs, such as 200, or nothing",
     "unpriced_models": "refuse or pass",
     "result_bytes_max": "bytes from 1024 to 536870912, such as 33554432",
-    "unknown_max_seconds": "seconds above 0, such as 3600",
+    "unknown_max_seconds": "seconds above 0, at most 2592000, such as 3600",
     "history_settle_seconds": "seconds from 0 to 86400, such as 600",
     "lease_seconds": "seconds from 1 to 300, such as 15",
     "sweep_seconds": "seconds above 0, at most 60, such as 1",
@@ -117,11 +119,12 @@ class Settings(BaseSettings):
     admin_key: Annotated[SecretStr | None, AfterValidator(_admin_key)] = None
     secret_key: Annotated[SecretStr, NoDecode, AfterValidator(_secrets)]
     webhook_allow_networks: Annotated[str, NoDecode, AfterValidator(_networks)] = ""
+    output_allow_networks: Annotated[str, NoDecode, AfterValidator(_networks)] = ""
     trusted_proxies: Annotated[str, NoDecode, AfterValidator(_networks)] = ""
     unpriced_models: Literal["refuse", "pass"] = "refuse"
     default_price: Annotated[str, AfterValidator(_credits)] = "0.100000"
     result_bytes_max: Annotated[int, Field(ge=1024, le=512 * 1024 * 1024)] = 32 * 1024 * 1024
-    unknown_max_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 3600
+    unknown_max_seconds: Annotated[float, Field(gt=0, le=UNKNOWN_SECONDS_MAX)] = 3600
     history_settle_seconds: Annotated[float, Field(ge=0, le=86_400)] = 600
     lease_seconds: Annotated[float, Field(ge=1, le=300)] = 15
     sweep_seconds: Annotated[float, Field(gt=0, le=60)] = 1
@@ -138,6 +141,11 @@ class Settings(BaseSettings):
     def proxy_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """Where our own proxies are, whose X-Forwarded-For is believed."""
         return split_networks(self.trusted_proxies)
+
+    @property
+    def output_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Networks of our own that the fetching of outputs may reach."""
+        return split_networks(self.output_allow_networks)
 
     @property
     def history_url(self) -> str:

@@ -32,6 +32,7 @@ from app.core.strict_json import JsonInvalid, canonical
 from app.jobs.models import Surface
 from app.jobs.operations import Submission
 from app.jobs.refusals import RefusalBook, Refused
+from app.jobs.starting import checked_not_before
 from app.jobs.writer import Busy, IdempotencyKeyReused, InDoubt, Stored, SubmitWriter
 from app.ledger.decide import BudgetExceeded, InsufficientCredits, PriceAboveMax, checked_price
 from app.tenants.auth import Principal
@@ -101,9 +102,10 @@ class Intake:
         """A job that is committed when this returns, and headers that say how its tenant's limits stand; raises the
         Refusal that says why there is none."""
         principal = asked.principal
+        now = clock.now()
+        not_before = checked_not_before(asked.not_before, deadline_seconds=asked.deadline_seconds, now=now)
         terms, price = await self.priced(asked)
         checked_price(price, ceilings=(asked.max_price, principal.max_price_micro))
-        now = clock.now()
         fingerprint = None
         if asked.idempotency_key is not None:
             fingerprint = sha256(canonical(asked.model, asked.body)).digest()
@@ -117,7 +119,7 @@ class Intake:
                 model=asked.model,
                 priority=asked.priority,
                 created_at=now,
-                not_before=asked.not_before,
+                not_before=not_before,
                 deadline_at=now + timedelta(seconds=asked.deadline_seconds) if asked.deadline_seconds else None,
                 idempotency_key=asked.idempotency_key,
                 fingerprint=fingerprint,

@@ -222,8 +222,9 @@ def _seconds(at: datetime) -> float:
 
 
 def _shown(expected: Expected, since: datetime, now: datetime, position: int | None) -> Prospect:
-    """The expectation as instants, none of them before now, nor beyond the calendar."""
+    """The expectation as instants, none of them before now; where they lie beyond the calendar, there is none."""
+    if expected.p90 > (LAST - since).total_seconds():
+        return Prospect(position=position)
     soonest = now + timedelta(milliseconds=1)
-    room = (LAST - since).total_seconds()
-    p50, p90 = (since + timedelta(seconds=min(seconds, room)) for seconds in (expected.p50, expected.p90))
+    p50, p90 = (since + timedelta(seconds=seconds) for seconds in (expected.p50, expected.p90))
     return Prospect(max(p50, soonest), max(p90, soonest), position)

@@ -10,12 +10,14 @@ from app.admission.rate_headers import RateLimited
 from app.admission.rate_script import buckets_of
 from app.admission.rates import RateLimiter
 from app.catalog.models import PriceRule
+from app.core import clock
 from app.core.db import Database
 from app.core.errors import Refusal
 from app.jobs.eta import Expected, middle_of
 from app.jobs.intake import Asked, Intake
 from app.jobs.line import Line
 from app.jobs.outlook import NO_PROSPECT, Look, Outlook, Prospect, Waiting
+from app.jobs.starting import checked_not_before
 from app.ledger.accounts import look_at_account
 from app.ledger.decide import BudgetExceeded, Hold, InsufficientCredits, PriceAboveMax, checked_price
 
@@ -32,6 +34,7 @@ class Binding(StrEnum):
     CREDITS = "credits"
     BUDGET = "budget"
     PAUSED = "paused"
+    NOT_BEFORE = "not_before"
     IN_FLIGHT = "in_flight"
     UPSTREAM = "upstream"
 
@@ -79,7 +82,11 @@ class Quoter:
         self._rates = rates
 
     async def quote(self, asked: Asked) -> Quote:
-        """What a submit of this would get just now; raises what a submit is refused with for its model and parameters."""
+        """What a submit of this would get just now; raises what a submit is refused with for its times, model and
+        parameters."""
+        now = clock.now()
+        not_before = checked_not_before(asked.not_before, deadline_seconds=asked.deadline_seconds, now=now)
+        parked = not_before is not None and not_before > now
         terms, price = await self._intake.priced(asked)
         refusal, key_full = await self._judge(asked, price)
         look = await self._outlook.look(asked.principal.tenant_id, newest_rank=float("inf"))
@@ -90,7 +97,10 @@ class Quoter:
             waits = self._outlook.waits(waiting, look)
             wait = None if waits is None else middle_of(waits)
             prospect = self._outlook.of_waiting(waiting, look, now=datetime.fromtimestamp(look.line.read_at, UTC))
-        binding = _refused_by(refusal) if refusal is not None else held_up_by(asked.model, look, key_full=key_full)
+        if refusal is not None:
+            binding = _refused_by(refusal)
+        else:
+            binding = held_up_by(asked.model, look, key_full=key_full, parked=parked)
         return Quote(
             model=asked.model,
             price_micro=price,
@@ -135,13 +145,15 @@ def _refused_by(refusal: Refusal) -> Binding:
     return next(binding for kind, binding in _REFUSED_BY if isinstance(refusal, kind))
 
 
-def held_up_by(model: str, look: Look | None, *, key_full: bool = False) -> Binding:
-    """What a job of this model that is accepted now would wait for."""
-    if look is None:
-        return Binding.NONE
-    line: Line = look.line
-    if line.paused or model in line.paused_models:
+def held_up_by(model: str, look: Look | None, *, key_full: bool = False, parked: bool = False) -> Binding:
+    """What a job of this model that is accepted now would wait for; `parked`: it is not to be sent yet."""
+    line: Line | None = None if look is None else look.line
+    if line is not None and (line.paused or model in line.paused_models):
         return Binding.PAUSED
+    if parked:
+        return Binding.NOT_BEFORE
+    if line is None:
+        return Binding.NONE
     if line.upstream_paused_seconds > 0 or line.held_up_elsewhere:
         return Binding.UPSTREAM
     return Binding.IN_FLIGHT if key_full or line.ready - line.claimed >= line.free else Binding.NONE

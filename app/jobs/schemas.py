@@ -1,9 +1,11 @@
 """A job's whole story as operators see it, over HTTP and as `job show --json`."""
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.core.credits import show_credits
 from app.core.ids import show_id
 from app.jobs.models import STATUS, State, Status
 from app.jobs.story import Story
@@ -56,6 +58,25 @@ class ObservationOut(_Told):
     worker: str
 
 
+class CreditsOut(_Told):
+    """Credits with six decimals."""
+
+    hold: str = Field(description="what was held when it was accepted")
+    held: str = Field(description="what is held now; nothing once it has ended")
+    charged: str
+    cost: str | None = Field(description="what the upstream reported; null: it did not say")
+
+    @classmethod
+    def of(cls, job: Mapping[str, Any]) -> Self:
+        """Those of a job's row."""
+        return cls(
+            hold=show_credits(job["held_micro"]),
+            held=show_credits(0 if job["finished_at"] is not None else job["held_micro"]),
+            charged=show_credits(job["charged_micro"]),
+            cost=None if job["cost_micro"] is None else show_credits(job["cost_micro"]),
+        )
+
+
 class JobStory(_Told):
     """One job's whole story, without its input and output."""
 
@@ -92,6 +113,7 @@ class JobStory(_Told):
     run_seconds: float | None
     detection_seconds: float | None
     cost_micro: int | None
+    credits: CreditsOut
     idempotency_key: str | None
     late_result: bool
     input_bytes: int | None
@@ -114,6 +136,7 @@ class JobStory(_Told):
                 "key_id": job["key_id"] and show_id("key", job["key_id"]),
                 "owner": job["owner"] and job["owner"].hex,
                 "paused": bool(job["paused"]),
+                "credits": CreditsOut.of(job),
                 "status": STATUS[State(job["state"])],
                 "events": [dict(row) for row in story.events],
                 "attempts": [{**row, "worker": row["worker"].hex} for row in story.attempts],

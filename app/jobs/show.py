@@ -11,7 +11,8 @@ _LISTS = ("events", "attempts", "exchanges", "observations")
 
 def shown(story: JobStory) -> str:
     """The fields that say something, then what happened, in order."""
-    plain = story.model_dump(mode="json", exclude=set(_LISTS))
+    plain = story.model_dump(mode="json", exclude={*_LISTS, "credits"})
+    plain |= {f"credits {name}": amount for name, amount in story.credits.model_dump().items()}
     fields = [(name, str(value)) for name, value in plain.items() if value not in (None, False, {})]
     parts = [
         "\n".join(f"{name:<20}{value}" for name, value in fields),

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from app.core.credits import AMOUNT_MAX
+from app.core.credits import AMOUNT_MAX, show_credits
 from app.core.db import Row, Session
 from app.core.errors import Conflict, Malformed, NotFound, malformed_field
 from app.core.ids import derived_id, new_id
@@ -14,12 +14,12 @@ from app.ledger.queries import TRANSFER_COLUMNS
 
 
 class ReferenceTaken(Conflict):
-    """409: there is a grant of that reference, and it is another one."""
+    """409: there is a grant of that reference, with another amount."""
 
     code = "reference_taken"
 
-    def __init__(self) -> None:
-        super().__init__("there is a grant of this reference already, with another amount or expiry")
+    def __init__(self, amount_micro: int) -> None:
+        super().__init__(f"there is a grant of this reference already, of {show_credits(amount_micro)} credits")
 
 
 class OverdraftExceeded(Conflict):
@@ -111,9 +111,11 @@ async def grant(
     note: str | None = None,
     expires_at: datetime | None = None,
 ) -> tuple[Row, bool]:
-    """Credits in; gives the transfer, and whether it is new: the same reference again is the same grant.
+    """Credits in; gives the transfer, and whether it is new: the same reference and amount again are the same grant.
 
-    Raises ReferenceTaken where it was another amount or expiry, AccountNotFound, Malformed.
+    The expiry is no part of what makes a grant the same: callers compute it from the present time, so that it differs
+    when a call is repeated. The grant keeps the expiry that it was made with.
+    Raises ReferenceTaken where the amount is another one, AccountNotFound, Malformed.
     """
     _checked_amount(amount_micro)
     account = await _locked(session, tenant_id=tenant_id)
@@ -123,8 +125,8 @@ async def grant(
         reference,
     )
     if there is not None:
-        if there["amount"] != amount_micro or there["expires_at"] != expires_at:
-            raise ReferenceTaken
+        if there["amount"] != amount_micro:
+            raise ReferenceTaken(there["amount"])
         return there, False
     left = filled(amount_micro, account.balance.available)
     row = await session.fetchrow(

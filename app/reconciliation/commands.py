@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from app.reconciliation.tasks.run import Report
 
 WINDOW = timedelta(days=1)
+WINDOW_MAX = timedelta(days=400)
+"""The upstream is asked for every day of it."""
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
 SHOWN_MAX = 50
 
 
@@ -89,7 +92,6 @@ async def _accept(data_dir: Path, number: int, note: str) -> None:
 async def _reconcile(
     data_dir: Path, since: datetime | None, until: datetime | None
 ) -> tuple[list["Report"], list[dict[str, Any]]]:
-    from app.core.errors import Malformed
     from app.core.local import find_history_settle_seconds, find_upstream, opened
     from app.reconciliation.queries import list_shown
     from app.reconciliation.tasks.daily import STATEMENT_SECONDS
@@ -99,13 +101,25 @@ async def _reconcile(
         async with database.snapshot() as snapshot:
             now: datetime = await snapshot.fetchval("SELECT now()")
         settled = now - timedelta(seconds=settle_seconds)
-        until = settled if until is None else min(until, settled)
-        since = until - WINDOW if since is None else since
-        if since >= until:
-            raise Malformed(f"--since: must lie before {until:%Y-%m-%dT%H:%M:%SZ}: what is younger is not judged")
+        since, until = _window(since, until, settled=settled)
         reports = await _run(database, upstream, since, until)
         async with database.snapshot() as snapshot:
             return reports, await list_shown(snapshot, most=SHOWN_MAX)
+
+
+def _window(since: datetime | None, until: datetime | None, *, settled: datetime) -> tuple[datetime, datetime]:
+    """What is to be compared, up to `settled` at most; raises Malformed."""
+    from app.core.clock import rfc3339
+    from app.core.errors import Malformed
+
+    last = settled if until is None else min(until, settled)
+    first = max(last, _BEGINNING + WINDOW) - WINDOW if since is None else since
+    if first >= last:
+        raise Malformed(f"--since: must lie before {last:%Y-%m-%dT%H:%M:%SZ}: what is younger is not judged")
+    if last - first > WINDOW_MAX:
+        example = rfc3339(last - WINDOW)
+        raise Malformed(f"--since: expected a time at most {WINDOW_MAX.days} days before the end, such as {example}")
+    return first, last
 
 
 async def _run(database: "Database", upstream: "UpstreamAccess", since: datetime, until: datetime) -> list["Report"]:

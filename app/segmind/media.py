@@ -2,13 +2,14 @@
 
 import json
 import re
-from urllib.parse import urlsplit
 
 from starlette.responses import Response
 
 from app.core.beside import beside
 from app.core.db import Row
-from app.core.http import ExchangeError, open_client
+from app.core.guard import Guard
+from app.core.http_exchange import Limits
+from app.core.http_fetch import Fetcher, NotFetched
 from app.core.ids import show_id
 from app.core.log import get_logger
 from app.segmind.schemas import credits_number, json_response, shown_result
@@ -24,58 +25,32 @@ PASSIVE = re.compile(
     r"(?:image|audio|video)/[a-z0-9.-]{1,100}|text/plain|application/(?:json|octet-stream)", re.IGNORECASE
 )
 """Media types that a browser runs nothing of. HTML, SVG and other XML it would run as a page of ours."""
-UNSAFE = re.compile(r"[^\x21-\x7e]")
+MEDIA_TYPE = re.compile(r"[!-~][ -~]{0,199}")
+"""Printable ASCII: anything else has no place in a header of ours."""
 
 
 class Downloads:
-    """Fetches finished files, from the upstream's own hosts alone: any other address could be one of our network's."""
+    """Fetches the files of finished jobs: from the upstream's own host and port, and elsewhere by the guard's leave."""
 
-    def __init__(self, upstream_url: str) -> None:
-        parts = urlsplit(upstream_url)
-        self._own = (parts.scheme, parts.netloc)
-        labels = (parts.hostname or "").split(".")
-        named = len(labels) > 2 and not labels[-1].isdigit()
-        self._family = "." + ".".join(labels[1:]) if named else None
-        self._client = open_client(
-            connections_max=DOWNLOADS_MAX,
-            keep_alive=False,
+    def __init__(self, upstream_url: str, guard: Guard) -> None:
+        limits = Limits(
+            wait_seconds=DOWNLOAD_SECONDS,
             connect_seconds=5,
-            read_seconds=DOWNLOAD_SECONDS,
+            quiet_seconds=DOWNLOAD_SECONDS,
             total_seconds=DOWNLOAD_SECONDS,
             body_bytes_max=MEDIA_BYTES_MAX,
-            wait_seconds=DOWNLOAD_SECONDS,
         )
-
-    def allowed(self, url: str) -> bool:
-        """The upstream's own host and port, or over https a sibling of it: api.example.com and images.example.com."""
-        if UNSAFE.search(url):
-            return False
-        try:
-            parts = urlsplit(url)
-            if (parts.scheme, parts.netloc) == self._own:
-                return True
-            plain = parts.scheme == "https" and parts.port in (None, 443) and parts.username is None
-        except ValueError:
-            return False
-        return plain and self._family is not None and (parts.hostname or "").endswith(self._family)
+        self._fetcher = Fetcher(guard, limits=limits, at_once=DOWNLOADS_MAX, trusted_url=upstream_url)
 
     async def find(self, url: str) -> tuple[bytes, str] | None:
         """(bytes, media type), or None where it may not or cannot be had."""
-        if not self.allowed(url):
-            return None
         try:
-            answer = await self._client.get(url)
-        except ExchangeError as error:
-            log.warning("media.not_fetched", cause=repr(error))
+            fetched = await self._fetcher.get(url)
+        except NotFetched as error:
+            log.warning("media.not_fetched", cause=error.reason)
             return None
-        if answer.status_code != 200:
-            log.warning("media.not_fetched", status=answer.status_code)
-            return None
-        return answer.content, answer.headers.get("content-type", "application/octet-stream")
-
-    async def close(self) -> None:
-        """Close its connections."""
-        await self._client.aclose()
+        media_type = fetched.media_type or ""
+        return fetched.content, media_type if MEDIA_TYPE.fullmatch(media_type) else "application/octet-stream"
 
 
 async def media_response(downloads: Downloads, row: Row) -> Response:

@@ -212,7 +212,8 @@ async def _print_story(console: Console, found: RunningStack, request_id: str) -
     if job is not None:
         console.print(
             f"\nSELECT * FROM ops.jobs\n  queued {job['queue_seconds']:.2f} s, ran {job['upstream_seconds']:.2f} s upstream,"
-            f" noticed {job['detection_seconds']:.2f} s later with {job['polls']} polls; the upstream's cost: {job['upstream_cost']}"
+            f" noticed {job['detection_seconds']:.2f} s later with {job['polls']} polls; the upstream's cost: {job['upstream_cost']};"
+            f" held at submit {job['held']}, held now {job['hold_now']}, charged {job['charged']}"
         )
 
 

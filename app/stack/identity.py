@@ -63,7 +63,11 @@ def _capabilities() -> int:
     status = Path("/proc/self/status")
     if not status.exists():
         return 0
-    return next(int(line.split()[1], 16) for line in status.read_text().splitlines() if line.startswith("CapPrm"))
+    return next(
+        int(line.split()[1], 16)
+        for line in status.read_text(encoding="utf-8").splitlines()
+        if line.startswith("CapPrm")
+    )
 
 
 def _reaches(path: Path, uid: int, gid: int) -> bool:
@@ -95,5 +99,5 @@ def choose_identity(data: Path, *needed: Path) -> Identity:
 
 def _maps(uid: int) -> bool:
     """Whether that user exists in this user namespace."""
-    lines = Path("/proc/self/uid_map").read_text().splitlines()
+    lines = Path("/proc/self/uid_map").read_text(encoding="utf-8").splitlines()
     return any(int(first) <= uid < int(first) + int(count) for first, _, count in (line.split() for line in lines))

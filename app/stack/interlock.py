@@ -61,7 +61,7 @@ def sign(descriptor: int, pid: int) -> None:
 
 def signed(path: Path) -> int | None:
     """Whose lock it is or was."""
-    text = path.read_text() if path.exists() else ""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
     return int(text) if text.isdigit() else None
 
 

@@ -53,7 +53,7 @@ def enter_namespace(account: int) -> None:
     uid, gid = os.geteuid(), os.getegid()
     call("unshare", CLONE_NEWUSER)
     for name, text in (("setgroups", "deny"), ("uid_map", f"{account} {uid} 1"), ("gid_map", f"{account} {gid} 1")):
-        with open(f"/proc/self/{name}", "w") as file:
+        with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
             file.write(text)
 
 

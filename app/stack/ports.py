@@ -28,7 +28,7 @@ def is_free(port: int) -> bool:
 
 def claim_port(memory: Path) -> int:
     """The port written in `memory` if it is free, else another, which is remembered instead."""
-    remembered = int(memory.read_text()) if memory.exists() else None
+    remembered = int(memory.read_text(encoding="utf-8")) if memory.exists() else None
     if remembered is not None and is_free(remembered):
         return remembered
     for port in random.sample(_PORTS, _TRIES):

@@ -118,14 +118,14 @@ class EmbeddedPostgres:
 
     def _data_major(self) -> int | None:
         version = self.data / "PG_VERSION"
-        return int(version.read_text()) if version.exists() else None
+        return int(version.read_text(encoding="utf-8")) if version.exists() else None
 
     def _forget_other_pid(self) -> None:
         """Remove a dead postmaster's pid file whose number belongs to a stranger by now: Postgres would not start."""
         path = self.data / "postmaster.pid"
         if not path.exists():
             return
-        process = Path("/proc") / path.read_text().partition("\n")[0].strip()
+        process = Path("/proc") / path.read_text(encoding="utf-8").partition("\n")[0].strip()
         with contextlib.suppress(OSError):  # no such process, or one that Postgres may not see either
             if process.name.isdigit() and (process / "cwd").readlink() != self.data:
                 path.unlink()
@@ -159,7 +159,7 @@ class EmbeddedPostgres:
     def _status(self, pid: int) -> str | None:
         """What that postmaster writes in the last line of its own file; None: that file is not its own yet."""
         try:
-            lines = (self.data / "postmaster.pid").read_text().splitlines()
+            lines = (self.data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
         except FileNotFoundError:
             return None
         return lines[7].strip() if len(lines) > 7 and lines[0] == str(pid) else None

@@ -15,7 +15,7 @@ TENANT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 KEY_NAME = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{0,100}")
 """Control characters would garble a terminal; lone surrogates, which JSON can spell, have no UTF-8."""
 
-DURATION = re.compile(r"(\d{1,9})([smhdw])")
+DURATION = re.compile(r"([0-9]{1,9})([smhdw])")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 LIMITS = {
@@ -133,7 +133,9 @@ def parse_expires(text: str, *, now: datetime) -> datetime:
             return now + timedelta(**{UNITS[duration[2]]: int(duration[1])})
         return parse_instant(text)
     except OverflowError:
-        raise malformed_field("expires_at", "too far away") from None
+        raise malformed_field(
+            "expires_at", "expected a time before the year 10000, such as 2030-01-31T12:00:00Z or 365d"
+        ) from None
     except ValueError as error:
         raise malformed_field("expires_at", f"{error}, or a duration as 30d, 12h, 90m") from None
 

@@ -8,9 +8,9 @@ import orjson
 
 from app.core import clock
 from app.core.db import Session, columns
+from app.core.guard import parse_url
 from app.core.ids import new_id
 from app.webhooks.decide import event_body
-from app.webhooks.guard import parse_url
 from app.webhooks.models import BY_DEFAULT, EventType
 
 

@@ -8,11 +8,11 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from app.core.db import Row
+from app.core.guard import Guard, UrlRefused, parse_url
 from app.core.ids import show_id
 from app.core.requests import malformed
 from app.tenants.schemas import At
 from app.webhooks.emit import JobWebhook
-from app.webhooks.guard import Guard, UrlRefused, parse_url
 from app.webhooks.models import (
     OF_JOBS,
     AttemptOutcome,

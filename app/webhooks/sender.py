@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.core import clock
+from app.core.guard import Dialling, Guard, Url, UrlRefused, parse_url
 from app.core.http import default_ssl_context
 from app.core.http_answer import Answer, Broken
 from app.core.http_exchange import BeforeSend, Limits, begin, finish, header_lines
 from app.core.http_pool import Origin, Pool
 from app.webhooks.decide import outcome_of
-from app.webhooks.guard import AddressForbidden, Guard, Url, UrlRefused, parse_url
 from app.webhooks.models import AttemptOutcome
 
 TOTAL_SECONDS: Final = 15.0
@@ -59,7 +59,7 @@ class Sender:
             url = parse_url(text)
         except UrlRefused as error:
             return Attempted(AttemptOutcome.FORBIDDEN, 0.0, detail=str(error))
-        dialling = _Dialling(self._guard, secure=url.secure)
+        dialling = Dialling(self._guard, secure=url.secure)
         try:
             async with asyncio.timeout(self._total_seconds):
                 told = await self._exchange(url, dialling, _written(url, headers, body), before_send)
@@ -82,9 +82,7 @@ class Sender:
             told.beginning,
         )
 
-    async def _exchange(
-        self, url: Url, dialling: "_Dialling", request: bytes, before_send: BeforeSend | None
-    ) -> "_Told":
+    async def _exchange(self, url: Url, dialling: Dialling, request: bytes, before_send: BeforeSend | None) -> "_Told":
         """Raises Broken where no whole head came."""
         limits = Limits(
             wait_seconds=CONNECT_SECONDS,
@@ -119,31 +117,6 @@ class _Told:
     retry_after: str | None
     beginning: bytes
     failure: str | None
-
-
-class _Dialling:
-    """The guard's part in one attempt, and what it saw."""
-
-    def __init__(self, guard: Guard, *, secure: bool) -> None:
-        self._guard = guard
-        self._secure = secure
-        self.address: str | None = None
-        self.forbidden = ""
-
-    async def resolve(self, host: str, port: int) -> list[str]:
-        """The addresses that may be dialled: all that the name has, or none."""
-        try:
-            return await self._guard.resolve(host, port, secure=self._secure)
-        except AddressForbidden as error:
-            self.forbidden = str(error)
-            raise
-
-    def admit(self, address: str) -> None:
-        """The peer that we are connected to is one that we meant to dial."""
-        self.address = address
-        if not self._guard.permits(address, secure=self._secure):
-            self.forbidden = f"connected to {address}, which may not be called"
-            raise AddressForbidden(self.forbidden)
 
 
 def _written(url: Url, headers: Mapping[str, str], body: bytes) -> bytes:

@@ -15,7 +15,7 @@ VIEWS = ("requests", "jobs", "job_events", "attempts", "upstream_exchanges", "qu
 
 
 def _statements(path: Path) -> list[str]:
-    return [part for part in path.read_text().split("\n\n") if part.strip()]
+    return [part for part in path.read_text(encoding="utf-8").split("\n\n") if part.strip()]
 
 
 def upgrade() -> None:
@@ -37,7 +37,7 @@ def upgrade() -> None:
 
 def _ship_models() -> None:
     """The catalogue as shipped; what an operator has set since is kept."""
-    shipped = json.loads(resources.files("app.catalog").joinpath("shipped.json").read_text())
+    shipped = json.loads(resources.files("app.catalog").joinpath("shipped.json").read_text(encoding="utf-8"))
     op.get_bind().execute(
         sa.text(
             "INSERT INTO models (slug, title, schema, run_seconds)"

@@ -24,7 +24,7 @@ ON CONFLICT (slug) DO UPDATE SET
 
 
 def _published() -> list[dict[str, object]]:
-    lines = resources.files("app.catalog").joinpath("published.csv").read_text().splitlines()
+    lines = resources.files("app.catalog").joinpath("published.csv").read_text(encoding="utf-8").splitlines()
     models: list[dict[str, object]] = []
     for line in csv.DictReader(lines):
         cost = Decimal(line["mean_cost_usd"]) * MICRO

@@ -13,7 +13,7 @@ VIEWS = ("queue_now_v2", "tenants_now_v1")
 
 
 def _run(view: str) -> None:
-    for part in (HERE.parent / "views" / f"{view}.sql").read_text().split("\n\n"):
+    for part in (HERE.parent / "views" / f"{view}.sql").read_text(encoding="utf-8").split("\n\n"):
         if part.strip():
             op.execute(sa.text(part.replace(":", r"\:")))
 

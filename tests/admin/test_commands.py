@@ -65,6 +65,10 @@ async def test_credits(operator: httpx.AsyncClient, database: Database, settings
     assert first["expires_at"]
     again = await asyncio.to_thread(shown, *expiring, "30d", **settings)
     assert again == {**first, "new": False}, "thirty days from now was said twice, a moment apart"
+    other = await asyncio.to_thread(shown, *expiring, "60d", **settings)
+    assert other == again, "the first expiry stands, and is shown"
+    said = await asyncio.to_thread(run, *grant, "--expires", "30d", **settings)
+    assert said.stdout.endswith("reference r-1; they never expire: the first call named no expiry\n")
     settled = await asyncio.to_thread(
         shown, "tenant", "set", name, "max_price=0.5", "overdraft=2", "daily_credits=5", "models=a,b", **settings
     )
@@ -79,8 +83,7 @@ async def test_credits(operator: httpx.AsyncClient, database: Database, settings
             "credits.grant",
             "credits.grant",
             "credits.adjust",
-            "credits.grant",
-            "credits.grant",
+            *["credits.grant"] * 4,
             "tenant.set",
         )
     ]

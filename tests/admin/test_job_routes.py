@@ -110,9 +110,19 @@ async def test_a_job_s_story(here: httpx.AsyncClient, engine: Engine, caller: Ca
     assert [(one["attempt"], one["outcome"]) for one in story["attempts"]] == [(1, "accepted")]
     assert [(one["kind"], one["outcome"]) for one in story["exchanges"]] == [("submit", "accepted")]
     assert story["observations"] == []
+    assert story["credits"] == {"hold": "0.100000", "held": "0.100000", "charged": "0.000000", "cost": None}
     assert await asyncio.to_thread(shown, "job", "show", shown_id, DATABASE_URL=url) == story
     said = (await asyncio.to_thread(run, "job", "show", shown_id, DATABASE_URL=url)).stdout
-    for part in (shown_id, caller.tenant.name, "events", "attempts", "exchanges", f"up-{job_id.hex}", "submitted"):
+    for part in (
+        shown_id,
+        caller.tenant.name,
+        "events",
+        "attempts",
+        "exchanges",
+        f"up-{job_id.hex}",
+        "submitted",
+        "credits held",
+    ):
         assert part in said
     assert "observations" not in said
     for stranger in (show_id("job", new_id()), "x", show_id("ten", caller.tenant.id)):

@@ -138,6 +138,29 @@ async def test_a_grant_may_expire(operator: httpx.AsyncClient) -> None:
     assert len(await entries(operator, tenant=tenant["name"], action="credits.grant")) == 2
 
 
+async def test_a_grant_said_again_keeps_its_first_expiry(operator: httpx.AsyncClient, database: Database) -> None:
+    tenant = await made(operator, fresh())
+    path = f"/tenants/{tenant['id']}/credits"
+    body = {"amount": "5", "reference": "in a year"}
+
+    def in_a_year() -> dict[str, str]:
+        return body | {"expires_at": (datetime.now(UTC) + timedelta(days=365)).isoformat()}
+
+    first = await operator.post(path, json=in_a_year())
+    assert first.status_code == 201, first.text
+    for again in (in_a_year(), body, body | {"expires_at": "2020-01-01T00:00:00Z"}):
+        answer = await operator.post(path, json=again)
+        assert (answer.status_code, answer.json()) == (200, first.json())
+    answer = await operator.post(path, json=in_a_year() | {"amount": "6"})
+    problem = assert_problem(answer, 409, "reference_taken")
+    assert "5.000000" in problem["detail"]
+    assert (await balance(database, tenant))["granted"] == 5_000_000
+    at_once = [in_a_year() | {"reference": "at once"} for _ in range(4)]
+    answers = await asyncio.gather(*(operator.post(path, json=one) for one in at_once))
+    assert sorted(answer.status_code for answer in answers) == [200, 200, 200, 201]
+    assert len({answer.json()["expires_at"] for answer in answers}) == 1
+
+
 async def test_two_grants_at_once_are_one(operator: httpx.AsyncClient, database: Database) -> None:
     tenant = await made(operator, fresh())
     body = {"amount": "7", "reference": "twice"}

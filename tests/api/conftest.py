@@ -6,10 +6,12 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.gateway import LATER
+
 Job = dict[str, Any]
 NewJob = Callable[..., Awaitable[Job]]
 
-PARKED = "2999-01-01T00:00:00Z"
+PARKED = LATER
 """A `not_before` that keeps a job queued."""
 
 

@@ -26,13 +26,15 @@ async def test_the_balance_before_during_and_after_a_job(client: httpx.AsyncClie
         "overdraft": "0.000000",
     }  # fmt: skip
     job = await new_job()
-    assert job["credits"] == {"held": "0.100000", "charged": "0.000000"}
+    assert job["credits"] == {"hold": "0.100000", "held": "0.100000", "charged": "0.000000"}
     balance = await got(client, "balance")
     assert (balance["held"], balance["available"]) == ("0.100000", "999.900000")
-    assert (await client.post(f"/api/v1/jobs/{job['id']}/cancel")).json()["credits"]["charged"] == "0.000000"
+    canceled = (await client.post(f"/api/v1/jobs/{job['id']}/cancel")).json()
+    assert canceled["credits"] == {"hold": "0.100000", "held": "0.000000", "charged": "0.000000"}
     assert (await got(client, "balance"))["available"] == "1000.000000"
     done = await ended(client, (await new_job(parked=False))["id"])
     charged = done["credits"]["charged"]
+    assert done["credits"] == {"hold": "0.100000", "held": "0.000000", "charged": charged}
     balance = await got(client, "balance")
     assert (balance["posted"], balance["held"]) == (charged, "0.000000")
     assert float(balance["available"]) == pytest.approx(1000 - float(charged), abs=1e-9)

@@ -29,6 +29,8 @@ async def test_queued_is_canceled_at_once(stack: Gateway, client: httpx.AsyncCli
     assert canceled["status"] == "CANCELED"
     assert canceled["cancel_requested_at"] == canceled["finished_at"]
     assert canceled["output"] is canceled["error"] is None
+    assert "nothing is charged" in canceled.pop("notice")
+    assert canceled["credits"] == {"hold": "0.100000", "held": "0.000000", "charged": "0.000000"}
     assert await events_of(stack, job["id"]) == [
         (None, "QUEUED", "submitted"),
         ("QUEUED", "CANCELED", "cancel_requested"),
@@ -70,6 +72,8 @@ async def assert_asked_for(client: httpx.AsyncClient, answer: httpx.Response) ->
     assert answer.status_code == 202
     assert answer.json()["status"] == "PROCESSING"
     assert answer.json()["cancel_requested_at"]
+    assert "its true cost is charged" in answer.json()["notice"]
+    assert answer.json()["credits"] == {"hold": "0.100000", "held": "0.100000", "charged": "0.000000"}
     again = await client.post(answer.json()["urls"]["cancel"])
     assert again.status_code == 202
     assert again.json()["cancel_requested_at"] == answer.json()["cancel_requested_at"]
@@ -94,6 +98,9 @@ async def test_running_ends_canceled_without_result(stack: Gateway, client: http
         await assert_asked_for(client, await client.post(f"{URL}/{job['id']}/cancel"))
     final = await ended(client, job["id"])
     await assert_without_result(client, final)
+    assert (final["credits"]["hold"], final["credits"]["held"]) == ("0.100000", "0.000000")
+    assert 0.009 < float(final["credits"]["charged"]) < 0.011, "it ran, and its true cost is charged"
+    assert "notice" not in final
     stored = await stack.sql("SELECT FROM job_results WHERE job_id = $1::text::uuid", job["id"][4:])
     assert stored == []
     assert [to for _, to, _ in await events_of(stack, job["id"])][-1] == "CANCELED"

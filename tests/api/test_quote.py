@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -77,7 +77,7 @@ async def test_what_a_submit_then_gets(stack: Gateway, client: httpx.AsyncClient
     assert 0 < quote["wait_seconds"]["p50"] <= quote["wait_seconds"]["p90"] < 1
     assert quote["eta"]["p50"] < quote["eta"]["p90"]
     job = (await client.post(URL, json=BODY | {"model": "quoted", "not_before": PARKED})).json()
-    assert job["credits"]["held"] == quote["hold"]
+    assert job["credits"]["hold"] == quote["hold"]
 
 
 async def test_refusals_are_told_beforehand(stack: Gateway, poor: tuple[TenantKey, httpx.AsyncClient]) -> None:
@@ -184,7 +184,10 @@ async def test_what_it_would_wait_for(stack: Gateway, client: httpx.AsyncClient,
     assert (second["accepted"], second["binding"], second["position"]) == (True, "in_flight", 2)
     assert second["wait_seconds"]["p90"] > 0
     parked = await quoted(client, not_before=PARKED)
-    assert (parked["position"], parked["eta"]["p50"][:4]) == (None, "2999")
+    assert (parked["binding"], parked["position"]) == ("not_before", None)
+    start, p50, p90 = (datetime.fromisoformat(at) for at in (PARKED, parked["eta"]["p50"], parked["eta"]["p90"]))
+    assert start < p50 < p90
+    assert parked["wait_seconds"]["p50"] > 18 * 86_400
     await stack.sql("INSERT INTO pauses (tenant_id, what, paused_by) VALUES ($1, 'submits', 'ann')", tenant.id)
 
     async def paused() -> bool:

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.doubles.receiver import Received, receiving, says
-from tests.gateway import Gateway, ended, eventually
+from tests.gateway import LATER, Gateway, ended, eventually
 
 URL = "/api/v1/webhook-endpoints"
 SLOW = "happyhorse-1.1"
@@ -83,10 +83,12 @@ async def test_what_cannot_be_a_receiver_is_refused_at_once(client: httpx.AsyncC
 async def test_canceled_and_processing(client: httpx.AsyncClient) -> None:
     async with receiving() as team:
         await endpoint(client, team.url, events=["job.canceled", "job.processing"])
-        job_id = await job(client, not_before="2999-01-01T00:00:00Z")
+        job_id = await job(client, not_before=LATER)
         assert (await client.post(f"/api/v1/jobs/{job_id}/cancel")).status_code == 200
         [received] = await team.until(1)
         assert received.type == "job.canceled"
+        credits_ = httpx.Response(200, content=received.body).json()["data"]["credits"]
+        assert credits_ == {"hold": "0.100000", "held": "0.000000", "charged": "0.000000"}
         slow = await job(client, model=SLOW)
         await team.until(2, seconds=40)
         assert team.received[1].type == "job.processing"
@@ -96,6 +98,9 @@ async def test_canceled_and_processing(client: httpx.AsyncClient) -> None:
         events = [event for event in await feed(client) if event["data"]["id"] == slow]
         assert [event["type"] for event in events] == ["job.processing", "job.completed"]
         assert events[0]["sequence"] < events[1]["sequence"]
+        began = events[0]["data"]["credits"]
+        assert began["held"] == began["hold"] != "0.000000" == began["charged"], "as it was when it began to run"
+        assert events[1]["data"]["credits"]["held"] == "0.000000" != events[1]["data"]["credits"]["charged"]
 
 
 async def test_the_feed_has_everything_also_without_an_endpoint(client: httpx.AsyncClient) -> None:

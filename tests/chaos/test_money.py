@@ -10,6 +10,7 @@ from tests.chaos.form import Form, now_and_then
 from tests.chaos.load import Load
 from tests.chaos.prove import prove
 from tests.chaos.stack import Stack
+from tests.gateway import LATER
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
@@ -40,7 +41,7 @@ async def test_no_more_is_accepted_than_can_be_paid_for_while_apis_are_killed(vi
         async def ask(number: int) -> None:
             # nothing settles: they wait for a time that does not come
             body = {"model": "sim-echo", "input": {"echo": {"marker": f"poor-{key[-8:]}-{number}"}},
-                    "not_before": "2099-01-01T00:00:00Z"}  # fmt: skip
+                    "not_before": LATER}  # fmt: skip
             while True:
                 with contextlib.suppress(httpx.TransportError):
                     answer = await client.post("/api/v1/jobs", json=body, headers={"idempotency-key": f"k{number}"})

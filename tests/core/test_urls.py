@@ -176,7 +176,7 @@ def test_a_base_url_that_cannot_be_one_is_refused(monkeypatch: pytest.MonkeyPatc
     [
         ("UPSTREAM_RPM", "inf", "requests a minute above 0, such as 600"),
         ("UPSTREAM_RPM", "many", "requests a minute above 0, such as 600"),
-        ("UNKNOWN_MAX_SECONDS", "nan", "seconds above 0, such as 3600"),
+        ("UNKNOWN_MAX_SECONDS", "nan", "seconds above 0, at most 2592000, such as 3600"),
         ("LEASE_SECONDS", "0", "seconds from 1 to 300, such as 15"),
         ("LOG_LEVEL", "verbose", "DEBUG, INFO, WARNING or ERROR"),
         ("UNPRICED_MODELS", "maybe", "refuse or pass"),

@@ -11,12 +11,12 @@ import orjson
 
 from app.core.db import Database, ReadSession, Row
 from app.core.doorbell import Doorbell
+from app.core.guard import Guard
 from app.core.ids import new_id
 from app.core.settings import split_networks
 from app.webhooks.claims import EventHead
 from app.webhooks.decide import event_body
 from app.webhooks.emit import JobEvent, emit_job_events, target_of_job_url
-from app.webhooks.guard import Guard
 from app.webhooks.models import BY_DEFAULT, EventType
 from app.webhooks.operations import create_endpoint, ensure_secret
 from app.webhooks.secrets import Vault

@@ -3,6 +3,8 @@
 import ast
 import re
 
+import pytest
+
 from tests.house.source import ROOT, Source, sources
 
 FILE_LINES_MAX = 400
@@ -116,6 +118,47 @@ def test_the_network_is_reached_through_one_room() -> None:
     assert strangers == set()
 
 
+def test_text_files_are_read_and_written_as_utf_8() -> None:
+    """Without an encoding a file is read by the locale, and one with an accent cannot be read under LC_ALL=C."""
+    assert [
+        f"{source.path}:{node.lineno}"
+        for source in sources("app", "migrations", "bench")
+        for node in source.nodes(ast.Call)
+        if isinstance(node, ast.Call) and _opens_text(node) and not {"encoding", None} & {k.arg for k in node.keywords}
+    ] == []
+
+
+def _opens_text(call: ast.Call) -> bool:
+    """Whether it opens a file as text: by `open`, `os.fdopen`, or a method of a path."""
+    of_path = isinstance(call.func, ast.Attribute)
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    if name in ("read_text", "write_text"):
+        return True
+    if name not in ("open", "fdopen") or ast.unparse(call.func) == "os.open":
+        return False
+    arguments = [*call.args, *(keyword.value for keyword in call.keywords if keyword.arg == "mode")]
+    modes = [one.value for one in arguments if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+    if of_path and name == "open":  # `Database.open(url)` opens no file
+        return any(re.fullmatch("[rwax]t?[+]?", mode) for mode in modes)
+    return not any("b" in mode for mode in modes if re.fullmatch("[rwaxbt+]{1,4}", mode))
+
+
+@pytest.mark.parametrize(
+    ("call", "found"),
+    [
+        ("open(path)", True), ("open('bad.txt', 'w')", True), ("os.fdopen(number, 'w')", True), ("path.open('r')", True),
+        ("path.read_text()", True), ("path.write_text(text)", True), ("open(path, 'rb')", False),
+        ("open(path, mode='ab')", False), ("path.open('rb')", False), ("os.open(path, flags)", False),
+        ("Database.open(url, name='x')", False), ("read_bytes()", False),
+    ],
+)  # fmt: skip
+def test_what_opens_text_is_told_from_what_does_not(call: str, found: bool) -> None:
+    (expression,) = ast.parse(call).body
+    assert isinstance(expression, ast.Expr)
+    assert isinstance(expression.value, ast.Call)
+    assert _opens_text(expression.value) == found
+
+
 def test_nothing_is_left_for_later() -> None:
     later = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|raise NotImplementedError")
     own = "tests/house/test_rules.py"
@@ -144,7 +187,7 @@ def test_every_test_asserts() -> None:
 
 
 def test_migrations_do_not_wait_long_for_a_lock() -> None:
-    assert "SET LOCAL lock_timeout" in (ROOT / "migrations/env.py").read_text()
-    assert "lock_timeout" in (ROOT / "migrations/script.py.mako").read_text()
+    assert "SET LOCAL lock_timeout" in (ROOT / "migrations/env.py").read_text(encoding="utf-8")
+    assert "lock_timeout" in (ROOT / "migrations/script.py.mako").read_text(encoding="utf-8")
     for source in sources("migrations/versions"):
         assert source.text.count("SET LOCAL lock_timeout") == 2, f"{source.path}: up and down"

@@ -5,10 +5,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.gateway import Gateway, TenantKey, eventually
+from tests.gateway import LATER, Gateway, TenantKey, eventually
 
 URL = "/api/v1/jobs"
-LATER = "2999-01-01T00:00:00Z"
 
 COUNTED = """
 SELECT

@@ -7,7 +7,7 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.gateway import Gateway, TenantKey, ended, eventually
+from tests.gateway import LATER, Gateway, TenantKey, ended, eventually
 
 CONTRACT = {
     "requests": "received_at tenant tenant_id key_id surface model status_code code count job_id",
@@ -124,8 +124,8 @@ async def test_figures_of_a_small_history(stack: Gateway, client: httpx.AsyncCli
         answer = await client.post("/api/v1/jobs", json={"model": model, "input": {}, **fields})
         return str(answer.json()["id"])
 
-    parked = await submit("sim-instant", not_before="2999-01-01T00:00:00Z", priority=7)
-    canceled = await submit("sim-instant", not_before="2999-01-01T00:00:00Z")
+    parked = await submit("sim-instant", not_before=LATER, priority=7)
+    canceled = await submit("sim-instant", not_before=LATER)
     await client.post(f"/api/v1/jobs/{canceled}/cancel")
     done, failed, hanging = await submit("sim-instant"), await submit("sim-fail"), await submit("sim-hang")
     await client.post("/v2/a/b", json={})
@@ -164,6 +164,9 @@ async def test_figures_of_a_small_history(stack: Gateway, client: httpx.AsyncCli
         (row["finished_at"] - row["submitted_at"]).total_seconds(), abs=0.5
     )
     assert 0.009 < row["upstream_cost"] < 0.011
+    holds = {job_id: (float(job["held"]), float(job["hold_now"])) for job_id, job in jobs.items()}
+    ongoing, over = (0.1, 0.1), (0.1, 0.0)
+    assert holds == {parked: ongoing, canceled: over, done: over, failed: over, hanging: ongoing}
 
     (queue,) = await stack.sql("SELECT * FROM ops.queue_now WHERE tenant = $1", tenant.name)
     assert (queue["queued"], queue["in_flight"], queue["unknown"]) == (1, 1, 0)

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from app.cli import app
+from app.core.errors import Malformed
 from app.core.settings import Settings, load_settings
 from app.reconciliation.models import Result
 from app.reconciliation.runs import ReconciliationRunning, RunLost, begin_due, hold_run
@@ -131,6 +132,14 @@ async def test_windows_asked_for(books: Books, url: str, monkeypatch: pytest.Mon
     [run] = json.loads(told.stdout)["runs"]
     assert (run["since"], run["until"]) == ("2020-01-01T00:00:00.000Z", "2020-03-01T00:00:00.000Z")
     assert (run["compared"], run["history_rows"]) == (0, 0)
-    for arguments in (("--since", "yesterday"), ("--since", "2999-01-01T00:00:00Z")):
+    ends = "--until", "2020-03-01T00:00:00Z"
+    for arguments in (
+        ("--since", "yesterday"),
+        ("--since", "2999-01-01T00:00:00Z"),
+        ("--since", "2018-01-01T00:00:00Z", *ends),
+        ("--since", "0001-01-01T00:00:00Z"),
+        ("--until", "0001-01-01T00:00:00Z"),
+    ):
         told = await reconciled(books, url, monkeypatch, *arguments)
         assert told.exit_code != 0
+        assert isinstance(told.exception, SystemExit | Malformed), told.exception

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.gateway import Gateway, ended, eventually
+from tests.gateway import LATER, Gateway, ended, eventually
 from tests.segmind.conftest import Final, Submit
 
 PATHS = ("/v2/requests/{}/status", "/v2/requests/{}", "/v1/requests/{}")
@@ -116,7 +116,7 @@ async def test_a_submit_the_upstream_rejects(
 
 
 async def test_a_canceled_job_reads_failed(stack: Gateway, client: httpx.AsyncClient) -> None:
-    body = {"model": "sim-instant", "input": {}, "not_before": "2999-01-01T00:00:00Z"}
+    body = {"model": "sim-instant", "input": {}, "not_before": LATER}
     shown = (await client.post("/api/v1/jobs", json=body)).json()["id"]
     assert (await client.get(f"/v2/requests/{shown}/status")).json()["status"] == "QUEUED"
     assert (await client.post(f"/api/v1/jobs/{shown}/cancel")).status_code == 200

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from app.core import clock
 from app.segmind.steady import HELD_SECONDS_MAX, KNOWN_MAX, SteadyPolls
+from tests.gateway import LATER
 
 REQUEST = (UUID(int=1), UUID(int=2))
 
@@ -18,7 +19,7 @@ REQUEST = (UUID(int=1), UUID(int=2))
 @pytest.fixture
 async def parked(client: httpx.AsyncClient) -> str:
     """A job that stays queued."""
-    body = {"model": "sim-instant", "input": {}, "not_before": "2999-01-01T00:00:00Z"}
+    body = {"model": "sim-instant", "input": {}, "not_before": LATER}
     return str((await client.post("/api/v1/jobs", json=body)).json()["id"])
 
 

@@ -8,7 +8,8 @@ import time
 import httpx
 import pytest
 
-from tests.gateway import Gateway, TenantKey, ended
+from tests.doubles.raw_server import answer, in_full, raw_server
+from tests.gateway import UPSTREAM_KEY, Gateway, TenantKey, ended
 
 JOB_ID_LENGTH = 36
 
@@ -62,6 +63,30 @@ async def test_what_is_no_media_is_json(stack: Gateway, client: httpx.AsyncClien
     else:
         assert answer.json()["request_id"] == answer.headers["x-request-id"]
         assert b'"output":' + echo in answer.content
+
+
+async def test_media_of_other_hosts_by_leave_of_the_operator(stack: Gateway, client: httpx.AsyncClient) -> None:
+    file = answer(b"GIF89a", "200 OK", "content-type: image/gif")
+    async with raw_server(in_full(file)) as inside, raw_server(in_full(file)) as ours:
+        refused = await client.post("/v1/sim-echo", json={"echo": f"{inside.url}/x.gif"})
+        assert (refused.status_code, refused.json()["output"]) == (200, f"{inside.url}/x.gif")
+        assert inside.peers == []
+        async with stack.api(OUTPUT_ALLOW_NETWORKS="127.0.0.0/8") as url:
+            taken = await client.post(f"{url}/v1/sim-echo", json={"echo": f"{ours.url}/x.gif"})
+        assert (taken.content, taken.headers["content-type"]) == (b"GIF89a", "image/gif")
+        assert UPSTREAM_KEY.encode() not in ours.received
+        assert b"x-api-key" not in ours.received.lower()
+
+
+@pytest.mark.parametrize("told", ["text/html\tx", "caf\u00e9/\u2603", ""])
+async def test_a_media_type_that_cannot_be_shown(stack: Gateway, client: httpx.AsyncClient, told: str) -> None:
+    head = f"HTTP/1.1 200 OK\r\ncontent-length: 3\r\ncontent-type: {told}\r\n\r\n".encode()
+    async with (
+        raw_server(in_full(head + b"abc")) as ours,
+        stack.api(OUTPUT_ALLOW_NETWORKS="127.0.0.0/8") as url,
+    ):
+        taken = await client.post(f"{url}/v1/sim-echo", json={"echo": f"{ours.url}/x"})
+    assert (taken.content, taken.headers["content-type"]) == (b"abc", "application/octet-stream")
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,24 @@
-"""A process that tries to deliver to every URL it is given, and says which connections it was seen to open.
+"""A process that tries to deliver to every URL it is given, or to fetch from it, and says which connections it was seen to
+open.
 
-`python -m tests.webhooks.dial`, JSON on standard input: urls, name_server (a port), allowed (networks). On standard
-output: outcomes, by URL; connected, what the interpreter's own audit hook saw of `socket.connect`.
+`python -m tests.webhooks.dial`, JSON on standard input: how (deliver or fetch), urls, name_server (a port), allowed
+(networks). On standard output: outcomes, by URL; connected, what the interpreter's own audit hook saw of `socket.connect`.
 """
 
 import asyncio
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from app.core.guard import Guard
+from app.core.http_exchange import Limits
+from app.core.http_fetch import Fetcher, NotFetched
 from app.core.settings import split_networks
-from app.webhooks.guard import Guard
 from app.webhooks.sender import Sender
 from tests.doubles.name_server import lookup
 
+Attempt = Callable[[str], Awaitable[str]]
 connected: list[str] = []
 
 
@@ -29,12 +33,32 @@ async def main(asked: dict[str, Any]) -> dict[str, str]:
 
     for name in asked["validated"]:  # as somebody does who checks a name first and dials it later
         await resolve(name, 443)
-    sender = Sender(Guard(split_networks(asked["allowed"]), lookup=resolve), total_seconds=3)
-    outcomes = {}
-    for url in asked["urls"]:
-        attempted = await sender.post(url, headers={"webhook-id": "evt_1"}, body=b"{}")
-        outcomes[url] = str(attempted.outcome)
-    return outcomes
+    guard = Guard(split_networks(asked["allowed"]), lookup=resolve)
+    attempt = fetching(guard) if asked["how"] == "fetch" else delivering(guard)
+    return {url: await attempt(url) for url in asked["urls"]}
+
+
+def delivering(guard: Guard) -> Attempt:
+    sender = Sender(guard, total_seconds=3)
+
+    async def deliver(url: str) -> str:
+        return str((await sender.post(url, headers={"webhook-id": "evt_1"}, body=b"{}")).outcome)
+
+    return deliver
+
+
+def fetching(guard: Guard) -> Attempt:
+    limits = Limits(wait_seconds=3, connect_seconds=3, quiet_seconds=3, total_seconds=3, body_bytes_max=1_000)
+    fetcher = Fetcher(guard, limits=limits, at_once=1, trusted_url="https://api.segmind.com")
+
+    async def fetch(url: str) -> str:
+        try:
+            return (await fetcher.get(url)).content.decode()
+        except NotFetched as error:
+            refused = error.reason.startswith(("forbidden", "url_refused"))
+            return "forbidden" if refused else error.reason
+
+    return fetch
 
 
 if __name__ == "__main__":

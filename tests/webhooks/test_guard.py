@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from app.core.guard import Guard, UrlRefused, is_public, parse_url
 from app.core.settings import split_networks
-from app.webhooks.guard import Guard, UrlRefused, is_public, parse_url
 from tests.doubles.name_server import name_server
 from tests.doubles.receiver import receiving, says
 from tests.factories.callers import Caller
@@ -83,7 +83,9 @@ def targets() -> list[str]:
     return urls
 
 
-async def dial(urls: list[str], *, allowed: str = "", strace: Path | None = None) -> dict[str, Any]:
+async def dial(
+    urls: list[str], *, how: str = "deliver", allowed: str = "", strace: Path | None = None
+) -> dict[str, Any]:
     """What became of these in a process of their own, watched by strace where a file for its report is given."""
     watched = ["strace", "-f", "-qq", "-e", "trace=connect", "-o", str(strace)] if strace is not None else []
     async with name_server(NAMES) as port:
@@ -91,7 +93,7 @@ async def dial(urls: list[str], *, allowed: str = "", strace: Path | None = None
             *watched, sys.executable, "-m", "tests.webhooks.dial", cwd=ROOT,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
-        question = {"urls": urls, "name_server": port, "allowed": allowed, "validated": VALIDATED}
+        question = {"how": how, "urls": urls, "name_server": port, "allowed": allowed, "validated": VALIDATED}
         told, complaints = await process.communicate(json.dumps(question).encode())
     assert process.returncode == 0, complaints.decode()[-2000:]
     answer: dict[str, Any] = json.loads(told)
@@ -110,10 +112,14 @@ def strace_report(tmp_path: Path) -> Path:
     return tmp_path / "strace"
 
 
-async def test_no_connection_is_tried_as_strace_sees_it(strace_report: Path) -> None:
+HOW = pytest.mark.parametrize("how", ["deliver", "fetch"])
+
+
+@HOW
+async def test_no_connection_is_tried_as_strace_sees_it(strace_report: Path, how: str) -> None:
     urls = targets()
     assert len(set(urls)) >= 120
-    told = await dial(urls, strace=strace_report)
+    told = await dial(urls, how=how, strace=strace_report)
     assert seen_by_strace(strace_report) == []
     assert told["connected"] == []
     assert {url for url, outcome in told["outcomes"].items() if outcome != "forbidden"} == {"https://nothing.test/"}
@@ -126,9 +132,11 @@ async def test_strace_sees_the_connections_that_there_are(strace_report: Path) -
         assert len(seen_by_strace(strace_report)) == len(told["connected"]) == 1
 
 
-async def test_no_connection_is_tried_as_the_interpreter_sees_it() -> None:
-    told = await dial(targets())
+@HOW
+async def test_no_connection_is_tried_as_the_interpreter_sees_it(how: str) -> None:
+    told = await dial(targets(), how=how)
     assert told["connected"] == []
+    assert {url for url, outcome in told["outcomes"].items() if outcome != "forbidden"} == {"https://nothing.test/"}
 
 
 @pytest.mark.parametrize(

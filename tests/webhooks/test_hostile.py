@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from app.core import clock
+from app.core.guard import Guard
 from app.core.settings import split_networks
 from app.webhooks.claims import claim_deliveries
-from app.webhooks.guard import Guard
 from app.webhooks.models import AttemptOutcome
 from app.webhooks.sender import TOTAL_SECONDS, Attempted, Sender
 from app.webhooks.tasks import deliver

@@ -1,7 +1,9 @@
-"""Which addresses may be dialled. A name is judged by what it resolves to at the moment it is dialled, and by all of it.
+"""Which addresses may be dialled for a URL that somebody else named. A name is judged by what it resolves to at the moment
+it is dialled, and by all of it.
 
 For IPv6 the list says what is allowed (the one block of it that is given out to the public, less its special parts), for
-IPv4 what is not: the union of what careful senders refuse. WEBHOOK_ALLOW_NETWORKS opens networks of our own.
+IPv4 what is not: the union of what careful senders refuse. WEBHOOK_ALLOW_NETWORKS opens networks of our own to webhooks,
+OUTPUT_ALLOW_NETWORKS to the fetching of outputs.
 """
 
 import re
@@ -11,7 +13,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
-from app.webhooks.resolver import Resolver
+from app.core.resolver import Resolver
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -39,7 +41,7 @@ _URL = re.compile(r"[\x21\x23-\x5b\x5d\x5f\x61-\x7a\x7e]+")
 
 
 class UrlRefused(ValueError):
-    """The URL cannot be one that we deliver to; the message says what is expected."""
+    """The URL cannot be one that we call; the message says what is expected."""
 
 
 class AddressForbidden(OSError):
@@ -62,10 +64,10 @@ class Url:
         return f"{'https' if self.secure else 'http'}://{self.netloc}"
 
 
-def parse_url(text: str) -> Url:
+def parse_url(text: str, *, length_max: int = URL_LENGTH_MAX) -> Url:
     """The parts of a URL; raises UrlRefused for whatever two readers could read differently."""
-    if len(text) > URL_LENGTH_MAX:
-        raise UrlRefused(f"expected at most {URL_LENGTH_MAX} characters")
+    if len(text) > length_max:
+        raise UrlRefused(f"expected at most {length_max} characters")
     if not _URL.fullmatch(text):
         raise UrlRefused("expected printable ASCII without spaces; escape anything else")
     scheme, separator, rest = text.partition("://")
@@ -128,7 +130,7 @@ class Guard:
         self._lookup = lookup or Resolver().lookup
 
     def is_ours(self, address: Address) -> bool:
-        """Whether WEBHOOK_ALLOW_NETWORKS opens it. ::1 goes with 127.0.0.1: names of this machine have both."""
+        """Whether one of the allowed networks has it. ::1 goes with 127.0.0.1: names of this machine have both."""
         if address == IPv6Address("::1") and self.is_ours(IPv4Address("127.0.0.1")):
             return True
         return any(address.version == network.version and address in network for network in self._allowed)
@@ -168,3 +170,29 @@ class Guard:
             if not self.permits(address, secure=secure):
                 raise AddressForbidden(f"{address} may not be called{'' if secure else ' without TLS'}")
         return list(found)
+
+
+class Dialling:
+    """The guard's part in one call: what a pool asks it, and what it saw. `address`: what was dialled last; `forbidden`: why
+    something was not."""
+
+    def __init__(self, guard: Guard, *, secure: bool) -> None:
+        self._guard = guard
+        self._secure = secure
+        self.address: str | None = None
+        self.forbidden = ""
+
+    async def resolve(self, host: str, port: int) -> list[str]:
+        """The addresses that may be dialled: all that the name has, or none."""
+        try:
+            return await self._guard.resolve(host, port, secure=self._secure)
+        except AddressForbidden as error:
+            self.forbidden = str(error)
+            raise
+
+    def admit(self, address: str) -> None:
+        """The peer that we are connected to is one that we meant to dial."""
+        self.address = address
+        if not self._guard.permits(address, secure=self._secure):
+            self.forbidden = f"connected to {address}, which may not be called"
+            raise AddressForbidden(self.forbidden)
