@@ -11,7 +11,6 @@ import pytest
 
 from app.core.settings import load_settings
 from app.main import create_app
-from tests.conftest import NewDatabase
 from tests.doubles.pooler import SETTINGS, Pooler, pooling
 from tests.gateway import SECRET, Process, eventually
 
@@ -94,14 +93,13 @@ async def test_a_process_stops_whose_connections_turn_wrong(database_url: str, r
         process = Process("worker", env=settings(pooler.url, redis_url), log=tmp_path / "log")
         try:
             await eventually(lambda: _connected(pooler), seconds=STOP_SECONDS)
-            await asyncio.sleep(0)
             assert process.running()
             dropped |= {"role"}
             pooler.cut()
             line = sentence(await ended(process))
         finally:
             process.kill()
-    assert "role is postgres, expected waystation_service" in line
+    assert "expected waystation_service" in line
 
 
 async def _connected(pooler: Pooler) -> bool:
