@@ -35,7 +35,7 @@ async def get_tenants_limits(request: Request) -> Response:
     principal = await patiently(authenticate)
 
     async def read() -> Row:
-        async with state.database.snapshot() as session:
+        async with state.database.snapshot(principal.tenant_id) as session:
             return await get_limits(session, tenant_id=principal.tenant_id, key_id=principal.key_id)
 
     row = await patiently(read)
