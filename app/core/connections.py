@@ -19,10 +19,11 @@ CONNECT_SECONDS = 5.0
 IDLE_IN_TRANSACTION_SECONDS = 10.0
 """A process stopped inside a transaction holds its row locks for this long at most."""
 
-POOLER = (
-    "a connection pooler, such as PgBouncer with ignore_startup_parameters, probably dropped the start-up parameters:"
-    " let WAYSTATION_DATABASE_URL name the Postgres server itself, postgresql://owner:password@host:5432/database"
+MEND = "let WAYSTATION_DATABASE_URL name the Postgres server itself, postgresql://owner:password@host:5432/database"
+DROPPED = (
+    "a connection pooler, such as PgBouncer with ignore_startup_parameters, probably dropped the start-up parameters"
 )
+REFUSED = "a connection pooler, such as PgBouncer, does not take our start-up parameters"
 
 _FOUND = """
 SELECT
@@ -104,7 +105,7 @@ class Opener:
         except asyncpg.ProtocolViolationError as error:
             if "startup parameter" not in str(error):  # PgBouncer says so of a server that is away, too
                 raise
-            raise self._wrong(f"the database refuses: {error}; {POOLER}") from error
+            raise self._wrong(f"the database refuses: {error}. Cause: {REFUSED}: {MEND}") from error
 
     async def prepare(
         self, connection: "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[Any]"
@@ -114,7 +115,9 @@ class Opener:
         assert found is not None
         wrong = differences(self._terms, dict(found))
         if wrong:
-            raise self._wrong(f"the database connection is not as asked for: {'; '.join(wrong)}. Cause: {POOLER}")
+            raise self._wrong(
+                f"the database connection is not as asked for: {'; '.join(wrong)}. Cause: {DROPPED}: {MEND}"
+            )
         for kind in ("json", "jsonb"):
             await connection.set_type_codec(
                 kind, encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads, schema="pg_catalog"
