@@ -8,7 +8,7 @@ from app.admission.rate_headers import rate_headers
 from app.admission.rate_script import limits_of
 from app.api.limit_schemas import LimitsOut, limits_body
 from app.core.db import Row, patiently
-from app.core.errors import StoreUnavailable, Unauthorized
+from app.core.errors import StatementTimedOut, StoreUnavailable, TooManyReads, Unauthorized
 from app.core.problems import documented
 from app.tenants.auth import Principal
 from app.tenants.decide import Rate
@@ -20,7 +20,10 @@ router = APIRouter(prefix="/api/v1", tags=["limits"])
 @router.get(
     "/limits",
     response_class=Response,
-    responses={200: {"model": LimitsOut}, **documented(Unauthorized, StoreUnavailable)},
+    responses={
+        200: {"model": LimitsOut},
+        **documented(Unauthorized, StoreUnavailable, StatementTimedOut, TooManyReads),
+    },
 )
 async def get_tenants_limits(request: Request) -> Response:
     """What the tenant, and this key of it, may do, and how far they have gone. Any key may ask."""

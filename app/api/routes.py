@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from app.api.schemas import JobIn, JobOut, JobPage, checked_job, job_body, metadata_filter, page_body
 from app.core.crash import crash_point
 from app.core.db import Row, patiently
-from app.core.errors import Malformed, Refusal, StoreUnavailable, Unauthorized
+from app.core.errors import Malformed, Refusal, StatementTimedOut, StoreUnavailable, TooManyReads, Unauthorized
 from app.core.ids import find_id, show_id
 from app.core.paging import LIMIT_DEFAULT, LIMIT_MAX, cut_page, parse_cursor
 from app.core.problems import documented
@@ -44,7 +44,7 @@ SUBMIT_HEADERS = {
 }
 
 router = APIRouter(prefix="/api/v1", tags=["jobs"])
-ALWAYS = (Unauthorized, ScopeMissing, Malformed, StoreUnavailable)
+ALWAYS = (Unauthorized, ScopeMissing, Malformed, StoreUnavailable, StatementTimedOut, TooManyReads)
 
 
 async def authenticated(request: Request, scope: Scope) -> Principal:
