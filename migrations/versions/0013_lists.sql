@@ -16,7 +16,7 @@ COMMENT ON COLUMN job_metadata.term IS 'metadata_term of a key and its value as 
 
 COMMENT ON COLUMN job_metadata.created_at IS 'the job''s, so that lists find the newest first'
 
-GRANT SELECT, INSERT, DELETE ON job_metadata TO waystation_service
+GRANT SELECT, INSERT ON job_metadata TO waystation_service
 
 -- without a lock: submits go on, and what they store meanwhile is made up for below
 INSERT INTO job_metadata (tenant_id, term, created_at, job_id)
