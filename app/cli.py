@@ -90,18 +90,19 @@ def explain(error: Exception) -> str:
     import asyncpg
     from sqlalchemy.exc import DBAPIError
 
-    from app.core.db import SERVICE_ROLE
-    from app.core.errors import Refusal, StoreUnavailable
+    from app.core.errors import Refusal, StatementTimedOut, StoreUnavailable, WrongConnection
     from app.core.log import scrubbed
     from app.core.settings import SettingsError
     from app.stack.errors import StackError
 
     cause = error.__cause__ if isinstance(error, StoreUnavailable) else error
-    if isinstance(error, StoreUnavailable | ConnectionError | gaierror):
+    if isinstance(error, StatementTimedOut | WrongConnection):
+        line = str(error)
+    elif isinstance(error, StoreUnavailable | ConnectionError | gaierror):
         line = f"the database does not answer: {_first_line(cause or error)}"
     elif isinstance(error, Refusal | SettingsError | StackError):
         line = str(error)
-    elif isinstance(error, asyncpg.UndefinedTableError) or f'role "{SERVICE_ROLE}" does not exist' in str(error):
+    elif isinstance(error, asyncpg.UndefinedTableError):
         line = "the database has no tables of ours yet: run `waystation migrate`"
     elif isinstance(error, DBAPIError):
         line = f"the database refuses: {_first_line((error.orig and error.orig.__cause__) or error)}"

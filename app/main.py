@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from importlib.metadata import version
 from types import FrameType
@@ -29,9 +29,9 @@ from app.api.routes import router as api_router
 from app.api.webhook_routes import router as webhook_router
 from app.catalog.check import Catalog
 from app.core.cancel import cancel_all
-from app.core.db import Database
+from app.core.db import Database, until_stored
 from app.core.doorbell import Doorbell
-from app.core.errors import Refusal, StoreUnavailable
+from app.core.errors import Refusal, StoreUnavailable, WrongConnection
 from app.core.guard import Guard
 from app.core.health import OPENAPI_PATHS as health_paths
 from app.core.health import routes as health_routes
@@ -59,6 +59,8 @@ log = get_logger(__name__)
 
 WRITERS_MAX = 6
 READERS_MAX = 8
+READ_STATEMENT_SECONDS = 5.0
+"""When Postgres stops a read: somebody waits for it, and others for its connection."""
 LEAVE_SECONDS = 1.0
 VERSION = version("waystation")
 OURS = ("/api/", "/admin/")
@@ -85,13 +87,13 @@ class Broken(Refusal):
         super().__init__("something went wrong here; it has been logged")
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The ASGI application of one API process."""
+def create_app(settings: Settings, *, on_wrong: Callable[[WrongConnection], None] | None = None) -> FastAPI:
+    """The ASGI application of one API process. `on_wrong`: see `Database.open`."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
-            await _open(app, settings, stack)
+            await _open(app, settings, stack, on_wrong)
             yield
 
     app = FastAPI(
@@ -142,11 +144,21 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     return app.openapi_schema
 
 
-async def _open(app: FastAPI, settings: Settings, stack: contextlib.AsyncExitStack) -> None:
+async def _open(
+    app: FastAPI,
+    settings: Settings,
+    stack: contextlib.AsyncExitStack,
+    on_wrong: Callable[[WrongConnection], None] | None,
+) -> None:
     """What the routes find on `app.state`, opened in order and closed the other way round."""
     state = app.state
     state.database = await Database.open(
-        settings.database_url, name="api", writers_max=WRITERS_MAX, readers_max=READERS_MAX
+        settings.database_url,
+        name="api",
+        writers_max=WRITERS_MAX,
+        readers_max=READERS_MAX,
+        read_seconds=READ_STATEMENT_SECONDS,
+        on_wrong=on_wrong,
     )
     stack.push_async_callback(state.database.close)
     state.doorbell = Doorbell(settings.redis_url)
@@ -181,6 +193,7 @@ async def _open(app: FastAPI, settings: Settings, stack: contextlib.AsyncExitSta
     state.quoter = Quoter(database=state.database, intake=state.intake, outlook=state.outlook, rates=state.rates)
     await stack.enter_async_context(
         _background(
+            _proved(state.database),
             state.doorbell.listen(state.waiters.wake),
             state.waiters.watch(),
             beating(
@@ -192,6 +205,12 @@ async def _open(app: FastAPI, settings: Settings, stack: contextlib.AsyncExitSta
             ),
         )
     )
+
+
+async def _proved(database: Database) -> None:
+    """The first connections, as soon as Postgres is there: what is wrong must show before somebody asks for something."""
+    with contextlib.suppress(WrongConnection):  # `on_wrong` has been told
+        await until_stored(database.prove)
 
 
 async def _take_leave(database: Database, process_id: UUID) -> None:
@@ -237,9 +256,18 @@ def _broken(request: Request, error: Exception) -> Response:
 
 
 def run_api(settings: Settings, *, host: str, port: int, fd: int | None) -> None:
-    """Serve until SIGTERM; then take nothing new, finish what is under way within the grace, and return."""
+    """Serve until SIGTERM; then take nothing new, finish what is under way within the grace, and return.
+
+    Raises WrongConnection, having stopped likewise, once a connection to Postgres has proved wrong.
+    """
+    wrong: list[WrongConnection] = []
+
+    def stop(error: WrongConnection) -> None:
+        wrong.append(error)
+        server.should_exit = True
+
     config = uvicorn.Config(
-        create_app(settings),
+        create_app(settings, on_wrong=stop),
         host=host,
         port=port,
         loop="uvloop",
@@ -256,8 +284,11 @@ def run_api(settings: Settings, *, host: str, port: int, fd: int | None) -> None
     # uvicorn raises the signal that stopped it once more, which would end us by it: an order carried out is exit code 0
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, _end)
+    server = uvicorn.Server(config)
     # uvicorn's own `fd` takes any descriptor for a Unix socket, and would leave Nagle on: answers would come 40 ms late
-    uvicorn.Server(config).run(sockets=None if fd is None else [socket.socket(fileno=fd)])
+    server.run(sockets=None if fd is None else [socket.socket(fileno=fd)])
+    if wrong:
+        raise wrong[0]
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:

@@ -1,6 +1,7 @@
 """The worker process: the engine's pumps on our own loop, with arq as a supervised doorbell beside them."""
 
 import asyncio
+import contextlib
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -14,9 +15,9 @@ from arq.worker import Worker, func
 from app.api.webhook_bodies import render_events
 from app.core import clock
 from app.core.cancel import cancel_all
-from app.core.db import Database
+from app.core.db import Database, until_stored
 from app.core.doorbell import AWAY, QUEUE, Doorbell, arq_pool, deserialized, serialized
-from app.core.errors import StoreUnavailable
+from app.core.errors import StoreUnavailable, WrongConnection
 from app.core.guard import Guard
 from app.core.heartbeat import beating, stop_beating
 from app.core.ids import new_id
@@ -59,7 +60,9 @@ ARQ_CLAIM_SECONDS = 2.0
 class Engine:
     """One worker's pumps, and what they share."""
 
-    def __init__(self, settings: Settings, database: Database) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, *, on_wrong: Callable[[WrongConnection], None] | None = None
+    ) -> None:
         self.process_id: UUID = new_id()
         self.database = database
         self.doorbell = Doorbell(settings.redis_url, on_ended=lambda: self.deliverer.pump.ring())
@@ -126,7 +129,7 @@ class Engine:
             lease_seconds=settings.lease_seconds,
             unknown_max_seconds=settings.unknown_max_seconds,
         )
-        self.daily = DailyReconciliation(settings)
+        self.daily = DailyReconciliation(settings, on_wrong=on_wrong)
 
     @property
     def pumps(self) -> tuple[Pump, ...]:
@@ -233,17 +236,30 @@ async def _closed(worker: Worker) -> None:
 
 
 async def work(settings: Settings) -> int:
-    """Until SIGTERM or SIGINT; then hand back or finish within the grace. The exit code."""
+    """Until SIGTERM or SIGINT; then hand back or finish within the grace. The exit code.
+
+    Raises WrongConnection, having stopped likewise, once a connection to Postgres has proved wrong.
+    """
     stop = asyncio.Event()
+    wrong: list[WrongConnection] = []
+
+    def stop_for(error: WrongConnection) -> None:
+        wrong.append(error)
+        stop.set()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     watchdog = Watchdog(blocked_seconds_max=max(1.0, settings.lease_seconds * 0.8))
     watchdog.start()
     database = await Database.open(
-        settings.database_url, name="worker", writers_max=WRITERS_MAX, readers_max=READERS_MAX
+        settings.database_url,
+        name="worker",
+        writers_max=WRITERS_MAX,
+        readers_max=READERS_MAX,
+        on_wrong=stop_for,
     )
-    engine = Engine(settings, database)
+    engine = Engine(settings, database, on_wrong=stop_for)
     log.info("worker.started", worker=engine.process_id.hex)
     taking = [asyncio.create_task(pump.run()) for pump in engine.pumps]
     taking.append(asyncio.create_task(ring_forever(engine, settings.redis_url)))
@@ -254,13 +270,14 @@ async def work(settings: Settings) -> int:
             beating(database, process_id=engine.process_id, kind="worker", lease_seconds=settings.lease_seconds)
         ),
     ]
+    proving = asyncio.create_task(_proved(database))
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait([stopped, *taking, *keeping], return_when=asyncio.FIRST_COMPLETED)
     for task in (*taking, *keeping):
         if task.done():  # none of these ever ends: better a new process than one that has lost a part
             log.error("worker.broken", exc_info=task.exception())
     log.info("worker.stopping", worker=engine.process_id.hex)
-    await cancel_all(taking)
+    await cancel_all([*taking, proving])
     await _wind_up(engine, settings.grace_seconds)
     await cancel_all(keeping)
     watchdog.stop()
@@ -269,7 +286,15 @@ async def work(settings: Settings) -> int:
     await engine.doorbell.close()
     await database.close()
     log.info("worker.stopped", worker=engine.process_id.hex)
+    if wrong:
+        raise wrong[0]
     return 0 if stop.is_set() else EXIT_CODE
+
+
+async def _proved(database: Database) -> None:
+    """The first connections, as soon as Postgres is there."""
+    with contextlib.suppress(WrongConnection):  # `stop_for` has been told
+        await until_stored(database.prove)
 
 
 async def _wind_up(engine: Engine, grace_seconds: float) -> None:

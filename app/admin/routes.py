@@ -12,7 +12,7 @@ from app.admin.queries import list_allowances
 from app.admin.schemas import KeyCreate, KeyPatch, ListQuery, TenantCreate, TenantPatch
 from app.admin.tenant_schemas import IssuedKeyOut, KeyOut, TenantOut
 from app.core.db import Database
-from app.core.errors import Malformed, StoreUnavailable, Unauthorized
+from app.core.errors import Malformed, StatementTimedOut, StoreUnavailable, Unauthorized
 from app.core.ids import find_id
 from app.core.paging import Page, cut_page, parse_cursor
 from app.core.problems import documented
@@ -22,7 +22,7 @@ from app.tenants.queries import KeyNotFound, TenantNotFound, get_tenant, list_ke
 
 SECURITY = [Security(HTTPBearer(scheme_name="operator", auto_error=False))]
 """Checks nothing, and documents the header: OperatorRoute has checked it."""
-READS = (Unauthorized, TooManyLogins, StoreUnavailable)
+READS = (Unauthorized, TooManyLogins, StoreUnavailable, StatementTimedOut)
 """What every read may be refused with."""
 WRITES = (Malformed, Unauthorized, TooManyLogins, RoleMissing, StoreUnavailable)
 """What every write may be refused with."""

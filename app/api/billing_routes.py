@@ -35,7 +35,7 @@ async def get_tenants_balance(request: Request) -> Response:
     principal = await patiently(lambda: authenticated(request, Scope.BILLING_READ))
 
     async def read() -> Row:
-        async with request.app.state.database.snapshot() as session:
+        async with request.app.state.database.snapshot(principal.tenant_id) as session:
             return await get_balance(session, tenant_id=principal.tenant_id)
 
     return JSONResponse(balance_body(await patiently(read)))
@@ -64,7 +64,7 @@ async def list_ledger(
     wanted = TransferFilter(after=parse_cursor("trf", cursor), kind=kind, job_id=job_id)
 
     async def read() -> list[Row]:
-        async with request.app.state.database.snapshot() as session:
+        async with request.app.state.database.snapshot(principal.tenant_id) as session:
             return await list_transfers(session, tenant_id=principal.tenant_id, wanted=wanted, limit=most + 1)
 
     page = cut_page(await patiently(read), limit=most, cursor_of=lambda row: show_id("trf", row["id"]))
@@ -88,7 +88,7 @@ async def get_usage(
     first, last = _window(since, until)
 
     async def read() -> list[Row]:
-        async with request.app.state.database.snapshot() as session:
+        async with request.app.state.database.snapshot(principal.tenant_id) as session:
             return await list_usage(session, tenant_id=principal.tenant_id, by=grouping, since=first, until=last)
 
     rows = await patiently(read)

@@ -11,7 +11,7 @@ from app.admission.rate_script import limits_of
 from app.admission.refused import refused_bucket
 from app.api.limit_schemas import LimitsOut, limits_body
 from app.core.db import Row, patiently
-from app.core.errors import StoreUnavailable, Unauthorized
+from app.core.errors import StatementTimedOut, StoreUnavailable, TooManyReads, Unauthorized
 from app.core.problems import documented
 from app.tenants.auth import Principal
 from app.tenants.decide import Rate
@@ -23,7 +23,10 @@ router = APIRouter(prefix="/api/v1", tags=["limits"])
 @router.get(
     "/limits",
     response_class=Response,
-    responses={200: {"model": LimitsOut}, **documented(Unauthorized, StoreUnavailable)},
+    responses={
+        200: {"model": LimitsOut},
+        **documented(Unauthorized, StoreUnavailable, StatementTimedOut, TooManyReads),
+    },
 )
 async def get_tenants_limits(request: Request) -> Response:
     """What the tenant, and this key of it, may do, and how far they have gone. Any key may ask."""
@@ -38,7 +41,7 @@ async def get_tenants_limits(request: Request) -> Response:
     principal = await patiently(authenticate)
 
     async def read() -> Row:
-        async with state.database.snapshot() as session:
+        async with state.database.snapshot(principal.tenant_id) as session:
             return await get_limits(session, tenant_id=principal.tenant_id, key_id=principal.key_id)
 
     row = await patiently(read)

@@ -59,7 +59,7 @@ def _offered(request: Request, principal: Principal, slug: str | None = None) ->
 async def _page(
     request: Request, principal: Principal, wanted: ModelFilter, after: str | None, most: int
 ) -> Page[OfferOut]:
-    async with request.app.state.database.snapshot() as session:
+    async with request.app.state.database.snapshot(principal.tenant_id) as session:
         found = await list_models(session, wanted=wanted, after=after, limit=most + 1)
         page = cut_page(found, limit=most, cursor_of=lambda model: model.slug)
         samples = {

@@ -1,5 +1,6 @@
 """Routes of the native surface."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -21,7 +22,7 @@ from app.api.schemas import (
 from app.core.beside import beside
 from app.core.crash import crash_point
 from app.core.db import Row, patiently
-from app.core.errors import Malformed, Refusal, StoreUnavailable, Unauthorized
+from app.core.errors import Malformed, Refusal, StatementTimedOut, StoreUnavailable, TooManyReads, Unauthorized
 from app.core.guard import Guard
 from app.core.ids import find_id, show_id
 from app.core.paging import LIMIT_DEFAULT, LIMIT_MAX, cut_page, parse_cursor
@@ -38,10 +39,10 @@ from app.core.requests import (
 )
 from app.core.strict_json import parse_object
 from app.jobs.intake import NOT_STORED, Asked
+from app.jobs.listing import Found, JobFilter, list_jobs
 from app.jobs.models import FINAL, STATUS, State, Status, Surface
 from app.jobs.operations import JobFinished, JobNotFound, request_cancel
 from app.jobs.outlook import NO_PROSPECT, Prospect
-from app.jobs.queries import JobFilter, list_jobs
 from app.tenants.auth import Principal, ScopeMissing, TenantSuspended
 from app.tenants.models import Scope
 from app.upstream.wire import member
@@ -55,7 +56,7 @@ SUBMIT_HEADERS = {
 }
 
 router = APIRouter(prefix="/api/v1", tags=["jobs"])
-ALWAYS = (Unauthorized, ScopeMissing, Malformed, StoreUnavailable)
+ALWAYS = (Unauthorized, ScopeMissing, Malformed, StoreUnavailable, StatementTimedOut, TooManyReads)
 
 
 async def authenticated(request: Request, scope: Scope) -> Principal:
@@ -177,7 +178,11 @@ async def list_jobs_of_tenant(
     cursor: str | None = None,
     limit: str | None = None,
 ) -> Response:
-    """The tenant's jobs, newest first; `metadata.k=v` filters, too."""
+    """The tenant's jobs, newest first; `metadata.k=v` filters, too.
+
+    A page may have fewer items than `limit`, or none, and still a `next_cursor`: where filters that are met together only
+    seldom leave much to look through. The list is at its end when `next_cursor` is null.
+    """
     principal = await patiently(lambda: authenticated(request, Scope.JOBS_READ))
     most = page_limit(limit)
     wanted = JobFilter(
@@ -189,11 +194,14 @@ async def list_jobs_of_tenant(
         metadata=metadata_filter(request.query_params),
     )
 
-    async def read() -> list[Row]:
-        async with request.app.state.database.snapshot() as session:
+    async def read() -> Found:
+        async with request.app.state.database.snapshot(principal.tenant_id) as session:
             return await list_jobs(session, tenant_id=principal.tenant_id, wanted=wanted, limit=most + 1)
 
-    page = cut_page(await patiently(read), limit=most, cursor_of=lambda row: show_id("job", row["id"]))
+    found = await patiently(read)
+    page = cut_page(found.rows, limit=most, cursor_of=lambda row: show_id("job", row["id"]))
+    if found.scanned_to is not None:
+        page = replace(page, next_cursor=show_id("job", found.scanned_to))
     prospects = await request.app.state.outlook.of_jobs(principal.tenant_id, page.items)
     return _json(page_body(request.app.state.public_url, page, prospects))
 

@@ -18,6 +18,7 @@ from app.core.ids import show_id
 from app.core.paging import Page
 from app.core.requests import (
     DEADLINE_SECONDS_MAX,
+    METADATA_MEMBERS_MAX,
     checked_amount,
     checked_deadline,
     checked_instant,
@@ -348,6 +349,11 @@ def _rounded(seconds: float | None) -> float | None:
 def metadata_filter(query: QueryParams) -> dict[str, str]:
     """The `metadata.k=v` of a query string."""
     wanted = {name: value for name, value in query.items() if name.startswith("metadata.")}
+    if len(wanted) > METADATA_MEMBERS_MAX:
+        raise malformed(
+            "query metadata",
+            f"expected at most {METADATA_MEMBERS_MAX} of them, as no job has more, e.g. metadata.team=a",
+        )
     return {
         checked_text(name, f"query {name}").removeprefix("metadata."): checked_text(value, f"query {name}")
         for name, value in wanted.items()

@@ -120,7 +120,7 @@ async def read_endpoints(
     after = parse_cursor("whe", cursor)
 
     async def read() -> list[Row]:
-        async with database_of(request).snapshot() as session:
+        async with database_of(request).snapshot(principal.tenant_id) as session:
             return await list_endpoints(session, tenant_id=principal.tenant_id, after=after, limit=limit + 1)
 
     found = [EndpointOut.of(row) for row in await patiently(read)]
@@ -134,7 +134,7 @@ async def read_endpoint(request: Request, endpoint: str) -> EndpointOut:
     endpoint_id = _endpoint_id(endpoint)
 
     async def read() -> Row:
-        async with database_of(request).snapshot() as session:
+        async with database_of(request).snapshot(principal.tenant_id) as session:
             return await get_endpoint(session, tenant_id=principal.tenant_id, endpoint_id=endpoint_id)
 
     return EndpointOut.of(await patiently(read))

@@ -9,13 +9,15 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Self, TypeVar
+from uuid import UUID
 
 import asyncpg
-import orjson
 from sqlalchemy import MetaData
 
+from app.core.connections import Opener, Terms
 from app.core.database_url import connect_arguments
-from app.core.errors import StoreFull, StoreUnavailable
+from app.core.errors import StatementTimedOut, StoreFull, StoreUnavailable, TooManyReads, WrongConnection
+from app.core.read_share import ReadShare
 
 metadata = MetaData(
     naming_convention={
@@ -27,13 +29,10 @@ metadata = MetaData(
     }
 )
 
-SERVICE_ROLE = "waystation_service"
 READONLY_ROLE = "waystation_readonly"
 
 ACQUIRE_SECONDS = 5.0
 STATEMENT_SECONDS = 30.0
-IDLE_IN_TRANSACTION_SECONDS = 10.0
-"""A process stopped inside a transaction holds its row locks for this long at most."""
 
 AWAY = (
     OSError,
@@ -94,6 +93,8 @@ def _translated() -> Iterator[None]:
         yield
     except asyncpg.InsufficientResourcesError as error:
         raise StoreFull from error
+    except asyncpg.QueryCanceledError as error:
+        raise StatementTimedOut from error
     except AWAY as error:
         raise StoreUnavailable from error
     except asyncpg.InterfaceError as error:
@@ -107,19 +108,13 @@ async def _no_reset(_connection: "asyncpg.Connection[Row]") -> None:
     """asyncpg has rolled back by now; RESET ALL would be one more round trip a release, and would drop our role."""
 
 
-async def _init(connection: "asyncpg.Connection[Row] | asyncpg.pool.PoolConnectionProxy[Row]") -> None:
-    for kind in ("json", "jsonb"):
-        await connection.set_type_codec(
-            kind, encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads, schema="pg_catalog"
-        )
-
-
 class Database:
     """One process's pools: a few connections that write, and a few that cannot."""
 
-    def __init__(self, writers: "asyncpg.Pool[Row]", readers: "asyncpg.Pool[Row]") -> None:
+    def __init__(self, writers: "asyncpg.Pool[Row]", readers: "asyncpg.Pool[Row]", share: ReadShare) -> None:
         self._writers = writers
         self._readers = readers
+        self._share = share
 
     @classmethod
     async def open(
@@ -130,37 +125,50 @@ class Database:
         writers_max: int,
         readers_max: int,
         statement_seconds: float = STATEMENT_SECONDS,
+        read_seconds: float | None = None,
+        on_wrong: Callable[[WrongConnection], None] | None = None,
     ) -> Self:
         """Pools that connect when first used, so a process can start while Postgres is away.
 
-        Raises ValueError where the URL cannot be one.
+        `statement_seconds`: when Postgres stops a statement; `read_seconds`: the same for those of `snapshot`.
+        `on_wrong`: called when a connection lacks the role or the time-outs; a process must then stop. Raises ValueError
+        where the URL cannot be one.
         """
         arguments = connect_arguments(url)
 
-        def pool(size: int, read_only: bool) -> "asyncpg.Pool[Row]":
+        def pool(size: int, terms: Terms) -> "asyncpg.Pool[Row]":
+            opener = Opener(terms, on_wrong)
             return asyncpg.create_pool(
                 **arguments,
                 min_size=0,
                 max_size=size,
-                init=_init,
+                connect=opener.connect,
+                init=opener.prepare,
                 reset=_no_reset,
-                command_timeout=statement_seconds + 5,
+                command_timeout=terms.statement_seconds + 5,
                 server_settings={
+                    **terms.parameters,
                     "application_name": f"waystation-{name}",
-                    "role": SERVICE_ROLE,
-                    "statement_timeout": f"{statement_seconds:.0f}s",
-                    "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS:.0f}s",
-                    "default_transaction_read_only": "on" if read_only else "off",
                     "jit": "off",
                     # a group's size is no reason to plan its statement anew, and the larger ones cost 0.7 ms each time
-                    "plan_cache_mode": "auto" if read_only else "force_generic_plan",
+                    "plan_cache_mode": "auto" if terms.read_only else "force_generic_plan",
                 },
             )
 
-        database = cls(pool(writers_max, False), pool(readers_max, True))
+        database = cls(
+            pool(writers_max, Terms(statement_seconds, read_only=False)),
+            pool(readers_max, Terms(read_seconds or statement_seconds, read_only=True)),
+            ReadShare(readers_max),
+        )
         await database._writers
         await database._readers
         return database
+
+    async def prove(self) -> None:
+        """Have a connection of each kind opened, and with that proven. Raises WrongConnection, StoreUnavailable."""
+        with _translated():
+            async with self._writers.acquire(timeout=ACQUIRE_SECONDS), self._readers.acquire(timeout=ACQUIRE_SECONDS):
+                return
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
@@ -181,11 +189,22 @@ class Database:
                 yield Session(connection)
 
     @asynccontextmanager
-    async def snapshot(self) -> AsyncIterator[ReadSession]:
-        """Reads on a connection that refuses to write; each statement sees what is committed when it begins."""
-        with _translated():
-            async with self._readers.acquire(timeout=ACQUIRE_SECONDS) as connection:
-                yield ReadSession(connection)
+    async def snapshot(self, tenant_id: UUID | None = None, *, point: bool = False) -> AsyncIterator[ReadSession]:
+        """Reads on a connection that refuses to write; each statement sees what is committed when it begins.
+
+        `tenant_id`: on whose request. A tenant may hold a quarter of the connections at a time, or half of them with
+        reads of a single row (`point`); its further reads wait for its own. Raises TooManyReads, StatementTimedOut,
+        StoreUnavailable.
+        """
+        if tenant_id is not None:
+            await self._share.take(tenant_id, point=point)
+        try:
+            with _translated():
+                async with self._readers.acquire(timeout=ACQUIRE_SECONDS) as connection:
+                    yield ReadSession(connection)
+        finally:
+            if tenant_id is not None:
+                self._share.give(tenant_id)
 
     async def close(self) -> None:
         """Close all connections, by force where they do not end within a second."""
@@ -203,11 +222,16 @@ def columns(rows: Sequence[Sequence[object]], width: int) -> list[list[object]]:
 
 
 async def until_stored(write: Callable[[], Awaitable[Result]]) -> Result:
-    """Run a write again and again while Postgres is away: for what must not be forgotten, guarded by what it finds."""
+    """Run a write again and again while Postgres is away: for what must not be forgotten, guarded by what it finds.
+
+    Raises WrongConnection, which no waiting mends.
+    """
     pause_seconds = 0.05
     while True:
         try:
             return await write()
+        except WrongConnection:
+            raise
         except StoreUnavailable:
             await asyncio.sleep(pause_seconds)
             pause_seconds = min(pause_seconds * 2, 1.0)
@@ -216,14 +240,19 @@ async def until_stored(write: Callable[[], Awaitable[Result]]) -> Result:
 READ_SECONDS = 20.0
 """How long a read waits for a store that is briefly away before it says so."""
 
+NOT_AGAIN = (StatementTimedOut, TooManyReads, WrongConnection)
+"""Where the same read would fail again, and only add to the load."""
+
 
 async def patiently(read: Callable[[], Awaitable[Result]], *, seconds: float = READ_SECONDS) -> Result:
-    """A read that waits for Postgres to come back; raises StoreUnavailable once `seconds` are over."""
+    """A read that waits for Postgres to come back; raises StoreUnavailable once `seconds` are over, NOT_AGAIN at once."""
     try:
         async with asyncio.timeout(seconds):
             while True:
                 try:
                     return await read()
+                except NOT_AGAIN:
+                    raise
                 except StoreUnavailable:
                     await asyncio.sleep(0.1)
     except TimeoutError as error:

@@ -1,8 +1,11 @@
 """Our own refusals. What the network tells us is a value (`upstream.wire.Outcome`), never one of these.
 
-Refusal                 somebody asked for what cannot be had; has a code, a status and a sentence
-├── StoreUnavailable    503: Postgres does not answer just now
-│   └── StoreFull       503: it answers that its disk is full
+Refusal                     somebody asked for what cannot be had; has a code, a status and a sentence
+├── StoreUnavailable        503: Postgres does not answer just now
+│   ├── StoreFull           503: it answers that its disk is full
+│   ├── StatementTimedOut   503: it stopped a statement that took too long
+│   ├── TooManyReads        503: too many reads of this tenant wait already
+│   └── WrongConnection     503: it answers, but not with the role and time-outs asked for
 └── … the others stand beside the function that raises them
 """
 
@@ -87,9 +90,39 @@ class StoreUnavailable(Refusal):
     status = 503
     code = "store_unavailable"
 
-    def __init__(self, message: str = "the store is briefly unavailable; try again") -> None:
-        super().__init__(message, retry_after_seconds=2)
+    def __init__(
+        self, message: str = "the store is briefly unavailable; try again", *, retry_after_seconds: int = 2
+    ) -> None:
+        super().__init__(message, retry_after_seconds=retry_after_seconds)
 
 
 class StoreFull(StoreUnavailable):
     """503: Postgres itself said that it has no room: no disk, no memory, no connection. Nothing was written."""
+
+
+class StatementTimedOut(StoreUnavailable):
+    """503: Postgres stopped a statement that took longer than it may. The same would take as long again."""
+
+    code = "statement_timed_out"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this took too long and was stopped; ask for less: a shorter time (`created_after`, `created_before`, `since`,"
+            " `until`), one more filter, or a smaller `limit`",
+            retry_after_seconds=10,
+        )
+
+
+class TooManyReads(StoreUnavailable):
+    """503: so many reads of this tenant wait for a connection that this one cannot have one in time."""
+
+    code = "too_many_reads"
+
+    def __init__(self) -> None:
+        super().__init__("too many reads of this tenant at once; ask for fewer at a time", retry_after_seconds=5)
+
+
+class WrongConnection(StoreUnavailable):
+    """503: a connection to Postgres lacks the role or a setting that was asked for. The process must stop."""
+
+    code = "store_misconfigured"

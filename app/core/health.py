@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from app.core.errors import StoreUnavailable
+from app.core.errors import StoreUnavailable, WrongConnection
 from app.core.migrate import head_revision
 
 
@@ -22,11 +22,13 @@ async def healthz(_request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """200 while the database answers and has our schema; Redis away is only `degraded`."""
+    """200 while the database answers in our role and has our schema; Redis away is only `degraded`."""
     state = request.app.state
     try:
         async with state.database.snapshot() as session:
             revision = await session.fetchval("SELECT version_num FROM alembic_version")
+    except WrongConnection as error:
+        return _answer(503, {"status": "unavailable", "database": "misconfigured", "detail": error.message})
     except StoreUnavailable:
         return _answer(503, {"status": "unavailable", "database": "unavailable"})
     if revision != head_revision():
@@ -49,5 +51,5 @@ def _described(summary: str, *statuses: int) -> dict[str, Any]:
 
 OPENAPI_PATHS = {
     "/healthz": _described("Whether the process lives", 200),
-    "/readyz": _described("Whether it can work: the database answers and has our schema", 200, 503),
+    "/readyz": _described("Whether it can work: the database answers in our role, and has our schema", 200, 503),
 }

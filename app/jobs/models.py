@@ -227,6 +227,12 @@ jobs = Table(
     Index("jobs_deadline_idx", "deadline_at", postgresql_where=text("state = 'queued' AND deadline_at IS NOT NULL")),
     Index("jobs_suspect_idx", "due_at", postgresql_where=text("takeovers > 0")),
     Index("jobs_tenant_idx", "tenant_id", "created_at", "id"),
+    # of finished jobs only: each change of a job would write to them, and there are some twenty in its life
+    Index(
+        "jobs_status_idx", "tenant_id", "state", "created_at", "id", postgresql_where=text("finished_at IS NOT NULL")
+    ),
+    Index("jobs_model_idx", "tenant_id", "model", "created_at", "id", postgresql_where=text("finished_at IS NOT NULL")),
+    Index("jobs_parked_idx", "tenant_id", "created_at", "id", postgresql_where=text("state = 'queued' AND NOT ready")),
     Index(
         "jobs_idempotency_idx",
         "tenant_id",
@@ -252,6 +258,22 @@ job_inputs = Table(
     Column("body", LargeBinary, nullable=False, comment="the parameters, byte for byte as they came"),
     Column("metadata", JSONB),
 )
+
+job_metadata = Table(
+    "job_metadata",
+    metadata,
+    Column("tenant_id", Uuid, primary_key=True),
+    Column(
+        "term",
+        BigInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="metadata_term of a key and its value as text; two members may share one",
+    ),
+    instant("created_at", primary_key=True, comment="the job's, so that lists find the newest first"),
+    Column("job_id", Uuid, primary_key=True),
+)
+"""Where to look for jobs with a member of metadata. Kept by a trigger on `job_inputs`."""
 
 job_results = Table(
     "job_results",

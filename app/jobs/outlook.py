@@ -160,7 +160,7 @@ class Outlook:
     async def _read(self, tenant_id: UUID) -> Look | None:
         asked_at = clock.monotonic()
         try:
-            async with self._database.snapshot() as session:
+            async with self._database.snapshot(tenant_id, point=True) as session:
                 line = await read_line(session, tenant_id=tenant_id)
         except StoreUnavailable as error:
             log.warning("outlook.line_not_read", cause=repr(error.__cause__))

@@ -1,8 +1,6 @@
 """Reads of jobs. Each names its tenant, but for those of the engine itself."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 from app.core.db import ReadSession, Row
@@ -142,7 +140,7 @@ async def list_finished(session: ReadSession, *, job_ids: Sequence[UUID]) -> lis
 
 WEBHOOK_URL = "(SELECT hook.url FROM job_webhooks AS hook WHERE hook.job_id = job.id) AS webhook_url"
 
-_SHOWN = f"""
+SHOWN = f"""
     job.id, job.model, job.state, job.priority, job.created_at, job.submitted_at, job.started_at, job.finished_at,
     job.cancel_requested_at, job.deadline_at, job.attempt, job.polls, job.error_code, job.run_seconds,
     job.sent_at, job.rank_at, job.ready, CASE WHEN job.due_at <> 'infinity' THEN job.due_at END AS due_at,
@@ -150,7 +148,7 @@ _SHOWN = f"""
 """
 
 _JOB = f"""
-SELECT {_SHOWN}, input.body AS input, result.body
+SELECT {SHOWN}, input.body AS input, result.body
 FROM jobs AS job
 JOIN job_inputs AS input ON input.job_id = job.id
 LEFT JOIN job_results AS result ON result.job_id = job.id
@@ -163,60 +161,9 @@ async def find_job(session: ReadSession, *, tenant_id: UUID, job_id: UUID) -> Ro
     return await session.fetchrow(_JOB, job_id, tenant_id)
 
 
-_LIST = f"""
-SELECT {_SHOWN}
-FROM jobs AS job
-JOIN job_inputs AS input ON input.job_id = job.id
-LEFT JOIN job_results AS result ON result.job_id = job.id
-WHERE job.tenant_id = $1
-    AND (job.created_at, job.id) < (
-        coalesce((SELECT created_at FROM jobs WHERE id = $2 AND tenant_id = $1), 'infinity'),
-        coalesce($2, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-    )
-    AND job.created_at < coalesce($3, 'infinity'::timestamptz)
-    AND ($4::text[] IS NULL OR job.state = ANY($4::text[]))
-    AND ($5::text IS NULL OR job.model = $5)
-    AND ($6::timestamptz IS NULL OR job.created_at > $6)
-    AND NOT EXISTS (
-        SELECT FROM unnest($7::text[], $8::text[]) AS wanted (key, value)
-        WHERE input.metadata ->> wanted.key IS DISTINCT FROM wanted.value
-    )
-ORDER BY job.created_at DESC, job.id DESC
-LIMIT $9
-"""  # noqa: S608
-
-
-@dataclass(frozen=True, slots=True)
-class JobFilter:
-    """Which of a tenant's jobs are wanted; all bounds are exclusive, None is no bound."""
-
-    after: UUID | None
-    states: list[str] | None
-    model: str | None
-    created_after: datetime | None
-    created_before: datetime | None
-    metadata: dict[str, str]
-
-
-async def list_jobs(session: ReadSession, *, tenant_id: UUID, wanted: JobFilter, limit: int) -> list[Row]:
-    """A tenant's jobs, newest first, without input and output."""
-    return await session.fetch(
-        _LIST,
-        tenant_id,
-        wanted.after,
-        wanted.created_before,
-        wanted.states,
-        wanted.model,
-        wanted.created_after,
-        list(wanted.metadata.keys()),
-        list(wanted.metadata.values()),
-        limit,
-    )
-
-
 _OF_EVENTS = f"""
 SELECT
-    {_SHOWN}, octet_length(result.body) AS result_bytes,
+    {SHOWN}, octet_length(result.body) AS result_bytes,
     CASE WHEN octet_length(result.body) <= $2 THEN result.body END AS body
 FROM jobs AS job
 JOIN job_inputs AS input ON input.job_id = job.id

@@ -122,7 +122,7 @@ class Quoter:
             return above, False
         if (limited := await self._rates.find_refusal(buckets_of(principal))) is not None:
             return limited, False
-        async with self._database.snapshot() as session:
+        async with self._database.snapshot(principal.tenant_id) as session:
             places = await look_at_places(session, subject_ids=(principal.tenant_id, principal.key_id))
             account = await look_at_account(session, tenant_id=principal.tenant_id, key_id=principal.key_id)
             key_full = await key_is_full(session, key_id=principal.key_id)

@@ -21,36 +21,38 @@ class Reader:
 
     async def find_result(self, tenant_id: UUID, job_id: UUID) -> Row | None:
         """The upstream's last word on a job, with its state; None where the tenant has no such job."""
-        return await self._read(lambda session: find_result(session, tenant_id=tenant_id, job_id=job_id))
+        return await self._read(tenant_id, lambda session: find_result(session, tenant_id=tenant_id, job_id=job_id))
 
     async def find_job(self, tenant_id: UUID, job_id: UUID) -> Row | None:
         """All of a job; None where the tenant has none of that id."""
-        return await self._read(lambda session: find_job(session, tenant_id=tenant_id, job_id=job_id))
+        return await self._read(tenant_id, lambda session: find_job(session, tenant_id=tenant_id, job_id=job_id))
 
     async def wait_for_result(self, tenant_id: UUID, job_id: UUID, seconds: float) -> Row | None:
         """As `find_result`, once the job has ended or `seconds` are over."""
         return await self._wait(
-            lambda session: find_result(session, tenant_id=tenant_id, job_id=job_id), job_id, seconds
+            tenant_id, lambda session: find_result(session, tenant_id=tenant_id, job_id=job_id), job_id, seconds
         )
 
     async def wait_for_job(self, tenant_id: UUID, job_id: UUID, seconds: float) -> Row | None:
         """As `find_job`, once the job has ended or `seconds` are over."""
-        return await self._wait(lambda session: find_job(session, tenant_id=tenant_id, job_id=job_id), job_id, seconds)
+        return await self._wait(
+            tenant_id, lambda session: find_job(session, tenant_id=tenant_id, job_id=job_id), job_id, seconds
+        )
 
-    async def _read(self, read: Read) -> Row | None:
+    async def _read(self, tenant_id: UUID, read: Read) -> Row | None:
         async def once() -> Row | None:
-            async with self._database.snapshot() as session:
+            async with self._database.snapshot(tenant_id, point=True) as session:
                 return await read(session)
 
         return await patiently(once)
 
-    async def _wait(self, read: Read, job_id: UUID, seconds: float) -> Row | None:
+    async def _wait(self, tenant_id: UUID, read: Read, job_id: UUID, seconds: float) -> Row | None:
         if seconds <= 0:
-            return await self._read(read)
+            return await self._read(tenant_id, read)
         # registered before the first look: an end between the look and the wait must not be missed
         async with self._waiters.registered(job_id) as ended:
-            row = await self._read(read)
+            row = await self._read(tenant_id, read)
             if row is None or State(row["state"]) in FINAL:
                 return row
             await asyncio.wait([ended], timeout=seconds)
-        return await self._read(read)
+        return await self._read(tenant_id, read)

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from app.core import clock
 from app.core.db import Database, ReadSession
 from app.core.doorbell import AWAY, REDIS_SECONDS
-from app.core.errors import StoreUnavailable
+from app.core.errors import StoreUnavailable, WrongConnection
 from app.core.http import ExchangeError, open_client
 from app.core.local import STACK_FILE, find_database_url, find_redis_url, find_upstream_url
 from app.core.migrate import head_revision
@@ -83,6 +83,7 @@ async def _database(data_dir: Path) -> AsyncIterator[Finding]:
         yield Finding("database", str(error), "say where it is")
         return
     try:
+        await database.prove()
         async with database.snapshot() as session:
             before = clock.now()
             row = await session.fetchrow(_DATABASE)
@@ -94,6 +95,8 @@ async def _database(data_dir: Path) -> AsyncIterator[Finding]:
             yield await _migrations(session)
             yield await _workers(session)
             yield await _books(session)
+    except WrongConnection as error:
+        yield Finding("database", error.message, "see WAYSTATION_DATABASE_URL; no process works until it is mended")
     except StoreUnavailable as error:
         cause = error.__cause__ or error
         yield Finding("database", f"does not answer: {type(cause).__name__}", "start it, and see that it lets us in")

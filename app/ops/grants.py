@@ -1,6 +1,7 @@
 """What must be true of the database itself: who may do what, that constraints are in force, that commits are durable."""
 
-from app.core.db import READONLY_ROLE, SERVICE_ROLE
+from app.core.connections import SERVICE_ROLE
+from app.core.db import READONLY_ROLE
 from app.ops.invariants import Invariant
 
 APPEND_ONLY = (

@@ -206,7 +206,7 @@ async def get_credits(request: Request) -> Response:
     principal = await patiently(lambda: _principal(request, Scope.BILLING_READ))
 
     async def read() -> Row:
-        async with request.app.state.database.snapshot() as session:
+        async with request.app.state.database.snapshot(principal.tenant_id, point=True) as session:
             return await get_balance(session, tenant_id=principal.tenant_id)
 
     return json_response(credits_body((await patiently(read))["available"]))

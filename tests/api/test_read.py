@@ -144,6 +144,12 @@ async def test_filters_that_are_none(client: httpx.AsyncClient, name: str, value
     assert body["errors"][0]["path"].startswith(f"query {name.rstrip(chr(0))}")
 
 
+async def test_more_metadata_than_a_job_can_have(client: httpx.AsyncClient) -> None:
+    answer = await client.get(URL, params={f"metadata.k{number}": "x" for number in range(51)})
+    assert assert_problem(answer, 400, "invalid_request")["errors"][0]["path"] == "query metadata"
+    assert (await client.get(URL, params={f"metadata.k{number}": "x" for number in range(50)})).json()["items"] == []
+
+
 async def test_what_can_match_nothing(client: httpx.AsyncClient, new_job: NewJob) -> None:
     await new_job()
     assert await pages(client, model="no such model é😀") == [[]]

@@ -82,6 +82,20 @@ def test_only_edges_open_the_database() -> None:
     assert set(OTHER_DOORS) - doors == set(), "these open nothing any more: strike them off"
 
 
+def test_reads_for_a_tenant_are_of_its_share() -> None:
+    """`snapshot()` without a tenant takes any connection that is free: only for what all tenants share."""
+    shared = {
+        "app/jobs/outlook.py": 1,  # how long jobs of a model take
+        "app/jobs/waiters.py": 1,  # one look a second for all who wait
+        "app/jobs/tasks/account.py": 1,
+        "app/jobs/tasks/learn.py": 1,
+    }
+    bare = re.compile(r"\.snapshot\(\)")
+    surfaces = [source for source in sources("app") if re.match(r"app/(api|segmind|jobs)/", source.path)]
+    assert {s.path: len(found) for s in surfaces if (found := bare.findall(s.text))} == shared
+    assert sum(".snapshot(" in source.text for source in surfaces) > len(shared)
+
+
 def test_who_is_handed_a_session_opens_none() -> None:
     assert [
         f"{source.path}:{node.lineno} {node.name}"

@@ -1,10 +1,11 @@
 """The daily reconciliation: every worker looks whether it is due, and one of them gets it."""
 
 import asyncio
+from collections.abc import Callable
 
 from app.core import clock
 from app.core.db import Database
-from app.core.errors import StoreUnavailable
+from app.core.errors import StoreUnavailable, WrongConnection
 from app.core.log import get_logger
 from app.core.pump import Pump
 from app.core.settings import Settings
@@ -24,9 +25,10 @@ STATEMENT_SECONDS = 1800.0
 class DailyReconciliation:
     """A worker's part in it. Looks every ten minutes, for the first time when what this worker began has settled."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, on_wrong: Callable[[WrongConnection], None] | None = None) -> None:
         self.pump = Pump("reconcile", self._step)
         self._settings = settings
+        self._on_wrong = on_wrong
         self._look_at = clock.monotonic() + max(LOOK_SECONDS, settings.history_settle_seconds)
 
     async def _step(self) -> float:
@@ -41,7 +43,12 @@ class DailyReconciliation:
         """Carry it out if it is due and nobody else has it; whether it was."""
         settings = self._settings
         database = await Database.open(
-            settings.database_url, name="reconcile", writers_max=1, readers_max=1, statement_seconds=STATEMENT_SECONDS
+            settings.database_url,
+            name="reconcile",
+            writers_max=1,
+            readers_max=1,
+            statement_seconds=STATEMENT_SECONDS,
+            on_wrong=self._on_wrong,
         )
         key = settings.upstream_api_key.get_secret_value()
         account = AccountClient(url=settings.upstream_url, api_key=key)

@@ -1,0 +1,129 @@
+"""Opening a connection to Postgres, and the proof that the server took the settings asked for.
+
+The settings are sent as start-up parameters. A connection pooler may drop them without a word; the connection would then
+act as the owner, write where it must only read, and never time out.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import orjson
+
+from app.core.errors import WrongConnection
+
+SERVICE_ROLE = "waystation_service"
+
+IDLE_IN_TRANSACTION_SECONDS = 10.0
+"""A process stopped inside a transaction holds its row locks for this long at most."""
+
+MEND = "let WAYSTATION_DATABASE_URL name the Postgres server itself, postgresql://owner:password@host:5432/database"
+DROPPED = (
+    "a connection pooler, such as PgBouncer with ignore_startup_parameters, probably dropped the start-up parameters"
+)
+REFUSED = "a connection pooler, such as PgBouncer, does not take our start-up parameters"
+
+_FOUND = """
+SELECT
+    current_user AS role,
+    extract(epoch FROM current_setting('statement_timeout')::interval)::double precision AS statement_timeout,
+    extract(epoch FROM current_setting('idle_in_transaction_session_timeout')::interval)::double precision
+        AS idle_in_transaction_session_timeout,
+    current_setting('default_transaction_read_only') AS default_transaction_read_only
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a connection must be: its role, its time-outs in seconds, and whether it may write."""
+
+    statement_seconds: float
+    read_only: bool
+    role: str = SERVICE_ROLE
+    idle_in_transaction_seconds: float = IDLE_IN_TRANSACTION_SECONDS
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The start-up parameters that ask for it."""
+        return {
+            "role": self.role,
+            "statement_timeout": f"{round(self.statement_seconds * 1000)}ms",
+            "idle_in_transaction_session_timeout": f"{round(self.idle_in_transaction_seconds * 1000)}ms",
+            "default_transaction_read_only": "on" if self.read_only else "off",
+        }
+
+    @property
+    def expected(self) -> dict[str, str | float]:
+        """What `_FOUND` finds where the server took them."""
+        return {
+            "role": self.role,
+            "statement_timeout": round(self.statement_seconds, 3),
+            "idle_in_transaction_session_timeout": round(self.idle_in_transaction_seconds, 3),
+            "default_transaction_read_only": "on" if self.read_only else "off",
+        }
+
+
+def differences(terms: Terms, found: dict[str, Any]) -> list[str]:
+    """For each setting that is not as asked for: what it is, and what was expected."""
+    return [
+        f"{name} is {_shown(found[name])}, expected {_shown(wanted)}"
+        for name, wanted in terms.expected.items()
+        if found[name] != wanted
+    ]
+
+
+def _shown(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:g} s"
+
+
+class Opener:
+    """Opens the connections of a pool. Each proves its settings before it is used."""
+
+    def __init__(self, terms: Terms, told: Callable[[WrongConnection], None] | None = None) -> None:
+        """`told`: called with each connection that is not as asked for, before its user hears of it."""
+        self._terms = terms
+        self._told = told
+
+    async def connect(self, *args: Any, **named: Any) -> "asyncpg.Connection[asyncpg.Record]":
+        """As asyncpg.connect; raises WrongConnection where the server or a pooler refuses the settings."""
+        try:
+            return await asyncpg.connect(*args, **named)
+        except asyncpg.InsufficientPrivilegeError as error:
+            # 42501 says also that the login may not connect to this database
+            raise self._wrong(
+                f"the database refuses: {error}; {self._terms.role} is the role all processes work as: in"
+                " WAYSTATION_DATABASE_URL name the owner that ran `waystation migrate`, or let the owner GRANT"
+                f" {self._terms.role} TO this login"
+            ) from error
+        except asyncpg.InvalidParameterValueError as error:
+            raise self._wrong(
+                f"the database refuses: {error}; the role {self._terms.role} is made by `waystation migrate`, run as the"
+                " owner that WAYSTATION_DATABASE_URL names"
+            ) from error
+        except asyncpg.ProtocolViolationError as error:
+            if "startup parameter" not in str(error):  # PgBouncer says so of a server that is away, too
+                raise
+            raise self._wrong(f"the database refuses: {error}. Cause: {REFUSED}: {MEND}") from error
+
+    async def prepare(
+        self, connection: "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[Any]"
+    ) -> None:
+        """The proof, in one round trip, and the codecs. Raises WrongConnection."""
+        found = await connection.fetchrow(_FOUND)
+        assert found is not None
+        wrong = differences(self._terms, dict(found))
+        if wrong:
+            raise self._wrong(
+                f"the database connection is not as asked for: {'; '.join(wrong)}. Cause: {DROPPED}: {MEND}"
+            )
+        for kind in ("json", "jsonb"):
+            await connection.set_type_codec(
+                kind, encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads, schema="pg_catalog"
+            )
+
+    def _wrong(self, sentence: str) -> WrongConnection:
+        error = WrongConnection(sentence)
+        if self._told is not None:
+            self._told(error)
+        return error
