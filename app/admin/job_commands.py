@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.core.terminal import DATA_DIR, AsJson, DataDir, operator_here, say
+from app.core.terminal import DATA_DIR, AsJson, DataDir, operator_here, say, say_all
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -33,7 +33,7 @@ def show_job(job: JobId, as_json: AsJson = False, data_dir: DataDir = DATA_DIR) 
             return await get_story(session, job_id=job_id)
 
     story = JobStory.of(asyncio.run(run()))
-    say(shown(story), value=story.model_dump(mode="json"), as_json=as_json)
+    say_all(shown(story), value=story.model_dump(mode="json"), as_json=as_json)
 
 
 @jobs.command("resolve")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.core.terminal import DATA_DIR, AsJson, DataDir, operator_here, say, table
+from app.core.terminal import DATA_DIR, AsJson, DataDir, operator_here, say, say_all, table
 
 if TYPE_CHECKING:
     from app.catalog.decide import ModelChanges
@@ -41,7 +41,7 @@ def list_models(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
         )
         for each in shown
     ]
-    say(table(heads, rows), value=shown, as_json=as_json)
+    say_all(table(heads, rows), value=shown, as_json=as_json)
 
 
 @models.command("set")

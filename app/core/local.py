@@ -11,10 +11,13 @@ from uuid import UUID
 
 from app.core.db import STATEMENT_SECONDS, Database
 from app.core.doorbell import Doorbell, Task
+from app.core.redaction import know, secrets_of_url
 from app.core.settings import UPSTREAM_URL, Settings, SettingsError, find_history_url, split_secrets
 
 STACK_FILE = "stack.json"
 CREDENTIALS_FILE = "credentials.json"
+_SECRETS = frozenset({"secret_key", "admin_key", "api_key"})
+"""Members of these files that are secrets as a whole."""
 
 
 def find_database_url(data_dir: Path) -> str:
@@ -141,6 +144,7 @@ def _find(path: Path, name: str) -> str | None:
         raise SettingsError(f"{path} cannot be read: {type(error).__name__}") from None
     if not isinstance(value, str):
         raise SettingsError(f"{path} cannot be read: {name} is not a string")
+    know([value] if name in _SECRETS else secrets_of_url(value))
     return value
 
 

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.core.credits import parse_credits
 from app.core.log import LogFormat, configure_logging, get_logger
+from app.core.redaction import know, secrets_of_list, secrets_of_url
 
 PREFIX = "WAYSTATION_"
 UPSTREAM_URL = "https://api.segmind.com"
@@ -125,6 +126,18 @@ class Settings(BaseSettings):
         """The secret keys, the one that encrypts first."""
         return split_secrets(self.secret_key.get_secret_value())
 
+    @property
+    def own_secrets(self) -> list[str]:
+        """Everything here that nobody may be told: keys, and the passwords of URLs."""
+        values = (getattr(self, name) for name in type(self).model_fields)
+        return [secret for value in values for secret in _secrets_in(value)]
+
+
+def _secrets_in(value: object) -> list[str]:
+    if isinstance(value, SecretStr):
+        return secrets_of_list(value.get_secret_value())
+    return secrets_of_url(value) if isinstance(value, str) else []
+
 
 def load_settings(**given: object) -> Settings:
     """Settings from the environment, with `given` taking precedence; raises SettingsError with one clear line."""
@@ -143,6 +156,7 @@ def load_settings(**given: object) -> Settings:
 def start() -> Settings:
     """What a process does first: read its settings, set up its log, and name what looks like a slip of the pen."""
     settings = load_settings()
+    know(settings.own_secrets)
     configure_logging(format=settings.log_format, level=settings.log_level)
     for name in unknown_settings():
         get_logger(__name__).warning("setting.unknown", setting=name)

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from app.core.clock import rfc3339
+from app.core.escapes import one_line
 from app.core.terminal import table
 from app.jobs.schemas import JobStory
 
@@ -14,7 +15,7 @@ def shown(story: JobStory) -> str:
     plain = story.model_dump(mode="json", exclude=set(_LISTS))
     fields = [(name, str(value)) for name, value in plain.items() if value not in (None, False, {})]
     parts = [
-        "\n".join(f"{name:<20}{value}" for name, value in fields),
+        "\n".join(f"{name:<20}{one_line(value)}" for name, value in fields),
         _list(
             "events",
             ("SEQ", "AT", "FROM", "TO", "REASON"),
