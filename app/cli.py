@@ -7,7 +7,7 @@ from socket import gaierror
 
 import typer
 
-from app.admin import pause_commands, recover_commands
+from app.admin import pause_commands, recover_commands, secret_commands
 from app.admin.credit_commands import credits_
 from app.admin.job_commands import jobs
 from app.admin.key_commands import keys
@@ -39,7 +39,7 @@ register(app)
 pause_commands.register(app)
 recover_commands.register(app)
 ops_commands.register(app)
-webhook_commands.register(app)
+secret_commands.register(app)
 reconciliation_commands.register(app)
 
 

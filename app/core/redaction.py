@@ -220,6 +220,12 @@ def redacted_text(text: str) -> str:
     return _own.clean_text(text)
 
 
+def redacted_headers(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Headers without this process's secrets; looked through all at once, since there is hardly ever one."""
+    values = b"\n".join([value for _, value in headers])
+    return headers if _own.clean(values) is values else [(name, _own.clean(value)) for name, value in headers]
+
+
 async def redacted_body(data: bytes) -> bytes:
     """As `redacted`, without holding up the loop for a large one."""
     return await _own.clean_body(data)

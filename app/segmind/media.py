@@ -10,6 +10,7 @@ from app.core.db import Row
 from app.core.http import ExchangeError, open_client
 from app.core.ids import show_id
 from app.core.log import get_logger
+from app.core.redaction import redacted_body, redacted_text
 from app.segmind.schemas import credits_number, json_response, shown_result
 from app.upstream.wire import NotAnObject, bytes_of, slices, string_of
 
@@ -66,7 +67,8 @@ class Downloads:
         if answer.status_code != 200:
             log.warning("media.not_fetched", status=answer.status_code)
             return None
-        return answer.content, answer.headers.get("content-type", "application/octet-stream")
+        media_type = redacted_text(answer.headers.get("content-type", "application/octet-stream"))
+        return await redacted_body(answer.content), media_type
 
     async def close(self) -> None:
         """Close its connections."""

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from ssl import SSLContext
 from typing import Final
 from urllib.parse import quote
@@ -9,6 +10,7 @@ from urllib.parse import quote
 from app.core.clock import monotonic
 from app.core.http import URL, open_caller
 from app.core.http_exchange import Called, Limits
+from app.core.redaction import redacted_body, redacted_headers
 from app.upstream.classify import Exchange, classify_fetch, classify_poll, classify_submit
 from app.upstream.wire import Outcome, OutcomeKind
 
@@ -67,13 +69,13 @@ class UpstreamClient:
             return Outcome(OutcomeKind.REJECTED, None, 0.0, "invalid_slug")
         began_at = monotonic()
         called = await self._submits.call(b"POST", f"{self._path}/v2/{model}", body=body, before_send=before_send)
-        return classify_submit(_exchange(called, began_at))
+        return await _told(classify_submit, called, began_at)
 
     async def poll(self, upstream_id: str) -> Outcome:
         """Ask for a job's state. Raises nothing."""
         began_at = monotonic()
         called = await self._reads.call(b"GET", f"{self._requests_path(upstream_id)}/status")
-        return classify_poll(_exchange(called, began_at))
+        return await _told(classify_poll, called, began_at)
 
     async def fetch(self, upstream_id: str) -> Outcome:
         """Get a job's final body. Raises nothing."""
@@ -84,7 +86,7 @@ class UpstreamClient:
             total_seconds=self._fetch_seconds,
             body_bytes_max=self._result_bytes_max,
         )
-        return classify_fetch(_exchange(called, began_at))
+        return await _told(classify_fetch, called, began_at)
 
     async def close(self) -> None:
         """Close every connection, those in use included."""
@@ -95,12 +97,19 @@ class UpstreamClient:
         return f"{self._path}/v2/requests/{quote(upstream_id, safe='')}"
 
 
-def _exchange(called: Called, began_at: float) -> Exchange:
-    return Exchange(
-        sent=called.sent,
-        status_code=called.status_code,
-        duration_seconds=monotonic() - began_at,
-        body=called.body,
-        headers={name.decode("latin-1"): value.decode("latin-1") for name, value in called.headers},
-        failure=called.failure,
+async def _told(classify: Callable[[Exchange], Outcome], called: Called, began_at: float) -> Outcome:
+    """What the exchange told us. Nothing of it that could be stored, logged or shown holds a secret of ours."""
+    body = await redacted_body(called.body)
+    outcome = classify(
+        Exchange(
+            sent=called.sent,
+            status_code=called.status_code,
+            duration_seconds=monotonic() - began_at,
+            body=body,
+            headers={
+                name.decode("latin-1"): value.decode("latin-1") for name, value in redacted_headers(called.headers)
+            },
+            failure=called.failure,
+        )
     )
+    return outcome if body is called.body else replace(outcome, original=called.body)

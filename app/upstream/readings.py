@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from app.core.http_exchange import Caller
+from app.core.redaction import redacted_body
 from app.upstream.wire import VALUES_MAX, micro_of
 
 RETRY_AFTER_SECONDS_MAX: Final = 60.0
@@ -38,7 +39,7 @@ async def get_json(caller: Caller, target: str) -> Any | None:
             transient=status_code in (408, 425, 429) or status_code >= 500,
             retry_after_seconds=_retry_after(dict(called.headers).get(b"retry-after")),
         )
-    return parse(called.body)
+    return parse(await redacted_body(called.body))
 
 
 def parse(body: bytes) -> Any:

@@ -14,7 +14,6 @@ from app.jobs.queries import find_accepted_since, get_micro_in_flight
 from app.jobs.records import SubmitRecord
 from app.upstream.account import AccountClient
 from app.upstream.classify import account_words, is_about_spending
-from app.upstream.discretion import discreet
 from app.upstream.readings import NotRead
 from app.upstream.wire import Outcome
 
@@ -88,7 +87,7 @@ class AccountWatch:
 
     async def forbid(self, model: str, outcome: Outcome) -> None:
         """The upstream does not let us use this model: nobody is to ask for it until an operator has looked."""
-        reason = f"upstream: {discreet(outcome.error or '') or outcome.detail}"[:500]
+        reason = f"upstream: {outcome.error or outcome.detail}"[:500]
 
         async def disable() -> bool:
             async with self._database.statement() as session:

@@ -17,6 +17,7 @@ from app.jobs.claims import EVER_SECONDS, claim_running
 from app.jobs.decide import RECORD_SECONDS, Running, after_poll, run_time
 from app.jobs.models import FINAL, ExchangeKind, State
 from app.jobs.records import Exchange, Moved, PollRecord, record_polls
+from app.jobs.tasks.discretion import Discretion
 from app.jobs.tasks.learn import RunTimes
 from app.jobs.tasks.lease import Leases
 from app.jobs.tasks.meter import Meter
@@ -49,6 +50,7 @@ class Poller:
         run_times: RunTimes,
         doorbell: Doorbell,
         meter: Meter,
+        discretion: Discretion,
         rings_at_ends: bool = False,
     ) -> None:
         """`rings_at_ends`: every job that ends makes room for another, of whatever tenant."""
@@ -59,6 +61,7 @@ class Poller:
         self._run_times = run_times
         self._doorbell = doorbell
         self._meter = meter
+        self._discretion = discretion
         self._rings_at_ends = rings_at_ends
         self._slots = Slots("poll", SLOTS, freed=self._freed)
         self._full = False
@@ -151,6 +154,7 @@ class Poller:
             self._meter.heard(outcome, is_read=True, sent_at=sent_at)
             crash_point("fetch.after_answer")
             exchanges.append((ExchangeKind.FETCH, outcome))
+        outcome = await self._discretion.told(outcome)
         age_seconds = row["age_seconds"] + clock.monotonic() - asked_at
         job = Running(age_seconds, row["gone_seconds"], row["retries"], seen)
         before = Running(age_seconds, row["gone_seconds"], row["retries"], row["upstream_state"])
@@ -180,6 +184,7 @@ class Poller:
                 charge_micro=_charge(row, cost) if step.to_state is State.COMPLETED else 0,
                 exchanges=tuple(Exchange(kind, row["id"], row["attempt"], told) for kind, told in exchanges),
                 starts=row["wants_start"] and step.upstream_state is UpstreamState.PROCESSING,
+                original=self._discretion.sealed(row["id"], outcome) if step.to_state is State.FAILED else None,
             )
         )
 
