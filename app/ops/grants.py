@@ -8,7 +8,9 @@ APPEND_ONLY = (
     "audit", "credit_readings", "job_webhooks",
 )  # fmt: skip
 """Of these the service may only add rows."""
-MAY_DELETE = ("pauses", "processes", "budgets", "webhook_attempts", "webhook_secrets", "upstream_seconds")
+MAY_DELETE = (
+    "pauses", "processes", "budgets", "webhook_attempts", "webhook_secrets", "upstream_seconds", "upstream_balances",
+)  # fmt: skip
 """Of these alone it may drop rows."""
 
 _OURS = """
