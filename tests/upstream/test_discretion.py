@@ -86,7 +86,8 @@ def test_what_is_no_balance() -> None:
 def test_within_json_numbers_become_null_and_all_else_stays() -> None:
     raw = '{ "balance":987654.321, "at":[1e999, -987654.321], "say":"you have \\u0039\\u00387654.32 \\u00e9","x":"\\u00e9"}'
     shown = without_in_json(raw, hides)
-    assert shown.startswith('{ "balance":null, "at":[1e999, null], "say":') and shown.endswith(',"x":"\\u00e9"}')
+    assert shown.startswith('{ "balance":null, "at":[1e999, null], "say":')
+    assert shown.endswith(',"x":"\\u00e9"}')
     assert json.loads(shown)["say"] == f"you have {LEFT_OUT} é"
     for other in ("null", "17", '{"code":"x","at":[1e999]}', "[]", '"caf\\u00e9 5"'):
         assert without_in_json(other, hides) == other
