@@ -100,15 +100,14 @@ class UpstreamClient:
 async def _told(classify: Callable[[Exchange], Outcome], called: Called, began_at: float) -> Outcome:
     """What the exchange told us. Nothing of it that could be stored, logged or shown holds a secret of ours."""
     body = await redacted_body(called.body)
+    headers = called.headers if called.status_code == 200 else redacted_headers(called.headers)  # of a 200 none is kept
     outcome = classify(
         Exchange(
             sent=called.sent,
             status_code=called.status_code,
             duration_seconds=monotonic() - began_at,
             body=body,
-            headers={
-                name.decode("latin-1"): value.decode("latin-1") for name, value in redacted_headers(called.headers)
-            },
+            headers={name.decode("latin-1"): value.decode("latin-1") for name, value in headers},
             failure=called.failure,
         )
     )

@@ -9,7 +9,8 @@ from urllib.parse import quote
 
 import pytest
 
-from app.core.redaction import MARK, PIECE_BYTES, Redactor, is_telling, secrets_of_url
+from app.core.redaction import MARK, PIECE_BYTES, Redactor, is_telling, secrets_of_environment, secrets_of_url
+from app.core.settings import load_settings
 
 KEY = "COMPANY-KEY"
 SLASHED = "pass/word+with \"signs'&=é\\1"
@@ -126,3 +127,17 @@ async def test_a_large_body_does_not_hold_up_the_loop() -> None:
     shown = await looking
     assert shown.endswith(MARK.encode() + b'"}')
     assert late < 0.5, "a piece at a time"
+
+
+def test_a_process_knows_all_of_its_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {
+        "DATABASE_URL": "postgresql://u:data-pass%2F1@h/db", "REDIS_URL": "redis://:redis-pass-1@h:1/0",
+        "UPSTREAM_API_KEY": KEY, "ADMIN_KEY": "admin-key-" + "1" * 32, "PUBLIC_URL": "http://h",
+        "SECRET_KEY": f"{'s' * 32},{'t' * 32}",
+    }  # fmt: skip
+    environment = {f"WAYSTATION_{name}": value for name, value in given.items()}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    secrets = {"data-pass%2F1", "data-pass/1", "redis-pass-1", KEY, given["ADMIN_KEY"], "s" * 32, "t" * 32}
+    assert secrets <= set(load_settings().own_secrets)
+    assert secrets <= set(secrets_of_environment(environment))
