@@ -1,12 +1,13 @@
 """The command `waystation`: puts the rooms' commands together, and turns whatever goes wrong into one line."""
 
 import asyncio
+import os
 import sys
 from socket import gaierror
 
 import typer
 
-from app.admin import pause_commands, recover_commands
+from app.admin import pause_commands, recover_commands, secret_commands
 from app.admin.credit_commands import credits_
 from app.admin.job_commands import jobs
 from app.admin.key_commands import keys
@@ -14,7 +15,9 @@ from app.admin.model_commands import models
 from app.admin.operator_commands import operators
 from app.admin.tenant_commands import tenants
 from app.commands import register
-from app.core.terminal import DATA_DIR, AsJson, DataDir, say
+from app.core.escapes import one_line
+from app.core.redaction import know, secrets_of_environment
+from app.core.terminal import DATA_DIR, AsJson, DataDir, echo, say
 from app.ops import commands as ops_commands
 from app.reconciliation import commands as reconciliation_commands
 from app.webhooks import commands as webhook_commands
@@ -36,7 +39,7 @@ register(app)
 pause_commands.register(app)
 recover_commands.register(app)
 ops_commands.register(app)
-webhook_commands.register(app)
+secret_commands.register(app)
 reconciliation_commands.register(app)
 
 
@@ -44,7 +47,7 @@ reconciliation_commands.register(app)
 def _root(context: typer.Context) -> None:
     """Waystation, an async job gateway."""
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+        echo(context.get_help())
 
 
 @app.command()
@@ -66,6 +69,7 @@ def migrate(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
 
 def main() -> None:
     """Run the command line; exits 2 when it was called wrongly, 1 when it could not be done."""
+    know(secrets_of_environment(os.environ))
     try:
         code = app(prog_name="waystation", standalone_mode=False)
     except typer.TyperException as error:
@@ -80,7 +84,7 @@ def main() -> None:
 
 
 def _fail(line: str, code: int) -> None:
-    typer.echo("waystation: " + " ".join(line.splitlines()), err=True)
+    echo("waystation: " + one_line(" ".join(line.splitlines())), to_stderr=True)
     sys.exit(code)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from app.core.terminal import DATA_DIR, DataDir
+from app.core.terminal import DATA_DIR, DataDir, echo
 
 Host = Annotated[str, typer.Option("--host", help="Address to listen on.")]
 Speed = Annotated[
@@ -105,7 +105,7 @@ def simulator(
     )
 
     def say(running: RunningSimulator) -> None:
-        typer.echo(f"the simulator listens at {running.url}")
+        echo(f"the simulator listens at {running.url}")
 
     import uvloop
 

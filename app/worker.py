@@ -25,7 +25,9 @@ from app.core.log import get_logger
 from app.core.pump import Pump
 from app.core.settings import Settings
 from app.core.watchdog import EXIT_CODE, Watchdog
+from app.jobs.originals import OriginalsVault
 from app.jobs.tasks.account import AccountWatch
+from app.jobs.tasks.discretion import Discretion
 from app.jobs.tasks.dispatch import SLOTS as SUBMIT_SLOTS
 from app.jobs.tasks.dispatch import Dispatcher
 from app.jobs.tasks.forbidden import ForbiddenModels
@@ -74,8 +76,12 @@ class Engine:
             poll_connections_max=POLL_SLOTS,
             result_bytes_max=settings.result_bytes_max,
         )
+        self.discretion = Discretion(database, OriginalsVault(settings.secrets))
         self.account = AccountClient(
-            url=settings.upstream_url, api_key=settings.upstream_api_key.get_secret_value(), seconds=5
+            url=settings.upstream_url,
+            api_key=settings.upstream_api_key.get_secret_value(),
+            seconds=5,
+            on_read=self.discretion.read,
         )
         self.meter = Meter(
             database=database,
@@ -95,6 +101,7 @@ class Engine:
             meter=self.meter,
             account=AccountWatch(database, self.account),
             forbidden=forbidden,
+            discretion=self.discretion,
             unknown_max_seconds=settings.unknown_max_seconds,
             max_in_flight=settings.upstream_max_in_flight,
         )
@@ -105,6 +112,7 @@ class Engine:
             run_times=run_times,
             doorbell=self.doorbell,
             meter=self.meter,
+            discretion=self.discretion,
             rings_at_ends=settings.upstream_max_in_flight is not None,
         )
         self.dispatcher.followed = self.poller.pump
@@ -136,7 +144,7 @@ class Engine:
         """All that runs until the process stops."""
         return (
             self.meter.pump, self.dispatcher.pump, self.poller.pump, self.sweeper.pump, self.daily.pump, self.deliverer.pump,
-            self.webhook_sweeper.pump,
+            self.webhook_sweeper.pump, self.discretion.pump,
         )  # fmt: skip
 
     def _eased(self) -> None:
@@ -306,6 +314,7 @@ async def _wind_up(engine: Engine, grace_seconds: float) -> None:
             await engine.dispatcher.drain(max(0.0, give_up_at - clock.monotonic()))
             await engine.deliverer.drain(max(0.0, give_up_at - clock.monotonic()))
             await engine.leases.hand_back()
+            await engine.discretion.flush()
             async with engine.database.statement() as session:
                 await stop_beating(session, process_id=engine.process_id)
     except (StoreUnavailable, TimeoutError) as error:

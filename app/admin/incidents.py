@@ -7,7 +7,9 @@ from app.admission.models import What
 from app.admission.queries import Pause, list_pauses
 from app.core.db import Session
 from app.core.ids import show_id
+from app.core.vault import Vault
 from app.jobs.models import State
+from app.jobs.originals import get_original
 from app.jobs.pausing import pause_jobs, resume_jobs
 from app.jobs.resolve import adopt_submission, release_submission
 from app.tenants.queries import get_tenant
@@ -52,6 +54,13 @@ async def resolve(session: Session, *, by: str, job_id: UUID, adopt: str | None)
         session, by=by, action="job.resolve", target=show_id("job", job_id), tenant_id=tenant_id, detail=detail
     )
     return state
+
+
+async def read_original(session: Session, *, by: str, job_id: UUID, vault: Vault) -> bytes:
+    """A job's error as the upstream wrote it. Raises JobNotFound, NoOriginal, SecretUnreadable."""
+    tenant_id, original = await get_original(session, vault=vault, job_id=job_id)
+    await record_audit(session, by=by, action="job.read_original", target=show_id("job", job_id), tenant_id=tenant_id)
+    return original
 
 
 async def _tenant_id(session: Session, tenant: str | None) -> UUID | None:

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.core.terminal import DATA_DIR, AsJson, DataDir, operator_here, say
+from app.core.terminal import DATA_DIR, AsJson, DataDir, operator_here, say, say_all
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from uuid import UUID
 
     from app.jobs.models import State
@@ -19,8 +20,21 @@ JobId = Annotated[str, typer.Argument(metavar="ID", help="job_… id")]
 
 
 @jobs.command("show")
-def show_job(job: JobId, as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
+def show_job(
+    job: JobId,
+    original: Annotated[
+        bool,
+        typer.Option(
+            "--original", help="Print the upstream's error as it came instead, secrets and balances in it; audited."
+        ),
+    ] = False,
+    as_json: AsJson = False,
+    data_dir: DataDir = DATA_DIR,
+) -> None:
     """Show one job's whole story: its fields, events, attempts, exchanges with the upstream, and late ids."""
+    if original:
+        _show_original(_job_id(job), as_json, data_dir)
+        return
     from app.core.local import opened
     from app.jobs.schemas import JobStory
     from app.jobs.show import shown
@@ -33,7 +47,27 @@ def show_job(job: JobId, as_json: AsJson = False, data_dir: DataDir = DATA_DIR) 
             return await get_story(session, job_id=job_id)
 
     story = JobStory.of(asyncio.run(run()))
-    say(shown(story), value=story.model_dump(mode="json"), as_json=as_json)
+    say_all(shown(story), value=story.model_dump(mode="json"), as_json=as_json)
+
+
+def _show_original(job_id: "UUID", as_json: bool, data_dir: "Path") -> None:
+    from app.admin.incidents import read_original
+    from app.core.ids import show_id
+    from app.core.local import find_secrets, opened
+    from app.core.settings import SettingsError
+    from app.core.vault import SecretUnreadable
+    from app.jobs.originals import OriginalsVault
+
+    async def run() -> bytes:
+        vault = OriginalsVault(find_secrets(data_dir))
+        async with opened(data_dir) as database, database.transaction() as session:
+            return await read_original(session, by=operator_here(), job_id=job_id, vault=vault)
+
+    try:
+        text = asyncio.run(run()).decode("utf-8", "backslashreplace")
+    except SecretUnreadable as error:
+        raise SettingsError(f"WAYSTATION_SECRET_KEY: none of its keys opens {error}") from None
+    say(text, value={"id": show_id("job", job_id), "original": text}, as_json=as_json)
 
 
 @jobs.command("resolve")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.admin.tenant_commands import TenantName
-from app.core.terminal import DATA_DIR, AsJson, DataDir, operator_here, say, table
+from app.core.terminal import DATA_DIR, AsJson, DataDir, operator_here, say, say_all, table
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -91,7 +91,7 @@ def list_keys(
         )
         for each in shown
     ]
-    say(table(heads, rows), value=shown, as_json=as_json)
+    say_all(table(heads, rows), value=shown, as_json=as_json)
 
 
 @keys.command("set")

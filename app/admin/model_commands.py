@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.core.terminal import DATA_DIR, AsJson, DataDir, operator_here, progress, say, table
+from app.core.terminal import DATA_DIR, AsJson, DataDir, operator_here, progress_bar, say, say_all, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,7 @@ def list_models(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
         )
         for each in shown
     ]
-    say(table(heads, rows), value=shown, as_json=as_json)
+    say_all(table(heads, rows), value=shown, as_json=as_json)
 
 
 @models.command("set")
@@ -141,7 +141,7 @@ def import_models(
                 on_progress=on_progress,
             )
 
-    with progress("models", total=len(found.lines)) as on_progress:
+    with progress_bar("models", total=len(found.lines)) as on_progress:
         imported = asyncio.run(run(on_progress))
     line = f"{imported.new + imported.known} models imported, {imported.new} of them new"
     if imported.kept:

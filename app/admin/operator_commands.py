@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.core.terminal import DATA_DIR, AsJson, DataDir, operator_here, say, table
+from app.core.terminal import DATA_DIR, AsJson, DataDir, operator_here, say, say_all, table
 
 if TYPE_CHECKING:
     from app.admin.queries import Operator
@@ -55,7 +55,7 @@ def list_operators(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> Non
         (each["id"], each["name"], each["role"], each["prefix"], each["created_at"], each["revoked_at"] or "no")
         for each in shown
     ]
-    say(table(("ID", "NAME", "ROLE", "PREFIX", "CREATED", "REVOKED"), rows), value=shown, as_json=as_json)
+    say_all(table(("ID", "NAME", "ROLE", "PREFIX", "CREATED", "REVOKED"), rows), value=shown, as_json=as_json)
 
 
 @operators.command("revoke")

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import typer
 
-from app.core.terminal import DATA_DIR, AsJson, DataDir, operator_here, say
+from app.core.terminal import DATA_DIR, AsJson, DataDir, operator_here, say_all
 
 if TYPE_CHECKING:
     from app.core.db import Database
@@ -52,7 +52,7 @@ def recover(
         f"{told['left_queued']} jobs stay queued, {told['left_unknown']} are unknown in all: see `waystation job resolve`",
         f"submits are paused, by {told['paused_by']}: `waystation resume`" if told["paused_by"] else "submits go on",
     ]
-    say("\n".join(lines), value=told, as_json=as_json)
+    say_all("\n".join(lines), value=told, as_json=as_json)
 
 
 async def _recover(data_dir: Path, since: datetime | None, stay_paused: bool) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.core.terminal import DATA_DIR, AsJson, DataDir, operator_here, say, table
+from app.core.terminal import DATA_DIR, AsJson, DataDir, operator_here, say, say_all, table
 
 if TYPE_CHECKING:
     from app.admin.tenant_schemas import TenantOut
@@ -63,7 +63,7 @@ def list_tenants(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
 
     shown = [tenant.model_dump(mode="json") for tenant in asyncio.run(run())]
     rows = [(each["id"], each["name"], each["created_at"], "yes" if each["suspended"] else "no") for each in shown]
-    say(table(("ID", "NAME", "CREATED", "SUSPENDED"), rows), value=shown, as_json=as_json)
+    say_all(table(("ID", "NAME", "CREATED", "SUSPENDED"), rows), value=shown, as_json=as_json)
 
 
 @tenants.command("set")

@@ -196,6 +196,26 @@ upstream_health = Table(
     Index("upstream_health_at_idx", "at"),
 )
 
+upstream_balances = Table(
+    "upstream_balances",
+    metadata,
+    Column(
+        "micro",
+        BigInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="micro-credits that were left of the company's, without their sign",
+    ),
+    Column(
+        "at",
+        DateTime(timezone=True),
+        primary_key=True,
+        server_default=func.now(),
+        comment="when some process had read it; a day later it is dropped",
+    ),
+    Index(None, "at"),
+)
+
 queues = Table(
     "queues",
     metadata,

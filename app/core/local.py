@@ -12,6 +12,7 @@ from app.core.database_url import checked_database_url
 from app.core.db import STATEMENT_SECONDS, Database
 from app.core.doorbell import Doorbell, Task
 from app.core.http_url import checked_http_url
+from app.core.redaction import know, secrets_of_url
 from app.core.redis_url import checked_redis_url
 from app.core.settings import (
     UNKNOWN_SECONDS_MAX,
@@ -24,6 +25,8 @@ from app.core.settings import (
 
 STACK_FILE = "stack.json"
 CREDENTIALS_FILE = "credentials.json"
+_SECRETS = frozenset({"secret_key", "admin_key", "api_key"})
+"""Members of these files that are secrets as a whole."""
 
 
 def find_database_url(data_dir: Path) -> str:
@@ -156,6 +159,7 @@ def _find(path: Path, name: str) -> str | None:
         raise SettingsError(f"{path} cannot be read: {type(error).__name__}") from None
     if not isinstance(value, str):
         raise SettingsError(f"{path} cannot be read: {name} is not a string")
+    know([value] if name in _SECRETS else secrets_of_url(value))
     return value
 
 

@@ -1,14 +1,22 @@
-"""Logs: one constant event (`job.finished`) with keywords a line; secrets never get this far, and are scrubbed if they do."""
+"""Logs: one constant event (`job.finished`) with keywords a line; secrets should not get this far, and are taken out here."""
 
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
+from datetime import datetime
 from typing import Any, Literal
+from uuid import UUID
 
 import structlog
 
+from app.core.escapes import json_text, one_line
+from app.core.redaction import redacted_text
+
 LogFormat = Literal["json", "console"]
+Event = MutableMapping[str, Any]
+
+_OF_STRUCTLOG = frozenset({"_record", "_from_structlog", "exc_info"})
 
 _SECRET = re.compile(
     r"(ws_(?:live|oper)_[0-9A-Za-z]+_)[0-9A-Za-z_-]+|(whsec_)[0-9A-Za-z+/=]+|(://[^/\s:@]*:)[^@\s/]+(?=@)"
@@ -17,15 +25,53 @@ _SECRET = re.compile(
 
 
 def scrubbed(text: str) -> str:
-    """The text with everything in it that looks like one of our secrets blotted out."""
-    return _SECRET.sub(lambda found: next(filter(None, found.groups())) + "***", text)
+    """The text without our own secrets, and with everything blotted out that looks like a key of ours."""
+    return _SECRET.sub(lambda found: next(filter(None, found.groups())) + "***", redacted_text(text))
 
 
-def _scrub(_logger: object, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+_PLAIN = (int, float, bool, UUID, datetime, type(None))
+
+
+def _scrub(_logger: object, _name: str, event: Event) -> Event:
     for key, value in event.items():
-        if isinstance(value, str):
-            event[key] = scrubbed(value)
+        if key not in _OF_STRUCTLOG:
+            event[key] = _scrubbed_value(value)
     return event
+
+
+def _scrubbed_value(value: Any) -> Any:
+    if isinstance(value, str):
+        return scrubbed(value)
+    if isinstance(value, _PLAIN):
+        return value
+    if isinstance(value, Mapping):
+        return {scrubbed(str(name)): _scrubbed_value(one) for name, one in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_scrubbed_value(one) for one in value]
+    return scrubbed(repr(value))
+
+
+class _Shown(str):
+    """A value that has been escaped: the renderer would escape its backslashes once more."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"'{self}'"
+
+
+def _show(_logger: object, _name: str, event: Event) -> Event:
+    """For people: no value steers the terminal or begins a line; the lines of an exception are set in."""
+    for key, value in event.items():
+        if key in ("exception", "stack"):
+            event[key] = "\n".join("    " + one_line(line) for line in str(value).split("\n"))
+        elif isinstance(value, str) and (shown := one_line(value)) != value:
+            event[key] = _Shown(shown)
+    return event
+
+
+def _json(logger: Any, name: str, event: Event) -> str:
+    return json_text(str(structlog.processors.JSONRenderer()(logger, name, event)))
 
 
 def configure_logging(*, format: LogFormat, level: str) -> None:
@@ -38,10 +84,8 @@ def configure_logging(*, format: LogFormat, level: str) -> None:
         structlog.processors.format_exc_info,
         _scrub,
     ]
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
-        if format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    renderers: list[structlog.typing.Processor] = (
+        [_json] if format == "json" else [_show, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     )
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -53,7 +97,7 @@ def configure_logging(*, format: LogFormat, level: str) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
         )
     )
     root = logging.getLogger()

@@ -12,6 +12,7 @@ from app.core.credits import parse_credits
 from app.core.database_url import checked_database_url
 from app.core.http_url import checked_http_url
 from app.core.log import LogFormat, configure_logging, get_logger
+from app.core.redaction import know, secrets_of_list, secrets_of_url
 from app.core.redis_url import checked_redis_url
 
 if TYPE_CHECKING:
@@ -162,6 +163,18 @@ class Settings(BaseSettings):
         """The secret keys, the one that encrypts first."""
         return split_secrets(self.secret_key.get_secret_value())
 
+    @property
+    def own_secrets(self) -> list[str]:
+        """Everything here that nobody may be told: keys, and the passwords of URLs."""
+        values = (getattr(self, name) for name in type(self).model_fields)
+        return [secret for value in values for secret in _secrets_in(value)]
+
+
+def _secrets_in(value: object) -> list[str]:
+    if isinstance(value, SecretStr):
+        return secrets_of_list(value.get_secret_value())
+    return secrets_of_url(value) if isinstance(value, str) else []
+
 
 def load_settings(**given: object) -> Settings:
     """Settings from the environment, with `given` taking precedence; raises SettingsError with one clear line."""
@@ -184,6 +197,7 @@ def _sentence(fault: "ErrorDetails") -> str:
 def start() -> Settings:
     """What a process does first: read its settings, set up its log, and name what looks like a slip of the pen."""
     settings = load_settings()
+    know(settings.own_secrets)
     configure_logging(format=settings.log_format, level=settings.log_level)
     for name in unknown_settings():
         get_logger(__name__).warning("setting.unknown", setting=name)

@@ -12,6 +12,8 @@ from typing import Annotated
 import orjson
 import typer
 
+from app.core.escapes import json_text, lines, one_line
+
 DataDir = Annotated[
     Path,
     typer.Option("--data-dir", help="Where `waystation up` keeps its data.", file_okay=False, show_default=True),
@@ -35,17 +37,38 @@ def operator_here() -> str:
     return f"command line: {whoami().partition('@')[0]}"
 
 
+def echo(text: str, *, to_stderr: bool = False, end: bool = True) -> None:
+    """Print lines of our own making; foreign values in them go through `escapes.one_line` first, as `table` does it."""
+    typer.echo(lines(text), err=to_stderr, nl=end)
+
+
 def say(line: str, *, value: object, as_json: bool) -> None:
-    """Print the line, or `value` as JSON where that was asked for."""
-    typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2) if as_json else line)
+    """Print one line, or `value` as JSON where that was asked for; a line break in it is written out."""
+    say_all(one_line(line), value=value, as_json=as_json)
+
+
+def say_all(text: str, *, value: object, as_json: bool) -> None:
+    """As `say`, of several lines; what is foreign in them has gone through `escapes.one_line`, as in `table`."""
+    if as_json:
+        typer.echo(json_text(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()))
+    else:
+        echo(text)
+
+
+def progress(line: str) -> None:
+    """Tell how far long work has come: over the line before on a terminal, line after line elsewhere."""
+    if sys.stderr.isatty():
+        typer.echo(f"\r\x1b[K{one_line(line)}", err=True, nl=False)
+    else:
+        echo(line, to_stderr=True)
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Rows under their heads, in columns."""
-    lines = [heads, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+    """Rows under their heads, in columns; control characters in them are written out."""
+    shown = [[one_line(cell) for cell in line] for line in (heads, *rows)]
+    widths = [max(len(line[column]) for line in shown) for column in range(len(heads))]
     return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in shown
     )
 
 
@@ -54,7 +77,7 @@ PROGRESS_STEPS = 10
 
 
 @contextmanager
-def progress(what: str, *, total: int) -> Iterator[Callable[[int], None]]:
+def progress_bar(what: str, *, total: int) -> Iterator[Callable[[int], None]]:
     """Show on standard error how far long work has got: a bar on a terminal, plain lines elsewhere.
 
     Gives the function to call with the number of things done since its last call.
@@ -73,6 +96,6 @@ def progress(what: str, *, total: int) -> Iterator[Callable[[int], None]]:
         nonlocal done
         before, done = done, done + count
         if before * PROGRESS_STEPS // total < done * PROGRESS_STEPS // total and done < total:  # the end tells itself
-            typer.echo(f"{done} of {total} {what}", err=True)
+            echo(f"{done} of {total} {what}", to_stderr=True)
 
     yield advance

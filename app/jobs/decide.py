@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from app.admission.models import PauseReason
 from app.jobs.models import ErrorCode, State
 from app.jobs.schedule import Schedule
-from app.upstream.discretion import discreet
 from app.upstream.wire import Outcome, OutcomeKind, UpstreamState
 
 GONE_SECONDS_FRESH = 120.0
@@ -92,9 +91,7 @@ def after_submit(
         case OutcomeKind.ACCEPTED:
             return Step(State.RUNNING, "accepted", schedule.next_gap(0.0), upstream_state=UpstreamState.QUEUED)
         case OutcomeKind.REJECTED:
-            message = (
-                discreet(outcome.error or "") or f"the upstream refused the request with HTTP {outcome.status_code}"
-            )
+            message = outcome.error or f"the upstream refused the request with HTTP {outcome.status_code}"
             return _failed(ErrorCode.UPSTREAM_REJECTED, "rejected", message, outcome.body)
         case OutcomeKind.NOT_SENT:
             return Step(State.QUEUED, "not_sent", backoff(retries, 0.2, 30.0), retry=True)
@@ -117,7 +114,7 @@ def after_poll(outcome: Outcome, job: Running, *, schedule: Schedule) -> Step:
         case OutcomeKind.SUCCEEDED if outcome.body is not None:
             return Step(State.COMPLETED, "completed", None, body=outcome.body, upstream_state=UpstreamState.COMPLETED)
         case OutcomeKind.FAILED:
-            message = discreet(outcome.error or "") or "the upstream reported FAILED and said no more"
+            message = outcome.error or "the upstream reported FAILED and said no more"
             code = ErrorCode.CONTENT_BLOCKED if _BLOCKED.search(message) else ErrorCode.UPSTREAM_FAILED
             return _failed(code, "failed", message, outcome.body)
         case OutcomeKind.RUNNING if job.upstream_state is not UpstreamState.COMPLETED:

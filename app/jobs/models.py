@@ -283,6 +283,12 @@ job_results = Table(
         "body", LargeBinary, comment="the upstream's last word, byte for byte; null where the end was our own doing"
     ),
     Column("message", Text, comment="why it FAILED, for people"),
+    Column(
+        "original",
+        LargeBinary,
+        comment="the upstream's error as it came, where body and message leave something out: AES-GCM under SECRET_KEY,"
+        " bound to the job's id",
+    ),
 )
 
 attempts = Table(

@@ -39,6 +39,8 @@ class SubmitRecord:
     attempt: int
     step: Step
     outcome: Outcome
+    original: bytes | None = None
+    """The upstream's error as it came, sealed, where something was left out of it."""
 
     def row(self) -> tuple[object, ...]:
         """As `_RECORD_SUBMITS` asks for it."""
@@ -46,7 +48,7 @@ class SubmitRecord:
         return (
             self.job_id, self.attempt, step.to_state, step.reason, step.due_seconds, told.upstream_id,
             step.upstream_state, step.error_code, step.message, step.body, step.retry, told.status_code, told.kind,
-            told.duration_seconds, told.detail,
+            told.duration_seconds, told.detail, self.original,
         )  # fmt: skip
 
 
@@ -65,6 +67,8 @@ class PollRecord:
     exchanges: tuple[Exchange, ...]
     starts: bool = False
     """Whether it is seen running now, for the first time, and somebody wants to be told."""
+    original: bytes | None = None
+    """The upstream's error as it came, sealed, where something was left out of it."""
 
     def row(self) -> tuple[object, ...]:
         """As `_RECORD_POLLS` asks for it."""
@@ -72,7 +76,7 @@ class PollRecord:
         return (
             self.job_id, self.fence, step.to_state, step.reason, step.due_seconds, step.upstream_state, step.gone,
             step.retry, step.error_code, step.message, step.body, self.run_seconds, self.detection_seconds,
-            self.cost_micro, self.charge_micro, step.unreadable,
+            self.cost_micro, self.charge_micro, step.unreadable, self.original,
         )  # fmt: skip
 
 
@@ -94,10 +98,11 @@ _RECORD_SUBMITS = f"""
 WITH asked AS (
     SELECT * FROM unnest(
         $1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::double precision[], $6::text[], $7::text[], $8::text[],
-        $9::text[], $10::bytea[], $11::boolean[], $12::smallint[], $13::text[], $14::double precision[], $15::text[]
+        $9::text[], $10::bytea[], $11::boolean[], $12::smallint[], $13::text[], $14::double precision[], $15::text[],
+        $16::bytea[]
     ) AS t (
         id, attempt, to_state, reason, due_seconds, upstream_id, upstream_state, error_code, message, body, retry,
-        status_code, outcome, duration_seconds, detail
+        status_code, outcome, duration_seconds, detail, original
     )
 ), locked AS (
     SELECT
@@ -141,8 +146,8 @@ WITH asked AS (
     INSERT INTO job_events (job_id, seq, from_state, to_state, reason)
     SELECT id, revision + 1, from_state, state, reason FROM before
 ), results AS (
-    INSERT INTO job_results (job_id, body, message)
-    SELECT id, body, message FROM before WHERE state = 'failed'
+    INSERT INTO job_results (job_id, body, message, original)
+    SELECT id, body, message, original FROM before WHERE state = 'failed'
 ), exchanges AS (
     INSERT INTO upstream_exchanges (kind, job_id, attempt, status_code, outcome, duration_seconds, detail)
     SELECT 'submit', id, attempt, status_code, outcome, duration_seconds, detail FROM asked
@@ -153,7 +158,7 @@ WITH asked AS (
     )
 ), late AS (
     INSERT INTO upstream_observations (job_id, attempt, upstream_id, worker)
-    SELECT id, attempt, upstream_id, $16 FROM locked
+    SELECT id, attempt, upstream_id, $17 FROM locked
     WHERE upstream_id IS NOT NULL AND own_id IS DISTINCT FROM upstream_id
         AND NOT EXISTS (SELECT FROM before WHERE before.id = locked.id)
     ON CONFLICT DO NOTHING
@@ -184,10 +189,10 @@ WITH asked AS (
     SELECT * FROM unnest(
         $1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::double precision[], $6::text[], $7::boolean[],
         $8::boolean[], $9::text[], $10::text[], $11::bytea[], $12::double precision[], $13::double precision[],
-        $14::bigint[], $15::bigint[], $16::boolean[]
+        $14::bigint[], $15::bigint[], $16::boolean[], $17::bytea[]
     ) AS t (
         id, fence, to_state, reason, due_seconds, upstream_state, gone, retry, error_code, message, body, run_seconds,
-        detection_seconds, cost_micro, charge_micro, unreadable
+        detection_seconds, cost_micro, charge_micro, unreadable, original
     )
 ), before AS (
     SELECT
@@ -234,12 +239,12 @@ WITH asked AS (
     INSERT INTO job_events (job_id, seq, from_state, to_state, reason)
     SELECT id, revision + 1, 'running', state, reason FROM before WHERE changed
 ), results AS (
-    INSERT INTO job_results (job_id, body, message)
-    SELECT id, body, message FROM before WHERE state IN ('completed', 'failed')
+    INSERT INTO job_results (job_id, body, message, original)
+    SELECT id, body, message, original FROM before WHERE state IN ('completed', 'failed')
 ), exchanges AS (
     INSERT INTO upstream_exchanges (kind, job_id, attempt, status_code, outcome, duration_seconds, detail)
     SELECT * FROM unnest(
-        $17::text[], $18::uuid[], $19::smallint[], $20::smallint[], $21::text[], $22::double precision[], $23::text[]
+        $18::text[], $19::uuid[], $20::smallint[], $21::smallint[], $22::text[], $23::double precision[], $24::text[]
     )
 ), moves AS (
     SELECT tenant_id, key_id, 0 AS queued, 0 AS ready, 0 AS claimed, -1 AS in_flight FROM moved WHERE state <> 'running'
@@ -253,7 +258,7 @@ async def record_submits(session: Session, *, worker: UUID, records: Sequence[Su
 
     Raises asyncpg.UniqueViolationError where the upstream gave one id to two submits.
     """
-    moved = await session.fetch(_RECORD_SUBMITS, *columns([record.row() for record in records], 15), worker)
+    moved = await session.fetch(_RECORD_SUBMITS, *columns([record.row() for record in records], 16), worker)
     due = await end_jobs(session, ended=[row for row in moved if row["state"] in FINAL])
     return Moved(moved, due, _room(moved))
 
@@ -268,7 +273,7 @@ async def record_polls(session: Session, *, records: Sequence[PollRecord]) -> Mo
     them ends or begins to run."""
     exchanges = [exchange.row() for record in records for exchange in record.exchanges]
     moved = await session.fetch(
-        _RECORD_POLLS, *columns([record.row() for record in records], 16), *columns(exchanges, 7)
+        _RECORD_POLLS, *columns([record.row() for record in records], 17), *columns(exchanges, 7)
     )
     due = await end_jobs(session, ended=[row for row in moved if row["state"] in FINAL])
     starts = {record.job_id for record in records if record.starts}

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from app.core.clock import rfc3339
+from app.core.escapes import one_line
 from app.core.terminal import table
 from app.jobs.schemas import JobStory
 
@@ -15,7 +16,7 @@ def shown(story: JobStory) -> str:
     plain |= {f"credits {name}": amount for name, amount in story.credits.model_dump().items()}
     fields = [(name, str(value)) for name, value in plain.items() if value not in (None, False, {})]
     parts = [
-        "\n".join(f"{name:<20}{value}" for name, value in fields),
+        "\n".join(f"{name:<20}{one_line(value)}" for name, value in fields),
         _list(
             "events",
             ("SEQ", "AT", "FROM", "TO", "REASON"),

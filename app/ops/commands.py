@@ -4,7 +4,8 @@ import asyncio
 
 import typer
 
-from app.core.terminal import DATA_DIR, AsJson, DataDir, say
+from app.core.escapes import one_line
+from app.core.terminal import DATA_DIR, AsJson, DataDir, echo, say, say_all
 
 
 def register(app: typer.Typer) -> None:
@@ -31,7 +32,7 @@ def verify(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
             async for proof in prove(session):
                 proofs.append(proof)
                 if not as_json:
-                    typer.echo(f"{'ok' if proof.holds else 'WRONG':<6}{proof.invariant.name:<14}{proof.line}")
+                    echo(f"{'ok' if proof.holds else 'WRONG':<6}{proof.invariant.name:<14}{one_line(proof.line)}")
 
     asyncio.run(run())
     wrong = [proof.invariant.name for proof in proofs if not proof.holds]
@@ -42,7 +43,7 @@ def verify(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
     lines.append(
         f"{len(wrong)} of {len(proofs)} do not hold: {', '.join(wrong)}" if wrong else f"all {len(proofs)} hold"
     )
-    say(
+    say_all(
         "\n".join(lines),
         value={
             "holds": not wrong,
@@ -80,7 +81,8 @@ def doctor(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
             if not as_json:
                 verdict = "ok" if finding.mend is None else "WRONG"
                 mend = "" if finding.mend is None else f"; {finding.mend}"
-                typer.echo(scrubbed(f"{verdict:<6}{finding.name:<14}{' '.join(finding.said.split())}{mend}"))
+                said = scrubbed(f"{' '.join(finding.said.split())}{mend}")
+                echo(f"{verdict:<6}{finding.name:<14}{one_line(said)}")
 
     asyncio.run(run())
     wrong = [finding.name for finding in findings if finding.mend is not None]

@@ -11,7 +11,7 @@ APPEND_ONLY = (
 """Of these the service may only add rows."""
 MAY_DELETE = (
     "pauses", "processes", "budgets", "webhook_attempts", "webhook_secrets", "upstream_seconds", "forbidden_answers",
-    "upstream_health",
+    "upstream_health", "upstream_balances",
 )  # fmt: skip
 """Of these alone it may drop rows."""
 

@@ -1,14 +1,14 @@
 """`waystation reconcile`: our books against themselves and the upstream's, now."""
 
 import asyncio
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.core.terminal import DATA_DIR, AsJson, DataDir, operator_here, say, table, whoami
+from app.core.escapes import one_line
+from app.core.terminal import DATA_DIR, AsJson, DataDir, operator_here, progress, say, say_all, table, whoami
 
 if TYPE_CHECKING:
     from app.core.db import Database
@@ -62,7 +62,7 @@ def reconcile(
         return
     reports, differing = asyncio.run(_reconcile(data_dir, _instant("--since", since), _instant("--until", until)))
     last = reports[-1]
-    say("\n".join(_lines(reports, differing)), value=_value(reports, differing), as_json=as_json)
+    say_all("\n".join(_lines(reports, differing)), value=_value(reports, differing), as_json=as_json)
     raise typer.Exit(0 if last.result == "agrees" else 1)
 
 
@@ -132,7 +132,7 @@ async def _run(database: "Database", upstream: "UpstreamAccess", since: datetime
 
     account = AccountClient(url=upstream.url, api_key=upstream.api_key)
     history = HistoryClient(url=upstream.history_url, api_key=upstream.api_key) if upstream.history_url else None
-    reconciler = Reconciler(database=database, account=account, history=history, say=_progress())
+    reconciler = Reconciler(database=database, account=account, history=history, say=progress)
     reports: list[Report] = []
     try:
         while not reports or reports[-1].result is Result.CUT:
@@ -148,13 +148,6 @@ async def _run(database: "Database", upstream: "UpstreamAccess", since: datetime
     return reports
 
 
-def _progress() -> Any:
-    """On a terminal one line that changes, elsewhere a line a step; on stderr, out of the way of what is printed."""
-    if sys.stderr.isatty():
-        return lambda line: typer.echo(f"\r\x1b[K{line}", err=True, nl=False)
-    return lambda line: typer.echo(line, err=True)
-
-
 def _lines(reports: list["Report"], differing: list[dict[str, Any]]) -> list[str]:
     from app.core.credits import show_credits
 
@@ -168,7 +161,7 @@ def _lines(reports: list["Report"], differing: list[dict[str, Any]]) -> list[str
     if sum(one.topped_up_micro for one in tallies):
         lines.append(f"credits came in at the upstream: {show_credits(sum(one.topped_up_micro for one in tallies))}")
     if last.detail:
-        lines.append(f"not read: {last.detail}")
+        lines.append(f"not read: {one_line(last.detail)}")
     if tallies[-1].read_until is None:
         lines.append("requests were not compared with the history")
     if differing:

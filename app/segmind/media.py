@@ -12,6 +12,7 @@ from app.core.http_exchange import Limits
 from app.core.http_fetch import Fetcher, NotFetched
 from app.core.ids import show_id
 from app.core.log import get_logger
+from app.core.redaction import redacted_body, redacted_text
 from app.segmind.schemas import credits_number, json_response, shown_result
 from app.upstream.wire import NotAnObject, bytes_of, slices, string_of
 
@@ -49,8 +50,10 @@ class Downloads:
         except NotFetched as error:
             log.warning("media.not_fetched", cause=error.reason)
             return None
-        media_type = fetched.media_type or ""
-        return fetched.content, media_type if MEDIA_TYPE.fullmatch(media_type) else "application/octet-stream"
+        media_type = redacted_text(fetched.media_type or "")
+        if not MEDIA_TYPE.fullmatch(media_type):
+            media_type = "application/octet-stream"
+        return await redacted_body(fetched.content), media_type
 
 
 async def media_response(downloads: Downloads, row: Row) -> Response:

@@ -13,7 +13,7 @@ from app.core.errors import Refusal
 from app.core.ids import show_id
 from app.core.problems import refusal_headers
 from app.jobs.models import STATUS, State, Status
-from app.upstream.discretion import discreet_json
+from app.upstream.discretion import may_be_shown
 from app.upstream.wire import NotAnObject, rewritten, slices
 
 JSON = "application/json"
@@ -103,8 +103,8 @@ def failed_response(row: Row) -> Response:
     if row["state"] == State.CANCELED:
         code, error = "canceled", orjson.dumps("the job was canceled").decode()
     else:
-        code, error = row["error_code"], discreet_json(parts.get("error", "null"))
-        if error == "null":
+        code, error = row["error_code"], parts.get("error", "null")
+        if not may_be_shown(error, row["message"]):
             error = json.dumps(row["message"])
     body = {
         "status": Status.FAILED,

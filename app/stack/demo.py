@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
@@ -14,8 +13,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from app.core import clock
 from app.core.db import Database
+from app.core.escapes import json_text, one_line
 from app.core.http import Client, open_client
 from app.core.settings import PREFIX
+from app.core.terminal import echo
 from app.stack.errors import StackError
 from app.stack.plan import Seams, UpOptions, setting
 from app.stack.running import RunningStack
@@ -133,7 +134,7 @@ async def _run_job(
     accepted = answer.json()
     if answer.status_code != 200:
         raise StackError(f"the submit was refused with HTTP {answer.status_code}: {accepted.get('error')}")
-    console.print(f"  request_id {accepted['request_id']}\n")
+    console.print(f"  request_id {one_line(str(accepted['request_id']))}\n", markup=False)
     began_at = clock.monotonic()
     with _progress(console, MEAN_SECONDS / speed) as show:
         while True:
@@ -158,6 +159,7 @@ def _progress(console: Console, expected_seconds: float) -> Iterator[Any]:
         task = bar.add_task("QUEUED", total=expected_seconds)
 
         def draw(status: str, seconds: float) -> None:
+            status = one_line(status)
             done = expected_seconds if status == "COMPLETED" else min(seconds, expected_seconds * 0.97)
             bar.update(task, description=status, completed=done)
 
@@ -170,15 +172,14 @@ def _progress(console: Console, expected_seconds: float) -> Iterator[Any]:
         nonlocal last
         if status != last:
             last = status
-            sys.stdout.write(f"{seconds:6.1f} s  {status}\n")
-            sys.stdout.flush()
+            echo(f"{seconds:6.1f} s  {one_line(status)}")
 
     yield tell
 
 
 def _print_result(console: Console, request_id: str, result: dict[str, Any]) -> None:
-    console.print(f"\nGET /v2/requests/{request_id}")
-    console.print(json.dumps(result, indent=2), markup=False)
+    console.print(f"\nGET /v2/requests/{one_line(request_id)}", markup=False)
+    console.print(json_text(json.dumps(result, indent=2)), markup=False)
 
 
 def _print_webhook(console: Console, id_: str, verified: bool, body: bytes) -> None:
@@ -191,7 +192,7 @@ def _print_webhook(console: Console, id_: str, verified: bool, body: bytes) -> N
 
 def _print_ledger(console: Console, request_id: str, ledger: dict[str, Any], balance: dict[str, Any]) -> None:
     """What the job did to its tenant's credits, in the order in which it did."""
-    console.print(f"\nGET /api/v1/ledger?job={request_id}")
+    console.print(f"\nGET /api/v1/ledger?job={one_line(request_id)}", markup=False)
     for line in reversed(ledger["items"]):
         console.print(f"  {line['created_at']}  {line['kind']:<8}{line['amount']:>12}")
     console.print(f"  available now: {balance['available']} credits", markup=False)

@@ -9,13 +9,13 @@ import asyncio
 import json
 import os
 import socket
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
 from app.core.database_url import checked_database_url
 from app.core.redis_url import checked_redis_url
+from app.core.terminal import echo
 from app.stack.credentials import Credentials, load_credentials, save_credentials
 from app.stack.errors import StackError
 from app.stack.files import make_directory
@@ -207,8 +207,7 @@ async def running(stack: Stack) -> AsyncIterator[Stack]:
 
 async def _serve(stack: Stack) -> None:
     async with running(stack):
-        sys.stdout.write(_announcement(stack))
-        sys.stdout.flush()
+        echo(_announcement(stack), end=False)
         await asyncio.Event().wait()
 
 

@@ -1,5 +1,6 @@
 """Our own account at the upstream: what is left of the company's credits. For operators only."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from ssl import SSLContext
 from typing import Any, Final
@@ -19,15 +20,29 @@ class UpstreamCredits:
     free_micro: int
 
     @property
+    def balances(self) -> set[int]:
+        """The amounts that nobody is to be told, without their sign."""
+        return {abs(self.paid_micro), abs(self.free_micro), abs(self.total_micro)}
+
+    @property
     def total_micro(self) -> int:
         """All that can be spent."""
         return self.paid_micro + self.free_micro
 
 
 class AccountClient:
-    """Asks for the balance; one at a time."""
+    """Asks for the balance; one at a time. `on_read` is told of every one."""
 
-    def __init__(self, *, url: str, api_key: str, seconds: float = 30, ssl_context: SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        url: str,
+        api_key: str,
+        seconds: float = 30,
+        ssl_context: SSLContext | None = None,
+        on_read: Callable[[UpstreamCredits], None] = lambda _: None,
+    ) -> None:
+        self._on_read = on_read
         self._path = URL(url).raw_path.decode("ascii").partition("?")[0].rstrip("/")
         self._caller = open_caller(
             url,
@@ -41,7 +56,11 @@ class AccountClient:
     async def credits(self) -> UpstreamCredits | None:
         """What is left now; None where the upstream has no record of it. Raises NotRead."""
         answer = await get_json(self._caller, f"{self._path}/v1/get-user-credits")
-        return None if answer is None else read_credits(answer)
+        if answer is None:
+            return None
+        credits = read_credits(answer)
+        self._on_read(credits)
+        return credits
 
     async def close(self) -> None:
         """Close the connection."""

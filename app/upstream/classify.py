@@ -34,7 +34,7 @@ RETRY_AFTER_SECONDS_MAX: Final = 3600.0
 _STATES: Final = {state.value: state for state in UpstreamState}
 _RUNNING: Final = {"QUEUED": UpstreamState.QUEUED, "PROCESSING": UpstreamState.PROCESSING}
 RUNNING_BYTES_MAX: Final = 2048
-_ERROR_KEYS: Final = ("error", "error_message", "detail", "message")
+ERROR_KEYS: Final = ("error", "error_message", "detail", "message")
 _ACCOUNT_WORDS: Final = re.compile(
     r"\binsufficient (?:credits?|balance|funds)\b|\b(?:not enough|out of|no) credits?\b|\bspend(?:ing)?[ -]?(?:limit|cap)\b",
     re.IGNORECASE,
@@ -177,11 +177,11 @@ def _read(exchange: Exchange) -> _Said:
     if exchange.failure is not None:
         return _Said(unread=exchange.failure)
     try:
-        found = slices(exchange.body, "status", "request_id", "metrics", *_ERROR_KEYS)
+        found = slices(exchange.body, "status", "request_id", "metrics", *ERROR_KEYS)
         state = string_of(found.get("status"))
         return _Said(
             state=_STATES.get(state or ""),
-            error=_words(found),
+            error=error_words(found),
             upstream_id=upstream_id_of(found.get("request_id")),
             metrics=metrics_of(found.get("metrics")),
         )
@@ -202,8 +202,9 @@ def _running(body: bytes) -> UpstreamState | None:
     return _RUNNING.get(state) if isinstance(state, str) else None
 
 
-def _words(found: Mapping[str, str]) -> str | None:
-    for key in _ERROR_KEYS:
+def error_words(found: Mapping[str, str]) -> str | None:
+    """The error in the JSON texts of a body's members, fit for a Postgres text."""
+    for key in ERROR_KEYS:
         raw = found.get(key)
         if raw is not None and raw != "null":
             words = string_of(raw)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from ssl import SSLContext
 from typing import Final
 from urllib.parse import quote
@@ -10,6 +11,7 @@ from app.core.beside import beside
 from app.core.clock import monotonic
 from app.core.http import URL, open_caller
 from app.core.http_exchange import Called, Limits
+from app.core.redaction import redacted_body, redacted_headers
 from app.upstream.classify import Exchange, classify_fetch, classify_poll, classify_submit
 from app.upstream.wire import Outcome, OutcomeKind
 
@@ -68,13 +70,13 @@ class UpstreamClient:
             return Outcome(OutcomeKind.REJECTED, None, 0.0, "invalid_slug")
         began_at = monotonic()
         called = await self._submits.call(b"POST", f"{self._path}/v2/{model}", body=body, before_send=before_send)
-        return classify_submit(_exchange(called, began_at))
+        return await _told(classify_submit, called, began_at)
 
     async def poll(self, upstream_id: str) -> Outcome:
         """Ask for a job's state. Raises nothing."""
         began_at = monotonic()
         called = await self._reads.call(b"GET", f"{self._requests_path(upstream_id)}/status")
-        return await _classified(classify_poll, _exchange(called, began_at))
+        return await _told(classify_poll, called, began_at)
 
     async def fetch(self, upstream_id: str) -> Outcome:
         """Get a job's final body. Raises nothing."""
@@ -85,7 +87,7 @@ class UpstreamClient:
             total_seconds=self._fetch_seconds,
             body_bytes_max=self._result_bytes_max,
         )
-        return await _classified(classify_fetch, _exchange(called, began_at))
+        return await _told(classify_fetch, called, began_at)
 
     async def close(self) -> None:
         """Close every connection, those in use included."""
@@ -96,16 +98,18 @@ class UpstreamClient:
         return f"{self._path}/v2/requests/{quote(upstream_id, safe='')}"
 
 
-async def _classified(classify: Callable[[Exchange], Outcome], exchange: Exchange) -> Outcome:
-    return await beside(lambda: classify(exchange), size_bytes=len(exchange.body))
-
-
-def _exchange(called: Called, began_at: float) -> Exchange:
-    return Exchange(
+async def _told(classify: Callable[[Exchange], Outcome], called: Called, began_at: float) -> Outcome:
+    """What the exchange told us. Nothing of it that could be stored, logged or shown holds a secret of ours."""
+    took_seconds = monotonic() - began_at
+    body = await redacted_body(called.body)
+    headers = called.headers if called.status_code == 200 else redacted_headers(called.headers)  # of a 200 none is kept
+    exchange = Exchange(
         sent=called.sent,
         status_code=called.status_code,
-        duration_seconds=monotonic() - began_at,
-        body=called.body,
-        headers={name.decode("latin-1"): value.decode("latin-1") for name, value in called.headers},
+        duration_seconds=took_seconds,
+        body=body,
+        headers={name.decode("latin-1"): value.decode("latin-1") for name, value in headers},
         failure=called.failure,
     )
+    outcome = await beside(lambda: classify(exchange), size_bytes=len(body))
+    return outcome if body is called.body else replace(outcome, original=called.body)

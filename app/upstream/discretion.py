@@ -1,31 +1,185 @@
-"""What the upstream's words tell of the company's money, which is no tenant's business: the amounts are left out.
+"""What the upstream's errors tell of the company's money, which is no tenant's business: those amounts are left out.
 
-All other words are shown verbatim.
+An amount is left out where it is a balance of the company's account to the digits shown, rounded or cut off, with or
+without separators; and every amount where the account itself is what the error is about. All other words stay.
 """
 
 import json
 import re
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Final, NamedTuple
 
-from app.upstream.wire import string_of
+from app.upstream.classify import ERROR_KEYS, error_words
+from app.upstream.wire import NotAnObject, Outcome, OutcomeKind, slices, storable, string_of, text_of, with_members
 
-_OF_MONEY: Final = re.compile(
-    r"credit|(?<!white.)balance|\bspend(?:ing)?\b|\bfunds?\b|\bwallet\b|[$€£] ?\d|\busd\b", re.IGNORECASE
+LEFT_OUT: Final = "…"
+DIGITS_MIN: Final = 4
+"""An amount of fewer digits is taken for a balance only where the account is what the error is about: `5` is any number."""
+AMOUNTS_MAX: Final = 2_000
+"""In one body; of one with more, only the words that are shown are kept."""
+BODY_BYTES_MAX: Final = 1024 * 1024
+"""Of a larger error only the words that are shown are kept."""
+BALANCE_EXPONENT_MAX: Final = 11
+"""What is a million million credits or more is no balance."""
+
+PIECES_MAX: Final = 8
+"""Between separators, in all their combinations; of more, each for itself and all together."""
+
+_AMOUNT: Final = re.compile(
+    r"\d{1,3}(?:[,.'’_ \u00a0\u2009\u202f]\d{3})+(?!\d|[eE][+-]?\d)(?:[.,]\d+)?|\d+(?:[.,]\d+)?(?:[eE][+-]?\d{1,2}(?!\d))?",
+    re.ASCII,
 )
-_AMOUNT: Final = re.compile(r"\d(?:[\d.,' _]*\d)?(?:[eE][+-]?\d+)?")
-_LEFT_OUT: Final = "…"
-_ACCOUNT: Final = json.dumps("the upstream refused it for the sake of our account there")
+_SEPARATOR: Final = re.compile(r"([,'’_ \u00a0\u2009\u202f])")
+_SPACER: Final = re.compile(r"['’_ \u00a0\u2009\u202f]")
+_COMMA_DECIMAL: Final = re.compile(r"\d{1,3}(?:\.\d{3})*(?:,\d+)?|\d+,\d+", re.ASCII)
+_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?', re.ASCII | re.DOTALL)
+_WITH_WORDS: Final = (OutcomeKind.REJECTED, OutcomeKind.FAILED, OutcomeKind.ACCOUNT)
 
 
-def discreet(words: str) -> str:
-    """Words for a tenant: where they speak of money, without the amounts."""
-    return _AMOUNT.sub(_LEFT_OUT, words) if _OF_MONEY.search(words) else words
+class Range(NamedTuple):
+    """Balances in micro-credits, without their sign, that an amount may stand for: both ends included."""
+
+    low: int
+    high: int
 
 
-def discreet_json(raw: str) -> str:
-    """As `discreet`, of the JSON text of an error: mostly a string; anything else that speaks of money is replaced."""
+Hides = Callable[[str], bool]
+"""Whether this amount, as written, is to be left out."""
+
+
+def balance_micro(number: str) -> int | None:
+    """A balance as the upstream writes it, in micro-credits and without its sign; None for what is none."""
+    amount = abs(Decimal(number))
+    if amount.adjusted() > BALANCE_EXPONENT_MAX:
+        return None
+    return int((amount * 1_000_000).quantize(Decimal(1), ROUND_HALF_UP))
+
+
+def readings(amount: str) -> list[Range]:
+    """The balances that an amount as written may stand for; none where it shows too few digits. Separators may have
+    joined two amounts into one."""
+    pieces = _SEPARATOR.split(amount)
+    parts = {amount, *pieces[::2]}
+    if len(pieces) <= 2 * PIECES_MAX:
+        starts, ends = range(0, len(pieces), 2), range(1, len(pieces) + 1, 2)
+        parts |= {"".join(pieces[start:end]) for start in starts for end in ends if start < end}
+    spellings = {spelling for part in parts for spelling in _spellings(part)}
+    return [found for spelling in spellings if (found := _reading(spelling)) is not None]
+
+
+def _spellings(amount: str) -> Iterator[str]:
+    """With a decimal point or none: of 98,765.4 and of 98.765,4 alike."""
+    plain = _SPACER.sub("", amount)
+    yield plain.replace(",", "")
+    if _COMMA_DECIMAL.fullmatch(plain):
+        yield plain.replace(".", "").replace(",", ".")
+
+
+def _reading(spelling: str) -> Range | None:
+    mantissa, _, exponent = spelling.lower().partition("e")
+    digits = mantissa.replace(".", "")
+    if mantissa.count(".") > 1 or not digits.isdigit() or len(digits.lstrip("0")) < DIGITS_MIN:
+        return None
+    value = Decimal(mantissa).scaleb(int(exponent or 0))
+    if value.adjusted() > BALANCE_EXPONENT_MAX:
+        return None
+    return _range(value, Decimal(1).scaleb(int(exponent or 0) - len(mantissa.partition(".")[2])))
+
+
+def _range(value: Decimal, unit: Decimal) -> Range:
+    """From what is rounded up to it to what is cut off to it."""
+    micro, step = int(value * 1_000_000), int(unit * 1_000_000)
+    return Range(micro - step // 2, micro + max(step - 1, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What an outcome says in words: its error, and the JSON texts of the errors in its body, by their keys."""
+
+    outcome: Outcome
+    errors: dict[str, str]
+    about_account: bool
+
+    @property
+    def amounts(self) -> set[str]:
+        """All that could be a balance, as written."""
+        texts = [self.outcome.error or "", *self._texts()]
+        return {found[0] for text in texts for found in _AMOUNT.finditer(text)}
+
+    def _texts(self) -> Iterator[str]:
+        for raw in self.errors.values():
+            for token in _TOKEN.finditer(raw):
+                yield string_of(token[0]) or token[0]
+        if not self.errors and self.outcome.body is not None:
+            yield text_of(self.outcome.body)
+
+
+def said(outcome: Outcome) -> Said | None:
+    """What an outcome says in words that people are shown; None where it says nothing."""
+    if outcome.kind not in _WITH_WORDS or (outcome.error is None and outcome.body is None):
+        return None
+    about_account = outcome.kind is OutcomeKind.ACCOUNT or outcome.status_code in (401, 402)
+    if outcome.body is None or len(outcome.body) > BODY_BYTES_MAX:
+        return Said(replace(outcome, body=None, original=_original(outcome)), {}, about_account)
+    try:
+        errors = slices(outcome.body, *ERROR_KEYS)
+    except NotAnObject:
+        errors = {}
+    return Said(outcome, errors, about_account)
+
+
+def ranges_of(amounts: Iterable[str]) -> dict[str, list[Range]]:
+    """The balances that each of these may stand for; those that may stand for none are left out."""
+    found = {amount: readings(amount) for amount in amounts}
+    return {amount: ranges for amount, ranges in found.items() if ranges}
+
+
+def discreet(told: Said, hides: Hides) -> Outcome:
+    """The outcome without the amounts that are to be left out: in its error, and in what its body says."""
+    outcome = told.outcome
+    error = None if outcome.error is None else without(outcome.error, hides)
+    if outcome.body is None:
+        return replace(outcome, error=error)
+    if not told.errors:
+        text = text_of(outcome.body)
+        shown = without(text, hides)
+        if shown == text:
+            return replace(outcome, error=error)
+        return replace(outcome, error=error, body=shown.encode("utf-8", "surrogateescape"), original=_original(outcome))
+    errors = {key: without_in_json(raw, hides) for key, raw in told.errors.items()}
+    if errors == told.errors:
+        return replace(outcome, error=error)
+    body = with_members(outcome.body, errors)
+    return replace(outcome, error=error_words(errors), body=body, original=_original(outcome))
+
+
+def _original(outcome: Outcome) -> bytes | None:
+    return outcome.body if outcome.original is None else outcome.original
+
+
+def without(text: str, hides: Hides) -> str:
+    """The text without the amounts that are to be left out."""
+    return _AMOUNT.sub(lambda found: LEFT_OUT if hides(found[0]) else found[0], text)
+
+
+def without_in_json(raw: str, hides: Hides) -> str:
+    """A JSON text without them: a number becomes null, a string keeps its other words; all else byte for byte."""
+
+    def shown(found: re.Match[str]) -> str:
+        words = string_of(found[0])
+        if words is None:
+            return "null" if hides(found[0].removeprefix("-")) else found[0]
+        kept = without(words, hides)
+        return found[0] if kept == words else json.dumps(kept)
+
+    return _TOKEN.sub(shown, raw)
+
+
+def may_be_shown(raw: str | None, message: str | None) -> bool:
+    """Whether the JSON text of an error says what the message does, which was cleared for showing, and no more."""
+    if raw is None or raw == "null":
+        return False
     words = string_of(raw)
-    if words is None:
-        return _ACCOUNT if _OF_MONEY.search(raw) else raw
-    shown = discreet(words)
-    return raw if shown == words else json.dumps(shown, ensure_ascii=True)
+    return not (shown := storable(raw if words is None else words)) or shown == message

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from app.core.http_exchange import Caller
+from app.core.redaction import redacted_body
 from app.upstream.wire import micro_of
 
 RETRY_AFTER_SECONDS_MAX: Final = 60.0
@@ -46,7 +47,7 @@ async def get_json(caller: Caller, target: str) -> Any | None:
             retry_after_seconds=_retry_after(dict(called.headers).get(b"retry-after")),
             answered=status_code < 500,
         )
-    return parse(called.body)
+    return parse(await redacted_body(called.body))
 
 
 def parse(body: bytes) -> Any:

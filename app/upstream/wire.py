@@ -7,12 +7,13 @@ come out as they came in. Bytes are read as UTF-8 with `surrogateescape`, so tha
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Context, Decimal
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from app.core.redaction import MARK
 from app.upstream.scan import TooDeep, TooManyValues, value_end
 
 BUILT_CHARACTERS_MAX: Final = 64 * 1024
@@ -73,8 +74,9 @@ class Outcome:
 
     detail: a short constant: `http_503`, `connect_refused`, `half_body`.
     upstream_id: of an accepted submit; of an unknown one too, where a 2xx that broke off had already named it.
-    body: a final body as it came: of a fetch that succeeded, of `failed`, of `rejected`.
+    body: a final body as it came, without our own secrets: of a fetch that succeeded, of `failed`, of `rejected`.
     error: the upstream's own words, fit for a Postgres text.
+    original: the body as it came, where something was taken out of it that we must not show: to be sealed, never shown.
     retry_after_seconds: as asked for by the upstream, 0 to 3600.
     answered: a whole HTTP answer came, and no 5xx, whether we can read it or not: the upstream is there.
     """
@@ -90,6 +92,7 @@ class Outcome:
     retry_after_seconds: float | None = None
     metrics: Metrics | None = None
     answered: bool = False
+    original: bytes | None = field(default=None, repr=False)
 
 
 class NotAnObject(ValueError):
@@ -227,6 +230,12 @@ def rewritten(body: bytes, *, request_id: str, remaining_credits: str | None) ->
     return bytes_of(_rebuilt(text, found, shown))
 
 
+def with_members(body: bytes, values: Mapping[str, str]) -> bytes:
+    """The body with other JSON texts for these top-level members, all else byte for byte; raises NotAnObject."""
+    text = text_of(body)
+    return bytes_of(_rebuilt(text, list(members(text)), lambda key, value: values.get(key, value)))
+
+
 def _rebuilt(text: str, found: list[Member], shown: Callable[[str, str], str | None]) -> str:
     """The object with the values that `shown` gives for each key and value; None takes the member out."""
     if not found:
@@ -240,9 +249,10 @@ def _rebuilt(text: str, found: list[Member], shown: Callable[[str, str], str | N
 
 
 def upstream_id_of(raw: str | None) -> str | None:
-    """The id in the JSON text of a `request_id`, or None where we could not ask for it by that."""
+    """The id in the JSON text of a `request_id`, or None where we could not ask for it by that: a secret of ours that was
+    in it is gone, and with it the id."""
     value = string_of(raw)
-    usable = value is not None and _UPSTREAM_ID.fullmatch(value) and value not in (".", "..")
+    usable = value is not None and _UPSTREAM_ID.fullmatch(value) and value not in (".", "..") and MARK not in value
     return value if usable else None
 
 

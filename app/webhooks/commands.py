@@ -1,4 +1,4 @@
-"""`waystation webhook listen` and `waystation reencrypt`."""
+"""`waystation webhook listen`."""
 
 import asyncio
 from typing import TYPE_CHECKING, Annotated
@@ -11,11 +11,6 @@ if TYPE_CHECKING:
     from app.webhooks.receiver import Arrived
 
 webhooks = typer.Typer(help="Webhooks, as a receiver sees them.")
-
-
-def register(app: typer.Typer) -> None:
-    """Add `reencrypt` to the root."""
-    app.command()(reencrypt)
 
 
 @webhooks.command("listen")
@@ -72,31 +67,5 @@ def _show(arrived: "Arrived", as_json: bool) -> None:
     say(
         f"{verdict}  {arrived.id}  {body}",
         value={"id": arrived.id, "verified": arrived.verified, "body": body},
-        as_json=as_json,
-    )
-
-
-def reencrypt(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
-    """Bring all secrets at rest under the first key of SECRET_KEY; the others may then be removed from it.
-
-    API keys are hashed, not encrypted: one made under a key that is removed opens nothing any more.
-    """
-    from app.core.local import find_secrets, opened
-    from app.core.settings import SettingsError
-    from app.webhooks.operations import reencrypt_secrets
-    from app.webhooks.secrets import SecretUnreadable, Vault
-
-    async def run() -> tuple[int, int]:
-        vault = Vault(find_secrets(data_dir))
-        async with opened(data_dir) as database, database.transaction() as session:
-            return await reencrypt_secrets(session, vault=vault)
-
-    try:
-        count, moved = asyncio.run(run())
-    except SecretUnreadable as error:
-        raise SettingsError(f"WAYSTATION_SECRET_KEY: none of its keys opens {error}; nothing was changed") from None
-    say(
-        f"{count} secrets are under the first key, {moved} of them newly",
-        value={"secrets": count, "moved": moved},
         as_json=as_json,
     )

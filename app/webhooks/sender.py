@@ -13,6 +13,7 @@ from app.core.http import default_ssl_context
 from app.core.http_answer import Answer, Broken
 from app.core.http_exchange import BeforeSend, Limits, begin, finish, header_lines
 from app.core.http_pool import Origin, Pool
+from app.core.redaction import redacted
 from app.webhooks.decide import outcome_of
 from app.webhooks.models import AttemptOutcome
 
@@ -136,12 +137,13 @@ def _written(url: Url, headers: Mapping[str, str], body: bytes) -> bytes:
 async def _beginning(answer: Answer) -> tuple[bytes, str | None]:
     """The first bytes of the body; whoever sends more is hung up on. With it what broke it off, if something did."""
     kept = bytearray()
+    failure = None
     try:
         while len(kept) < ANSWER_BYTES_MAX and (piece := await answer.piece()):
             kept += piece[: ANSWER_BYTES_MAX - len(kept)]
     except Broken as broken:
-        return bytes(kept), broken.reason
-    return bytes(kept), None
+        failure = broken.reason
+    return redacted(bytes(kept))[:ANSWER_BYTES_MAX], failure
 
 
 def _header(answer: Answer, wanted: bytes) -> str | None:

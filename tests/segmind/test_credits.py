@@ -61,11 +61,13 @@ async def test_a_result_without_a_balance_is_given_none(
     assert set(metrics) == {"inference_time", "queue_time", "total_time"}
 
 
+LEFT = 98_765_499.123456
+"""What the upstream says is left, in the metrics of a result, before it quotes it in errors."""
 WORDS: list[dict[str, Any]] = [
     {"error": "Insufficient credits. You have 98765499.12 credits."},
     {"error": "Your balance of $98,765,499.12 does not cover 5.0"},
     {"error": {"message": "you have 98765499 credits", "balance": 98765499.123}},
-    {"error": "9.8765499e7 credits left", "metrics": {"remaining_credits": 98765499.12}},
+    {"error": "9.8765499e7 left", "metrics": {"remaining_credits": LEFT}},
     {"error_message": "balance: 98765499"},
 ]
 
@@ -114,7 +116,11 @@ async def test_the_companys_balance_is_in_no_error(
         "match": where, "slug": slug, "fault": "answer", "status": 400 if where == "submit" else 422,
         "body_base64": base64.b64encode(body).decode(),
     }  # fmt: skip
-    async with stack.faults(rule):
+    completed = json.dumps({"status": "COMPLETED", "output": "x", "metrics": {"cost": 0.01, "remaining_credits": LEFT}})
+    reading = {"slug": "sim-text", "fault": "answer", "status": 200, "body": completed}
+    async with stack.faults(rule, {"match": "status", **reading}, {"match": "result", **reading}):
+        read = await client.post("/v2/sim-text", json={})
+        await ended(client, read.json()["request_id"])
         answer = await client.post(f"/v2/{slug}", json={})
         shown = answer.json()["request_id"]
         job = await ended(client, shown)

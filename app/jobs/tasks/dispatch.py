@@ -25,6 +25,7 @@ from app.jobs.models import FINAL, State
 from app.jobs.records import Moved, SubmitRecord, observe_upstream_id, record_submits
 from app.jobs.sweeps import promote
 from app.jobs.tasks.account import AccountWatch, Verdict
+from app.jobs.tasks.discretion import Discretion
 from app.jobs.tasks.forbidden import ForbiddenModels
 from app.jobs.tasks.learn import RunTimes
 from app.jobs.tasks.lease import Claim, Leases
@@ -65,6 +66,7 @@ class Dispatcher:
         meter: Meter,
         account: AccountWatch,
         forbidden: ForbiddenModels,
+        discretion: Discretion,
         unknown_max_seconds: float,
         max_in_flight: int | None = None,
     ) -> None:
@@ -78,6 +80,7 @@ class Dispatcher:
         self._meter = meter
         self._account = account
         self._forbidden = forbidden
+        self._discretion = discretion
         self._unknown_max_seconds = unknown_max_seconds
         self._max_in_flight = max_in_flight
         self._slots = Slots("submit", SLOTS, freed=self._freed)
@@ -186,6 +189,7 @@ class Dispatcher:
             outcome = Outcome(OutcomeKind.UNKNOWN, None, clock.monotonic() - started_at, "shut_down")
         self._meter.heard(outcome, row, is_read=False, sent_at=sent_at)
         crash_point("send.after_answer")
+        outcome = await self._discretion.told(outcome)
         doubted = False
         if outcome.kind is OutcomeKind.ACCOUNT:
             verdict = await self._account.judge(outcome, row)
@@ -210,7 +214,8 @@ class Dispatcher:
         if is_forbidden(outcome):
             await self._forbidden.note(row, outcome)
         try:
-            await self._recorder.post(SubmitRecord(job_id, attempt, step, outcome))
+            original = self._discretion.sealed(job_id, outcome) if step.to_state is State.FAILED else None
+            await self._recorder.post(SubmitRecord(job_id, attempt, step, outcome, original))
         except asyncpg.UniqueViolationError:
             assert outcome.upstream_id is not None
             log.error("submit.upstream_id_given_twice", job_id=job_id.hex, upstream_id=outcome.upstream_id)

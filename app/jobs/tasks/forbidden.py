@@ -23,7 +23,6 @@ from app.jobs.evidence import body_digest, is_evidence
 from app.jobs.pausing import put_back
 from app.jobs.probing import Probe, find_candidate, list_probes, postpone_probe, send_probe
 from app.jobs.queries import find_owner
-from app.upstream.discretion import discreet
 from app.upstream.wire import Outcome
 
 log = get_logger(__name__)
@@ -52,7 +51,7 @@ class ForbiddenModels:
         if not is_evidence(outcome):
             return
         digest = await asyncio.to_thread(body_digest, row["body"])
-        reason = _UNFIT.sub(" ", discreet(outcome.error or "") or outcome.detail)
+        reason = _UNFIT.sub(" ", outcome.error or outcome.detail)
 
         async def keep() -> tuple[Scope | None, UUID]:
             async with self._database.transaction() as session:

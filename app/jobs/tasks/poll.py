@@ -18,6 +18,7 @@ from app.jobs.claims import EVER_SECONDS, claim_running
 from app.jobs.decide import RECORD_SECONDS, Running, Step, after_poll, run_time
 from app.jobs.models import FINAL, ErrorCode, ExchangeKind, State
 from app.jobs.records import Exchange, Moved, PollRecord, record_polls
+from app.jobs.tasks.discretion import Discretion
 from app.jobs.tasks.learn import RunTimes
 from app.jobs.tasks.lease import Leases
 from app.jobs.tasks.meter import Meter
@@ -54,6 +55,7 @@ class Poller:
         run_times: RunTimes,
         doorbell: Doorbell,
         meter: Meter,
+        discretion: Discretion,
         rings_at_ends: bool = False,
     ) -> None:
         """`rings_at_ends`: every job that ends makes room for another, of whatever tenant."""
@@ -64,6 +66,7 @@ class Poller:
         self._run_times = run_times
         self._doorbell = doorbell
         self._meter = meter
+        self._discretion = discretion
         self._rings_at_ends = rings_at_ends
         self._slots = Slots("poll", SLOTS, freed=self._freed)
         self._full = False
@@ -159,6 +162,7 @@ class Poller:
             exchanges.append((ExchangeKind.FETCH, fetched))
             if not junk or fetched.kind in _TELLING:
                 outcome = fetched
+        outcome = await self._discretion.told(outcome)
         age_seconds = row["age_seconds"] + clock.monotonic() - asked_at
         job = Running(age_seconds, row["gone_seconds"], row["retries"], seen, row["unreadable"])
         await self._settle(row, job, outcome, exchanges)
@@ -191,6 +195,7 @@ class Poller:
                     if _worth_a_row(one, before)
                 ),
                 starts=row["wants_start"] and step.upstream_state is UpstreamState.PROCESSING,
+                original=self._discretion.sealed(row["id"], outcome) if step.to_state is State.FAILED else None,
             )
         )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from app.admission.balances import note_balances
 from app.core.db import Database
 from app.reconciliation import operations, queries
 from app.reconciliation.decide import Discrepancy, compare_spent
@@ -126,6 +127,7 @@ class Reconciler:
                 session, asked_at=asked_at, at=at, paid_micro=credits.paid_micro, free_micro=credits.free_micro,
                 compared=compared, topped_up_micro=tally.topped_up_micro,
             )  # fmt: skip
+            await note_balances(session, micros=list(credits.balances))
             if compared is not None and spent_found is not None and spent_found.ours is not None:
                 one = Discrepancy(Kind.CREDITS, str(number), ours=spent_found.ours, theirs=compared[1], happened_at=at)
                 tally.found += await operations.note(session, discrepancies=[one])

@@ -1,0 +1,76 @@
+"""`waystation reencrypt`."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import typer
+
+from app.core.terminal import DATA_DIR, AsJson, DataDir, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from app.core.db import Database
+
+STATEMENT_SECONDS = 1800.0
+"""The first batch may have to look through all results for those that have an original."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add it to the root."""
+    app.command()(reencrypt)
+
+
+def reencrypt(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
+    """Bring everything sealed at rest, webhook secrets and original errors, under the first key of SECRET_KEY; the other
+    keys may then be removed from it.
+
+    API keys are hashed, not encrypted: one made under a key that is removed opens nothing any more. Run again after it
+    was broken off, it goes on.
+    """
+    from app.core.local import find_secrets, opened
+    from app.core.settings import SettingsError
+    from app.core.vault import SecretUnreadable
+
+    async def run() -> tuple[int, int, int, int]:
+        keys = find_secrets(data_dir)
+        async with opened(data_dir, statement_seconds=STATEMENT_SECONDS) as database:
+            return (*await _secrets(database, keys), *await _originals(database, keys))
+
+    try:
+        secrets, moved, originals, moved_originals = asyncio.run(run())
+    except SecretUnreadable as error:
+        raise SettingsError(f"WAYSTATION_SECRET_KEY: none of its keys opens {error}; it stays as it was") from None
+    say(
+        f"{secrets} secrets are under the first key, {moved} of them newly; and {originals} original errors,"
+        f" {moved_originals} of them newly",
+        value={
+            "secrets": secrets,
+            "moved": moved,
+            "original_errors": originals,
+            "moved_original_errors": moved_originals,
+        },
+        as_json=as_json,
+    )
+
+
+async def _secrets(database: "Database", keys: "Sequence[bytes]") -> tuple[int, int]:
+    from app.webhooks.operations import reencrypt_secrets
+    from app.webhooks.secrets import Vault
+
+    async with database.transaction() as session:
+        return await reencrypt_secrets(session, vault=Vault(keys))
+
+
+async def _originals(database: "Database", keys: "Sequence[bytes]") -> tuple[int, int]:
+    from app.jobs.originals import NO_JOB, OriginalsVault, reencrypt_originals
+
+    vault = OriginalsVault(keys)
+    number = moved = 0
+    after: UUID | None = NO_JOB
+    while after is not None:
+        async with database.transaction() as session:
+            found, newly, after = await reencrypt_originals(session, vault=vault, after=after)
+        number, moved = number + found, moved + newly
+    return number, moved
