@@ -27,6 +27,7 @@ from app.api.quote_routes import router as quote_router
 from app.api.routes import router as api_router
 from app.api.webhook_routes import router as webhook_router
 from app.catalog.check import Catalog
+from app.core.bodies import Bodies
 from app.core.cancel import cancel_all
 from app.core.db import Database
 from app.core.doorbell import Doorbell
@@ -152,6 +153,7 @@ async def _open(app: FastAPI, settings: Settings, stack: contextlib.AsyncExitSta
     stack.push_async_callback(state.doorbell.close)
     state.keyring = Keyring(state.database, secrets=settings.secrets)
     state.vault = Vault(settings.secrets)
+    state.bodies = Bodies()
     state.guard = Guard(settings.webhook_networks)
     state.downloads = Downloads(settings.upstream_url)
     stack.push_async_callback(state.downloads.close)

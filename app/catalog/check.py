@@ -13,6 +13,7 @@ from app.catalog.queries import list_models_by_slug
 from app.core import clock
 from app.core.db import Database
 from app.core.errors import Forbidden, Malformed, NotFound, Problem, Refusal
+from app.core.off_loop import run_sized
 
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 RESERVED = frozenset({"requests"})
@@ -100,8 +101,11 @@ class Catalog:
         self._pass = unpriced_models == "pass"
         self._kept: OrderedDict[str, tuple[_Known | None, float]] = OrderedDict()
 
-    async def check(self, slug: str, parameters: dict[str, Any], *, allowed: frozenset[str] | None = None) -> Terms:
-        """What a job of it costs; `allowed` are the only models this tenant may ask for.
+    async def check(
+        self, slug: str, parameters: dict[str, Any], *, cost: int = 0, allowed: frozenset[str] | None = None
+    ) -> Terms:
+        """What a job of it costs; `cost` is that of parsing the parameters, `allowed` are the only models this tenant may
+        ask for.
 
         Raises ModelUnknown, ModelUnpriced, ModelDisabled, ModelRetired, or ParametersInvalid with every fault's path.
         """
@@ -119,10 +123,7 @@ class Catalog:
         if known.terms.price_micro is None and not self._pass:
             raise ModelUnpriced(slug)
         if known.validator is not None:
-            try:
-                problems = _problems(known.validator, parameters)
-            except UnicodeEncodeError:
-                problems = _problems(known.validator, _without_surrogates(parameters))
+            problems = await run_sized(cost, _problems, known.validator, parameters)
             if problems:
                 words = "; ".join(f"{one.path}: {one.message}" for one in problems[:3])
                 raise ParametersInvalid(words, problems=problems)
@@ -148,8 +149,11 @@ class Catalog:
 
 
 def _problems(validator: jsonschema_rs.Validator, parameters: Any) -> list[Problem]:
-    if validator.is_valid(parameters):
-        return []
+    try:
+        if validator.is_valid(parameters):
+            return []
+    except UnicodeEncodeError:
+        return _problems(validator, _without_surrogates(parameters))
     return [
         Problem(_path(error.instance_path), error.message[:MESSAGE_MAX])
         for error, _ in zip(validator.iter_errors(parameters), range(PROBLEMS_MAX), strict=False)

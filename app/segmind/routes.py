@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from app.core.bodies import Bodies
 from app.core.db import Row, patiently
 from app.core.errors import Refusal, StoreUnavailable, Unauthorized
 from app.core.ids import find_id, show_id
@@ -17,11 +18,10 @@ from app.core.requests import (
     idempotency_key,
     malformed,
     plain_seconds,
-    read_json_body,
     wait_seconds,
     whole_number,
 )
-from app.core.strict_json import JsonInvalid, parse_object
+from app.core.strict_json import JsonInvalid
 from app.jobs.intake import NOT_STORED, Asked
 from app.jobs.models import FINAL, State, Surface
 from app.jobs.operations import JobNotFound
@@ -96,8 +96,8 @@ async def _submit(request: Request, surface: Surface) -> tuple[Principal, Stored
         )
         who = (principal.tenant_id, principal.key_id)
         principal.require(Scope.JOBS_WRITE)
-        body = await read_json_body(request)
-        asked = _asked(request, principal, surface, model, body)
+        body = await request.app.state.bodies.read(request, principal.allowance)
+        asked = await _asked(request, principal, surface, model, body)
         stored: Stored
         stored, headers = await intake.accept(asked)
     except Refusal as refusal:
@@ -109,12 +109,14 @@ async def _submit(request: Request, surface: Surface) -> tuple[Principal, Stored
     return principal, stored, headers
 
 
-def _asked(request: Request, principal: Principal, surface: Surface, model: str, body: bytes) -> Asked:
+async def _asked(request: Request, principal: Principal, surface: Surface, model: str, body: bytes) -> Asked:
     headers = request.headers
+    bodies: Bodies = request.app.state.bodies
     metadata = priority = deadline = None
     if (text := headers.get("x-metadata")) is not None:
         try:
-            metadata = checked_metadata(parse_object(text.encode("latin-1")), "header X-Metadata")
+            parsed = await bodies.parse(text.encode("latin-1"), principal.allowance)
+            metadata = checked_metadata(parsed, "header X-Metadata")
         except JsonInvalid as error:
             raise malformed("header X-Metadata", f"expected a JSON object: {error.message}") from None
     if (text := headers.get("x-priority")) is not None:
@@ -126,7 +128,7 @@ def _asked(request: Request, principal: Principal, surface: Surface, model: str,
         surface=surface,
         model=model,
         body=body,
-        parameters=parse_object(body),
+        parameters=await bodies.parse(body, principal.allowance),
         idempotency_key=idempotency_key(headers),
         metadata=metadata,
         priority=5 if priority is None else priority,

@@ -26,7 +26,16 @@ objects = st.dictionaries(st.text(max_size=5), values, max_size=5)
 
 @given(objects)
 def test_what_is_json_is_read(value: dict[str, Any]) -> None:
-    assert parse_object(json.dumps(value).encode()) == value
+    assert parse_object(json.dumps(value).encode()) == _looked_at(value)
+
+
+def _looked_at(value: Any) -> Any:
+    """With integers beyond 64 bits as the doubles next to them."""
+    if isinstance(value, dict):
+        return {key: _looked_at(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_looked_at(one) for one in value]
+    return float(value) if isinstance(value, int) and not -(2**63) <= value < 2**64 else value
 
 
 @given(st.binary(max_size=200))
