@@ -1,7 +1,6 @@
 """JSON from strangers: refused where two readers could understand it differently, or where it is a bomb."""
 
 import json
-import re
 from typing import Any
 
 from app.core.errors import Malformed
@@ -132,17 +131,21 @@ def _check_depth(value: Any) -> None:
     raise JsonInvalid(f"nested more than {DEPTH_MAX} deep")
 
 
-_FLOAT = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]{1,18}))?")
+EXPONENT_DIGITS_MAX = 18
 EXACT_MAX = 1e15
 """Below this every whole number is a double, and any client may have written it with or without its fraction."""
 
 
 def _digits(number: str) -> tuple[str, str, int] | str:
-    """Sign, digits and exponent, the same for every spelling of a value; the text itself where the exponent is absurd."""
-    found = _FLOAT.fullmatch(number)
-    if found is None:
+    """Sign, digits and exponent, the same for every spelling of a value; the text itself where the exponent is absurd, or
+    where it is no number (`inf`)."""
+    mantissa, _, exponent = number.replace("E", "e").partition("e")
+    if len(exponent.lstrip("+-")) > EXPONENT_DIGITS_MAX or number.endswith("f"):
         return number
-    sign, whole, fraction, exponent = found.groups(default="")
+    whole, _, fraction = mantissa.partition(".")
+    sign = ""
+    if whole[0] == "-":
+        sign, whole = "-", whole[1:]
     digits = (whole + fraction).rstrip("0")
     dropped = len(whole) + len(fraction) - len(digits)
     digits = digits.lstrip("0")
