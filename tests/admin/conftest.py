@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 
 from app.admin.surface import ROUTERS
+from app.core.bodies import Bodies
 from app.core.db import Database
 from app.core.doorbell import Doorbell
 from app.core.errors import Refusal
@@ -33,6 +34,7 @@ def app_with(
         admin_key=admin_key,
     )
     app.state.database = database
+    app.state.bodies = Bodies()
     app.state.doorbell = Doorbell(redis_url)
     app.state.keyring = Keyring(database, secrets=app.state.settings.secrets)
 
