@@ -23,16 +23,17 @@ class Progress:
     count: int = 0
     waited: float = 0.0
     """Seconds in which we took nothing ourselves, which are not the client's."""
+    looked_at: float = 0.0
+    """When it was judged last."""
     _seen: int = 0
-    _looked_at: float = 0.0
 
     def __post_init__(self) -> None:
-        self._seen, self._looked_at = self.count, self.since
+        self._seen, self.looked_at = self.count, self.since
 
     def too_slow(self, now: float, *, waiting: bool) -> bool:
         """Whether a body has come too slowly since the last look; `waiting`: we do not read just now."""
-        seconds, came = now - self._looked_at, self.count - self._seen
-        self._looked_at, self._seen = now, self.count
+        seconds, came = now - self.looked_at, self.count - self._seen
+        self.looked_at, self._seen = now, self.count
         if waiting:
             self.waited += seconds
             return False
@@ -40,6 +41,6 @@ class Progress:
 
     def stuck(self, now: float, left: int) -> bool:
         """Whether an answer, of which `left` bytes are not taken yet, has been taken too slowly since the last look."""
-        seconds, taken = now - self._looked_at, self._seen - left
-        self._looked_at, self._seen = now, left
+        seconds, taken = now - self.looked_at, self._seen - left
+        self.looked_at, self._seen = now, left
         return taken < seconds * BYTES_A_SECOND_MIN

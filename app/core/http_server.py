@@ -240,9 +240,10 @@ class Protocol(HttpToolsProtocol):
         phrase = HTTPStatus(status).phrase
         problem = {"type": "about:blank", "title": phrase, "status": status, "detail": words, "code": code}
         body = orjson.dumps({"error": words, **problem, "errors": []})
+        again = "" if retry is None else f"retry-after: {retry}\r\n"
         head = (
             f"HTTP/1.1 {status} {phrase}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
-            f"{f'retry-after: {retry}' + chr(13) + chr(10) if retry else ''}connection: close\r\n\r\n"
+            f"{again}connection: close\r\n\r\n"
         )
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True  # whatever it still has to say would come after ours
@@ -306,6 +307,9 @@ class Protocol(HttpToolsProtocol):
 
     def _judge_body(self, now: float) -> float:
         assert self._progress is not None
+        due = self._progress.looked_at + BODY_WINDOW_SECONDS
+        if now < due:
+            return due  # the timer was set for something else
         if not self._progress.too_slow(now, waiting=self.flow.read_paused):
             return now + BODY_WINDOW_SECONDS
         # the application finds the reason where the rest of the body should be, and answers with it
@@ -321,6 +325,8 @@ class Protocol(HttpToolsProtocol):
         left = self.transport.get_write_buffer_size()
         if self._written is None:
             self._written = Progress(now, left)
+        elif now < self._written.looked_at + BODY_WINDOW_SECONDS:
+            return self._written.looked_at + BODY_WINDOW_SECONDS
         elif self._written.stuck(now, left):
             log.info("http.reader_too_slow", bytes_left=left)
             self.transport.abort()

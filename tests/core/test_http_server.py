@@ -160,6 +160,19 @@ async def test_a_slow_body_is_answered_408(server: Server, monkeypatch: pytest.M
     writer.close()
 
 
+async def test_a_timer_set_for_the_time_before_hits_no_body(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick(monkeypatch, IDLE_SECONDS=0.3)
+    reader, writer = await server.connect()
+    writer.write(b"POST /read HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\n{")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.6):
+            await reader.read(1)
+    writer.write(b"}")
+    async with asyncio.timeout(30):
+        assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+
+
 async def test_a_body_in_pieces_is_read_and_its_connection_goes_on(server: Server) -> None:
     reader, writer = await server.connect()
     for _ in range(2):
