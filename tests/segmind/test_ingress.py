@@ -27,18 +27,29 @@ def head(path: str, key: str, length: int) -> bytes:
     ).encode()
 
 
-async def test_too_many_digits_are_refused_and_too_many_bytes_after_that(client: httpx.AsyncClient) -> None:
-    first = await client.post("/v2/sim-instant", content=LONG, headers=JSON)
-    assert (first.status_code, first.json()["code"]) == (400, "invalid_json")
-    assert "100000 digits" in first.json()["error"]
-    answers = [await client.post("/v2/sim-instant", content=LONG, headers=JSON) for _ in range(12)]
-    refused = next(one for one in answers if one.status_code != 400)
-    assert (refused.status_code, refused.json()["code"]) == (429, "parse_budget")
-    assert 1 <= int(refused.headers["retry-after"]) <= 60
-    native = await client.post("/api/v1/jobs", content=LONG, headers=JSON)
-    assert (native.status_code, native.json()["code"]) == (429, "parse_budget")
-    small = await client.post("/v2/sim-instant", json={"prompt": "x"})
-    assert small.status_code == 200
+DEAR = b'{"a":[' + b",".join([b"{}"] * 49_000) + b'],"a":1}'
+"""Refused for its second `a`, and counts as 3 MB."""
+
+
+async def test_too_many_digits_are_refused(client: httpx.AsyncClient) -> None:
+    for path in ("/v2/sim-instant", "/api/v1/jobs", "/api/v1/jobs/quote", "/api/v1/webhook-endpoints"):
+        answer = await client.post(path, content=LONG, headers=JSON)
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_json")
+        assert "100000 digits" in answer.text
+
+
+async def test_too_many_bytes_are_refused_unparsed(stack: Gateway) -> None:
+    tenant = await stack.tenant(rate_per_minute=600)
+    async with httpx.AsyncClient(base_url=stack.url, headers=tenant.headers | JSON, timeout=120) as client:
+        answers = await asyncio.gather(*(client.post("/v2/sim-instant", content=DEAR) for _ in range(60)))
+        assert {one.status_code for one in answers} == {400, 429}
+        refused = next(one for one in answers if one.status_code == 429)
+        assert refused.json()["code"] == "parse_budget"
+        assert 1 <= int(refused.headers["retry-after"]) <= 60
+        assert (await client.post("/v2/sim-instant", json={"prompt": "x"})).status_code == 200
+    other = await stack.tenant(rate_per_minute=600)
+    async with httpx.AsyncClient(base_url=stack.url, headers=other.headers | JSON, timeout=120) as client:
+        assert (await client.post("/v2/sim-instant", content=DEAR)).status_code == 400
 
 
 async def test_others_are_answered_promptly_beside_large_bodies(stack: Gateway, client: httpx.AsyncClient) -> None:
