@@ -66,6 +66,10 @@ class ParseBudgets:
             if over > 0:
                 raise ParseBudgetExceeded(size, over / allowance.bytes_a_second, allowance)
 
+    def used(self, allowance: Allowance) -> float:
+        """Bytes that are in the bucket just now."""
+        return self._level(allowance, monotonic())
+
     def charge(self, allowance: Allowance, size: int) -> None:
         """Charge what is parsed; raises ParseBudgetExceeded and charges nothing where that is too much."""
         if size > SMALL_BYTES:

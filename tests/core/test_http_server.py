@@ -224,6 +224,7 @@ async def test_who_does_not_read_an_answer_is_cut_off(server: Server, monkeypatc
         return not server.connections
 
     await eventually(gone)
+    assert not server.connections
     writer.close()
 
 
