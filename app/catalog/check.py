@@ -150,10 +150,14 @@ class Catalog:
 
 def _problems(validator: jsonschema_rs.Validator, parameters: Any) -> list[Problem]:
     try:
-        if validator.is_valid(parameters):
-            return []
+        return _found(validator, parameters)
     except UnicodeEncodeError:
-        return _problems(validator, _without_surrogates(parameters))
+        return _found(validator, _without_surrogates(parameters))
+
+
+def _found(validator: jsonschema_rs.Validator, parameters: Any) -> list[Problem]:
+    if validator.is_valid(parameters):
+        return []
     return [
         Problem(_path(error.instance_path), error.message[:MESSAGE_MAX])
         for error, _ in zip(validator.iter_errors(parameters), range(PROBLEMS_MAX), strict=False)

@@ -11,7 +11,7 @@ BODY_SECONDS = 60.0
 BODY_WINDOW_SECONDS = 10.0
 BYTES_A_SECOND_MIN = 1_000
 """In every window of a body, on average."""
-LINGER_SECONDS = 2.0
+LINGER_SECONDS = 5.0
 """After an answer that ends the connection, for the client to read it."""
 
 

@@ -26,8 +26,9 @@ log = get_logger(__name__)
 
 HEAD_BYTES_MAX = 64 * 1024
 """Request line and headers together; the parser itself gathers them without end."""
-LINGER_BYTES_MAX = 256 * 1024
-"""Of a body that nobody wants, as much is still taken from the network after the answer."""
+LINGER_BYTES_MAX = 16 * 1024 * 1024
+"""Of a body that nobody wants, as much is thrown away after the answer, unparsed: many clients send all of it before they
+read, and a reset would take the answer from them."""
 CONNECTIONS_MAX = 10_000
 EVICTED_SHARE = 100
 """At CONNECTIONS_MAX, one in so many is closed: those that have waited longest for a request."""
