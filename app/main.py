@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import resource
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from importlib.metadata import version
@@ -28,6 +30,7 @@ from app.api.quote_routes import router as quote_router
 from app.api.routes import router as api_router
 from app.api.webhook_routes import router as webhook_router
 from app.catalog.check import Catalog
+from app.core.bodies import Bodies
 from app.core.cancel import cancel_all
 from app.core.db import Database, until_stored
 from app.core.doorbell import Doorbell
@@ -36,7 +39,7 @@ from app.core.guard import Guard
 from app.core.health import OPENAPI_PATHS as health_paths
 from app.core.health import routes as health_routes
 from app.core.heartbeat import beating, stop_beating
-from app.core.http_server import RESPONSE_HEADERS, Protocol
+from app.core.http_server import CONNECTIONS_MAX, RESPONSE_HEADERS, Protocol
 from app.core.ids import new_id
 from app.core.log import get_logger
 from app.core.problems import problem_response, problems_of
@@ -62,6 +65,9 @@ READERS_MAX = 8
 READ_STATEMENT_SECONDS = 5.0
 """When Postgres stops a read: somebody waits for it, and others for its connection."""
 LEAVE_SECONDS = 1.0
+SWITCH_SECONDS = 0.001
+"""How long the event loop waits for a thread that parses a large body, each time it wants to go on; Python's own is 5 ms."""
+FILES_BESIDE_CONNECTIONS = 256
 VERSION = version("waystation")
 OURS = ("/api/", "/admin/")
 """Below these, errors are problem documents; elsewhere they have the upstream's shape."""
@@ -165,6 +171,7 @@ async def _open(
     stack.push_async_callback(state.doorbell.close)
     state.keyring = Keyring(state.database, secrets=settings.secrets)
     state.vault = Vault(settings.secrets)
+    state.bodies = Bodies()
     state.guard = Guard(settings.webhook_networks)
     state.downloads = Downloads(settings.upstream_url, Guard(settings.output_networks))
     state.waiters = Waiters(state.database)
@@ -281,6 +288,8 @@ def run_api(settings: Settings, *, host: str, port: int, fd: int | None) -> None
         timeout_graceful_shutdown=max(1, int(settings.grace_seconds)),
         backlog=2048,
     )
+    sys.setswitchinterval(SWITCH_SECONDS)
+    _make_room_for_connections()
     # uvicorn raises the signal that stopped it once more, which would end us by it: an order carried out is exit code 0
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, _end)
@@ -289,6 +298,17 @@ def run_api(settings: Settings, *, host: str, port: int, fd: int | None) -> None
     server.run(sockets=None if fd is None else [socket.socket(fileno=fd)])
     if wrong:
         raise wrong[0]
+
+
+def _make_room_for_connections() -> None:
+    """As many open files as the connections need, or as many connections as there may be files: once the files are used up
+    nobody could connect any more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS_MAX + FILES_BESIDE_CONNECTIONS
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        Protocol.connections_max = max(1, min(CONNECTIONS_MAX, soft - FILES_BESIDE_CONNECTIONS))
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:

@@ -14,8 +14,10 @@ from app.admin.queries import find_known_operator
 from app.admission.buckets import Standing, seconds_up
 from app.admission.rate_headers import rate_headers
 from app.admission.strangers import LOGINS, Strangers
+from app.core.bodies import Bodies
 from app.core.errors import Forbidden, Refusal, Unauthorized
 from app.core.log import get_logger
+from app.core.parse_budget import Allowance
 from app.tenants.keys import OPERATOR_MARK, hash_key, parse_key
 
 log = get_logger(__name__)
@@ -26,6 +28,7 @@ REFUSED = "this is not an operator's key"
 BOOTSTRAP = "admin key"
 """Whoever holds ADMIN_KEY, as the audit log names them."""
 READS = ("GET", "HEAD")
+BODY_BYTES_MAX = 1024 * 1024
 
 
 class RoleMissing(Forbidden):
@@ -119,9 +122,21 @@ class OperatorRoute(APIRoute):
             acting = await identify(request)
             acting.require(request.method)
             request.state.acting = acting
+            if request.method not in READS:
+                await _checked_body(request, acting)
             return await handle(request)
 
         return guarded
+
+
+async def _checked_body(request: Request, acting: Acting) -> None:
+    """Read a bounded body as strictly as tenants' ones, and leave it where FastAPI finds it again."""
+    bodies: Bodies = request.app.state.bodies
+    allowance = Allowance(acting.name)
+    body = await bodies.read_any(request, allowance, bytes_max=BODY_BYTES_MAX)
+    if body:
+        await bodies.parse(body, allowance)
+    request._body = body  # what `Request.body` keeps
 
 
 def operator_of(request: Request) -> str:

@@ -10,8 +10,8 @@ from app.api.schemas import JobIn
 from app.catalog.check import ModelDisabled, ModelRetired, ModelUnknown, ModelUnpriced, ParametersInvalid
 from app.core.errors import Refusal
 from app.core.problems import documented
-from app.core.requests import BodyTooLarge, MediaTypeUnsupported, read_json_body
-from app.core.strict_json import JsonInvalid, parse_object
+from app.core.requests import BodyTooLarge, MediaTypeUnsupported
+from app.core.strict_json import JsonInvalid
 from app.tenants.auth import TenantSuspended
 from app.tenants.models import Scope
 
@@ -38,8 +38,9 @@ async def quote_job(request: Request) -> QuoteOut:
     state.intake.admit(principal)
     try:
         principal.require(Scope.JOBS_WRITE)
-        body = await read_json_body(request)
-        asked = asked_job(principal, parse_object(body), body, None, state.guard)
+        body = await state.bodies.read(request, principal.allowance)
+        given = await state.bodies.parse(body, principal.allowance)
+        asked = await asked_job(principal, given, body, None, state.guard)
         return QuoteOut.of(await state.quoter.quote(asked))
     except Refusal as refusal:
         state.intake.charge_refusal(principal, refusal)

@@ -19,13 +19,14 @@ from app.api.schemas import (
     metadata_filter,
     page_body,
 )
-from app.core.beside import beside
 from app.core.crash import crash_point
 from app.core.db import Row, patiently
 from app.core.errors import Malformed, Refusal, StatementTimedOut, StoreUnavailable, TooManyReads, Unauthorized
 from app.core.guard import Guard
 from app.core.ids import find_id, show_id
+from app.core.off_loop import run_sized, scan_cost
 from app.core.paging import LIMIT_DEFAULT, LIMIT_MAX, cut_page, parse_cursor
+from app.core.parse_budget import parse_cost
 from app.core.problems import documented
 from app.core.requests import (
     checked_instant,
@@ -33,11 +34,9 @@ from app.core.requests import (
     checked_wait,
     idempotency_key,
     malformed,
-    read_json_body,
     wait_seconds,
     whole_number,
 )
-from app.core.strict_json import parse_object
 from app.jobs.intake import NOT_STORED, Asked
 from app.jobs.listing import Found, JobFilter, list_jobs
 from app.jobs.models import FINAL, STATUS, State, Status, Surface
@@ -107,16 +106,17 @@ async def submit_job(request: Request) -> Response:
         intake.admit(principal)
         principal.require(Scope.JOBS_WRITE)
         seconds = wait_seconds(request.headers, default=0.0, most=PREFER_WAIT_MAX)
-        body = await read_json_body(request)
-        given = parse_object(body)
+        body = await request.app.state.bodies.read(request, principal.allowance)
+        given = await request.app.state.bodies.parse(body, principal.allowance)
         model = given["model"] if isinstance(given.get("model"), str) else None
-        asked = asked_job(principal, given, body, idempotency_key(request.headers), request.app.state.guard)
+        asked = await asked_job(principal, given, body, idempotency_key(request.headers), request.app.state.guard)
         stored, limits = await intake.accept(asked)
     except Refusal as refusal:
         await intake.note_refusal(refusal, surface=Surface.NATIVE, who=who, model=model)
         raise
     if stored.replayed:
         await intake.note_replay(asked, stored)
+    del body, given, asked  # the wait may be long, and these large
     row: Row | None = await request.app.state.reader.wait_for_job(principal.tenant_id, stored.job_id, seconds)
     if row is None:
         raise JobNotFound
@@ -127,10 +127,10 @@ async def submit_job(request: Request) -> Response:
     return _json(content, 201 if seconds and State(row["state"]) in FINAL else 202, headers)
 
 
-def asked_job(principal: Principal, given: dict[str, Any], body: bytes, key: str | None, guard: Guard) -> Asked:
+async def asked_job(principal: Principal, given: dict[str, Any], body: bytes, key: str | None, guard: Guard) -> Asked:
     """What a `POST /jobs` body asks for; raises Malformed naming the field."""
     options = checked_job(given)
-    raw = member(body, "input")
+    raw = await run_sized(parse_cost(body), member, body, "input")
     assert raw is not None
     return Asked(
         principal=principal,
@@ -278,4 +278,4 @@ async def _prospect(request: Request, principal: Principal, row: Row) -> Prospec
 
 
 async def _content(base_url: str, row: Row, prospect: Prospect) -> bytes:
-    return await beside(lambda: job_body(base_url, row, prospect), size_bytes=len(row["body"] or b""))
+    return await run_sized(scan_cost(len(row["body"] or b"")), lambda: job_body(base_url, row, prospect))

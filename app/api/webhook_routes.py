@@ -12,8 +12,8 @@ from app.core.db import Database, Row, patiently
 from app.core.ids import find_id
 from app.core.paging import LIMIT_DEFAULT, LIMIT_MAX, Page, cut_page, parse_cursor
 from app.core.problems import documented, problems_of
-from app.core.requests import BodyTooLarge, MediaTypeUnsupported, checked_instant, read_json_body
-from app.core.strict_json import JsonInvalid, parse_object
+from app.core.requests import BodyTooLarge, MediaTypeUnsupported, checked_instant
+from app.core.strict_json import JsonInvalid
 from app.tenants.auth import Principal, TenantSuspended
 from app.tenants.models import Scope
 from app.webhooks import operations
@@ -68,9 +68,10 @@ def _endpoint_id(shown: str) -> UUID:
 Model = TypeVar("Model", bound=BaseModel)
 
 
-async def body_of(request: Request, model: type[Model]) -> Model:
+async def body_of(request: Request, principal: Principal, model: type[Model]) -> Model:
     """The request's body, bounded; raises MediaTypeUnsupported, BodyTooLarge, Malformed naming the field."""
-    given = parse_object(await read_json_body(request))
+    bodies = request.app.state.bodies
+    given = await bodies.parse(await bodies.read(request, principal.allowance), principal.allowance)
     try:
         return model.model_validate(given)
     except ValidationError as error:
@@ -97,7 +98,7 @@ WRITES = (*ALWAYS, TenantSuspended)
 async def create_endpoint(request: Request) -> EndpointCreated:
     """Make an endpoint; its secret is shown here and never again."""
     principal = await writing(request)
-    body = await body_of(request, EndpointIn)
+    body = await body_of(request, principal, EndpointIn)
     url = checked_url(body.url, request.app.state.guard, "$.url")
     async with database_of(request).transaction() as session:
         row, secret = await operations.create_endpoint(
@@ -148,7 +149,7 @@ async def read_endpoint(request: Request, endpoint: str) -> EndpointOut:
 async def patch_endpoint(request: Request, endpoint: str) -> EndpointOut:
     """Change an endpoint, switch it off, or on again."""
     principal = await writing(request)
-    body = await body_of(request, EndpointPatch)
+    body = await body_of(request, principal, EndpointPatch)
     url = None if body.url is None else checked_url(body.url, request.app.state.guard, "$.url")
     async with database_of(request).transaction() as session:
         row = await operations.update_endpoint(
@@ -236,7 +237,7 @@ async def test_endpoint(request: Request, endpoint: str) -> DeliveryOut:
 async def recover_endpoint(request: Request, endpoint: str) -> RecoveredOut:
     """Deliver everything since then that the endpoint has missed: what was given up, or happened while it was off."""
     principal = await writing(request)
-    body = await body_of(request, RecoverIn)
+    body = await body_of(request, principal, RecoverIn)
     since = checked_instant(body.since, "$.since")
     async with database_of(request).transaction() as session:
         missed = await operations.recover_endpoint(

@@ -13,6 +13,7 @@ from app.catalog.queries import list_models_by_slug
 from app.core import clock
 from app.core.db import Database
 from app.core.errors import Forbidden, Malformed, NotFound, Problem, Refusal, StoreUnavailable
+from app.core.off_loop import run_sized
 
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 RESERVED = frozenset({"requests"})
@@ -102,8 +103,11 @@ class Catalog:
         # apart from the known ones, so that a flood of invented slugs pushes none of them out
         self._missing: OrderedDict[str, float] = OrderedDict()
 
-    async def check(self, slug: str, parameters: dict[str, Any], *, allowed: frozenset[str] | None = None) -> Terms:
-        """What a job of it costs; `allowed` are the only models this tenant may ask for.
+    async def check(
+        self, slug: str, parameters: dict[str, Any], *, cost: int = 0, allowed: frozenset[str] | None = None
+    ) -> Terms:
+        """What a job of it costs; `cost` is that of parsing the parameters, `allowed` are the only models this tenant may
+        ask for.
 
         Raises ModelUnknown, ModelUnpriced, ModelDisabled, ModelRetired, or ParametersInvalid with every fault's path.
         """
@@ -121,10 +125,7 @@ class Catalog:
         if known.terms.price_micro is None and not self._pass:
             raise ModelUnpriced(slug)
         if known.validator is not None:
-            try:
-                problems = _problems(known.validator, parameters)
-            except UnicodeEncodeError:
-                problems = _problems(known.validator, _without_surrogates(parameters))
+            problems = await run_sized(cost, _problems, known.validator, parameters)
             if problems:
                 words = "; ".join(f"{one.path}: {one.message}" for one in problems[:3])
                 raise ParametersInvalid(words, problems=problems)
@@ -174,6 +175,13 @@ def _keep(answers: OrderedDict[str, Answer], slug: str, answer: Answer) -> None:
 
 
 def _problems(validator: jsonschema_rs.Validator, parameters: Any) -> list[Problem]:
+    try:
+        return _found(validator, parameters)
+    except UnicodeEncodeError:
+        return _found(validator, _without_surrogates(parameters))
+
+
+def _found(validator: jsonschema_rs.Validator, parameters: Any) -> list[Problem]:
     if validator.is_valid(parameters):
         return []
     return [

@@ -14,6 +14,7 @@ from app.core.credits import MICRO, parse_credits
 
 MARKUP_MAX = 1_000
 SCHEMA_BYTES_MAX = 64 * 1024
+BACKTRACKS_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,16 @@ def checked_schema(schema: object) -> dict[str, Any]:
 
 
 def validator_of(schema: Any) -> jsonschema_rs.Validator:
-    """What judges inputs; raises ValueError or ReferencingError. `$ref` reaches no network and no file."""
-    return jsonschema_rs.validator_for(schema, offline=True)
+    """What judges inputs; raises ValueError or ReferencingError. `$ref` reaches no network and no file.
+
+    Patterns are matched in time that grows with the text alone. Those that cannot be (they look around or back) may try
+    BACKTRACKS_MAX ways; a text for which that is not enough does not match.
+    """
+    try:
+        return jsonschema_rs.validator_for(schema, offline=True, pattern_options=jsonschema_rs.RegexOptions())
+    except ValueError:
+        tries = jsonschema_rs.FancyRegexOptions(backtrack_limit=BACKTRACKS_MAX)
+        return jsonschema_rs.validator_for(schema, offline=True, pattern_options=tries)
 
 
 def recent_run_seconds(samples: Sequence[float]) -> tuple[float, float] | None:

@@ -5,13 +5,15 @@ from datetime import datetime
 from typing import Any
 
 from starlette.datastructures import Headers
-from starlette.requests import ClientDisconnect, Request
 
 from app.core.clock import parse_instant
 from app.core.credits import parse_credits
 from app.core.errors import Malformed, Problem, Refusal
+from app.core.http_deadlines import BODY_SECONDS, BYTES_A_SECOND_MIN
 
 BODY_BYTES_MAX = 10 * 1024 * 1024
+CUT = "waystation.cut"
+"""In the scope of a request whose body was cut off: the Refusal that says why."""
 WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
 SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -26,8 +28,21 @@ class BodyTooLarge(Refusal):
     status = 413
     code = "body_too_large"
 
+    def __init__(self, bytes_max: int = BODY_BYTES_MAX) -> None:
+        super().__init__(f"the body is larger than {bytes_max} bytes")
+
+
+class BodyTooSlow(Refusal):
+    """408: the body did not come in time."""
+
+    status = 408
+    code = "body_too_slow"
+
     def __init__(self) -> None:
-        super().__init__(f"the body is larger than {BODY_BYTES_MAX} bytes")
+        super().__init__(
+            f"the body came too slowly: expected {BYTES_A_SECOND_MIN} bytes a second, and all of it within"
+            f" {BODY_SECONDS:g} s"
+        )
 
 
 class MediaTypeUnsupported(Refusal):
@@ -53,9 +68,8 @@ def whole_number(text: str) -> int | None:
     return int(text) if WHOLE_NUMBER.fullmatch(text) else None
 
 
-async def read_json_body(request: Request) -> bytes:
-    """The body of a JSON request; raises MediaTypeUnsupported, BodyTooLarge."""
-    headers = request.headers
+def checked_length(headers: Headers) -> int:
+    """The bytes that a JSON request announces, 0 where it announces none; raises MediaTypeUnsupported, BodyTooLarge."""
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise MediaTypeUnsupported("header Content-Type: expected application/json")
@@ -64,17 +78,7 @@ async def read_json_body(request: Request) -> bytes:
     length = whole_number(headers.get("content-length", "0"))
     if length is None or length > BODY_BYTES_MAX:
         raise BodyTooLarge
-    pieces: list[bytes] = []
-    size = 0
-    try:
-        async for piece in request.stream():
-            size += len(piece)
-            if size > BODY_BYTES_MAX:
-                raise BodyTooLarge
-            pieces.append(piece)
-    except ClientDisconnect:
-        raise Malformed("the body ended early") from None
-    return b"".join(pieces)
+    return length
 
 
 def idempotency_key(headers: Headers) -> str | None:

@@ -1,7 +1,6 @@
 """JSON from strangers: refused where two readers could understand it differently, or where it is a bomb."""
 
 import json
-import re
 from typing import Any
 
 from app.core.errors import Malformed
@@ -9,6 +8,10 @@ from app.core.errors import Malformed
 DEPTH_MAX = 64
 VALUES_MAX = 100_000
 DIGITS_MAX = 4_000
+"""Of one integer."""
+SHORT_DIGITS = 100
+DIGITS_TOTAL_MAX = 100_000
+"""Of all numbers of a body that have more than SHORT_DIGITS."""
 
 
 class JsonInvalid(Malformed):
@@ -30,22 +33,77 @@ def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _int(digits: str) -> int:
-    if len(digits) > DIGITS_MAX:
-        raise JsonInvalid(f"a number of more than {DIGITS_MAX} digits")
-    return int(digits)
+LONG_DIGITS = 18
+"""Every integer of so many digits has 64 bits. Longer ones are looked at one by one."""
+LOOKED_AT_MAX = 1e308
 
 
-_DECODER = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_no_twins, parse_int=_int)
+class _LongNumbers:
+    """Reads the numbers of one body that has long ones, and counts their digits.
+
+    Their time must grow with their length: an integer beyond 64 bits is read as the double next to it (all that is asked of
+    it is whether a schema takes it), and its exact digits go on in the body itself.
+    """
+
+    def __init__(self) -> None:
+        self._digits = 0
+
+    def read_int(self, text: str) -> int | float:
+        if len(text) <= LONG_DIGITS:
+            return int(text)
+        if len(text) > DIGITS_MAX:
+            raise JsonInvalid(f"a number of more than {DIGITS_MAX} digits; send it as a string")
+        self._count(text)
+        if len(text) <= LONG_DIGITS + 3:
+            value = int(text)
+            if -(2**63) <= value < 2**64:
+                return value
+        return max(-LOOKED_AT_MAX, min(LOOKED_AT_MAX, float(text)))
+
+    def read_float(self, text: str) -> float:
+        self._count(text)
+        return float(text)
+
+    def _count(self, text: str) -> None:
+        if len(text) > SHORT_DIGITS:
+            self._digits += len(text)
+            if self._digits > DIGITS_TOTAL_MAX:
+                raise JsonInvalid(
+                    f"numbers of more than {SHORT_DIGITS} digits have more than {DIGITS_TOTAL_MAX} digits together;"
+                    ' send them as strings, such as "12345"'
+                )
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_no_twins)
+_RUN = "0" * (LONG_DIGITS + 1)
+_DIGITS_AS_ZERO = bytes(0x30 if 0x30 <= code <= 0x39 else 0x20 for code in range(256))
+
+
+def _has_long_numbers(body: bytes) -> bool:
+    """Whether so many digits stand in a row anywhere, in texts as well."""
+    return len(body) > LONG_DIGITS and _RUN.encode() in body.translate(_DIGITS_AS_ZERO)
+
+
+def _decoder_for(body: bytes) -> json.JSONDecoder:
+    if not _has_long_numbers(body):
+        return _DECODER
+    numbers = _LongNumbers()
+    return json.JSONDecoder(
+        parse_constant=_no_constant,
+        object_pairs_hook=_no_twins,
+        parse_int=numbers.read_int,
+        parse_float=numbers.read_float,
+    )
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
-    """The JSON object in a body; raises JsonInvalid. Big integers are exact; floats are only to be looked at."""
+    """The JSON object in a body; raises JsonInvalid. Its numbers are only to be looked at: floats, and integers beyond 64
+    bits, are doubles."""
     try:
         text = body.decode("utf-8-sig")
-        if text.count(",") + text.count("[") + text.count("{") > VALUES_MAX:
+        if body.count(b",") + body.count(b"[") + body.count(b"{") > VALUES_MAX:
             raise JsonInvalid(f"more than {VALUES_MAX} values")
-        value = _DECODER.decode(text)
+        value = _decoder_for(body).decode(text)
     except UnicodeDecodeError:
         raise JsonInvalid("the body is not UTF-8") from None
     except json.JSONDecodeError as error:
@@ -73,17 +131,21 @@ def _check_depth(value: Any) -> None:
     raise JsonInvalid(f"nested more than {DEPTH_MAX} deep")
 
 
-_FLOAT = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]{1,18}))?")
+EXPONENT_DIGITS_MAX = 18
 EXACT_MAX = 1e15
 """Below this every whole number is a double, and any client may have written it with or without its fraction."""
 
 
 def _digits(number: str) -> tuple[str, str, int] | str:
-    """Sign, digits and exponent, the same for every spelling of a value; the text itself where the exponent is absurd."""
-    found = _FLOAT.fullmatch(number)
-    if found is None:
+    """Sign, digits and exponent, the same for every spelling of a value; the text itself where the exponent is absurd, or
+    where it is no number (`inf`)."""
+    mantissa, _, exponent = number.replace("E", "e").partition("e")
+    if len(exponent.lstrip("+-")) > EXPONENT_DIGITS_MAX or number.endswith("f"):
         return number
-    sign, whole, fraction, exponent = found.groups(default="")
+    whole, _, fraction = mantissa.partition(".")
+    sign = ""
+    if whole[0] == "-":
+        sign, whole = "-", whole[1:]
     digits = (whole + fraction).rstrip("0")
     dropped = len(whole) + len(fraction) - len(digits)
     digits = digits.lstrip("0")
@@ -93,13 +155,26 @@ def _digits(number: str) -> tuple[str, str, int] | str:
 def _exact(number: str) -> float | int | str:
     """A double where it holds the number as written, else a text that two different numbers never share."""
     value = float(number)
-    digits = _digits(number)
-    if digits != _digits(repr(value)):
-        return f"\0{digits}"
+    # fifteen digits always fit, and a double is spelt in its own way
+    if (len(number) > FITTING or "e" in number or "E" in number) and number != repr(value):
+        digits = _digits(number)
+        if digits != _digits(repr(value)):
+            return f"\0{digits}"
     return int(value) if value.is_integer() and abs(value) < EXACT_MAX else value
 
 
+FITTING = 16
+"""Fifteen digits and a point."""
+EXACT_DIGITS = 400
+"""Longer integers are spelt as texts: to turn them into numbers and back takes time that grows with their square."""
+
+
+def _exact_int(digits: str) -> int | str:
+    return int(digits) if len(digits) <= EXACT_DIGITS else f"\0{digits}"
+
+
 _EXACT = json.JSONDecoder(parse_float=_exact)
+_EXACT_LONG = json.JSONDecoder(parse_float=_exact, parse_int=_exact_int)
 
 
 def canonical(model: str, body: bytes) -> bytes:
@@ -107,5 +182,6 @@ def canonical(model: str, body: bytes) -> bytes:
 
     Numbers are told apart as written, also where a double could not.
     """
-    value = {"model": model, "input": _EXACT.decode(body.decode("utf-8-sig"))}
+    decoder = _EXACT_LONG if _has_long_numbers(body) else _EXACT
+    value = {"model": model, "input": decoder.decode(body.decode("utf-8-sig"))}
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()

@@ -22,12 +22,15 @@ from app.catalog.check import (
 )
 from app.catalog.decide import Terms, quote
 from app.core import clock
+from app.core.body_memory import BodyMemoryFull
 from app.core.crash import crash_point
 from app.core.db import Database
 from app.core.doorbell import Doorbell
 from app.core.errors import Malformed, Refusal, StoreUnavailable
 from app.core.ids import new_id
-from app.core.requests import BodyTooLarge, MediaTypeUnsupported
+from app.core.off_loop import run_sized
+from app.core.parse_budget import ParseBudgetExceeded, parse_cost
+from app.core.requests import BodyTooLarge, BodyTooSlow, MediaTypeUnsupported
 from app.core.strict_json import JsonInvalid, canonical
 from app.jobs.models import Surface
 from app.jobs.operations import Submission
@@ -41,8 +44,8 @@ from app.webhooks.emit import JobWebhook
 REPLAYED = "replayed"
 NOT_STORED: tuple[type[Refusal], ...] = (
     Malformed, JsonInvalid, ParametersInvalid, ModelDisabled, ModelUnknown, ModelUnpriced, ModelRetired,
-    BodyTooLarge, MediaTypeUnsupported, IdempotencyKeyReused, StoreUnavailable, Busy, PriceAboveMax,
-    InsufficientCredits, BudgetExceeded, QueueFull, RateLimited, TooManyRefused,
+    BodyTooLarge, BodyTooSlow, BodyMemoryFull, ParseBudgetExceeded, MediaTypeUnsupported, IdempotencyKeyReused,
+    StoreUnavailable, Busy, PriceAboveMax, InsufficientCredits, BudgetExceeded, QueueFull, RateLimited, TooManyRefused,
 )  # fmt: skip
 """What a submit with a good key may be refused with."""
 OWED_SECONDS = 2.0
@@ -108,7 +111,8 @@ class Intake:
         checked_price(price, ceilings=(asked.max_price, principal.max_price_micro))
         fingerprint = None
         if asked.idempotency_key is not None:
-            fingerprint = sha256(canonical(asked.model, asked.body)).digest()
+            spelt = await run_sized(parse_cost(asked.body), canonical, asked.model, asked.body)
+            fingerprint = sha256(spelt).digest()
         stored, headers = await self._store(
             principal,
             Submission(
@@ -153,7 +157,9 @@ class Intake:
     async def priced(self, asked: Asked) -> tuple[Terms, int]:
         """What a job is charged by, and the micro-credits held for it; raises what its model and parameters are refused with."""
         principal = asked.principal
-        terms = await self._catalog.check(checked_slug(asked.model), asked.parameters, allowed=principal.models)
+        terms = await self._catalog.check(
+            checked_slug(asked.model), asked.parameters, cost=parse_cost(asked.body), allowed=principal.models
+        )
         price = quote(
             terms, default_price_micro=principal.default_price_micro, fallback_micro=self._default_price_micro
         )

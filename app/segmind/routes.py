@@ -8,10 +8,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app.admission.strangers import submitter
-from app.core.beside import beside
+from app.core.bodies import Bodies
 from app.core.db import Row, patiently
 from app.core.errors import Refusal, StoreUnavailable, Unauthorized
 from app.core.ids import find_id, show_id
+from app.core.off_loop import run_sized, scan_cost
 from app.core.requests import (
     checked_deadline,
     checked_metadata,
@@ -19,11 +20,10 @@ from app.core.requests import (
     idempotency_key,
     malformed,
     plain_seconds,
-    read_json_body,
     wait_seconds,
     whole_number,
 )
-from app.core.strict_json import JsonInvalid, parse_object
+from app.core.strict_json import JsonInvalid
 from app.jobs.intake import NOT_STORED, Asked
 from app.jobs.models import FINAL, State, Surface
 from app.jobs.operations import JobNotFound
@@ -100,8 +100,8 @@ async def _submit(request: Request, surface: Surface) -> tuple[Principal, Stored
         seconds = 0.0
         if surface is Surface.SEGMIND_SYNC:
             seconds = wait_seconds(request.headers, default=SYNC_SECONDS, most=SYNC_SECONDS_MAX)
-        body = await read_json_body(request)
-        asked = _asked(request, principal, surface, model, body)
+        body = await request.app.state.bodies.read(request, principal.allowance)
+        asked = await _asked(request, principal, surface, model, body)
         stored: Stored
         stored, headers = await intake.accept(asked)
     except Refusal as refusal:
@@ -113,12 +113,14 @@ async def _submit(request: Request, surface: Surface) -> tuple[Principal, Stored
     return principal, stored, headers, seconds
 
 
-def _asked(request: Request, principal: Principal, surface: Surface, model: str, body: bytes) -> Asked:
+async def _asked(request: Request, principal: Principal, surface: Surface, model: str, body: bytes) -> Asked:
     headers = request.headers
+    bodies: Bodies = request.app.state.bodies
     metadata = priority = deadline = None
     if (text := headers.get("x-metadata")) is not None:
         try:
-            metadata = checked_metadata(parse_object(text.encode("latin-1")), "header X-Metadata")
+            parsed = await bodies.parse(text.encode("latin-1"), principal.allowance)
+            metadata = checked_metadata(parsed, "header X-Metadata")
         except JsonInvalid as error:
             raise malformed("header X-Metadata", f"expected a JSON object: {error.message}") from None
     if (text := headers.get("x-priority")) is not None:
@@ -130,7 +132,7 @@ def _asked(request: Request, principal: Principal, surface: Surface, model: str,
         surface=surface,
         model=model,
         body=body,
-        parameters=parse_object(body),
+        parameters=await bodies.parse(body, principal.allowance),
         idempotency_key=idempotency_key(headers),
         metadata=metadata,
         priority=5 if priority is None else priority,
@@ -187,7 +189,7 @@ async def get_status(request: Request) -> Response:
     if row is None:
         raise JobNotFound
     state.steady_polls.answered(asked_for, final=State(row["state"]) in FINAL)
-    return await beside(lambda: status_response(state.public_url, row), size_bytes=len(row["body"] or b""))
+    return await run_sized(scan_cost(len(row["body"] or b"")), lambda: status_response(state.public_url, row))
 
 
 @refusing
@@ -197,7 +199,7 @@ async def get_result(request: Request) -> Response:
     row: Row | None = await state.reader.find_result(*await _asked_for(request))
     if row is None:
         raise JobNotFound
-    return await beside(lambda: result_response(state.public_url, row), size_bytes=len(row["body"] or b""))
+    return await run_sized(scan_cost(len(row["body"] or b"")), lambda: result_response(state.public_url, row))
 
 
 @refusing

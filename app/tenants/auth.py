@@ -12,6 +12,7 @@ from app.core.batch import Batcher, Overloaded
 from app.core.clock import monotonic
 from app.core.db import Database
 from app.core.errors import Forbidden, StoreUnavailable, Unauthorized
+from app.core.parse_budget import Allowance
 from app.tenants.decide import Rate
 from app.tenants.keys import hash_key, parse_key
 from app.tenants.models import Scope
@@ -75,6 +76,11 @@ class Principal:
     """Of models without a price; None: the settings' own."""
     refused_per_minute: int | None = None
     """Submits that may be refused; None: ten times the rate."""
+
+    @property
+    def allowance(self) -> Allowance:
+        """What bodies of its tenant may cost."""
+        return Allowance(self.tenant_id, self.rate.per_minute)
 
     def require(self, scope: Scope, *, writes: bool = False) -> None:
         """Raises ScopeMissing; and TenantSuspended where the request `writes`, as all of jobs:write does."""

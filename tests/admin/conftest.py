@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 
 from app.admin.surface import ROUTERS
 from app.admission.strangers import Strangers
+from app.core.bodies import Bodies
 from app.core.db import Database
 from app.core.doorbell import Doorbell
 from app.core.errors import Refusal
@@ -34,6 +35,7 @@ def app_with(
         admin_key=admin_key,
     )
     app.state.database = database
+    app.state.bodies = Bodies()
     app.state.doorbell = Doorbell(redis_url)
     app.state.strangers = Strangers(redis_url, trusted=())
     app.state.keyring = Keyring(database, secrets=app.state.settings.secrets)

@@ -1,0 +1,91 @@
+"""How many bytes of request bodies a process holds at once: of all callers, and of one."""
+
+from collections import Counter
+from types import TracebackType
+from typing import Self
+
+from app.core.errors import Refusal
+
+TOTAL_BYTES_MAX = 96 * 1024 * 1024
+SMALL_RESERVE_BYTES = 32 * 1024 * 1024
+"""On top of that, for bodies that are small so far: large ones cannot keep them out."""
+SMALL_BYTES = 64 * 1024
+OWNER_BYTES_MAX = 40 * 1024 * 1024
+"""One caller's: three bodies of 10 MB, and small ones beside them."""
+RETRY_SECONDS = 2
+
+
+class BodyMemoryFull(Refusal):
+    """503: bodies take all the memory that they may have here."""
+
+    status = 503
+    code = "overloaded"
+
+    def __init__(self, whose: str) -> None:
+        super().__init__(
+            f"{whose} on their way to this process take all the memory they may have; try again",
+            retry_after_seconds=RETRY_SECONDS,
+        )
+
+
+class BodyMemory:
+    """The account of one process."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._by_owner: Counter[object] = Counter()
+
+    def take(self, owner: object, size: int, *, so_far: int) -> None:
+        """Hold `size` bytes more of a body that has `so_far`; raises BodyMemoryFull."""
+        if self._by_owner[owner] + size > OWNER_BYTES_MAX:
+            raise BodyMemoryFull("the bodies of this tenant that are")
+        most = TOTAL_BYTES_MAX + (SMALL_RESERVE_BYTES if so_far + size <= SMALL_BYTES else 0)
+        if self.total + size > most:
+            raise BodyMemoryFull("the bodies of requests that are")
+        self.total += size
+        self._by_owner[owner] += size
+
+    def give_back(self, owner: object, size: int) -> None:
+        """These bytes are not held any more."""
+        self.total -= size
+        self._by_owner[owner] -= size
+        if not self._by_owner[owner]:
+            del self._by_owner[owner]
+
+
+class HeldBytes(bytes):
+    """A body whose bytes are given back when nothing refers to it any more, wherever it went until then."""
+
+    _memory: BodyMemory
+    _owner: object
+
+    def __del__(self) -> None:
+        self._memory.give_back(self._owner, len(self))
+
+
+class Incoming:
+    """A body that comes in pieces, each of which is held."""
+
+    def __init__(self, memory: BodyMemory, owner: object) -> None:
+        self._memory, self._owner = memory, owner
+        self._pieces = bytearray()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def add(self, piece: bytes) -> int:
+        """One piece more, and the size with it; raises BodyMemoryFull."""
+        self._memory.take(self._owner, len(piece), so_far=len(self._pieces))
+        self._pieces += piece
+        return len(self._pieces)
+
+    def whole(self) -> HeldBytes:
+        """All of it, which is held from here on until it is forgotten."""
+        body = HeldBytes(self._pieces)
+        body._memory, body._owner = self._memory, self._owner
+        self._pieces = bytearray()
+        return body
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        if self._pieces:
+            self._memory.give_back(self._owner, len(self._pieces))

@@ -1,0 +1,35 @@
+"""Work on large inputs, in a thread beside the event loop.
+
+One thread: the interpreter's lock is shared, so two would only keep the loop waiting twice as often, and the memory that
+such work needs is needed once.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+INLINE_COST_MAX = 32 * 1024
+"""Bytes, as `parse_cost` counts them. Below, a change of threads takes longer than the work."""
+
+_SCANNED = 4
+"""A body that is looked through, and not built, costs as little as one of a quarter of its size that is parsed."""
+
+_THREAD = ThreadPoolExecutor(max_workers=1, thread_name_prefix="large-body")
+
+
+async def run_sized(
+    cost: int, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
+) -> Result:
+    """The result of `work`, which is done here where it costs little, else in the thread."""
+    if cost <= INLINE_COST_MAX:
+        return work(*args, **kwargs)
+    return await asyncio.get_running_loop().run_in_executor(_THREAD, lambda: work(*args, **kwargs))
+
+
+def scan_cost(size_bytes: int) -> int:
+    """The cost of looking through a body of this size, for `run_sized`."""
+    return size_bytes // _SCANNED
