@@ -71,7 +71,7 @@ def is_admin_key(admin_key: SecretStr | None, presented: str) -> bool:
 
 
 class TooManyLogins(Refusal):
-    """429: too many keys that are no operator's came from this address."""
+    """429: too many wrong operator keys came from this address."""
 
     status = 429
     code = "too_many_logins"
@@ -79,7 +79,7 @@ class TooManyLogins(Refusal):
     def __init__(self, standing: Standing) -> None:
         seconds = max(1, seconds_up(standing.micros_until(1)))
         super().__init__(
-            f"too many keys that are no operator's came from this address; try again in {seconds} s",
+            f"too many wrong operator keys came from this address; try again in {seconds} s",
             retry_after_seconds=seconds,
             headers=rate_headers([standing]),
         )

@@ -35,8 +35,8 @@ def pause(
 ) -> None:
     """Stop sending to the upstream: everything, a model, a tenant, or a model of a tenant.
 
-    Tenants may go on submitting; accepted jobs wait, and nothing is lost. It bites within a second on all workers. Said
-    again of the same scope, the last word holds.
+    Tenants may go on submitting; accepted jobs wait, and nothing is lost. It takes effect within a second on all workers.
+    Said again of the same scope, the last word holds.
     """
     from app.admission.models import What
 

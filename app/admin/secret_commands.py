@@ -26,8 +26,8 @@ def reencrypt(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
     """Bring everything sealed at rest, webhook secrets and original errors, under the first key of SECRET_KEY; the other
     keys may then be removed from it.
 
-    API keys are hashed, not encrypted: one made under a key that is removed opens nothing any more. Run again after it
-    was broken off, it goes on.
+    API keys are hashed, not encrypted: one made under a key that is removed opens nothing any more. If the command is
+    interrupted, run it again: it goes on where it stopped.
     """
     from app.core.local import find_secrets, opened
     from app.core.settings import SettingsError
@@ -43,8 +43,8 @@ def reencrypt(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
     except SecretUnreadable as error:
         raise SettingsError(f"WAYSTATION_SECRET_KEY: none of its keys opens {error}; it stays as it was") from None
     say(
-        f"{secrets} secrets are under the first key, {moved} of them newly; and {originals} original errors,"
-        f" {moved_originals} of them newly",
+        f"under the first key: {secrets} webhook secrets, {moved} of them moved now;"
+        f" {originals} original errors, {moved_originals} of them moved now",
         value={
             "secrets": secrets,
             "moved": moved,

@@ -27,7 +27,7 @@ class TooManyRefused(Refusal):
         words = (
             f"more than {rate} requests a minute without a good api key came from this address"
             if standing.policy == "address"
-            else f"more than {rate} submits of this tenant a minute were refused: see what they were refused for"
+            else f"more than {rate} submits of this tenant a minute were refused: see the errors that they were answered with"
         )
         super().__init__(
             f"{words}; try again in {seconds} s",

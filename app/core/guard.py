@@ -13,10 +13,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
+from app.core.addresses import Address, Network
 from app.core.resolver import Resolver
-
-Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
 
 URL_LENGTH_MAX = 2048
 ANSWERS_MAX = 64

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,10 +40,7 @@ def find_database_url(data_dir: Path) -> str:
             f"no database: set WAYSTATION_DATABASE_URL, or start `waystation up` (there is no {data_dir / STACK_FILE};"
             " --data-dir says where to look)"
         )
-    try:
-        return checked_database_url(url)
-    except ValueError as error:
-        raise SettingsError(f"WAYSTATION_DATABASE_URL: {error}") from None
+    return _checked("WAYSTATION_DATABASE_URL", url, checked_database_url)
 
 
 def find_redis_url(data_dir: Path) -> str | None:
@@ -52,20 +49,22 @@ def find_redis_url(data_dir: Path) -> str | None:
     Raises SettingsError where it cannot be one.
     """
     url = os.environ.get("WAYSTATION_REDIS_URL") or _find(data_dir / STACK_FILE, "redis_url")
-    try:
-        return url and checked_redis_url(url)
-    except ValueError as error:
-        raise SettingsError(f"WAYSTATION_REDIS_URL: {error}") from None
+    return url and _checked("WAYSTATION_REDIS_URL", url, checked_redis_url)
 
 
 def find_upstream_url(data_dir: Path) -> str:
     """WAYSTATION_UPSTREAM_URL, else that of the stack in `data_dir`, else the default; raises SettingsError."""
     default: str = Settings.model_fields["upstream_url"].default
     url = os.environ.get("WAYSTATION_UPSTREAM_URL") or _find(data_dir / STACK_FILE, "upstream_url") or default
+    return _checked("WAYSTATION_UPSTREAM_URL", url, checked_http_url)
+
+
+def _checked(name: str, url: str, check: Callable[[str], str]) -> str:
+    """The URL as `check` gives it; raises SettingsError with the setting's name."""
     try:
-        return checked_http_url(url)
+        return check(url)
     except ValueError as error:
-        raise SettingsError(f"WAYSTATION_UPSTREAM_URL: {error}") from None
+        raise SettingsError(f"{name}: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,13 @@
 
 import gc
 import os
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.core.addresses import Network
 from app.core.credits import parse_credits
 from app.core.database_url import checked_database_url
 from app.core.http_url import checked_http_url
@@ -83,7 +84,7 @@ def _admin_key(value: SecretStr | None) -> SecretStr | None:
     return value
 
 
-def split_networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+def split_networks(text: str) -> tuple[Network, ...]:
     """The networks of a comma list, which may be empty; raises ValueError."""
     try:
         return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
@@ -134,17 +135,17 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @property
-    def webhook_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+    def webhook_networks(self) -> tuple[Network, ...]:
         """Networks of our own that webhooks may reach."""
         return split_networks(self.webhook_allow_networks)
 
     @property
-    def proxy_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+    def proxy_networks(self) -> tuple[Network, ...]:
         """Where our own proxies are, whose X-Forwarded-For is believed."""
         return split_networks(self.trusted_proxies)
 
     @property
-    def output_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+    def output_networks(self) -> tuple[Network, ...]:
         """Networks of our own that the fetching of outputs may reach."""
         return split_networks(self.output_allow_networks)
 

@@ -254,7 +254,8 @@ SELECT moved.*, (SELECT bool_or(runnable) FROM counted) AS runnable FROM moved
 
 
 async def record_submits(session: Session, *, worker: UUID, records: Sequence[SubmitRecord]) -> Moved:
-    """Settle attempts; gives id, from_state, state, model, tenant_id and `refutes` of the jobs that moved. One statement where none of them ends.
+    """Settle attempts; gives id, from_state, state, model, tenant_id and `refutes` of the jobs that moved. One statement
+    where none of them ends.
 
     Raises asyncpg.UniqueViolationError where the upstream gave one id to two submits.
     """

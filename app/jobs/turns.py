@@ -231,9 +231,9 @@ ORDER BY job.begins_at, job.rank_at, job.id
 
 
 class Claimed(NamedTuple):
-    """Claimed jobs in the order of their turns: id, tenant_id, fence, model, retries, takeovers, body. `more`: these are fewer than
-    might go, and there is more to be had for whoever asks again. `hidden`: none of the tenants looked at has a job that may
-    go, and there are others. `at`, `wait_seconds` and `alarmed` as in Taken."""
+    """Claimed jobs in the order of their turns: id, tenant_id, fence, model, retries, takeovers, body. `more`: these are
+    fewer than might go, and there is more to be had for whoever asks again. `hidden`: none of the tenants looked at has a
+    job that may go, and there are others. `at`, `wait_seconds` and `alarmed` as in Taken."""
 
     rows: list[Row]
     more: bool

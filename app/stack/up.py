@@ -9,12 +9,10 @@ import asyncio
 import json
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-from app.core.database_url import checked_database_url
-from app.core.redis_url import checked_redis_url
 from app.core.terminal import echo
 from app.stack.credentials import Credentials, load_credentials, save_credentials
 from app.stack.errors import StackError
@@ -111,8 +109,7 @@ class Stack:
 
     async def _start_servers(self, credentials: Credentials) -> tuple[str, str]:
         """Start what is not given, side by side; the owner's database URL and the Redis URL."""
-        database_url = _checked("DATABASE_URL", checked_database_url)
-        redis_url = _checked("REDIS_URL", checked_redis_url)
+        database_url, redis_url = setting("DATABASE_URL"), setting("REDIS_URL")
         if database_url is None:
             self._postgres = EmbeddedPostgres(
                 self.directory / "postgres",
@@ -184,15 +181,6 @@ class Stack:
         """Tell who waits for it; called again whenever a process has been replaced."""
         if self._description is not None:
             publish(self.describe(), self.directory, self.options.ready_file)
-
-
-def _checked(name: str, check: Callable[[str], str]) -> str | None:
-    """A setting that `check` lets pass, None where there is none; raises StackError."""
-    given = setting(name)
-    try:
-        return None if given is None else check(given)
-    except ValueError as error:
-        raise StackError(f"WAYSTATION_{name}: {error}") from None
 
 
 @asynccontextmanager
