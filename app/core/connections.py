@@ -18,7 +18,7 @@ SERVICE_ROLE = "waystation_service"
 IDLE_IN_TRANSACTION_SECONDS = 10.0
 """A process stopped inside a transaction holds its row locks for this long at most."""
 
-MEND = "let WAYSTATION_DATABASE_URL name the Postgres server itself, postgresql://owner:password@host:5432/database"
+MEND = "let WAYSTATION_DATABASE_URL name the Postgres server itself, postgresql://owner@host:5432/database"
 DROPPED = (
     "a connection pooler, such as PgBouncer with ignore_startup_parameters, probably dropped the start-up parameters"
 )

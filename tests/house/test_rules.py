@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from app.core.log import scrubbed
 from tests.house.source import ROOT, Source, sources
 
 FILE_LINES_MAX = 400
@@ -131,6 +132,16 @@ def test_the_network_is_reached_through_one_room() -> None:
         and not re.fullmatch(r"app/core/http\w*\.py", source.path)
     }
     assert strangers == set()
+
+
+def test_no_text_of_ours_looks_like_a_secret() -> None:
+    """An example with a password in it is blotted out of the message that shows it."""
+    assert [
+        f"{source.path}:{node.lineno} {node.value}"
+        for source in sources("app")
+        for node in source.nodes(ast.Constant)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and scrubbed(node.value) != node.value
+    ] == []
 
 
 def test_text_files_are_read_and_written_as_utf_8() -> None:
