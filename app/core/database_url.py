@@ -70,9 +70,9 @@ def connect_arguments(url: str) -> dict[str, Any]:
 
     No error quotes the URL or a part of it that may be a password.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in ("postgresql", "postgres"):
+    if not url.startswith(("postgresql://", "postgres://")):
         raise ValueError(EXPECTED)
+    parts = urlsplit(url)
     try:
         given = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
     except ValueError:

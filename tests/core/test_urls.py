@@ -41,6 +41,7 @@ TAKEN = [
     "postgresql://db.example.com?dbname=main&user=me&password=secret",
 ]
 REFUSED = {
+    "postgres:/db.example.com/main": "expected a URL such as postgresql://",
     "mysql://db.example.com/main": "expected a URL such as postgresql://",
     "db.example.com/main": "expected a URL such as postgresql://",
     "host=localhost dbname=main": "expected a URL such as postgresql://",
