@@ -59,6 +59,19 @@ ARQ_CLAIM_SECONDS = 2.0
 """How long arq leaves a ring to a worker that died with it; its own least is 10 s, and nobody would hear rings meanwhile."""
 
 
+def _clients(settings: Settings, discretion: Discretion) -> tuple[UpstreamClient, AccountClient]:
+    """For jobs, and for our own account."""
+    key = settings.upstream_api_key.get_secret_value()
+    upstream = UpstreamClient(
+        url=settings.upstream_url,
+        api_key=key,
+        submit_connections_max=SUBMIT_SLOTS,
+        poll_connections_max=POLL_SLOTS,
+        result_bytes_max=settings.result_bytes_max,
+    )
+    return upstream, AccountClient(url=settings.upstream_url, api_key=key, seconds=5, on_read=discretion.read)
+
+
 class Engine:
     """One worker's pumps, and what they share."""
 
@@ -69,20 +82,8 @@ class Engine:
         self.database = database
         self.doorbell = Doorbell(settings.redis_url, on_ended=lambda: self.deliverer.pump.ring())
         self.leases = Leases(database, owner=self.process_id, lease_seconds=settings.lease_seconds)
-        self.upstream = UpstreamClient(
-            url=settings.upstream_url,
-            api_key=settings.upstream_api_key.get_secret_value(),
-            submit_connections_max=SUBMIT_SLOTS,
-            poll_connections_max=POLL_SLOTS,
-            result_bytes_max=settings.result_bytes_max,
-        )
         self.discretion = Discretion(database, OriginalsVault(settings.secrets))
-        self.account = AccountClient(
-            url=settings.upstream_url,
-            api_key=settings.upstream_api_key.get_secret_value(),
-            seconds=5,
-            on_read=self.discretion.read,
-        )
+        self.upstream, self.account = _clients(settings, self.discretion)
         self.meter = Meter(
             database=database,
             account=self.account,

@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 
 def upgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
-    for part in (HERE / "0012_original_errors.sql").read_text().split("\n\n"):
+    for part in (HERE / "0012_original_errors.sql").read_text(encoding="utf-8").split("\n\n"):
         if part.strip():
             op.execute(sa.text(part.replace(":", r"\:")))
 

@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 
 
 def _run(path: Path) -> None:
-    for part in path.read_text().split("\n\n"):
+    for part in path.read_text(encoding="utf-8").split("\n\n"):
         if part.strip():
             op.execute(sa.text(part.replace(":", r"\:")))
 
