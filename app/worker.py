@@ -60,7 +60,7 @@ ARQ_CLAIM_SECONDS = 2.0
 
 
 def _clients(settings: Settings, discretion: Discretion) -> tuple[UpstreamClient, AccountClient]:
-    """For jobs, and for our own account."""
+    """For jobs, and for what is left of the company's credits."""
     key = settings.upstream_api_key.get_secret_value()
     upstream = UpstreamClient(
         url=settings.upstream_url,

@@ -88,7 +88,7 @@ def test_reads_for_a_tenant_are_of_its_share() -> None:
         "app/jobs/outlook.py": 1,  # how long jobs of a model take
         "app/jobs/waiters.py": 1,  # one look a second for all who wait
         "app/jobs/tasks/account.py": 1,
-        "app/jobs/tasks/discretion.py": 1,  # balances are the company's
+        "app/jobs/tasks/discretion.py": 1,
         "app/jobs/tasks/learn.py": 1,
     }
     bare = re.compile(r"\.snapshot\(\)")

@@ -12,10 +12,9 @@ from uuid import UUID
 import asyncpg
 import pytest
 from alembic import command
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.core.db import Database, ReadSession, Row
-from app.core.migrate import alembic_config, sqlalchemy_url
+from app.core.migrate import alembic_config, open_engine
 from app.jobs import listing
 from app.jobs.listing import COUNT_MAX, JobFilter, Way, choose_way, list_jobs, ways_of
 from app.jobs.models import STATUS, State, Status
@@ -302,7 +301,7 @@ async def test_jobs_from_before_are_found(new_database: NewDatabase) -> None:
     tenant_id = UUID(int=1)
     await owner.execute("INSERT INTO tenants (id, name) VALUES ($1, 'early')", tenant_id)
     await owner.close()
-    engine = create_async_engine(sqlalchemy_url(url))
+    engine = open_engine(url)
     async with engine.begin() as connection:
         await connection.run_sync(lambda sync: command.downgrade(alembic_config(sync), module.down_revision))
     await fill(url, tenant_id, [made(1, metadata={"when": "before"}), made(2)])
