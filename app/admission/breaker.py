@@ -21,6 +21,8 @@ MEND_SECONDS = 5.0
 MEND_ANSWERS = 2
 MEND_SHARE = 0.5
 """It closes once so many jobs or balances were answered in MEND_SECONDS, and no larger share is against the upstream."""
+ALIKE = 2
+"""Jobs of so many models, or of so many tenants, are too much alike to judge by: what is said of our balance decides."""
 TOLD_GROUP_MAX = 5
 TOLD_MAX = 100
 """What one process tells the others in a second: so many jobs of each tenant and model, and so many in all."""
@@ -70,8 +72,7 @@ class Verdict(Enum):
 def judge(health: Sequence[Health], *, broken: bool) -> Verdict:
     """Whether the upstream is away. `health`: of BREAK_SECONDS, or of MEND_SECONDS while it is taken to be away."""
     if broken:
-        answered = sum(group.jobs - group.failed for group in health)
-        return Verdict.THERE if answered >= MEND_ANSWERS and share_failed(health) <= MEND_SHARE else Verdict.AWAY
+        return Verdict.THERE if _is_mended(health) else Verdict.AWAY
     jobs = [group for group in health if not group.is_probe]
     if sum(group.jobs for group in jobs) < BREAK_JOBS or share_failed(jobs) < BREAK_SHARE:
         return Verdict.THERE
@@ -80,6 +81,18 @@ def judge(health: Sequence[Health], *, broken: bool) -> Verdict:
     if len(jobs) == len(health):
         return Verdict.ASK
     return Verdict.AWAY if share_failed(health) >= BREAK_SHARE else Verdict.THERE
+
+
+def _is_mended(health: Sequence[Health]) -> bool:
+    if sum(group.jobs - group.failed for group in health) < MEND_ANSWERS:
+        return False
+    if share_failed(health) <= MEND_SHARE:
+        return True
+    jobs = [group for group in health if not group.is_probe]
+    if min(len({group.model for group in jobs}), len({group.tenant_id for group in jobs})) > ALIKE:
+        return False
+    told = [group for group in health if group.is_probe]  # without it so few could not have opened it, either
+    return sum(group.jobs for group in told) >= MEND_ANSWERS and not any(group.failed for group in told)
 
 
 def is_suspect(samples: Iterable[Sample]) -> bool:

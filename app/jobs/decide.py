@@ -109,7 +109,10 @@ def after_submit(
 
 
 def after_poll(outcome: Outcome, job: Running, *, schedule: Schedule) -> Step:
-    """The step after a poll or fetch: only a final word ends a job; trouble up there never does, until it is hopeless."""
+    """The step after a poll or fetch: only a final word ends a job; trouble up there never does, until it is hopeless.
+
+    A 404 that is not in JSON is trouble, too, as long as the upstream keeps the request: a page of something in between.
+    """
     match outcome.kind:
         case OutcomeKind.SUCCEEDED if outcome.body is not None:
             return Step(State.COMPLETED, "completed", None, body=outcome.body, upstream_state=UpstreamState.COMPLETED)
@@ -121,7 +124,7 @@ def after_poll(outcome: Outcome, job: Running, *, schedule: Schedule) -> Step:
             seen = outcome.state if outcome.state is UpstreamState.PROCESSING else job.upstream_state
             reason = "processing" if seen is not job.upstream_state else "still_running"
             return Step(State.RUNNING, reason, schedule.next_gap(job.age_seconds), upstream_state=seen)
-        case OutcomeKind.GONE:
+        case OutcomeKind.GONE if outcome.in_json or job.age_seconds > RECORD_SECONDS:
             return _after_gone(job)
         case OutcomeKind.UNREADABLE:
             return _after_unreadable(outcome, job)

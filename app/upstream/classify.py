@@ -146,7 +146,7 @@ def _outcome(
     with_body: bool = True,
 ) -> Outcome:
     final = kind in (OutcomeKind.SUCCEEDED, OutcomeKind.FAILED, OutcomeKind.REJECTED)
-    said = said or _Said()
+    said = said or _Said(unread="not_looked_at")
     return Outcome(
         kind=kind,
         status_code=exchange.status_code,
@@ -159,6 +159,7 @@ def _outcome(
         retry_after_seconds=retry_after_seconds(exchange.headers),
         metrics=said.metrics,
         answered=kind in _UNDERSTOOD or _is_answered(exchange),
+        in_json=said.unread is None,
     )
 
 

@@ -141,7 +141,10 @@ def discreet(told: Said, hides: Hides) -> Outcome:
     outcome = told.outcome
     error = None if outcome.error is None else without(outcome.error, hides)
     if outcome.body is None:
-        return replace(outcome, error=error)
+        original = outcome.original
+        if original is None and error is not None and outcome.error is not None and error != outcome.error:
+            original = outcome.error.encode("utf-8", "surrogatepass")
+        return replace(outcome, error=error, original=original)
     if not told.errors:
         text = text_of(outcome.body)
         shown = without(text, hides)

@@ -79,6 +79,7 @@ class Outcome:
     original: the body as it came, where something was taken out of it that we must not show: to be sealed, never shown.
     retry_after_seconds: as asked for by the upstream, 0 to 3600.
     answered: a whole HTTP answer came, and no 5xx, whether we can read it or not: the upstream is there.
+    in_json: its body is a whole JSON object, as all of the upstream's own answers are; a proxy's page is not.
     """
 
     kind: OutcomeKind
@@ -92,6 +93,7 @@ class Outcome:
     retry_after_seconds: float | None = None
     metrics: Metrics | None = None
     answered: bool = False
+    in_json: bool = False
     original: bytes | None = field(default=None, repr=False)
 
 

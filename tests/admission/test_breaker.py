@@ -71,6 +71,18 @@ OPEN: dict[str, tuple[list[Health], Verdict]] = {
     "nobody asks, our balance was told once": ([balance(good=1)], Verdict.AWAY),
     "some jobs stay bad": ([group(1, "bad", bad=12), group(2, "good", good=1), balance(good=1)], Verdict.THERE),
     "only bad ones are left, and our balance is told": ([group(1, "bad", bad=12), balance(good=2)], Verdict.THERE),
+    "only bad ones of two tenants and models are left, and our balance is told": (
+        [group(1, "bad", bad=12), group(2, "worse", bad=12), balance(good=2)],
+        Verdict.THERE,
+    ),
+    "only bad ones of two models are left, and our balance is told but once": (
+        [group(1, "bad", bad=12), group(2, "worse", bad=12), balance(good=2, bad=1)],
+        Verdict.AWAY,
+    ),
+    "only bad ones of three tenants and models are left": (
+        [*(group(n, f"m{n}", bad=2) for n in range(1, 4)), balance(good=4)],
+        Verdict.AWAY,
+    ),
     "it begins to answer": ([*(group(n, f"m{n}", bad=2, good=1) for n in range(4)), balance(good=1)], Verdict.AWAY),
 }
 
@@ -99,6 +111,14 @@ def test_one_tenants_jobs_of_one_model_cannot_open_it_however_many_they_are(othe
     """Beside others of whom at least half are answered."""
     others = [Health(one.tenant_id, one.model, one.jobs, min(one.failed, one.jobs // 2)) for one in others]
     assert judge([*others, group(99, "theirs", bad=bad)], broken=False) is not Verdict.AWAY
+
+
+@given(health=st.lists(groups, max_size=30))
+def test_what_mends_it_would_not_open_it(health: list[Health]) -> None:
+    """Or it would open and close in turn."""
+    heard = [*health, balance(good=2)]
+    if judge(heard, broken=True) is Verdict.THERE:
+        assert judge(heard, broken=False) is not Verdict.AWAY
 
 
 @given(health=st.lists(groups, max_size=30), more=groups)

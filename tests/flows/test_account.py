@@ -1,12 +1,14 @@
 """What the upstream says of our account stops everybody, where it is true, and nobody else, where it is not."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 
+from app.jobs.tasks.account import FRESH_SECONDS
 from tests.gateway import Gateway, ended, eventually, running_gateway
 from tests.servers import Urls, create_database, drop_database
 
@@ -102,3 +104,62 @@ async def test_words_of_the_tenants_own_stop_nobody(gateway: Gateway, client: ht
         job = await ended(client, await submit(client, "sim-instant", prompt="a sign that says Insufficient Credits"))
     assert (job["status"], job["error"]["code"]) == ("FAILED", "upstream_rejected")
     assert await reason(gateway) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "page"),
+    [
+        (401, {"html": True}),
+        (402, {"body": "Payment Required: insufficient credits", "content_type": "text/plain"}),
+        (406, {"body": "Team spend limit reached", "content_type": "text/plain"}),
+        (401, {"body": ""}),
+    ],
+    ids=["401 html", "402 text", "406 text", "401 empty"],
+)
+async def test_a_page_of_something_in_between_fails_its_job_alone(
+    gateway: Gateway, client: httpx.AsyncClient, status: int, page: dict[str, Any]
+) -> None:
+    slug = f"walled-{uuid4().hex[:8]}"
+    async with gateway.faults({"match": "submit", "slug": slug, "fault": "answer", "status": status, **page}):
+        jobs = [await submit(client, slug, prompt=f"attack {number}") for number in range(3)]
+        for shown in jobs:
+            job = await ended(client, shown)
+            assert (job["status"], job["error"]["code"]) == ("FAILED", "upstream_rejected")
+            assert await reason(gateway) is None
+        assert (await ended(client, await submit(client, "sim-instant")))["status"] == "COMPLETED"
+
+
+async def test_a_page_that_answers_our_balance_too_stops_submits(gateway: Gateway, client: httpx.AsyncClient) -> None:
+    """Then it is our key that is refused, whoever wrote it down."""
+    page = {"fault": "answer", "status": 401, "html": True}
+    await asyncio.sleep(FRESH_SECONDS)  # a balance that was read before is believed for so long
+    async with gateway.faults({"match": "submit", **page}, {"match": "credits", **page}):
+        first = await submit(client, "sim-instant")
+        await eventually(
+            lambda: gateway.sql("SELECT FROM ops.upstream_now WHERE paused_reason = 'account'"), seconds=20
+        )
+    await back_in_line(gateway, "account")
+    assert (await ended(client, first))["status"] == "COMPLETED"
+    assert await reason(gateway) is None
+
+
+async def test_a_worker_that_stops_while_it_judges_says_that_nothing_was_started(
+    gateway: Gateway, client: httpx.AsyncClient
+) -> None:
+    worker = next(one for one in gateway.processes if one.log.name.startswith("worker") and one.running())
+    await asyncio.sleep(FRESH_SECONDS)
+    refusal = {"match": "submit", "slug": "odd", "fault": "answer", "status": 406, "error": NO_CREDITS}
+    async with gateway.faults(refusal, {"match": "credits", "fault": "hang"}):
+        odd = await submit(client, "odd")
+        await eventually(lambda: gateway.sql("SELECT FROM jobs WHERE state = 'sending'"), seconds=20)
+        assert await worker.stop() == 0
+    try:
+        job_id = UUID(odd.removeprefix("job_"))
+        [row] = await gateway.sql("SELECT state FROM jobs WHERE id = $1", job_id)
+        assert row["state"] == "queued"
+        [event] = await gateway.sql("SELECT reason FROM job_events WHERE job_id = $1 ORDER BY seq DESC LIMIT 1", job_id)
+        assert event["reason"] == "account_doubted"
+    finally:
+        async with gateway.worker():
+            await gateway.sql("UPDATE jobs SET due_at = now() WHERE state = 'queued'")
+            assert (await ended(client, odd))["status"] == "COMPLETED"

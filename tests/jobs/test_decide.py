@@ -128,11 +128,22 @@ def test_a_completed_run_is_never_taken_for_running_again(job: Running) -> None:
 
 @pytest.mark.parametrize("seen", [None, UpstreamState.QUEUED, UpstreamState.PROCESSING, UpstreamState.COMPLETED])
 def test_a_404_is_borne_for_a_while(seen: UpstreamState | None) -> None:
-    gone = Outcome(OutcomeKind.GONE, 404, 0.1, "http_404")
+    gone = Outcome(OutcomeKind.GONE, 404, 0.1, "http_404", in_json=True)
     first = after_poll(gone, Running(5, None, 0, seen), schedule=SCHEDULE)
     assert (first.to_state, first.gone) == (State.RUNNING, True)
     assert after_poll(gone, Running(300, 130, 5, seen), schedule=SCHEDULE).error_code is ErrorCode.RESULT_LOST
     assert after_poll(gone, Running(4000, 11, 5, seen), schedule=SCHEDULE).error_code is ErrorCode.RESULT_LOST
+
+
+@pytest.mark.parametrize("seen", [None, UpstreamState.QUEUED, UpstreamState.PROCESSING, UpstreamState.COMPLETED])
+def test_a_404_of_something_in_between_loses_nothing_while_the_upstream_keeps_the_request(
+    seen: UpstreamState | None,
+) -> None:
+    page = Outcome(OutcomeKind.GONE, 404, 0.1, "http_404", answered=True)
+    for age_seconds in (5, 300, 3599):
+        step = after_poll(page, Running(age_seconds, 130, 5, seen), schedule=SCHEDULE)
+        assert (step.to_state, step.gone, step.upstream_state) == (State.RUNNING, False, seen)
+    assert after_poll(page, Running(4000, 11, 5, seen), schedule=SCHEDULE).error_code is ErrorCode.RESULT_LOST
 
 
 def unreadable(detail: str = "encoded") -> Outcome:

@@ -253,3 +253,20 @@ def test_retry_after_goes_before_the_reset_and_rubbish_before_neither() -> None:
 def test_no_header_raises(text: str) -> None:
     seconds = retry_after_seconds({"retry-after": text}, at=AT)
     assert seconds is None or 0 <= seconds <= 3600
+
+
+@pytest.mark.parametrize(
+    ("made", "in_json"),
+    [
+        (exchange(401, b'{"error":"Unauthorized"}'), True),
+        (exchange(404, b"{}"), True),
+        (exchange(404, HTML), False),
+        (exchange(402), False),
+        (exchange(402, b'"Payment Required"'), False),
+        (exchange(406, b'{"error":"Insuf', failure="half_body"), False),
+        (exchange(None), False),
+    ],
+)
+def test_which_answers_are_in_json(made: Exchange, in_json: bool) -> None:
+    assert classify_submit(made).in_json is in_json
+    assert classify_poll(made).in_json is in_json

@@ -138,6 +138,16 @@ def test_what_is_about_the_account_shows_no_amount_at_all() -> None:
     assert not other.about_account
 
 
+def test_words_without_a_body_are_their_own_original() -> None:
+    """As of a refusal for the sake of our account that turns out to be about its job."""
+    words = "Insufficient credits. You have 5.4 credits"
+    told = said(Outcome(OutcomeKind.ACCOUNT, 406, 0.1, "http_406", error=words))
+    assert told is not None
+    shown = discreet(told, lambda _: True)
+    assert (shown.error, shown.original) == (f"Insufficient credits. You have {LEFT_OUT} credits", words.encode())
+    assert discreet(told, lambda _: False).original is None
+
+
 def test_plain_text_and_large_bodies() -> None:
     told = said(outcome(b"You have 987654.321 left", error="You have 987654.321 left"))
     assert told is not None

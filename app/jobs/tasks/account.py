@@ -22,6 +22,8 @@ RESUME_SECONDS = 0.25
 """Between two looks for a pause that a success could end."""
 FRESH_SECONDS = 5.0
 """How long a balance is believed: many submits are refused at once."""
+REFUSED = frozenset({"http_401", "http_402", "http_403"})
+"""Answers to a request for our balance that say that the account, or its key, is what is wrong."""
 
 
 class Verdict(StrEnum):
@@ -32,19 +34,33 @@ class Verdict(StrEnum):
     REJECTED = "rejected"
 
 
+class _Standing(StrEnum):
+    """How our last request for the balance ended. Unread: nothing is known by it."""
+
+    READ = "read"
+    REFUSED = "refused"
+    UNREAD = "unread"
+
+
 class AccountWatch:
-    """Judges the 406s of one process (a 401 or 402 needs no judge), and lets submits wait while the account is in trouble."""
+    """Judges what one process is told of the account, and lets submits wait while the account is in trouble.
+
+    A 401 or 402 with a JSON body needs no judge; what is not in JSON may be the page of something in between.
+    """
 
     def __init__(self, database: Database, account: AccountClient) -> None:
         self._database = database
         self._account = account
         self._asking = asyncio.Lock()
         self._balance: int | None = None
+        self._standing = _Standing.UNREAD
         self._asked_at = float("-inf")
         self._resume_at = 0.0
 
     async def judge(self, outcome: Outcome, row: Row) -> Verdict:
         """What to make of an outcome ACCOUNT of this claimed job."""
+        if not outcome.in_json:
+            return await self._judge_page(outcome, row)
         words = account_words(outcome.error or "")
         if outcome.status_code != 406 or words is None:
             return Verdict.BELIEVED
@@ -55,12 +71,34 @@ class AccountWatch:
         balance = await self._micro()
         if balance is None:
             return Verdict.BELIEVED
-        async with self._database.snapshot() as session:
-            if balance <= await get_micro_in_flight(session):
-                return Verdict.BELIEVED
-            again = await find_accepted_since(session, job_id=row["id"])
+        used_up, again = await self._look(balance, row)
+        if used_up:
+            return Verdict.BELIEVED
         log.warning("upstream.credits_doubted", job_id=row["id"].hex, detail=outcome.error, again=again)
         return Verdict.REJECTED if again else Verdict.DOUBTED
+
+    async def _judge_page(self, outcome: Outcome, row: Row) -> Verdict:
+        """What is not in JSON, or was cut off, is about this request alone, unless our balance is refused or used up."""
+        balance = await self._micro()
+        log.warning("upstream.account_not_in_json", job_id=row["id"].hex, status_code=outcome.status_code)
+        if self._standing is _Standing.REFUSED:
+            return Verdict.BELIEVED
+        used_up, again = await self._look(balance, row)
+        if used_up and outcome.status_code != 401:
+            return Verdict.BELIEVED
+        whole = outcome.detail == f"http_{outcome.status_code}"
+        return Verdict.REJECTED if again or (whole and self._standing is _Standing.READ) else Verdict.DOUBTED
+
+    async def _look(self, balance: int | None, row: Row) -> tuple[bool, bool]:
+        """Whether the jobs under way may use up this balance, and whether another submit was accepted since this job was
+        last refused so. The answer was read already: it is not forgotten while Postgres is away."""
+
+        async def look() -> tuple[bool, bool]:
+            async with self._database.snapshot() as session:
+                used_up = balance is not None and balance <= await get_micro_in_flight(session)
+                return used_up, await find_accepted_since(session, job_id=row["id"])
+
+        return await until_stored(look)
 
     async def heed(self, records: Sequence[SubmitRecord]) -> None:
         """Submits wait, where one of these is believed to say so; whoever gets through ends a pause that is over."""
@@ -90,9 +128,11 @@ class AccountWatch:
             if clock.monotonic() > self._asked_at + FRESH_SECONDS:
                 try:
                     credits = await self._account.credits()
+                    self._standing = _Standing.READ
                 except NotRead as error:
                     log.warning("upstream.credits_not_read", detail=error.detail)
                     credits = None
+                    self._standing = _Standing.REFUSED if error.detail in REFUSED else _Standing.UNREAD
                 self._balance = None if credits is None else credits.total_micro
                 self._asked_at = clock.monotonic()
             return self._balance

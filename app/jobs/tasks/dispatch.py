@@ -192,11 +192,17 @@ class Dispatcher:
         outcome = await self._discretion.told(outcome)
         doubted = False
         if outcome.kind is OutcomeKind.ACCOUNT:
-            verdict = await self._account.judge(outcome, row)
+            verdict = await self._judged(outcome, row)
             doubted = verdict is Verdict.DOUBTED
             if verdict is Verdict.REJECTED:
                 outcome = replace(outcome, kind=OutcomeKind.REJECTED)
         await self._settle(row, opened[0] if opened else None, outcome, doubted=doubted)
+
+    async def _judged(self, outcome: Outcome, row: Row) -> Verdict:
+        try:
+            return await self._account.judge(outcome, row)
+        except asyncio.CancelledError:  # shut down meanwhile; that nothing was started is still to be recorded
+            return Verdict.DOUBTED
 
     async def _settle(self, row: Row, attempt: int | None, outcome: Outcome, *, doubted: bool) -> None:
         job_id: UUID = row["id"]
@@ -212,7 +218,7 @@ class Dispatcher:
             return
         log.debug("submit.answered", job_id=job_id.hex, attempt=attempt, outcome=outcome.kind, detail=outcome.detail)
         if is_forbidden(outcome):
-            await self._forbidden.note(row, outcome)
+            await self._note_forbidden(row, outcome)
         try:
             original = self._discretion.sealed(job_id, outcome) if step.to_state is State.FAILED else None
             await self._recorder.post(SubmitRecord(job_id, attempt, step, outcome, original))
@@ -230,6 +236,15 @@ class Dispatcher:
                     upstream_id=outcome.upstream_id,
                     worker=self._leases.owner,
                 )
+
+    async def _note_forbidden(self, row: Row, outcome: Outcome) -> None:
+        """Whatever comes of it: that the job was refused is still to be recorded, or it would pass for one that was sent."""
+        try:
+            await self._forbidden.note(row, outcome)
+        except asyncio.CancelledError:  # shut down meanwhile
+            log.warning("model.not_noted", job_id=row["id"].hex)
+        except Exception:
+            log.exception("model.not_noted", job_id=row["id"].hex)
 
     async def _release(self, row: Row, step: Step, outcome: Outcome) -> None:
         log.warning("submit.not_sent", job_id=row["id"].hex, detail=outcome.detail)
