@@ -18,6 +18,12 @@ DEFAULT_PORT = 8080
 _EVERYWHERE = {"0.0.0.0": LOOPBACK, "::": "::1", "": LOOPBACK}  # noqa: S104
 _GRACE_MARGIN_SECONDS = 5.0
 _SIMULATOR_KEY = "simulator"
+_TO_COME = {
+    "DATABASE_URL": f"postgresql://owner@{LOOPBACK}/database",
+    "REDIS_URL": f"redis://{LOOPBACK}",
+    "PUBLIC_URL": f"http://{LOOPBACK}",
+}
+"""Stand-ins for URLs that are known only once our own servers run; the settings are checked before that."""
 
 
 AsyncWebhooks = AbstractAsyncContextManager[str]
@@ -106,9 +112,9 @@ def effective(credentials: Credentials) -> Credentials:
     )
     try:
         load_settings(
-            database_url=setting("DATABASE_URL") or "postgresql://",
-            redis_url=setting("REDIS_URL") or "redis://",
-            public_url=setting("PUBLIC_URL") or "http://",
+            database_url=setting("DATABASE_URL") or _TO_COME["DATABASE_URL"],
+            redis_url=setting("REDIS_URL") or _TO_COME["REDIS_URL"],
+            public_url=setting("PUBLIC_URL") or _TO_COME["PUBLIC_URL"],
             secret_key=found.secret_key,
             admin_key=found.admin_key,
             upstream_url=upstream_url(None),
