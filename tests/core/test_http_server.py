@@ -353,3 +353,4 @@ async def test_of_many_offers_of_another_protocol_none_is_lost(server: Server) -
         while answers.count(b"HTTP/1.1 200 ") < 500:
             answers += await reader.read(65536)
     writer.close()
+    assert answers.count(b"HTTP/1.1 200 ") == 500
