@@ -8,17 +8,15 @@ from app.api.quote_schemas import QuoteOut
 from app.api.routes import ALWAYS, asked_job
 from app.api.schemas import JobIn
 from app.catalog.check import ModelDisabled, ModelRetired, ModelUnknown, ModelUnpriced, ParametersInvalid
+from app.core.bodies import BODY_REFUSED
 from app.core.errors import Refusal
 from app.core.problems import documented
-from app.core.requests import BodyTooLarge, MediaTypeUnsupported
-from app.core.strict_json import JsonInvalid
 from app.tenants.auth import TenantSuspended
 from app.tenants.models import Scope
 
 router = APIRouter(prefix="/api/v1", tags=["jobs"])
 UNQUOTED = (
-    JsonInvalid, ParametersInvalid, ModelDisabled, ModelUnknown, ModelUnpriced, ModelRetired, BodyTooLarge,
-    MediaTypeUnsupported, TooManyRefused,
+    *BODY_REFUSED, ParametersInvalid, ModelDisabled, ModelUnknown, ModelUnpriced, ModelRetired, TooManyRefused,
 )  # fmt: skip
 """What a quote itself is refused with, as a submit would be."""
 

@@ -8,12 +8,12 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 
 from app.api.routes import ALWAYS, authenticated
+from app.core.bodies import BODY_REFUSED
 from app.core.db import Database, Row, patiently
 from app.core.ids import find_id
 from app.core.paging import LIMIT_DEFAULT, LIMIT_MAX, Page, cut_page, parse_cursor
 from app.core.problems import documented, problems_of
-from app.core.requests import BodyTooLarge, MediaTypeUnsupported, checked_instant
-from app.core.strict_json import JsonInvalid
+from app.core.requests import checked_instant
 from app.tenants.auth import Principal, TenantSuspended
 from app.tenants.models import Scope
 from app.webhooks import operations
@@ -69,7 +69,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 async def body_of(request: Request, principal: Principal, model: type[Model]) -> Model:
-    """The request's body, bounded; raises MediaTypeUnsupported, BodyTooLarge, Malformed naming the field."""
+    """The request's body; raises BODY_REFUSED, of these Malformed naming the field."""
     bodies = request.app.state.bodies
     given = await bodies.parse(await bodies.read(request, principal.allowance), principal.allowance)
     try:
@@ -85,14 +85,13 @@ def takes(model: type[BaseModel]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
-BODY = (JsonInvalid, BodyTooLarge, MediaTypeUnsupported)
 WRITES = (*ALWAYS, TenantSuspended)
 
 
 @router.post(
     "/webhook-endpoints",
     status_code=201,
-    responses=documented(*WRITES, *BODY, TooManyEndpoints),
+    responses=documented(*WRITES, *BODY_REFUSED, TooManyEndpoints),
     openapi_extra=takes(EndpointIn),
 )
 async def create_endpoint(request: Request) -> EndpointCreated:
@@ -143,7 +142,7 @@ async def read_endpoint(request: Request, endpoint: str) -> EndpointOut:
 
 @router.patch(
     "/webhook-endpoints/{endpoint}",
-    responses=documented(*WRITES, *BODY, EndpointNotFound),
+    responses=documented(*WRITES, *BODY_REFUSED, EndpointNotFound),
     openapi_extra=takes(EndpointPatch),
 )
 async def patch_endpoint(request: Request, endpoint: str) -> EndpointOut:
@@ -231,7 +230,7 @@ async def test_endpoint(request: Request, endpoint: str) -> DeliveryOut:
 @router.post(
     "/webhook-endpoints/{endpoint}/recover",
     status_code=202,
-    responses=documented(*WRITES, *BODY, EndpointNotFound, EndpointDisabled),
+    responses=documented(*WRITES, *BODY_REFUSED, EndpointNotFound, EndpointDisabled),
     openapi_extra=takes(RecoverIn),
 )
 async def recover_endpoint(request: Request, endpoint: str) -> RecoveredOut:

@@ -4,12 +4,17 @@ from typing import Any
 
 from starlette.requests import Request
 
-from app.core.body_memory import SMALL_BYTES, BodyMemory, Incoming
-from app.core.errors import Malformed
+from app.core.body_memory import SMALL_BYTES, BodyMemory, BodyMemoryFull, Incoming
+from app.core.errors import Malformed, Refusal
 from app.core.off_loop import run_sized
-from app.core.parse_budget import Allowance, ParseBudgets, parse_cost
-from app.core.requests import BODY_BYTES_MAX, CUT, BodyTooLarge, checked_length
-from app.core.strict_json import parse_object
+from app.core.parse_budget import Allowance, ParseBudgetExceeded, ParseBudgets, parse_cost
+from app.core.requests import BODY_BYTES_MAX, CUT, BodyTooLarge, BodyTooSlow, MediaTypeUnsupported, checked_length
+from app.core.strict_json import JsonInvalid, parse_object
+
+BODY_REFUSED: tuple[type[Refusal], ...] = (
+    Malformed, JsonInvalid, MediaTypeUnsupported, BodyTooLarge, BodyTooSlow, BodyMemoryFull, ParseBudgetExceeded,
+)  # fmt: skip
+"""What `Bodies.read` and `Bodies.parse` refuse with."""
 
 
 class Bodies:

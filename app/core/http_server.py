@@ -14,11 +14,13 @@ from enum import Enum
 from http import HTTPStatus
 from typing import Any
 
+import httptools
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.core.http_answering import Answering
 from app.core.http_deadlines import BODY_WINDOW_SECONDS, HEAD_SECONDS, IDLE_SECONDS, LINGER_SECONDS, Progress
+from app.core.http_upgrade import framing_of, parser_within_body
 from app.core.log import get_logger
 from app.core.requests import CUT, BodyTooSlow
 
@@ -80,6 +82,8 @@ class Protocol(HttpToolsProtocol):
     """Of the present head, in whole reads that held nothing else."""
     _head_bytes = 0
     """Of the present head, as far as it is parsed."""
+    _framing = b""
+    """Of a request that offers another protocol, until its body is parsed."""
 
     # ---- the connection
 
@@ -123,9 +127,24 @@ class Protocol(HttpToolsProtocol):
             self._discard(len(data))
             return
         self._ended = False
-        super().data_received(data)
+        self._parse(data)
         if self._begun and not self._deaf and not self.transport.is_closing():
             self._incomplete(len(data))
+
+    def _parse(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest and not self._deaf:
+            try:
+                self.parser.feed_data(rest)
+                return
+            except httptools.HttpParserError:
+                self.send_400_response("")
+                return
+            except httptools.HttpParserUpgrade as stopped:
+                rest = rest[stopped.args[0] :]
+                if self._framing:
+                    self.parser = parser_within_body(self, self._framing)
+                    self._framing = b""
 
     def _incomplete(self, size: int) -> None:
         """A request has begun and is not whole."""
@@ -153,27 +172,39 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
+        if self._framing:
+            return
         self._begun = True
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
         """A piece of the target."""
+        if self._framing:
+            return
         self._count(len(url))
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A whole header."""
+        if self._framing:
+            return
         self._count(len(name) + len(value) + 4)
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """The end of the head."""
+        if self._framing:
+            return
+        if self.parser.should_upgrade():
+            self._framing = framing_of(self.headers)
         self._in_head = False
         self._came_bytes = self._head_bytes = 0
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """The end of the body; what comes next is another head."""
+        if self._framing:
+            return
         self._in_head = self._ended = True
         self._begun = False
         self._phase = Phase.ANSWER

@@ -22,16 +22,15 @@ from app.catalog.check import (
 )
 from app.catalog.decide import Terms, quote
 from app.core import clock
-from app.core.body_memory import BodyMemoryFull
+from app.core.bodies import BODY_REFUSED
 from app.core.crash import crash_point
 from app.core.db import Database
 from app.core.doorbell import Doorbell
-from app.core.errors import Malformed, Refusal, StoreUnavailable
+from app.core.errors import Refusal, StoreUnavailable
 from app.core.ids import new_id
 from app.core.off_loop import run_sized
-from app.core.parse_budget import ParseBudgetExceeded, parse_cost
-from app.core.requests import BodyTooLarge, BodyTooSlow, MediaTypeUnsupported
-from app.core.strict_json import JsonInvalid, canonical
+from app.core.parse_budget import parse_cost
+from app.core.strict_json import canonical
 from app.jobs.models import Surface
 from app.jobs.operations import Submission
 from app.jobs.refusals import RefusalBook, Refused
@@ -43,8 +42,7 @@ from app.webhooks.emit import JobWebhook
 
 REPLAYED = "replayed"
 NOT_STORED: tuple[type[Refusal], ...] = (
-    Malformed, JsonInvalid, ParametersInvalid, ModelDisabled, ModelUnknown, ModelUnpriced, ModelRetired,
-    BodyTooLarge, BodyTooSlow, BodyMemoryFull, ParseBudgetExceeded, MediaTypeUnsupported, IdempotencyKeyReused,
+    *BODY_REFUSED, ParametersInvalid, ModelDisabled, ModelUnknown, ModelUnpriced, ModelRetired, IdempotencyKeyReused,
     StoreUnavailable, Busy, PriceAboveMax, InsufficientCredits, BudgetExceeded, QueueFull, RateLimited, TooManyRefused,
 )  # fmt: skip
 """What a submit with a good key may be refused with."""

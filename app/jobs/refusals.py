@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -21,6 +22,8 @@ OWED_MAX = 10_000
 FLOOD_SECONDS = 0.1
 """How long a refusal of a flood waits for others: they make at most ten statements a second."""
 FLOOD_MAX = 10_000
+RECORD_SECONDS = 5.0
+"""How long an answer waits for its record where Postgres hangs; the record goes on by itself."""
 MODELS_MAX = 50
 """Different models of one tenant's refusals in a minute, in one process; the others share a row without a name."""
 
@@ -117,25 +120,38 @@ class RefusalBook:
         self._paying: asyncio.Task[None] | None = None
 
     async def record(self, refused: Refused, *, received_at: datetime, flood: bool = False) -> None:
-        """Committed when it returns; while the store is away it is owed, and written when the store is back. One of a
-        `flood` waits up to FLOOD_SECONDS for the others."""
+        """Committed when it returns, or after RECORD_SECONDS under way; while the store is away it is owed, and written when
+        the store is back. One of a `flood` waits up to FLOOD_SECONDS for the others."""
         refused = self._models.bounded(refused, received_at)
         if self._paying is not None:
             self._owe(refused, received_at)
             return
         try:
-            await (self._floods if flood else self._batcher).put((refused, received_at))
-        except (StoreUnavailable, Overloaded):
-            # where only the answer to the COMMIT was lost this counts twice: rather that than not at all
+            writing = (self._floods if flood else self._batcher).post((refused, received_at))
+        except Overloaded:
             self._owe(refused, received_at)
+            return
+        writing.add_done_callback(partial(self._written, refused, received_at))
+        await asyncio.wait([writing], timeout=RECORD_SECONDS)
+        if writing.done() and not isinstance(writing.exception(), StoreUnavailable):
+            writing.result()
+
+    def _written(self, refused: Refused, at: datetime, writing: asyncio.Future[None]) -> None:
+        if isinstance(writing.exception(), StoreUnavailable):
+            # where only the answer to the COMMIT was lost this counts twice: rather that than not at all
+            self._owe(refused, at)
 
     async def drained(self, seconds: float) -> None:
-        """Write what is owed, if that can be done in so many seconds."""
+        """Write what is under way or owed, if that can be done in so many seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._batcher.drained()
+                await self._floods.drained()
+                if self._paying is not None:
+                    await asyncio.wait([self._paying])
         if self._paying is not None:
-            _done, late = await asyncio.wait([self._paying], timeout=seconds)
-            for task in late:
-                log.error("refusals.lost", cause="shut_down")
-                task.cancel()
+            log.error("refusals.lost", cause="shut_down")
+            self._paying.cancel()
 
     def _owe(self, refused: Refused, at: datetime) -> None:
         log.warning("refusal.owed", surface=refused.surface, code=refused.code, status=refused.status_code)

@@ -95,6 +95,8 @@ def _header(name: str, description: str, **schema: Any) -> Json:
 
 _OPTIONS = [
     _header("Idempotency-Key", "makes the submit safe to repeat", maxLength=255),
+    _header("X-Webhook-Url", "where the job's events are sent, beside the tenant's endpoints"),
+    _header("X-Webhook-Events", "which of them, such as `job.completed,job.failed`"),
     _header("X-Metadata", "a JSON object, kept and shown"),
     _header("X-Priority", "0 to 9, 5 if left out; higher goes first"),
     _header("X-Deadline-Seconds", "if it is not sent by then, it fails, free of charge"),

@@ -70,7 +70,9 @@ def test_every_operation_says_how_it_may_refuse(document: dict[str, Any]) -> Non
         if "{" in path:
             assert "404" in statuses, name
         if method in ("post", "patch") and "requestBody" in operation and not path.startswith("/admin"):
-            assert {"400", "413", "415"} <= statuses, name
+            assert {"400", "408", "413", "415", "429"} <= statuses, name
+            assert "`parse_budget`" in operation["responses"]["429"]["description"], name
+            assert "`overloaded`" in operation["responses"]["503"]["description"], name
         if method == "post" and (path == "/api/v1/jobs" or path.startswith(("/v1/", "/v2/"))):
             assert {"404", "410", "422"} <= statuses, name
         if "429" in statuses:

@@ -311,3 +311,46 @@ def test_a_body_is_not_blamed_for_time_in_which_nobody_reads_it() -> None:
     assert not held_up.too_slow(105.0, waiting=False)
     held_up.count += 60_000
     assert held_up.too_slow(110.0, waiting=False)
+
+
+UPGRADE = b"connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n"
+NEXT = b"GET /big HTTP/1.1\r\nhost: a\r\n\r\n"
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 7])
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_the_body_of_a_request_that_offers_another_protocol_is_a_body(
+    server: Server, pieces: int, chunked: bool
+) -> None:
+    """As Java's HttpClient and curl send it where they would speak HTTP/2; a request within it is never answered."""
+    inner = NEXT * 3
+    framing = b"transfer-encoding: chunked\r\n" if chunked else b"content-length: %d\r\n" % len(inner)
+    body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(inner), inner) if chunked else inner
+    request = b"POST /read HTTP/1.1\r\nhost: a\r\n" + UPGRADE + framing + b"\r\n" + body
+    request += b"GET /refused HTTP/1.1\r\nhost: a\r\n" + UPGRADE + b"\r\nGET /none HTTP/1.1\r\nhost: a\r\n\r\n"
+    reader, writer = await server.connect()
+    size = len(request) // pieces + 1
+    for start in range(0, len(request), size):
+        writer.write(request[start : start + size])
+        await asyncio.sleep(0.02)
+    answers = b""
+    async with asyncio.timeout(10):
+        while answers.count(b"HTTP/1.1 ") < 3:
+            answers += await reader.read(65536)
+    writer.close()
+    first, second, third = answers.split(b"HTTP/1.1 ")[1:]
+    assert first.startswith(b"200 ")
+    assert first.endswith(b"\r\n\r\n%d" % len(inner))
+    assert second.startswith(b"401 ")
+    assert third.startswith(b"200 ")
+
+
+async def test_of_many_offers_of_another_protocol_none_is_lost(server: Server) -> None:
+    reader, writer = await server.connect()
+    writer.write((b"GET /none HTTP/1.1\r\nhost: a\r\n" + UPGRADE + b"\r\n") * 500)
+    answers = b""
+    async with asyncio.timeout(10):
+        while answers.count(b"HTTP/1.1 200 ") < 500:
+            answers += await reader.read(65536)
+    writer.close()
+    assert answers.count(b"HTTP/1.1 200 ") == 500

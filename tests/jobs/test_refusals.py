@@ -1,14 +1,19 @@
 """Equal refusals of a minute are one row; nothing is lost or counted twice on the way."""
 
+import asyncio
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import asyncpg
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.jobs.refusals import MODELS_MAX, ModelNames, Refused, Tally
+from app.core.db import Database
+from app.jobs import refusals as refusals_module
+from app.jobs.refusals import MODELS_MAX, ModelNames, RefusalBook, Refused, Tally
 
 BEGIN = datetime(2026, 1, 31, 23, 59, 50, tzinfo=UTC)
 refusals = st.builds(
@@ -53,3 +58,23 @@ def test_one_tenants_rows_of_a_minute_are_bounded() -> None:
     assert names.bounded(replace(one, model="new"), BEGIN + timedelta(minutes=1)).model == "new", "another minute"
     replayed = replace(one, model="new", job_id=UUID(int=3))
     assert names.bounded(replayed, BEGIN) == replayed
+
+
+@pytest.mark.parametrize("flood", [False, True])
+async def test_an_answer_does_not_wait_for_a_store_that_hangs(
+    url: str, database: Database, monkeypatch: pytest.MonkeyPatch, flood: bool
+) -> None:
+    monkeypatch.setattr(refusals_module, "RECORD_SECONDS", 0.2)
+    book = RefusalBook(database)
+    refused = Refused(None, None, "native", None, 401, f"hung_{flood}")
+    hanging = await asyncpg.connect(url)
+    try:
+        async with hanging.transaction():
+            await hanging.execute("LOCK TABLE refusals IN EXCLUSIVE MODE")
+            async with asyncio.timeout(10):
+                await book.record(refused, received_at=BEGIN, flood=flood)
+                await book.record(refused, received_at=BEGIN, flood=flood)
+        await book.drained(20)
+        assert await hanging.fetchval("SELECT sum(count) FROM refusals WHERE code = $1", refused.code) == 2
+    finally:
+        await hanging.close()
