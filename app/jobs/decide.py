@@ -17,9 +17,10 @@ RECORD_SECONDS = 3600.0
 """The upstream forgets a request this long after its submission."""
 GIVE_UP_SECONDS = 86_400.0
 """After this long without a final word nobody expects one any more."""
-RESULT_TRIES = 4
-"""So many answers in a row that cannot be read, and the result of a completed run never will be: 2, 4 and 8 s apart."""
-RESULT_SECONDS = (2.0, 10.0)
+RESULT_TRIES = 6
+"""After so many answers in a row that cannot be read the result of a completed run counts as unreadable. They are 2, 4, 8,
+16 and 32 s apart: a page of a proxy that restarts is gone by then."""
+RESULT_SECONDS = (2.0, 40.0)
 POLL_TRIES = 10
 """The same of a run that may still go on, once the upstream has forgotten it: until then the answers may be those of
 something in between, which will be gone again."""

@@ -54,7 +54,7 @@ def test_a_hidden_limit_that_changes_is_used_and_seldom_met(tells_reset: bool) -
             f"{kind}, polls {counts_polls}, seed {world.seed}: {found.use:.3f} used, {found.refusals:.4f} refused; {found.parts}"
         )
         assert found.use >= 0.8
-        assert found.refusals <= 0.03
+        assert found.refusals <= 0.05
         uses.append(found.use)
         refusals.append(found.refusals)
     print(f"mean of {len(uses)}: {sum(uses) / len(uses):.4f} used, {sum(refusals) / len(uses):.4f} refused")

@@ -93,7 +93,7 @@ async def test_results_that_can_never_be_read_end_their_jobs_and_stop_nobody(gat
             assert (await ended(other, await submit(other, model)))["status"] == "COMPLETED"
             assert await breaker(gateway) is None
         for job, slug in bad.items():
-            shown = await ended(odd, job, seconds=120)
+            shown = await ended(odd, job, seconds=240)
             if job == canceled:
                 assert shown["status"] == "CANCELED"
                 continue
