@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import time
 from urllib.parse import urlsplit
 
@@ -157,7 +158,7 @@ async def test_operators_bodies_are_read_as_strictly(stack: Gateway) -> None:
         assert (large.status_code, large.json()["code"]) == (413, "body_too_large")
 
 
-@pytest.mark.parametrize("count", [300])
+@pytest.mark.parametrize("count", [2_000 if os.environ.get("CHAOS_LONG") else 300])
 async def test_a_healthy_client_beside_slow_connections(stack: Gateway, client: httpx.AsyncClient, count: int) -> None:
     """Half heads and dripping bodies are closed after ten seconds, and nobody else notices them."""
     tenant = await stack.tenant()
@@ -192,5 +193,5 @@ async def test_a_healthy_client_beside_slow_connections(stack: Gateway, client: 
     ended = await slows
     print(f"p99 {alone * 1e3:.1f} ms alone, {beside * 1e3:.1f} ms beside {count} slow; closed after {max(ended):.1f} s")
     assert min(ended) > 9
-    assert max(ended) < 20
+    assert max(ended) < 60
     assert beside < max(10 * alone, 1.0)
