@@ -5,7 +5,6 @@ import contextlib
 import resource
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from importlib.metadata import version
@@ -65,8 +64,6 @@ READERS_MAX = 8
 READ_STATEMENT_SECONDS = 5.0
 """When Postgres stops a read: somebody waits for it, and others for its connection."""
 LEAVE_SECONDS = 1.0
-SWITCH_SECONDS = 0.001
-"""How long the event loop waits for a thread that parses a large body, each time it wants to go on; Python's own is 5 ms."""
 FILES_BESIDE_CONNECTIONS = 256
 VERSION = version("waystation")
 OURS = ("/api/", "/admin/")
@@ -288,7 +285,6 @@ def run_api(settings: Settings, *, host: str, port: int, fd: int | None) -> None
         timeout_graceful_shutdown=max(1, int(settings.grace_seconds)),
         backlog=2048,
     )
-    sys.setswitchinterval(SWITCH_SECONDS)
     _make_room_for_connections()
     # uvicorn raises the signal that stopped it once more, which would end us by it: an order carried out is exit code 0
     signal.signal(signal.SIGTERM, _end)

@@ -7,12 +7,13 @@ Secrets that could be ordinary words are left alone: see `is_telling`. Whoever s
 it back with MARK, and so learns that a guess was right; the lengths asked for make guessing hopeless.
 """
 
-import asyncio
 import base64
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 from urllib.parse import unquote, urlsplit
+
+from app.core.off_loop import run_sized, scan_cost
 
 MARK: Final = "***"
 SECRET_CHARACTERS_MIN: Final = 8
@@ -104,9 +105,7 @@ class Redactor:
 
     async def clean_body(self, data: bytes) -> bytes:
         """As `clean`, without holding up the loop for a large one."""
-        if len(data) <= PIECE_BYTES:
-            return self.clean(data)
-        return await asyncio.to_thread(self.clean, data)
+        return await run_sized(scan_cost(len(data)), self.clean, data)
 
     def _find(self, data: bytes) -> Iterator[tuple[int, int]]:
         assert self._pattern is not None

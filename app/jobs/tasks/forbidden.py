@@ -1,6 +1,5 @@
 """Models that the upstream does not let us use: paused where its 403s agree, and tried again with one job at a time."""
 
-import asyncio
 import re
 from collections.abc import Iterable
 from uuid import UUID
@@ -19,6 +18,8 @@ from app.admission.model_pauses import (
 )
 from app.core.db import Database, Row, until_stored
 from app.core.log import get_logger
+from app.core.off_loop import run_sized
+from app.core.parse_budget import parse_cost
 from app.jobs.evidence import body_digest, is_evidence
 from app.jobs.pausing import put_back
 from app.jobs.probing import Probe, find_candidate, list_probes, postpone_probe, send_probe
@@ -50,7 +51,7 @@ class ForbiddenModels:
             log.info("model.probe_refused", model=row["model"], job_id=row["id"].hex)
         if not is_evidence(outcome):
             return
-        digest = await asyncio.to_thread(body_digest, row["body"])
+        digest = await run_sized(parse_cost(row["body"]), body_digest, row["body"])
         reason = _UNFIT.sub(" ", outcome.error or outcome.detail)
 
         async def keep() -> tuple[Scope | None, UUID]:
