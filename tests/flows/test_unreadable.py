@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
+from app.jobs.decide import RESULT_TRIES
 from tests.gateway import Gateway, ended, eventually, listening, url_of
 from tests.servers import Urls, create_database, drop_database
 
@@ -107,7 +108,7 @@ async def test_results_that_can_never_be_read_end_their_jobs_and_stop_nobody(gat
         [exposed] = await gateway.sql("SELECT reason, amount FROM exposures WHERE job_id = $1", job_id)
         assert row["cost_micro"] > 0, "told by the poll"
         assert tuple(exposed) == ("lost", row["cost_micro"])
-        assert len(tries) == 4
+        assert len(tries) == RESULT_TRIES
     [held] = await gateway.sql("SELECT sum(held)::bigint AS held FROM balances")
     assert held["held"] == 0
 
