@@ -176,7 +176,7 @@ async def test_a_key_in_use_waits_behind_no_invented_ones(
     await asyncio.sleep(0)
     assert (await enter(keyring, caller.text)).key_id == caller.key.id
     answered = sum(task.done() for task in flood)
-    assert answered < 2_500, "not at the end of the flood"
+    assert answered < 4_500, "not at the end of the flood, where all but the last group are answered"
     assert all(isinstance(one, Unauthorized) for one in await asyncio.gather(*flood, return_exceptions=True))
 
 
