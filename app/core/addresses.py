@@ -3,6 +3,9 @@
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
+PORT_MAX = 65_535
+"""The highest port of TCP."""
+
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 

@@ -15,11 +15,12 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import asyncpg
 from asyncpg import connect_utils
 
+from app.core.addresses import PORT_MAX
+
 EXAMPLE: Final = "postgresql://user@host:5432/database"
 EXPECTED: Final = f"expected a URL such as {EXAMPLE}"
 CONNECT_SECONDS: Final = 5.0
 """How long one attempt to connect may take, where `connect_timeout` says nothing."""
-PORT_MAX: Final = 65_535
 
 _READ_BY_ASYNCPG: Final = frozenset(
     [

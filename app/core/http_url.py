@@ -4,8 +4,9 @@ from typing import Final
 
 import httpx
 
+from app.core.addresses import PORT_MAX
+
 EXPECTED: Final = "expected a URL such as https://gateway.example.com or http://10.0.0.5:8080/base"
-PORT_MAX: Final = 65_535
 
 
 def checked_http_url(value: str) -> str:

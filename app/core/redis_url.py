@@ -6,8 +6,9 @@ from urllib.parse import urlsplit
 from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 
+from app.core.addresses import PORT_MAX
+
 EXPECTED: Final = "expected a URL such as redis://host:6379/0, rediss://… for TLS, or unix:///path/to/socket"
-PORT_MAX: Final = 65_535
 _ABOVE_ZERO: Final = ("socket_timeout", "socket_connect_timeout")
 
 
