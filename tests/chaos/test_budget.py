@@ -26,9 +26,9 @@ CHUNK = 2_500
 UNSETTLED_SECONDS = 180.0
 SETTLED_SECONDS = 120.0
 ENOUGH = 0.4
-PATIENCE = 8
+PATIENCE = 24
 """Looks of ten seconds. The first 429 of a bucket that holds a second of its limit tells half of it or all of it, by how
-evenly the first requests went out; the rest is found in the minutes that follow."""
+evenly the first requests went out, and less of it on a busy machine; the rest is found in the minutes that follow."""
 KINDS = ("token_bucket", "sliding_minute", "fixed_minute")
 
 
