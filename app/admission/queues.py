@@ -67,21 +67,31 @@ queue_moves AS MATERIALIZED (
 """  # noqa: S608
 
 
-PLACES_CTES = """
+def places_ctes(lock: str) -> str:
+    """CTEs for a statement that has one `asked` of new jobs, the last one named `roomy`: the tenants all of whose jobs find
+    room. `lock`: how their queues are locked, and those of their keys; a tenant one of whose queues is passed over is not
+    among them."""
+    return f"""
 newcomers AS (
-    SELECT subject_id, count(*) AS jobs FROM asked CROSS JOIN LATERAL (VALUES (tenant_id), (key_id)) AS subject (subject_id)
-    GROUP BY subject_id
+    SELECT subject_id, tenant_id, count(*) AS jobs
+    FROM asked CROSS JOIN LATERAL (VALUES (tenant_id), (key_id)) AS subject (subject_id)
+    GROUP BY subject_id, tenant_id
 ), places AS MATERIALIZED (
     SELECT subject_id, queued, max_queued FROM queues
     WHERE subject_id = ANY (ARRAY(SELECT subject_id FROM newcomers))
     ORDER BY subject_id
-    FOR UPDATE
+    {lock}
 ), roomy AS MATERIALIZED (
-    SELECT coalesce(bool_and(coalesce(places.queued + newcomers.jobs <= places.max_queued, true)), false) AS yes
-    FROM places JOIN newcomers USING (subject_id)
+    SELECT newcomers.tenant_id
+    FROM newcomers LEFT JOIN places USING (subject_id)
+    GROUP BY newcomers.tenant_id
+    HAVING bool_and(CASE
+        WHEN places.subject_id IS NOT NULL THEN coalesce(places.queued + newcomers.jobs <= places.max_queued, true)
+        ELSE subject_id <> newcomers.tenant_id AND NOT EXISTS (SELECT FROM queues WHERE queues.subject_id = newcomers.subject_id)
+    END)
 )
-"""
-"""For a statement that has a CTE `asked` of new jobs: locks the queues, and says in `roomy.yes` whether there is room for all."""
+"""  # noqa: S608
+
 
 _LOOK_AT_PLACES = """
 SELECT subject_id, tenant_id, queued, max_queued FROM queues

@@ -1,7 +1,7 @@
 """Grouping: many callers, one statement. While one group is being written, the next one gathers by itself."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Generic, TypeVar
 
@@ -15,8 +15,16 @@ BAD_ROW = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg
 """What one row can do to a whole statement; the group is then halved until the bad row fails alone."""
 
 
+LARGE_MAX = 4
+"""Large items that are written at a time."""
+
+
 class Overloaded(Exception):
     """More callers wait than the group writer is willing to hold."""
+
+
+class WriteApart(Exception):
+    """A flush's answer for an item that it did not write: it is to be written with the others of its key alone."""
 
 
 class Batcher(Generic[Item, Result]):
@@ -27,7 +35,8 @@ class Batcher(Generic[Item, Result]):
     for company. A caller that is cancelled leaves its item in the group.
 
     With a `key`, items of one key are never in two groups at once, which would only wait for each other in the database;
-    and keys take turns in a group, so that a flood of one delays nobody else.
+    and keys take turns in a group, so that a flood of one delays nobody else. Nor does an item that takes long: one that is
+    `large` is written alone and beside the lanes, and so are the items of a key that the flush answers with WriteApart.
     """
 
     def __init__(
@@ -39,6 +48,7 @@ class Batcher(Generic[Item, Result]):
         lanes: int = 1,
         linger_seconds: float = 0.0,
         key: Callable[[Item], Hashable] | None = None,
+        large: Callable[[Item], bool] | None = None,
     ) -> None:
         self._flush = flush
         self._size_max = size_max
@@ -46,10 +56,12 @@ class Batcher(Generic[Item, Result]):
         self._lanes = lanes
         self._linger_seconds = linger_seconds
         self._key = key
+        self._large = large
         self._waiting: dict[Hashable, deque[Waiting[Item, Result]]] = {}
         self._count = 0
-        self._under_way: set[Hashable] = set()
+        self._under_way: Counter[Hashable] = Counter()
         self._busy: set[asyncio.Task[None]] = set()
+        self._beside: set[asyncio.Task[None]] = set()
 
     async def put(self, item: Item) -> Result:
         """The result of this one item; raises Overloaded when too many wait, and what its flush raised."""
@@ -63,14 +75,17 @@ class Batcher(Generic[Item, Result]):
         key = self._key(item) if self._key is not None else None
         self._waiting.setdefault(key, deque()).append((item, future))
         self._count += 1
-        if len(self._busy) < self._lanes:
-            self._busy.add(asyncio.create_task(self._drain()))
+        self._begin()
         return future
 
     async def drained(self) -> None:
         """Wait until nothing is waiting or under way."""
-        while self._busy:
-            await asyncio.wait(list(self._busy))
+        while tasks := self._busy | self._beside:
+            await asyncio.wait(tasks)
+
+    def _begin(self) -> None:
+        if self._count and len(self._busy) < self._lanes:
+            self._busy.add(asyncio.create_task(self._drain()))
 
     async def _drain(self) -> None:
         task = asyncio.current_task()
@@ -79,15 +94,11 @@ class Batcher(Generic[Item, Result]):
             while self._count:
                 if self._linger_seconds and self._count < self._size_max:
                     await asyncio.sleep(self._linger_seconds)
+                self._take_large()
                 group = self._take()
-                if not group:  # what waits has its key under way, and is taken by who ends that
+                if not group:  # what waits has its key under way, or is large, and is taken by who ends that
                     break
-                keys = {self._key(item) for item, _ in group} if self._key is not None else set()
-                self._under_way |= keys
-                try:
-                    await self._settle(group)
-                finally:
-                    self._under_way -= keys
+                await self._write(group, self._enter(group))
         finally:
             # in the same breath as the last look: what is posted between the two would wait for somebody else's post
             self._busy.discard(task)
@@ -95,15 +106,52 @@ class Batcher(Generic[Item, Result]):
     def _take(self) -> list[Waiting[Item, Result]]:
         """The next group: one of each key that is not under way, then another one of each, until it is full."""
         group: list[Waiting[Item, Result]] = []
-        free = [key for key in self._waiting if key not in self._under_way]
+        free = [key for key in self._waiting if not self._under_way[key] and not self._is_large(key)]
         while free and len(group) < self._size_max:
-            for key in free[: self._size_max - len(group)]:
-                group.append(self._waiting[key].popleft())
-                if not self._waiting[key]:
-                    del self._waiting[key]
-            free = [key for key in free if key in self._waiting]
-        self._count -= len(group)
+            group += [self._pop(key) for key in free[: self._size_max - len(group)]]
+            free = [key for key in free if key in self._waiting and not self._is_large(key)]
         return group
+
+    def _take_large(self) -> None:
+        if self._large is not None:
+            for key in list(self._waiting):
+                if len(self._beside) < LARGE_MAX and not self._under_way[key] and self._is_large(key):
+                    self._write_beside([self._pop(key)])
+
+    def _is_large(self, key: Hashable) -> bool:
+        """Whether the first that waits of this key is."""
+        return self._large is not None and self._large(self._waiting[key][0][0])
+
+    def _pop(self, key: Hashable) -> Waiting[Item, Result]:
+        first = self._waiting[key].popleft()
+        if not self._waiting[key]:
+            del self._waiting[key]
+        self._count -= 1
+        return first
+
+    def _enter(self, group: list[Waiting[Item, Result]]) -> set[Hashable]:
+        """Its keys, which are under way from here on."""
+        keys = {self._key(item) for item, _ in group} if self._key is not None else set()
+        self._under_way.update(keys)
+        return keys
+
+    async def _write(self, group: list[Waiting[Item, Result]], keys: set[Hashable]) -> None:
+        try:
+            await self._settle(group)
+        finally:
+            for key in keys:
+                self._under_way[key] -= 1
+                if not self._under_way[key]:
+                    del self._under_way[key]
+
+    def _write_beside(self, group: list[Waiting[Item, Result]]) -> None:
+        task = asyncio.create_task(self._write(group, self._enter(group)))
+        self._beside.add(task)
+        task.add_done_callback(self._written_beside)
+
+    def _written_beside(self, task: asyncio.Task[None]) -> None:
+        self._beside.discard(task)
+        self._begin()
 
     async def _settle(self, group: list[Waiting[Item, Result]]) -> None:
         try:
@@ -117,10 +165,15 @@ class Batcher(Generic[Item, Result]):
             results = [error]
         except Exception as error:  # every caller must hear of it, whatever it is
             results = [error] * len(group)
-        for (_, future), result in zip(group, results, strict=True):
-            if future.done():
+        apart: dict[Hashable, list[Waiting[Item, Result]]] = {}
+        for (item, future), result in zip(group, results, strict=True):
+            if isinstance(result, WriteApart) and self._key is not None:
+                apart.setdefault(self._key(item), []).append((item, future))
+            elif future.done():
                 continue
-            if isinstance(result, Exception):
+            elif isinstance(result, Exception):
                 future.set_exception(result)
             else:
                 future.set_result(result)
+        for part in apart.values():
+            self._write_beside(part)

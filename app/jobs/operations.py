@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from app.admission.queues import PLACES_CTES, counted
+from app.admission.queues import counted, places_ctes
 from app.core.db import Row, Session, columns
 from app.core.errors import Conflict, NotFound
 from app.jobs.endings import ENDED, end_jobs
 from app.jobs.models import FINAL, State
-from app.ledger.holds import FITS_CTES, hold_id_of
+from app.ledger.holds import fits_ctes, hold_id_of
 from app.webhooks.emit import JobWebhook
 
 
@@ -75,20 +75,26 @@ stored AS (
 """  # noqa: S608
 _SUBMIT = f"WITH accepted AS ({_ASKED}), {_STORE_CTES} SELECT"
 
-# Is there room and enough for all of these? Then they are jobs.
-_SUBMIT_IF_FITS = f"""
+
+def _submit_if_fits(lock: str) -> str:
+    return f"""
 WITH asked AS ({_ASKED}),
 holds AS (
     SELECT hold.id, asked.tenant_id, asked.id AS job_id, asked.key_id, asked.held_micro AS amount
     FROM asked JOIN unnest($1::uuid[], $20::uuid[]) AS hold (job_id, id) ON hold.job_id = asked.id
 ),
-{PLACES_CTES},
-may AS (SELECT yes FROM roomy),
-{FITS_CTES},
-accepted AS (SELECT asked.* FROM asked WHERE (SELECT yes FROM fits)),
+{places_ctes(lock)},
+{fits_ctes(lock)},
+accepted AS (SELECT asked.* FROM asked WHERE tenant_id IN (SELECT tenant_id FROM fits)),
 {_STORE_CTES}
-SELECT yes FROM fits
+SELECT tenant_id FROM fits
 """  # noqa: S608
+
+
+# Is there room and enough for all jobs of a tenant? Then they are jobs. One tenant waits for whoever holds its queue or its
+# balance; of several, none waits for another's.
+_SUBMIT_OF_ONE = _submit_if_fits("FOR UPDATE")
+_SUBMIT_OF_MANY = _submit_if_fits("FOR UPDATE SKIP LOCKED")
 
 # Who already has the id or the idempotency key of these?
 _TWINS = """
@@ -117,11 +123,13 @@ def _row(s: Submission) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-async def submit_jobs_that_fit(session: Session, *, submissions: Sequence[Submission]) -> bool:
-    """Store a group of jobs and hold what they may cost, if there is plainly enough for all of them; says whether. One
-    statement. Raises asyncpg.UniqueViolationError where one has a twin."""
+async def submit_jobs_that_fit(session: Session, *, submissions: Sequence[Submission]) -> set[UUID]:
+    """Store the jobs of those tenants for all of whose jobs there is plainly room and credit, and hold what they may cost;
+    gives these tenants. Where several ask, those are left out whose queue or balance somebody holds just now. One
+    statement. Raises asyncpg.UniqueViolationError, and stores nothing, where one has a twin."""
     rows = [(*_row(s), hold_id_of(s.id)) for s in submissions]
-    return bool(await session.fetchval(_SUBMIT_IF_FITS, *columns(rows, 20)))
+    sql = _SUBMIT_OF_ONE if len({s.tenant_id for s in submissions}) == 1 else _SUBMIT_OF_MANY
+    return {row["tenant_id"] for row in await session.fetch(sql, *columns(rows, 20))}
 
 
 async def find_twins(session: Session, *, submissions: Sequence[Submission]) -> dict[UUID, Row]:

@@ -29,37 +29,41 @@ WHERE tenant_id = ANY($1::uuid[]) AND left_micro > 0
 ORDER BY tenant_id, expires_at, id
 """
 
-FITS_CTES = """
+
+def fits_ctes(lock: str) -> str:
+    """CTEs for a statement that stores jobs where all holds of their tenant fit, and there is nobody to be judged.
+
+    It has CTEs `holds (id, tenant_id, job_id, key_id, amount)` and `roomy (tenant_id)`, who may store anything at all,
+    before these, and stores its own rows of the tenants in `fits`. Tenants with budgets or credit that expires are not
+    among these; they take the longer way. Nor are those whose balances are passed over by this `lock`. All of a balance is
+    written as it was read under lock: an UPDATE judges CHECKs by the row that its statement saw first, before it finds
+    that another has changed it.
+    """
+    return f"""
 needed AS (
     SELECT tenant_id, sum(amount)::bigint AS amount FROM holds GROUP BY tenant_id
 ), locked AS MATERIALIZED (
     SELECT tenant_id, granted, posted, held, overdraft, expiring FROM balances
-    WHERE tenant_id = ANY (ARRAY(SELECT tenant_id FROM needed)) AND (SELECT yes FROM may)
+    WHERE tenant_id = ANY (ARRAY(SELECT tenant_id FROM roomy))
     ORDER BY tenant_id
-    FOR UPDATE
+    {lock}
 ), fits AS MATERIALIZED (
-    SELECT count(*) = (SELECT count(*) FROM needed) AS yes
+    SELECT tenant_id
     FROM locked JOIN needed USING (tenant_id)
     WHERE granted - posted - held + overdraft >= amount AND expiring = 0
         AND NOT EXISTS (SELECT FROM budgets WHERE budgets.tenant_id = locked.tenant_id)
 ), made AS (
     INSERT INTO transfers (id, tenant_id, kind, amount, job_id, key_id)
-    SELECT id, tenant_id, 'hold', amount, job_id, key_id FROM holds WHERE (SELECT yes FROM fits)
+    SELECT id, tenant_id, 'hold', amount, job_id, key_id FROM holds WHERE tenant_id IN (SELECT tenant_id FROM fits)
 ), moved AS (
     UPDATE balances SET
         granted = locked.granted, posted = locked.posted, held = locked.held + needed.amount,
         overdraft = locked.overdraft, expiring = locked.expiring
     FROM needed JOIN locked USING (tenant_id)
-    WHERE balances.tenant_id = locked.tenant_id AND (SELECT yes FROM fits)
+    WHERE balances.tenant_id = locked.tenant_id AND locked.tenant_id IN (SELECT tenant_id FROM fits)
 )
-"""
-"""For a statement that stores jobs where all their holds fit, or nothing: then there is nobody to be judged.
+"""  # noqa: S608
 
-It has CTEs `holds (id, tenant_id, job_id, key_id, amount)` and `may (yes)`, whether it stores anything at all, before
-these, and stores its own rows where `fits.yes`. Says no as well for tenants with budgets or credit that expires, who
-take the longer way. All of a balance is written as it was read under lock: an UPDATE judges CHECKs by the row that its
-statement saw first, before it finds that another has changed it.
-"""
 
 # What these holds take out of lots.
 _ALLOCATE = """

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.core.batch import Batcher, Overloaded
+from app.core.batch import LARGE_MAX, Batcher, Overloaded, WriteApart
 
 
 @settings(max_examples=40, deadline=None)
@@ -184,3 +184,65 @@ async def test_keys_take_turns_in_a_group() -> None:
     posted = [batcher.post(item) for item in ("a0", "a1", "a2", "a3", "a4", "b0", "c0", "c1")]
     await asyncio.gather(*posted)
     assert groups == [["a0", "b0", "c0", "a1"], ["a2", "c1", "a3", "a4"]]
+
+
+async def test_a_large_item_is_written_alone_and_delays_no_other_key() -> None:
+    groups: list[list[str]] = []
+    gate = asyncio.Event()
+
+    async def flush(group: Sequence[str]) -> Sequence[str]:
+        groups.append(list(group))
+        if "aLARGE" in group:
+            await gate.wait()
+        return group
+
+    batcher = Batcher(flush, size_max=10, key=lambda item: item[0], large=lambda item: "LARGE" in item)
+    of_a = [batcher.post(item) for item in ("a0", "aLARGE", "a1")]
+    assert await asyncio.gather(batcher.post("b0"), of_a[0]) == ["b0", "a0"]
+    assert await batcher.put("b1") == "b1"
+    assert not of_a[1].done()
+    assert not of_a[2].done(), "the items of a key are in one group at a time"
+    gate.set()
+    assert await asyncio.gather(*of_a) == ["a0", "aLARGE", "a1"]
+    assert groups == [["a0", "b0"], ["aLARGE"], ["b1"], ["a1"]]
+    await batcher.drained()
+
+
+async def test_only_so_many_large_items_are_written_at_a_time() -> None:
+    busy = most = 0
+
+    async def flush(group: Sequence[int]) -> Sequence[int]:
+        nonlocal busy, most
+        busy += 1
+        most = max(most, busy)
+        await asyncio.sleep(0)
+        busy -= 1
+        return group
+
+    batcher = Batcher(flush, size_max=10, key=lambda item: item, large=lambda item: item >= 0)
+    assert await asyncio.gather(*(batcher.put(number) for number in range(30))) == list(range(30))
+    await batcher.drained()
+    assert most == LARGE_MAX
+
+
+async def test_what_is_to_be_written_apart_delays_no_other_key() -> None:
+    groups: list[list[str]] = []
+    gate = asyncio.Event()
+
+    async def flush(group: Sequence[str]) -> Sequence[str | WriteApart]:
+        groups.append(list(group))
+        if {item[0] for item in group} == {"a"}:
+            await gate.wait()
+            return group
+        return [WriteApart() if item[0] == "a" else item for item in group]
+
+    batcher = Batcher(flush, size_max=10, key=lambda item: item[0])
+    slow = [batcher.post(item) for item in ("a0", "a1")]
+    assert await batcher.post("b0") == "b0"
+    slow.append(batcher.post("a2"))
+    assert await batcher.put("b1") == "b1"
+    assert groups == [["a0", "b0", "a1"], ["a0", "a1"], ["b1"]]
+    gate.set()
+    assert await asyncio.gather(*slow) == ["a0", "a1", "a2"]
+    assert groups[3:] == [["a2"]]
+    await batcher.drained()

@@ -1,5 +1,6 @@
-"""The submit writer while Postgres has no room: what was said to be refused is not stored."""
+"""The submit writer: what was said to be refused is not stored, and no tenant waits for another."""
 
+import asyncio
 import dataclasses
 
 import asyncpg
@@ -10,9 +11,10 @@ from app.core.errors import StoreFull, StoreUnavailable
 from app.core.ids import new_id
 from app.jobs import writer
 from app.jobs.operations import Submission
-from app.jobs.writer import InDoubt, SubmitWriter
-from tests.factories.callers import Caller
-from tests.factories.jobs import SUBMISSION
+from app.jobs.writer import InDoubt, Stored, SubmitWriter
+from app.ledger.decide import InsufficientCredits
+from tests.factories.callers import Caller, make_caller
+from tests.factories.jobs import SUBMISSION, wrong
 
 _NO_ROOM = """
 CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS
@@ -42,3 +44,46 @@ async def test_a_full_disk_refuses_and_leaves_no_doubt(
         assert [row["id"] for row in await owner.fetch("SELECT id FROM jobs")] == [stored.job_id]
     finally:
         await owner.close()
+
+
+@pytest.mark.parametrize("table", ["queues", "balances"])
+async def test_whose_queue_or_balance_is_locked_delays_nobody_else(
+    url: str, database: Database, caller: Caller, table: str
+) -> None:
+    other = await make_caller(database)
+    submits = SubmitWriter(database, alerted=lambda: None)
+    owner = await asyncpg.connect(url)
+    try:
+        async with owner.transaction():
+            await owner.execute(f"SELECT FROM {table} WHERE tenant_id = $1 FOR UPDATE", caller.tenant.id)
+            waiting = asyncio.create_task(submits.submit(submission(caller)))
+            stored = await asyncio.gather(*(submits.submit(submission(other)) for _ in range(3)))
+            assert not waiting.done()
+            # a job of its own comes after it, and still delays nobody
+            behind = asyncio.create_task(submits.submit(submission(caller)))
+            stored.append(await submits.submit(submission(other)))
+            assert not waiting.done()
+            assert not behind.done()
+        stored += [await waiting, await behind]
+        ids = {row["id"] for row in await owner.fetch("SELECT id FROM jobs")}
+        assert ids == {one.job_id for one in stored}
+        assert len(ids) == 6
+    finally:
+        await owner.close()
+    await submits.drained()
+    assert await wrong(database) == {}
+
+
+async def test_who_cannot_pay_or_asks_twice_is_judged_alone(database: Database, caller: Caller) -> None:
+    poor, twice = await make_caller(database, credits_micro=1), await make_caller(database)
+    submits = SubmitWriter(database, alerted=lambda: None)
+    first = dataclasses.replace(submission(twice), idempotency_key="same", fingerprint=b"1")
+    kept = await submits.submit(first)
+    again = dataclasses.replace(first, id=new_id())
+    asked = [submission(caller), dataclasses.replace(submission(poor), held_micro=2), again, submission(twice)]
+    mine, refused, replayed, new = await asyncio.gather(*map(submits.submit, asked), return_exceptions=True)
+    assert isinstance(refused, InsufficientCredits)
+    assert mine == Stored(asked[0].id, asked[0].created_at, replayed=False)
+    assert replayed == dataclasses.replace(kept, replayed=True)
+    assert new == Stored(asked[3].id, asked[3].created_at, replayed=False)
+    assert await wrong(database) == {}

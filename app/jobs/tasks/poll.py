@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from uuid import UUID
 
 from app.admission.budget import Taken
 from app.core import clock
@@ -32,6 +33,8 @@ SLOTS = 256
 """Polls on the wire at once."""
 GROUP_MAX = 200
 LINGER_SECONDS = 0.01
+LARGE_BYTES = 64 * 1024
+"""A larger result takes Postgres milliseconds, in which nobody else's queue is to be locked."""
 OVERDUE_SECONDS = 2.0
 """What is due for longer is not looked for each time, but every THOROUGH_SECONDS, and while there is more than we take."""
 THOROUGH_SECONDS = 1.0
@@ -41,6 +44,8 @@ FETCH_AFTER = 2
 """Polls in a row that could not be read, after which the result is asked for instead: it may say what they do not."""
 _TELLING = frozenset({OutcomeKind.SUCCEEDED, OutcomeKind.FAILED, OutcomeKind.RUNNING})
 _GIVEN_UP = frozenset({ErrorCode.RESULT_TOO_LARGE, ErrorCode.RESULT_UNREADABLE})
+
+_OfTenant = tuple[UUID, PollRecord]
 
 
 class Poller:
@@ -74,7 +79,9 @@ class Poller:
         self._debt = 0
         self._behind = 0
         self._wait_until = 0.0
-        self._recorder = Batcher(self._record, size_max=GROUP_MAX, linger_seconds=LINGER_SECONDS)
+        self._recorder: Batcher[_OfTenant, None] = Batcher(
+            self._record, size_max=GROUP_MAX, linger_seconds=LINGER_SECONDS, key=lambda one: one[0], large=_is_large
+        )
 
     async def _step(self) -> float:
         free = self._slots.free
@@ -180,26 +187,24 @@ class Poller:
         told = [one.metrics.cost_micro for _, one in exchanges if one.metrics and one.metrics.cost_micro is not None]
         cost = told[-1] if told else row["cost_micro"]
         before = row["upstream_state"]
-        await self._recorder.post(
-            PollRecord(
-                job_id=row["id"],
-                fence=row["fence"],
-                step=step,
-                run_seconds=run_seconds,
-                detection_seconds=detection_seconds,
-                cost_micro=cost,
-                charge_micro=_charge(row, cost) if step.to_state is State.COMPLETED else 0,
-                exchanges=tuple(
-                    Exchange(kind, row["id"], row["attempt"], one)
-                    for kind, one in exchanges
-                    if _worth_a_row(one, before)
-                ),
-                starts=row["wants_start"] and step.upstream_state is UpstreamState.PROCESSING,
-                original=self._discretion.sealed(row["id"], outcome) if step.to_state is State.FAILED else None,
-            )
+        record = PollRecord(
+            job_id=row["id"],
+            fence=row["fence"],
+            step=step,
+            run_seconds=run_seconds,
+            detection_seconds=detection_seconds,
+            cost_micro=cost,
+            charge_micro=_charge(row, cost) if step.to_state is State.COMPLETED else 0,
+            exchanges=tuple(
+                Exchange(kind, row["id"], row["attempt"], one) for kind, one in exchanges if _worth_a_row(one, before)
+            ),
+            starts=row["wants_start"] and step.upstream_state is UpstreamState.PROCESSING,
+            original=self._discretion.sealed(row["id"], outcome) if step.to_state is State.FAILED else None,
         )
+        await self._recorder.post((row["tenant_id"], record))
 
-    async def _record(self, records: Sequence[PollRecord]) -> Sequence[None | Exception]:
+    async def _record(self, group: Sequence[_OfTenant]) -> Sequence[None | Exception]:
+        records = [record for _, record in group]
         more = any(record.step.to_state in FINAL or record.starts for record in records)
         door = self._database.transaction if more else self._database.statement
 
@@ -221,6 +226,11 @@ class Poller:
             elif state is State.RUNNING:
                 self.pump.ring_in(record.step.due_seconds or 0.0)
         return [None] * len(records)
+
+
+def _is_large(one: _OfTenant) -> bool:
+    body = one[1].step.body
+    return body is not None and len(body) > LARGE_BYTES
 
 
 def _charge(row: Row, cost: int | None) -> int:
