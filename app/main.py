@@ -41,6 +41,7 @@ from app.core.heartbeat import beating, stop_beating
 from app.core.http_server import CONNECTIONS_MAX, RESPONSE_HEADERS, Protocol
 from app.core.ids import new_id
 from app.core.log import get_logger
+from app.core.memory import return_large_blocks
 from app.core.problems import problem_response, problems_of
 from app.core.settings import Settings
 from app.jobs.intake import Intake
@@ -264,6 +265,7 @@ def run_api(settings: Settings, *, host: str, port: int, fd: int | None) -> None
 
     Raises WrongConnection, having stopped likewise, once a connection to Postgres has proved wrong.
     """
+    return_large_blocks()
     wrong: list[WrongConnection] = []
 
     def stop(error: WrongConnection) -> None:

@@ -22,6 +22,7 @@ from app.core.guard import Guard
 from app.core.heartbeat import beating, stop_beating
 from app.core.ids import new_id
 from app.core.log import get_logger
+from app.core.memory import return_large_blocks
 from app.core.pump import Pump
 from app.core.settings import Settings
 from app.core.watchdog import EXIT_CODE, Watchdog
@@ -324,4 +325,5 @@ async def _wind_up(engine: Engine, grace_seconds: float) -> None:
 
 def run_worker(settings: Settings) -> None:
     """Run one worker process."""
+    return_large_blocks()
     sys.exit(uvloop.run(work(settings)))
