@@ -154,6 +154,10 @@ class Dispatcher:
         await self._slots.drain(seconds, last_words_seconds=LAST_WORDS_SECONDS)
         await self._recorder.drained()
 
+    def cut(self) -> None:
+        """While it drains: wait for nothing that is on the wire any longer."""
+        self._slots.cut()
+
     async def _send(self, row: Row, asked_at: float, sent_at: float) -> None:
         with self._leases.held((row["id"], row["fence"]), asked_at=asked_at):
             await self._send_held(row, sent_at)
