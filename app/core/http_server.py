@@ -129,8 +129,10 @@ class Protocol(HttpToolsProtocol):
 
     def cut(self) -> None:
         """The process ends now: tell a client that waits for an answer, and has nothing of it yet."""
-        begun = self._phase is not Phase.IDLE and (self.cycle is None or not self.cycle.response_started)
-        if begun and self._phase is not Phase.LINGER and not self.pipeline and not self.transport.is_closing():
+        waits = self._phase is Phase.HEAD or (
+            self._phase in (Phase.BODY, Phase.ANSWER) and not self.cycle.response_started and not self.pipeline
+        )
+        if waits and not self.transport.is_closing():
             self._refuse(
                 503,
                 "shutting_down",
