@@ -165,10 +165,13 @@ class Dispatcher:
     async def _send_held(self, row: Row, sent_at: float) -> None:
         claim: Claim = (row["id"], row["fence"])
         job_id = row["id"]
+        opening: list[asyncio.Future[int | None]] = []
         opened: list[int] = []
 
         async def before_send() -> None:
-            attempt = await self._opener.put(claim)
+            opening.append(self._opener.post(claim))
+            # once it is asked for, an attempt may be open: what comes of it must be heard in any case
+            attempt = await asyncio.shield(opening[0])
             if attempt is None:
                 raise ClaimLost
             opened.append(attempt)
@@ -187,10 +190,14 @@ class Dispatcher:
             log.warning("submit.lease_over", job_id=job_id.hex)
             outcome = Outcome(OutcomeKind.NOT_SENT, None, clock.monotonic() - started_at, "lease_over")
         except asyncio.CancelledError:
-            if not opened:
-                raise
             # shut down in mid-call: what may have arrived is said to be unknown now, not when the lease runs out
-            outcome = Outcome(OutcomeKind.UNKNOWN, None, clock.monotonic() - started_at, "shut_down")
+            kind = OutcomeKind.UNKNOWN if opened else OutcomeKind.NOT_SENT
+            if not opened:
+                attempt = await opening[0] if opening else None
+                if attempt is None:
+                    raise
+                opened.append(attempt)
+            outcome = Outcome(kind, None, clock.monotonic() - started_at, "shut_down")
         self._meter.heard(outcome, row, is_read=False, sent_at=sent_at)
         crash_point("send.after_answer")
         outcome = await self._discretion.told(outcome)
