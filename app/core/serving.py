@@ -62,6 +62,7 @@ class Server(uvicorn.Server):
         self._serve_until = clock.monotonic() + (self._delay_seconds if delayed and self.started else 0.0)
         self._answer_until = self._serve_until + self._answering_seconds
         self.should_exit = True
+        self._say_close()
         log.info("api.stopping", delay_seconds=self._delay_seconds)
 
     def hurry(self) -> None:
@@ -79,14 +80,17 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second; True once the listener is to be closed."""
-        told = await super().on_tick(counter)
-        if told and CLOSE not in self.server_state.default_headers:
-            self.server_state.default_headers = [*self.server_state.default_headers, CLOSE]
+        told = await super().on_tick(counter)  # once a second it makes the headers of all answers anew
+        if told:
+            self._say_close()
         return told and clock.monotonic() >= self._serve_until
+
+    def _say_close(self) -> None:
+        if CLOSE not in self.server_state.default_headers:
+            self.server_state.default_headers = [*self.server_state.default_headers, CLOSE]
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer whoever waits, close every connection, then what the application holds open."""
-        await self.on_tick(0)  # where the signal came before the first one
         self._release()
         for server in self.servers:
             server.close()

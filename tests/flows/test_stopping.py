@@ -14,13 +14,14 @@ import pytest
 
 from app.core.db import Database
 from app.core.stop_signals import AGAIN_SECONDS
+from tests.doubles.forwarder import forwarding
 from tests.gateway import LATER, Gateway, Process, TenantKey, eventually, listening, url_of
 from tests.servers import Urls, create_database, drop_database
 
-LONG = "300"
-"""A grace or a delay that no test waits for."""
-PROMPT_SECONDS = 30.0
-"""Far below LONG, and far above what stopping takes on a busy machine."""
+LONG = "38"
+"""Seconds of a grace or a delay that no test waits for."""
+PROMPT_SECONDS = 28.0
+"""Below the part of LONG in which requests are answered, and far above what stopping takes on a busy machine."""
 PARKED = {"model": "sim-instant", "input": {}, "not_before": LATER}
 
 
@@ -149,6 +150,27 @@ async def test_readiness_fails_first_and_a_second_signal_ends_the_delay(stack: G
         process.tell_to_stop()
         assert (await waiting).json()["status"] == "QUEUED"
         await ended(process)
+
+
+async def test_a_stored_job_is_told_by_its_id_though_the_store_is_away(stack: Gateway, tenant: TenantKey) -> None:
+    async with (
+        forwarding(stack.database_url) as store,
+        stack.api(GRACE_SECONDS=LONG, DATABASE_URL=store.url) as url,
+        httpx.AsyncClient(base_url=url, headers=tenant.headers, timeout=60) as client,
+    ):
+        process = stack.processes[-1]
+        waiting = asyncio.create_task(client.post("/v1/sim-hang", json={}, headers={"prefer": "wait=300"}))
+
+        async def stored() -> list[Any]:
+            return list(await stack.sql("SELECT id FROM jobs WHERE tenant_id = $1", tenant.id))
+
+        [row] = await eventually(stored)
+        store.cut()
+        process.tell_to_stop()
+        answer = await waiting
+        await ended(process)
+    assert (answer.status_code, answer.json()["code"]) == (504, "still_running")
+    assert answer.json()["request_id"] == f"job_{row['id'].hex}"
 
 
 @pytest.mark.parametrize("command", ["api", "worker"])
