@@ -91,6 +91,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer whoever waits, close every connection, then what the application holds open."""
+        await self.on_tick(0)  # a signal before the first one: the headers of all answers are not made yet
         self._release()
         for server in self.servers:
             server.close()
