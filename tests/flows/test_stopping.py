@@ -180,7 +180,8 @@ async def test_told_to_stop_while_it_starts(stack: Gateway, tmp_path: Path, comm
     process = Process(*arguments, env=stack.settings(GRACE_SECONDS=LONG), log=tmp_path / "log")
     await until(lambda: _catches(process.pid, signal.SIGTERM))
     process.tell_to_stop()
-    await ended(process)
+    assert await process.ended() == 0, process.log.read_text()[-2000:]
+    assert "Traceback" not in process.log.read_text()
 
 
 def _catches(pid: int, number: signal.Signals) -> bool:

@@ -190,14 +190,17 @@ class Dispatcher:
             log.warning("submit.lease_over", job_id=job_id.hex)
             outcome = Outcome(OutcomeKind.NOT_SENT, None, clock.monotonic() - started_at, "lease_over")
         except asyncio.CancelledError:
+            if not opening:
+                raise
             # shut down in mid-call: what may have arrived is said to be unknown now, not when the lease runs out
             kind = OutcomeKind.UNKNOWN if opened else OutcomeKind.NOT_SENT
-            if not opened:
-                attempt = await opening[0] if opening else None
-                if attempt is None:
-                    raise
-                opened.append(attempt)
             outcome = Outcome(kind, None, clock.monotonic() - started_at, "shut_down")
+        if opening and not opened:  # the call ended meanwhile, and nothing was sent
+            attempt = await opening[0]
+            if attempt is None:
+                log.info("submit.claim_lost", job_id=job_id.hex)
+                return
+            opened.append(attempt)
         self._meter.heard(outcome, row, is_read=False, sent_at=sent_at)
         crash_point("send.after_answer")
         outcome = await self._discretion.told(outcome)
