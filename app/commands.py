@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from app.core.stop_signals import exit_when_told
 from app.core.terminal import DATA_DIR, DataDir, echo
 
 Host = Annotated[str, typer.Option("--host", help="Address to listen on.")]
@@ -67,6 +68,7 @@ def api(
     fd: Annotated[int | None, typer.Option(help="A listening socket that was handed down, instead.")] = None,
 ) -> None:
     """Run one API process; SIGTERM ends it in order."""
+    exit_when_told()
     from app.core.settings import start
     from app.main import run_api
 
@@ -75,6 +77,7 @@ def api(
 
 def worker() -> None:
     """Run one worker process; SIGTERM ends it in order."""
+    exit_when_told()
     from app.core.settings import start
     from app.worker import run_worker
 

@@ -3,12 +3,10 @@
 import asyncio
 import contextlib
 import resource
-import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from importlib.metadata import version
-from types import FrameType
 from typing import Any
 from uuid import UUID
 
@@ -38,11 +36,13 @@ from app.core.guard import Guard
 from app.core.health import OPENAPI_PATHS as health_paths
 from app.core.health import routes as health_routes
 from app.core.heartbeat import beating, stop_beating
-from app.core.http_server import CONNECTIONS_MAX, RESPONSE_HEADERS, Protocol
+from app.core.http_answering import RESPONSE_HEADERS
+from app.core.http_server import CONNECTIONS_MAX, Protocol
 from app.core.ids import new_id
 from app.core.log import get_logger
 from app.core.memory import return_large_blocks
 from app.core.problems import problem_response, problems_of
+from app.core.serving import Server
 from app.core.settings import Settings
 from app.jobs.intake import Intake
 from app.jobs.outlook import Outlook
@@ -110,6 +110,7 @@ def create_app(settings: Settings, *, on_wrong: Callable[[WrongConnection], None
     )
     app.state.settings = settings
     app.state.public_url = settings.public_url
+    app.state.stopping = asyncio.Event()
     app.router.routes.extend([*health_routes, *segmind_routes])
     app.include_router(api_router)
     app.include_router(quote_router)
@@ -261,7 +262,7 @@ def _broken(request: Request, error: Exception) -> Response:
 
 
 def run_api(settings: Settings, *, host: str, port: int, fd: int | None) -> None:
-    """Serve until SIGTERM; then take nothing new, finish what is under way within the grace, and return.
+    """Serve until SIGTERM, then end as `Server` says.
 
     Raises WrongConnection, having stopped likewise, once a connection to Postgres has proved wrong.
     """
@@ -270,10 +271,11 @@ def run_api(settings: Settings, *, host: str, port: int, fd: int | None) -> None
 
     def stop(error: WrongConnection) -> None:
         wrong.append(error)
-        server.should_exit = True
+        server.stop(delayed=False)
 
+    app = create_app(settings, on_wrong=stop)
     config = uvicorn.Config(
-        create_app(settings, on_wrong=stop),
+        app,
         host=host,
         port=port,
         loop="uvloop",
@@ -284,14 +286,16 @@ def run_api(settings: Settings, *, host: str, port: int, fd: int | None) -> None
         server_header=False,
         headers=list(RESPONSE_HEADERS.items()),
         proxy_headers=False,  # whose X-Forwarded-For is believed, TRUSTED_PROXIES says
-        timeout_graceful_shutdown=max(1, int(settings.grace_seconds)),
         backlog=2048,
     )
     _make_room_for_connections()
-    # uvicorn raises the signal that stopped it once more, which would end us by it: an order carried out is exit code 0
-    signal.signal(signal.SIGTERM, _end)
-    signal.signal(signal.SIGINT, _end)
-    server = uvicorn.Server(config)
+    server = Server(
+        config,
+        delay_seconds=settings.shutdown_delay_seconds,
+        grace_seconds=settings.grace_seconds,
+        stopping=app.state.stopping,
+        release=lambda: app.state.waiters.release(),
+    )
     # uvicorn's own `fd` takes any descriptor for a Unix socket, and would leave Nagle on: answers would come 40 ms late
     server.run(sockets=None if fd is None else [socket.socket(fileno=fd)])
     if wrong:
@@ -307,7 +311,3 @@ def _make_room_for_connections() -> None:
         soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         Protocol.connections_max = max(1, min(CONNECTIONS_MAX, soft - FILES_BESIDE_CONNECTIONS))
-
-
-def _end(_number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(0)

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import signal
 import sys
 from collections.abc import Callable, Coroutine
 from functools import partial
@@ -25,6 +24,7 @@ from app.core.log import get_logger
 from app.core.memory import return_large_blocks
 from app.core.pump import Pump
 from app.core.settings import Settings
+from app.core.stop_signals import stop_signals
 from app.core.watchdog import EXIT_CODE, Watchdog
 from app.jobs.originals import OriginalsVault
 from app.jobs.tasks.account import AccountWatch
@@ -56,6 +56,12 @@ ARQ_REST_SECONDS = 0.2
 """Added between two looks into Redis while nothing is unfinished: they are most of what an idle worker costs."""
 ARQ_RESTART_SECONDS = 0.5
 ARQ_CLOSE_SECONDS = 1.0
+POLLS_SECONDS = 5.0
+"""How long the end of a process waits for its polls: one that is cut is asked again by another worker."""
+RECORDING_SHARE, RECORDING_SECONDS_MAX = 0.25, 3.0
+"""The part of the grace that is kept for writing down what came of the last exchanges."""
+HURRY_SECONDS = 2.0
+"""The same, after a second signal."""
 ARQ_CLAIM_SECONDS = 2.0
 """How long arq leaves a ring to a worker that died with it; its own least is 10 s, and nobody would hear rings meanwhile."""
 
@@ -148,6 +154,11 @@ class Engine:
             self.meter.pump, self.dispatcher.pump, self.poller.pump, self.sweeper.pump, self.daily.pump, self.deliverer.pump,
             self.webhook_sweeper.pump, self.discretion.pump,
         )  # fmt: skip
+
+    def cut(self) -> None:
+        """Wait for no exchange any longer; a submit that is on the wire is recorded as unknown."""
+        for part in (self.dispatcher, self.poller, self.deliverer):
+            part.cut()
 
     def _eased(self) -> None:
         self.dispatcher.pump.ring()
@@ -250,16 +261,18 @@ async def work(settings: Settings) -> int:
 
     Raises WrongConnection, having stopped likewise, once a connection to Postgres has proved wrong.
     """
-    stop = asyncio.Event()
+    stop, hurried = asyncio.Event(), asyncio.Event()
+    with stop_signals(first=stop.set, again=hurried.set):
+        return await _work(settings, stop, hurried)
+
+
+async def _work(settings: Settings, stop: asyncio.Event, hurried: asyncio.Event) -> int:
     wrong: list[WrongConnection] = []
 
     def stop_for(error: WrongConnection) -> None:
         wrong.append(error)
         stop.set()
 
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
     watchdog = Watchdog(blocked_seconds_max=max(1.0, settings.lease_seconds * 0.8))
     watchdog.start()
     database = await Database.open(
@@ -287,8 +300,9 @@ async def work(settings: Settings) -> int:
         if task.done():  # none of these ever ends: better a new process than one that has lost a part
             log.error("worker.broken", exc_info=task.exception())
     log.info("worker.stopping", worker=engine.process_id.hex)
+    give_up_at = clock.monotonic() + settings.grace_seconds
     await cancel_all([*taking, proving])
-    await _wind_up(engine, settings.grace_seconds)
+    await _wind_up(engine, max(0.0, give_up_at - clock.monotonic()), hurried)
     await cancel_all(keeping)
     watchdog.stop()
     await engine.upstream.close()
@@ -307,20 +321,50 @@ async def _proved(database: Database) -> None:
         await until_stored(database.prove)
 
 
-async def _wind_up(engine: Engine, grace_seconds: float) -> None:
-    """Let what is on the wire end, then give the rest back."""
-    give_up_at = clock.monotonic() + grace_seconds
+async def _wind_up(engine: Engine, grace_seconds: float, hurried: asyncio.Event) -> None:
+    """Let what is on the wire end, and give the rest back: within the grace, or soon after a second signal."""
+    recording_seconds = min(RECORDING_SECONDS_MAX, RECORDING_SHARE * grace_seconds)
+    ending = asyncio.create_task(_hand_over(engine, grace_seconds - recording_seconds))
+    hurrying = asyncio.create_task(_cut_when(hurried, engine))
+    _, late = await asyncio.wait([ending, hurrying], timeout=grace_seconds, return_when=asyncio.FIRST_COMPLETED)
+    if late == {ending}:
+        await asyncio.wait([ending], timeout=HURRY_SECONDS)
+    if not ending.done():
+        log.warning("worker.not_wound_up")  # leases run out by themselves
+    await cancel_all([ending, hurrying])
+
+
+async def _cut_when(hurried: asyncio.Event, engine: Engine) -> None:
+    await hurried.wait()
+    log.warning("worker.hurried")
+    engine.cut()
+
+
+async def _hand_over(engine: Engine, seconds: float) -> None:
+    """What is not sent yet goes back first: others need not wait for what we still wait for."""
+    await _attempted(engine.leases.hand_back_unsent())
+    engine.doorbell.ring("dispatch")
+    await asyncio.gather(
+        _attempted(engine.poller.drain(min(seconds, POLLS_SECONDS))),
+        _attempted(engine.dispatcher.drain(seconds)),
+        _attempted(engine.deliverer.drain(seconds)),
+    )
+    await _attempted(engine.leases.hand_back())
+    await _attempted(engine.discretion.flush())
+    await _attempted(_take_leave(engine))
+
+
+async def _take_leave(engine: Engine) -> None:
+    async with engine.database.statement() as session:
+        await stop_beating(session, process_id=engine.process_id)
+
+
+async def _attempted(step: Coroutine[Any, Any, None]) -> None:
+    """Without Postgres the steps after it may still be possible."""
     try:
-        async with asyncio.timeout(grace_seconds + 5):
-            await engine.poller.drain(min(grace_seconds, 5.0))
-            await engine.dispatcher.drain(max(0.0, give_up_at - clock.monotonic()))
-            await engine.deliverer.drain(max(0.0, give_up_at - clock.monotonic()))
-            await engine.leases.hand_back()
-            await engine.discretion.flush()
-            async with engine.database.statement() as session:
-                await stop_beating(session, process_id=engine.process_id)
-    except (StoreUnavailable, TimeoutError) as error:
-        log.warning("worker.not_wound_up", cause=repr(error))  # leases run out by themselves
+        await step
+    except StoreUnavailable as error:
+        log.warning("worker.not_handed_over", cause=repr(error))
 
 
 def run_worker(settings: Settings) -> None:

@@ -49,7 +49,15 @@ class Process:
 
     async def stop(self) -> int:
         """SIGTERM, and wait; its exit code."""
+        self.tell_to_stop()
+        return await self.ended()
+
+    def tell_to_stop(self) -> None:
+        """SIGTERM."""
         self._popen.terminate()
+
+    async def ended(self) -> int:
+        """Wait; its exit code."""
         return await asyncio.to_thread(self._popen.wait, 40)
 
     def kill(self) -> None:

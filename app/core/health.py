@@ -22,8 +22,11 @@ async def healthz(_request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """200 while the database answers in our role and has our schema; Redis away is only `degraded`."""
+    """200 while the database answers in our role and has our schema; Redis away is only `degraded`. 503 once the process is
+    told to stop: nobody should send it anything more."""
     state = request.app.state
+    if state.stopping.is_set():
+        return _answer(503, {"status": "unavailable", "process": "stopping"})
     try:
         async with state.database.snapshot() as session:
             revision = await session.fetchval("SELECT version_num FROM alembic_version")
@@ -51,5 +54,9 @@ def _described(summary: str, *statuses: int) -> dict[str, Any]:
 
 OPENAPI_PATHS = {
     "/healthz": _described("Whether the process lives", 200),
-    "/readyz": _described("Whether it can work: the database answers in our role, and has our schema", 200, 503),
+    "/readyz": _described(
+        "Whether it can work: the database answers in our role and has our schema, and the process is not about to stop",
+        200,
+        503,
+    ),
 }

@@ -11,6 +11,10 @@ BODY_SECONDS = 60.0
 BODY_WINDOW_SECONDS = 10.0
 BYTES_A_SECOND_MIN = 1_000
 """In every window of a body, on average."""
+FAREWELL_SECONDS = 0.25
+"""A connection without a request, once the process stops: one may be on its way."""
+UNREAD_SECONDS = 0.05
+"""For the event loop to read such a request, where it has come and its connection is about to be closed."""
 LINGER_SECONDS = 5.0
 """After an answer that ends the connection, for the client to read it."""
 

@@ -11,15 +11,22 @@ job. A request that comes whole in one read goes from IDLE to ANSWER and touches
 
 import math
 from enum import Enum
-from http import HTTPStatus
 from typing import Any
 
 import httptools
-import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from app.core.http_answering import Answering
-from app.core.http_deadlines import BODY_WINDOW_SECONDS, HEAD_SECONDS, IDLE_SECONDS, LINGER_SECONDS, Progress
+from app.core.http_answering import Answering, last_answer
+from app.core.http_deadlines import (
+    BODY_WINDOW_SECONDS,
+    FAREWELL_SECONDS,
+    HEAD_SECONDS,
+    IDLE_SECONDS,
+    LINGER_SECONDS,
+    UNREAD_SECONDS,
+    Progress,
+)
+from app.core.http_unread import has_unread
 from app.core.http_upgrade import framing_of, parser_within_body
 from app.core.log import get_logger
 from app.core.requests import CUT, BodyTooSlow
@@ -34,10 +41,6 @@ read, and a reset would take the answer from them."""
 CONNECTIONS_MAX = 10_000
 EVICTED_SHARE = 100
 """At CONNECTIONS_MAX, one in so many is closed: those that have waited longest for a request."""
-
-
-RESPONSE_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-"""Of every answer: no cache keeps what a tenant or an operator was shown, and no browser guesses what it is."""
 
 
 class HeadTooLarge(Exception):
@@ -70,7 +73,8 @@ class Protocol(HttpToolsProtocol):
     _written: Progress | None = None
     """Of an answer that the client takes slowly."""
     _keep_alive = True
-    _leaving = False
+    _leaving_at = math.inf
+    """When a connection without a request is closed because the process stops."""
     _deaf = False
     """What still comes is thrown away."""
     _begun = False
@@ -115,9 +119,29 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
-        """The process stops: close when the present answer is sent."""
-        self._leaving = True
-        super().shutdown()
+        """The process stops: close after the present answer, or where no request comes within FAREWELL_SECONDS."""
+        if self._leaving_at < math.inf:
+            return
+        self._leaving_at = self.loop.time() + FAREWELL_SECONDS
+        self._watch(self._leaving_at)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
+
+    def cut(self) -> None:
+        """The process ends now: tell a client that waits for an answer, and has nothing of it yet."""
+        waits = self._phase is Phase.HEAD or (
+            self._phase in (Phase.BODY, Phase.ANSWER) and not self.cycle.response_started and not self.pipeline
+        )
+        if waits and not self.transport.is_closing():
+            self._refuse(
+                503,
+                "shutting_down",
+                "this process is stopping; the request may have been carried out: send it again, a submit with the same"
+                " Idempotency-Key",
+                retry=1,
+            )
+        elif self._phase is not Phase.LINGER:
+            self.transport.abort()
 
     # ---- what comes in
 
@@ -211,7 +235,7 @@ class Protocol(HttpToolsProtocol):
         if self._progress is not None:
             self._progress = None
             if not self.cycle.response_started:
-                self.cycle.keep_alive = self._keep_alive and not self._leaving
+                self.cycle.keep_alive = self._keep_alive and self._leaving_at == math.inf
         super().on_message_complete()
 
     def _count(self, size: int) -> None:
@@ -273,19 +297,10 @@ class Protocol(HttpToolsProtocol):
             self._refuse(400, "invalid_http", "this is no valid HTTP request")
 
     def _refuse(self, status: int, code: str, words: str, *, retry: int | None = None) -> None:
-        phrase = HTTPStatus(status).phrase
-        problem = {"type": "about:blank", "title": phrase, "status": status, "detail": words, "code": code}
-        body = orjson.dumps({"error": words, **problem, "errors": []})
-        fixed = "".join(f"{name}: {value}\r\n" for name, value in RESPONSE_HEADERS.items())
-        again = "" if retry is None else f"retry-after: {retry}\r\n"
-        head = (
-            f"HTTP/1.1 {status} {phrase}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
-            f"{fixed}{again}connection: close\r\n\r\n"
-        )
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True  # whatever it still has to say would come after ours
             self.cycle.message_event.set()
-        self.transport.write(head.encode() + body)
+        self.transport.write(last_answer(status, code, words, retry=retry))
         self._linger()
 
     # ---- time
@@ -322,8 +337,11 @@ class Protocol(HttpToolsProtocol):
             self.transport.abort()
             return None
         if self._phase is Phase.IDLE:
-            if now < self._since + IDLE_SECONDS:
-                return self._since + IDLE_SECONDS
+            until = min(self._since + IDLE_SECONDS, self._leaving_at)
+            if now < until:
+                return until
+            if has_unread(self.transport):
+                return now + UNREAD_SECONDS
             self._end()
             return None
         if self._phase is Phase.HEAD:

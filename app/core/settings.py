@@ -36,6 +36,7 @@ EXPECTED = {
     "lease_seconds": "seconds from 1 to 300, such as 15",
     "sweep_seconds": "seconds above 0, at most 60, such as 1",
     "grace_seconds": "seconds from 0 to 600, such as 25",
+    "shutdown_delay_seconds": "seconds from 0 to 600, such as 5",
     "log_format": "console or json",
     "log_level": "DEBUG, INFO, WARNING or ERROR",
 }
@@ -130,7 +131,8 @@ class Settings(BaseSettings):
     history_settle_seconds: Annotated[float, Field(ge=0, le=86_400)] = 600
     lease_seconds: Annotated[float, Field(ge=1, le=300)] = 15
     sweep_seconds: Annotated[float, Field(gt=0, le=60)] = 1
-    grace_seconds: Annotated[float, Field(ge=0, le=600)] = 30
+    grace_seconds: Annotated[float, Field(ge=0, le=600)] = 25
+    shutdown_delay_seconds: Annotated[float, Field(ge=0, le=600)] = 0
     log_format: LogFormat = "console"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 

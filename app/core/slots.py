@@ -47,3 +47,8 @@ class Slots:
             task.cancel()
         if late and last_words_seconds:
             await asyncio.wait(late, timeout=last_words_seconds)
+
+    def cut(self) -> None:
+        """Cancel what is on the wire; a `drain` that waits for it goes on."""
+        for task in self._tasks:
+            task.cancel()

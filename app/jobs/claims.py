@@ -7,6 +7,7 @@ from app.admission.budget import PACE_CTES, READS_GRANTED, Taken, count_granted,
 from app.admission.queries import MAY_POLL, MAY_SUBMIT
 from app.admission.queues import counted
 from app.core.db import Session, columns
+from app.jobs.models import State
 from app.webhooks.emit import WANTS_START
 
 LOOKAHEAD_SECONDS = 0.05
@@ -182,7 +183,7 @@ RETURNING jobs.id, jobs.fence
 
 _HAND_BACK = f"""
 WITH freed AS (
-    UPDATE jobs SET lease_until = NULL, owner = NULL WHERE owner = $1 AND state IN ('queued', 'running')
+    UPDATE jobs SET lease_until = NULL, owner = NULL WHERE owner = $1 AND state = ANY ($2::text[])
     RETURNING tenant_id, key_id, state
 ), moves AS (
     SELECT tenant_id, key_id, 0 AS queued, 0 AS ready, -1 AS claimed, 0 AS in_flight FROM freed WHERE state = 'queued'
@@ -241,6 +242,8 @@ async def renew_leases(
     return {(row["id"], row["fence"]) for row in rows}
 
 
-async def hand_back(session: Session, *, owner: UUID) -> None:
-    """A process that ends gives back what it holds and has not sent. One statement."""
-    await session.execute(_HAND_BACK, owner)
+async def hand_back(session: Session, *, owner: UUID, unsent_alone: bool = False) -> None:
+    """A process that ends gives back what it holds: jobs that are not sent, and, but for `unsent_alone`, running ones. One
+    statement."""
+    states = [State.QUEUED] if unsent_alone else [State.QUEUED, State.RUNNING]
+    await session.execute(_HAND_BACK, owner, states)

@@ -4,10 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
-from app.core.db import Database, ReadSession, Row, patiently
+from app.core.db import READ_SECONDS, Database, ReadSession, Row, patiently
+from app.core.errors import StoreUnavailable
 from app.jobs.models import FINAL, State
 from app.jobs.queries import find_job, find_result
 from app.jobs.waiters import Waiters
+
+LAST_READ_SECONDS = 5.0
+"""How long the last read of a wait may take once the process stops: many of them come at once."""
 
 Read = Callable[[ReadSession], Awaitable[Row | None]]
 
@@ -28,23 +32,23 @@ class Reader:
         return await self._read(tenant_id, lambda session: find_job(session, tenant_id=tenant_id, job_id=job_id))
 
     async def wait_for_result(self, tenant_id: UUID, job_id: UUID, seconds: float) -> Row | None:
-        """As `find_result`, once the job has ended or `seconds` are over."""
+        """As `find_result`, once the job has ended, `seconds` are over or the process stops."""
         return await self._wait(
             tenant_id, lambda session: find_result(session, tenant_id=tenant_id, job_id=job_id), job_id, seconds
         )
 
     async def wait_for_job(self, tenant_id: UUID, job_id: UUID, seconds: float) -> Row | None:
-        """As `find_job`, once the job has ended or `seconds` are over."""
+        """As `find_job`, once the job has ended, `seconds` are over or the process stops."""
         return await self._wait(
             tenant_id, lambda session: find_job(session, tenant_id=tenant_id, job_id=job_id), job_id, seconds
         )
 
-    async def _read(self, tenant_id: UUID, read: Read) -> Row | None:
+    async def _read(self, tenant_id: UUID, read: Read, seconds: float = READ_SECONDS) -> Row | None:
         async def once() -> Row | None:
             async with self._database.snapshot(tenant_id, point=True) as session:
                 return await read(session)
 
-        return await patiently(once)
+        return await patiently(once, seconds=seconds)
 
     async def _wait(self, tenant_id: UUID, read: Read, job_id: UUID, seconds: float) -> Row | None:
         if seconds <= 0:
@@ -55,4 +59,9 @@ class Reader:
             if row is None or State(row["state"]) in FINAL:
                 return row
             await asyncio.wait([ended], timeout=seconds)
-        return await self._read(tenant_id, read)
+        if not self._waiters.released:
+            return await self._read(tenant_id, read)
+        try:
+            return await self._read(tenant_id, read, LAST_READ_SECONDS)
+        except StoreUnavailable:
+            return row  # the last known state, which is better than none from a process that is about to stop

@@ -20,6 +20,8 @@ class Waiters:
         self._database = database
         self._waiting: defaultdict[UUID, set[asyncio.Future[None]]] = defaultdict(set)
         self._somebody = asyncio.Event()
+        self.released = False
+        """Whether this process is about to stop, and nobody may wait any longer."""
 
     def wake(self, job_ids: Iterable[UUID]) -> None:
         """These jobs have ended."""
@@ -28,10 +30,17 @@ class Waiters:
                 if not future.done():
                     future.set_result(None)
 
+    def release(self) -> None:
+        """End every wait, and from now on each one as it begins: the job goes on, this process does not."""
+        self.released = True
+        self.wake(list(self._waiting))
+
     @contextlib.asynccontextmanager
     async def registered(self, job_id: UUID) -> AsyncIterator[asyncio.Future[None]]:
-        """A future that is done when the job ends. Register first, then look at the job, then wait."""
+        """A future that is done when the job ends, or at once where `released`. Register first, then look at the job, then wait."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self.released:
+            future.set_result(None)
         self._waiting[job_id].add(future)
         self._somebody.set()
         try:

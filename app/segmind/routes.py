@@ -1,5 +1,6 @@
 """Routes of the upstream-shaped surface: plain Starlette ones, a quarter of the cost of routes with dependencies."""
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
@@ -163,7 +164,9 @@ async def submit_and_wait(request: Request) -> Response:
     """`POST /v1/{model}`: the media or JSON itself, or 504 while the job goes on."""
     principal, stored, _headers, seconds = await _submit(request, Surface.SEGMIND_SYNC)
     state = request.app.state
-    row = await state.reader.wait_for_result(principal.tenant_id, stored.job_id, seconds)
+    row: Row | None = None
+    with contextlib.suppress(StoreUnavailable):  # the job is stored all the same: its id must be told
+        row = await state.reader.wait_for_result(principal.tenant_id, stored.job_id, seconds)
     if row is None or State(row["state"]) not in FINAL:
         raise StillRunning(show_id("job", stored.job_id), state.public_url)
     if row["state"] != State.COMPLETED:

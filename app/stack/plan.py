@@ -176,7 +176,6 @@ class Plan:
 
     def _spec(self, kind: str, number: int, arguments: Sequence[str], ready: Ready, *pass_fds: int) -> ChildSpec:
         name = f"{kind}-{number}"
-        grace_seconds = float(setting("GRACE_SECONDS") or Settings.model_fields["grace_seconds"].default)
         return ChildSpec(
             name=name,
             kind=kind,
@@ -184,6 +183,12 @@ class Plan:
             environment=self.environment,
             pass_fds=pass_fds,
             ready=ready,
-            grace_seconds=grace_seconds + _GRACE_MARGIN_SECONDS,
+            grace_seconds=_stop_seconds(kind) + _GRACE_MARGIN_SECONDS,
             log_path=None if self.options.logs_to_terminal else self.directory / "logs" / f"{name}.log",
         )
+
+
+def _stop_seconds(kind: str) -> float:
+    """How long a process of ours may take to stop by its settings."""
+    names = ("GRACE_SECONDS", "SHUTDOWN_DELAY_SECONDS") if kind == "api" else ("GRACE_SECONDS",)
+    return sum(float(setting(name) or Settings.model_fields[name.lower()].default) for name in names)

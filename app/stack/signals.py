@@ -5,36 +5,28 @@ import signal
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-T = TypeVar("T")
+from app.core.stop_signals import STOP_SIGNALS, stop_signals
 
-_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+T = TypeVar("T")
 
 
 async def interruptible(work: Coroutine[Any, Any, T], *, hurry: Callable[[], None]) -> T | None:
     """The outcome of `work`, or None where SIGINT, SIGTERM or SIGHUP ended it.
 
-    The first signal cancels it, and its `finally` blocks take the time they need; each further one calls `hurry`.
+    The first signal cancels it, and its `finally` blocks take the time they need; a later one calls `hurry`.
     """
     task = asyncio.create_task(work)
     interrupted = False
 
-    def on_signal() -> None:
+    def interrupt() -> None:
         nonlocal interrupted
-        if interrupted:
-            hurry()
-        else:
-            interrupted = True
-            task.cancel()
+        interrupted = True
+        task.cancel()
 
-    loop = asyncio.get_running_loop()
-    for signal_ in _STOPPING:
-        loop.add_signal_handler(signal_, on_signal)
-    try:
-        return await task
-    except asyncio.CancelledError:
-        if not interrupted:
-            raise
-        return None
-    finally:
-        for signal_ in _STOPPING:
-            loop.remove_signal_handler(signal_)
+    with stop_signals(first=interrupt, again=hurry, numbers=(*STOP_SIGNALS, signal.SIGHUP)):
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if not interrupted:
+                raise
+            return None

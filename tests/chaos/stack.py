@@ -28,7 +28,7 @@ from app.stack.interlock import signed
 from app.tenants.queries import find_tenant
 from app.upstream.simulator.book import Book
 
-READY_SECONDS = 60.0
+READY_SECONDS = 240.0
 STOP_SECONDS = 50.0
 POLL_SECONDS = 0.02
 LEASE_SECONDS = 2.0

@@ -15,7 +15,7 @@ from tests.chaos.stack import Stack, is_alive, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-GRACE_SECONDS = 30.0
+GRACE_SECONDS = 25.0
 """The setting's default."""
 
 
@@ -23,7 +23,7 @@ async def _replace(stack: Stack, role: str, pid: int) -> float:
     """The seconds it took to end."""
     began_at = time.monotonic()
     os.kill(pid, signal.SIGTERM)
-    await until(lambda: not is_alive(pid), f"{role} ends", GRACE_SECONDS)
+    await until(lambda: not is_alive(pid), f"{role} ends", GRACE_SECONDS + 5)
     took = time.monotonic() - began_at
     await stack.replaced(role, pid, seconds=30)
     await stack.working()

@@ -28,3 +28,13 @@ def test_trusted_proxies_are_networks() -> None:
     for wrong in ("proxy", "10.0.0.1/8", "*", "10.0.0.0/33"):
         with pytest.raises(SettingsError, match=r"WAYSTATION_TRUSTED_PROXIES: expected a comma list of networks"):
             load_settings(**REQUIRED, trusted_proxies=wrong)
+
+
+def test_how_a_process_stops_is_a_matter_of_seconds() -> None:
+    found = load_settings(**REQUIRED)
+    assert (found.shutdown_delay_seconds, found.grace_seconds) == (0, 25)
+    for wrong in ("-1", "5s", "601", "nan", "inf"):
+        with pytest.raises(
+            SettingsError, match="WAYSTATION_SHUTDOWN_DELAY_SECONDS: expected seconds from 0 to 600, such"
+        ):
+            load_settings(**REQUIRED, shutdown_delay_seconds=wrong)

@@ -154,6 +154,10 @@ class Dispatcher:
         await self._slots.drain(seconds, last_words_seconds=LAST_WORDS_SECONDS)
         await self._recorder.drained()
 
+    def cut(self) -> None:
+        """While it drains: wait for nothing that is on the wire any longer."""
+        self._slots.cut()
+
     async def _send(self, row: Row, asked_at: float, sent_at: float) -> None:
         with self._leases.held((row["id"], row["fence"]), asked_at=asked_at):
             await self._send_held(row, sent_at)
@@ -161,10 +165,13 @@ class Dispatcher:
     async def _send_held(self, row: Row, sent_at: float) -> None:
         claim: Claim = (row["id"], row["fence"])
         job_id = row["id"]
+        opening: list[asyncio.Future[int | None]] = []
         opened: list[int] = []
 
         async def before_send() -> None:
-            attempt = await self._opener.put(claim)
+            opening.append(self._opener.post(claim))
+            # once it is asked for, an attempt may be open: what comes of it must be heard in any case
+            attempt = await asyncio.shield(opening[0])
             if attempt is None:
                 raise ClaimLost
             opened.append(attempt)
@@ -183,10 +190,17 @@ class Dispatcher:
             log.warning("submit.lease_over", job_id=job_id.hex)
             outcome = Outcome(OutcomeKind.NOT_SENT, None, clock.monotonic() - started_at, "lease_over")
         except asyncio.CancelledError:
-            if not opened:
+            if not opening:
                 raise
             # shut down in mid-call: what may have arrived is said to be unknown now, not when the lease runs out
-            outcome = Outcome(OutcomeKind.UNKNOWN, None, clock.monotonic() - started_at, "shut_down")
+            kind = OutcomeKind.UNKNOWN if opened else OutcomeKind.NOT_SENT
+            outcome = Outcome(kind, None, clock.monotonic() - started_at, "shut_down")
+        if opening and not opened:  # the call ended meanwhile, and nothing was sent
+            attempt = await opening[0]
+            if attempt is None:
+                log.info("submit.claim_lost", job_id=job_id.hex)
+                return
+            opened.append(attempt)
         self._meter.heard(outcome, row, is_read=False, sent_at=sent_at)
         crash_point("send.after_answer")
         outcome = await self._discretion.told(outcome)

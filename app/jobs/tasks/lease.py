@@ -59,6 +59,11 @@ class Leases:
             self._held[claim] = asked_at + self.lease_seconds
 
     async def hand_back(self) -> None:
-        """Give back everything that was not sent, so that nobody has to wait for the leases to run out."""
+        """Give back every claim, so that nobody has to wait for the leases to run out."""
         async with self._database.statement() as session:
             await hand_back(session, owner=self.owner)
+
+    async def hand_back_unsent(self) -> None:
+        """Give back the jobs that are claimed and not sent; their senders then find the claim lost, and send nothing."""
+        async with self._database.statement() as session:
+            await hand_back(session, owner=self.owner, unsent_alone=True)

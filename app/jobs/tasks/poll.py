@@ -143,6 +143,10 @@ class Poller:
         await self._slots.drain(seconds)
         await self._recorder.drained()
 
+    def cut(self) -> None:
+        """While it drains: wait for nothing that is on the wire any longer."""
+        self._slots.cut()
+
     async def _ask(self, row: Row, asked_at: float, taken: Taken) -> None:
         with self._leases.held((row["id"], row["fence"]), asked_at=asked_at):
             await self._ask_held(row, asked_at, taken)

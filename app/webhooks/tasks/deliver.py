@@ -111,6 +111,10 @@ class Deliverer:
         async with self._database.statement() as session:
             await give_back(session, owner=self._owner)
 
+    def cut(self) -> None:
+        """While it drains: wait for nothing that is on the wire any longer."""
+        self._slots.cut()
+
     async def _deliver(self, row: Row, body: bytes | None, asked_at: float) -> None:
         until = asked_at + LEASE_SECONDS - TOTAL_SECONDS + MARGIN_SECONDS
 
