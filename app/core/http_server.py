@@ -36,6 +36,8 @@ EVICTED_SHARE = 100
 """At CONNECTIONS_MAX, one in so many is closed: those that have waited longest for a request."""
 
 
+BLANKS = b" \t"
+"""Around a header's value, and no part of it (RFC 9110, 5.5)."""
 RESPONSE_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 """Of every answer: no cache keeps what a tenant or an operator was shown, and no browser guesses what it is."""
 
@@ -189,7 +191,8 @@ class Protocol(HttpToolsProtocol):
         if self._framing:
             return
         self._count(len(name) + len(value) + 4)
-        super().on_header(name, value)
+        if self._in_head:  # else a trailer: it comes after the body and must not pass for a header (RFC 9110, 6.5.1)
+            super().on_header(name, value.strip(BLANKS))  # the parser drops leading blanks only
 
     def on_headers_complete(self) -> None:
         """The end of the head."""

@@ -68,13 +68,19 @@ def whole_number(text: str) -> int | None:
     return int(text) if WHOLE_NUMBER.fullmatch(text) else None
 
 
-def checked_length(headers: Headers) -> int:
-    """The bytes that a JSON request announces, 0 where it announces none; raises MediaTypeUnsupported, BodyTooLarge."""
+def check_media_type(headers: Headers) -> None:
+    """Raises MediaTypeUnsupported for a body that is not plain JSON."""
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise MediaTypeUnsupported("header Content-Type: expected application/json")
-    if headers.get("content-encoding", "identity").lower() != "identity":
+    codings = ",".join(headers.getlist("content-encoding")).lower().split(",")
+    if any(coding.strip() not in ("", "identity") for coding in codings):
         raise MediaTypeUnsupported("header Content-Encoding: a request's body must not be compressed")
+
+
+def checked_length(headers: Headers) -> int:
+    """The bytes that a JSON request announces, 0 where it announces none; raises MediaTypeUnsupported, BodyTooLarge."""
+    check_media_type(headers)
     length = whole_number(headers.get("content-length", "0"))
     if length is None or length > BODY_BYTES_MAX:
         raise BodyTooLarge
