@@ -95,15 +95,6 @@ def idempotency_key(headers: Headers) -> str | None:
     return key
 
 
-def wait_seconds(headers: Headers, *, default: float, most: float) -> float:
-    """The N of `Prefer: wait=N`, at most `most`; anything unknown in that header is ignored, as its standard asks."""
-    for preference in headers.get("prefer", "").split(","):
-        name, _, value = preference.partition(";")[0].partition("=")
-        if name.strip().lower() == "wait":
-            return checked_wait(value.strip().strip('"'), where="header Prefer", most=most)
-    return default
-
-
 def checked_wait(text: str, *, where: str, most: float) -> float:
     """Whole or fractional seconds from 0 to `most`; more is cut to `most`."""
     seconds = plain_seconds(text)

@@ -13,6 +13,7 @@ from app.core.db import Row, patiently
 from app.core.errors import Refusal, StoreUnavailable, Unauthorized
 from app.core.ids import find_id, show_id
 from app.core.off_loop import run_sized, scan_cost
+from app.core.prefer import Wait, preferred_wait
 from app.core.requests import (
     checked_deadline,
     checked_metadata,
@@ -20,7 +21,6 @@ from app.core.requests import (
     idempotency_key,
     malformed,
     plain_seconds,
-    wait_seconds,
     whole_number,
 )
 from app.core.strict_json import JsonInvalid
@@ -55,7 +55,7 @@ class StillRunning(Refusal):
     status = 504
     code = "still_running"
 
-    def __init__(self, shown: str, base_url: str) -> None:
+    def __init__(self, shown: str, base_url: str, wait: Wait) -> None:
         super().__init__(
             "the job is still running; its result can be fetched later",
             extra={
@@ -63,6 +63,7 @@ class StillRunning(Refusal):
                 "status_url": f"{base_url}/v2/requests/{shown}/status",
                 "response_url": f"{base_url}/v2/requests/{shown}",
             },
+            headers=wait.headers,
         )
 
 
@@ -87,9 +88,8 @@ async def _principal(request: Request, scope: Scope) -> Principal:
     return principal
 
 
-async def _submit(request: Request, surface: Surface) -> tuple[Principal, Stored, dict[str, str], float]:
-    """Accept a job, with headers for its answer and the seconds it is to be waited for; or record why not and raise the
-    Refusal."""
+async def _submit(request: Request, surface: Surface) -> tuple[Principal, Stored, dict[str, str]]:
+    """Accept a job, with headers for its answer; or record why not and raise the Refusal."""
     intake = request.app.state.intake
     model: str = request.path_params["model"]
     who: Principal | None = None
@@ -97,9 +97,6 @@ async def _submit(request: Request, surface: Surface) -> tuple[Principal, Stored
         who = principal = await submitter(request)
         intake.admit(principal)
         principal.require(Scope.JOBS_WRITE)
-        seconds = 0.0
-        if surface is Surface.SEGMIND_SYNC:
-            seconds = wait_seconds(request.headers, default=SYNC_SECONDS, most=SYNC_SECONDS_MAX)
         body = await request.app.state.bodies.read(request, principal.allowance)
         asked = await _asked(request, principal, surface, model, body)
         stored: Stored
@@ -110,7 +107,7 @@ async def _submit(request: Request, surface: Surface) -> tuple[Principal, Stored
     if stored.replayed:
         await intake.note_replay(asked, stored)
         headers["Idempotent-Replayed"] = "true"
-    return principal, stored, headers, seconds
+    return principal, stored, headers
 
 
 async def _asked(request: Request, principal: Principal, surface: Surface, model: str, body: bytes) -> Asked:
@@ -154,21 +151,23 @@ def _webhook(request: Request) -> JobWebhook | None:
 @refusing
 async def submit(request: Request) -> Response:
     """`POST /v2/{model}`: stored before it is answered."""
-    _principal, stored, headers, _seconds = await _submit(request, Surface.SEGMIND)
+    _principal, stored, headers = await _submit(request, Surface.SEGMIND)
     return json_response(accepted_body(request.app.state.public_url, stored.job_id), headers=headers)
 
 
 @refusing
 async def submit_and_wait(request: Request) -> Response:
     """`POST /v1/{model}`: the media or JSON itself, or 504 while the job goes on."""
-    principal, stored, _headers, seconds = await _submit(request, Surface.SEGMIND_SYNC)
+    principal, stored, _headers = await _submit(request, Surface.SEGMIND_SYNC)
     state = request.app.state
-    row = await state.reader.wait_for_result(principal.tenant_id, stored.job_id, seconds)
+    wait = preferred_wait(request.headers, default=SYNC_SECONDS, most=SYNC_SECONDS_MAX)
+    row = await state.reader.wait_for_result(principal.tenant_id, stored.job_id, wait.seconds)
     if row is None or State(row["state"]) not in FINAL:
-        raise StillRunning(show_id("job", stored.job_id), state.public_url)
-    if row["state"] != State.COMPLETED:
-        return result_response(state.public_url, row)
-    return await media_response(state.downloads, row)
+        raise StillRunning(show_id("job", stored.job_id), state.public_url, wait)
+    completed = row["state"] == State.COMPLETED
+    answer = await media_response(state.downloads, row) if completed else result_response(state.public_url, row)
+    answer.headers.update(wait.headers)
+    return answer
 
 
 async def _asked_for(request: Request) -> tuple[UUID, UUID]:
