@@ -3,11 +3,14 @@
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Match, Route
+from starlette.types import Scope as AsgiScope
 
 from app.admission.strangers import submitter
+from app.catalog.check import RESERVED, SLUG, checked_slug
 from app.core.bodies import Bodies
 from app.core.db import Row, patiently
 from app.core.errors import Refusal, StoreUnavailable, Unauthorized
@@ -97,6 +100,7 @@ async def _submit(request: Request, surface: Surface) -> tuple[Principal, Stored
         who = principal = await submitter(request)
         intake.admit(principal)
         principal.require(Scope.JOBS_WRITE)
+        checked_slug(model)
         body = await request.app.state.bodies.read(request, principal.allowance)
         asked = await _asked(request, principal, surface, model, body)
         stored: Stored
@@ -213,13 +217,40 @@ async def get_credits(request: Request) -> Response:
     return json_response(credits_body((await patiently(read))["available"]))
 
 
-routes = [
+class SlugConvertor(StringConvertor):
+    """A segment of a path that can be a model."""
+
+    regex = rf"(?!(?:{'|'.join(sorted(RESERVED))})(?:/|$)){SLUG.pattern}"
+
+
+register_url_convertor("slug", SlugConvertor())
+
+known_routes: list[BaseRoute] = [
     Route("/v1/get-user-credits", get_credits, methods=["GET"]),
     Route("/v2/requests/{request_id}/status", get_status, methods=["GET"]),
     Route("/v2/requests/{request_id}", get_result, methods=["GET"]),
     Route("/v1/requests/{request_id}", get_result, methods=["GET"]),
-    Route("/v2/{model:path}", submit, methods=["POST"]),
-    Route("/v1/{model:path}", submit_and_wait, methods=["POST"]),
+    Route("/v2/{model:slug}", submit, methods=["POST"]),
+    Route("/v1/{model:slug}", submit_and_wait, methods=["POST"]),
+]
+
+
+class NoModel(Route):
+    """A POST where no model can be. It is refused and recorded as any other submit; for other methods there is no such
+    path."""
+
+    def matches(self, scope: AsgiScope) -> tuple[Match, AsgiScope]:
+        """Only what none of `known_routes` matches."""
+        match, found = super().matches(scope)
+        if match is not Match.FULL or any(one.matches(scope)[0] is not Match.NONE for one in known_routes):
+            return Match.NONE, {}
+        return match, found
+
+
+routes = [
+    *known_routes,
+    NoModel("/v2/{model:path}", submit, methods=["POST"]),
+    NoModel("/v1/{model:path}", submit_and_wait, methods=["POST"]),
 ]
 
 NEEDS_KEY = (Unauthorized, ScopeMissing, StoreUnavailable)
