@@ -6,6 +6,7 @@ import resource
 import socket
 from collections.abc import AsyncIterator, Callable
 from functools import partial
+from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
 from uuid import UUID
@@ -37,6 +38,7 @@ from app.core.health import OPENAPI_PATHS as health_paths
 from app.core.health import routes as health_routes
 from app.core.heartbeat import beating, stop_beating
 from app.core.http_answering import RESPONSE_HEADERS
+from app.core.http_rules import HttpRules, allowed_methods
 from app.core.http_server import CONNECTIONS_MAX, Protocol
 from app.core.ids import new_id
 from app.core.log import get_logger
@@ -121,6 +123,7 @@ def create_app(settings: Settings, *, on_wrong: Callable[[WrongConnection], None
     app.include_router(event_router)
     for router in ADMIN_ROUTERS:
         app.include_router(router)
+    app.add_middleware(HttpRules)
     app.openapi = partial(_openapi, app)  # type: ignore[method-assign]
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -253,7 +256,10 @@ def _invalid(request: Request, error: Exception) -> Response:
 
 def _plain(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _shaped(request, PlainRefusal(error))
+    refusal = PlainRefusal(error)
+    if refusal.status == HTTPStatus.METHOD_NOT_ALLOWED:
+        refusal.headers["Allow"] = allowed_methods(request.app.routes, request.scope)
+    return _shaped(request, refusal)
 
 
 def _broken(request: Request, error: Exception) -> Response:

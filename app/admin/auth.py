@@ -18,6 +18,7 @@ from app.core.bodies import Bodies
 from app.core.errors import Forbidden, Refusal, Unauthorized
 from app.core.log import get_logger
 from app.core.parse_budget import Allowance
+from app.core.requests import check_media_type
 from app.tenants.keys import OPERATOR_MARK, hash_key, parse_key
 
 log = get_logger(__name__)
@@ -135,6 +136,7 @@ async def _checked_body(request: Request, acting: Acting) -> None:
     allowance = Allowance(acting.name)
     body = await bodies.read_any(request, allowance, bytes_max=BODY_BYTES_MAX)
     if body:
+        check_media_type(request.headers)
         await bodies.parse(body, allowance)
     request._body = body  # what `Request.body` keeps
 

@@ -89,6 +89,7 @@ def _changes(
     from app.catalog.models import PriceRule
     from app.core.credits import parse_credits
     from app.core.errors import malformed_field
+    from app.core.strict_json import without_bom
 
     changes = ModelChanges()
     if rule is not None:
@@ -106,7 +107,7 @@ def _changes(
             changes["markup_micro"] = parse_markup(markup)
         field = "schema"
         if schema is not None:
-            changes["schema"] = checked_schema(orjson.loads(schema.read_bytes()))
+            changes["schema"] = checked_schema(orjson.loads(without_bom(schema.read_bytes())))
     except ValueError as error:
         raise malformed_field(field, str(error)) from None
     return changes

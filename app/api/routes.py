@@ -27,6 +27,7 @@ from app.core.ids import find_id, show_id
 from app.core.off_loop import run_sized, scan_cost
 from app.core.paging import LIMIT_DEFAULT, LIMIT_MAX, cut_page, parse_cursor
 from app.core.parse_budget import parse_cost
+from app.core.prefer import preferred_wait
 from app.core.problems import documented
 from app.core.requests import (
     checked_instant,
@@ -34,7 +35,6 @@ from app.core.requests import (
     checked_wait,
     idempotency_key,
     malformed,
-    wait_seconds,
     whole_number,
 )
 from app.jobs.intake import NOT_STORED, Asked
@@ -51,7 +51,7 @@ PREFER_WAIT_MAX = 300.0
 QUERY_WAIT_MAX = 60.0
 SUBMIT_HEADERS = {
     "Idempotency-Key": "1 to 255 printable ASCII characters; makes the submit safe to repeat",
-    "Prefer": "`wait=N`, in seconds, at most 300: answer when the job ends",
+    "Prefer": "`wait=N`, in seconds, at most 300 (25 without N): answer when the job ends; `Preference-Applied` tells N",
 }
 
 router = APIRouter(prefix="/api/v1", tags=["jobs"])
@@ -105,7 +105,6 @@ async def submit_job(request: Request) -> Response:
         who = principal = await submitter(request)
         intake.admit(principal)
         principal.require(Scope.JOBS_WRITE)
-        seconds = wait_seconds(request.headers, default=0.0, most=PREFER_WAIT_MAX)
         body = await request.app.state.bodies.read(request, principal.allowance)
         given = await request.app.state.bodies.parse(body, principal.allowance)
         model = given["model"] if isinstance(given.get("model"), str) else None
@@ -117,14 +116,16 @@ async def submit_job(request: Request) -> Response:
     if stored.replayed:
         await intake.note_replay(asked, stored)
     del body, given, asked  # the wait may be long, and these large
-    row: Row | None = await request.app.state.reader.wait_for_job(principal.tenant_id, stored.job_id, seconds)
+    wait = preferred_wait(request.headers, default=0.0, most=PREFER_WAIT_MAX)
+    row: Row | None = await request.app.state.reader.wait_for_job(principal.tenant_id, stored.job_id, wait.seconds)
     if row is None:
         raise JobNotFound
-    headers = {**limits, "Location": f"{base_url}/api/v1/jobs/{show_id('job', stored.job_id)}"}
+    location = f"{base_url}/api/v1/jobs/{show_id('job', stored.job_id)}"
+    headers = {**limits, **wait.headers, "Location": location}
     content = await _content(base_url, row, request.app.state.outlook.of_new(principal.tenant_id, row))
     if stored.replayed:
         return _json(content, 200, {**headers, "Idempotent-Replayed": "true"})
-    return _json(content, 201 if seconds and State(row["state"]) in FINAL else 202, headers)
+    return _json(content, 201 if wait.seconds and State(row["state"]) in FINAL else 202, headers)
 
 
 async def asked_job(principal: Principal, given: dict[str, Any], body: bytes, key: str | None, guard: Guard) -> Asked:
@@ -161,7 +162,7 @@ async def get_job(request: Request, job_id: str, wait: str | None = None) -> Res
     row = await request.app.state.reader.wait_for_job(principal.tenant_id, _job_id(job_id), seconds)
     if row is None:
         raise JobNotFound
-    return _json(job_body(request.app.state.public_url, row, await _prospect(request, principal, row)))
+    return await _shown(request, principal, row)
 
 
 @router.get(

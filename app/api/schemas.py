@@ -1,6 +1,5 @@
 """Bodies of the native surface. `JobOut` documents them; `job_body` writes them, splicing in what must stay as it was."""
 
-import codecs
 import math
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -27,11 +26,13 @@ from app.core.requests import (
     checked_text,
     malformed,
 )
+from app.core.strict_json import without_bom
 from app.jobs.models import FINAL, STATUS, State, Status
 from app.jobs.outlook import NO_PROSPECT, Prospect
 from app.jobs.starting import NOT_BEFORE_MAX
 from app.tenants.schemas import At
-from app.upstream.wire import NotAnObject, rewritten, slices
+from app.upstream.plain_json import plain_json
+from app.upstream.wire import NotAnObject, bytes_of, rewritten, slices
 from app.webhooks.models import EventType
 
 OUTPUT_BYTES_MAX = 1_000_000
@@ -44,6 +45,10 @@ ERROR_LENGTH_MAX = 1000
 ETA_DESCRIPTION = (
     "null: it has ended, or nobody can tell: it is paused, waits for its key's own limit, its submission is unknown, or"
     " nothing is known of its model's times; in the answer to a submit also while nothing has been read of late"
+)
+LOSSY_DESCRIPTION = (
+    "true: the upstream's output is not plain JSON in UTF-8. Here, invalid bytes are U+FFFD, and NaN and Infinity are null;"
+    " `urls.response` has the bytes as they came"
 )
 POSITION_DESCRIPTION = (
     "1: the next in its tenant's line. Counted up to 1,000, then estimated; at most a second old. null: it was sent, has"
@@ -155,6 +160,7 @@ class JobOut(BaseModel):
     status: Status
     input: Any
     output: Any
+    output_lossy: bool = Field(description=LOSSY_DESCRIPTION)
     error: JobError | None
     metrics: JobMetrics
     credits: JobCredits
@@ -243,9 +249,10 @@ def canceled_body(base_url: str, row: Row, prospect: Prospect, *, at_once: bool)
 def _whole(base_url: str, row: Row, prospect: Prospect) -> dict[str, Any]:
     shown = show_id("job", row["id"])
     body = _item(base_url, row, shown, prospect)
-    body["input"] = orjson.Fragment(row["input"].removeprefix(codecs.BOM_UTF8))
-    body["output"] = _output(row, shown, body["urls"]["response"])
-    return body
+    # a mark was stored with it until bodies were read without
+    body["input"] = orjson.Fragment(without_bom(row["input"]))
+    output, lossy = _output(row, shown, body["urls"]["response"])
+    return body | {"output_lossy": lossy, "output": output}
 
 
 def event_data(base_url: str, row: Row, *, type_: str) -> Iterator[bytes]:
@@ -254,14 +261,15 @@ def event_data(base_url: str, row: Row, *, type_: str) -> Iterator[bytes]:
     `job.processing` shows the job as it was when it began to run, also where it has ended since.
     """
     shown = show_id("job", row["id"])
-    job = _item(base_url, row, shown) | {"output": None}
+    job = _item(base_url, row, shown) | {"output_lossy": False, "output": None}
     if type_ == EventType.JOB_PROCESSING:
         job |= {"status": Status.PROCESSING, "error": None, "finished_at": None}
         job["credits"] = _credits(row["held_micro"], finished=False, charged=0)
         job["metrics"] |= {"upstream_seconds": None, "total_seconds": None}
     elif row["state"] == State.COMPLETED:
         if row["body"] is not None:
-            yield orjson.dumps(job | {"output": _output(row, shown, job["urls"]["response"])})
+            output, lossy = _output(row, shown, job["urls"]["response"])
+            yield orjson.dumps(job | {"output_lossy": lossy, "output": output})
         job["output"] = {"url": job["urls"]["response"], "size_bytes": row["result_bytes"]}
     yield orjson.dumps(job)
     if job["error"] is not None:
@@ -323,19 +331,21 @@ def _credits(hold: int, *, finished: bool, charged: int) -> dict[str, str]:
     }
 
 
-def _output(row: Row, shown: str, response_url: str) -> Any:
+def _output(row: Row, shown: str, response_url: str) -> tuple[Any, bool]:
+    """The output, or a link to a large one; and whether it lacks something of the upstream's."""
     if row["state"] != State.COMPLETED:
-        return None
+        return None, False
     try:
         output = slices(rewritten(row["body"], request_id=shown, remaining_credits=None), "output").get("output")
     except NotAnObject:
-        return None
+        return None, False
     if output is None:
-        return None
-    raw = output.encode("utf-8", "surrogateescape")
-    if len(raw) > OUTPUT_BYTES_MAX:
-        return {"url": response_url, "size_bytes": len(raw)}
-    return orjson.Fragment(raw)
+        return None, False
+    size = len(bytes_of(output))
+    if size > OUTPUT_BYTES_MAX:
+        return {"url": response_url, "size_bytes": size}, False
+    raw, lossy = plain_json(output)
+    return orjson.Fragment(raw), lossy
 
 
 def _seconds(since: datetime, until: datetime | None) -> float | None:

@@ -16,8 +16,8 @@ from app.core.errors import Forbidden, Malformed, NotFound, Problem, Refusal, St
 from app.core.off_loop import run_sized
 
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-RESERVED = frozenset({"requests"})
-"""Slugs that are paths of the upstream's own."""
+RESERVED = frozenset({"requests", "get-user-credits"})
+"""Paths of the upstream's own, which no model can have as its slug."""
 FRESH_SECONDS = 5.0
 KEPT_MAX = 2_000
 PROBLEMS_MAX = 20
@@ -29,10 +29,14 @@ class SlugInvalid(NotFound):
 
     code = "model_not_found"
 
-    def __init__(self) -> None:
-        super().__init__(
-            "a model's slug has letters, digits, `.`, `_` and `-`, begins with a letter or digit, and has at most 128"
+    def __init__(self, slug: str) -> None:
+        words = (
+            f"`{slug}` is a path of this API, and no model"
+            if slug in RESERVED
+            else "a model's slug has letters, digits, `.`, `_` and `-`, begins with a letter or digit, and has at most 128"
+            " characters, such as motionctrl-svd"
         )
+        super().__init__(words)
 
 
 class ModelUnknown(NotFound):
@@ -86,10 +90,15 @@ class _Known:
     terms: Terms
 
 
+def is_slug(text: str) -> bool:
+    """Whether a model can have this slug."""
+    return SLUG.fullmatch(text) is not None and text not in RESERVED
+
+
 def checked_slug(slug: str) -> str:
     """The slug, or SlugInvalid."""
-    if not SLUG.fullmatch(slug) or slug in RESERVED:
-        raise SlugInvalid
+    if not is_slug(slug):
+        raise SlugInvalid(slug)
     return slug
 
 

@@ -9,7 +9,7 @@ from decimal import ROUND_CEILING, Decimal
 from io import StringIO
 from typing import Any
 
-from app.catalog.check import RESERVED, SLUG
+from app.catalog.check import is_slug
 from app.catalog.decide import parse_markup, usual_price
 from app.catalog.models import PriceRule
 from app.core.credits import AMOUNT_MAX, MICRO, parse_credits
@@ -174,7 +174,7 @@ def _invalid(faults: list[Problem]) -> ImportInvalid:
 
 
 def _slug(text: str) -> str:
-    if not SLUG.fullmatch(text) or text in RESERVED:
+    if not is_slug(text):
         raise ValueError("expected a slug: letters, digits, `.`, `_` and `-`, a letter or digit first, at most 128")
     return text
 

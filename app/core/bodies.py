@@ -9,7 +9,7 @@ from app.core.errors import Malformed, Refusal
 from app.core.off_loop import run_sized
 from app.core.parse_budget import Allowance, ParseBudgetExceeded, ParseBudgets, parse_cost
 from app.core.requests import BODY_BYTES_MAX, CUT, BodyTooLarge, BodyTooSlow, MediaTypeUnsupported, checked_length
-from app.core.strict_json import JsonInvalid, parse_object
+from app.core.strict_json import JsonInvalid, parse_object, without_bom
 
 BODY_REFUSED: tuple[type[Refusal], ...] = (
     Malformed, JsonInvalid, MediaTypeUnsupported, BodyTooLarge, BodyTooSlow, BodyMemoryFull, ParseBudgetExceeded,
@@ -25,7 +25,7 @@ class Bodies:
         self._budgets = ParseBudgets()
 
     async def read(self, request: Request, allowance: Allowance) -> bytes:
-        """The body of a JSON request.
+        """The body of a JSON request, without a byte order mark.
 
         Raises MediaTypeUnsupported, BodyTooLarge, BodyTooSlow, BodyMemoryFull; ParseBudgetExceeded where it would not be
         parsed. Before it is read, where its size is announced.
@@ -43,7 +43,7 @@ class Bodies:
             return await self._rest(request, allowance, body, bool(message.get("more_body")), bytes_max)
         if CUT in request.scope:
             raise request.scope[CUT]
-        return body
+        return without_bom(body)
 
     async def _rest(self, request: Request, allowance: Allowance, first: bytes, more: bool, bytes_max: int) -> bytes:
         with Incoming(self.memory, allowance.owner) as incoming:
@@ -58,7 +58,7 @@ class Bodies:
                 raise BodyTooLarge(bytes_max)
             if CUT in request.scope:
                 raise request.scope[CUT]
-            return incoming.whole()
+            return without_bom(incoming.whole())
 
     async def parse(self, body: bytes, allowance: Allowance) -> dict[str, Any]:
         """The JSON object in a body; raises JsonInvalid, ParseBudgetExceeded."""

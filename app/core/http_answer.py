@@ -178,7 +178,7 @@ class Answer:
         if self._head_bytes > HEAD_BYTES_MAX:
             raise _Refused("head_too_large")
         if not self._head_complete:  # else a trailer, which nobody reads
-            self.headers.append((name.lower(), value))
+            self.headers.append((name.lower(), value.strip(b" \t")))  # the parser drops leading blanks only
 
     def on_headers_complete(self) -> None:
         if self._complete:

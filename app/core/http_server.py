@@ -43,6 +43,10 @@ EVICTED_SHARE = 100
 """At CONNECTIONS_MAX, one in so many is closed: those that have waited longest for a request."""
 
 
+BLANKS = b" \t"
+"""Around a header's value, and no part of it (RFC 9110, 5.5)."""
+
+
 class HeadTooLarge(Exception):
     """The head of a request has outgrown HEAD_BYTES_MAX."""
 
@@ -213,7 +217,8 @@ class Protocol(HttpToolsProtocol):
         if self._framing:
             return
         self._count(len(name) + len(value) + 4)
-        super().on_header(name, value)
+        if self._in_head:  # else a trailer: it comes after the body and must not pass for a header (RFC 9110, 6.5.1)
+            super().on_header(name, value.strip(BLANKS))  # the parser drops leading blanks only
 
     def on_headers_complete(self) -> None:
         """The end of the head."""

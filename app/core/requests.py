@@ -68,13 +68,19 @@ def whole_number(text: str) -> int | None:
     return int(text) if WHOLE_NUMBER.fullmatch(text) else None
 
 
-def checked_length(headers: Headers) -> int:
-    """The bytes that a JSON request announces, 0 where it announces none; raises MediaTypeUnsupported, BodyTooLarge."""
+def check_media_type(headers: Headers) -> None:
+    """Raises MediaTypeUnsupported for a body that is not plain JSON."""
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise MediaTypeUnsupported("header Content-Type: expected application/json")
-    if headers.get("content-encoding", "identity").lower() != "identity":
+    codings = ",".join(headers.getlist("content-encoding")).lower().split(",")
+    if any(coding.strip() not in ("", "identity") for coding in codings):
         raise MediaTypeUnsupported("header Content-Encoding: a request's body must not be compressed")
+
+
+def checked_length(headers: Headers) -> int:
+    """The bytes that a JSON request announces, 0 where it announces none; raises MediaTypeUnsupported, BodyTooLarge."""
+    check_media_type(headers)
     length = whole_number(headers.get("content-length", "0"))
     if length is None or length > BODY_BYTES_MAX:
         raise BodyTooLarge
@@ -87,15 +93,6 @@ def idempotency_key(headers: Headers) -> str | None:
     if key is not None and not IDEMPOTENCY_KEY.fullmatch(key):
         raise malformed("header Idempotency-Key", "expected 1 to 255 printable ASCII characters without spaces")
     return key
-
-
-def wait_seconds(headers: Headers, *, default: float, most: float) -> float:
-    """The N of `Prefer: wait=N`, at most `most`; anything unknown in that header is ignored, as its standard asks."""
-    for preference in headers.get("prefer", "").split(","):
-        name, _, value = preference.partition(";")[0].partition("=")
-        if name.strip().lower() == "wait":
-            return checked_wait(value.strip().strip('"'), where="header Prefer", most=most)
-    return default
 
 
 def checked_wait(text: str, *, where: str, most: float) -> float:

@@ -1,5 +1,6 @@
 """JSON from strangers: refused where two readers could understand it differently, or where it is a bomb."""
 
+import codecs
 import json
 from typing import Any
 
@@ -12,6 +13,12 @@ DIGITS_MAX = 4_000
 SHORT_DIGITS = 100
 DIGITS_TOTAL_MAX = 100_000
 """Of all numbers of a body that have more than SHORT_DIGITS."""
+
+
+def without_bom(body: bytes) -> bytes:
+    """The body without the byte order mark that some editors and shells write before a text: JSON has none (RFC 8259, 8.1),
+    and most readers refuse it."""
+    return body.removeprefix(codecs.BOM_UTF8)
 
 
 class JsonInvalid(Malformed):
@@ -100,7 +107,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
     """The JSON object in a body; raises JsonInvalid. Its numbers are only to be looked at: floats, and integers beyond 64
     bits, are doubles."""
     try:
-        text = body.decode("utf-8-sig")
+        text = body.decode()
         if body.count(b",") + body.count(b"[") + body.count(b"{") > VALUES_MAX:
             raise JsonInvalid(f"more than {VALUES_MAX} values")
         value = _decoder_for(body).decode(text)
@@ -183,5 +190,5 @@ def canonical(model: str, body: bytes) -> bytes:
     Numbers are told apart as written, also where a double could not.
     """
     decoder = _EXACT_LONG if _has_long_numbers(body) else _EXACT
-    value = {"model": model, "input": decoder.decode(body.decode("utf-8-sig"))}
+    value = {"model": model, "input": decoder.decode(body.decode())}
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()

@@ -167,7 +167,9 @@ def paths(
                 "parameters": [
                     _MODEL,
                     *_OPTIONS,
-                    _header("Prefer", "`wait=N`, in seconds, at most 300; 25 if left out"),
+                    _header(
+                        "Prefer", "`wait=N`, in seconds, at most 300; 25 if left out; `Preference-Applied` tells N"
+                    ),
                 ],
                 "responses": {"200": media, **refused, "422": either, **_refusals(still_running)},
             }

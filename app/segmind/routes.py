@@ -4,16 +4,20 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Match, Route
+from starlette.types import Scope as AsgiScope
 
 from app.admission.strangers import submitter
+from app.catalog.check import RESERVED, SLUG, checked_slug
 from app.core.bodies import Bodies
 from app.core.db import Row, patiently
 from app.core.errors import Refusal, StoreUnavailable, Unauthorized
 from app.core.ids import find_id, show_id
 from app.core.off_loop import run_sized, scan_cost
+from app.core.prefer import Wait, preferred_wait
 from app.core.requests import (
     checked_deadline,
     checked_metadata,
@@ -21,7 +25,6 @@ from app.core.requests import (
     idempotency_key,
     malformed,
     plain_seconds,
-    wait_seconds,
     whole_number,
 )
 from app.core.strict_json import JsonInvalid
@@ -56,7 +59,7 @@ class StillRunning(Refusal):
     status = 504
     code = "still_running"
 
-    def __init__(self, shown: str, base_url: str) -> None:
+    def __init__(self, shown: str, base_url: str, wait: Wait) -> None:
         super().__init__(
             "the job is still running; its result can be fetched later",
             extra={
@@ -64,6 +67,7 @@ class StillRunning(Refusal):
                 "status_url": f"{base_url}/v2/requests/{shown}/status",
                 "response_url": f"{base_url}/v2/requests/{shown}",
             },
+            headers=wait.headers,
         )
 
 
@@ -88,9 +92,8 @@ async def _principal(request: Request, scope: Scope) -> Principal:
     return principal
 
 
-async def _submit(request: Request, surface: Surface) -> tuple[Principal, Stored, dict[str, str], float]:
-    """Accept a job, with headers for its answer and the seconds it is to be waited for; or record why not and raise the
-    Refusal."""
+async def _submit(request: Request, surface: Surface) -> tuple[Principal, Stored, dict[str, str]]:
+    """Accept a job, with headers for its answer; or record why not and raise the Refusal."""
     intake = request.app.state.intake
     model: str = request.path_params["model"]
     who: Principal | None = None
@@ -98,9 +101,7 @@ async def _submit(request: Request, surface: Surface) -> tuple[Principal, Stored
         who = principal = await submitter(request)
         intake.admit(principal)
         principal.require(Scope.JOBS_WRITE)
-        seconds = 0.0
-        if surface is Surface.SEGMIND_SYNC:
-            seconds = wait_seconds(request.headers, default=SYNC_SECONDS, most=SYNC_SECONDS_MAX)
+        checked_slug(model)
         body = await request.app.state.bodies.read(request, principal.allowance)
         asked = await _asked(request, principal, surface, model, body)
         stored: Stored
@@ -111,7 +112,7 @@ async def _submit(request: Request, surface: Surface) -> tuple[Principal, Stored
     if stored.replayed:
         await intake.note_replay(asked, stored)
         headers["Idempotent-Replayed"] = "true"
-    return principal, stored, headers, seconds
+    return principal, stored, headers
 
 
 async def _asked(request: Request, principal: Principal, surface: Surface, model: str, body: bytes) -> Asked:
@@ -155,23 +156,25 @@ def _webhook(request: Request) -> JobWebhook | None:
 @refusing
 async def submit(request: Request) -> Response:
     """`POST /v2/{model}`: stored before it is answered."""
-    _principal, stored, headers, _seconds = await _submit(request, Surface.SEGMIND)
+    _principal, stored, headers = await _submit(request, Surface.SEGMIND)
     return json_response(accepted_body(request.app.state.public_url, stored.job_id), headers=headers)
 
 
 @refusing
 async def submit_and_wait(request: Request) -> Response:
     """`POST /v1/{model}`: the media or JSON itself, or 504 while the job goes on."""
-    principal, stored, _headers, seconds = await _submit(request, Surface.SEGMIND_SYNC)
+    principal, stored, _headers = await _submit(request, Surface.SEGMIND_SYNC)
     state = request.app.state
+    wait = preferred_wait(request.headers, default=SYNC_SECONDS, most=SYNC_SECONDS_MAX)
     row: Row | None = None
     with contextlib.suppress(StoreUnavailable):  # the job is stored all the same: its id must be told
-        row = await state.reader.wait_for_result(principal.tenant_id, stored.job_id, seconds)
+        row = await state.reader.wait_for_result(principal.tenant_id, stored.job_id, wait.seconds)
     if row is None or State(row["state"]) not in FINAL:
-        raise StillRunning(show_id("job", stored.job_id), state.public_url)
-    if row["state"] != State.COMPLETED:
-        return result_response(state.public_url, row)
-    return await media_response(state.downloads, row)
+        raise StillRunning(show_id("job", stored.job_id), state.public_url, wait)
+    completed = row["state"] == State.COMPLETED
+    answer = await media_response(state.downloads, row) if completed else result_response(state.public_url, row)
+    answer.headers.update(wait.headers)
+    return answer
 
 
 async def _asked_for(request: Request) -> tuple[UUID, UUID]:
@@ -217,13 +220,40 @@ async def get_credits(request: Request) -> Response:
     return json_response(credits_body((await patiently(read))["available"]))
 
 
-routes = [
+class SlugConvertor(StringConvertor):
+    """A segment of a path that can be a model."""
+
+    regex = rf"(?!(?:{'|'.join(sorted(RESERVED))})(?:/|$)){SLUG.pattern}"
+
+
+register_url_convertor("slug", SlugConvertor())
+
+known_routes: list[BaseRoute] = [
     Route("/v1/get-user-credits", get_credits, methods=["GET"]),
     Route("/v2/requests/{request_id}/status", get_status, methods=["GET"]),
     Route("/v2/requests/{request_id}", get_result, methods=["GET"]),
     Route("/v1/requests/{request_id}", get_result, methods=["GET"]),
-    Route("/v2/{model:path}", submit, methods=["POST"]),
-    Route("/v1/{model:path}", submit_and_wait, methods=["POST"]),
+    Route("/v2/{model:slug}", submit, methods=["POST"]),
+    Route("/v1/{model:slug}", submit_and_wait, methods=["POST"]),
+]
+
+
+class NoModel(Route):
+    """A POST where no model can be. It is refused and recorded as any other submit; for other methods there is no such
+    path."""
+
+    def matches(self, scope: AsgiScope) -> tuple[Match, AsgiScope]:
+        """Only what none of `known_routes` matches."""
+        match, found = super().matches(scope)
+        if match is not Match.FULL or any(one.matches(scope)[0] is not Match.NONE for one in known_routes):
+            return Match.NONE, {}
+        return match, found
+
+
+routes = [
+    *known_routes,
+    NoModel("/v2/{model:path}", submit, methods=["POST"]),
+    NoModel("/v1/{model:path}", submit_and_wait, methods=["POST"]),
 ]
 
 NEEDS_KEY = (Unauthorized, ScopeMissing, StoreUnavailable)

@@ -94,7 +94,7 @@ async def test_models(
 ) -> None:
     slug = f"m-{uuid4().hex[:8]}"
     schema = tmp_path / "schema.json"
-    schema.write_text('{"type": "object"}')
+    schema.write_text('{"type": "object"}', encoding="utf-8-sig")  # as PowerShell and Notepad write it
     done = await asyncio.to_thread(
         run, "model", "set", slug, "--price", "0.2", "--rule", "fixed", "--markup", "1.5", "--disabled", "--schema",
         str(schema), **settings,
@@ -105,7 +105,7 @@ async def test_models(
     assert (await operator.get(f"/models/{slug}")).json() == told
 
     file = tmp_path / "prices.csv"
-    file.write_text(f"Model,Mean cost USD,colour\n{slug},0.1,blue\n{slug}-2,0.2,red\n")
+    file.write_text(f"Model,Mean cost USD,colour\n{slug},0.1,blue\n{slug}-2,0.2,red\n", encoding="utf-8-sig")
     done = await asyncio.to_thread(run, "model", "import", str(file), **settings)
     assert done.stdout == "2 models imported, 1 of them new; columns nobody here knows: colour\n"
     await asyncio.to_thread(shown, "model", "set", slug, "--price", "5", **settings)

@@ -1,6 +1,7 @@
 """The OpenAPI document: valid, whole, and true of what is answered."""
 
 import asyncio
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,9 @@ def test_every_route_is_described(stack: Gateway, document: dict[str, Any]) -> N
         for route in found:
             if isinstance(route, Route) and route.path not in UNDESCRIBED:
                 routes.update(
-                    (route.path.replace(":path", ""), method) for method in route.methods or () if method != "HEAD"
+                    (re.sub(":path|:slug", "", route.path), method)
+                    for method in route.methods or ()
+                    if method != "HEAD"
                 )
             elif hasattr(route, "original_router"):
                 walk(route.original_router.routes)

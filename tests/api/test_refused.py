@@ -22,7 +22,7 @@ NATIVE = "/api/v1/jobs"
 REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("/v2/sim-instant", {"content": b"{", "headers": JSON}),
     ("/v1/sim-instant", {"content": b"[]", "headers": JSON}),
-    ("/v1/sim-instant", {"json": {}, "headers": {"prefer": "wait=soon"}}),
+    ("/v1/sim-instant", {"json": {}, "headers": {"x-priority": "soon"}}),
     ("/v2/a/b", {"json": {}}),
     (NATIVE, {"json": {"model": "sim-instant"}}),
     (NATIVE, {"content": b"{}", "headers": {"content-type": "text/plain"}}),

@@ -23,7 +23,7 @@ async def caller(url: str, *, keep_alive: bool = True) -> AsyncIterator[Caller]:
 
 
 async def test_a_call_sends_what_it_should_and_keeps_the_connection() -> None:
-    answers = in_full(answer(b"[1]", "200 OK", "X-A: b"), answer(b"[2]"))
+    answers = in_full(answer(b"[1]", "200 OK", "X-A: b \t"), answer(b"[2]"))
     async with raw_server(answers) as server, caller(server.url) as http:
         first = await http.call(b"GET", "/a?b=c")
         second = await http.call(b"POST", "/d", body=b"{}")

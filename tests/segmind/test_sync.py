@@ -135,18 +135,30 @@ async def test_504_and_the_job_goes_on(stack: Gateway, client: httpx.AsyncClient
     assert [tuple(row) for row in rows] == [("segmind_sync", "accepted")]
 
 
-@pytest.mark.parametrize("prefer", ["wait=abc", "wait=-1", "wait=", "wait=NaN", "wait=" + "9" * 5_000])
-async def test_a_wait_that_is_none_is_400(client: httpx.AsyncClient, prefer: str) -> None:
+@pytest.mark.parametrize(
+    "prefer", ["wait=abc", "wait=-1", "wait=NaN", "wait=1e9", "wait=abc, wait=0", "", "respond-async"]
+)
+async def test_a_wait_that_is_none_is_ignored(client: httpx.AsyncClient, prefer: str) -> None:
     answer = await client.post("/v1/sim-instant", json={}, headers={"prefer": prefer})
-    assert answer.status_code == 400
-    assert answer.json()["code"] == "invalid_request"
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
+    assert "preference-applied" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("prefer", "applied"),
+    [("wait", "wait=25"), ("wait=", "wait=25"), ("wait=" + "9" * 5_000, "wait=300"), ("wait=20", "wait=20")],
+)
+async def test_a_wait_that_was_applied_is_told(client: httpx.AsyncClient, prefer: str, applied: str) -> None:
+    for model, status in (("sim-instant", 200), ("sim-fail", 422)):
+        answer = await client.post(f"/v1/{model}", json={}, headers={"prefer": prefer})
+        assert (answer.status_code, answer.headers["preference-applied"]) == (status, applied)
 
 
 async def test_other_preferences_are_ignored(client: httpx.AsyncClient) -> None:
     answer = await client.post(
         "/v1/sim-hang", json={}, headers={"prefer": 'respond-async, handling=lenient; x=y, Wait="0"'}
     )
-    assert answer.status_code == 504
+    assert (answer.status_code, answer.headers["preference-applied"]) == (504, "wait=0")
 
 
 async def test_a_cancel_ends_the_wait(client: httpx.AsyncClient) -> None:

@@ -81,6 +81,7 @@ class Connection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        value = value.strip(b" \t")
         match name.lower():
             case b"x-api-key":
                 self._key = value
