@@ -25,7 +25,7 @@ from app.upstream.simulator.book import Book
 
 SECRET = "a-secret-that-only-tests-know-0123456789"
 UPSTREAM_KEY = "SG_3ec0a235721add59"
-READY_SECONDS = 90.0
+READY_SECONDS = 240.0
 FINAL = ("COMPLETED", "FAILED", "CANCELED")
 LATER = (datetime.now(UTC) + timedelta(days=20)).strftime("%Y-%m-%dT00:00:00Z")
 """A `not_before` that keeps a job queued for weeks."""
@@ -58,7 +58,7 @@ class Process:
 
     async def ended(self) -> int:
         """Wait; its exit code."""
-        return await asyncio.to_thread(self._popen.wait, 40)
+        return await asyncio.to_thread(self._popen.wait, READY_SECONDS)
 
     def kill(self) -> None:
         """SIGKILL, and wait; also of one that is dead already."""
@@ -245,7 +245,7 @@ async def eventually(look: Any, *, seconds: float = READY_SECONDS, gap_seconds: 
     return found
 
 
-async def ended(client: httpx.AsyncClient, job_id: str, *, seconds: float = 30.0) -> dict[str, Any]:
+async def ended(client: httpx.AsyncClient, job_id: str, *, seconds: float = READY_SECONDS) -> dict[str, Any]:
     """The job on the native surface, once it has ended."""
 
     async def look() -> dict[str, Any] | None:

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import resource
-import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,18 +19,10 @@ from app.core.errors import Unauthorized
 from app.tenants.auth import Keyring
 from app.tenants.keys import parse_key
 from app.tenants.models import Scope
+from tests.command import run, run_cold
 from tests.servers import Urls, create_database, drop_database
 
 SECRET_KEY = "c" * 32
-WAYSTATION = [sys.executable, "-c", "from app.cli import main; main()"]
-ROOT = Path(__file__).parent.parent
-
-
-def run(*args: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-    """The command with these arguments and `WAYSTATION_` settings, and with no others."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("WAYSTATION_")}
-    environment |= {f"WAYSTATION_{name}": value for name, value in settings.items()}
-    return subprocess.run([*WAYSTATION, *args], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
 
 
 def fails(*args: str, code: int = 1, **settings: str) -> str:
@@ -84,10 +75,23 @@ async def test_the_schema_is_made_in_a_locale_without_utf_8(servers: Urls, monke
     name = f"test_{uuid4().hex}"
     url = await create_database(servers.database, name)
     try:
-        done = await asyncio.to_thread(run, "migrate", DATABASE_URL=url)
+        done = await asyncio.to_thread(run_cold, "migrate", DATABASE_URL=url)
         assert (done.returncode, done.stderr) == (0, "")
     finally:
         await drop_database(servers.database, name)
+
+
+def test_variables_of_libpq_break_nothing(settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "PGHOST": "nowhere.invalid", "PGPORT": "abc", "PGSERVICE": "nobody", "PGTARGETSESSIONATTRS": "standby",
+        "PGSSLMODE": "nonsense", "PGSSLNEGOTIATION": "direct", "PGSSLCERT": "/nonexistent", "PGSSLKEY": "/nonexistent",
+        "PGSSLROOTCERT": "/nonexistent", "PGSSLCRL": "/nonexistent", "PGSSLMINPROTOCOLVERSION": "nonsense",
+        "PGSSLMAXPROTOCOLVERSION": "nonsense",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    for command in (("migrate",), ("tenant", "list")):
+        done = run(*command, **settings)
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_help_is_quick() -> None:
@@ -95,14 +99,14 @@ def test_help_is_quick() -> None:
     for _ in range(4):
         # processor time: the clock on the wall would measure who else is busy on this machine
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        done = run("--help")
+        done = run_cold("--help")
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         assert done.returncode == 0
         for command in ("tenant", "key", "migrate"):
             assert command in done.stdout
     assert min(took) < 0.4
-    assert run().stdout == done.stdout, "without a command it shows its help"
+    assert run_cold().stdout == done.stdout, "without a command it shows its help"
 
 
 def test_migrate_says_where_the_database_stands(settings: dict[str, str]) -> None:
@@ -221,9 +225,8 @@ def test_a_database_that_is_not_there(command: tuple[str, ...], url: str, said: 
 def test_a_database_that_does_not_exist(database_url: str, fails_here: Fails) -> None:
     missing = database_url.rsplit("/", 1)[0] + "/missing"
     for command in (("tenant", "list"), ("migrate",)):
-        assert fails_here(*command, DATABASE_URL=missing).endswith(
-            'the database refuses: database "missing" does not exist'
-        )
+        line = fails_here(*command, DATABASE_URL=missing)
+        assert 'WAYSTATION_DATABASE_URL: the database refuses: database "missing" does not exist; expected a' in line
 
 
 def test_the_running_stack_is_found(settings: dict[str, str], tmp_path: Path, fails_here: Fails) -> None:

@@ -4,6 +4,7 @@ The settings are sent as start-up parameters. A connection pooler may drop them 
 act as the owner, write where it must only read, and never time out.
 """
 
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import asyncpg
 import orjson
 
+from app.core.database_url import EXAMPLE
 from app.core.errors import WrongConnection
 
 SERVICE_ROLE = "waystation_service"
@@ -64,6 +66,17 @@ class Terms:
         }
 
 
+def refusal_of_login(error: Exception) -> str | None:
+    """What to mend, where the server lets nobody in with such a URL, however often it is tried; None for other errors."""
+    if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError | asyncpg.InvalidCatalogNameError):
+        mend = f"expected a user, a password and a database that the server has, such as {EXAMPLE}"
+    elif isinstance(error, ssl.SSLCertVerificationError) or "rejected SSL upgrade" in str(error):
+        mend = "expected an sslmode that the server can do, such as sslmode=prefer, and its certificate in sslrootcert"
+    else:
+        return None
+    return f"WAYSTATION_DATABASE_URL: the database refuses: {error}; {mend}"
+
+
 def differences(terms: Terms, found: dict[str, Any]) -> list[str]:
     """For each setting that is not as asked for: what it is, and what was expected."""
     return [
@@ -84,9 +97,13 @@ class Opener:
         """`told`: called with each connection that is not as asked for, before its user hears of it."""
         self._terms = terms
         self._told = told
+        self._proven = False
 
     async def connect(self, *args: Any, **named: Any) -> "asyncpg.Connection[asyncpg.Record]":
-        """As asyncpg.connect; raises WrongConnection where the server or a pooler refuses the settings."""
+        """As asyncpg.connect; raises WrongConnection where the server or a pooler refuses the settings.
+
+        A refused login is a wrong setting only until the first connection was good: later it may be a failover.
+        """
         try:
             return await asyncpg.connect(*args, **named)
         except asyncpg.InsufficientPrivilegeError as error:
@@ -96,6 +113,10 @@ class Opener:
                 " WAYSTATION_DATABASE_URL name the owner that ran `waystation migrate`, or let the owner GRANT"
                 f" {self._terms.role} TO this login"
             ) from error
+        except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError, OSError) as error:
+            if self._proven or (sentence := refusal_of_login(error)) is None:
+                raise
+            raise self._wrong(sentence) from error
         except asyncpg.InvalidParameterValueError as error:
             raise self._wrong(
                 f"the database refuses: {error}; the role {self._terms.role} is made by `waystation migrate`, run as the"
@@ -117,6 +138,7 @@ class Opener:
             raise self._wrong(
                 f"the database connection is not as asked for: {'; '.join(wrong)}. Cause: {DROPPED}: {MEND}"
             )
+        self._proven = True
         for kind in ("json", "jsonb"):
             await connection.set_type_codec(
                 kind, encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads, schema="pg_catalog"

@@ -2,13 +2,17 @@
 
 asyncpg parses it. What libpq also knows and asyncpg does not is dropped where it asks for nothing, and refused where it
 asks for something that would not be done. What the URL leaves out has a default here, except for user, password and
-database: `PGSSLMODE` and `PGTARGETSESSIONATTRS` in the environment change nothing.
+database: other variables of libpq, such as `PGSSLMODE` or `PGPORT`, change nothing in processes of ours.
 
 Parameters: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
 """
 
+import configparser
 import difflib
 import inspect
+import os
+import ssl
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -62,6 +66,7 @@ _WITHOUT_EFFECT: Final[dict[str, frozenset[str] | None]] = {
     "client_encoding": frozenset(("utf8", "UTF8", "utf-8", "UTF-8", "auto")),
 }
 """Dropped with these values (None: with any); another value would ask for something that asyncpg does not do."""
+_MAY_NOT_WRITE: Final = ("standby", "prefer-standby", "read-only")
 _OURS: Final = frozenset(("connect_timeout", "sslmode", "target_session_attrs", "statement_cache_size"))
 _NAMES: Final = sorted(_READ_BY_ASYNCPG | _SENT_TO_THE_SERVER | set(_WITHOUT_EFFECT) | _OURS)
 
@@ -83,6 +88,14 @@ def connect_arguments(url: str) -> dict[str, Any]:
         "ssl": given.pop("sslmode", "prefer"),
         "target_session_attrs": given.pop("target_session_attrs", "any"),
     }
+    if arguments["target_session_attrs"] == "read-write":
+        # asyncpg looks at the session's own default_transaction_read_only, which our read connections turn on: none of
+        # them would ever be taken
+        arguments["target_session_attrs"] = "primary"
+    if given.get("sslrootcert") == "system":
+        arguments["ssl"] = _certified_by_the_system(given, sslmode=arguments["ssl"])
+    if "service" in given:
+        _check_service(given["service"])
     if (size := _whole_number(given, "statement_cache_size")) is not None:
         arguments["statement_cache_size"] = size
     kept = {name: value for name, value in given.items() if _is_kept(name, value)}
@@ -92,9 +105,36 @@ def connect_arguments(url: str) -> dict[str, Any]:
 
 
 def checked_database_url(url: str) -> str:
-    """The URL itself; raises ValueError where it cannot be one."""
-    connect_arguments(url)
+    """The URL itself; raises ValueError where it cannot be one of a database that takes writes."""
+    if (wanted := connect_arguments(url)["target_session_attrs"]) in _MAY_NOT_WRITE:
+        raise ValueError(
+            f"target_session_attrs: expected any, primary or read-write, not {wanted}: all processes write"
+        )
     return url
+
+
+def _certified_by_the_system(given: dict[str, str], *, sslmode: str) -> ssl.SSLContext:
+    """libpq's `sslrootcert=system`, which asyncpg takes for the name of a file."""
+    if sslmode != "verify-full":
+        raise ValueError("sslrootcert=system: expected sslmode=verify-full with it")
+    if others := sorted(
+        name for name in given if name.startswith("ssl") and name not in ("sslrootcert", "sslnegotiation", "sslsni")
+    ):
+        raise ValueError(f"{others[0]}: expected not to be given with sslrootcert=system")
+    del given["sslrootcert"]
+    return ssl.create_default_context()
+
+
+def _check_service(name: str) -> None:
+    """asyncpg goes on without a service that it does not find, to whatever server is the default."""
+    path = Path(os.environ.get("PGSERVICEFILE") or Path.home() / ".pg_service.conf")
+    services = configparser.ConfigParser(interpolation=None)
+    try:
+        services.read(path, encoding="utf-8")
+    except configparser.Error:
+        raise ValueError(f"service: {path} cannot be read: expected sections such as [main], and name=value") from None
+    if name not in services:
+        raise ValueError(f"service: expected the name of a section in {path} (PGSERVICEFILE)")
 
 
 def _whole_number(given: dict[str, str], name: str) -> int | None:

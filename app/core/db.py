@@ -45,6 +45,7 @@ AWAY = (
     asyncpg.PostgresIOError,
     asyncpg.InternalClientError,
     asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
     asyncpg.TransactionRollbackError,
 )
 """What asyncpg raises while Postgres is down, restarting or failing over; and when it has

@@ -11,7 +11,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from app.core.connections import refusal_of_login
 from app.core.database_url import connect_arguments
+from app.core.errors import WrongConnection
 
 MIGRATION_LOCK = 0x5741_5953_5441_5449
 """Key of the advisory lock: whoever holds it migrates, the others wait and then find nothing to do."""
@@ -42,7 +44,16 @@ def head_revision() -> str | None:
 def open_engine(database_url: str) -> AsyncEngine:
     """SQLAlchemy on a connection that asyncpg opens, so that the URL is read as everywhere else; raises ValueError."""
     arguments = connect_arguments(database_url)
-    return create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(**arguments))
+
+    async def connect() -> "asyncpg.Connection[asyncpg.Record]":
+        try:
+            return await asyncpg.connect(**arguments)
+        except (asyncpg.PostgresError, OSError) as error:
+            if (sentence := refusal_of_login(error)) is None:
+                raise
+            raise WrongConnection(sentence) from error
+
+    return create_async_engine("postgresql+asyncpg://", async_creator=connect)
 
 
 def _upgrade(connection: Connection) -> None:

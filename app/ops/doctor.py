@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
+from redis.exceptions import AuthenticationError, ResponseError
 
 from app.core import clock
 from app.core.db import Database, ReadSession
@@ -169,6 +170,9 @@ async def _redis(data_dir: Path) -> Finding:
     try:
         async with redis:
             memory: dict[str, Any] = await redis.info("memory")
+    except (AuthenticationError, ResponseError) as error:
+        mend = "correct user, password and database in WAYSTATION_REDIS_URL: until then work is found by sweeps, later"
+        return Finding("redis", f"refuses: {error}", mend)
     except AWAY as error:
         return Finding(
             "redis", f"does not answer: {type(error).__name__}", "start it: until then work is found by sweeps, later"

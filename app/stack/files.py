@@ -1,5 +1,6 @@
 """Small files that are whole or absent, and logs that stop growing."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -19,10 +20,11 @@ def hand_on(descriptor: int, directory: Path) -> None:
 
 def make_directory(path: Path) -> None:
     """Make it, closed to others; root's can be passed through, by servers that are not root."""
-    if path.exists():
-        return
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700)
+    try:
+        path.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700)
+    except FileExistsError:
+        return
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         hand_on(descriptor, path.parent)
@@ -47,11 +49,19 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_private(path, json.dumps(content, indent=2) + "\n")
 
 
+def text_of(path: Path) -> str | None:
+    """The text of that file, or None where there is no such file. One read: other processes remove files at any time."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+
+
 def read_json(path: Path) -> dict[str, Any] | None:
     """The object in that file, or None where there is no such file or no object in it."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        found = json.loads(text_of(path) or "null")
+    except ValueError:
         return None
     return found if isinstance(found, dict) else None
 
@@ -67,14 +77,17 @@ def open_log(path: Path) -> BinaryIO:
 
 def bound_log(path: Path, *, max_bytes: int = LOG_MAX_BYTES) -> None:
     """Move a log that has grown past `max_bytes` aside to `….1`, under the writers' feet: they append."""
-    if path.exists() and path.stat().st_size > max_bytes:
-        shutil.copyfile(path, path.with_name(path.name + ".1"))
-        os.truncate(path, 0)
+    with contextlib.suppress(FileNotFoundError):  # also one that is removed meanwhile
+        if path.stat().st_size > max_bytes:
+            shutil.copyfile(path, path.with_name(path.name + ".1"))
+            os.truncate(path, 0)
 
 
 def last_lines(path: Path, count: int = 2) -> str:
     """The end of a log in one line, for an error message."""
-    if not path.exists():
+    try:
+        end = path.read_bytes()[-8192:]
+    except FileNotFoundError:
         return ""
-    lines = [line.strip() for line in path.read_bytes()[-8192:].decode(errors="replace").splitlines()]
+    lines = [line.strip() for line in end.decode(errors="replace").splitlines()]
     return " / ".join([line for line in lines if line][-count:])

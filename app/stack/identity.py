@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.stack.errors import StackError
+from app.stack.files import text_of
 
 CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_SETGID, CAP_SETUID = 0, 1, 2, 6, 7
 _CHANGE_USER = (CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_SETGID, CAP_SETUID)
@@ -60,14 +61,8 @@ def _has_account(uid: int) -> bool:
 
 def _capabilities() -> int:
     """The permitted set of this process as a bit mask; 0 where there is no such thing."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return 0
-    return next(
-        int(line.split()[1], 16)
-        for line in status.read_text(encoding="utf-8").splitlines()
-        if line.startswith("CapPrm")
-    )
+    status = text_of(Path("/proc/self/status")) or ""
+    return next((int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapPrm")), 0)
 
 
 def _reaches(path: Path, uid: int, gid: int) -> bool:

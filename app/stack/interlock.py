@@ -18,7 +18,7 @@ from pathlib import Path
 from app.core.clock import monotonic
 from app.core.log import get_logger
 from app.stack.errors import AlreadyRunning, StackError
-from app.stack.files import hand_on
+from app.stack.files import hand_on, text_of
 
 log = get_logger(__name__)
 
@@ -40,10 +40,11 @@ def try_lock(path: Path) -> int | None:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether somebody holds it."""
-    if not path.exists():
+    """Whether somebody holds it; another who only asks does not count."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
         return False
-    descriptor = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -61,8 +62,8 @@ def sign(descriptor: int, pid: int) -> None:
 
 def signed(path: Path) -> int | None:
     """Whose lock it is or was."""
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    return int(text) if text.isdigit() else None
+    text = text_of(path)
+    return int(text) if text and text.isdigit() else None
 
 
 def _opens(process: Path, device_and_inode: tuple[int, int]) -> bool:
@@ -121,11 +122,12 @@ async def take_over(path: Path, *, stop_signal: signal.Signals, patience_seconds
 async def hold_directory(path: Path) -> int:
     """The lock of a whole data directory, ours until we die; raises AlreadyRunning.
 
-    Somebody who merely looks (`is_locked`) holds it for an instant, so a refusal is tried again.
+    A process that only asks (`is_locked`) keeps the lock from us while it asks, on a busy machine for seconds: we wait
+    for it however long that takes, and for a supervisor that is about to end only `_OURS_SECONDS`.
     """
     until = monotonic() + _OURS_SECONDS
     while (descriptor := try_lock(path)) is None:
-        if monotonic() > until:
+        if monotonic() > until and is_locked(path):
             raise AlreadyRunning(f"already running on {path.parent} (process {signed(path)})")
         await asyncio.sleep(_PAUSE_SECONDS)
     sign(descriptor, os.getpid())

@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 
 from app.stack.errors import StackError
-from app.stack.files import write_private
+from app.stack.files import text_of, write_private
 
 LOOPBACK = "127.0.0.1"
 _PORTS = range(20_000, 32_000)
@@ -28,9 +28,9 @@ def is_free(port: int) -> bool:
 
 def claim_port(memory: Path) -> int:
     """The port written in `memory` if it is free, else another, which is remembered instead."""
-    remembered = int(memory.read_text(encoding="utf-8")) if memory.exists() else None
-    if remembered is not None and is_free(remembered):
-        return remembered
+    text = text_of(memory)
+    if text is not None and is_free(int(text)):
+        return int(text)
     for port in random.sample(_PORTS, _TRIES):
         if is_free(port):
             write_private(memory, str(port))

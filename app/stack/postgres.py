@@ -16,7 +16,7 @@ from app.core.clock import monotonic
 from app.core.log import get_logger
 from app.stack.binaries import PostgresPrograms, find_postgres
 from app.stack.errors import StackError
-from app.stack.files import last_lines, make_directory, open_log, write_private
+from app.stack.files import last_lines, make_directory, open_log, text_of, write_private
 from app.stack.identity import Identity, choose_identity
 from app.stack.interlock import sign, take_over
 from app.stack.ports import LOOPBACK, claim_port, is_free
@@ -117,15 +117,16 @@ class EmbeddedPostgres:
             await self._process.stop(_STOP)
 
     def _data_major(self) -> int | None:
-        version = self.data / "PG_VERSION"
-        return int(version.read_text(encoding="utf-8")) if version.exists() else None
+        version = text_of(self.data / "PG_VERSION")
+        return None if version is None else int(version)
 
     def _forget_other_pid(self) -> None:
         """Remove a dead postmaster's pid file whose number belongs to a stranger by now: Postgres would not start."""
         path = self.data / "postmaster.pid"
-        if not path.exists():
+        text = text_of(path)
+        if text is None:
             return
-        process = Path("/proc") / path.read_text(encoding="utf-8").partition("\n")[0].strip()
+        process = Path("/proc") / text.partition("\n")[0].strip()
         with contextlib.suppress(OSError):  # no such process, or one that Postgres may not see either
             if process.name.isdigit() and (process / "cwd").readlink() != self.data:
                 path.unlink()
@@ -158,10 +159,7 @@ class EmbeddedPostgres:
 
     def _status(self, pid: int) -> str | None:
         """What that postmaster writes in the last line of its own file; None: that file is not its own yet."""
-        try:
-            lines = (self.data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError:
-            return None
+        lines = (text_of(self.data / "postmaster.pid") or "").splitlines()
         return lines[7].strip() if len(lines) > 7 and lines[0] == str(pid) else None
 
     async def _create(self, programs: PostgresPrograms, identity: Identity, lock: int) -> None:

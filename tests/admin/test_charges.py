@@ -19,10 +19,10 @@ from app.tenants.keys import parse_key
 from tests.admin.conftest import ADMIN_KEY, app_with
 from tests.admin.test_operators import entries
 from tests.admin.test_routes import assert_problem
+from tests.command import run
 from tests.conftest import NewDatabase
 from tests.factories.callers import SECRET, Caller, make_caller
 from tests.factories.jobs import Engine, wrong
-from tests.test_cli import run
 
 HERE = f"command line: {getpass.getuser()}"
 COMPLETE = f"""

@@ -13,8 +13,9 @@ from fastapi import FastAPI
 from app.core.db import Database
 from app.tenants.keys import OPERATOR_MARK, parse_key
 from tests.admin.test_operators import as_operator
+from tests.command import run
 from tests.factories.callers import SECRET
-from tests.test_cli import Fails, fails_here, run, shown
+from tests.test_cli import Fails, fails_here, shown
 
 __all__ = ["fails_here"]
 

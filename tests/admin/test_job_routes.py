@@ -14,10 +14,11 @@ from app.core.doorbell import FINISHED, QUEUE
 from app.core.ids import new_id, show_id
 from tests.admin.conftest import ADMIN_KEY, app_with
 from tests.admin.test_routes import assert_problem
+from tests.command import run
 from tests.conftest import NewDatabase
 from tests.factories.callers import Caller, make_caller
 from tests.factories.jobs import MODEL, Engine
-from tests.test_cli import fails, run, shown
+from tests.test_cli import fails, shown
 
 NOWHERE = {"tenant_id": None, "tenant": None, "model": None}
 
@@ -78,7 +79,7 @@ async def test_pause_and_resume(here: httpx.AsyncClient, engine: Engine, caller:
         await redis.flushdb()
         by_id = {"tenant": show_id("ten", caller.tenant.id), "model": MODEL, "all": True}
         assert (await here.post("/resume", json=by_id)).json()["jobs"] == 1
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not await redis.zscore(QUEUE, "dispatch"):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
     assert [row["id"] for row in await engine.claim()] == [job_id]
@@ -138,10 +139,10 @@ async def test_resolve(here: httpx.AsyncClient, engine: Engine, caller: Caller, 
     assert_problem(await here.post(f"/jobs/{released}/resolve", json={"adopt": "up-1"}), 409, "upstream_id_taken")
     async with Redis.from_url(redis_url) as redis, redis.pubsub() as heard:
         await heard.subscribe(FINISHED)
-        assert await heard.get_message(timeout=5)
+        assert await heard.get_message(timeout=60)
         told = (await here.post(f"/jobs/{released}/resolve", json={"release": True})).json()
         assert told == {"id": released, "status": "FAILED", "state": "failed"}
-        message = await heard.get_message(timeout=5)
+        message = await heard.get_message(timeout=60)
     assert message is not None
     assert message["data"].hex() == released.removeprefix("job_"), "whoever waits for it hears of it"
     assert_problem(await here.post(f"/jobs/{queued}/resolve", json={"release": True}), 409, "job_not_unknown")

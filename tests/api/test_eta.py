@@ -41,7 +41,7 @@ async def crowded(stack: Gateway, client: httpx.AsyncClient, tenant: TenantKey, 
     async def processing() -> bool:
         return bool((await shown(client, job))["status"] == "PROCESSING")
 
-    await eventually(processing, seconds=20)
+    await eventually(processing)
     yield job
     await stack.sql("UPDATE tenants SET max_in_flight = 100 WHERE id = $1", tenant.id)
 
@@ -57,7 +57,7 @@ async def test_in_line_by_place_and_priority(
     async def in_order() -> bool:  # a position may be a second old
         return [(await shown(client, job))["position"] for job in (urgent, *line, parked)] == [1, 2, 3, 4, None]
 
-    await eventually(in_order, seconds=10)
+    await eventually(in_order)
     page = (await client.get(URL)).json()["items"]
     assert {one["id"]: one["position"] for one in page} == {
         crowded["id"]: None, urgent["id"]: 1, line[0]["id"]: 2, line[1]["id"]: 3, line[2]["id"]: 4, parked["id"]: None,
@@ -80,7 +80,7 @@ async def test_a_submit_is_told_what_is_known(
         job = await new_job(slow, parked=False)
         return bool(known["eta"]) and bool(job["eta"]) and job["position"] >= 2
 
-    await eventually(told, seconds=10)
+    await eventually(told)
     assert (await shown(client, crowded))["position"] is None
 
 
@@ -91,7 +91,7 @@ async def test_in_flight_and_ended(client: httpx.AsyncClient, new_job: NewJob, s
         found = await shown(client, job)
         return found if found["status"] == "PROCESSING" else None
 
-    running = await eventually(processing, seconds=20)
+    running = await eventually(processing)
     p50, p90 = instants(running["eta"])
     assert clock.now() < p50 < p90
     assert running["position"] is None
@@ -109,6 +109,6 @@ async def test_what_is_paused_has_no_end_in_sight(
         found = await shown(client, job)
         return (found["status"], found["eta"]) == ("QUEUED", None)
 
-    await eventually(aside, seconds=10)
+    await eventually(aside)
     await stack.sql("DELETE FROM pauses WHERE tenant_id = $1", tenant.id)
     assert (await client.post(f"{URL}/{job['id']}/cancel")).json()["eta"] is None

@@ -22,7 +22,7 @@ async def restrict(stack: Gateway, tenant: TenantKey, slugs: list[str] | None) -
         return (slugs is None) == (len(listed) > len(slugs or []))
 
     for url in stack.urls:
-        await eventually(lambda url=url: heard(url), seconds=10, gap_seconds=0.2)
+        await eventually(lambda url=url: heard(url), gap_seconds=0.2)
 
 
 async def test_the_list_is_pages_in_order(client: httpx.AsyncClient) -> None:

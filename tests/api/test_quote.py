@@ -178,7 +178,7 @@ async def test_what_it_would_wait_for(stack: Gateway, client: httpx.AsyncClient,
     async def full() -> bool:
         return (await quoted(client))["binding"] == "in_flight"
 
-    await eventually(full, seconds=20)
+    await eventually(full)
     assert (await client.post(URL, json=BODY)).status_code == 202
     second = await quoted(client)
     assert (second["accepted"], second["binding"], second["position"]) == (True, "in_flight", 2)
@@ -195,7 +195,7 @@ async def test_what_it_would_wait_for(stack: Gateway, client: httpx.AsyncClient,
         shown = (quote["binding"], quote["paused_by"], quote["wait_seconds"], quote["eta"])
         return shown == ("paused", "operator", None, None)
 
-    await eventually(paused, seconds=5)
+    await eventually(paused)
 
 
 def test_the_upstream_holds_up_what_has_room() -> None:

@@ -124,7 +124,7 @@ async def test_the_delivery_log_and_redelivery(client: httpx.AsyncClient) -> Non
             items = (await client.get("/api/v1/deliveries", params={"job_id": job_id})).json()["items"]
             return items[0] if items and items[0]["status"] == "pending" else None
 
-        delivery = await eventually(recorded, seconds=10)
+        delivery = await eventually(recorded)
         assert (delivery["endpoint_id"], delivery["last_status_code"], delivery["attempts"]) == (made["id"], 500, 1)
         told = (await client.get(f"/api/v1/deliveries/{delivery['id']}")).json()
         assert told["attempt_log"][0]["answer"] == "out of order"
@@ -137,7 +137,7 @@ async def test_the_delivery_log_and_redelivery(client: httpx.AsyncClient) -> Non
             found = (await client.get("/api/v1/deliveries", params={"status": "delivered"})).json()["items"]
             return [one["id"] for one in found] == [delivery["id"]]
 
-        assert await eventually(delivered, seconds=10)
+        assert await eventually(delivered)
 
 
 async def test_test_rotate_patch_recover_and_delete(client: httpx.AsyncClient) -> None:

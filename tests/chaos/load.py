@@ -21,7 +21,7 @@ from tests.chaos.stack import Stack
 
 IN_DOUBT = "store_in_doubt"
 RETRY_SECONDS = 0.2
-GIVE_UP_SECONDS = 60.0
+GIVE_UP_SECONDS = 120.0
 ANSWER_SECONDS = 90.0
 MODEL = "sim-echo"
 

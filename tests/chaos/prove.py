@@ -18,7 +18,7 @@ from tests.chaos.stack import Stack, until_async
 
 RETRIABLE = {"not_sent", "throttled", "account"}
 """Outcomes of an attempt after which, and only after which, there may be another one."""
-SETTLE_SECONDS = 60.0
+SETTLE_SECONDS = 120.0
 
 _JOBS = """
 SELECT job.*, convert_from(input.body, 'UTF8')::json -> 'echo' ->> 'marker' AS marker, result.body AS result

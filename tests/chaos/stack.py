@@ -28,8 +28,10 @@ from app.stack.interlock import signed
 from app.tenants.queries import find_tenant
 from app.upstream.simulator.book import Book
 
+PATIENCE_SECONDS = 240.0
+"""After which a wait is given up. It tells a hang from a busy machine, and says nothing of how fast anything is."""
 READY_SECONDS = 240.0
-STOP_SECONDS = 50.0
+STOP_SECONDS = 90.0
 POLL_SECONDS = 0.02
 LEASE_SECONDS = 2.0
 SWEEP_SECONDS = 0.2
@@ -84,7 +86,9 @@ class Stack:
             )
         process = self._process
         await until(
-            lambda: self._ready_file.exists() or process.returncode is not None, "the stack is up", READY_SECONDS
+            lambda: read_json(self._ready_file) is not None or process.returncode is not None,
+            "the stack is up",
+            READY_SECONDS,
         )
         assert process.returncode is None, f"the stack did not start: {self.output[-2000:]}"
         await self._endow()
@@ -115,7 +119,7 @@ class Stack:
         except TimeoutError:
             process.kill()  # the kernel ends its children with it
             raise AssertionError(f"the stack does not stop: {self.output[-2000:]}") from None
-        await until(lambda: not any(is_alive(pid) for pid in pids), "no process is left behind", 10)
+        await until(lambda: not any(is_alive(pid) for pid in pids), "no process is left behind")
         self._process = None
         return code
 
@@ -128,7 +132,7 @@ class Stack:
         await self.replaced("api")
         async with self.database() as connection:
             await connection.execute("SELECT 1")
-        await until_async(self._simulator_answers, "the simulator answers", 20)
+        await until_async(self._simulator_answers, "the simulator answers")
         await self.faults()
         await self.working()
 
@@ -170,8 +174,10 @@ class Stack:
 
     def log(self, name: str) -> str:
         """What a process and its replacements wrote, by name such as `worker-0`."""
-        path = self.data / "logs" / f"{name}.log"
-        return path.read_text(errors="replace") if path.exists() else ""
+        try:
+            return (self.data / "logs" / f"{name}.log").read_text(errors="replace")
+        except FileNotFoundError:
+            return ""
 
     @property
     def output(self) -> str:
@@ -185,10 +191,10 @@ class Stack:
     @asynccontextmanager
     async def database(self) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
         """The owner's connection; waits for a server that is on its way up."""
-        url, until_at = self.ready["database_url"], time.monotonic() + 20
+        url, until_at = self.ready["database_url"], time.monotonic() + PATIENCE_SECONDS
         while True:
             try:
-                connection = await asyncpg.connect(url, timeout=5)
+                connection = await asyncpg.connect(url, timeout=20)
                 break
             except (OSError, TimeoutError, asyncpg.PostgresError):
                 if time.monotonic() > until_at:
@@ -197,7 +203,7 @@ class Stack:
         try:
             yield connection
         finally:
-            await connection.close(timeout=5)
+            await connection.close(timeout=20)
 
     async def fetch(self, sql: str, *args: object) -> list[asyncpg.Record]:
         """Rows, as the owner."""
@@ -243,7 +249,7 @@ class Stack:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGCONT)
 
-    async def replaced(self, role: str, *dead: int, seconds: float = 20.0) -> None:
+    async def replaced(self, role: str, *dead: int, seconds: float = PATIENCE_SECONDS) -> None:
         """Wait until none of these processes is the role's any more, and all of the role's live."""
         await until(
             lambda: not set(dead) & set(self.pids(role)) and all(map(is_alive, self.pids(role))),
@@ -251,7 +257,7 @@ class Stack:
             seconds,
         )
 
-    async def working(self, seconds: float = 20.0) -> None:
+    async def working(self, seconds: float = PATIENCE_SECONDS) -> None:
         """Wait until every worker process of now has reported for work."""
         sql = "SELECT count(*) FROM processes WHERE kind = 'worker' AND pid = ANY($1::int[]) AND stopped_at IS NULL"
 
@@ -269,7 +275,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-async def until(holds: Callable[[], bool], what: str, seconds: float) -> None:
+async def until(holds: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS) -> None:
     """Wait for a condition."""
 
     async def ask() -> bool:
@@ -278,7 +284,7 @@ async def until(holds: Callable[[], bool], what: str, seconds: float) -> None:
     await until_async(ask, what, seconds)
 
 
-async def until_async(holds: Callable[[], Any], what: str, seconds: float) -> float:
+async def until_async(holds: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> float:
     """Wait for a condition that is itself asked for; the seconds it took."""
     began_at = time.monotonic()
     while not await holds():

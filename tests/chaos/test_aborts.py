@@ -61,7 +61,7 @@ async def assert_calm(stack: Stack, *, pids: list[int], fds_max: int) -> None:
         assert not any(state.startswith("idle in transaction (aborted)") for state in found), found
         return set(found) <= {"idle"} and open_fds(pids) <= fds_max
 
-    await until_async(calm, f"every connection is idle ({found}), and at most {fds_max} descriptors are open", 15)
+    await until_async(calm, f"every connection is idle ({found}), and at most {fds_max} descriptors are open")
     assert len(found) <= len(pids) * (WRITERS_MAX + READERS_MAX)
 
 

@@ -76,7 +76,7 @@ async def _full(disk: SmallDisk, load: Load, *, seconds: float) -> None:
     while asyncio.get_running_loop().time() < until_at:
         disk.fill()
         await asyncio.sleep(0.1)
-    await until(lambda: _refused(load) > refused, "submits are refused", 10)
+    await until(lambda: _refused(load) > refused, "submits are refused")
 
 
 def _refused(load: Load) -> int:

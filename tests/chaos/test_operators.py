@@ -61,7 +61,7 @@ async def test_a_pause_bites_within_a_second_and_loses_nothing(form: Form) -> No
             [[waiting]] = await stack.fetch("SELECT count(*) FROM jobs WHERE state = 'queued'")
             assert waiting > 50, "submits were accepted meanwhile"
             assert (await admin(stack, "resume", scope))["pauses"] == []
-            print(f"{scope}: {waiting} jobs waited, and were done in {await settled(stack, seconds=30):.1f} s")
+            print(f"{scope}: {waiting} jobs waited, and were done in {await settled(stack):.1f} s")
         figures = await prove(stack, load)
         assert set(figures["states"]) == {"completed"}
         assert "all" in (await waystation(stack, "verify")).splitlines()[-1]
@@ -85,7 +85,7 @@ async def test_a_job_that_outlives_three_workers(form: Form) -> None:
             return rows[0]["pid"] if rows else None
 
         for _ in range(3):
-            await until_async(holder, "somebody asks about it", 20)
+            await until_async(holder, "somebody asks about it")
             pid = await holder()
             assert pid is not None
             await load.submit_many(5)

@@ -94,7 +94,7 @@ async def _opened_while_stopped(stack: Stack, load: Load) -> None:
         async def opening() -> bool:
             return bool(await other.fetchval(_OPENING))
 
-        await until_async(opening, "attempts wait to be opened", 5)
+        await until_async(opening, "attempts wait to be opened")
         stopped = stack.pids("worker")
         for pid in stopped:
             stack.pause_pid(pid)
@@ -125,7 +125,7 @@ async def test_an_answer_that_is_learned_late(victim: Stack, load: Load, form: F
         )
         return bool(rows[0][0] == 8)
 
-    await until_async(noted, "all late ids are noted", 10)
+    await until_async(noted, "all late ids are noted")
     figures = await prove(victim, load)
     assert figures["observed"] >= 1
     assert figures["codes"]["submission_unknown"] == figures["observed"]
@@ -140,7 +140,7 @@ async def _stopped_in_mid_submit(stack: Stack, load: Load, *, seconds: float) ->
         rows = await stack.fetch("SELECT count(*) FROM attempts WHERE outcome IS NULL")
         return bool(rows[0][0] == 8)
 
-    await until_async(waiting, "eight submits wait for their answer", 5)
+    await until_async(waiting, "eight submits wait for their answer")
     rows = await stack.fetch(
         "SELECT pid, count(*) FROM attempts JOIN processes ON id = worker WHERE outcome IS NULL GROUP BY 1 ORDER BY 2"
     )

@@ -25,7 +25,7 @@ async def _replace(stack: Stack, role: str, pid: int) -> float:
     os.kill(pid, signal.SIGTERM)
     await until(lambda: not is_alive(pid), f"{role} ends", GRACE_SECONDS + 5)
     took = time.monotonic() - began_at
-    await stack.replaced(role, pid, seconds=30)
+    await stack.replaced(role, pid)
     await stack.working()
     return took
 

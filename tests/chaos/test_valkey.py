@@ -12,6 +12,7 @@ from tests.chaos.form import Form, now_and_then
 from tests.chaos.load import Load, Submit
 from tests.chaos.prove import prove, settled
 from tests.chaos.stack import Stack, until
+from tests.pace import Stopwatch
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -49,7 +50,7 @@ async def _stopped(stack: Stack, load: Load, *, seconds: float) -> None:
     began_with = await load.submit_many(10)
     worker = stack.pids("worker")[0]
     os.kill(worker, signal.SIGTERM)
-    await until(lambda: worker not in stack.pids("worker"), "a worker ends while Valkey is stopped", 10)
+    await until(lambda: worker not in stack.pids("worker"), "a worker ends while Valkey is stopped")
     await asyncio.sleep(seconds)
     assert await _completed(stack, began_with) == {"completed": 10}
     stack.resume_pid(valkey)
@@ -68,9 +69,10 @@ async def test_an_idle_stack_without_valkey_takes_up_work_at_once(victim: Stack,
     [valkey] = victim.pids("redis")
     victim.pause_pid(valkey)
     await asyncio.sleep(form.pick(8, 30))
+    watch = Stopwatch()
     await load.submit_many(1)
     seconds = await settled(victim)
     print(f"done {seconds:.2f} s after the submit")
-    assert seconds < 4
+    assert watch.own_seconds < 4
     victim.resume_pid(valkey)
     await prove(victim, load)

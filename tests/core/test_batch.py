@@ -136,7 +136,7 @@ async def test_whoever_posts_again_on_its_answer_is_not_forgotten() -> None:
         return group
 
     batcher = Batcher(flush, size_max=10)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert [await batcher.put(number) for number in range(100)] == list(range(100))
     await batcher.drained()
 

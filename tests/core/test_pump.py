@@ -127,6 +127,6 @@ async def test_a_step_that_fails_is_tried_again() -> None:
         return math.inf
 
     async with running(Pump("test", step)):
-        await asyncio.wait_for(well.wait(), 10)
+        await asyncio.wait_for(well.wait(), 60)
         await asyncio.sleep(0.05)
     assert calls == 3

@@ -3,6 +3,7 @@
 import pytest
 
 from app.core.database_url import connect_arguments
+from app.core.db import Database
 from app.core.http_url import checked_http_url
 from app.core.migrate import open_engine
 from app.core.redis_url import checked_redis_url
@@ -38,6 +39,7 @@ TAKEN = [
     "postgresql://db.example.com/main?statement_cache_size=0",
     "postgresql://db.example.com/main?passfile=/nonexistent/pgpass",
     "postgresql://db.example.com/main?krbsrvname=postgres",
+    "postgresql://db.example.com/main?sslmode=verify-full&sslrootcert=system",
     "postgresql://db.example.com?dbname=main&user=me&password=secret",
 ]
 REFUSED = {
@@ -53,6 +55,9 @@ REFUSED = {
     "postgresql://db.example.com/main?sslmode=always": "sslmode parameter must be one of",
     "postgresql://db.example.com/main?sslmode=verify-full&sslrootcert=/nonexistent/ca.pem": "cannot be read",
     "postgresql://db.example.com/main?sslmode=": "sslmode",
+    "postgresql://db.example.com/main?sslmode=require&sslrootcert=system": "expected sslmode=verify-full",
+    "postgresql://db.example.com/main?sslmode=verify-full&sslrootcert=system&sslcert=/a.pem": "sslcert: expected not",
+    "postgresql://?service=nobody": "service: expected the name of a section in ",
     "postgresql://db.example.com/main?sslmod=require": "did you mean sslmode",
     "postgresql://db.example.com/main?channel_binding=require": "channel_binding: expected disable or prefer",
     "postgresql://db.example.com/main?gssencmode=require": "gssencmode: expected disable or prefer",
@@ -83,6 +88,27 @@ def test_a_database_url_that_cannot_work_is_refused_with_what_was_expected(
     assert "hush" not in str(refused.value)
     _complete(monkeypatch, DATABASE_URL=url)
     with pytest.raises(SettingsError, match=r"^WAYSTATION_DATABASE_URL: "):
+        load_settings()
+
+
+@pytest.mark.parametrize("wanted", ["any", "primary", "read-write"])
+async def test_reads_and_writes_both_reach_the_server_that_takes_writes(database_url: str, wanted: str) -> None:
+    url = f"{database_url.replace('127.0.0.1', '127.0.0.1:1,127.0.0.1', 1)}?target_session_attrs={wanted}"
+    database = await Database.open(url, name="test", writers_max=1, readers_max=1)
+    try:
+        await database.prove()
+        async with database.snapshot() as session:
+            assert await session.fetchval("SELECT current_setting('transaction_read_only')") == "on"
+    finally:
+        await database.close()
+
+
+@pytest.mark.parametrize("wanted", ["standby", "prefer-standby", "read-only"])
+def test_a_database_that_need_not_take_writes_is_refused(monkeypatch: pytest.MonkeyPatch, wanted: str) -> None:
+    _complete(monkeypatch, DATABASE_URL=f"postgresql://one,two/main?target_session_attrs={wanted}")
+    with pytest.raises(
+        SettingsError, match=r"^WAYSTATION_DATABASE_URL: target_session_attrs: expected any, primary or read-write"
+    ):
         load_settings()
 
 
@@ -125,6 +151,13 @@ REDIS_REFUSED = {
     "redis://localhost?socket_timeout=soon": "'socket_timeout' is not of its kind",
     "redis://localhost?socket_timeout=-1": "socket_timeout: expected a number above 0",
     "redis://localhost?decode_responses=True": "decode_responses: leave it out",
+    "redis://localhost?retry=3": "no parameter 'retry'",
+    "redis://localhost?retry_on_error=OSError": "did you mean retry_on_timeout",
+    "redis://localhost?credential_provider=x": "no parameter 'credential_provider'",
+    "redis://localhost?host=elsewhere": "no parameter 'host'",
+    "redis://localhost?max_connection=20": "did you mean max_connections",
+    "redis://[::1": "expected a URL such as redis://",
+    "redis://localhost?max_connections=1": "max_connections: expected 8 or more",
     "redis://localhost?protocol=9": "protocol must be",
     "rediss://localhost?ssl_cert_reqs=sometimes": "Invalid SSL",
     "rediss://localhost?ssl_ca_certs=/nonexistent/ca.pem": "cannot be read",

@@ -67,7 +67,7 @@ class Receiver:
     def url(self) -> str:
         return f"{self.server.url}/hook"
 
-    async def until(self, number: int, *, seconds: float = 20.0) -> list[Received]:
+    async def until(self, number: int, *, seconds: float = 240.0) -> list[Received]:
         """What has come, once there is as much; AssertionError when the time is over."""
         give_up_at = asyncio.get_running_loop().time() + seconds
         while len(self.received) < number:

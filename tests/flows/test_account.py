@@ -55,7 +55,7 @@ async def reason(gateway: Gateway) -> str | None:
 async def back_in_line(gateway: Gateway, why: str) -> None:
     """Wait until a job has been put back for this reason, and let its time come."""
     waiting = "SELECT FROM job_events JOIN jobs ON id = job_id WHERE reason = $1 AND state = 'queued'"
-    await eventually(lambda: gateway.sql(waiting, why), seconds=10)
+    await eventually(lambda: gateway.sql(waiting, why))
     await gateway.sql("UPDATE upstream_state SET paused_until = now() WHERE paused_until IS NOT NULL")
     await gateway.sql("UPDATE jobs SET due_at = now() WHERE state = 'queued'")
 
@@ -73,7 +73,7 @@ async def test_everybody_waits_and_nobody_fails(
 ) -> None:
     await configure(gateway, **trouble)
     first = await submit(client, "sim-instant")
-    await eventually(lambda: gateway.sql("SELECT FROM ops.upstream_now WHERE paused_reason = 'account'"), seconds=10)
+    await eventually(lambda: gateway.sql("SELECT FROM ops.upstream_now WHERE paused_reason = 'account'"))
     second = await submit(client, "sim-echo", echo=1)
     await configure(gateway, **mended)
     await back_in_line(gateway, "account")
@@ -88,7 +88,7 @@ async def test_what_the_balance_denies_holds_up_one_job_and_then_ends_it(
     fault = {"match": "submit", "slug": "odd", "fault": "answer", "status": 406, "error": NO_CREDITS}
     async with gateway.faults(fault):
         odd = await submit(client, "odd")
-        await eventually(lambda: gateway.sql("SELECT FROM job_events WHERE reason = 'account_doubted'"), seconds=10)
+        await eventually(lambda: gateway.sql("SELECT FROM job_events WHERE reason = 'account_doubted'"))
         assert await reason(gateway) is None
         assert (await ended(client, await submit(client, "sim-instant")))["status"] == "COMPLETED"
         await back_in_line(gateway, "account_doubted")
@@ -135,9 +135,7 @@ async def test_a_page_that_answers_our_balance_too_stops_submits(gateway: Gatewa
     await asyncio.sleep(FRESH_SECONDS)  # a balance that was read before is believed for so long
     async with gateway.faults({"match": "submit", **page}, {"match": "credits", **page}):
         first = await submit(client, "sim-instant")
-        await eventually(
-            lambda: gateway.sql("SELECT FROM ops.upstream_now WHERE paused_reason = 'account'"), seconds=20
-        )
+        await eventually(lambda: gateway.sql("SELECT FROM ops.upstream_now WHERE paused_reason = 'account'"))
     await back_in_line(gateway, "account")
     assert (await ended(client, first))["status"] == "COMPLETED"
     assert await reason(gateway) is None
@@ -151,7 +149,7 @@ async def test_a_worker_that_stops_while_it_judges_says_that_nothing_was_started
     refusal = {"match": "submit", "slug": "odd", "fault": "answer", "status": 406, "error": NO_CREDITS}
     async with gateway.faults(refusal, {"match": "credits", "fault": "hang"}):
         odd = await submit(client, "odd")
-        await eventually(lambda: gateway.sql("SELECT FROM jobs WHERE state = 'sending'"), seconds=20)
+        await eventually(lambda: gateway.sql("SELECT FROM jobs WHERE state = 'sending'"))
         assert await worker.stop() == 0
     try:
         job_id = UUID(odd.removeprefix("job_"))

@@ -69,7 +69,7 @@ async def fails(client: httpx.AsyncClient, model: str, **given: Any) -> dict[str
 
 async def completes(client: httpx.AsyncClient, *shown: str) -> None:
     for one in shown:
-        assert (await ended(client, one, seconds=60))["status"] == "COMPLETED"
+        assert (await ended(client, one))["status"] == "COMPLETED"
 
 
 async def pauses(gateway: Gateway, model: str) -> list[dict[str, Any]]:
@@ -146,7 +146,7 @@ async def test_two_tenants_403s_let_the_model_wait_until_a_probe_is_accepted(gat
             await completes(third, await submit(third, "sim-instant"))
             await due(gateway, model)
             refused = "SELECT FROM ops.pauses WHERE model = $1 AND refused_probes > 0 AND probe_job_id IS NULL"
-            await eventually(lambda: gateway.sql(refused, model), seconds=30)
+            await eventually(lambda: gateway.sql(refused, model))
             await hold(gateway, model)
             [pause] = await pauses(gateway, model)
             one_by_one = ["failed"] * pause["refused_probes"] + ["queued"] * (4 - pause["refused_probes"])
@@ -154,9 +154,9 @@ async def test_two_tenants_403s_let_the_model_wait_until_a_probe_is_accepted(gat
             async def told() -> bool:
                 return await states(gateway, shown) == one_by_one
 
-            await eventually(told, seconds=10)
+            await eventually(told)
         await due(gateway, model)
-        jobs = [await ended(third, one, seconds=60) for one in shown]
+        jobs = [await ended(third, one) for one in shown]
         failed = pause["refused_probes"]
         assert 0 < failed < 4
         assert sorted(job["status"] for job in jobs) == ["COMPLETED"] * (4 - failed) + ["FAILED"] * failed
@@ -211,10 +211,10 @@ async def test_workers_that_are_killed_with_the_probe_leave_no_pause_for_ever(ga
         shown = [await submit(third, model, number=number) for number in range(4)]
         async with gateway.faults({"match": "submit", "slug": model, "fault": "hang", "count": 1}):
             await due(gateway, model)
-            [(pid, job_id)] = await eventually(lambda: gateway.sql(holder, model), seconds=30)
+            [(pid, job_id)] = await eventually(lambda: gateway.sql(holder, model))
             os.kill(pid, signal.SIGKILL)
             unknown = "SELECT FROM jobs WHERE id = $1 AND state = 'unknown'"
-            await eventually(lambda: gateway.sql(unknown, job_id), seconds=60)
+            await eventually(lambda: gateway.sql(unknown, job_id))
             await gateway.sql("UPDATE pauses SET probe_at = now() WHERE model = $1", model)
             others = [one for one in shown if find_id("job", one) != job_id]
             assert len(others) == 3

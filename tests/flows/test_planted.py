@@ -113,7 +113,7 @@ async def test_no_secret_is_told_by_any_route(hostile: Gateway, client: httpx.As
         sync = await client.post("/v1/sim-images", json={})
         for slug, job in jobs.items():
             if slug not in unknown:
-                await ended(client, job, seconds=60)
+                await ended(client, job)
 
         async def all_sent() -> bool:
             [row] = await hostile.sql("SELECT count(*) AS queued FROM jobs WHERE state IN ('queued', 'sending')")

@@ -1,12 +1,12 @@
 """Postgres or Redis away for a while: clear 503s for submits, patience for reads, and nothing else."""
 
 import asyncio
-import time
 
 import httpx
 
 from tests.doubles.forwarder import forwarding
 from tests.gateway import Gateway, TenantKey, ended, eventually
+from tests.pace import Stopwatch
 
 
 async def test_submits_are_503_and_reads_wait_while_postgres_is_away(
@@ -17,19 +17,19 @@ async def test_submits_are_503_and_reads_wait_while_postgres_is_away(
         assert first.status_code == 200
         await ended(client, first.json()["request_id"])
         store.cut()
-        for path, body, kind in (
-            ("/v2/sim-instant", {"n": 1}, "application/json"),
-            ("/v1/sim-instant", {"n": 2}, "application/json"),
-            ("/api/v1/jobs", {"model": "sim-instant", "input": {"n": 3}}, "application/problem+json"),
-        ):
-            began_at = time.monotonic()
-            answer = await client.post(f"{url}{path}", json=body)
+        submits = {
+            "/v2/sim-instant": ({"n": 1}, "application/json"),
+            "/v1/sim-instant": ({"n": 2}, "application/json"),
+            "/api/v1/jobs": ({"model": "sim-instant", "input": {"n": 3}}, "application/problem+json"),
+        }
+        watch = Stopwatch()
+        answers = await asyncio.gather(*(client.post(url + path, json=body) for path, (body, _) in submits.items()))
+        assert watch.own_seconds < 12
+        for answer, (_, kind) in zip(answers, submits.values(), strict=True):
             assert answer.status_code == 503, answer.text
-            assert time.monotonic() - began_at < 12
             assert answer.headers["content-type"] == kind
             assert int(answer.headers["retry-after"]) > 0
             assert answer.json()["code"] == "store_unavailable"
-            assert time.monotonic() - began_at < 15
         assert (await client.get(f"{url}/healthz")).status_code == 200
         assert (await client.get(f"{url}/readyz")).status_code == 503
         shown = first.json()["request_id"]
@@ -53,14 +53,14 @@ async def test_submits_are_503_and_reads_wait_while_postgres_is_away(
             sql = "SELECT sum(count)::int AS n FROM ops.requests WHERE code = 'store_unavailable'"
             return bool((await stack.sql(sql))[0]["n"] == 3)
 
-        await eventually(refused, seconds=5)
+        await eventually(refused)
     assert len(await stack.sql("SELECT FROM jobs WHERE tenant_id = $1", tenant.id)) == 2
 
 
 async def test_a_read_gives_up_after_twenty_seconds(stack: Gateway, client: httpx.AsyncClient) -> None:
     async with forwarding(stack.database_url) as store, stack.api(DATABASE_URL=store.url) as url:
         store.cut()
-        began_at = time.monotonic()
+        watch = Stopwatch()
         answers = await asyncio.gather(
             client.get(f"{url}/v2/requests/job_{'0' * 32}/status"),
             client.get(f"{url}/v1/requests/job_{'0' * 32}"),
@@ -69,18 +69,19 @@ async def test_a_read_gives_up_after_twenty_seconds(stack: Gateway, client: http
         )
         assert {answer.status_code for answer in answers} == {503}
         assert all(answer.headers["retry-after"] for answer in answers)
-        assert 18 < time.monotonic() - began_at < 22
+        assert watch.seconds > 18
+        assert watch.own_seconds < 22
 
 
 async def test_without_redis_all_goes_on(stack: Gateway, tenant: TenantKey, redisless: Gateway) -> None:
     """A gateway of its own, whose Redis is cut while it works."""
     key = await redisless.tenant()
-    async with httpx.AsyncClient(base_url=redisless.url, headers=key.headers, timeout=40) as client:
+    async with httpx.AsyncClient(base_url=redisless.url, headers=key.headers, timeout=90) as client:
         assert (await client.get("/readyz")).json()["redis"] == "degraded"
-        began_at = time.monotonic()
+        watch = Stopwatch()
         answer = await client.post(
-            "/api/v1/jobs", json={"model": "sim-instant", "input": {}}, headers={"prefer": "wait=20"}
+            "/api/v1/jobs", json={"model": "sim-instant", "input": {}}, headers={"prefer": "wait=60"}
         )
         assert answer.status_code == 201, answer.text
         assert answer.json()["status"] == "COMPLETED"
-        assert time.monotonic() - began_at < 10
+        assert watch.own_seconds < 10

@@ -89,7 +89,7 @@ async def test_results_that_can_never_be_read_end_their_jobs_and_stop_nobody(gat
         bad = {await submit(odd, slug): slug for slug in UNREADABLE for _ in range(4)}
         canceled = next(iter(bad))
         assert (await odd.post(f"/api/v1/jobs/{canceled}/cancel")).status_code in (200, 202)
-        await eventually(lambda: gateway.sql("SELECT FROM jobs WHERE unreadable > 1"), seconds=60)
+        await eventually(lambda: gateway.sql("SELECT FROM jobs WHERE unreadable > 1"))
         for model in GOOD:
             assert (await ended(other, await submit(other, model)))["status"] == "COMPLETED"
             assert await breaker(gateway) is None
@@ -117,7 +117,7 @@ async def test_a_result_of_a_million_numbers_is_read_and_comes_back_unchanged(ga
     rule = {"match": "result", "slug": "odd-numbers", "fault": "answer", "status": 200, "body": NUMBERS}
     async with gateway.faults(rule), caller(gateway) as client:
         job = await submit(client, "odd-numbers")
-        assert (await ended(client, job, seconds=90))["status"] == "COMPLETED"
+        assert (await ended(client, job))["status"] == "COMPLETED"
         answer = await client.get(f"/v2/requests/{job}")
         assert answer.status_code == 200
         assert NUMBERS[1:].partition(',"metrics"')[0] in answer.text
@@ -128,7 +128,7 @@ async def test_polls_that_cannot_be_read_for_a_while_lose_nothing(gateway: Gatew
     rule = {"match": "status", "slug": "sim-images", "fault": "answer", "status": 200, "html": True}
     async with gateway.faults(rule), caller(gateway) as client:
         job = await submit(client, "sim-images")
-        assert (await ended(client, job, seconds=60))["status"] == "COMPLETED"
+        assert (await ended(client, job))["status"] == "COMPLETED"
         assert await breaker(gateway) is None
 
 
@@ -140,7 +140,7 @@ async def test_a_model_whose_calls_all_fail_stops_no_other(gateway: Gateway) -> 
             for _ in range(12):
                 await submit(odd, "odd-silent")
             told = "SELECT FROM upstream_health WHERE model = '' AND NOT failed"
-            await eventually(lambda: gateway.sql(told), seconds=60)
+            await eventually(lambda: gateway.sql(told))
             [heard] = await gateway.sql("SELECT count(*) AS jobs FROM upstream_health WHERE failed")
             assert heard["jobs"] >= 5
             for model in GOOD:
@@ -152,7 +152,7 @@ async def test_a_model_whose_calls_all_fail_stops_no_other(gateway: Gateway) -> 
         async def over() -> bool:
             return not await gateway.sql(gone)
 
-        await eventually(over, seconds=60)
+        await eventually(over)
 
 
 async def test_an_outage_stops_submits_and_is_over_while_some_jobs_stay_bad(gateway: Gateway) -> None:
@@ -169,13 +169,13 @@ async def test_an_outage_stops_submits_and_is_over_while_some_jobs_stay_bad(gate
             async def open_() -> bool:
                 return await breaker(gateway) == "unavailable"
 
-            await eventually(open_, seconds=60)
+            await eventually(open_)
         async with gateway.faults(bad):
 
             async def closed() -> bool:
                 return await breaker(gateway) is None
 
-            await eventually(closed, seconds=60)
+            await eventually(closed)
             left = await gateway.sql("SELECT FROM jobs WHERE model = 'odd-silent' AND finished_at IS NULL")
             assert len(left) == 6
             assert (await ended(two, await submit(two, "sim-instant")))["status"] == "COMPLETED"

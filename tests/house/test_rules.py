@@ -185,6 +185,37 @@ def test_what_opens_text_is_told_from_what_does_not(call: str, found: bool) -> N
     assert _opens_text(expression.value) == found
 
 
+def test_no_file_is_asked_for_and_then_read() -> None:
+    """Between `exists()` and the read it may go away: read, and handle FileNotFoundError."""
+    assert [f"{source.path}:{line}" for source in everything() for line in _asked_and_then_read(source.tree)] == []
+
+
+def _asked_and_then_read(tree: ast.AST) -> list[int]:
+    """The lines on which a file is asked for that the same function reads, measures or removes."""
+    found = set()
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            calls = [
+                (call.func.attr, ast.unparse(call.func.value), call.lineno)
+                for call in ast.walk(function)
+                if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)
+            ]
+            read = {path for name, path, _ in calls if name in ("read_text", "read_bytes", "open", "stat", "unlink")}
+            found |= {line for name, path, line in calls if name in ("exists", "is_file") and path in read}
+    return sorted(found)
+
+
+@pytest.mark.parametrize(
+    ("body", "lines"),
+    [
+        ("if path.exists():\n  return path.read_text()", [2]), ("while not self.path.is_file(): pass\n self.path.stat()", [2]),
+        ("return path.exists()", []), ("if first.exists():\n  second.read_text()", []),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_asked_for_and_then_read_is_found(body: str, lines: list[int]) -> None:
+    assert _asked_and_then_read(ast.parse(f"def function():\n {body}")) == lines
+
+
 def test_nothing_is_left_for_later() -> None:
     later = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|raise NotImplementedError")
     own = "tests/house/test_rules.py"

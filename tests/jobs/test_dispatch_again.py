@@ -10,6 +10,7 @@ from app.jobs.tasks.dispatch import Dispatcher
 from app.jobs.tasks.lease import Leases
 from tests.factories.callers import Caller
 from tests.factories.jobs import Engine, later
+from tests.gateway import eventually
 
 
 class Silent:
@@ -40,9 +41,12 @@ async def test_the_later_of_two_is_promoted_too(database: Database, engine: Engi
     dispatcher._again_in(0.25)
     dispatcher._again_in(0.75)
     pump = asyncio.create_task(dispatcher.pump.run())
-    await asyncio.sleep(1.3)
+
+    async def promoted() -> bool:
+        return all([(await engine.get(one))["ready"] for one in (first, second)])
+
+    await eventually(promoted)
     pump.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await pump
-    assert (await engine.get(first))["ready"]
-    assert (await engine.get(second))["ready"]
+    assert await promoted()

@@ -24,7 +24,7 @@ from app.ops.money import FOLD, OF_MONEY
 from app.tenants.operations import create_tenant
 from tests.ledger.model import Model
 
-SEQUENCES = int(os.environ.get("LEDGER_SEQUENCES", "1000"))
+SEQUENCES = int(os.environ.get("LEDGER_SEQUENCES", "1000" if os.environ.get("CHAOS_LONG") else "250"))
 STEPS = 30
 SEED = int(os.environ.get("LEDGER_SEED", str(random.randrange(2**32))))
 FUTURE, PAST = datetime(2100, 1, 1, tzinfo=UTC), datetime(2000, 1, 1, tzinfo=UTC)

@@ -12,9 +12,10 @@ from redis.asyncio import Redis
 from app.core.db import Database
 from app.core.heartbeat import beat
 from app.core.ids import new_id
+from tests.command import run
 from tests.doubles.raw_server import answer
-from tests.servers import Urls
-from tests.test_cli import SECRET_KEY, run
+from tests.servers import Urls, with_path
+from tests.test_cli import SECRET_KEY
 
 
 @pytest.fixture
@@ -80,6 +81,17 @@ async def test_what_is_away(settings: dict[str, str]) -> None:
     assert {name for name, one in found.items() if one["mend"]} == {"settings", "database", "redis", "upstream"}
     assert "SECRET_KEY" in found["settings"]["said"]
     assert "hush-hush" not in json.dumps(found)
+
+
+async def test_a_login_that_is_refused(servers: Urls, settings: dict[str, str]) -> None:
+    wrong = {
+        "DATABASE_URL": with_path(servers.database, "no_such_database"),
+        "REDIS_URL": with_path(servers.redis, "9999"),
+    }
+    found = await examined(settings | wrong, 1)
+    assert {name for name, one in found.items() if one["mend"]} == {"database", "redis"}
+    assert 'WAYSTATION_DATABASE_URL: the database refuses: database "no_such_database"' in found["database"]["said"]
+    assert "WAYSTATION_REDIS_URL" in found["redis"]["mend"]
 
 
 async def test_what_is_wrong(url: str, settings: dict[str, str], redis_url: str) -> None:

@@ -49,7 +49,7 @@ async def test_what_waits_and_what_is_under_way(stack: Gateway, client: httpx.As
     async def running() -> bool:
         return bool((await now_of(stack, tenant))["in_flight"] == 2)
 
-    await eventually(running, seconds=20)
+    await eventually(running)
     await assert_counted(stack, tenant)
     await submit(client, not_before=LATER)
     await assert_counted(stack, tenant)

@@ -15,9 +15,9 @@ from app.jobs.records import observe_upstream_id
 from app.jobs.refusals import Refused, Tally, record_refusals
 from app.ops.verify import INVARIANTS, NOT_SHOWN, prove
 from app.upstream.wire import OutcomeKind
+from tests.command import run
 from tests.factories.callers import Caller
 from tests.factories.jobs import Engine, wrong
-from tests.test_cli import run
 
 FREE = "ALTER TABLE jobs DROP CONSTRAINT jobs_finished_check, DROP CONSTRAINT jobs_due_check,"
 FREE += " DROP CONSTRAINT jobs_final_is_free_check, DROP CONSTRAINT jobs_running_check"

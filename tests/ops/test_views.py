@@ -225,7 +225,7 @@ async def test_upstream_now_says_why_submits_wait(stack: Gateway) -> None:
     assert row["budget_per_minute"] >= 1200
     assert row["used_per_minute"] >= 0
     assert row["throttled_per_minute"] == 0
-    await eventually(lambda: stack.sql("SELECT FROM ops.upstream_now WHERE paused_reason IS NULL"), seconds=2)
+    await eventually(lambda: stack.sql("SELECT FROM ops.upstream_now WHERE paused_reason IS NULL"))
     await stack.sql("UPDATE upstream_state SET broken_at = now()")
     (row,) = await stack.sql("SELECT * FROM ops.upstream_now")
     assert row["paused_reason"] == "unavailable"

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from tests.gateway import Gateway, TenantKey, eventually
+from tests.pace import Stopwatch
 
 LONG = b'{"a":[' + b",".join([b"9" * 3_999] * 2_500) + b"]}"
 JSON = {"content-type": "application/json"}
@@ -75,9 +76,9 @@ async def test_others_are_answered_promptly_beside_large_bodies(stack: Gateway, 
     async def waits(until: float) -> list[float]:
         took = []
         while time.monotonic() < until:
-            began = time.perf_counter()
+            watch = Stopwatch()
             assert (await client.get("/healthz")).status_code == 200
-            took.append(time.perf_counter() - began)
+            took.append(watch.own_seconds)
             await asyncio.sleep(0.005)
         return sorted(took)
 
@@ -180,9 +181,9 @@ async def test_a_healthy_client_beside_slow_connections(stack: Gateway, client: 
     async def healthy(seconds: float) -> float:
         took, until = [], time.monotonic() + seconds
         while time.monotonic() < until:
-            began = time.perf_counter()
+            watch = Stopwatch()
             assert (await client.post("/v2/sim-instant", json={"a": 1})).status_code == 200
-            took.append(time.perf_counter() - began)
+            took.append(watch.own_seconds)
             await asyncio.sleep(0.02)
         return sorted(took)[int(len(took) * 0.99)]
 

@@ -69,7 +69,7 @@ async def raw(stack: Gateway, data: bytes) -> tuple[int, dict[str, str], bytes]:
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     try:
         writer.write(data)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             lines = head.split("\r\n")
             headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}

@@ -1,11 +1,14 @@
+import asyncio
+import fcntl
 from pathlib import Path
 
 import pytest
 
+from app.stack import interlock
 from app.stack.credentials import load_credentials, save_credentials
-from app.stack.errors import StackError
+from app.stack.errors import AlreadyRunning, StackError
 from app.stack.files import bound_log, last_lines, open_log, read_json, write_private
-from app.stack.interlock import is_locked, signed, take_over, try_lock
+from app.stack.interlock import hold_directory, is_locked, signed, take_over, try_lock
 from app.stack.plan import UpOptions, http_url, runs_simulator, upstream_url
 
 
@@ -65,6 +68,20 @@ async def test_an_interlock_that_nobody_holds_is_had_whatever_is_written_in_it(t
         assert is_locked(path)
         assert try_lock(path) is None
     assert not is_locked(path)
+
+
+async def test_whoever_only_asks_for_a_lock_does_not_pass_for_its_holder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interlock, "_OURS_SECONDS", 0.0)
+    path = tmp_path / "lock"
+    with path.open("w") as asking:
+        fcntl.flock(asking, fcntl.LOCK_SH)  # as `is_locked` does, and is then held up
+        holding = asyncio.create_task(hold_directory(path))
+        await asyncio.wait([holding], timeout=0.2)
+        assert not holding.done()
+    with open(await holding, "rb"), pytest.raises(AlreadyRunning):
+        await hold_directory(path)
 
 
 def test_where_jobs_go(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,7 @@ class Up:
             )
 
     async def healthy(self) -> RunningStack:
-        await until(lambda: self.now() is not None or self.code is not None, seconds=60)
+        await until(lambda: self.now() is not None or self.code is not None)
         found = self.now()
         assert found is not None, self.output.read_text()
         return found
@@ -59,7 +59,7 @@ class Up:
     async def stop(self, signal_: signal.Signals = signal.SIGTERM) -> int | None:
         if self.process is not None and self.code is None:
             self.send(signal_)
-            await until(lambda: self.code is not None, seconds=30)
+            await until(lambda: self.code is not None)
         return self.code
 
 
@@ -82,7 +82,7 @@ def place(stack: RunningStack) -> dict[str, Any]:
 
 
 def get(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=5) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         body: bytes = answer.read()
         return body
 
@@ -138,7 +138,7 @@ async def test_a_second_one_on_the_same_directory_says_so_and_leaves_the_first_a
     up.start()
     stack = await up.healthy()
     command = [sys.executable, RUN_UP, str(up.directory), "0", "1", "1"]
-    second = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=20)
+    second = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=200)
     assert second.returncode == 1
     assert second.stderr.count("\n") == 1
     assert "already running on" in second.stderr
@@ -206,7 +206,7 @@ async def test_it_can_be_stopped_while_it_starts(up: Up, begun: str) -> None:
 
 async def test_a_part_that_fails_takes_the_rest_down_and_one_line_says_why(up: Up) -> None:
     up.start(environment={"WAYSTATION_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"})
-    await until(lambda: up.code is not None, seconds=30)
+    await until(lambda: up.code is not None)
     assert up.code == 1
     assert not up.ready_file.exists()
     left = await asyncio.to_thread(
@@ -236,7 +236,7 @@ async def test_what_the_environment_names_is_used_instead(up: Up, database_url: 
 @pytest.mark.parametrize(("name", "value"), [("ADMIN_KEY", "a"), ("SECRET_KEY", "a"), ("TRUSTED_PROXIES", "all")])
 async def test_a_wrong_setting_is_named_before_anything_starts(up: Up, name: str, value: str) -> None:
     up.start(environment={f"WAYSTATION_{name}": value})
-    await until(lambda: up.code is not None, seconds=90)
+    await until(lambda: up.code is not None)
     assert up.code == 1
     assert f"WAYSTATION_{name}: expected" in up.output.read_text()
     assert not (up.data / "postgres").exists()

@@ -8,7 +8,7 @@ from pathlib import Path
 from app.core.clock import monotonic
 
 
-async def until(holds: Callable[[], object], *, seconds: float = 30) -> float:
+async def until(holds: Callable[[], object], *, seconds: float = 240) -> float:
     """Return once `holds`, with the seconds it took; fail the test after `seconds`."""
     began = monotonic()
     while not holds():
@@ -17,7 +17,7 @@ async def until(holds: Callable[[], object], *, seconds: float = 30) -> float:
     return monotonic() - began
 
 
-async def until_count(count: Callable[[], int], at_least: int, *, seconds: float = 30) -> float:
+async def until_count(count: Callable[[], int], at_least: int, *, seconds: float = 240) -> float:
     """`until` a count has got that far."""
     return await until(lambda: count() >= at_least, seconds=seconds)
 

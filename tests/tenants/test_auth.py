@@ -18,6 +18,7 @@ from app.tenants.keys import issue_key
 from app.tenants.models import ALL_SCOPES, Scope
 from app.tenants.operations import revoke_key, update_tenant
 from tests.factories.callers import NewCaller
+from tests.pace import Stopwatch
 
 
 class Counted:
@@ -99,7 +100,7 @@ async def test_what_was_revoked_bites_everywhere_within_five_seconds(
     for keyring in (one, other):
         for caller in (revoked, suspended, fine):
             await enter(keyring, caller.text)
-    began = clock.monotonic()
+    watch = Stopwatch()
     async with database.transaction() as session:
         await revoke_key(session, key_id=revoked.key.id)
         await update_tenant(session, tenant_id=suspended.tenant.id, suspended=True)
@@ -109,25 +110,25 @@ async def test_what_was_revoked_bites_everywhere_within_five_seconds(
                 await enter(keyring, revoked.text)  # in use all along: use must not prolong it
             except Unauthorized:
                 break
-            assert clock.monotonic() - began < 5
+            assert watch.own_seconds < 5
             await asyncio.sleep(0.05)
         await asyncio.sleep(0.1)
         assert (await enter(keyring, suspended.text)).suspended
         assert not (await enter(keyring, fine.text)).suspended
-    assert clock.monotonic() - began < 5
+    assert watch.own_seconds < 5
 
 
 async def test_a_key_ends_with_its_expiry_though_it_was_just_seen(keyring: Keyring, new_caller: NewCaller) -> None:
     caller = await new_caller(expires_at=clock.now() + timedelta(seconds=0.5))
-    began = clock.monotonic()
+    watch = Stopwatch()
     while True:
         try:
             await enter(keyring, caller.text)
         except Unauthorized:
             break
-        assert clock.monotonic() - began < 1.5
+        assert watch.own_seconds < 1.5
         await asyncio.sleep(0.02)
-    assert clock.monotonic() - began < BELIEVED_SECONDS
+    assert watch.own_seconds < BELIEVED_SECONDS
 
 
 async def test_callers_at_once_share_one_look_up(keyring: Keyring, counted: Counted, new_caller: NewCaller) -> None:

@@ -23,6 +23,7 @@ from tests.doubles.raw_server import (
     raw_server,
     unused_port,
 )
+from tests.gateway import eventually
 
 K = OutcomeKind
 KEY = "SG_3ec0a235721add59"
@@ -88,9 +89,11 @@ async def test_before_send_comes_between_the_connection_and_the_first_byte() -> 
 
     async with upstream(in_full(answer(ACCEPTED))) as (server, client):
 
+        async def connected() -> bool:
+            return len(server.peers) == 1
+
         async def before_send() -> None:
-            await asyncio.sleep(0.03)
-            assert len(server.peers) == 1
+            await eventually(connected)
             assert server.received == b""
             raise FencedOff
 
@@ -145,7 +148,8 @@ async def _drip(peer: Peer, data: bytes) -> None:
 
 @pytest.mark.parametrize(("script", "kind"), SHAPES.values(), ids=SHAPES)
 async def test_every_shape_of_a_submit(script: Script, kind: OutcomeKind) -> None:
-    async with upstream(script, submit_seconds=0.3) as (server, client):
+    hangs = script in (SHAPES["time-out"][0], SHAPES["hang in the body"][0])
+    async with upstream(script, submit_seconds=0.3 if hangs else 60.0) as (server, client):
         outcome = await client.submit(model="m", body=BODY, before_send=lambda: asyncio.sleep(0.02))
         await asyncio.sleep(0.01)
     assert outcome.kind is kind, outcome
@@ -196,12 +200,16 @@ async def test_a_model_that_is_no_slug_goes_nowhere() -> None:
 
 async def test_a_cancelled_submit_leaves_no_connection_behind() -> None:
     async with upstream(hang_after()) as (server, client):
+
+        async def received() -> bool:
+            return server.received != b""
+
         task = asyncio.create_task(client.submit(model="m", body=BODY, before_send=nothing))
-        await asyncio.sleep(0.05)
+        await eventually(received)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await asyncio.wait_for(server.peers[0].ended.wait(), 1)
+        await asyncio.wait_for(server.peers[0].ended.wait(), 60)
 
 
 READS: dict[str, tuple[bytes, OutcomeKind]] = {

@@ -12,9 +12,10 @@ import pytest
 
 from app.webhooks.secrets import Vault, new_secret
 from app.webhooks.signing import show_secret, signed_headers
+from tests.command import ROOT
 from tests.factories.callers import SECRET, Caller
 from tests.factories.hooks import Hooks
-from tests.test_cli import ROOT, fails, shown
+from tests.test_cli import fails, shown
 
 NEW = "n" * 32
 

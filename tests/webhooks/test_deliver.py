@@ -11,6 +11,8 @@ from tests.doubles.raw_server import Peer, unused_port
 from tests.doubles.receiver import Received, receiving, says
 from tests.factories.callers import Caller
 from tests.factories.hooks import Hooks
+from tests.gateway import eventually
+from tests.pace import Stopwatch
 
 
 async def test_an_event_reaches_endpoints_and_the_url_of_its_job(hooks: Hooks, caller: Caller) -> None:
@@ -63,12 +65,13 @@ async def test_the_timestamp_is_of_the_attempt(hooks: Hooks, caller: Caller) -> 
     async with receiving(says("503 Service Unavailable")) as receiver:
         await hooks.endpoint(caller, receiver.url)
         await hooks.emit(caller)
+        watch = Stopwatch()
         await hooks.once()
         await asyncio.sleep(1.1)
         await hooks.set("UPDATE webhook_deliveries SET due_at = now()")
         await hooks.once()
         first, second = (int(one.headers["webhook-timestamp"]) for one in receiver.received)
-        assert second - first in (1, 2)
+        assert 1 <= second - first <= watch.seconds + 1
 
 
 @pytest.mark.parametrize(("asked", "least", "most"), [("7", 6.5, 7.0), ("3600", 9.0, 10.0), ("1", 3.0, 6.0)])
@@ -127,11 +130,18 @@ async def test_the_retry_comes_by_itself(hooks: Hooks, caller: Caller) -> None:
     async with receiving(fails_once) as receiver, hooks.running():
         await hooks.endpoint(caller, receiver.url)
         await hooks.emit(caller)
+        await receiver.until(1)
+        watch = Stopwatch()
         await receiver.until(2)
+        assert watch.own_seconds <= 6.3
         gaps = [later.at - earlier.at for earlier, later in pairwise(receiver.received)]
-        assert 4.0 <= gaps[0] <= 6.3
-        await asyncio.sleep(0.2)
-    assert await hooks.counts() == {"delivered": 1}
+        assert gaps[0] >= 4.0
+
+        async def delivered() -> bool:
+            return await hooks.counts() == {"delivered": 1}
+
+        await eventually(delivered)
+    assert await delivered()
 
 
 async def test_what_waits_behind_one_receiver_has_four_slots(hooks: Hooks, caller: Caller) -> None:

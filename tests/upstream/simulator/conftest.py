@@ -25,7 +25,7 @@ async def sim() -> AsyncIterator[RunningSimulator]:
 
 @pytest.fixture
 async def client(sim: RunningSimulator) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=sim.url, headers={"x-api-key": KEY}, timeout=5) as made:
+    async with httpx.AsyncClient(base_url=sim.url, headers={"x-api-key": KEY}, timeout=60) as made:
         yield made
 
 

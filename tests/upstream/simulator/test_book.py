@@ -58,7 +58,7 @@ async def running(path: Path, **settings: float) -> AsyncIterator[tuple[RunningS
     config = SimulatorConfig(book_path=path, speed=settings.get("speed", 1000), seed=3)
     async with (
         running_simulator(config) as sim,
-        httpx.AsyncClient(base_url=sim.url, headers=KEY, timeout=5) as client,
+        httpx.AsyncClient(base_url=sim.url, headers=KEY, timeout=60) as client,
     ):
         yield sim, client
 

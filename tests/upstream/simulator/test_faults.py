@@ -10,6 +10,7 @@ import pytest
 
 from app.upstream.simulator.faults import FaultError, FaultRule, FaultRules
 from app.upstream.simulator.serve import RunningSimulator
+from tests.gateway import eventually
 
 Submit = Callable[..., Awaitable[str]]
 Poll = Callable[[str], Awaitable[httpx.Response]]
@@ -72,7 +73,11 @@ async def test_a_request_done_late_although_the_client_has_gone(
     sim.set_faults({"fault": "delay", "seconds": 0.3, "when": "before"})
     assert await raw(post_bytes(), seconds=0.05) == (b"", "open")
     assert sim.book.started_ids() == []
-    await asyncio.sleep(0.4)
+
+    async def started() -> bool:
+        return len(sim.book.started_ids()) == 1
+
+    await eventually(started)
     assert len(sim.book.started_ids()) == 1
 
 
