@@ -20,7 +20,7 @@ from typing import Any
 from app.stack.binaries import find_postgres, find_valkey
 from app.stack.identity import CAP_DAC_READ_SEARCH, OURSELVES, Identity, choose_identity
 from app.stack.process import Process, start_process
-from tests.deploy.tools import DEPLOY, copy_nginx_files, find_nginx, run, tool
+from tests.deploy.tools import DEPLOY, copy_nginx_files, find_nginx, loopback, run, tool
 from tests.gateway import eventually
 
 PATIENCE_SECONDS = 120.0
@@ -51,11 +51,11 @@ class Composed:
         self.services: dict[str, Any] = json.loads(read.stdout)["services"]
         self.directory = directory
         self.directory.chmod(0o711)
-        self._network = f"127.{secrets.randbelow(200) + 20}.{secrets.randbelow(250)}"
+        network = loopback().rpartition(".")[0]
         self.replicas: list[Replica] = []
         for name, service in self.services.items():
             for number in range(service["deploy"].get("replicas", 1)):
-                address = f"{self._network}.{len(self.replicas) + 1}"
+                address = f"{network}.{len(self.replicas) + 201}"
                 self.replicas.append(Replica(name, number, address, directory / f"{name}-{number}"))
         self.secrets = directory / "secrets"
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import socket
 import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.deploy.tools import copy_nginx_files, find_nginx
+from tests.deploy.tools import copy_nginx_files, find_nginx, loopback
 from tests.gateway import eventually
 
 EVENT = b"id: 1\ndata: {}\n\n"
@@ -49,28 +48,22 @@ class Upstream:
         await writer.drain()
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        port: int = held.getsockname()[1]
-    return port
-
-
 @contextlib.asynccontextmanager
-async def proxied(directory: Path, upstream_port: int) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of nginx with our files, in front of that port."""
+async def proxied(directory: Path, upstream: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of nginx with our files, in front of that address."""
     directory.chmod(0o755)
-    port = free_port()
+    address = loopback()
     copy_nginx_files(
         directory,
         {
-            "server api:8080 resolve max_fails=0;": f"server 127.0.0.1:{upstream_port} max_fails=0;",
-            "listen 8080": f"listen 127.0.0.1:{port}",
+            "server api:8080 resolve max_fails=0;": f"server {upstream} max_fails=0;",
+            "listen 8080": f"listen {address}:8080",
             "worker_processes auto;": "worker_processes 1; user root;",
         },
     )
     process = subprocess.Popen([find_nginx(), "-e", str(directory / "errors"), "-c", str(directory / "nginx.conf")])
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+        async with httpx.AsyncClient(base_url=f"http://{address}:8080", timeout=60) as client:
 
             async def answers() -> bool:
                 assert process.poll() is None, (directory / "errors").read_text()
@@ -86,38 +79,38 @@ async def proxied(directory: Path, upstream_port: int) -> AsyncIterator[httpx.As
 
 
 @pytest.fixture
-async def upstream() -> AsyncIterator[tuple[Upstream, int]]:
+async def upstream() -> AsyncIterator[tuple[Upstream, str]]:
     upstream = Upstream()
     server = await asyncio.start_server(upstream.serve, "127.0.0.1", 0)
     async with server:
-        yield upstream, server.sockets[0].getsockname()[1]
+        yield upstream, f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
-async def test_an_event_arrives_when_it_happens(upstream: tuple[Upstream, int], tmp_path: Path) -> None:
-    api, port = upstream
-    async with proxied(tmp_path, port) as client, client.stream("GET", "/api/v1/jobs/job_1/events") as answer:
+async def test_an_event_arrives_when_it_happens(upstream: tuple[Upstream, str], tmp_path: Path) -> None:
+    api, address = upstream
+    async with proxied(tmp_path, address) as client, client.stream("GET", "/api/v1/jobs/job_1/events") as answer:
         pieces = answer.aiter_bytes()
         assert await asyncio.wait_for(anext(pieces), 30) == EVENT  # long before the answer ends
         api.go_on.set()
         assert [piece async for piece in pieces] == []
 
 
-async def test_a_body_goes_on_while_it_is_sent(upstream: tuple[Upstream, int], tmp_path: Path) -> None:
+async def test_a_body_goes_on_while_it_is_sent(upstream: tuple[Upstream, str], tmp_path: Path) -> None:
     """The gateway's own limits on slow and large bodies apply, not those of the proxy."""
-    api, port = upstream
+    api, address = upstream
 
     async def body() -> AsyncIterator[bytes]:
         yield b"first "
         await asyncio.wait_for(api.began.wait(), 30)
         yield b"last"
 
-    async with proxied(tmp_path, port) as client:
+    async with proxied(tmp_path, address) as client:
         assert (await client.post("/v2/model", content=body())).status_code == 200
 
 
-async def test_paths_and_addresses_come_as_they_were_sent(upstream: tuple[Upstream, int], tmp_path: Path) -> None:
-    api, port = upstream
-    async with proxied(tmp_path, port) as client:
+async def test_paths_and_addresses_come_as_they_were_sent(upstream: tuple[Upstream, str], tmp_path: Path) -> None:
+    api, address = upstream
+    async with proxied(tmp_path, address) as client:
         await client.get("/v2//a%2Fb/..%2e?q=%7e", headers={"x-forwarded-for": "192.0.2.7", "x-metadata": "m" * 20_000})
     (head,) = [head for head in api.heads if b"/healthz" not in head]
     lines = head.decode().split("\r\n")
@@ -129,7 +122,7 @@ async def test_paths_and_addresses_come_as_they_were_sent(upstream: tuple[Upstre
 
 
 async def test_what_nginx_answers_itself_is_json(tmp_path: Path) -> None:
-    async with proxied(tmp_path, free_port()) as client:
+    async with proxied(tmp_path, f"{loopback()}:8080") as client:
         for path, kind in (("/v2/model", "application/json"), ("/api/v1/jobs", "application/problem+json")):
             away = await client.post(path, json={})
             assert (away.status_code, away.headers["content-type"], away.json()["code"]) == (503, kind, "unavailable")

@@ -1,5 +1,6 @@
 """The programs that know the formats of deploy/: from the dependency group `deploy`, else from this machine."""
 
+import secrets
 import shutil
 import subprocess
 import sys
@@ -49,3 +50,10 @@ def copy_nginx_files(directory: Path, replaced: Mapping[str, str]) -> None:
         for old, new in replaced.items():
             text = text.replace(old, new)
         (directory / path.name).write_text(text)
+
+
+def loopback() -> str:
+    """An address of this machine that nobody else uses; skips the test where there is none but 127.0.0.1."""
+    if sys.platform != "linux":
+        pytest.skip("needs the whole of 127.0.0.0/8, as Linux has it")
+    return f"127.{secrets.randbelow(200) + 20}.{secrets.randbelow(256)}.{secrets.randbelow(150) + 1}"
