@@ -15,9 +15,9 @@ from app.admin.model_commands import models
 from app.admin.operator_commands import operators
 from app.admin.tenant_commands import tenants
 from app.commands import register
-from app.core.environment import with_files
 from app.core.escapes import one_line
 from app.core.redaction import know, secrets_of_environment
+from app.core.setting_files import with_files
 from app.core.terminal import DATA_DIR, AsJson, DataDir, echo, say
 from app.ops import commands as ops_commands
 from app.reconciliation import commands as reconciliation_commands

@@ -10,10 +10,10 @@ from uuid import UUID
 from app.core.database_url import checked_database_url
 from app.core.db import STATEMENT_SECONDS, Database
 from app.core.doorbell import Doorbell, Task
-from app.core.environment import find_setting, named
 from app.core.http_url import checked_http_url
 from app.core.redaction import know, secrets_of_url
 from app.core.redis_url import checked_redis_url
+from app.core.setting_files import find_setting, named
 from app.core.settings import (
     UNKNOWN_SECONDS_MAX,
     UPSTREAM_URL,

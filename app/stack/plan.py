@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from app.core.environment import find_setting
+from app.core.setting_files import find_setting
 from app.core.settings import PREFIX, Settings, SettingsError, load_settings
 from app.stack.child import ChildSpec, Ready
 from app.stack.credentials import Credentials

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.core.environment import replaced
+from app.core.setting_files import replaced
 from app.core.settings import PREFIX
 from app.stack.credentials import Credentials
 from app.stack.errors import StackError
