@@ -18,6 +18,7 @@ from app.commands import register
 from app.core.environment import ignore_variables_of_libpq
 from app.core.escapes import one_line
 from app.core.redaction import know, secrets_of_environment
+from app.core.setting_files import with_files
 from app.core.terminal import DATA_DIR, AsJson, DataDir, echo, say
 from app.ops import commands as ops_commands
 from app.reconciliation import commands as reconciliation_commands
@@ -70,7 +71,7 @@ def migrate(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
 
 def main() -> None:
     """Run the command line; exits 2 when it was called wrongly, 1 when it could not be done."""
-    know(secrets_of_environment(os.environ))
+    know(secrets_of_environment(with_files(os.environ)))
     ignore_variables_of_libpq()
     try:
         code = app(prog_name="waystation", standalone_mode=False)

@@ -1,7 +1,6 @@
 """Whether everything that a gateway leans on is set up as it must be; and how to mend what is not."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from app.core.errors import StoreUnavailable, WrongConnection
 from app.core.http import ExchangeError, open_client
 from app.core.local import STACK_FILE, find_database_url, find_redis_url, find_upstream_url
 from app.core.migrate import head_revision
+from app.core.setting_files import find_setting
 from app.core.settings import SettingsError, load_settings
 
 POSTGRES_MIN = 160_000
@@ -68,9 +68,9 @@ async def examine(data_dir: Path) -> AsyncIterator[Finding]:
 
 
 def _settings(data_dir: Path) -> Finding:
-    if "WAYSTATION_DATABASE_URL" not in os.environ and (data_dir / STACK_FILE).exists():
-        return Finding("settings", f"those of the stack in {data_dir}")
     try:
+        if find_setting("DATABASE_URL") is None and (data_dir / STACK_FILE).exists():
+            return Finding("settings", f"those of the stack in {data_dir}")
         load_settings()
     except SettingsError as error:
         return Finding("settings", str(error), "set it in the environment of every api and worker")

@@ -1,12 +1,12 @@
 """What a stack is made of, worked out from the options and the environment: no process is started here."""
 
-import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from app.core.setting_files import find_setting
 from app.core.settings import PREFIX, Settings, SettingsError, load_settings
 from app.stack.child import ChildSpec, Ready
 from app.stack.credentials import Credentials
@@ -73,8 +73,8 @@ class Addresses:
 
 
 def setting(name: str) -> str | None:
-    """What the environment says, with our prefix; nothing counts as not said."""
-    return os.environ.get(PREFIX + name) or None
+    """What the environment or a file that it names says; nothing counts as not said. Raises SettingsError."""
+    return find_setting(name) or None
 
 
 def runs_simulator(options: UpOptions) -> bool:
@@ -103,14 +103,14 @@ def http_url(host: str, port: int) -> str:
 def effective(credentials: Credentials) -> Credentials:
     """These, but for the keys that the environment sets; raises StackError for any setting there that is wrong, before
     anything is started."""
-    found = Credentials(
-        tenant_key=credentials.tenant_key,
-        admin_key=setting("ADMIN_KEY") or credentials.admin_key,
-        secret_key=setting("SECRET_KEY") or credentials.secret_key,
-        database_password=credentials.database_password,
-        redis_password=credentials.redis_password,
-    )
     try:
+        found = Credentials(
+            tenant_key=credentials.tenant_key,
+            admin_key=setting("ADMIN_KEY") or credentials.admin_key,
+            secret_key=setting("SECRET_KEY") or credentials.secret_key,
+            database_password=credentials.database_password,
+            redis_password=credentials.redis_password,
+        )
         load_settings(
             database_url=setting("DATABASE_URL") or _TO_COME["DATABASE_URL"],
             redis_url=setting("REDIS_URL") or _TO_COME["REDIS_URL"],
