@@ -21,7 +21,6 @@ OVERLAYS = sorted(path.name for path in (DEPLOY / "kubernetes/overlays").iterdir
 WITHOUT_SCHEMA = {"ScaledObject", "TriggerAuthentication"}
 """Kinds that KEDA brings into a cluster."""
 UNITS = sorted(path.name for path in (DEPLOY / "systemd").glob("*.[st]*"))
-COMING = {"SHUTDOWN_DELAY_SECONDS"}
 """Settings of the manifests that come with a change of their own."""
 
 
@@ -214,6 +213,6 @@ def test_every_setting_of_a_manifest_is_one_of_ours() -> None:
         for path in files
         for name in re.findall(rf"{PREFIX}([A-Z_]+?)(?:_FILE)?\b", path.read_text())
     }
-    known = {name.upper() for name in Settings.model_fields} | COMING
+    known = {name.upper() for name in Settings.model_fields}
     assert {(path, name) for path, name in named if name not in known} == set()
     assert len({path for path, _ in named}) >= 6

@@ -45,6 +45,8 @@ def test_a_process_is_given_the_time_its_settings_allow(monkeypatch: pytest.Monk
     assert 25 < worker.grace_seconds < 12.5 + 25
     monkeypatch.setenv("WAYSTATION_GRACE_SECONDS", "60")
     assert plan.apis(3, 8080)[0].grace_seconds > 12.5 + 60
+
+
 def test_settings_in_files_count_and_reach_our_processes_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     database_url = "postgresql://owner@database.example.com/books"
     for name, value in (("DATABASE_URL", database_url), ("ADMIN_KEY", "f" * 64), ("UPSTREAM_RPM", "600")):
