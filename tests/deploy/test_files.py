@@ -21,7 +21,6 @@ OVERLAYS = sorted(path.name for path in (DEPLOY / "kubernetes/overlays").iterdir
 WITHOUT_SCHEMA = {"ScaledObject", "TriggerAuthentication"}
 """Kinds that KEDA brings into a cluster."""
 UNITS = sorted(path.name for path in (DEPLOY / "systemd").glob("*.[st]*"))
-"""Settings of the manifests that come with a change of their own."""
 
 
 @pytest.mark.parametrize("profile", ["", "simulator", "observability", "*"])
