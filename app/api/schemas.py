@@ -37,8 +37,8 @@ from app.webhooks.models import EventType
 OUTPUT_BYTES_MAX = 1_000_000
 """An output above this is linked, not inlined."""
 
-ERROR_LENGTH_MAX = 1000
-"""Of an error's message in an event that would be too large with all of it."""
+ERROR_LENGTHS = (1000, 300, 100)
+"""Characters of an error's message in an event that is too large with all of it, or with more of it."""
 
 
 ETA_DESCRIPTION = (
@@ -265,9 +265,12 @@ def event_data(base_url: str, row: Row, *, type_: str) -> Iterator[bytes]:
         job["output"] = {"url": job["urls"]["response"], "size_bytes": row["result_bytes"]}
     yield orjson.dumps(job)
     if job["error"] is not None:
-        job["error"] |= {"message": str(job["error"]["message"])[:ERROR_LENGTH_MAX]}
-        yield orjson.dumps(job)
-    yield orjson.dumps(job | {"metadata": {}})
+        message = str(job["error"]["message"])
+        for length in ERROR_LENGTHS:
+            job["error"] |= {"message": message[:length]}
+            yield orjson.dumps(job)
+    # only metadata that was accepted before METADATA_BYTES_MAX counted bytes; `urls.self` leads to it
+    yield orjson.dumps(job | {"metadata": {}, "metadata_omitted": True})
 
 
 def page_body(base_url: str, page: Page[Row], prospects: Mapping[UUID, Prospect]) -> bytes:
