@@ -26,6 +26,7 @@ from app.api.limit_routes import router as limits_router
 from app.api.model_routes import router as api_models_router
 from app.api.quote_routes import router as quote_router
 from app.api.routes import router as api_router
+from app.api.routes import submit_router
 from app.api.webhook_routes import router as webhook_router
 from app.catalog.check import Catalog
 from app.core.bodies import Bodies
@@ -33,7 +34,7 @@ from app.core.cancel import cancel_all
 from app.core.db import Database, until_stored
 from app.core.doorbell import Doorbell
 from app.core.errors import Refusal, StoreUnavailable, WrongConnection
-from app.core.guard import Guard
+from app.core.guard import OUTPUT_NETWORKS, Guard
 from app.core.health import OPENAPI_PATHS as health_paths
 from app.core.health import routes as health_routes
 from app.core.heartbeat import beating, stop_beating
@@ -43,7 +44,7 @@ from app.core.http_server import CONNECTIONS_MAX, Protocol
 from app.core.ids import new_id
 from app.core.log import get_logger
 from app.core.memory import return_large_blocks
-from app.core.problems import problem_response, problems_of
+from app.core.problems import body_fields, problem_response, problems_of
 from app.core.serving import Server
 from app.core.settings import Settings
 from app.jobs.intake import Intake
@@ -114,6 +115,7 @@ def create_app(settings: Settings, *, on_wrong: Callable[[WrongConnection], None
     app.state.public_url = settings.public_url
     app.state.stopping = asyncio.Event()
     app.router.routes.extend([*health_routes, *segmind_routes])
+    app.include_router(submit_router)
     app.include_router(api_router)
     app.include_router(quote_router)
     app.include_router(api_billing_router)
@@ -175,7 +177,7 @@ async def _open(
     state.vault = Vault(settings.secrets)
     state.bodies = Bodies()
     state.guard = Guard(settings.webhook_networks)
-    state.downloads = Downloads(settings.upstream_url, Guard(settings.output_networks))
+    state.downloads = Downloads(settings.upstream_url, Guard(settings.output_networks, setting=OUTPUT_NETWORKS))
     state.waiters = Waiters(state.database)
     state.steady_polls = SteadyPolls()
     state.reader = Reader(state.database, state.waiters)
@@ -251,7 +253,7 @@ def _refused(request: Request, error: Exception) -> Response:
 
 def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return _shaped(request, problems_of(error))
+    return _shaped(request, problems_of(error, fields=body_fields(request)))
 
 
 def _plain(request: Request, error: Exception) -> Response:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from fastapi import Request, Response
-from fastapi.routing import APIRoute
 from pydantic import SecretStr
 
 from app.admin.models import Role
@@ -18,6 +17,7 @@ from app.core.bodies import Bodies
 from app.core.errors import Forbidden, Refusal, Unauthorized
 from app.core.log import get_logger
 from app.core.parse_budget import Allowance
+from app.core.query import CheckedRoute
 from app.core.requests import check_media_type
 from app.tenants.keys import OPERATOR_MARK, hash_key, parse_key
 
@@ -112,7 +112,7 @@ async def identify(request: Request) -> Acting:
     raise Unauthorized(NOT_CONFIGURED if closed else REFUSED)
 
 
-class OperatorRoute(APIRoute):
+class OperatorRoute(CheckedRoute):
     """A route that knows its caller before it reads a byte of the body, which a dependency would only do after."""
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]

@@ -31,6 +31,7 @@ def grant(
     from app.admin.decide import checked_amount
     from app.admin.money import grant_credits
     from app.admin.money_schemas import TransferOut
+    from app.admin.names import tenant_named
     from app.core.clock import now, rfc3339
     from app.core.local import opened
     from app.tenants.decide import parse_expires
@@ -43,7 +44,7 @@ def grant(
             found, transfer, new = await grant_credits(
                 session,
                 by=operator_here(),
-                tenant=tenant,
+                tenant=(await tenant_named(session, tenant)).name,
                 amount=micro,
                 reference=reference,
                 note=note,
@@ -74,22 +75,19 @@ def adjust(
     from app.admin.decide import checked_amount
     from app.admin.money import adjust_credits
     from app.admin.money_schemas import TransferOut
-    from app.core.ids import find_id
+    from app.admin.names import parse_id, tenant_named
     from app.core.local import opened
-    from app.jobs.operations import JobNotFound
 
-    job_id = None if job is None else find_id("job", job)
-    if job is not None and job_id is None:
-        raise JobNotFound
+    job_id = None if job is None else parse_id("job", job)
     micro = checked_amount(amount, field="amount", signed=job is None)
 
     async def run() -> "TransferOut":
         async with opened(data_dir) as database, database.transaction() as session:
-            return TransferOut.of(
-                *await adjust_credits(
-                    session, by=operator_here(), tenant=tenant, amount=micro, note=note, job_id=job_id
-                )
+            found = await tenant_named(session, tenant)
+            done = await adjust_credits(
+                session, by=operator_here(), tenant=found.name, amount=micro, note=note, job_id=job_id
             )
+            return TransferOut.of(*done)
 
     transfer = asyncio.run(run())
     line = f"the balance of tenant {transfer.tenant} is adjusted by {transfer.amount} credits"

@@ -10,6 +10,8 @@ from app.catalog.check import SLUG
 from app.core.clock import parse_instant, rfc3339
 from app.core.credits import parse_credits, show_credits
 from app.core.errors import Malformed, malformed_field
+from app.core.faults import Faults
+from app.core.near import did_you_mean
 from app.tenants.decide import (
     LIMITS,
     TENANT_LIMITS,
@@ -109,14 +111,22 @@ def parse_key_settings(assignments: Sequence[str]) -> KeySettings:
 
 def _parsed(assignments: Sequence[str], judged: Callable[[str, str], object]) -> dict[str, object]:
     settings: dict[str, object] = {}
+    faults, seen = Faults(), set[str]()
     for assignment in assignments:
         field, equals, value = assignment.partition("=")
         if not equals:
-            raise Malformed(f"expected KEY=VALUE, not {assignment!r}")
-        try:
-            settings[field] = judged(field, value)
-        except ValueError as error:
-            raise malformed_field(field, str(error)) from None
+            raise Malformed(f"expected KEY=VALUE, such as burst=10, not {assignment!r}")
+        with faults:
+            if field in seen:
+                raise malformed_field(field, "expected it once")
+            seen.add(field)
+            try:
+                settings[field] = judged(field, value)
+            except ValueError as error:
+                raise malformed_field(field, str(error)) from None
+    if faults.problems:
+        words = (f"{problem.path.removeprefix('$.')}: {problem.message}" for problem in faults.problems)
+        raise Malformed("; ".join(words), problems=faults.problems)
     return settings
 
 
@@ -140,7 +150,7 @@ def _of_tenant(field: str, value: str) -> object:
         return None
     if field in TENANT_LIMITS:
         return checked_limit(field, _number(value))
-    raise ValueError(f"no such setting of a tenant; there are {', '.join(SETTABLE)}")
+    raise ValueError(f"no such setting of a tenant{did_you_mean(field, SETTABLE)}; there are {', '.join(SETTABLE)}")
 
 
 def _of_key(field: str, value: str) -> object:
@@ -153,7 +163,8 @@ def _of_key(field: str, value: str) -> object:
         return None if clear else parse_credits(value)
     if field in LIMITS:
         return None if clear else checked_limit(field, _number(value))
-    raise ValueError(f"no such setting of a key; there are {', '.join(SETTABLE_ON_KEYS)}")
+    near = did_you_mean(field, SETTABLE_ON_KEYS)
+    raise ValueError(f"no such setting of a key{near}; there are {', '.join(SETTABLE_ON_KEYS)}")
 
 
 def _number(text: str) -> int | float | None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 jobs = typer.Typer(help="One job, as an operator sees it.")
 
-JobId = Annotated[str, typer.Argument(metavar="ID", help="job_… id")]
+JobId = Annotated[str, typer.Argument(metavar="ID", help="job_… id, or a UUID")]
 
 
 @jobs.command("show")
@@ -113,10 +113,6 @@ def resolve_job(
 
 
 def _job_id(text: str) -> "UUID":
-    from app.core.ids import find_id
-    from app.jobs.operations import JobNotFound
+    from app.admin.names import parse_id
 
-    job_id = find_id("job", text)
-    if job_id is None:
-        raise JobNotFound
-    return job_id
+    return parse_id("job", text)

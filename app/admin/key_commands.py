@@ -9,8 +9,6 @@ from app.admin.tenant_commands import TenantName
 from app.core.terminal import DATA_DIR, AsJson, DataDir, operator_here, say, say_all, table
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from app.admin.tenant_schemas import KeyOut
     from app.tenants.queries import ApiKey
 
@@ -32,6 +30,7 @@ def create_key(
 ) -> None:
     """Make a key for a tenant; it is shown this once. Without --scope it may do everything a tenant may."""
     from app.admin import tenancy
+    from app.admin.names import tenant_named
     from app.admin.tenant_schemas import IssuedKeyOut
     from app.core.clock import now
     from app.core.local import find_secrets, opened
@@ -45,7 +44,7 @@ def create_key(
             return await tenancy.create_key(
                 session,
                 by=operator_here(),
-                tenant=tenant,
+                tenant=(await tenant_named(session, tenant)).name,
                 secret=find_secrets(data_dir)[0],
                 name=name,
                 scopes=scopes,
@@ -65,6 +64,7 @@ def list_keys(
     data_dir: DataDir = DATA_DIR,
 ) -> None:
     """List the keys, the expired and revoked ones too; never their secrets."""
+    from app.admin.names import tenant_named
     from app.admin.queries import list_allowances
     from app.admin.tenant_schemas import KeyOut
     from app.core.local import opened
@@ -72,7 +72,7 @@ def list_keys(
 
     async def run() -> "list[KeyOut]":
         async with opened(data_dir) as database, database.snapshot() as session:
-            tenant_id = None if tenant is None else (await queries.get_tenant(session, name_or_id=tenant)).id
+            tenant_id = None if tenant is None else (await tenant_named(session, tenant)).id
             found = await queries.list_keys(session, tenant_id=tenant_id)
             allowances = await list_allowances(session, subject_ids=[key.id for key in found])
             return [KeyOut.of(key, allowances[key.id]) for key in found]
@@ -96,7 +96,7 @@ def list_keys(
 
 @keys.command("set")
 def set_key(
-    key: Annotated[str, typer.Argument(metavar="ID", help="key_… id")],
+    key: Annotated[str, typer.Argument(metavar="ID", help="key_… id, or a UUID")],
     assignments: Annotated[list[str], typer.Argument(metavar="KEY=VALUE…", help=SETTINGS)],
     as_json: AsJson = False,
     data_dir: DataDir = DATA_DIR,
@@ -107,11 +107,12 @@ def set_key(
     """
     from app.admin import tenancy
     from app.admin.decide import parse_key_settings
+    from app.admin.names import parse_id
     from app.admin.queries import list_allowances
     from app.admin.tenant_schemas import KeyOut
     from app.core.local import opened
 
-    key_id = _key_id(key)
+    key_id = parse_id("key", key)
     settings = parse_key_settings(assignments)
 
     async def run() -> "KeyOut":
@@ -126,17 +127,18 @@ def set_key(
 
 @keys.command("revoke")
 def revoke_key(
-    key: Annotated[str, typer.Argument(metavar="ID", help="key_… id")],
+    key: Annotated[str, typer.Argument(metavar="ID", help="key_… id, or a UUID")],
     as_json: AsJson = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
     """Revoke a key: within five seconds it opens nothing."""
     from app.admin import tenancy
+    from app.admin.names import parse_id
     from app.admin.queries import list_allowances
     from app.admin.tenant_schemas import KeyOut
     from app.core.local import opened
 
-    key_id = _key_id(key)
+    key_id = parse_id("key", key)
 
     async def run() -> "KeyOut":
         async with opened(data_dir) as database, database.transaction() as session:
@@ -146,13 +148,3 @@ def revoke_key(
     revoked = asyncio.run(run())
     line = f"key {revoked.id} of tenant {revoked.tenant} is revoked"
     say(line, value=revoked.model_dump(mode="json"), as_json=as_json)
-
-
-def _key_id(shown: str) -> "UUID":
-    from app.core.ids import find_id
-    from app.tenants.queries import KeyNotFound
-
-    key_id = find_id("key", shown)
-    if key_id is None:
-        raise KeyNotFound("no such key")
-    return key_id

@@ -63,19 +63,24 @@ def set_model(
 ) -> None:
     """Write a model into the catalogue, or change what is said of it; what is not said stays."""
     from app.admin import pricing
+    from app.catalog.queries import list_slugs
     from app.catalog.schemas import ModelOut
     from app.core.local import opened
+    from app.core.near import did_you_mean
 
     changes = _changes(price, rule, markup, enabled, schema)
 
-    async def run() -> "Model":
+    async def run() -> "tuple[Model, list[str]]":
         async with opened(data_dir) as database, database.transaction() as session:
-            return await pricing.set_model(session, by=operator_here(), slug=slug, changes=changes)
+            known = await list_slugs(session)
+            return await pricing.set_model(session, by=operator_here(), slug=slug, changes=changes), known
 
-    model = ModelOut.of(asyncio.run(run()))
+    found, known = asyncio.run(run())
+    model = ModelOut.of(found)
     cost = "no price" if model.price is None else f"{model.price} credits"
     state = "" if model.enabled else ", disabled"
-    line = f"model {model.slug}: {cost}, {model.price_rule}, mark-up {model.markup}{state}"
+    new, meant = ("", "") if slug in known else (", new in the catalogue", did_you_mean(slug, known))
+    line = f"model {model.slug}{new}: {cost}, {model.price_rule}, mark-up {model.markup}{state}{meant}"
     say(line, value=model.model_dump(mode="json", by_alias=True), as_json=as_json)
 
 

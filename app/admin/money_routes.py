@@ -16,7 +16,6 @@ from app.catalog.check import SLUG, SlugInvalid
 from app.catalog.queries import ModelFilter, ModelNotFound, list_models
 from app.catalog.schemas import ModelOut
 from app.core.db import ReadSession
-from app.core.errors import Malformed
 from app.core.ids import find_id
 from app.core.paging import Page, cut_page, parse_number_cursor
 from app.core.problems import documented
@@ -76,7 +75,7 @@ async def create_adjustment(request: Request, tenant: str, body: AdjustmentIn) -
     return TransferOut.of(found, transfer)
 
 
-@router.get("/exposure", responses=documented(*READS, Malformed, TenantNotFound))
+@router.get("/exposure", responses=documented(*READS, TenantNotFound))
 async def read_exposure(request: Request, query: Annotated[ExposureQuery, Query()]) -> Page[ExposureOut]:
     """What the upstream charged, or may have charged, that no tenant pays; the newest first."""
     before_id = parse_number_cursor(query.cursor)
@@ -93,7 +92,7 @@ async def read_exposure(request: Request, query: Annotated[ExposureQuery, Query(
     return Page(items=[ExposureOut.of(exposure) for exposure in page.items], next_cursor=page.next_cursor)
 
 
-@router.get("/audit", responses=documented(*READS, Malformed, TenantNotFound))
+@router.get("/audit", responses=documented(*READS, TenantNotFound))
 async def read_audit(request: Request, query: Annotated[AuditQuery, Query()]) -> Page[EntryOut]:
     """What operators did, over HTTP and at the command line; the newest first."""
     before_id = parse_number_cursor(query.cursor)
@@ -123,7 +122,7 @@ async def put_model(request: Request, slug: str, body: ModelIn) -> ModelOut:
     return ModelOut.of(model)
 
 
-@router.get("/models", responses=documented(*READS, Malformed))
+@router.get("/models", responses=documented(*READS))
 async def read_models(request: Request, query: PageQuery) -> Page[ModelOut]:
     """The catalogue, in the order of the slugs; a cursor is a slug."""
     if query.cursor is not None and not SLUG.fullmatch(query.cursor):

@@ -66,12 +66,14 @@ def revoke_operator(
 ) -> None:
     """Revoke an operator's key: it opens nothing from now on. Their name stays theirs."""
     from app.admin import operations
+    from app.admin.names import operator_named
     from app.admin.tenant_schemas import OperatorOut
     from app.core.local import opened
 
     async def run() -> "Operator":
         async with opened(data_dir) as database, database.transaction() as session:
-            return await operations.revoke_operator(session, by=operator_here(), name_or_id=operator)
+            found = await operator_named(session, operator)
+            return await operations.revoke_operator(session, by=operator_here(), name_or_id=found)
 
     revoked = OperatorOut.of(asyncio.run(run()))
     say(f"operator {revoked.name} is revoked", value=revoked.model_dump(mode="json"), as_json=as_json)

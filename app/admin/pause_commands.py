@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from app.admin.tenant_commands import Force
 from app.core.terminal import DATA_DIR, AsJson, DataDir, operator_here, say, whoami
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def pause(
     submits: Submits = False,
     all_: All = False,
     note: Annotated[str, typer.Option(help="Why, for those who find it paused.")] = "",
+    force: Force = False,
     as_json: AsJson = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
@@ -41,7 +43,7 @@ def pause(
     from app.admission.models import What
 
     _one_of(submits, all_)
-    done = asyncio.run(_change(data_dir, tenant, model, What.ALL if all_ else What.SUBMITS, note))
+    done = asyncio.run(_change(data_dir, tenant, model, What.ALL if all_ else What.SUBMITS, note, force))
     assert done.changed is not None, "a pause always leaves one"
     _say(f"paused: {_scope(done.changed)}", done, as_json)
 
@@ -51,6 +53,7 @@ def resume(
     tenant: TenantOption = None,
     submits: Submits = False,
     all_: All = False,
+    force: Force = False,
     as_json: AsJson = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
@@ -60,7 +63,7 @@ def resume(
     caused can be lifted, too; it comes back when the upstream goes on answering 403.
     """
     _one_of(submits, all_)
-    done = asyncio.run(_change(data_dir, tenant, model, None, ""))
+    done = asyncio.run(_change(data_dir, tenant, model, None, "", force))
     line = "nothing was paused there" if done.changed is None else f"resumed: {_scope(done.changed)}"
     _say(line, done, as_json)
 
@@ -70,16 +73,24 @@ def _one_of(submits: bool, all_: bool) -> None:
         raise typer.BadParameter("say either --submits or --all")
 
 
-async def _change(data_dir: Path, tenant: str | None, model: str | None, what: "What | None", note: str) -> "PausesOut":
+async def _change(
+    data_dir: Path, tenant: str | None, model: str | None, what: "What | None", note: str, force: bool
+) -> "PausesOut":
     """Pause the scope, or without `what` resume it."""
     from app.admin import incidents
-    from app.admission.queries import Pause
+    from app.admin.names import check_models, tenant_named
+    from app.admission.queries import Pause, list_pauses
     from app.admission.schemas import PausesOut
     from app.core.local import opened, ring
 
     by = operator_here()
     changed: Pause | None
     async with opened(data_dir) as database, database.transaction() as session:
+        if tenant is not None:
+            tenant = (await tenant_named(session, tenant)).name
+        if model is not None:
+            paused = [one.model for one in await list_pauses(session) if one.model is not None] if what is None else []
+            await check_models(session, [model], force=force, besides=paused)
         if what is None:
             changed, count, pauses = await incidents.resume(session, by=by, tenant=tenant, model=model)
         else:

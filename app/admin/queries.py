@@ -19,8 +19,8 @@ class OperatorNotFound(NotFound):
 
     code = "operator_not_found"
 
-    def __init__(self) -> None:
-        super().__init__("no such operator")
+    def __init__(self, message: str = "no such operator") -> None:
+        super().__init__(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,19 +104,24 @@ async def find_known_operator(session: ReadSession, *, hashes: Sequence[bytes]) 
     return None if row is None else operator_of(row)
 
 
+async def find_operator(session: ReadSession, *, name_or_id: str) -> Operator | None:
+    """The operator of a name or an `opr_…` id."""
+    if not (name_or_id.isascii() and name_or_id.isprintable()):
+        return None
+    row = await session.fetchrow(
+        f"SELECT {OPERATOR_COLUMNS} FROM operators WHERE id = $1 OR name = $2",  # noqa: S608
+        find_id("opr", name_or_id),
+        name_or_id,
+    )
+    return None if row is None else operator_of(row)
+
+
 async def get_operator(session: ReadSession, *, name_or_id: str) -> Operator:
-    """The operator of a name or an `opr_…` id; raises OperatorNotFound."""
-    operator_id = find_id("opr", name_or_id)
-    row = None
-    if name_or_id.isascii() and name_or_id.isprintable():
-        row = await session.fetchrow(
-            f"SELECT {OPERATOR_COLUMNS} FROM operators WHERE id = $1 OR name = $2",  # noqa: S608
-            operator_id,
-            name_or_id,
-        )
-    if row is None:
+    """The same; raises OperatorNotFound."""
+    operator = await find_operator(session, name_or_id=name_or_id)
+    if operator is None:
         raise OperatorNotFound
-    return operator_of(row)
+    return operator
 
 
 _ALLOWANCES = """

@@ -22,7 +22,7 @@ from app.tenants.queries import KeyNotFound, TenantNotFound, get_tenant, list_ke
 
 SECURITY = [Security(HTTPBearer(scheme_name="operator", auto_error=False))]
 """Checks nothing, and documents the header: OperatorRoute has checked it."""
-READS = (Unauthorized, TooManyLogins, StoreUnavailable, StatementTimedOut)
+READS = (Malformed, Unauthorized, TooManyLogins, StoreUnavailable, StatementTimedOut)
 """What every read may be refused with."""
 WRITES = (Malformed, Unauthorized, TooManyLogins, RoleMissing, StoreUnavailable)
 """What every write may be refused with."""
@@ -49,7 +49,7 @@ async def create_tenant(request: Request, body: TenantCreate) -> TenantOut:
     return TenantOut.of(tenant, allowances[tenant.id])
 
 
-@router.get("/tenants", responses=documented(*READS, Malformed))
+@router.get("/tenants", responses=documented(*READS))
 async def read_tenants(request: Request, query: PageQuery) -> Page[TenantOut]:
     """Tenants, in the order they were made."""
     after = parse_cursor("ten", query.cursor)
@@ -102,7 +102,7 @@ async def create_key(request: Request, tenant: str, body: KeyCreate) -> IssuedKe
     return IssuedKeyOut.issued(key, text=text)
 
 
-@router.get("/tenants/{tenant}/keys", responses=documented(*READS, Malformed, TenantNotFound))
+@router.get("/tenants/{tenant}/keys", responses=documented(*READS, TenantNotFound))
 async def read_keys(request: Request, tenant: str, query: PageQuery) -> Page[KeyOut]:
     """A tenant's keys in the order they were made, the expired and revoked ones too."""
     after = parse_cursor("key", query.cursor)

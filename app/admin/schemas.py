@@ -1,5 +1,6 @@
 """What operators send. The values are judged by `tenants.decide`, the same for the commands; here are only shapes."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Self, cast
 
@@ -15,14 +16,32 @@ from pydantic import (
     model_validator,
 )
 
-from app.admin.decide import KeySettings, TenantSettings, checked_models
+from app.admin.decide import (
+    NOTE_MAX,
+    REFERENCE_MAX,
+    KeySettings,
+    TenantSettings,
+    checked_amount,
+    checked_line,
+    checked_models,
+)
 from app.catalog.decide import ModelChanges, checked_schema, parse_markup
 from app.catalog.models import PriceRule
+from app.core import clock
 from app.core.clock import parse_instant
 from app.core.credits import parse_credits
+from app.core.errors import Malformed
 from app.core.paging import LIMIT_DEFAULT, LIMIT_MAX
 from app.ledger.models import ExposureReason
-from app.tenants.decide import TENANT_LIMITS, WEIGHT, checked_limit, checked_weight
+from app.tenants.decide import (
+    TENANT_LIMITS,
+    WEIGHT,
+    checked_expiry,
+    checked_key_name,
+    checked_limit,
+    checked_tenant_name,
+    checked_weight,
+)
 from app.tenants.models import ALL_SCOPES, Scope
 
 
@@ -51,12 +70,35 @@ def _words(value: str) -> str:
     return value
 
 
-Words = Annotated[str, AfterValidator(_words)]
+Words = Annotated[str, Field(min_length=1), AfterValidator(_words)]
 """Text that Postgres can be asked for."""
 Amount = Annotated[
     int | None, BeforeValidator(_credits), WithJsonSchema({"anyOf": [_AMOUNT, {"type": "null"}], "default": None})
 ]
 """Credits, as a string of digits with at most six decimals; micro-credits inside."""
+
+
+def _by(check: Callable[[Any], object]) -> AfterValidator:
+    """What an operation would refuse later, told with all other faults of the body. The value stays as it was sent."""
+
+    def checked(value: Any) -> Any:
+        try:
+            check(value)
+        except Malformed as error:
+            raise ValueError(error.problems[0].message) from None
+        return value
+
+    return AfterValidator(checked)
+
+
+TenantName = Annotated[str, _by(checked_tenant_name)]
+KeyName = Annotated[str, _by(checked_key_name)]
+Expiry = Annotated[Instant, _by(lambda at: checked_expiry(at, now=clock.now()))]
+Reference = Annotated[
+    StrictStr, _by(lambda text: checked_line(text, field="reference", most=REFERENCE_MAX, required=True))
+]
+Note = Annotated[StrictStr, _by(lambda text: checked_line(text, field="note", most=NOTE_MAX))]
+Reason = Annotated[StrictStr, _by(lambda text: checked_line(text, field="note", most=NOTE_MAX, required=True))]
 
 
 class _Body(BaseModel):
@@ -86,7 +128,7 @@ _WEIGHT: dict[str, Any] = {"type": "number", "minimum": WEIGHT[0], "maximum": WE
 class TenantPatch(_Body):
     """What is to change. Only what was sent counts (`exclude_unset`), so the defaults are never read."""
 
-    name: str = Field(default_factory=str)
+    name: TenantName = Field(default_factory=str)
     suspended: StrictBool = Field(default_factory=bool, description="a suspended tenant may read, and write nothing")
     max_price: Amount = Field(default=None, description="the dearest job it may ask for; null: any")
     default_price: Amount = Field(default=None, description="of models without a price; null: WAYSTATION_DEFAULT_PRICE")
@@ -122,21 +164,21 @@ class TenantPatch(_Body):
 class TenantCreate(TenantPatch):
     """A new tenant, and what is to be so of it from the start."""
 
-    name: str
+    name: TenantName
 
 
 class KeyCreate(_Body):
     """A new key."""
 
-    name: str = ""
-    scopes: list[Scope] = Field(default=list(ALL_SCOPES), max_length=100)
-    expires_at: Instant = Field(default=None, description="RFC 3339; null: never")
+    name: KeyName = ""
+    scopes: list[Scope] = Field(default=list(ALL_SCOPES), min_length=1, max_length=100)
+    expires_at: Expiry = Field(default=None, description="RFC 3339; null: never")
 
 
 class KeyPatch(_Body):
     """What is to change. Only what was sent counts (`exclude_unset`)."""
 
-    name: str = Field(default_factory=str)
+    name: KeyName = Field(default_factory=str)
     expires_at: Instant = Field(default=None, description="RFC 3339; null: never")
     daily_credits: Amount = Field(default=None, description="what it may spend in a day of UTC; null: any")
     monthly_credits: Amount = Field(default=None, description="what it may spend in a month of UTC; null: any")
@@ -161,9 +203,11 @@ class KeyPatch(_Body):
 class GrantIn(_Body):
     """Credits for a tenant."""
 
-    amount: StrictStr = Field(json_schema_extra=_AMOUNT)
-    reference: StrictStr = Field(description="the grant's name at this tenant: the same twice is one grant")
-    note: StrictStr | None = None
+    amount: Annotated[StrictStr, _by(lambda text: checked_amount(text, field="amount"))] = Field(
+        json_schema_extra=_AMOUNT
+    )
+    reference: Reference = Field(description="the grant's name at this tenant: the same twice is one grant")
+    note: Note | None = None
     expires_at: Instant = Field(
         default=None, description="RFC 3339; null: never. A grant that was made before keeps its own"
     )
@@ -172,10 +216,10 @@ class GrantIn(_Body):
 class AdjustmentIn(_Body):
     """A correction of a tenant's balance."""
 
-    amount: StrictStr = Field(
+    amount: Annotated[StrictStr, _by(lambda text: checked_amount(text, field="amount", signed=True))] = Field(
         json_schema_extra={**_AMOUNT, "pattern": r"^-?[0-9]{1,10}(\.[0-9]{1,6})?$"}, description="what the tenant gains"
     )
-    note: StrictStr = Field(description="why")
+    note: Reason = Field(description="why")
     job_id: StrictStr | None = Field(default=None, description="whose charge is lowered by it")
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 tenants = typer.Typer(help="Tenants: the teams on whose behalf we call the upstream.")
 
 TenantName = Annotated[str, typer.Argument(metavar="TENANT", help="Name or ten_… id.")]
+Force = Annotated[bool, typer.Option("--force", help="Also models that the catalogue does not have.")]
 SETTINGS = (
     "name, suspended=true|false, max_price, default_price, overdraft, daily_credits, monthly_credits, models=a,b,"
     " weight, rate_per_minute, burst, refused_per_minute, max_in_flight, max_queued"
@@ -29,18 +30,21 @@ SETTINGS = (
 def create_tenant(
     name: Annotated[str, typer.Argument(metavar="NAME")],
     assignments: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE…]", help=SETTINGS)] = None,
+    force: Force = False,
     as_json: AsJson = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
     """Make a tenant, with any setting that `tenant set` takes."""
     from app.admin import tenancy
     from app.admin.decide import parse_settings
+    from app.admin.names import check_models
     from app.core.local import opened
 
     settings = parse_settings(assignments or [])
 
     async def run() -> "TenantOut":
         async with opened(data_dir) as database, database.transaction() as session:
+            await check_models(session, settings.get("models") or (), force=force)
             made = await tenancy.create_tenant(session, by=operator_here(), name=name, settings=settings)
             return await _shown(session, made)
 
@@ -70,6 +74,7 @@ def list_tenants(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
 def set_tenant(
     tenant: TenantName,
     assignments: Annotated[list[str], typer.Argument(metavar="KEY=VALUE…", help=SETTINGS)],
+    force: Force = False,
     as_json: AsJson = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
@@ -80,13 +85,16 @@ def set_tenant(
     """
     from app.admin import tenancy
     from app.admin.decide import parse_settings
+    from app.admin.names import check_models, tenant_named
     from app.core.local import opened
 
     settings = parse_settings(assignments)
 
     async def run() -> "TenantOut":
         async with opened(data_dir) as database, database.transaction() as session:
-            changed = await tenancy.change_tenant(session, by=operator_here(), tenant=tenant, settings=settings)
+            found = await tenant_named(session, tenant)
+            await check_models(session, settings.get("models") or (), force=force)
+            changed = await tenancy.change_tenant(session, by=operator_here(), tenant=found.name, settings=settings)
             return await _shown(session, changed)
 
     _say("changed", asyncio.run(run()), as_json)

@@ -14,6 +14,7 @@ from app.core.db import Row, patiently
 from app.core.ids import find_id, show_id
 from app.core.paging import cut_page, parse_cursor
 from app.core.problems import documented
+from app.core.query import CheckedRoute
 from app.core.requests import checked_instant, malformed
 from app.ledger.models import Kind
 from app.ledger.queries import TransferFilter, UsageBy, get_balance, list_transfers, list_usage
@@ -22,7 +23,7 @@ from app.tenants.models import Scope
 USAGE_WINDOW = timedelta(days=30)
 USAGE_WINDOW_MAX = timedelta(days=366)
 
-router = APIRouter(prefix="/api/v1", tags=["billing"])
+router = APIRouter(prefix="/api/v1", tags=["billing"], route_class=CheckedRoute)
 
 
 @router.get(

@@ -13,6 +13,7 @@ from app.core.errors import Malformed, Problem
 from app.core.ids import Prefix, find_id, show_id
 from app.core.paging import LIMIT_DEFAULT, Page, cut_page, parse_cursor
 from app.core.problems import documented
+from app.core.query import CheckedRoute
 from app.core.requests import malformed
 from app.webhooks import operations
 from app.webhooks.claims import EventHead, freeze_bodies
@@ -29,7 +30,7 @@ from app.webhooks.queries import (
 )
 from app.webhooks.schemas import DeliveryOut, DeliveryTold, EventPage, event_page_body
 
-router = APIRouter(prefix="/api/v1", tags=["webhooks"])
+router = APIRouter(prefix="/api/v1", tags=["webhooks"], route_class=CheckedRoute)
 
 
 def _delivery_id(shown: str) -> UUID:

@@ -11,13 +11,14 @@ from app.admission.rate_script import limits_of
 from app.admission.refused import refused_bucket
 from app.api.limit_schemas import LimitsOut, limits_body
 from app.core.db import Row, patiently
-from app.core.errors import StatementTimedOut, StoreUnavailable, TooManyReads, Unauthorized
+from app.core.errors import Malformed, StatementTimedOut, StoreUnavailable, TooManyReads, Unauthorized
 from app.core.problems import documented
+from app.core.query import CheckedRoute
 from app.tenants.auth import Principal
 from app.tenants.decide import Rate
 from app.tenants.queries import key_rate
 
-router = APIRouter(prefix="/api/v1", tags=["limits"])
+router = APIRouter(prefix="/api/v1", tags=["limits"], route_class=CheckedRoute)
 
 
 @router.get(
@@ -25,7 +26,7 @@ router = APIRouter(prefix="/api/v1", tags=["limits"])
     response_class=Response,
     responses={
         200: {"model": LimitsOut},
-        **documented(Unauthorized, StoreUnavailable, StatementTimedOut, TooManyReads),
+        **documented(Malformed, Unauthorized, StoreUnavailable, StatementTimedOut, TooManyReads),
     },
 )
 async def get_tenants_limits(request: Request) -> Response:

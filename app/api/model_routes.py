@@ -13,13 +13,14 @@ from app.catalog.queries import Model, ModelFilter, ModelNotFound, list_models
 from app.core.db import patiently
 from app.core.paging import Page, cut_page
 from app.core.problems import documented
+from app.core.query import CheckedRoute
 from app.core.requests import malformed
 from app.jobs.queries import list_run_times
 from app.jobs.quoting import PausedBy
 from app.tenants.auth import Principal
 from app.tenants.models import Scope
 
-router = APIRouter(prefix="/api/v1", tags=["models"])
+router = APIRouter(prefix="/api/v1", tags=["models"], route_class=CheckedRoute)
 
 
 @router.get("/models", responses=documented(*ALWAYS))

@@ -4,13 +4,16 @@ from fastapi import APIRouter, Request
 
 from app.admission.refused import TooManyRefused
 from app.admission.strangers import submitter
+from app.api.asked import asked_job
 from app.api.quote_schemas import QuoteOut
-from app.api.routes import ALWAYS, asked_job
+from app.api.routes import ALWAYS
 from app.api.schemas import JobIn
 from app.catalog.check import ModelDisabled, ModelRetired, ModelUnknown, ModelUnpriced, ParametersInvalid
 from app.core.bodies import BODY_REFUSED
 from app.core.errors import Refusal
+from app.core.faults import Faults
 from app.core.problems import documented
+from app.core.query import check_query
 from app.tenants.auth import TenantSuspended
 from app.tenants.models import Scope
 
@@ -38,7 +41,10 @@ async def quote_job(request: Request) -> QuoteOut:
         principal.require(Scope.JOBS_WRITE)
         body = await state.bodies.read(request, principal.allowance)
         given = await state.bodies.parse(body, principal.allowance)
-        asked = await asked_job(principal, given, body, None, state.guard)
+        faults = Faults()
+        with faults:
+            check_query(request)
+        asked = await asked_job(principal, given, body, None, state.guard, faults)
         return QuoteOut.of(await state.quoter.quote(asked))
     except Refusal as refusal:
         state.intake.charge_refusal(principal, refusal)

@@ -2,19 +2,18 @@
 
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
 from app.admission.strangers import submitter
+from app.api.asked import asked_job
 from app.api.schemas import (
     CanceledJobOut,
     JobIn,
     JobOut,
     JobPage,
     canceled_body,
-    checked_job,
     job_body,
     metadata_filter,
     page_body,
@@ -22,14 +21,15 @@ from app.api.schemas import (
 from app.core.crash import crash_point
 from app.core.db import Row, patiently
 from app.core.errors import Malformed, Refusal, StatementTimedOut, StoreUnavailable, TooManyReads, Unauthorized
-from app.core.guard import Guard
+from app.core.faults import Faults
 from app.core.ids import find_id, show_id
 from app.core.off_loop import run_sized, scan_cost
 from app.core.paging import LIMIT_DEFAULT, LIMIT_MAX, cut_page, parse_cursor
-from app.core.parse_budget import parse_cost
 from app.core.prefer import preferred_wait
 from app.core.problems import documented
+from app.core.query import CheckedRoute, check_query
 from app.core.requests import (
+    METADATA_MEMBERS_MAX,
     checked_instant,
     checked_text,
     checked_wait,
@@ -37,15 +37,13 @@ from app.core.requests import (
     malformed,
     whole_number,
 )
-from app.jobs.intake import NOT_STORED, Asked
+from app.jobs.intake import NOT_STORED
 from app.jobs.listing import Found, JobFilter, list_jobs
 from app.jobs.models import FINAL, STATUS, State, Status, Surface
 from app.jobs.operations import JobFinished, JobNotFound, request_cancel
 from app.jobs.outlook import NO_PROSPECT, Prospect
 from app.tenants.auth import Principal, ScopeMissing, TenantSuspended
 from app.tenants.models import Scope
-from app.upstream.wire import member
-from app.webhooks.schemas import checked_job_webhook
 
 PREFER_WAIT_MAX = 300.0
 QUERY_WAIT_MAX = 60.0
@@ -54,7 +52,17 @@ SUBMIT_HEADERS = {
     "Prefer": "`wait=N`, in seconds, at most 300 (25 without N): answer when the job ends; `Preference-Applied` tells N",
 }
 
-router = APIRouter(prefix="/api/v1", tags=["jobs"])
+METADATA_PARAMETER = {
+    "name": "metadata.{key}",
+    "in": "query",
+    "description": f"jobs whose metadata has this value at `key`; at most {METADATA_MEMBERS_MAX} of them",
+    "schema": {"type": "string"},
+    "example": "a",
+}
+
+router = APIRouter(prefix="/api/v1", tags=["jobs"], route_class=CheckedRoute)
+submit_router = APIRouter(prefix="/api/v1", tags=["jobs"])
+"""Of submits: also one that is refused for its query is written down, by the route itself."""
 ALWAYS = (Unauthorized, ScopeMissing, Malformed, StoreUnavailable, StatementTimedOut, TooManyReads)
 
 
@@ -78,7 +86,7 @@ def _job_id(shown: str) -> UUID:
     return job_id
 
 
-@router.post(
+@submit_router.post(
     "/jobs",
     status_code=202,
     response_class=Response,
@@ -101,6 +109,8 @@ async def submit_job(request: Request) -> Response:
     intake, base_url = request.app.state.intake, request.app.state.public_url
     who: Principal | None = None
     model: str | None = None
+    key: str | None = None
+    faults = Faults()
     try:
         who = principal = await submitter(request)
         intake.admit(principal)
@@ -108,7 +118,11 @@ async def submit_job(request: Request) -> Response:
         body = await request.app.state.bodies.read(request, principal.allowance)
         given = await request.app.state.bodies.parse(body, principal.allowance)
         model = given["model"] if isinstance(given.get("model"), str) else None
-        asked = await asked_job(principal, given, body, idempotency_key(request.headers), request.app.state.guard)
+        with faults:
+            check_query(request)
+        with faults:
+            key = idempotency_key(request.headers)
+        asked = await asked_job(principal, given, body, key, request.app.state.guard, faults)
         stored, limits = await intake.accept(asked)
     except Refusal as refusal:
         await intake.note_refusal(refusal, surface=Surface.NATIVE, who=who, model=model)
@@ -126,28 +140,6 @@ async def submit_job(request: Request) -> Response:
     if stored.replayed:
         return _json(content, 200, {**headers, "Idempotent-Replayed": "true"})
     return _json(content, 201 if wait.seconds and State(row["state"]) in FINAL else 202, headers)
-
-
-async def asked_job(principal: Principal, given: dict[str, Any], body: bytes, key: str | None, guard: Guard) -> Asked:
-    """What a `POST /jobs` body asks for; raises Malformed naming the field."""
-    options = checked_job(given)
-    raw = await run_sized(parse_cost(body), member, body, "input")
-    assert raw is not None
-    return Asked(
-        principal=principal,
-        surface=Surface.NATIVE,
-        model=given["model"],
-        body=raw,
-        parameters=given["input"],
-        idempotency_key=key,
-        webhook=checked_job_webhook(
-            given.get("webhook_url"),
-            given.get("webhook_events"),
-            guard,
-            where=("$.webhook_url", "$.webhook_events"),
-        ),
-        **options,
-    )
 
 
 @router.get(
@@ -169,6 +161,7 @@ async def get_job(request: Request, job_id: str, wait: str | None = None) -> Res
     "/jobs",
     response_class=Response,
     responses={200: {"model": JobPage}, **documented(*ALWAYS)},
+    openapi_extra={"parameters": [METADATA_PARAMETER]},
 )
 async def list_jobs_of_tenant(
     request: Request,
@@ -189,7 +182,7 @@ async def list_jobs_of_tenant(
     wanted = JobFilter(
         after=parse_cursor("job", cursor),
         states=_states(status),
-        model=None if model is None else checked_text(model, "query model"),
+        model=None if model is None else _model(model),
         created_after=_instant(created_after, "query created_after"),
         created_before=_instant(created_before, "query created_before"),
         metadata=metadata_filter(request.query_params),
@@ -219,6 +212,12 @@ def page_limit(text: str | None) -> int:
 
 def _instant(text: str | None, where: str) -> datetime | None:
     return None if text is None else checked_instant(text, where)
+
+
+def _model(text: str) -> str:
+    if not text:
+        raise malformed("query model", "expected the slug of a model, such as motionctrl-svd")
+    return checked_text(text, "query model")
 
 
 def _states(status: str | None) -> list[str] | None:

@@ -17,12 +17,8 @@ from app.core.ids import show_id
 from app.core.paging import Page
 from app.core.requests import (
     DEADLINE_SECONDS_MAX,
+    METADATA_BYTES_MAX,
     METADATA_MEMBERS_MAX,
-    checked_amount,
-    checked_deadline,
-    checked_instant,
-    checked_metadata,
-    checked_priority,
     checked_text,
     malformed,
 )
@@ -38,8 +34,8 @@ from app.webhooks.models import EventType
 OUTPUT_BYTES_MAX = 1_000_000
 """An output above this is linked, not inlined."""
 
-ERROR_LENGTH_MAX = 1000
-"""Of an error's message in an event that would be too large with all of it."""
+ERROR_LENGTHS = (1000, 300, 100)
+"""Characters of an error's message in an event that is too large with all of it, or with more of it."""
 
 
 ETA_DESCRIPTION = (
@@ -78,7 +74,7 @@ class JobIn(BaseModel):
         description="the model's parameters; forwarded byte for byte as sent", max_length=100_000
     )
     metadata: dict[str, str | int | float | bool | None] | None = Field(
-        None, description="at most 50 members, kept and shown", max_length=50
+        None, description=f"at most 50 members and {METADATA_BYTES_MAX} bytes of JSON, kept and shown", max_length=50
     )
     priority: int = Field(5, ge=0, le=9, description="higher goes first")
     deadline_seconds: float | None = Field(
@@ -214,28 +210,6 @@ class JobPage(BaseModel):
     next_cursor: str | None
 
 
-def checked_job(given: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a `POST /jobs` body but for `input`'s content; raises Malformed naming the field."""
-    for name in given:
-        if name not in JobIn.model_fields:
-            raise malformed(f"$.{name[:100]}", "unknown field")
-    if not isinstance(given.get("model"), str):
-        raise malformed("$.model", "expected the slug of a model")
-    if not isinstance(given.get("input"), dict):
-        raise malformed("$.input", "expected a JSON object with the model's parameters")
-    if given.get("on_unknown", "hold") != "hold":
-        raise malformed("$.on_unknown", 'expected "hold"')
-    checks = {
-        "metadata": checked_metadata,
-        "priority": checked_priority,
-        "deadline_seconds": checked_deadline,
-        "not_before": checked_instant,
-        "max_price": checked_amount,
-    }
-    # an optional field that is null was left out
-    return {name: check(given[name], f"$.{name}") for name, check in checks.items() if given.get(name) is not None}
-
-
 def job_body(base_url: str, row: Row, prospect: Prospect = NO_PROSPECT) -> bytes:
     """The JSON of a job."""
     return orjson.dumps(_whole(base_url, row, prospect))
@@ -273,9 +247,12 @@ def event_data(base_url: str, row: Row, *, type_: str) -> Iterator[bytes]:
         job["output"] = {"url": job["urls"]["response"], "size_bytes": row["result_bytes"]}
     yield orjson.dumps(job)
     if job["error"] is not None:
-        job["error"] |= {"message": str(job["error"]["message"])[:ERROR_LENGTH_MAX]}
-        yield orjson.dumps(job)
-    yield orjson.dumps(job | {"metadata": {}})
+        message = str(job["error"]["message"])
+        for length in ERROR_LENGTHS:
+            job["error"] |= {"message": message[:length]}
+            yield orjson.dumps(job)
+    # only metadata that was accepted before METADATA_BYTES_MAX counted bytes; `urls.self` leads to it
+    yield orjson.dumps(job | {"metadata": {}, "metadata_omitted": True})
 
 
 def page_body(base_url: str, page: Page[Row], prospects: Mapping[UUID, Prospect]) -> bytes:

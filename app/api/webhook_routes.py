@@ -10,9 +10,11 @@ from pydantic import BaseModel, ValidationError
 from app.api.routes import ALWAYS, authenticated
 from app.core.bodies import BODY_REFUSED
 from app.core.db import Database, Row, patiently
+from app.core.faults import Faults
 from app.core.ids import find_id
 from app.core.paging import LIMIT_DEFAULT, LIMIT_MAX, Page, cut_page, parse_cursor
 from app.core.problems import documented, problems_of
+from app.core.query import CheckedRoute
 from app.core.requests import checked_instant
 from app.tenants.auth import Principal, TenantSuspended
 from app.tenants.models import Scope
@@ -35,7 +37,7 @@ from app.webhooks.schemas import (
 )
 from app.webhooks.signing import show_secret
 
-router = APIRouter(prefix="/api/v1", tags=["webhooks"])
+router = APIRouter(prefix="/api/v1", tags=["webhooks"], route_class=CheckedRoute)
 
 Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX)]
 
@@ -69,14 +71,27 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 async def body_of(request: Request, principal: Principal, model: type[Model]) -> Model:
-    """The request's body; raises BODY_REFUSED, of these Malformed naming the field."""
+    """The request's body, its `url` one that may be called; raises BODY_REFUSED, of these Malformed naming each field."""
     bodies = request.app.state.bodies
     given = await bodies.parse(await bodies.read(request, principal.allowance), principal.allowance)
+    faults, body = Faults(), None
+    with faults:
+        body = _validated(model, given)
+    url = given.get("url") if "url" in model.model_fields else None
+    if url is not None and "$.url" not in {one.path for one in faults.problems}:
+        with faults:
+            checked_url(url, request.app.state.guard, "$.url")
+    faults.check()
+    assert body is not None
+    return body
+
+
+def _validated(model: type[Model], given: dict[str, Any]) -> Model:
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors()]
-        raise problems_of(RequestValidationError(faults)) from None
+        found = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors()]
+        raise problems_of(RequestValidationError(found), fields=model.model_fields) from None
 
 
 def takes(model: type[BaseModel]) -> dict[str, Any]:
@@ -98,13 +113,12 @@ async def create_endpoint(request: Request) -> EndpointCreated:
     """Make an endpoint; its secret is shown here and never again."""
     principal = await writing(request)
     body = await body_of(request, principal, EndpointIn)
-    url = checked_url(body.url, request.app.state.guard, "$.url")
     async with database_of(request).transaction() as session:
         row, secret = await operations.create_endpoint(
             session,
             vault=request.app.state.vault,
             tenant_id=principal.tenant_id,
-            url=url,
+            url=body.url,
             events=list(dict.fromkeys(body.events)),
             description=body.description,
         )
@@ -149,13 +163,12 @@ async def patch_endpoint(request: Request, endpoint: str) -> EndpointOut:
     """Change an endpoint, switch it off, or on again."""
     principal = await writing(request)
     body = await body_of(request, principal, EndpointPatch)
-    url = None if body.url is None else checked_url(body.url, request.app.state.guard, "$.url")
     async with database_of(request).transaction() as session:
         row = await operations.update_endpoint(
             session,
             tenant_id=principal.tenant_id,
             endpoint_id=_endpoint_id(endpoint),
-            url=url,
+            url=body.url,
             events=body.events and list(dict.fromkeys(body.events)),
             description=body.description,
             enabled=body.enabled,

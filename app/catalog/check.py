@@ -8,11 +8,12 @@ from typing import Any, Literal, TypeVar
 import jsonschema_rs
 
 from app.catalog.decide import Terms, validator_of
+from app.catalog.faults import problems_of
 from app.catalog.models import PriceRule
 from app.catalog.queries import list_models_by_slug
 from app.core import clock
 from app.core.db import Database
-from app.core.errors import Forbidden, Malformed, NotFound, Problem, Refusal, StoreUnavailable
+from app.core.errors import Forbidden, Malformed, NotFound, Refusal, StoreUnavailable, sentence
 from app.core.off_loop import run_sized
 
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -20,8 +21,6 @@ RESERVED = frozenset({"requests", "get-user-credits"})
 """Paths of the upstream's own, which no model can have as its slug."""
 FRESH_SECONDS = 5.0
 KEPT_MAX = 2_000
-PROBLEMS_MAX = 20
-MESSAGE_MAX = 300
 
 
 class SlugInvalid(NotFound):
@@ -85,6 +84,7 @@ class ParametersInvalid(Malformed):
 @dataclass(frozen=True, slots=True)
 class _Known:
     validator: jsonschema_rs.Validator | None
+    schema: Any
     enabled: bool
     retired: bool
     terms: Terms
@@ -113,10 +113,16 @@ class Catalog:
         self._missing: OrderedDict[str, float] = OrderedDict()
 
     async def check(
-        self, slug: str, parameters: dict[str, Any], *, cost: int = 0, allowed: frozenset[str] | None = None
+        self,
+        slug: str,
+        parameters: dict[str, Any],
+        *,
+        cost: int = 0,
+        allowed: frozenset[str] | None = None,
+        at: str = "$",
     ) -> Terms:
         """What a job of it costs; `cost` is that of parsing the parameters, `allowed` are the only models this tenant may
-        ask for.
+        ask for, `at` is where the parameters stand in the body.
 
         Raises ModelUnknown, ModelUnpriced, ModelDisabled, ModelRetired, or ParametersInvalid with every fault's path.
         """
@@ -134,10 +140,9 @@ class Catalog:
         if known.terms.price_micro is None and not self._pass:
             raise ModelUnpriced(slug)
         if known.validator is not None:
-            problems = await run_sized(cost, _problems, known.validator, parameters)
+            problems = await run_sized(cost, problems_of, known.validator, known.schema, parameters, at)
             if problems:
-                words = "; ".join(f"{one.path}: {one.message}" for one in problems[:3])
-                raise ParametersInvalid(words, problems=problems)
+                raise ParametersInvalid(sentence(problems), problems=problems)
         return known.terms
 
     async def find_slug(self, slug: str) -> str | None:
@@ -167,7 +172,7 @@ class Catalog:
             return None
         validator = validator_of(row["schema"]) if row["schema"] is not None else None
         terms = Terms(row["price_micro"], PriceRule(row["price_rule"]), row["markup_micro"])
-        known = _Known(validator, row["enabled"], row["retired_at"] is not None, terms)
+        known = _Known(validator, row["schema"], row["enabled"], row["retired_at"] is not None, terms)
         _keep(self._kept, slug, (known, now + FRESH_SECONDS))
         return known
 
@@ -181,32 +186,3 @@ def _keep(answers: OrderedDict[str, Answer], slug: str, answer: Answer) -> None:
     answers.move_to_end(slug)
     if len(answers) > KEPT_MAX:
         answers.popitem(last=False)
-
-
-def _problems(validator: jsonschema_rs.Validator, parameters: Any) -> list[Problem]:
-    try:
-        return _found(validator, parameters)
-    except UnicodeEncodeError:
-        return _found(validator, _without_surrogates(parameters))
-
-
-def _found(validator: jsonschema_rs.Validator, parameters: Any) -> list[Problem]:
-    if validator.is_valid(parameters):
-        return []
-    return [
-        Problem(_path(error.instance_path), error.message[:MESSAGE_MAX])
-        for error, _ in zip(validator.iter_errors(parameters), range(PROBLEMS_MAX), strict=False)
-    ]
-
-
-def _without_surrogates(value: Any) -> Any:
-    """The value for the validator, which takes only what has a UTF-8; forwarded is what was sent."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
-    if isinstance(value, dict):
-        return {_without_surrogates(key): _without_surrogates(one) for key, one in value.items()}
-    return [_without_surrogates(one) for one in value] if isinstance(value, list) else value
-
-
-def _path(parts: list[str | int]) -> str:
-    return "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)

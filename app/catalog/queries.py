@@ -66,6 +66,11 @@ async def list_models_by_slug(session: ReadSession, *, slugs: Sequence[str]) -> 
     return {row["slug"]: row for row in await session.fetch(sql, list(slugs))}
 
 
+async def list_slugs(session: ReadSession) -> list[str]:
+    """The slugs of all models of the catalogue, those that are switched off or retired too."""
+    return [row["slug"] for row in await session.fetch("SELECT slug FROM models")]
+
+
 async def list_models(
     session: ReadSession, *, wanted: ModelFilter = EVERY_MODEL, after: str | None = None, limit: int | None = None
 ) -> list[Model]:

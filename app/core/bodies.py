@@ -60,8 +60,8 @@ class Bodies:
                 raise request.scope[CUT]
             return without_bom(incoming.whole())
 
-    async def parse(self, body: bytes, allowance: Allowance) -> dict[str, Any]:
-        """The JSON object in a body; raises JsonInvalid, ParseBudgetExceeded."""
+    async def parse(self, body: bytes, allowance: Allowance, *, what: str = "the body") -> dict[str, Any]:
+        """The JSON object in a body, or in `what` holds it; raises JsonInvalid, ParseBudgetExceeded."""
         cost = parse_cost(body)
         self._budgets.charge(allowance, cost)
-        return await run_sized(cost, parse_object, body)
+        return await run_sized(cost, parse_object, body, what)

@@ -8,7 +8,6 @@ Parameters: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PAR
 """
 
 import configparser
-import difflib
 import inspect
 import os
 import ssl
@@ -20,6 +19,7 @@ import asyncpg
 from asyncpg import connect_utils
 
 from app.core.addresses import PORT_MAX
+from app.core.near import did_you_mean
 
 EXAMPLE: Final = "postgresql://user@host:5432/database"
 EXPECTED: Final = f"expected a URL such as {EXAMPLE}"
@@ -153,8 +153,7 @@ def _is_kept(name: str, value: str) -> bool:
             raise ValueError(f"{name}: expected a value")
         return True
     if name not in _WITHOUT_EFFECT:
-        near = difflib.get_close_matches(name, _NAMES, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = did_you_mean(name, _NAMES)
         raise ValueError(f"{name[:50]}: expected a parameter that this program supports, such as sslmode{hint}")
     harmless = _WITHOUT_EFFECT[name]
     if harmless is not None and value not in harmless:

@@ -9,9 +9,11 @@ Refusal                     somebody asked for what cannot be had; has a code, a
 └── … the others stand beside the function that raises them
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
+
+PATH_LENGTH_MAX = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,24 @@ class Problem:
 
     path: str
     message: str
+
+
+PROBLEMS_MAX = 50
+"""Faults of one input that are told at once."""
+
+
+def sentence(problems: Sequence[Problem]) -> str:
+    """Faults in one line for people."""
+    words = "; ".join(f"{problem.path}: {problem.message}" for problem in problems[:PROBLEMS_MAX])
+    more = len(problems) - PROBLEMS_MAX
+    return words if more <= 0 else f"{words}; and {more} more"
+
+
+def path_of(parts: Iterable[str | int], root: str = "$") -> str:
+    """Where in a JSON document: `("scopes", 0)` is `$.scopes[0]`. Names are the caller's own: a long path is cut, and lone
+    surrogates, which have no UTF-8, are taken out."""
+    path = root + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
+    return path[:PATH_LENGTH_MAX].encode("utf-8", "replace").decode()
 
 
 class Refusal(Exception):
@@ -49,6 +69,11 @@ class Malformed(Refusal):
     """400: the request cannot be understood, or a field is not what it must be."""
 
     code = "invalid_request"
+
+
+def malformed_at(*problems: Problem) -> Malformed:
+    """400 with all faults of an input."""
+    return Malformed(sentence(problems), problems=problems[:PROBLEMS_MAX])
 
 
 def malformed_field(field: str, expected: str) -> Malformed:

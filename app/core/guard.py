@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 from app.core.addresses import Address, Network
 from app.core.resolver import Resolver
 
+WEBHOOK_NETWORKS = "WAYSTATION_WEBHOOK_ALLOW_NETWORKS"
+OUTPUT_NETWORKS = "WAYSTATION_OUTPUT_ALLOW_NETWORKS"
 URL_LENGTH_MAX = 2048
 ANSWERS_MAX = 64
 
@@ -123,7 +125,15 @@ Lookup = Callable[[str, int], Awaitable[Sequence[str]]]
 class Guard:
     """Decides at dialling time, once for each connection."""
 
-    def __init__(self, allowed: Sequence[Network] = (), *, lookup: Lookup | None = None) -> None:
+    def __init__(
+        self,
+        allowed: Sequence[Network] = (),
+        *,
+        lookup: Lookup | None = None,
+        setting: str = WEBHOOK_NETWORKS,
+    ) -> None:
+        """`setting`: what the `allowed` networks are named in, for those who read why an address is refused."""
+        self._setting = setting
         self._allowed = tuple(allowed)
         self._lookup = lookup or Resolver().lookup
 
@@ -147,14 +157,20 @@ class Guard:
             address = ip_address(url.host)
         except ValueError:
             if not url.secure and not self._allowed:
-                raise UrlRefused("expected https") from None
+                raise UrlRefused(self._https) from None
             return
         if self.is_ours(address):
             return
         if not is_public(address):
-            raise UrlRefused("expected a public address")
+            raise UrlRefused(
+                f"expected a public address, such as https://example.com/hook, or one in the operator's {self._setting}"
+            )
         if not url.secure:
-            raise UrlRefused("expected https")
+            raise UrlRefused(self._https)
+
+    @property
+    def _https(self) -> str:
+        return f"expected https://; http:// is for addresses in the operator's {self._setting}"
 
     async def resolve(self, host: str, port: int, *, secure: bool) -> list[str]:
         """The addresses to dial, in order. Raises AddressForbidden unless every single one may be dialled."""
@@ -166,8 +182,13 @@ class Guard:
             raise socket.gaierror(socket.EAI_NONAME, "no address")
         for address in found:
             if not self.permits(address, secure=secure):
-                raise AddressForbidden(f"{address} may not be called{'' if secure else ' without TLS'}")
+                raise AddressForbidden(self.forbidden(address, secure=secure))
         return list(found)
+
+    def forbidden(self, address: str, *, secure: bool) -> str:
+        """Why this address may not be dialled."""
+        without = "" if secure else " without TLS"
+        return f"{address} may not be called{without}: it is not in {self._setting}"
 
 
 class Dialling:
@@ -192,5 +213,5 @@ class Dialling:
         """The peer that we are connected to is one that we meant to dial."""
         self.address = address
         if not self._guard.permits(address, secure=self._secure):
-            self.forbidden = f"connected to {address}, which may not be called"
+            self.forbidden = f"connected to {self._guard.forbidden(address, secure=self._secure)}"
             raise AddressForbidden(self.forbidden)

@@ -1,27 +1,19 @@
 """Refusals on the wire: `application/problem+json` (RFC 9457) with our `code`."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
 import orjson
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.requests import Request
 from starlette.responses import Response
 
-from app.core.errors import Malformed, Problem, Refusal
+from app.core.errors import PROBLEMS_MAX, Malformed, Problem, Refusal, malformed_at, path_of
+from app.core.near import did_you_mean
 
 PROBLEM_JSON = "application/problem+json"
-PATH_LENGTH_MAX = 200
-PROBLEMS_MAX = 100
-
-_WORDS = {
-    "missing": "is required",
-    "extra_forbidden": "unknown field",
-    "json_invalid": "not valid JSON",
-}
-"""Plainer words than pydantic's for its commonest faults."""
-
-
 PROBLEM_SCHEMA: dict[str, Any] = {
     "title": "Problem",
     "description": "RFC 9457, with a stable `code` for programs and the faults of the input, where it is at fault.",
@@ -92,28 +84,72 @@ def problem_response(refusal: Refusal) -> Response:
     )
 
 
-def problems_of(error: RequestValidationError) -> Malformed:
-    """FastAPI's complaint as a refusal of ours: places and expectations, never what was sent."""
-    problems = [
-        Problem(_path(fault["loc"]), _WORDS.get(fault["type"]) or str(fault["msg"]).removeprefix("Value error, "))
-        for fault in error.errors()[:PROBLEMS_MAX]
-    ]
-    return Malformed("; ".join(f"{problem.path}: {problem.message}" for problem in problems[:3]), problems=problems)
+_EXPECTED = {
+    "missing": "is required",
+    "json_invalid": "not valid JSON",
+    "bool_type": "expected true or false",
+    "bool_parsing": "expected true or false",
+    "int_type": "expected a whole number, such as 50",
+    "int_parsing": "expected a whole number, such as 50",
+    "int_from_float": "expected a whole number, such as 50",
+    "int_parsing_size": "expected a whole number, such as 50",
+    "float_type": "expected a number, such as 1.5",
+    "float_parsing": "expected a number, such as 1.5",
+    "finite_number": "expected a number, such as 1.5",
+    "string_type": "expected a string",
+    "string_unicode": "expected text without lone surrogates, which have no UTF-8",
+    "list_type": 'expected a list, such as ["a", "b"]',
+    "dict_type": "expected a JSON object",
+    "model_type": "expected a JSON object",
+    "model_attributes_type": "expected a JSON object",
+    "greater_than": "expected more than {gt}",
+    "greater_than_equal": "expected at least {ge}",
+    "less_than": "expected less than {lt}",
+    "less_than_equal": "expected at most {le}",
+    "string_too_short": "expected at least {min_length} characters",
+    "string_too_long": "expected at most {max_length} characters",
+    "string_pattern_mismatch": "expected text that matches {pattern}",
+    "too_short": "expected at least {min_length} of them",
+    "too_long": "expected at most {max_length} of them",
+    "literal_error": "expected one of {expected}",
+    "enum": "expected one of {expected}",
+}
+"""Our words for what pydantic finds; `{…}` is what it says of a bound."""
+
+
+def problems_of(error: RequestValidationError, *, fields: Collection[str] = ()) -> Malformed:
+    """FastAPI's complaint as a refusal of ours: places and expectations, never what was sent. `fields`: those that there
+    are, for who misspells one."""
+    faults = error.errors()[:PROBLEMS_MAX]
+    return malformed_at(*(Problem(_path(fault["loc"]), _expected(fault, fields)) for fault in faults))
+
+
+def body_fields(request: Request) -> Collection[str]:
+    """The fields of the body that the route of a request takes; empty where it takes none."""
+    body = getattr(request.scope.get("route"), "body_field", None)
+    model = getattr(getattr(body, "field_info", None), "annotation", None)
+    if not isinstance(model, type) or not issubclass(model, BaseModel):
+        return ()
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _expected(fault: Mapping[str, Any], fields: Collection[str]) -> str:
+    if fault["type"] == "extra_forbidden":
+        return f"unknown field{did_you_mean(str(fault['loc'][-1]), fields)}"
+    words = _EXPECTED.get(fault["type"])
+    if words is None:
+        return str(fault["msg"]).removeprefix("Value error, ")
+    return words.format_map(fault.get("ctx") or {})
 
 
 def _path(loc: Sequence[str | int]) -> str:
     """`("body", "scopes", 0)` as `$.scopes[0]`; `("query", "limit")` as `query limit`."""
     place, *rest = loc
     if place != "body":
-        return _bounded(" ".join(str(part) for part in loc))
+        return path_of((), " ".join(str(part) for part in loc))
     if len(rest) == 1 and isinstance(rest[0], int):
         return f"$ (at character {rest[0]})"  # a fault of the JSON itself: the number is a position, not an index
-    return _bounded("$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in rest))
-
-
-def _bounded(path: str) -> str:
-    # a field's name is the caller's own: cut it, and take out lone surrogates, which have no UTF-8
-    return path[:PATH_LENGTH_MAX].encode("utf-8", "replace").decode()
+    return path_of(rest)
 
 
 def documented(*refusals: type[Refusal]) -> dict[int | str, dict[str, Any]]:

@@ -4,11 +4,12 @@ import re
 from datetime import datetime
 from typing import Any
 
+import orjson
 from starlette.datastructures import Headers
 
 from app.core.clock import parse_instant
 from app.core.credits import parse_credits
-from app.core.errors import Malformed, Problem, Refusal
+from app.core.errors import Malformed, Problem, Refusal, malformed_at
 from app.core.http_deadlines import BODY_SECONDS, BYTES_A_SECOND_MIN
 
 BODY_BYTES_MAX = 10 * 1024 * 1024
@@ -17,7 +18,8 @@ CUT = "waystation.cut"
 WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
 SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
-METADATA_BYTES_MAX = 16 * 1024
+METADATA_BYTES_MAX = 14 * 1024
+"""Of its JSON, as webhooks have it: so much fits into the 20,000 bytes of one beside everything else of a job."""
 METADATA_MEMBERS_MAX = 50
 DEADLINE_SECONDS_MAX = 30 * 86_400
 
@@ -52,10 +54,14 @@ class MediaTypeUnsupported(Refusal):
     code = "unsupported_media_type"
 
 
+def problem(path: str, expected: str) -> Problem:
+    """One fault; the name in `path` is the caller's own and may hold lone surrogates, which have no UTF-8."""
+    return Problem(path.encode("utf-8", "replace").decode(), expected)
+
+
 def malformed(path: str, expected: str) -> Malformed:
-    """400 naming one field; its name is the caller's own and may hold lone surrogates, which have no UTF-8."""
-    path = path.encode("utf-8", "replace").decode()
-    return Malformed(f"{path}: {expected}", problems=[Problem(path, expected)])
+    """400 naming one field."""
+    return malformed_at(problem(path, expected))
 
 
 def plain_seconds(text: str) -> float | None:
@@ -104,22 +110,35 @@ def checked_wait(text: str, *, where: str, most: float) -> float:
 
 
 def checked_metadata(value: Any, where: str) -> dict[str, object]:
-    """A flat JSON object of at most 50 members with string, number, boolean or null values."""
+    """A flat JSON object of at most 50 members with string, number, boolean or null values, and METADATA_BYTES_MAX in all."""
     if not isinstance(value, dict):
-        raise malformed(where, "expected a JSON object")
+        raise malformed(where, 'expected a JSON object, such as {"team": "a"}')
     if len(value) > METADATA_MEMBERS_MAX:
-        raise malformed(where, f"expected at most {METADATA_MEMBERS_MAX} members")
-    for key, member in value.items():
-        if isinstance(member, dict | list):
-            raise malformed(f"{where}.{key[:100]}", "expected a string, number, boolean or null")
-        for text in (key, member):
-            if isinstance(text, str) and ("\0" in text or any("\ud800" <= one <= "\udfff" for one in text)):
-                raise malformed(where, "expected text without NUL and lone surrogates")
-        if isinstance(member, int | float) and not -(2**53) <= member <= 2**53:
-            raise malformed(f"{where}.{key[:100]}", "expected a number within ±2^53; send others as strings")
-    if sum(len(key) + len(str(member)) for key, member in value.items()) > METADATA_BYTES_MAX:
-        raise malformed(where, f"expected at most {METADATA_BYTES_MAX} bytes")
+        raise malformed(where, f"expected at most {METADATA_MEMBERS_MAX} members; there are {len(value)}")
+    faults = [fault for key, member in value.items() if (fault := _metadata_fault(key, member, where))]
+    if faults:
+        raise malformed_at(*faults)
+    try:
+        size = len(orjson.dumps(value))
+    except TypeError:
+        raise malformed(where, "expected text without lone surrogates, which have no UTF-8") from None
+    if size > METADATA_BYTES_MAX:
+        raise malformed(
+            where,
+            f"expected at most {METADATA_BYTES_MAX} bytes of JSON in UTF-8, with escapes (a quote is 2 bytes, a control"
+            f" character 6); there are {size}",
+        )
     return value
+
+
+def _metadata_fault(key: str, member: object, where: str) -> Problem | None:
+    if isinstance(member, dict | list):
+        return problem(f"{where}.{key[:100]}", 'expected a string, number, boolean or null, such as "a"')
+    if isinstance(member, int | float) and not -(2**53) <= member <= 2**53:
+        return problem(f"{where}.{key[:100]}", 'expected a number within ±2^53; send others as strings, such as "1e20"')
+    if "\0" in key or (isinstance(member, str) and "\0" in member):
+        return problem(f"{where}.{key[:100]}", "expected text without NUL")
+    return None
 
 
 def checked_amount(value: object, where: str) -> int:

@@ -28,6 +28,8 @@ UPSTREAM_URL = "https://api.segmind.com"
 UPSTREAM_HISTORY_URL = "https://api.spotprod.segmind.com"
 UNKNOWN_SECONDS_MAX = 30 * 86_400
 """The most that a submission may stay unknown: its hold stays as long."""
+PUBLIC_URL_BYTES_MAX = 300
+"""Webhooks have it several times, and at most 20,000 bytes."""
 
 
 EXPECTED = {
@@ -106,6 +108,12 @@ def find_history_url(upstream_url: str, given: str | None) -> str:
     return UPSTREAM_HISTORY_URL if upstream_url == UPSTREAM_URL else ""
 
 
+def _public_url(value: str) -> str:
+    if len(value.encode()) > PUBLIC_URL_BYTES_MAX:
+        raise ValueError(f"expected at most {PUBLIC_URL_BYTES_MAX} bytes, such as https://gateway.example.com")
+    return checked_http_url(value)
+
+
 class Settings(BaseSettings):
     """What one process of the gateway needs to know. Names, defaults and units as in the README's table."""
 
@@ -118,7 +126,7 @@ class Settings(BaseSettings):
     upstream_api_key: SecretStr = SecretStr("")
     upstream_rpm: Annotated[float | None, Field(gt=0, allow_inf_nan=False), BeforeValidator(_or_nothing)] = None
     upstream_max_in_flight: Annotated[int | None, Field(ge=0), BeforeValidator(_or_nothing)] = None
-    public_url: Annotated[str, AfterValidator(checked_http_url)]
+    public_url: Annotated[str, AfterValidator(_public_url)]
     admin_key: Annotated[SecretStr | None, AfterValidator(_admin_key)] = None
     secret_key: Annotated[SecretStr, NoDecode, AfterValidator(_secrets)]
     webhook_allow_networks: Annotated[str, NoDecode, AfterValidator(_networks)] = ""

@@ -103,8 +103,8 @@ def _decoder_for(body: bytes) -> json.JSONDecoder:
     )
 
 
-def parse_object(body: bytes) -> dict[str, Any]:
-    """The JSON object in a body; raises JsonInvalid. Its numbers are only to be looked at: floats, and integers beyond 64
+def parse_object(body: bytes, what: str = "the body") -> dict[str, Any]:
+    """The JSON object in a body, or in `what` holds it; raises JsonInvalid. Its numbers are only to be looked at: floats, and integers beyond 64
     bits, are doubles."""
     try:
         text = body.decode()
@@ -112,13 +112,13 @@ def parse_object(body: bytes) -> dict[str, Any]:
             raise JsonInvalid(f"more than {VALUES_MAX} values")
         value = _decoder_for(body).decode(text)
     except UnicodeDecodeError:
-        raise JsonInvalid("the body is not UTF-8") from None
+        raise JsonInvalid(f"{what} is not UTF-8") from None
     except json.JSONDecodeError as error:
-        raise JsonInvalid(f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+        raise JsonInvalid(f"{what} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
     except RecursionError:
         raise JsonInvalid(f"nested more than {DEPTH_MAX} deep") from None
     if not isinstance(value, dict):
-        raise JsonInvalid("the body must be a JSON object")
+        raise JsonInvalid(f"{what} must be a JSON object")
     if text.count("[") + text.count("{") > DEPTH_MAX:
         _check_depth(value)
     return value

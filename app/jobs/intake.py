@@ -1,5 +1,6 @@
 """The accept path, the same for both surfaces: check, store, ring; and every submit leaves its row."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -26,7 +27,8 @@ from app.core.bodies import BODY_REFUSED
 from app.core.crash import crash_point
 from app.core.db import Database
 from app.core.doorbell import Doorbell
-from app.core.errors import Refusal, StoreUnavailable
+from app.core.errors import Problem, Refusal, StoreUnavailable, malformed_at
+from app.core.faults import Faults
 from app.core.ids import new_id
 from app.core.off_loop import run_sized
 from app.core.parse_budget import parse_cost
@@ -66,6 +68,8 @@ class Asked:
     max_price: int | None = None
     """Micro-credits."""
     webhook: JobWebhook | None = None
+    faults: Sequence[Problem] = ()
+    """What is wrong with it already: it is refused, together with what is wrong with its parameters."""
 
 
 class Intake:
@@ -104,8 +108,7 @@ class Intake:
         Refusal that says why there is none."""
         principal = asked.principal
         now = clock.now()
-        not_before = checked_not_before(asked.not_before, deadline_seconds=asked.deadline_seconds, now=now)
-        terms, price = await self.priced(asked)
+        not_before, terms, price = await self.judged(asked, now=now)
         checked_price(price, ceilings=(asked.max_price, principal.max_price_micro))
         fingerprint = None
         if asked.idempotency_key is not None:
@@ -152,16 +155,31 @@ class Intake:
                 error.headers |= headers
             raise
 
-    async def priced(self, asked: Asked) -> tuple[Terms, int]:
-        """What a job is charged by, and the micro-credits held for it; raises what its model and parameters are refused with."""
-        principal = asked.principal
-        terms = await self._catalog.check(
-            checked_slug(asked.model), asked.parameters, cost=parse_cost(asked.body), allowed=principal.models
-        )
+    async def judged(self, asked: Asked, *, now: datetime) -> tuple[datetime | None, Terms, int]:
+        """From when on a job may be sent, what it is charged by, and the micro-credits held for it; raises what its times,
+        model and parameters are refused with, every fault of them at once."""
+        principal, faults, not_before = asked.principal, Faults(), None
+        with faults:
+            not_before = checked_not_before(asked.not_before, deadline_seconds=asked.deadline_seconds, now=now)
+        try:
+            terms = await self._catalog.check(
+                checked_slug(asked.model),
+                asked.parameters,
+                cost=parse_cost(asked.body),
+                allowed=principal.models,
+                at="$.input" if asked.surface is Surface.NATIVE else "$",
+            )
+        except Refusal as refusal:
+            if not asked.faults and not faults.problems:
+                raise
+            problems = refusal.problems if isinstance(refusal, ParametersInvalid) else ()
+            raise malformed_at(*asked.faults, *faults.problems, *problems) from None
+        if asked.faults or faults.problems:
+            raise malformed_at(*asked.faults, *faults.problems)
         price = quote(
             terms, default_price_micro=principal.default_price_micro, fallback_micro=self._default_price_micro
         )
-        return terms, price
+        return not_before, terms, price
 
     async def note_refusal(
         self,

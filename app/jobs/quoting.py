@@ -17,7 +17,6 @@ from app.jobs.eta import Expected, middle_of
 from app.jobs.intake import Asked, Intake
 from app.jobs.line import Line
 from app.jobs.outlook import NO_PROSPECT, Look, Outlook, Prospect, Waiting
-from app.jobs.starting import checked_not_before
 from app.ledger.accounts import look_at_account
 from app.ledger.decide import BudgetExceeded, Hold, InsufficientCredits, PriceAboveMax, checked_price
 
@@ -85,9 +84,8 @@ class Quoter:
         """What a submit of this would get just now; raises what a submit is refused with for its times, model and
         parameters."""
         now = clock.now()
-        not_before = checked_not_before(asked.not_before, deadline_seconds=asked.deadline_seconds, now=now)
+        not_before, terms, price = await self._intake.judged(asked, now=now)
         parked = not_before is not None and not_before > now
-        terms, price = await self._intake.priced(asked)
         refusal, key_full = await self._judge(asked, price)
         look = await self._outlook.look(asked.principal.tenant_id, newest_rank=float("inf"))
         wait, prospect = None, NO_PROSPECT

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Awaitable, Callable
+from typing import Any
 from uuid import UUID
 
 from starlette.convertors import StringConvertor, register_url_convertor
@@ -15,6 +16,7 @@ from app.catalog.check import RESERVED, SLUG, checked_slug
 from app.core.bodies import Bodies
 from app.core.db import Row, patiently
 from app.core.errors import Refusal, StoreUnavailable, Unauthorized
+from app.core.faults import Faults
 from app.core.ids import find_id, show_id
 from app.core.off_loop import run_sized, scan_cost
 from app.core.prefer import Wait, preferred_wait
@@ -116,31 +118,46 @@ async def _submit(request: Request, surface: Surface) -> tuple[Principal, Stored
 
 
 async def _asked(request: Request, principal: Principal, surface: Surface, model: str, body: bytes) -> Asked:
-    headers = request.headers
+    """What the request asks for; what is wrong with its headers goes on with it, to be told with its parameters' faults."""
+    headers, faults = request.headers, Faults()
     bodies: Bodies = request.app.state.bodies
-    metadata = priority = deadline = None
-    if (text := headers.get("x-metadata")) is not None:
-        try:
-            parsed = await bodies.parse(text.encode("latin-1"), principal.allowance)
-            metadata = checked_metadata(parsed, "header X-Metadata")
-        except JsonInvalid as error:
-            raise malformed("header X-Metadata", f"expected a JSON object: {error.message}") from None
-    if (text := headers.get("x-priority")) is not None:
-        priority = checked_priority(whole_number(text), "header X-Priority")
-    if (text := headers.get("x-deadline-seconds")) is not None:
-        deadline = checked_deadline(plain_seconds(text), "header X-Deadline-Seconds")
+    key = metadata = priority = deadline = webhook = None
+    parameters = await bodies.parse(body, principal.allowance)
+    with faults:
+        key = idempotency_key(headers)
+    with faults:
+        if (text := headers.get("x-metadata")) is not None:
+            metadata = checked_metadata(await _header_object(bodies, principal, text), "header X-Metadata")
+    with faults:
+        if (text := headers.get("x-priority")) is not None:
+            priority = checked_priority(whole_number(text), "header X-Priority")
+    with faults:
+        if (text := headers.get("x-deadline-seconds")) is not None:
+            deadline = checked_deadline(plain_seconds(text), "header X-Deadline-Seconds")
+    with faults:
+        webhook = _webhook(request)
     return Asked(
         principal=principal,
         surface=surface,
         model=model,
         body=body,
-        parameters=await bodies.parse(body, principal.allowance),
-        idempotency_key=idempotency_key(headers),
+        parameters=parameters,
+        idempotency_key=key,
         metadata=metadata,
         priority=5 if priority is None else priority,
         deadline_seconds=deadline,
-        webhook=_webhook(request),
+        webhook=webhook,
+        faults=tuple(faults.problems),
     )
+
+
+async def _header_object(bodies: Bodies, principal: Principal, text: str) -> dict[str, Any]:
+    try:
+        return await bodies.parse(text.encode("latin-1"), principal.allowance, what="the header")
+    except JsonInvalid as error:
+        raise malformed(
+            "header X-Metadata", f'expected a JSON object, such as {{"team": "a"}}; {error.message}'
+        ) from None
 
 
 def _webhook(request: Request) -> JobWebhook | None:

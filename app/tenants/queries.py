@@ -22,6 +22,9 @@ KEY_COLUMNS = (
 """Of `api_keys`, in a SELECT or after RETURNING."""
 
 
+NAMES_MAX = 20_000
+
+
 class TenantNotFound(NotFound):
     """404: no tenant of that name or id."""
 
@@ -118,6 +121,12 @@ async def get_tenant(session: ReadSession, *, name_or_id: str) -> Tenant:
     if tenant is None:
         raise TenantNotFound("no such tenant")
     return tenant
+
+
+async def list_tenant_names(session: ReadSession) -> list[str]:
+    """Names of tenants, to find the one that somebody meant; at most NAMES_MAX."""
+    rows = await session.fetch("SELECT name FROM tenants ORDER BY name LIMIT $1", NAMES_MAX)
+    return [row["name"] for row in rows]
 
 
 async def list_tenants(session: ReadSession, *, after: UUID | None = None, limit: int | None = None) -> list[Tenant]:

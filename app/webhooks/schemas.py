@@ -8,9 +8,10 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from app.core.db import Row
+from app.core.faults import Faults
 from app.core.guard import Guard, UrlRefused, parse_url
 from app.core.ids import show_id
-from app.core.requests import malformed
+from app.core.requests import malformed, problem
 from app.tenants.schemas import At
 from app.webhooks.emit import JobWebhook
 from app.webhooks.models import (
@@ -238,13 +239,16 @@ def checked_url(text: Any, guard: Guard, where: str) -> str:
 
 def checked_job_webhook(url: Any, events: Any, guard: Guard, *, where: tuple[str, str]) -> JobWebhook | None:
     """Whom to tell of one job and of which events; None where nobody. `where` names the two. Raises Malformed."""
-    if url is None:
-        if events is not None:
-            raise malformed(where[1], "expected a webhook URL beside it")
+    if url is None and events is None:
         return None
-    checked_url(url, guard, where[0])
-    if events is None:
-        return JobWebhook(url)
-    if not isinstance(events, list) or not events or any(one not in list(OF_JOBS) for one in events):
-        raise malformed(where[1], f"expected some of {', '.join(OF_JOBS)}")
-    return JobWebhook(url, tuple(dict.fromkeys(events)))
+    faults = Faults()
+    with faults:
+        if url is None:
+            raise malformed(where[1], f"expected {where[0]} beside it")
+        checked_url(url, guard, where[0])
+    if events is not None and (
+        not isinstance(events, list) or not events or any(one not in list(OF_JOBS) for one in events)
+    ):
+        faults.problems.append(problem(where[1], f"expected some of {', '.join(OF_JOBS)}, such as {OF_JOBS[0]}"))
+    faults.check()
+    return JobWebhook(url) if events is None else JobWebhook(url, tuple(dict.fromkeys(events)))

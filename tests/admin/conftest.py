@@ -13,7 +13,7 @@ from app.core.bodies import Bodies
 from app.core.db import Database
 from app.core.doorbell import Doorbell
 from app.core.errors import Refusal
-from app.core.problems import problem_response, problems_of
+from app.core.problems import body_fields, problem_response, problems_of
 from app.core.settings import load_settings
 from app.tenants.auth import Keyring
 from tests.factories.callers import SECRET
@@ -45,8 +45,8 @@ def app_with(
         return problem_response(refusal)
 
     @app.exception_handler(RequestValidationError)
-    async def malformed(_request: Request, error: RequestValidationError) -> Response:
-        return problem_response(problems_of(error))
+    async def malformed(request: Request, error: RequestValidationError) -> Response:
+        return problem_response(problems_of(error, fields=body_fields(request)))
 
     return app
 

@@ -138,7 +138,7 @@ async def test_incidents_are_written_down(here: httpx.AsyncClient, own: Database
     def at_the_command_line() -> None:
         for args in (
             ("job", "resolve", second, "--release"),
-            ("pause", "--model", "m", "--all", "--note", "fire"),
+            ("pause", "--model", "m", "--all", "--note", "fire", "--force"),
             ("resume", "--model", "m"),
             ("recover", "--stay-paused"),
         ):

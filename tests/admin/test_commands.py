@@ -71,7 +71,16 @@ async def test_credits(operator: httpx.AsyncClient, database: Database, settings
     said = await asyncio.to_thread(run, *grant, "--expires", "30d", **settings)
     assert said.stdout.endswith("reference r-1; they never expire: the first call named no expiry\n")
     settled = await asyncio.to_thread(
-        shown, "tenant", "set", name, "max_price=0.5", "overdraft=2", "daily_credits=5", "models=a,b", **settings
+        shown,
+        "tenant",
+        "set",
+        name,
+        "max_price=0.5",
+        "overdraft=2",
+        "daily_credits=5",
+        "models=a,b",
+        "--force",
+        **settings,
     )
     assert (settled["max_price"], settled["overdraft"], settled["daily_credits"], settled["models"]) == (
         "0.500000", "2.000000", "5.000000", ["a", "b"],
@@ -100,7 +109,7 @@ async def test_models(
         run, "model", "set", slug, "--price", "0.2", "--rule", "fixed", "--markup", "1.5", "--disabled", "--schema",
         str(schema), **settings,
     )  # fmt: skip
-    assert done.stdout == f"model {slug}: 0.200000 credits, fixed, mark-up 1.500000, disabled\n"
+    assert done.stdout == f"model {slug}, new in the catalogue: 0.200000 credits, fixed, mark-up 1.500000, disabled\n"
     told = await asyncio.to_thread(shown, "model", "set", slug, "--enabled", "--price", "null", **settings)
     assert (told["price"], told["enabled"], told["schema"]) == (None, True, {"type": "object"})
     assert (await operator.get(f"/models/{slug}")).json() == told

@@ -165,7 +165,7 @@ def test_the_incident_switch_at_the_command_line(caller: Caller, url: str) -> No
     told = said(url, "pause", "--tenant", tenant, "--model", MODEL)
     assert told == f"paused: submits of {MODEL} of tenant {tenant}; also paused: submits and polls of everything"
     assert said(url, "resume").startswith("resumed: submits and polls of everything; also paused: submits of")
-    listed = shown("resume", "--model", "other", DATABASE_URL=url)
+    listed = shown("resume", "--model", "other", "--force", DATABASE_URL=url)
     assert (listed["changed"], len(listed["pauses"])) == (None, 1)
     assert "@" in listed["pauses"][0]["paused_by"]
     assert said(url, "resume", "--model", MODEL, "--tenant", tenant, "--all").startswith("resumed: submits")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.core.guard import Guard
+from app.core.guard import OUTPUT_NETWORKS, Guard
 from app.core.http_exchange import Limits
 from app.core.http_fetch import Fetcher, NotFetched
 from app.core.settings import split_networks
@@ -66,8 +66,9 @@ async def test_a_host_is_not_trusted_for_a_part_of_its_name(url: str) -> None:
     async def inside(_name: str, _port: int) -> Sequence[str]:
         return ["10.0.0.1"]
 
-    fetch = fetcher(Guard(lookup=inside), trusted_url="https://gateway.co.uk")
-    assert await reason(fetch, url) == "forbidden: 10.0.0.1 may not be called"
+    guard = Guard(lookup=inside, setting=OUTPUT_NETWORKS)
+    why = await reason(fetcher(guard, trusted_url="https://gateway.co.uk"), url)
+    assert why == "forbidden: 10.0.0.1 may not be called: it is not in WAYSTATION_OUTPUT_ALLOW_NETWORKS"
 
 
 async def test_of_a_name_every_address_must_be_allowed_when_it_is_dialled() -> None:
@@ -105,7 +106,7 @@ async def test_in_the_clear_only_what_is_ours() -> None:
         return ["93.184.216.34"]
 
     fetch = fetcher(Guard(lookup=public), total_seconds=2)
-    assert (await reason(fetch, "http://cdn.test/x.png")).endswith("may not be called without TLS")
+    assert "may not be called without TLS: it is not in " in await reason(fetch, "http://cdn.test/x.png")
 
 
 async def test_public_hosts_are_dialled_over_tls(authority: Authority) -> None:

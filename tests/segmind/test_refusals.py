@@ -68,9 +68,8 @@ async def test_400_schema_names_every_fault(stack: Gateway, client: httpx.AsyncC
     del body["cond_aug"]
     answer = await client.post(f"/v2/{SEED_MODEL}", json=body)
     errors = assert_refused(answer, 400, "invalid_parameters")["errors"]
-    assert {error["path"] for error in errors} == {"$", "$.fps", "$.motion"}
+    assert {error["path"] for error in errors} == {"$.cond_aug", "$.fps", "$.motion"}
     assert all(set(error) == {"path", "message"} and error["message"] for error in errors)
-    assert "cond_aug" in json.dumps(errors)
     assert await rows_of(stack, tenant) == [(400, "invalid_parameters", 1)]
     assert await stack.sql("SELECT FROM jobs WHERE tenant_id = $1", tenant.id) == []
 
