@@ -278,7 +278,7 @@ async def test_a_worker_that_dies_with_the_probe_leaves_no_pause_for_ever(
     await wire.let_run_out()  # it died in mid-submit
     assert await wire.probe() == first
     async with wire.database.statement() as session:
-        assert await expire_sending(session, unknown_max_seconds=3600) == [first]
+        assert [row["id"] for row in await expire_sending(session, unknown_max_seconds=3600)] == [first]
     assert await wire.probe() == first, "the next one is not due yet"
     async with wire.database.statement() as session:
         await session.execute("UPDATE pauses SET probe_at = now()")
