@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 from uuid import uuid4
@@ -75,6 +75,16 @@ def told(gateway: Gateway, event: str, name: str = "job_ids", **keywords: Any) -
     return [shown for line in warnings(gateway, event, **keywords) for shown in line[name]]
 
 
+async def until_told(gateway: Gateway, ids: Iterable[str], event: str, name: str = "job_ids") -> None:
+    """Wait until all of these are in lines of this event: equal warnings are collected for some seconds."""
+    wanted = set(ids)
+
+    async def all_told() -> bool:
+        return wanted <= set(told(gateway, event, name))
+
+    await eventually(all_told, seconds=SECONDS, gap_seconds=0.2)
+
+
 async def once(look: Callable[[], list[Any]]) -> Any:
     """The one thing that `look` finds; AssertionError where there is none in time, or more."""
 
@@ -102,11 +112,7 @@ async def test_each_of_many_failures_is_told_once_in_few_lines(gateway: Gateway)
         for job in jobs:
             assert (await ended(client, job, seconds=SECONDS))["status"] == "FAILED"
         assert (await ended(client, completed))["status"] == "COMPLETED"
-
-    async def all_told() -> bool:
-        return set(jobs) <= set(told(gateway, "job.failed"))
-
-    await eventually(all_told, seconds=SECONDS)
+    await until_told(gateway, jobs, "job.failed")
     assert sorted(told(gateway, "job.failed", model="sim-fail", code="upstream_failed")) == sorted(jobs)
     lines = warnings(gateway, "job.failed", model="sim-fail")
     assert sum(line["count"] for line in lines) == FAILING
@@ -172,6 +178,7 @@ async def test_a_model_that_is_paused_and_resumed_is_told_with_each(gateway: Gat
 
         await eventually(probed, seconds=SECONDS, gap_seconds=0.3)
     await once(lambda: warnings(gateway, "model.resumed", model="log-walled"))
+    await until_told(gateway, failed, "job.failed")
     assert sorted(told(gateway, "job.failed", code="upstream_rejected", model="log-walled")) == sorted(failed)
     assert len(warnings(gateway, "model.paused")) == 1
 
@@ -186,11 +193,7 @@ async def test_an_outage_of_the_upstream_is_told_when_it_begins_and_when_it_is_o
         await gateway.sql("UPDATE jobs SET due_at = now() WHERE state = 'running' AND lease_until IS NULL")
         for client, job in jobs:
             assert (await ended(client, job, seconds=SECONDS))["status"] == "COMPLETED"
-
-    async def every_poll_told() -> bool:
-        return {job for _, job in jobs} <= set(told(gateway, "poll.no_answer"))
-
-    await eventually(every_poll_told, seconds=SECONDS)
+    await until_told(gateway, [job for _, job in jobs], "poll.no_answer")
     await once(lambda: warnings(gateway, "upstream.available"))
     await once(lambda: warnings(gateway, "upstream.unavailable"))
 
@@ -210,11 +213,7 @@ async def test_an_endpoint_that_is_disabled_and_a_delivery_that_is_given_up_are_
         )
         given_up = await client.get("/api/v1/deliveries")
         attempted = {one["id"] for one in given_up.json()["items"] if one["status"] == "exhausted" and one["attempts"]}
-
-        async def every_delivery_told() -> bool:
-            return attempted <= set(told(gateway, "delivery.exhausted", "delivery_ids"))
-
-        await eventually(every_delivery_told, seconds=SECONDS)
+        await until_told(gateway, attempted, "delivery.exhausted", "delivery_ids")
     ids = told(gateway, "delivery.exhausted", "delivery_ids")
     assert len(ids) == len(set(ids))
     assert endpoint["secret"] not in text(gateway)
@@ -225,11 +224,7 @@ async def test_ids_are_those_that_people_see_and_secrets_are_not_there(gateway: 
     async with caller(gateway) as client:
         job = await submit(client, "sim-fail")
         assert (await ended(client, job, seconds=SECONDS))["status"] == "FAILED"
-
-        async def found() -> bool:
-            return job in told(gateway, "job.failed")
-
-        await eventually(found, seconds=SECONDS)
+        await until_told(gateway, [job], "job.failed")
         key = client.headers["x-api-key"]
     said = text(gateway)
     rows = await gateway.sql("SELECT id FROM jobs UNION SELECT id FROM tenants UNION SELECT id FROM webhook_deliveries")
