@@ -3,7 +3,9 @@
 import asyncio
 import os
 import sys
+from importlib.metadata import version
 from socket import gaierror
+from typing import Annotated
 
 import typer
 
@@ -45,8 +47,19 @@ secret_commands.register(app)
 reconciliation_commands.register(app)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        echo(f"waystation {version('waystation')}")
+        raise typer.Exit
+
+
 @app.callback()
-def _root(context: typer.Context) -> None:
+def _root(
+    context: typer.Context,
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
     """Waystation, an async job gateway."""
     if context.invoked_subcommand is None:
         echo(context.get_help())

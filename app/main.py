@@ -32,6 +32,7 @@ from app.catalog.check import Catalog
 from app.core.bodies import Bodies
 from app.core.cancel import cancel_all
 from app.core.db import Database, until_stored
+from app.core.docs import routes as docs_routes
 from app.core.doorbell import Doorbell
 from app.core.errors import Refusal, StoreUnavailable, WrongConnection
 from app.core.guard import OUTPUT_NETWORKS, Guard
@@ -107,14 +108,14 @@ def create_app(settings: Settings, *, on_wrong: Callable[[WrongConnection], None
         title="Waystation",
         lifespan=lifespan,
         openapi_url="/openapi.json",
-        docs_url="/docs",
+        docs_url=None,  # `app.core.docs` serves it: FastAPI's own page needs the internet
         redoc_url=None,
         redirect_slashes=False,  # a redirect has no JSON, would follow the Host header, and the SDK follows none
     )
     app.state.settings = settings
     app.state.public_url = settings.public_url
     app.state.stopping = asyncio.Event()
-    app.router.routes.extend([*health_routes, *segmind_routes])
+    app.router.routes.extend([*health_routes, *docs_routes, *segmind_routes])
     app.include_router(submit_router)
     app.include_router(api_router)
     app.include_router(quote_router)
@@ -141,14 +142,14 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         components = document["components"]
         components["schemas"] |= segmind_schemas
         components["securitySchemes"] |= {
-            "api key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+            "api_key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
             "bearer": {"type": "http", "scheme": "bearer", "description": "the same key"},
         }
         document["paths"] |= segmind_paths
         for path, item in document["paths"].items():
             for operation in item.values():
                 if not path.startswith("/admin/"):
-                    operation["security"] = [{"api key": []}, {"bearer": []}]
+                    operation["security"] = [{"api_key": []}, {"bearer": []}]
         document["paths"] |= health_paths
         app.openapi_schema = document
     return app.openapi_schema

@@ -17,6 +17,7 @@ from app.core.cancel import cancel_all
 from app.core.db import Database, until_stored
 from app.core.doorbell import AWAY, QUEUE, Doorbell, arq_pool, deserialized, serialized
 from app.core.errors import StoreUnavailable, WrongConnection
+from app.core.grouped_log import Outage
 from app.core.guard import Guard
 from app.core.heartbeat import beating, stop_beating
 from app.core.ids import new_id
@@ -38,6 +39,7 @@ from app.jobs.tasks.meter import Meter
 from app.jobs.tasks.poll import SLOTS as POLL_SLOTS
 from app.jobs.tasks.poll import Poller
 from app.jobs.tasks.sweep import Sweeper
+from app.jobs.tasks.trouble import JobTrouble
 from app.reconciliation.tasks.daily import DailyReconciliation
 from app.upstream.account import AccountClient
 from app.upstream.client import UpstreamClient
@@ -98,6 +100,8 @@ class Engine:
             max_in_flight=settings.upstream_max_in_flight,
             eased=self._eased,
         )
+        self.account_watch = AccountWatch(database, self.account)
+        self.trouble = JobTrouble()
         forbidden = ForbiddenModels(database)
         run_times = RunTimes(database, dear=self.meter.dear)
         self.dispatcher = Dispatcher(
@@ -107,9 +111,10 @@ class Engine:
             run_times=run_times,
             doorbell=self.doorbell,
             meter=self.meter,
-            account=AccountWatch(database, self.account),
+            account=self.account_watch,
             forbidden=forbidden,
             discretion=self.discretion,
+            trouble=self.trouble,
             unknown_max_seconds=settings.unknown_max_seconds,
             max_in_flight=settings.upstream_max_in_flight,
         )
@@ -121,6 +126,7 @@ class Engine:
             doorbell=self.doorbell,
             meter=self.meter,
             discretion=self.discretion,
+            trouble=self.trouble,
             rings_at_ends=settings.upstream_max_in_flight is not None,
         )
         self.dispatcher.followed = self.poller.pump
@@ -141,6 +147,7 @@ class Engine:
             dispatch=self.dispatcher.pump,
             poll=self.poller.pump,
             forbidden=forbidden,
+            trouble=self.trouble,
             sweep_seconds=settings.sweep_seconds,
             lease_seconds=settings.lease_seconds,
             unknown_max_seconds=settings.unknown_max_seconds,
@@ -166,12 +173,15 @@ class Engine:
 
     async def renew(self) -> None:
         """Keep the leases of calls that take long, until cancelled."""
+        failing = Outage(log, begun="lease.not_renewed", over="lease.renewed")
         while True:
             await asyncio.sleep(self.leases.lease_seconds / 5)
             try:
                 await self.leases.renew()
             except StoreUnavailable as error:
-                log.warning("lease.not_renewed", cause=repr(error.__cause__))
+                failing.met(cause=repr(error.__cause__))
+            else:
+                failing.passed()
 
     def ring(self, pump: Pump) -> None:
         """Somebody says there is work."""
@@ -215,6 +225,7 @@ async def ring_forever(engine: Engine, redis_url: str) -> None:
         for pump in pumps.values():
             engine.ring(pump)
 
+    away = Outage(log, begun="arq.stopped", over="arq.started")
     while True:
         pool = arq_pool(redis_url)
         worker = Listener(
@@ -235,9 +246,10 @@ async def ring_forever(engine: Engine, redis_url: str) -> None:
         try:
             await pool.ping()
             engine.rings(True)
+            away.passed()
             await worker.async_run()
         except AWAY as error:
-            log.warning("arq.stopped", cause=repr(error))
+            away.met(cause=repr(error))
         except Exception:
             log.exception("arq.failed")
         finally:
@@ -332,6 +344,8 @@ async def _wind_up(engine: Engine, grace_seconds: float, hurried: asyncio.Event)
     if not ending.done():
         log.warning("worker.not_wound_up")  # leases run out by themselves
     await cancel_all([ending, hurrying])
+    engine.trouble.flush()
+    engine.account_watch.flush()
 
 
 async def _cut_when(hurried: asyncio.Event, engine: Engine) -> None:

@@ -7,6 +7,7 @@ import resource
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -67,6 +68,12 @@ def shown(*args: str, **settings: str) -> Any:
     done = run(*args, "--json", **settings)
     assert (done.returncode, done.stderr) == (0, "")
     return json.loads(done.stdout)
+
+
+def test_the_version_is_told() -> None:
+    done = run("--version")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"waystation {version('waystation')}\n"
 
 
 async def test_the_schema_is_made_in_a_locale_without_utf_8(servers: Urls, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,7 +80,7 @@ async def resolve_job(request: Request, job: str, body: ResolveIn) -> JobResolve
         raise JobNotFound
     async with database_of(request).transaction() as session:
         state = await incidents.resolve(session, by=operator_of(request), job_id=job_id, adopt=body.adopt)
-    log.warning("operator.resolved", job_id=job_id.hex, adopted=body.adopt, state=state)
+    log.warning("operator.resolved", job_id=show_id("job", job_id), adopted=body.adopt, state=state)
     if body.adopt is not None:
         _doorbell(request).ring("poll")
     else:

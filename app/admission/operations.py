@@ -16,28 +16,36 @@ WORDS = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{0,500}")
 
 # A pause for the account outranks one for throttling, and words are kept until it is over.
 _PAUSE = """
-UPDATE upstream_state SET
-    paused_until = greatest(paused_until, now() + make_interval(secs => $2)),
-    paused_since = CASE WHEN paused_reason IS DISTINCT FROM $1 THEN now() ELSE paused_since END,
-    paused_reason = $1, paused_detail = $3, pauses = least(pauses + 1, 1000), updated_at = now()
-WHERE paused_reason IS DISTINCT FROM 'account' OR $1 = 'account'
+UPDATE upstream_state AS state SET
+    paused_until = greatest(state.paused_until, now() + make_interval(secs => $2)),
+    paused_since = CASE WHEN state.paused_reason IS DISTINCT FROM $1 THEN now() ELSE state.paused_since END,
+    paused_reason = $1, paused_detail = $3, pauses = least(state.pauses + 1, 1000), updated_at = now()
+FROM (SELECT id, paused_reason FROM upstream_state FOR UPDATE) AS before
+WHERE state.id = before.id AND (state.paused_reason IS DISTINCT FROM 'account' OR $1 = 'account')
+RETURNING before.paused_reason IS NULL
 """
 
 _RESUME = """
-UPDATE upstream_state SET
+UPDATE upstream_state AS state SET
     paused_until = NULL, paused_since = NULL, paused_reason = NULL, paused_detail = NULL, pauses = 0, updated_at = now()
-WHERE paused_reason IS NOT NULL AND paused_until <= now()
+FROM (
+    SELECT id, paused_since FROM upstream_state WHERE paused_reason IS NOT NULL AND paused_until <= now() FOR UPDATE
+) AS before
+WHERE state.id = before.id
+RETURNING extract(epoch FROM now() - before.paused_since)::double precision
 """
 
 
-async def pause_submits(session: Session, *, reason: PauseReason, seconds: float, detail: str) -> None:
-    """Submits wait for so long, on all workers. One statement."""
-    await session.execute(_PAUSE, reason, seconds, detail[:500])
+async def pause_submits(session: Session, *, reason: PauseReason, seconds: float, detail: str) -> bool:
+    """Submits wait for so long, on all workers; gives whether none of this kind waited before. One statement."""
+    return bool(await session.fetchval(_PAUSE, reason, seconds, detail[:500]))
 
 
-async def resume_submits(session: Session) -> None:
-    """A submit has got through: forget a pause that is over. One statement."""
-    await session.execute(_RESUME)
+async def resume_submits(session: Session) -> float | None:
+    """A submit has got through: forget a pause that is over; gives how many seconds ago it began, None where there was
+    none. One statement."""
+    seconds: float | None = await session.fetchval(_RESUME)
+    return seconds
 
 
 # The last word about a scope holds, and the first instant is kept. What an operator says ends the upstream's own pause.

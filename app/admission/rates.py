@@ -222,7 +222,7 @@ class RateLimiter:
             await asyncio.sleep(max(0.0, PROBE_SECONDS + REDIS_SECONDS - since / SECOND))
             self._untold = set(self._levels)
             self._seeking = None
-            log.info("rates.redis_back")
+            log.warning("rates.redis_back")
             return
 
 

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from app.api.schemas import event_data
 from app.core.db import ReadSession
+from app.core.ids import show_id
 from app.core.log import get_logger
 from app.jobs.queries import list_jobs_of_events
 from app.webhooks.claims import EventHead
@@ -23,7 +24,7 @@ async def render_events(session: ReadSession, events: Sequence[EventHead], *, ba
     for event in events:
         row = jobs.get(event.job_id)
         if row is None:
-            log.error("event.without_job", event_id=event.id.hex, job_id=event.job_id.hex)
+            log.error("event.without_job", event_id=show_id("evt", event.id), job_id=show_id("job", event.job_id))
             continue
         bodies[event.id] = event_body(
             type_=event.type,

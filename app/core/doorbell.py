@@ -14,6 +14,7 @@ from arq.connections import ArqRedis
 from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import RedisError
 
+from app.core.grouped_log import Outage
 from app.core.log import get_logger
 
 log = get_logger(__name__)
@@ -71,7 +72,7 @@ class Doorbell:
         self._ringing: set[Task] = set()
         self._again: set[Task] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._away = False
+        self._away = Outage(log, begun="redis.away", over="redis.back")
 
     def ring(self, task: Task) -> None:
         """Tell some worker that there may be work."""
@@ -149,7 +150,7 @@ class Doorbell:
                 self._again.discard(task)
                 # one waiting ring of a kind is enough; its task looks once more after arq has forgotten it
                 await self._arq.enqueue_job(task, _job_id=task)
-                self._away = False
+                self._away.passed()
                 await asyncio.sleep(RING_GAP_SECONDS)
                 if task not in self._again:
                     break
@@ -161,11 +162,9 @@ class Doorbell:
     async def _publish(self, channel: str, message: bytes) -> None:
         try:
             await self._arq.publish(channel, message)
-            self._away = False
+            self._away.passed()
         except AWAY as error:
             self._note_away(error)
 
     def _note_away(self, error: BaseException) -> None:
-        if not self._away:
-            log.warning("redis.away", cause=repr(error))
-        self._away = True
+        self._away.met(cause=repr(error))

@@ -10,6 +10,7 @@ from sqlalchemy import CheckConstraint, Column, DateTime, Index, Integer, Table,
 
 from app.core.db import Database, Session, metadata
 from app.core.errors import StoreUnavailable
+from app.core.grouped_log import Outage
 from app.core.log import get_logger
 
 log = get_logger(__name__)
@@ -72,12 +73,14 @@ async def beating(
     told: Callable[[int], None] | None = None,
 ) -> None:
     """Beat until cancelled, `told` how many of the kind there are; misses while Postgres is away are only noted."""
+    missed = Outage(log, begun="heartbeat.missed", over="heartbeat.resumed")
     while True:
         try:
             async with database.statement() as session:
                 living = await beat(session, process_id=process_id, kind=kind, lease_seconds=lease_seconds)
             if told is not None:
                 told(living)
+            missed.passed()
         except StoreUnavailable as error:
-            log.warning("heartbeat.missed", cause=repr(error.__cause__))
+            missed.met(cause=repr(error.__cause__))
         await asyncio.sleep(beat_seconds(lease_seconds))

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from app.core import clock
 from app.core.errors import StoreUnavailable
+from app.core.grouped_log import Outage
 from app.core.log import get_logger
 
 log = get_logger(__name__)
@@ -32,6 +33,7 @@ class Pump:
         self._gap_seconds = gap_seconds
         self._rung = asyncio.Event()
         self._pause_seconds = 0.0
+        self._store = Outage(log, begun="pump.store_unavailable", over="pump.store_available")
         self._alarms: set[int] = set()
 
     def ring(self) -> None:
@@ -67,11 +69,12 @@ class Pump:
         try:
             seconds = await self._step()
         except StoreUnavailable as error:
-            log.warning("pump.store_unavailable", pump=self.name, cause=repr(error.__cause__))
+            self._store.met(pump=self.name, cause=repr(error.__cause__))
         except Exception:
             log.exception("pump.failed", pump=self.name)
         else:
             self._pause_seconds = 0.0
+            self._store.passed(pump=self.name)
             return seconds
         self._pause_seconds = min(max(self._pause_seconds * 2, ERROR_SECONDS_MIN), ERROR_SECONDS_MAX)
         await asyncio.sleep(self._pause_seconds)

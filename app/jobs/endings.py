@@ -5,18 +5,16 @@ Every statement that ends jobs gives back their ENDED columns, and hands them to
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from app.catalog.operations import count_above_hold
 from app.core.db import Row, Session
-from app.core.log import get_logger
 from app.jobs.models import ErrorCode, State
 from app.ledger.decide import uncovered
 from app.ledger.models import ExposureReason
 from app.ledger.settling import Exposure, Settlement, expose, settle
 from app.webhooks.emit import JobEvent, emit_job_events
 from app.webhooks.models import EventType
-
-log = get_logger(__name__)
 
 ENDED = """
     jobs.id, jobs.tenant_id, jobs.key_id, jobs.model, jobs.state, jobs.error_code, jobs.upstream_id, jobs.revision,
@@ -33,17 +31,28 @@ ALARM_TIMES = 10
 """A cost of so many times its hold counts towards switching the model off; a lower one is written down and told alone."""
 
 
-async def end_jobs(session: Session, *, ended: Sequence[Row]) -> int:
-    """See these jobs, which the transaction has just ended, through; gives how many deliveries are due by it, for which
-    somebody should ring. No statement without any."""
+class Ended(NamedTuple):
+    """What hangs on the ends of some jobs. due: deliveries, for which somebody should ring. To be logged after the commit:
+    above_hold, the jobs that cost more than their hold, and disabled, the models switched off by that."""
+
+    due: int = 0
+    above_hold: Sequence[Row] = ()
+    disabled: Sequence[str] = ()
+
+
+async def end_jobs(session: Session, *, ended: Sequence[Row]) -> Ended:
+    """See these jobs, which the transaction has just ended, through. No statement without any."""
     if not ended:
-        return 0
+        return Ended()
     await settle(session, settlements=[_settlement(row) for row in ended])
     exposures = [exposure for row in ended if (exposure := exposure_of(row)) is not None]
     if exposures:
         await expose(session, exposures=exposures)
-    await _mind_prices(session, ended, exposures)
-    return await emit_job_events(session, events=[_event(row, EventType(f"job.{row['state']}")) for row in ended])
+    above = {one.job_id for one in exposures if one.reason is ExposureReason.COST_ABOVE_HOLD}
+    above_hold = [row for row in ended if row["id"] in above]
+    disabled = await _mind_prices(session, above_hold)
+    due = await emit_job_events(session, events=[_event(row, EventType(f"job.{row['state']}")) for row in ended])
+    return Ended(due, above_hold, disabled)
 
 
 async def tell_started(session: Session, *, started: Sequence[Row]) -> int:
@@ -98,19 +107,7 @@ def _uncovered(row: Row) -> tuple[ExposureReason, int] | None:
     return None
 
 
-async def _mind_prices(session: Session, ended: Sequence[Row], exposures: Sequence[Exposure]) -> None:
-    """A cost above its hold is told; a model that twice costs ten times its hold is switched off before it costs more."""
-    above = {one.job_id: one for one in exposures if one.reason is ExposureReason.COST_ABOVE_HOLD}
-    models = [
-        row["model"] for row in ended
-        if row["id"] in above and row["cost_micro"] >= ALARM_TIMES * max(row["held_micro"], 1)
-    ]  # fmt: skip
-    for row in ended:
-        if row["id"] in above:
-            log.error(
-                "job.cost_above_hold", job_id=row["id"].hex, model=row["model"], cost_micro=row["cost_micro"],
-                held_micro=row["held_micro"],
-            )  # fmt: skip
-    if models:
-        for slug in await count_above_hold(session, models=models):
-            log.error("model.disabled", model=slug, reason="cost_above_hold")
+async def _mind_prices(session: Session, above_hold: Sequence[Row]) -> Sequence[str]:
+    """A model that twice costs ten times its hold is switched off before it costs more; gives those that are now."""
+    dear = [row["model"] for row in above_hold if row["cost_micro"] >= ALARM_TIMES * max(row["held_micro"], 1)]
+    return await count_above_hold(session, models=dear) if dear else ()

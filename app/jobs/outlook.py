@@ -15,6 +15,7 @@ from uuid import UUID
 from app.core import clock
 from app.core.db import Database, Row
 from app.core.errors import StoreUnavailable
+from app.core.grouped_log import Outage
 from app.core.log import get_logger
 from app.jobs.eta import Durations, Expected, learned, of_flying, of_waiting
 from app.jobs.line import Course, Line
@@ -92,6 +93,7 @@ class Outlook:
         self._reading: dict[UUID, asyncio.Task[Look | None]] = {}
         self._models: OrderedDict[str, tuple[Durations | None, float]] = OrderedDict()
         self._learning = asyncio.Lock()
+        self._unread = Outage(log, begun="outlook.models_not_read", over="outlook.models_read")
 
     async def of_jobs(self, tenant_id: UUID, rows: Sequence[Row]) -> dict[UUID, Prospect]:
         """What is expected of these jobs of a tenant; of what has ended, nothing. While the store is away: what is known."""
@@ -147,10 +149,11 @@ class Outlook:
             async with self._database.snapshot() as session:
                 rows = await list_durations(session, models=models)
         except StoreUnavailable as error:
-            log.warning("outlook.models_not_read", cause=repr(error.__cause__))
+            self._unread.met(cause=repr(error.__cause__))
             for model in models:
                 self._models[model] = (self._known(model), asked_at + AGAIN_SECONDS)
             return
+        self._unread.passed()
         for model, samples, published in rows:
             self._models[model] = (learned(samples, published_seconds=published), asked_at + MODEL_SECONDS)
             self._models.move_to_end(model)

@@ -9,7 +9,7 @@ from app.admission.model_pauses import ACCEPTANCE_MATTERS
 from app.admission.queues import counted
 from app.core.db import Row, Session, columns
 from app.jobs.decide import Step
-from app.jobs.endings import ENDED, end_jobs, tell_started
+from app.jobs.endings import ENDED, Ended, end_jobs, tell_started
 from app.jobs.models import FINAL, ExchangeKind
 from app.ledger.settling import EXPOSE_SECOND_STARTS
 from app.upstream.wire import Outcome, OutcomeKind
@@ -82,12 +82,13 @@ class PollRecord:
 
 class Moved(NamedTuple):
     """What a record has moved, how many deliveries are due by it, and whether it has made room for jobs that wait: of
-    either somebody should ring. Of submits a row's `refutes` says whether 403s or a pause of its model stood against its
+    either somebody should ring. ended: what else hangs on the ends among them. Of submits a row's `refutes` says whether 403s or a pause of its model stood against its
     acceptance."""
 
     rows: list[Row]
     due: int
     room: bool
+    ended: Ended
 
 
 # What becomes of these attempts? First-hand knowledge holds as long as the attempt is the job's latest and the job has
@@ -260,8 +261,8 @@ async def record_submits(session: Session, *, worker: UUID, records: Sequence[Su
     Raises asyncpg.UniqueViolationError where the upstream gave one id to two submits.
     """
     moved = await session.fetch(_RECORD_SUBMITS, *columns([record.row() for record in records], 16), worker)
-    due = await end_jobs(session, ended=[row for row in moved if row["state"] in FINAL])
-    return Moved(moved, due, _room(moved))
+    ended = await end_jobs(session, ended=[row for row in moved if row["state"] in FINAL])
+    return Moved(moved, ended.due, _room(moved), ended)
 
 
 async def observe_upstream_id(session: Session, *, job_id: UUID, attempt: int, upstream_id: str, worker: UUID) -> None:
@@ -276,10 +277,10 @@ async def record_polls(session: Session, *, records: Sequence[PollRecord]) -> Mo
     moved = await session.fetch(
         _RECORD_POLLS, *columns([record.row() for record in records], 17), *columns(exchanges, 7)
     )
-    due = await end_jobs(session, ended=[row for row in moved if row["state"] in FINAL])
+    ended = await end_jobs(session, ended=[row for row in moved if row["state"] in FINAL])
     starts = {record.job_id for record in records if record.starts}
-    due += await tell_started(session, started=[row for row in moved if row["started"] and row["id"] in starts])
-    return Moved(moved, due, _room(moved))
+    due = await tell_started(session, started=[row for row in moved if row["started"] and row["id"] in starts])
+    return Moved(moved, ended.due + due, _room(moved), ended)
 
 
 def _room(moved: list[Row]) -> bool:

@@ -1,10 +1,9 @@
 """What a lost ring, a dead worker or the passing of time leaves behind, found and put right."""
 
 from dataclasses import dataclass
-from uuid import UUID
 
 from app.admission.queues import KEY_HAS_ROOM, counted
-from app.core.db import Session
+from app.core.db import Row, Session
 from app.jobs.claims import holder_beats
 from app.jobs.endings import ENDED, end_jobs
 from app.ledger.queries import LOTS_DUE
@@ -22,7 +21,7 @@ WITH due AS (
         state = 'unknown', revision = jobs.revision + 1, lease_until = NULL, owner = NULL,
         due_at = now() + make_interval(secs => $2)
     FROM due WHERE jobs.id = due.id
-    RETURNING jobs.id, jobs.attempt, jobs.revision
+    RETURNING jobs.id, jobs.attempt, jobs.revision, jobs.model
 ), settled AS (
     UPDATE attempts SET outcome = 'unknown', settled_at = now()
     FROM moved WHERE attempts.job_id = moved.id AND attempts.attempt = moved.attempt AND attempts.outcome IS NULL
@@ -30,7 +29,7 @@ WITH due AS (
     INSERT INTO job_events (job_id, seq, from_state, to_state, reason)
     SELECT id, revision, 'sending', 'unknown', 'lease_expired' FROM moved
 )
-SELECT id FROM moved
+SELECT id, model FROM moved
 """
 
 # Which jobs have waited too long: to be known again, or, with a deadline, to be sent? And whose third holder in a row
@@ -170,14 +169,14 @@ async def take_back(session: Session, *, lease_seconds: float) -> int:
     return freed
 
 
-async def expire_sending(session: Session, *, unknown_max_seconds: float) -> list[UUID]:
-    """Sending jobs whose lease has run out become unknown. One statement."""
-    return [row["id"] for row in await session.fetch(_EXPIRE_SENDING, BATCH_MAX, unknown_max_seconds)]
+async def expire_sending(session: Session, *, unknown_max_seconds: float) -> list[Row]:
+    """Sending jobs whose lease has run out become unknown; gives id and model of each. One statement."""
+    return await session.fetch(_EXPIRE_SENDING, BATCH_MAX, unknown_max_seconds)
 
 
-async def expire_waiting(session: Session, *, lease_seconds: float) -> list[UUID]:
-    """Unknown jobs past their limit, queued ones past their deadline and poisonous ones end; gives their ids. One
+async def expire_waiting(session: Session, *, lease_seconds: float) -> list[Row]:
+    """Unknown jobs past their limit, queued ones past their deadline and poisonous ones end; gives their ENDED columns. One
     statement where there are none."""
     ended = await session.fetch(_EXPIRE_WAITING, BATCH_MAX, lease_seconds)
     await end_jobs(session, ended=ended)
-    return [row["id"] for row in ended]
+    return ended

@@ -138,8 +138,16 @@ class SubmitWriter:
             if alerts:
                 self._alerted()
             for alert in alerts:
-                log.warning("budget.reached", subject=alert.subject_id.hex, period=alert.period, percent=alert.percent)
+                log.warning(
+                    "budget.reached", tenant_id=show_id("ten", alert.tenant_id), key_id=_key_of(alert), period=alert.period,
+                    percent=alert.percent,
+                )  # fmt: skip
             return verdicts
+
+
+def _key_of(alert: BudgetAlert) -> str | None:
+    """Whose budget it is, where it is a key's own."""
+    return None if alert.subject_id == alert.tenant_id else show_id("key", alert.subject_id)
 
 
 async def _store_if_plain(session: Session, group: Sequence[Submission]) -> set[UUID]:

@@ -215,7 +215,6 @@ def _announcement(stack: Stack) -> str:
         f"Waystation is up at {found['url']}\n"
         f"  tenant {found['tenant']:<11}{found['api_key']}\n"
         f"  admin key         {found['admin_key']}\n"
-        f"  console           {found['url']}/console\n"
         f"  API reference     {found['url']}/docs\n"
         f"  upstream          {found['upstream_url']}{' (simulator)' if runs_simulator(stack.options) else ''}\n"
         f"  data and logs     {stack.directory}\n"

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from app.core.clock import rfc3339
@@ -107,8 +108,24 @@ UPDATE webhook_targets SET disabled_at = now(), disabled_reason = $2 WHERE id = 
 """
 
 
-async def record_attempts(session: Session, *, records: Sequence[Record]) -> set[UUID]:
-    """Write these down, in the order they ended; gives the deliveries whose fence still held. A transaction's work."""
+class Disabled(NamedTuple):
+    """An endpoint that gets nothing from now on."""
+
+    endpoint_id: UUID
+    tenant_id: UUID
+    reason: DisabledReason
+
+
+class Recorded(NamedTuple):
+    """The deliveries whose fence still held, and the endpoints that were disabled: to be logged after the commit."""
+
+    held: set[UUID]
+    disabled: list[Disabled]
+
+
+async def record_attempts(session: Session, *, records: Sequence[Record]) -> Recorded:
+    """Write these down, in the order they ended. A transaction's work."""
+    disabled: list[Disabled] = []
     rows = await session.fetch(_RECORD, *columns([record.row() for record in records], 12))
     held = {row["id"] for row in rows}
     failing = {one.target_id for one in records if one.outcome is not AttemptOutcome.DELIVERED}
@@ -118,12 +135,14 @@ async def record_attempts(session: Session, *, records: Sequence[Record]) -> set
     if failing:
         for target in await session.fetch(_HEALTH, sorted(failing)):
             told = [one for one in records if one.target_id == target["id"]]
-            await _judge(session, target=target, records=told)
-    return held
+            reason = await _judge(session, target=target, records=told)
+            if reason is not None:
+                disabled.append(Disabled(target["id"], target["tenant_id"], reason))
+    return Recorded(held, disabled)
 
 
-async def _judge(session: Session, *, target: Row, records: Sequence[Record]) -> None:
-    """The health of one target after these attempts, and whether it is left alone from now on."""
+async def _judge(session: Session, *, target: Row, records: Sequence[Record]) -> DisabledReason | None:
+    """The health of one target after these attempts; gives why it was disabled, if it was."""
     now: datetime = target["now"]
     succeeded_at: datetime | None = target["succeeded_at"]
     health = Health(
@@ -152,14 +171,15 @@ async def _judge(session: Session, *, target: Row, records: Sequence[Record]) ->
     )
     if target["kind"] == "endpoint" and target["disabled_at"] is None:
         if any(record.gone for record in records):
-            await _disable(session, target=target, reason=DisabledReason.GONE)
-        elif gives_up(health, at=now):
-            await _disable(session, target=target, reason=DisabledReason.FAILING)
+            return await _disable(session, target=target, reason=DisabledReason.GONE)
+        if gives_up(health, at=now):
+            return await _disable(session, target=target, reason=DisabledReason.FAILING)
+    return None
 
 
-async def _disable(session: Session, *, target: Row, reason: DisabledReason) -> None:
+async def _disable(session: Session, *, target: Row, reason: DisabledReason) -> DisabledReason | None:
     if await session.fetchval(_DISABLE, target["id"], reason) is None:
-        return
+        return None
     data: dict[str, object] = {
         "endpoint_id": show_id("whe", target["id"]),
         "url": target["url"],
@@ -167,6 +187,7 @@ async def _disable(session: Session, *, target: Row, reason: DisabledReason) -> 
         "disabled_at": rfc3339(target["now"]),
     }
     await emit_tenant_event(session, tenant_id=target["tenant_id"], type_=EventType.ENDPOINT_DISABLED, data=data)
+    return reason
 
 
 # What is kept of attempts is for looking into what went wrong lately; secrets that sign no more are of no use to anybody.

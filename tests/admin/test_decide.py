@@ -52,7 +52,7 @@ def test_amounts_that_move_nothing() -> None:
 
 
 def test_operators() -> None:
-    assert checked_operator_name("ann.b-c_1") == "ann.b-c_1"
+    assert checked_operator_name("on-call.b-c_1") == "on-call.b-c_1"
     for wrong in ("", "admin key", "-a", "a" * 64, "é"):
         with pytest.raises(Malformed):
             checked_operator_name(wrong)

@@ -102,7 +102,7 @@ async def test_in_flight_and_ended(client: httpx.AsyncClient, new_job: NewJob, s
 async def test_what_is_paused_has_no_end_in_sight(
     stack: Gateway, client: httpx.AsyncClient, tenant: TenantKey, new_job: NewJob, slow: str
 ) -> None:
-    await stack.sql("INSERT INTO pauses (tenant_id, what, paused_by) VALUES ($1, 'submits', 'ann')", tenant.id)
+    await stack.sql("INSERT INTO pauses (tenant_id, what, paused_by) VALUES ($1, 'submits', 'on-call')", tenant.id)
     job = await new_job(slow, parked=False)
 
     async def aside() -> bool:

@@ -188,7 +188,7 @@ async def test_what_it_would_wait_for(stack: Gateway, client: httpx.AsyncClient,
     start, p50, p90 = (datetime.fromisoformat(at) for at in (PARKED, parked["eta"]["p50"], parked["eta"]["p90"]))
     assert start < p50 < p90
     assert parked["wait_seconds"]["p50"] > 18 * 86_400
-    await stack.sql("INSERT INTO pauses (tenant_id, what, paused_by) VALUES ($1, 'submits', 'ann')", tenant.id)
+    await stack.sql("INSERT INTO pauses (tenant_id, what, paused_by) VALUES ($1, 'submits', 'on-call')", tenant.id)
 
     async def paused() -> bool:
         quote = await quoted(client)

@@ -19,7 +19,7 @@ JOB = {"model": "sim-instant", "input": {}}
 async def test_an_instant_in_the_past_is_now(
     stack: Gateway, client: httpx.AsyncClient, tenant: TenantKey, past: str
 ) -> None:
-    await stack.sql("INSERT INTO pauses (tenant_id, what, paused_by) VALUES ($1, 'submits', 'ann')", tenant.id)
+    await stack.sql("INSERT INTO pauses (tenant_id, what, paused_by) VALUES ($1, 'submits', 'on-call')", tenant.id)
     first = (await client.post(URL, json=JOB | {"priority": 9})).json()
     answer = await client.post(URL, json=JOB | {"not_before": past, "priority": 0})
     assert answer.status_code == 202, answer.text

@@ -2,12 +2,11 @@
 
 import asyncio
 import re
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from tests.flows.sdk import VERSIONS, Sdk, install
+from tests.flows.sdk import Sdk
 from tests.gateway import Gateway, TenantKey
 
 SEED = """
@@ -48,28 +47,6 @@ client = SegmindClient(base_url=BASE_URL)
 """
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="session")
-def installed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the versions are kept: for good where there is a cache, else for the processes of this run."""
-    cache: pytest.Cache | None = getattr(request.config, "cache", None)
-    if cache is not None:
-        return cache.mkdir("sdk")
-    shared = tmp_path_factory.getbasetemp().parent / "sdk"
-    shared.mkdir(exist_ok=True)
-    return shared
-
-
-@pytest.fixture(scope="session", params=VERSIONS)
-async def sdk(request: pytest.FixtureRequest, stack: Gateway, installed: Path) -> Sdk:
-    return Sdk(await asyncio.to_thread(install, request.param, installed), url=stack.url)
-
-
-@pytest.fixture(scope="session")
-async def newest(stack: Gateway, installed: Path) -> Sdk:
-    """For what is the same in all of them."""
-    return Sdk(await asyncio.to_thread(install, VERSIONS[-1], installed), url=stack.url)
 
 
 async def test_the_seeds_snippet_to_the_letter(stack: Gateway, sdk: Sdk, tenant: TenantKey) -> None:

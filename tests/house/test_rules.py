@@ -216,6 +216,52 @@ def test_a_file_that_is_asked_for_and_then_read_is_found(body: str, lines: list[
     assert _asked_and_then_read(ast.parse(f"def function():\n {body}")) == lines
 
 
+def test_logs_have_constant_events_and_ids_as_people_see_them() -> None:
+    """`job_0190…`, so that an id from an answer or a screen is found in the log; only a process has no such id."""
+    assert [
+        f"{source.path}:{call.lineno}"
+        for source in sources("app")
+        if source.path not in ("app/core/log.py", "app/core/grouped_log.py")
+        for call in source.nodes(ast.Call)
+        if isinstance(call, ast.Call) and _logs(call) and not _speaks_plainly(call)
+    ] == []
+
+
+def _logs(call: ast.Call) -> bool:
+    levels = {"debug", "info", "warning", "warn", "error", "exception"}
+    return isinstance(call.func, ast.Attribute) and call.func.attr in levels and ast.unparse(call.func.value) == "log"
+
+
+def _speaks_plainly(call: ast.Call) -> bool:
+    (event,) = call.args or (None,)
+    named = {keyword.arg: keyword.value for keyword in call.keywords}
+    raw = [
+        name for name, value in named.items()
+        if (name != "worker" and ".hex" in ast.unparse(value))
+        or (name is not None and re.fullmatch("(job|tenant|key|delivery|event|endpoint)_id", name)
+            and isinstance(value, ast.Attribute | ast.Subscript))
+    ]  # fmt: skip
+    return (
+        isinstance(event, ast.Constant) and re.fullmatch(r"[a-z_]+\.[a-z_]+", str(event.value)) is not None and not raw
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "plain"),
+    [
+        ("log.warning('job.lost', job_id=show_id('job', job_id))", True), ("log.info('worker.on', worker=id_.hex)", True),
+        ("log.warning('job.lost', job_id=job_id.hex)", False), ("log.warning('job.lost', job_id=row['id'])", False),
+        ("log.warning(f'job.{state}')", False), ("log.warning('the job is lost')", False),
+    ],
+)  # fmt: skip
+def test_a_plain_log_line_is_told_from_another(call: str, plain: bool) -> None:
+    (expression,) = ast.parse(call).body
+    assert isinstance(expression, ast.Expr)
+    assert isinstance(expression.value, ast.Call)
+    assert _logs(expression.value)
+    assert _speaks_plainly(expression.value) == plain
+
+
 def test_nothing_is_left_for_later() -> None:
     later = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|raise NotImplementedError")
     own = "tests/house/test_rules.py"

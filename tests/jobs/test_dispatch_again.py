@@ -32,7 +32,7 @@ async def test_the_later_of_two_is_promoted_too(database: Database, engine: Engi
     nobody: Any = None
     dispatcher = Dispatcher(
         database=database, upstream=nobody, leases=Leases(database, owner=new_id(), lease_seconds=30),
-        run_times=silent, doorbell=nobody, meter=silent, account=nobody, forbidden=nobody, discretion=nobody,
+        run_times=silent, doorbell=nobody, meter=silent, account=nobody, forbidden=nobody, discretion=nobody, trouble=nobody,
         unknown_max_seconds=60,
     )  # fmt: skip
     dispatcher._send = lambda *_: asyncio.sleep(0)  # type: ignore[assignment, method-assign, misc]

@@ -138,7 +138,7 @@ async def test_an_unknown_submission_that_nobody_resolves_is_exposure(
     [job_id] = await engine.unknown(caller)
     await engine.set(job_id, "due_at = now()")
     async with database.transaction() as session:
-        assert await expire_waiting(session, lease_seconds=30) == [job_id]
+        assert [row["id"] for row in await expire_waiting(session, lease_seconds=30)] == [job_id]
     assert await lines(database, job_id) == [("hold", HELD), ("release", HELD)]
     assert await exposed(database) == [(job_id, "unknown", HELD, None)]
     assert not await wrong(database)
@@ -168,7 +168,7 @@ async def test_a_deadline_that_passes_gives_the_hold_back(database: Database, en
     [job_id] = await engine.submit(caller)
     await engine.set(job_id, "deadline_at = now()")
     async with database.transaction() as session:
-        assert await expire_waiting(session, lease_seconds=30) == [job_id]
+        assert [row["id"] for row in await expire_waiting(session, lease_seconds=30)] == [job_id]
     assert await lines(database, job_id) == [("hold", HELD), ("release", HELD)]
     assert await exposed(database) == []
     assert not await wrong(database)

@@ -221,7 +221,7 @@ async def test_a_probe_waits_for_nothing_else(wire: Wire, caller: Caller, other:
     await paused(wire, caller, other)
     await wire.submit(caller)
     async with wire.database.transaction() as session:
-        asked: dict[str, Any] = {"model": None, "what": What.SUBMITS, "paused_by": "ann", "note": ""}
+        asked: dict[str, Any] = {"model": None, "what": What.SUBMITS, "paused_by": "on-call", "note": ""}
         await pause_jobs(session, tenant_id=caller.tenant.id, **asked)
     assert await wire.probe() is None
     [waits] = await wire.submit(other)
@@ -278,7 +278,7 @@ async def test_a_worker_that_dies_with_the_probe_leaves_no_pause_for_ever(
     await wire.let_run_out()  # it died in mid-submit
     assert await wire.probe() == first
     async with wire.database.statement() as session:
-        assert await expire_sending(session, unknown_max_seconds=3600) == [first]
+        assert [row["id"] for row in await expire_sending(session, unknown_max_seconds=3600)] == [first]
     assert await wire.probe() == first, "the next one is not due yet"
     async with wire.database.statement() as session:
         await session.execute("UPDATE pauses SET probe_at = now()")
@@ -323,11 +323,11 @@ async def test_an_operators_pause_is_not_lifted_by_a_success(wire: Wire, caller:
     await paused(wire, caller, other)
     async with wire.database.transaction() as session:
         await pause_jobs(
-            session, tenant_id=None, model=MODEL, what=What.SUBMITS, paused_by="ann", note="we look into it"
+            session, tenant_id=None, model=MODEL, what=What.SUBMITS, paused_by="on-call", note="we look into it"
         )
     assert not await wire.accept(sent)
     pause = await wire.pause()
-    assert (pause["paused_by"], pause["probe_at"], pause["probe_job_id"]) == ("ann", None, None)
+    assert (pause["paused_by"], pause["probe_at"], pause["probe_job_id"]) == ("on-call", None, None)
     assert await wire.probe() is None
 
 

@@ -147,7 +147,7 @@ async def test_deadlines_pass_while_paused(database: Database, engine: Engine, c
     await pause(database, tenant=caller)
     await engine.set(job_id, "deadline_at = now()")
     async with database.statement() as session:
-        assert await expire_waiting(session, lease_seconds=30) == [job_id]
+        assert [row["id"] for row in await expire_waiting(session, lease_seconds=30)] == [job_id]
     assert (await engine.get(job_id))["error_code"] == "deadline_exceeded"
 
 

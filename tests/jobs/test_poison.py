@@ -32,7 +32,7 @@ async def answered(engine: Engine, claims: dict[UUID, int]) -> int:
 
 async def swept(database: Database) -> list[UUID]:
     async with database.statement() as session:
-        return await expire_waiting(session, lease_seconds=LEASE_SECONDS)
+        return [row["id"] for row in await expire_waiting(session, lease_seconds=LEASE_SECONDS)]
 
 
 async def test_the_third_holder_is_the_last(database: Database, engine: Engine, caller: Caller) -> None:

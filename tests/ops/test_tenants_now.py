@@ -73,7 +73,9 @@ async def test_beside_its_limits(stack: Gateway) -> None:
         "UPDATE tenants SET weight = 4, max_queued = 7, refused_per_minute = 5, suspended_at = now() WHERE id = $1",
         tenant.id,
     )
-    await stack.sql("INSERT INTO pauses (tenant_id, model, what, paused_by) VALUES ($1, 'm', 'all', 'ann')", tenant.id)
+    await stack.sql(
+        "INSERT INTO pauses (tenant_id, model, what, paused_by) VALUES ($1, 'm', 'all', 'on-call')", tenant.id
+    )
     found = await now_of(stack, tenant)
     assert (found["weight"], found["max_queued"], found["suspended"], found["paused"]) == (4, 7, True, False)
     assert found["refused_per_minute"] == 5

@@ -1,6 +1,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,11 +11,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import asyncpg
+import httpx
 import pytest
 from redis.asyncio import Redis
 
 from app.stack.files import read_json
 from app.stack.running import RunningStack, find_running
+from tests.gateway import Gateway
 from tests.stack.until import alive, until
 
 RUN_UP = str(Path(__file__).with_name("run_up.py"))
@@ -124,7 +127,6 @@ async def test_people_are_told_what_they_need_and_logs_hold_no_secret(up: Up) ->
     await until(lambda: "Ctrl-C" in up.output.read_text())
     said = up.output.read_text()
     assert all(place(stack)[name] in said for name in ("url", "api_key", "admin_key", "tenant"))
-    assert stack["url"] + "/console" in said
     secrets = json.loads((up.data / "credentials.json").read_text())
     await up.stop()
     logs = "".join(path.read_text() for path in (up.data / "logs").iterdir())
@@ -132,6 +134,16 @@ async def test_people_are_told_what_they_need_and_logs_hold_no_secret(up: Up) ->
     assert not [name for name, secret in secrets.items() if secret in logs]
     assert secrets["secret_key"] not in said
     assert secrets["database_password"] not in said
+
+
+async def test_every_page_that_is_named_exists(up: Up, stack: Gateway) -> None:
+    up.start()
+    found = await up.healthy()
+    await until(lambda: "Ctrl-C" in up.output.read_text())
+    named = re.findall(re.escape(found["url"]) + r"(/\S+)", up.output.read_text())
+    assert "/docs" in named
+    async with httpx.AsyncClient(base_url=stack.url) as client:
+        assert {path: (await client.get(path)).status_code for path in named} == dict.fromkeys(named, 200)
 
 
 async def test_a_second_one_on_the_same_directory_says_so_and_leaves_the_first_alone(up: Up) -> None:

@@ -7,6 +7,8 @@ from enum import StrEnum
 from app.admission.operations import pause_submits, resume_submits
 from app.core import clock
 from app.core.db import Database, Row, until_stored
+from app.core.grouped_log import GroupedLog
+from app.core.ids import show_id
 from app.core.log import get_logger
 from app.jobs.models import State
 from app.jobs.queries import find_accepted_since, get_micro_in_flight
@@ -56,6 +58,11 @@ class AccountWatch:
         self._standing = _Standing.UNREAD
         self._asked_at = float("-inf")
         self._resume_at = 0.0
+        self._doubts = GroupedLog(log)
+
+    def flush(self) -> None:
+        """Log what is waiting, before the process ends."""
+        self._doubts.flush()
 
     async def judge(self, outcome: Outcome, row: Row) -> Verdict:
         """What to make of an outcome ACCOUNT of this claimed job."""
@@ -74,13 +81,13 @@ class AccountWatch:
         used_up, again = await self._look(balance, row)
         if used_up:
             return Verdict.BELIEVED
-        log.warning("upstream.credits_doubted", job_id=row["id"].hex, detail=outcome.error, again=again)
+        self._doubt("upstream.credits_doubted", row, detail=outcome.error, again=again)
         return Verdict.REJECTED if again else Verdict.DOUBTED
 
     async def _judge_page(self, outcome: Outcome, row: Row) -> Verdict:
         """What is not in JSON, or was cut off, is about this request alone, unless our balance is refused or used up."""
         balance = await self._micro()
-        log.warning("upstream.account_not_in_json", job_id=row["id"].hex, status_code=outcome.status_code)
+        self._doubt("upstream.account_not_in_json", row, status_code=outcome.status_code)
         if self._standing is _Standing.REFUSED:
             return Verdict.BELIEVED
         used_up, again = await self._look(balance, row)
@@ -88,6 +95,9 @@ class AccountWatch:
             return Verdict.BELIEVED
         whole = outcome.detail == f"http_{outcome.status_code}"
         return Verdict.REJECTED if again or (whole and self._standing is _Standing.READ) else Verdict.DOUBTED
+
+    def _doubt(self, event: str, row: Row, **keywords: str | int | None) -> None:
+        self._doubts.warn(event, name="job_ids", ids=[show_id("job", row["id"])], **keywords)
 
     async def _look(self, balance: int | None, row: Row) -> tuple[bool, bool]:
         """Whether the jobs under way may use up this balance, and whether another submit was accepted since this job was
@@ -105,22 +115,23 @@ class AccountWatch:
         pauses = [record.step.pause for record in records if record.step.pause is not None]
         if pauses:
             worst = max(pauses, key=lambda pause: pause.seconds)
-            log.error("upstream.submits_paused", seconds=round(worst.seconds, 1), detail=worst.detail)
 
-            async def pause() -> None:
+            async def pause() -> bool:
                 async with self._database.statement() as session:
-                    await pause_submits(session, reason=worst.reason, seconds=worst.seconds, detail=worst.detail)
+                    return await pause_submits(session, reason=worst.reason, seconds=worst.seconds, detail=worst.detail)
 
-            await until_stored(pause)
+            if await until_stored(pause):
+                log.error("upstream.submits_paused", seconds=round(worst.seconds, 1), detail=worst.detail)
         elif self._resume_at <= clock.monotonic() and any(record.step.to_state is State.RUNNING for record in records):
             # the worker that began the pause may be no more
             self._resume_at = clock.monotonic() + RESUME_SECONDS
 
-            async def resume() -> None:
+            async def resume() -> float | None:
                 async with self._database.statement() as session:
-                    await resume_submits(session)
+                    return await resume_submits(session)
 
-            await until_stored(resume)
+            if (paused_seconds := await until_stored(resume)) is not None:
+                log.warning("upstream.submits_resumed", seconds=round(paused_seconds, 1))
 
     async def _micro(self) -> int | None:
         """The company's balance, None where it cannot be had."""

@@ -15,6 +15,7 @@ from app.core.batch import Batcher
 from app.core.crash import crash_point
 from app.core.db import Database, Row, Session, until_stored
 from app.core.doorbell import Doorbell
+from app.core.ids import show_id
 from app.core.log import get_logger
 from app.core.pump import Pump
 from app.core.slots import Slots
@@ -30,6 +31,7 @@ from app.jobs.tasks.forbidden import ForbiddenModels
 from app.jobs.tasks.learn import RunTimes
 from app.jobs.tasks.lease import Claim, Leases
 from app.jobs.tasks.meter import Meter
+from app.jobs.tasks.trouble import JobTrouble
 from app.jobs.turns import BEYOND_MIN, Claimed, claim_queued
 from app.upstream.client import UpstreamClient
 from app.upstream.wire import Outcome, OutcomeKind
@@ -67,6 +69,7 @@ class Dispatcher:
         account: AccountWatch,
         forbidden: ForbiddenModels,
         discretion: Discretion,
+        trouble: JobTrouble,
         unknown_max_seconds: float,
         max_in_flight: int | None = None,
     ) -> None:
@@ -81,6 +84,7 @@ class Dispatcher:
         self._account = account
         self._forbidden = forbidden
         self._discretion = discretion
+        self._trouble = trouble
         self._unknown_max_seconds = unknown_max_seconds
         self._max_in_flight = max_in_flight
         self._slots = Slots("submit", SLOTS, freed=self._freed)
@@ -184,10 +188,10 @@ class Dispatcher:
                 await self._upstream.submit(model=row["model"], body=row["body"], before_send=before_send)
             )
         except ClaimLost:
-            log.info("submit.claim_lost", job_id=job_id.hex)
+            log.info("submit.claim_lost", job_id=show_id("job", job_id))
             return
         except LeaseOver:
-            log.warning("submit.lease_over", job_id=job_id.hex)
+            log.warning("submit.lease_over", job_id=show_id("job", job_id))
             outcome = Outcome(OutcomeKind.NOT_SENT, None, clock.monotonic() - started_at, "lease_over")
         except asyncio.CancelledError:
             if not opening:
@@ -230,7 +234,8 @@ class Dispatcher:
         if attempt is None:
             await self._release(row, step, outcome)
             return
-        log.debug("submit.answered", job_id=job_id.hex, attempt=attempt, outcome=outcome.kind, detail=outcome.detail)
+        shown = show_id("job", job_id)
+        log.debug("submit.answered", job_id=shown, attempt=attempt, outcome=outcome.kind, detail=outcome.detail)
         if is_forbidden(outcome):
             await self._note_forbidden(row, outcome)
         try:
@@ -238,7 +243,7 @@ class Dispatcher:
             await self._recorder.post(SubmitRecord(job_id, attempt, step, outcome, original))
         except asyncpg.UniqueViolationError:
             assert outcome.upstream_id is not None
-            log.error("submit.upstream_id_given_twice", job_id=job_id.hex, upstream_id=outcome.upstream_id)
+            log.error("submit.upstream_id_given_twice", job_id=shown, upstream_id=outcome.upstream_id)
             unsure = Outcome(OutcomeKind.UNKNOWN, outcome.status_code, outcome.duration_seconds, "upstream_id_taken")
             unknown = Step(State.UNKNOWN, "upstream_id_taken", self._unknown_max_seconds)
             await self._recorder.post(SubmitRecord(job_id, attempt, unknown, unsure))
@@ -256,12 +261,12 @@ class Dispatcher:
         try:
             await self._forbidden.note(row, outcome)
         except asyncio.CancelledError:  # shut down meanwhile
-            log.warning("model.not_noted", job_id=row["id"].hex)
+            log.warning("model.not_noted", job_id=show_id("job", row["id"]))
         except Exception:
-            log.exception("model.not_noted", job_id=row["id"].hex)
+            log.exception("model.not_noted", job_id=show_id("job", row["id"]))
 
     async def _release(self, row: Row, step: Step, outcome: Outcome) -> None:
-        log.warning("submit.not_sent", job_id=row["id"].hex, detail=outcome.detail)
+        self._trouble.not_sent(row, outcome.detail)
         released = (row["id"], row["fence"], step.due_seconds or 0.0, outcome.detail, outcome.duration_seconds)
 
         async def write() -> None:
@@ -299,21 +304,23 @@ class Dispatcher:
                 return await record_submits(session, worker=self._leases.owner, records=records)
 
         crash_point("send.before_record")
-        rows, due, room = await until_stored(write)
-        if room:
+        recorded = await until_stored(write)
+        if recorded.room:
             self.pump.ring()
         crash_point("send.after_record")
-        moved = {row["id"]: State(row["state"]) for row in rows}
-        self._doorbell.announce((job_id for job_id, state in moved.items() if state in FINAL), due=due > 0)
+        moved = {row["id"]: State(row["state"]) for row in recorded.rows}
+        self._doorbell.announce((job_id for job_id, state in moved.items() if state in FINAL), due=recorded.due > 0)
+        self._trouble.submitted(recorded, records)
         for record in records:
             state = moved.get(record.job_id)
             if state is None:
-                log.warning("submit.record_lost", job_id=record.job_id.hex, outcome=record.outcome.kind)
+                shown = show_id("job", record.job_id)
+                log.warning("submit.record_lost", job_id=shown, outcome=record.outcome.kind)
             elif state is State.QUEUED:
                 self._again_in(record.step.due_seconds or 0.0)
             elif state is State.RUNNING and self.followed is not None:
                 self.followed.ring_in(record.step.due_seconds or 0.0)
-        if await self._forbidden.accepted((row["model"], row["tenant_id"]) for row in rows if row["refutes"]):
+        if await self._forbidden.accepted((row["model"], row["tenant_id"]) for row in recorded.rows if row["refutes"]):
             self.pump.ring()
             self._doorbell.ring("dispatch")
         await self._account.heed(records)

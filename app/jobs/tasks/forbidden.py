@@ -17,6 +17,7 @@ from app.admission.model_pauses import (
     refuse_probe,
 )
 from app.core.db import Database, Row, until_stored
+from app.core.ids import show_id
 from app.core.log import get_logger
 from app.core.off_loop import run_sized
 from app.core.parse_budget import parse_cost
@@ -48,7 +49,7 @@ class ForbiddenModels:
 
         refused = await until_stored(refuse)
         if refused:
-            log.info("model.probe_refused", model=row["model"], job_id=row["id"].hex)
+            log.info("model.probe_refused", model=row["model"], job_id=show_id("job", row["id"]))
         if not is_evidence(outcome):
             return
         digest = await run_sized(parse_cost(row["body"]), body_digest, row["body"])
@@ -70,7 +71,7 @@ class ForbiddenModels:
 
         scope, tenant_id = await until_stored(keep)
         if scope is not None:
-            of = None if scope is Scope.EVERYBODY else tenant_id.hex
+            of = None if scope is Scope.EVERYBODY else show_id("ten", tenant_id)
             log.warning("model.paused", model=row["model"], tenant_id=of, reason=reason)
 
     async def accepted(self, submits: Iterable[tuple[str, UUID]]) -> bool:
@@ -94,7 +95,7 @@ class ForbiddenModels:
             log.warning(
                 "model.resumed",
                 model=model,
-                tenant_id=one.tenant_id and one.tenant_id.hex,
+                tenant_id=one.tenant_id and show_id("ten", one.tenant_id),
                 seconds=round(one.seconds, 1),
                 refused_probes=one.refusals,
             )
@@ -122,5 +123,5 @@ class ForbiddenModels:
                 return False
             sent = await send_probe(session, probe=probe, job_id=job_id)
         if sent:
-            log.info("model.probed", model=probe.model, job_id=job_id.hex)
+            log.info("model.probed", model=probe.model, job_id=show_id("job", job_id))
         return sent

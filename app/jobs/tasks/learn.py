@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from app.core import clock
 from app.core.db import Database
 from app.core.errors import StoreUnavailable
+from app.core.grouped_log import Outage
 from app.core.log import get_logger
 from app.jobs.queries import list_run_times
 from app.jobs.schedule import DEAR_POLL_WORTH_SECONDS, POLL_WORTH_SECONDS, Schedule, schedule
@@ -21,6 +22,7 @@ class RunTimes:
         """`dear`: whether polls take other requests' places in the upstream's budget just now."""
         self._database = database
         self._dear = dear
+        self._unread = Outage(log, begun="run_times.not_learned", over="run_times.learned")
         self._known: dict[str, tuple[Schedule, float]] = {}
         self._unknown = schedule([], published_seconds=None)
 
@@ -39,8 +41,9 @@ class RunTimes:
             async with self._database.snapshot() as session:
                 rows = await list_run_times(session, models=stale)
         except StoreUnavailable as error:
-            log.warning("run_times.not_learned", cause=repr(error.__cause__))
+            self._unread.met(cause=repr(error.__cause__))
             return
+        self._unread.passed()
         worth_seconds = DEAR_POLL_WORTH_SECONDS if self._dear() else POLL_WORTH_SECONDS
         for model, samples, published in rows:
             found = schedule(samples, published_seconds=published, worth_seconds=worth_seconds)

@@ -182,7 +182,7 @@ class Meter:
         if self._broken and before.broken_at is None:
             log.error("upstream.unavailable")
         elif before.broken_at is not None and not self._broken:
-            log.info("upstream.available", seconds=round(self.now() - before.broken_at, 1))
+            log.warning("upstream.available", seconds=round(self.now() - before.broken_at, 1))
             self._eased()
 
     async def _probe(self) -> None:

@@ -17,12 +17,13 @@ from app.core.pump import Pump
 from app.core.slots import Slots
 from app.jobs.claims import EVER_SECONDS, claim_running
 from app.jobs.decide import RECORD_SECONDS, Running, Step, after_poll, run_time
-from app.jobs.models import FINAL, ErrorCode, ExchangeKind, State
+from app.jobs.models import FINAL, ExchangeKind, State
 from app.jobs.records import Exchange, Moved, PollRecord, record_polls
 from app.jobs.tasks.discretion import Discretion
 from app.jobs.tasks.learn import RunTimes
 from app.jobs.tasks.lease import Leases
 from app.jobs.tasks.meter import Meter
+from app.jobs.tasks.trouble import JobTrouble
 from app.ledger.decide import charge
 from app.upstream.client import UpstreamClient
 from app.upstream.wire import Outcome, OutcomeKind, UpstreamState
@@ -43,7 +44,6 @@ BY_DUE_EACH = 5
 FETCH_AFTER = 2
 """Polls in a row that could not be read, after which the result is asked for instead: it may say what they do not."""
 _TELLING = frozenset({OutcomeKind.SUCCEEDED, OutcomeKind.FAILED, OutcomeKind.RUNNING})
-_GIVEN_UP = frozenset({ErrorCode.RESULT_TOO_LARGE, ErrorCode.RESULT_UNREADABLE})
 
 _OfTenant = tuple[UUID, PollRecord]
 
@@ -61,6 +61,7 @@ class Poller:
         doorbell: Doorbell,
         meter: Meter,
         discretion: Discretion,
+        trouble: JobTrouble,
         rings_at_ends: bool = False,
     ) -> None:
         """`rings_at_ends`: every job that ends makes room for another, of whatever tenant."""
@@ -72,6 +73,7 @@ class Poller:
         self._doorbell = doorbell
         self._meter = meter
         self._discretion = discretion
+        self._trouble = trouble
         self._rings_at_ends = rings_at_ends
         self._slots = Slots("poll", SLOTS, freed=self._freed)
         self._full = False
@@ -183,7 +185,7 @@ class Poller:
     ) -> None:
         schedule = self._run_times.of(row["model"])
         step = after_poll(outcome, job, schedule=schedule)
-        _say(row, outcome, step)
+        self._warn(row, outcome, step)
         run_seconds = detection_seconds = None
         if step.to_state in FINAL:
             gap_seconds = schedule.gap_before(job.age_seconds)
@@ -207,6 +209,15 @@ class Poller:
         )
         await self._recorder.post((row["tenant_id"], record))
 
+    def _warn(self, row: Row, outcome: Outcome, step: Step) -> None:
+        """Trouble with a job is worth a warning when it begins; how it ends is told when that is recorded."""
+        if step.to_state in FINAL:
+            return
+        if step.unreadable and not row["unreadable"]:
+            self._trouble.unreadable(row, outcome)
+        elif step.retry and not step.unreadable and not row["retries"]:
+            self._trouble.no_answer(row, outcome)
+
     async def _record(self, group: Sequence[_OfTenant]) -> Sequence[None | Exception]:
         records = [record for _, record in group]
         more = any(record.step.to_state in FINAL or record.starts for record in records)
@@ -217,16 +228,18 @@ class Poller:
                 return await record_polls(session, records=records)
 
         crash_point("poll.before_record")
-        rows, due, room = await until_stored(write)
-        if room or (self._rings_at_ends and any(State(row["state"]) in FINAL for row in rows)):
+        recorded = await until_stored(write)
+        rows = recorded.rows
+        if recorded.room or (self._rings_at_ends and any(State(row["state"]) in FINAL for row in rows)):
             self._doorbell.ring("dispatch")
         crash_point("poll.after_record")
         moved = {row["id"]: State(row["state"]) for row in rows}
-        self._doorbell.announce((job_id for job_id, state in moved.items() if state in FINAL), due=due > 0)
+        self._doorbell.announce((job_id for job_id, state in moved.items() if state in FINAL), due=recorded.due > 0)
+        self._trouble.polled(recorded)
         for record in records:
             state = moved.get(record.job_id)
             if state is None:
-                log.info("poll.fence_lost", job_id=record.job_id.hex)
+                log.info("poll.fence_lost", job_id=show_id("job", record.job_id))
             elif state is State.RUNNING:
                 self.pump.ring_in(record.step.due_seconds or 0.0)
         return [None] * len(records)
@@ -239,19 +252,6 @@ def _is_large(one: _OfTenant) -> bool:
 
 def _charge(row: Row, cost: int | None) -> int:
     return charge(price_rule=row["price_rule"], markup_micro=row["markup_micro"], held=row["held_micro"], cost=cost)
-
-
-def _say(row: Row, outcome: Outcome, step: Step) -> None:
-    """Trouble with a job is worth a warning when it begins, and when the job is given up for it."""
-    shown = show_id("job", row["id"])
-    if step.error_code in _GIVEN_UP:
-        log.warning("poll.given_up", job_id=shown, code=step.error_code, detail=outcome.detail)
-    elif step.to_state in FINAL:
-        log.debug("poll.ended", job_id=shown, state=step.to_state, reason=step.reason)
-    elif step.unreadable and not row["unreadable"]:
-        log.warning("poll.unreadable", job_id=shown, status_code=outcome.status_code, detail=outcome.detail)
-    elif step.retry and not step.unreadable and not row["retries"]:
-        log.warning("poll.no_answer", job_id=shown, outcome=outcome.kind, detail=outcome.detail)
 
 
 def _worth_a_row(outcome: Outcome, before: str | None) -> bool:

@@ -11,6 +11,7 @@ from app.jobs.pausing import BATCH_MAX as ASIDE_MAX
 from app.jobs.pausing import set_aside
 from app.jobs.sweeps import BATCH_MAX, PROMOTED_MAX, Look, expire_sending, expire_waiting, look, promote, take_back
 from app.jobs.tasks.forbidden import ForbiddenModels
+from app.jobs.tasks.trouble import JobTrouble
 from app.ledger.accounts import expire_due
 
 log = get_logger(__name__)
@@ -33,6 +34,7 @@ class Sweeper:
         dispatch: Pump,
         poll: Pump,
         forbidden: ForbiddenModels,
+        trouble: JobTrouble,
         sweep_seconds: float,
         lease_seconds: float,
         unknown_max_seconds: float,
@@ -43,6 +45,7 @@ class Sweeper:
         self._dispatch = dispatch
         self._poll = poll
         self._forbidden = forbidden
+        self._trouble = trouble
         self._sweep_seconds = sweep_seconds
         self._lease_seconds = lease_seconds
         self._unknown_max_seconds = unknown_max_seconds
@@ -121,11 +124,9 @@ class Sweeper:
             ended = await expire_waiting(session, lease_seconds=self._lease_seconds)
         if unknown or ended:
             crash_point("sweep.after_expire")
-        for job_id in unknown:
-            log.warning("job.unknown", job_id=job_id.hex, reason="lease_expired")
-        for job_id in ended:
-            log.warning("job.expired", job_id=job_id.hex)
-        self._doorbell.announce(ended)
+        self._trouble.unknown((row["model"], "lease_expired", row["id"]) for row in unknown)
+        self._trouble.failed(ended)
+        self._doorbell.announce(row["id"] for row in ended)
         return len(unknown) == BATCH_MAX or len(ended) >= BATCH_MAX
 
     async def _expire_credits(self) -> None:

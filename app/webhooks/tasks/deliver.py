@@ -11,14 +11,16 @@ from app.core.batch import Batcher
 from app.core.crash import crash_point
 from app.core.db import Database, ReadSession, Row, until_stored
 from app.core.doorbell import Doorbell
+from app.core.grouped_log import GroupedLog
 from app.core.http_exchange import BeforeSend
+from app.core.ids import show_id
 from app.core.log import get_logger
 from app.core.pump import Pump
 from app.core.slots import Slots
 from app.webhooks.claims import LEASE_SECONDS, EventHead, claim_deliveries, freeze_bodies, give_back
 from app.webhooks.decide import next_delay, parse_retry_after
 from app.webhooks.models import AttemptOutcome, DeliveryStatus
-from app.webhooks.records import Record, record_attempts
+from app.webhooks.records import Record, Recorded, record_attempts
 from app.webhooks.secrets import SecretUnreadable
 from app.webhooks.sender import TOTAL_SECONDS, Attempted, Sender
 from app.webhooks.signing import signed_headers
@@ -69,6 +71,7 @@ class Deliverer:
         self._owner = owner
         self._slots = Slots("deliver", SLOTS, freed=self.pump.ring)
         self._recorder = Batcher(self._record, size_max=GROUP_MAX, linger_seconds=LINGER_SECONDS)
+        self._exhausted = GroupedLog(log)
 
     async def _step(self) -> float:
         free = self._slots.free
@@ -108,6 +111,7 @@ class Deliverer:
         """Wait for what is on the wire, and give the rest back: it is sent again, under the same id."""
         await self._slots.drain(min(seconds, TOTAL_SECONDS))
         await self._recorder.drained()
+        self._exhausted.flush()
         async with self._database.statement() as session:
             await give_back(session, owner=self._owner)
 
@@ -126,37 +130,49 @@ class Deliverer:
         try:
             attempted = await self._post(row, body, before_send)
         except LeaseLost:
-            log.warning("delivery.lease_lost", delivery_id=row["id"].hex)
+            log.warning("delivery.lease_lost", delivery_id=show_id("dlv", row["id"]))
             return
         crash_point("deliver.after_answer")
         await self._recorder.put(record_of(row, attempted, chance=random.random()))
 
     async def _post(self, row: Row, body: bytes | None, before_send: BeforeSend) -> Attempted:
         if body is None:
-            log.error("delivery.without_body", delivery_id=row["id"].hex, event_id=row["event_id"].hex)
+            log.error(
+                "delivery.without_body", delivery_id=show_id("dlv", row["id"]), event_id=show_id("evt", row["event_id"])
+            )
             return Attempted(AttemptOutcome.FORBIDDEN, 0.0, detail="the body of its event cannot be made")
         try:
             secrets = self._keeper.secrets_of(row["tenant_id"], row["target_id"] if row["to_endpoint"] else None)
         except SecretUnreadable as error:
-            log.error("delivery.secret_unreadable", delivery_id=row["id"].hex, secret=str(error))
+            log.error("delivery.secret_unreadable", delivery_id=show_id("dlv", row["id"]), secret=str(error))
             return Attempted(AttemptOutcome.FORBIDDEN, 0.0, detail="its signing secret cannot be read here")
         headers = signed_headers(event_id=row["event_id"], at=clock.now(), body=body, secrets=secrets)
         return await self._sender.post(row["url"], headers=headers, body=body, before_send=before_send)
 
     async def _record(self, records: Sequence[Record]) -> Sequence[None | Exception]:
-        async def write() -> set[UUID]:
+        async def write() -> Recorded:
             async with self._database.transaction() as session:
                 return await record_attempts(session, records=records)
 
         crash_point("deliver.before_record")
-        held = await until_stored(write)
+        recorded = await until_stored(write)
         crash_point("deliver.after_record")
+        self._warn(records, recorded)
         for record in records:
-            if record.delivery_id not in held:
-                log.info("delivery.fence_lost", delivery_id=record.delivery_id.hex)
+            if record.delivery_id not in recorded.held:
+                log.info("delivery.fence_lost", delivery_id=show_id("dlv", record.delivery_id))
             elif record.due_seconds is not None and record.due_seconds < NEAR_SECONDS:
                 self.pump.ring_in(record.due_seconds)
         return [None] * len(records)
+
+    def _warn(self, records: Sequence[Record], recorded: Recorded) -> None:
+        for one in recorded.disabled:
+            endpoint_id, tenant_id = show_id("whe", one.endpoint_id), show_id("ten", one.tenant_id)
+            log.warning("endpoint.disabled", endpoint_id=endpoint_id, tenant_id=tenant_id, reason=one.reason)
+        for record in records:
+            if record.status is DeliveryStatus.EXHAUSTED and record.delivery_id in recorded.held:
+                ids = [show_id("dlv", record.delivery_id)]
+                self._exhausted.warn("delivery.exhausted", name="delivery_ids", ids=ids, outcome=record.outcome)
 
 
 def record_of(row: Any, attempted: Attempted, *, chance: float) -> Record:
