@@ -2,9 +2,11 @@
 
 from typing import Final
 
-import httpx
-
 from app.core.addresses import PORT_MAX
+from app.core.slim_import import without
+
+with without("httpx._main"):
+    import httpx
 
 EXPECTED: Final = "expected a URL such as https://gateway.example.com or http://10.0.0.5:8080/base"
 
