@@ -15,6 +15,7 @@ from app.admin.model_commands import models
 from app.admin.operator_commands import operators
 from app.admin.tenant_commands import tenants
 from app.commands import register
+from app.core.environment import with_files
 from app.core.escapes import one_line
 from app.core.redaction import know, secrets_of_environment
 from app.core.terminal import DATA_DIR, AsJson, DataDir, echo, say
@@ -69,7 +70,7 @@ def migrate(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
 
 def main() -> None:
     """Run the command line; exits 2 when it was called wrongly, 1 when it could not be done."""
-    know(secrets_of_environment(os.environ))
+    know(secrets_of_environment(with_files(os.environ)))
     try:
         code = app(prog_name="waystation", standalone_mode=False)
     except typer.TyperException as error:

@@ -1,7 +1,6 @@
 """How a command finds its database: by the settings, else by what the running stack wrote into its data directory."""
 
 import json
-import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from uuid import UUID
 from app.core.database_url import checked_database_url
 from app.core.db import STATEMENT_SECONDS, Database
 from app.core.doorbell import Doorbell, Task
+from app.core.environment import find_setting, named
 from app.core.http_url import checked_http_url
 from app.core.redaction import know, secrets_of_url
 from app.core.redis_url import checked_redis_url
@@ -34,13 +34,13 @@ def find_database_url(data_dir: Path) -> str:
 
     Raises SettingsError naming both ways.
     """
-    url = os.environ.get("WAYSTATION_DATABASE_URL") or _find(data_dir / STACK_FILE, "database_url")
+    url = find_setting("DATABASE_URL") or _find(data_dir / STACK_FILE, "database_url")
     if url is None:
         raise SettingsError(
             f"no database: set WAYSTATION_DATABASE_URL, or start `waystation up` (there is no {data_dir / STACK_FILE};"
             " --data-dir says where to look)"
         )
-    return _checked("WAYSTATION_DATABASE_URL", url, checked_database_url)
+    return _checked("DATABASE_URL", url, checked_database_url)
 
 
 def find_redis_url(data_dir: Path) -> str | None:
@@ -48,15 +48,15 @@ def find_redis_url(data_dir: Path) -> str | None:
 
     Raises SettingsError where it cannot be one.
     """
-    url = os.environ.get("WAYSTATION_REDIS_URL") or _find(data_dir / STACK_FILE, "redis_url")
-    return url and _checked("WAYSTATION_REDIS_URL", url, checked_redis_url)
+    url = find_setting("REDIS_URL") or _find(data_dir / STACK_FILE, "redis_url")
+    return url and _checked("REDIS_URL", url, checked_redis_url)
 
 
 def find_upstream_url(data_dir: Path) -> str:
     """WAYSTATION_UPSTREAM_URL, else that of the stack in `data_dir`, else the default; raises SettingsError."""
     default: str = Settings.model_fields["upstream_url"].default
-    url = os.environ.get("WAYSTATION_UPSTREAM_URL") or _find(data_dir / STACK_FILE, "upstream_url") or default
-    return _checked("WAYSTATION_UPSTREAM_URL", url, checked_http_url)
+    url = find_setting("UPSTREAM_URL") or _find(data_dir / STACK_FILE, "upstream_url") or default
+    return _checked("UPSTREAM_URL", url, checked_http_url)
 
 
 def _checked(name: str, url: str, check: Callable[[str], str]) -> str:
@@ -64,7 +64,7 @@ def _checked(name: str, url: str, check: Callable[[str], str]) -> str:
     try:
         return check(url)
     except ValueError as error:
-        raise SettingsError(f"{name}: {error}") from None
+        raise SettingsError(f"{named(name)}: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +79,8 @@ class UpstreamAccess:
 def find_upstream(data_dir: Path) -> UpstreamAccess:
     """The upstream as the settings have it, else that of the stack in `data_dir`; raises SettingsError."""
     url = find_upstream_url(data_dir).rstrip("/")
-    key = os.environ.get("WAYSTATION_UPSTREAM_API_KEY") or ""
-    given = os.environ.get("WAYSTATION_UPSTREAM_HISTORY_URL")
+    key = find_setting("UPSTREAM_API_KEY") or ""
+    given = find_setting("UPSTREAM_HISTORY_URL")
     if not key:
         if url != _find(data_dir / STACK_FILE, "upstream_url") or url == UPSTREAM_URL:
             raise SettingsError("WAYSTATION_UPSTREAM_API_KEY: is required to ask the upstream")
@@ -92,11 +92,11 @@ def find_history_settle_seconds() -> float:
     """WAYSTATION_HISTORY_SETTLE_SECONDS, or its default; raises SettingsError."""
     default: float = Settings.model_fields["history_settle_seconds"].default
     try:
-        seconds = float(os.environ.get("WAYSTATION_HISTORY_SETTLE_SECONDS") or default)
+        seconds = float(find_setting("HISTORY_SETTLE_SECONDS") or default)
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds <= 86_400:
-        raise SettingsError("WAYSTATION_HISTORY_SETTLE_SECONDS: expected seconds, 0 to 86400")
+        raise SettingsError(f"{named('HISTORY_SETTLE_SECONDS')}: expected seconds, 0 to 86400")
     return seconds
 
 
@@ -104,12 +104,12 @@ def find_unknown_max_seconds() -> float:
     """WAYSTATION_UNKNOWN_MAX_SECONDS, or its default; raises SettingsError."""
     default: float = Settings.model_fields["unknown_max_seconds"].default
     try:
-        seconds = float(os.environ.get("WAYSTATION_UNKNOWN_MAX_SECONDS") or default)
+        seconds = float(find_setting("UNKNOWN_MAX_SECONDS") or default)
     except ValueError:
         seconds = 0.0
     if not 0 < seconds <= UNKNOWN_SECONDS_MAX:
         raise SettingsError(
-            f"WAYSTATION_UNKNOWN_MAX_SECONDS: expected seconds above 0 and at most {UNKNOWN_SECONDS_MAX}"
+            f"{named('UNKNOWN_MAX_SECONDS')}: expected seconds above 0 and at most {UNKNOWN_SECONDS_MAX}"
         )
     return seconds
 
@@ -137,7 +137,7 @@ def find_secrets(data_dir: Path) -> tuple[bytes, ...]:
 
     Raises SettingsError naming both ways.
     """
-    text = os.environ.get("WAYSTATION_SECRET_KEY") or _find(data_dir / CREDENTIALS_FILE, "secret_key")
+    text = find_setting("SECRET_KEY") or _find(data_dir / CREDENTIALS_FILE, "secret_key")
     if text is None:
         raise SettingsError(
             "no secret key: set WAYSTATION_SECRET_KEY to that of the api processes, or start `waystation up` (there is"
@@ -146,7 +146,7 @@ def find_secrets(data_dir: Path) -> tuple[bytes, ...]:
     try:
         return split_secrets(text)
     except ValueError as error:
-        raise SettingsError(f"WAYSTATION_SECRET_KEY: {error}") from None
+        raise SettingsError(f"{named('SECRET_KEY')}: {error}") from None
 
 
 def _find(path: Path, name: str) -> str | None:

@@ -1,7 +1,9 @@
-"""Settings: `WAYSTATION_…` in the environment, read once at start; a wrong one stops the process with its name."""
+"""Settings: `WAYSTATION_…` in the environment, or in the files that `WAYSTATION_…_FILE` name; read once at start. A wrong one
+stops the process with its name."""
 
 import gc
 import os
+from collections.abc import Set
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,6 +13,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from app.core.addresses import Network
 from app.core.credits import parse_credits
 from app.core.database_url import checked_database_url
+from app.core.environment import FILE_SUFFIX, find_file, find_setting, named
+from app.core.environment import PREFIX as PREFIX
+from app.core.environment import SettingsError as SettingsError
 from app.core.http_url import checked_http_url
 from app.core.log import LogFormat, configure_logging, get_logger
 from app.core.redaction import know, secrets_of_list, secrets_of_url
@@ -19,7 +24,6 @@ from app.core.redis_url import checked_redis_url
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-PREFIX = "WAYSTATION_"
 UPSTREAM_URL = "https://api.segmind.com"
 UPSTREAM_HISTORY_URL = "https://api.spotprod.segmind.com"
 UNKNOWN_SECONDS_MAX = 30 * 86_400
@@ -40,10 +44,6 @@ EXPECTED = {
     "log_level": "DEBUG, INFO, WARNING or ERROR",
 }
 """Of the settings that pydantic checks by their type; the others have a function that says it."""
-
-
-class SettingsError(Exception):
-    """A setting is missing or wrong; the message names it and says what is expected."""
 
 
 def _http_url_or_nothing(value: str | None) -> str | None:
@@ -178,21 +178,24 @@ def _secrets_in(value: object) -> list[str]:
 
 
 def load_settings(**given: object) -> Settings:
-    """Settings from the environment, with `given` taking precedence; raises SettingsError with one clear line."""
+    """Settings from the environment and its files, with `given` taking precedence; raises SettingsError with one clear
+    line."""
+    files = {field for field in Settings.model_fields if field not in given and find_file(field.upper())}
     try:
-        return Settings(**given)  # type: ignore[arg-type]
+        return Settings(**given, **{field: find_setting(field.upper()) for field in files})  # type: ignore[arg-type]
     except ValidationError as error:
-        raise SettingsError("; ".join(_sentence(fault) for fault in error.errors())) from None
+        raise SettingsError("; ".join(_sentence(fault, files) for fault in error.errors())) from None
 
 
-def _sentence(fault: "ErrorDetails") -> str:
-    """The setting and what is expected of it, never what was given."""
+def _sentence(fault: "ErrorDetails", files: Set[str]) -> str:
+    """The setting and what is expected of it, never what was given. `files`: the fields that were read from files."""
     field = str(fault["loc"][0])
+    name = named(field.upper()) if field in files else PREFIX + field.upper()
     if fault["type"] == "missing":
-        return f"{PREFIX}{field.upper()}: is required"
+        return f"{name}: is required"
     if fault["type"] == "value_error":
-        return f"{PREFIX}{field.upper()}: {fault['msg'].removeprefix('Value error, ')}"
-    return f"{PREFIX}{field.upper()}: expected {EXPECTED[field]}"
+        return f"{name}: {fault['msg'].removeprefix('Value error, ')}"
+    return f"{name}: expected {EXPECTED[field]}"
 
 
 def start() -> Settings:
@@ -210,9 +213,14 @@ def start() -> Settings:
 
 def unknown_settings() -> list[str]:
     """Names in the environment that look like ours but are none of ours: most likely a slip of the pen."""
-    known = {PREFIX + name.upper() for name in Settings.model_fields} | {
-        "WAYSTATION_TEST_DATABASE_URL",
-        "WAYSTATION_TEST_REDIS_URL",
-        "WAYSTATION_TEST_CRASH_PLAN",
-    }
+    settings = {PREFIX + name.upper() for name in Settings.model_fields}
+    known = (
+        settings
+        | {name + FILE_SUFFIX for name in settings}
+        | {
+            "WAYSTATION_TEST_DATABASE_URL",
+            "WAYSTATION_TEST_REDIS_URL",
+            "WAYSTATION_TEST_CRASH_PLAN",
+        }
+    )
     return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)

@@ -1,7 +1,6 @@
 """Whether everything that a gateway leans on is set up as it must be; and how to mend what is not."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from redis.asyncio import Redis
 from app.core import clock
 from app.core.db import Database, ReadSession
 from app.core.doorbell import AWAY, REDIS_SECONDS
+from app.core.environment import find_setting
 from app.core.errors import StoreUnavailable, WrongConnection
 from app.core.http import ExchangeError, open_client
 from app.core.local import STACK_FILE, find_database_url, find_redis_url, find_upstream_url
@@ -67,9 +67,9 @@ async def examine(data_dir: Path) -> AsyncIterator[Finding]:
 
 
 def _settings(data_dir: Path) -> Finding:
-    if "WAYSTATION_DATABASE_URL" not in os.environ and (data_dir / STACK_FILE).exists():
-        return Finding("settings", f"those of the stack in {data_dir}")
     try:
+        if find_setting("DATABASE_URL") is None and (data_dir / STACK_FILE).exists():
+            return Finding("settings", f"those of the stack in {data_dir}")
         load_settings()
     except SettingsError as error:
         return Finding("settings", str(error), "set it in the environment of every api and worker")

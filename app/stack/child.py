@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.core.clock import monotonic
+from app.core.environment import replaced
 from app.stack.errors import StackError
 from app.stack.files import last_lines, make_directory, open_log
 from app.stack.interlock import sign, take_over
@@ -70,7 +71,7 @@ class Child:
                 spec.argv,
                 log=output.fileno() if output else None,
                 death_signal=signal.SIGTERM,
-                environment={**os.environ, **spec.environment},
+                environment=replaced(os.environ, spec.environment),
                 pass_fds=[lock, *spec.pass_fds],
             )
         finally:

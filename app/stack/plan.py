@@ -1,12 +1,12 @@
 """What a stack is made of, worked out from the options and the environment: no process is started here."""
 
-import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from app.core.environment import find_setting
 from app.core.settings import PREFIX, Settings, SettingsError, load_settings
 from app.stack.child import ChildSpec, Ready
 from app.stack.credentials import Credentials
@@ -73,8 +73,8 @@ class Addresses:
 
 
 def setting(name: str) -> str | None:
-    """What the environment says, with our prefix; nothing counts as not said."""
-    return os.environ.get(PREFIX + name) or None
+    """What the environment or a file that it names says; nothing counts as not said. Raises SettingsError."""
+    return find_setting(name) or None
 
 
 def runs_simulator(options: UpOptions) -> bool:
