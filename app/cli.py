@@ -94,9 +94,9 @@ def explain(error: Exception) -> str:
     # imported here: only a command that has failed pays for it
     import asyncpg
 
+    from app.core.environment import SettingsError
     from app.core.errors import Refusal, StatementTimedOut, StoreUnavailable, WrongConnection
     from app.core.log import scrubbed
-    from app.core.settings import SettingsError
     from app.stack.errors import StackError
 
     cause = error.__cause__ if isinstance(error, StoreUnavailable) else error

@@ -28,6 +28,7 @@ with without("httpx._main"):
 Client = httpx.AsyncClient
 Response = httpx.Response
 URL = httpx.URL
+InvalidURL = httpx.InvalidURL
 
 _HOP_BY_HOP = {b"connection", b"keep-alive", b"transfer-encoding", b"content-length", b"te", b"upgrade"}
 _NOT_FOR_HTTPX = {b"content-encoding", b"location", b"set-cookie"}

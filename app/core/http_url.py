@@ -3,20 +3,18 @@
 from typing import Final
 
 from app.core.addresses import PORT_MAX
-from app.core.slim_import import without
-
-with without("httpx._main"):
-    import httpx
 
 EXPECTED: Final = "expected a URL such as https://gateway.example.com or http://10.0.0.5:8080/base"
 
 
 def checked_http_url(value: str) -> str:
     """A base of URLs: without a trailing slash. Raises ValueError."""
+    from app.core.http import URL, InvalidURL  # imported here: commands that need other settings do not wait for it
+
     try:
-        url = httpx.URL(value)
+        url = URL(value)
         port = url.port
-    except (httpx.InvalidURL, ValueError):
+    except (InvalidURL, ValueError):
         raise ValueError(EXPECTED) from None
     if url.scheme not in ("http", "https") or not url.host or (port is not None and not 0 < port <= PORT_MAX):
         raise ValueError(EXPECTED)

@@ -55,7 +55,7 @@ def _package(name: str) -> Path | None:
 @cache
 def _version(program: Path) -> tuple[int, int]:
     """Major and minor as the program itself says; (0, 0) where it does not run or says nothing of the kind."""
-    command = [program, "--version"]
+    command = [str(program), "--version"]
     try:
         said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_VERSION_SECONDS)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired):

@@ -56,7 +56,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     uv("build", "--wheel", "--out-dir", str(directory))
     [wheel] = directory.glob("*.whl")
     uv("venv", "--python", sys.executable, str(found.environment))
-    uv("pip", "install", "--python", str(found.environment), "--constraint", str(constraints), str(wheel))
+    target = ("--python", str(found.environment), "--compile-bytecode")
+    uv("pip", "install", *target, "--constraint", str(constraints), str(wheel))
     return found
 
 
