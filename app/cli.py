@@ -15,9 +15,9 @@ from app.admin.model_commands import models
 from app.admin.operator_commands import operators
 from app.admin.tenant_commands import tenants
 from app.commands import register
-from app.core.environment import with_files
 from app.core.escapes import one_line
 from app.core.redaction import know, secrets_of_environment
+from app.core.setting_files import with_files
 from app.core.terminal import DATA_DIR, AsJson, DataDir, echo, say
 from app.ops import commands as ops_commands
 from app.reconciliation import commands as reconciliation_commands
@@ -94,9 +94,9 @@ def explain(error: Exception) -> str:
     # imported here: only a command that has failed pays for it
     import asyncpg
 
-    from app.core.environment import SettingsError
     from app.core.errors import Refusal, StatementTimedOut, StoreUnavailable, WrongConnection
     from app.core.log import scrubbed
+    from app.core.setting_files import SettingsError
     from app.stack.errors import StackError
 
     cause = error.__cause__ if isinstance(error, StoreUnavailable) else error

@@ -29,8 +29,8 @@ def reencrypt(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
     API keys are hashed, not encrypted: one made under a key that is removed opens nothing any more. If the command is
     interrupted, run it again: it goes on where it stopped.
     """
-    from app.core.environment import SettingsError
     from app.core.local import find_secrets, opened
+    from app.core.setting_files import SettingsError
     from app.core.vault import SecretUnreadable
 
     async def run() -> tuple[int, int, int, int]:

@@ -13,8 +13,8 @@ from uuid import UUID
 
 from app.core.database_url import checked_database_url
 from app.core.db import STATEMENT_SECONDS, Database
-from app.core.environment import SettingsError, find_setting, named
 from app.core.redaction import know, secrets_of_url
+from app.core.setting_files import SettingsError, find_setting, named
 
 if TYPE_CHECKING:
     from app.core.doorbell import Task

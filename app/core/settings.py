@@ -13,13 +13,13 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from app.core.addresses import Network
 from app.core.credits import parse_credits
 from app.core.database_url import checked_database_url
-from app.core.environment import FILE_SUFFIX, find_file, find_setting, named
-from app.core.environment import PREFIX as PREFIX
-from app.core.environment import SettingsError as SettingsError
 from app.core.http_url import checked_http_url
 from app.core.log import LogFormat, configure_logging, get_logger
 from app.core.redaction import know, secrets_of_list, secrets_of_url
 from app.core.redis_url import checked_redis_url
+from app.core.setting_files import FILE_SUFFIX, find_file, find_setting, named
+from app.core.setting_files import PREFIX as PREFIX
+from app.core.setting_files import SettingsError as SettingsError
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

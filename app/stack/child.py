@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.core.clock import monotonic
-from app.core.environment import replaced
+from app.core.setting_files import replaced
 from app.stack.errors import StackError
 from app.stack.files import last_lines, make_directory, open_log
 from app.stack.interlock import sign, take_over

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from app.core.environment import find_setting
+from app.core.setting_files import find_setting
 from app.core.settings import PREFIX, Settings, SettingsError, load_settings
 from app.stack.child import ChildSpec, Ready
 from app.stack.credentials import Credentials
@@ -103,14 +103,14 @@ def http_url(host: str, port: int) -> str:
 def effective(credentials: Credentials) -> Credentials:
     """These, but for the keys that the environment sets; raises StackError for any setting there that is wrong, before
     anything is started."""
-    found = Credentials(
-        tenant_key=credentials.tenant_key,
-        admin_key=setting("ADMIN_KEY") or credentials.admin_key,
-        secret_key=setting("SECRET_KEY") or credentials.secret_key,
-        database_password=credentials.database_password,
-        redis_password=credentials.redis_password,
-    )
     try:
+        found = Credentials(
+            tenant_key=credentials.tenant_key,
+            admin_key=setting("ADMIN_KEY") or credentials.admin_key,
+            secret_key=setting("SECRET_KEY") or credentials.secret_key,
+            database_password=credentials.database_password,
+            redis_password=credentials.redis_password,
+        )
         load_settings(
             database_url=setting("DATABASE_URL") or _TO_COME["DATABASE_URL"],
             redis_url=setting("REDIS_URL") or _TO_COME["REDIS_URL"],

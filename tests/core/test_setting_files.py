@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from app.core.database_url import EXAMPLE
-from app.core.environment import FILE_BYTES_MAX, replaced
+from app.core.local import find_database_url, find_redis_url, find_secrets, find_upstream_url
+from app.core.redaction import secrets_of_environment
+from app.core.setting_files import FILE_BYTES_MAX, replaced, with_files
 from app.core.settings import PREFIX, Settings, SettingsError, load_settings, unknown_settings
 from tests.core.test_settings_history import REQUIRED
 from tests.house.source import sources
@@ -140,47 +142,53 @@ def test_what_replaces_a_setting_replaces_its_file() -> None:
     }  # fmt: skip
 
 
-def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "app.cli", *arguments],
-        env={**os.environ, **environment},
+def test_a_command_reads_files_too(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_file(monkeypatch, tmp_path / "url", "database_url", database_url + "\n")
+    created = subprocess.run(
+        [sys.executable, "-m", "app.cli", "tenant", "create", "filed", "--json"],
         text=True,
         capture_output=True,
         timeout=100,
     )
-
-
-def test_commands_read_files_too(database_url: str, tmp_path: Path) -> None:
-    (tmp_path / "url").write_text(database_url + "\n")
-    (tmp_path / "secret").write_text("a-secret-that-only-tests-know-0123456789\n")
-    files = {f"{PREFIX}DATABASE_URL_FILE": str(tmp_path / "url"), f"{PREFIX}SECRET_KEY_FILE": str(tmp_path / "secret")}
-    created = command("tenant", "create", "filed", "--json", **files)
     assert created.returncode == 0, created.stderr
     assert json.loads(created.stdout)["name"] == "filed"
-    assert command("key", "create", "filed", "--json", **files).returncode == 0
 
 
-def test_commands_name_the_file_and_keep_its_secret(tmp_path: Path) -> None:
-    url = tmp_path / "url"
-    url.write_text("mysql://owner:pass-word-0815@host/db")
-    refused = command("tenant", "list", WAYSTATION_DATABASE_URL_FILE=str(url))
-    assert refused.returncode == 1
-    assert f"WAYSTATION_DATABASE_URL (in the file {url}): expected a URL such as {EXAMPLE}" in refused.stderr
-    assert "0815" not in refused.stderr
-    url.write_text("postgresql://owner:pass-word-0815@127.0.0.1:1/db")
-    away = command("tenant", "create", "pass-word-0815", WAYSTATION_DATABASE_URL_FILE=str(url))
-    assert away.returncode == 1
-    assert "0815" not in away.stderr
+@pytest.mark.parametrize("field", ["database_url", "redis_url", "upstream_url"])
+def test_what_commands_look_up_is_named_with_its_file(
+    field: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = in_file(monkeypatch, tmp_path / field, field, "gopher://owner:pass-word-0815@host")
+    find = {"database_url": find_database_url, "redis_url": find_redis_url, "upstream_url": find_upstream_url}[field]
+    with pytest.raises(SettingsError) as error:
+        find(tmp_path)
+    assert str(error.value).startswith(f"WAYSTATION_{field.upper()} (in the file {path}): expected a URL such as ")
+    assert "0815" not in str(error.value)
 
 
-def test_the_environment_is_read_in_one_place() -> None:
+def test_the_secret_keys_of_a_file_are_those_of_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_file(monkeypatch, tmp_path / "keys", "secret_key", f"{'a' * 40},{'b' * 40}\n")
+    assert find_secrets(tmp_path) == (b"a" * 40, b"b" * 40)
+
+
+def test_secrets_in_files_are_known_as_those_of_the_environment(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("postgresql://owner:pass-word-0815@host/db\n")
+    (tmp_path / "key").write_text(KEY)
+    files = {
+        "WAYSTATION_DATABASE_URL_FILE": "url",
+        "WAYSTATION_ADMIN_KEY_FILE": "key",
+        "WAYSTATION_SECRET_KEY_FILE": "none",
+    }
+    known = secrets_of_environment(with_files({name: str(tmp_path / file) for name, file in files.items()}))
+    assert {"pass-word-0815", KEY} <= set(known)
+
+
+def test_our_variables_are_read_in_one_place() -> None:
     """Whoever reads a setting of ours past `find_setting` does not see files."""
-    readers = {source.path for source in sources("app") if "os.environ" in source.text or "os.getenv" in source.text}
+    read = re.compile(r"environ\b[^\n]*(WAYSTATION_|PREFIX)|getenv")
+    readers = {source.path for source in sources("app") if read.search(source.text)}
     assert readers == {
-        "app/cli.py",  # what must not be shown
         "app/core/crash.py",  # the tests' own
-        "app/core/environment.py",
+        "app/core/setting_files.py",
         "app/core/settings.py",  # names that are none of ours
-        "app/stack/child.py",  # handed on
-        "app/stack/postgres.py",  # PATH and the like
     }
