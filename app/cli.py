@@ -108,11 +108,10 @@ def explain(error: Exception) -> str:
     """What went wrong, in one line for people, without secrets."""
     # imported here: only a command that has failed pays for it
     import asyncpg
-    from sqlalchemy.exc import DBAPIError
 
     from app.core.errors import Refusal, StatementTimedOut, StoreUnavailable, WrongConnection
     from app.core.log import scrubbed
-    from app.core.settings import SettingsError
+    from app.core.setting_files import SettingsError
     from app.stack.errors import StackError
 
     cause = error.__cause__ if isinstance(error, StoreUnavailable) else error
@@ -124,8 +123,6 @@ def explain(error: Exception) -> str:
         line = str(error)
     elif isinstance(error, asyncpg.UndefinedTableError):
         line = "the database has no tables of ours yet: run `waystation migrate`"
-    elif isinstance(error, DBAPIError):
-        line = f"the database refuses: {_first_line((error.orig and error.orig.__cause__) or error)}"
     elif isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError):
         line = f"the database refuses: {_first_line(error)}"
     elif isinstance(error, OSError):

@@ -54,7 +54,7 @@ def _show_original(job_id: "UUID", as_json: bool, data_dir: "Path") -> None:
     from app.admin.incidents import read_original
     from app.core.ids import show_id
     from app.core.local import find_secrets, opened
-    from app.core.settings import SettingsError
+    from app.core.setting_files import SettingsError
     from app.core.vault import SecretUnreadable
     from app.jobs.originals import OriginalsVault
 

@@ -30,7 +30,7 @@ def reencrypt(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
     interrupted, run it again: it goes on where it stopped.
     """
     from app.core.local import find_secrets, opened
-    from app.core.settings import SettingsError
+    from app.core.setting_files import SettingsError
     from app.core.vault import SecretUnreadable
 
     async def run() -> tuple[int, int, int, int]:

@@ -1,7 +1,6 @@
 """`waystation tenant …`.
 
-What a command needs of the database is imported when it runs: SQLAlchemy and pydantic take 0.4 s to import, and
-`--help` needs neither.
+What a command needs of the database is imported when it runs: `--help` would wait for it.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """The database's two doors: `transaction()` writes, `snapshot()` reads; nothing else opens one, nothing else commits.
 
 The SQL text goes to asyncpg itself: SQLAlchemy's Core costs three to five times as much a statement and its ORM
-six to nine times. SQLAlchemy holds the schema (`metadata`, from which migrations are checked).
+six to nine times. SQLAlchemy describes the schema (`tables`), with which the migrations are compared.
 """
 
 import asyncio
@@ -12,22 +12,11 @@ from typing import Any, Self, TypeVar
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import MetaData
 
 from app.core.connections import Opener, Terms
 from app.core.database_url import connect_arguments
 from app.core.errors import StatementTimedOut, StoreFull, StoreUnavailable, TooManyReads, WrongConnection
 from app.core.read_share import ReadShare
-
-metadata = MetaData(
-    naming_convention={
-        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
-        "uq": "%(table_name)s_%(column_0_N_name)s_key",
-        "ck": "%(table_name)s_%(constraint_name)s_check",
-        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
-        "pk": "%(table_name)s_pkey",
-    }
-)
 
 READONLY_ROLE = "waystation_readonly"
 

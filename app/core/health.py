@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app.core.errors import StoreUnavailable, WrongConnection
-from app.core.migrate import head_revision
+from app.core.revisions import head_revision
 
 
 def _answer(status: int, body: dict[str, str]) -> Response:

@@ -1,4 +1,4 @@
-"""Table of live processes: which of them believe they are alive, and until when to believe them."""
+"""Live processes: which of them believe they are alive, and until when to believe them."""
 
 import asyncio
 import os
@@ -6,28 +6,12 @@ import socket
 from collections.abc import Callable
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Column, DateTime, Index, Integer, Table, Text, Uuid, func
-
-from app.core.db import Database, Session, metadata
+from app.core.db import Database, Session
 from app.core.errors import StoreUnavailable
 from app.core.grouped_log import Outage
 from app.core.log import get_logger
 
 log = get_logger(__name__)
-
-processes = Table(
-    "processes",
-    metadata,
-    Column("id", Uuid, primary_key=True, comment="the incarnation: new at every start"),
-    Column("kind", Text, nullable=False),
-    Column("host", Text, nullable=False),
-    Column("pid", Integer, nullable=False),
-    Column("started_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    Column("beat_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    Column("stopped_at", DateTime(timezone=True), comment="set by a process that ends in order"),
-    CheckConstraint("kind IN ('api', 'worker')", name="kind"),
-    Index(None, "beat_at"),
-)
 
 KEEP_DEAD_DAYS = 7
 

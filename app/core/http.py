@@ -16,16 +16,19 @@ import ssl
 from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx
-
 from app.core.http_answer import Answer, Broken, Headers
 from app.core.http_connection import Connection
 from app.core.http_exchange import USER_AGENT, Caller, Limits, begin, finish, header_lines
 from app.core.http_pool import Origin, Pool, Resolve
+from app.core.slim_import import without
+
+with without("httpx._main"):
+    import httpx
 
 Client = httpx.AsyncClient
 Response = httpx.Response
 URL = httpx.URL
+InvalidURL = httpx.InvalidURL
 
 _HOP_BY_HOP = {b"connection", b"keep-alive", b"transfer-encoding", b"content-length", b"te", b"upgrade"}
 _NOT_FOR_HTTPX = {b"content-encoding", b"location", b"set-cookie"}

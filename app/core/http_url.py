@@ -2,8 +2,6 @@
 
 from typing import Final
 
-import httpx
-
 from app.core.addresses import PORT_MAX
 
 EXPECTED: Final = "expected a URL such as https://gateway.example.com or http://10.0.0.5:8080/base"
@@ -11,10 +9,12 @@ EXPECTED: Final = "expected a URL such as https://gateway.example.com or http://
 
 def checked_http_url(value: str) -> str:
     """A base of URLs: without a trailing slash. Raises ValueError."""
+    from app.core.http import URL, InvalidURL  # imported here: commands that need other settings do not wait for it
+
     try:
-        url = httpx.URL(value)
+        url = URL(value)
         port = url.port
-    except (httpx.InvalidURL, ValueError):
+    except (InvalidURL, ValueError):
         raise ValueError(EXPECTED) from None
     if url.scheme not in ("http", "https") or not url.host or (port is not None and not 0 < port <= PORT_MAX):
         raise ValueError(EXPECTED)

@@ -1,27 +1,23 @@
-"""How a command finds its database: by the settings, else by what the running stack wrote into its data directory."""
+"""How a command finds its database: by the settings, else by what the running stack wrote into its data directory.
+
+What only some commands need (pydantic's settings, httpx, redis) is imported by the function that needs it.
+"""
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from app.core.database_url import checked_database_url
 from app.core.db import STATEMENT_SECONDS, Database
-from app.core.doorbell import Doorbell, Task
-from app.core.http_url import checked_http_url
 from app.core.redaction import know, secrets_of_url
-from app.core.redis_url import checked_redis_url
-from app.core.setting_files import find_setting, named
-from app.core.settings import (
-    UNKNOWN_SECONDS_MAX,
-    UPSTREAM_URL,
-    Settings,
-    SettingsError,
-    find_history_url,
-    split_secrets,
-)
+from app.core.setting_files import SettingsError, find_setting, named
+
+if TYPE_CHECKING:
+    from app.core.doorbell import Task
 
 STACK_FILE = "stack.json"
 CREDENTIALS_FILE = "credentials.json"
@@ -48,14 +44,18 @@ def find_redis_url(data_dir: Path) -> str | None:
 
     Raises SettingsError where it cannot be one.
     """
+    from app.core.redis_url import checked_redis_url
+
     url = find_setting("REDIS_URL") or _find(data_dir / STACK_FILE, "redis_url")
     return url and _checked("REDIS_URL", url, checked_redis_url)
 
 
 def find_upstream_url(data_dir: Path) -> str:
     """WAYSTATION_UPSTREAM_URL, else that of the stack in `data_dir`, else the default; raises SettingsError."""
-    default: str = Settings.model_fields["upstream_url"].default
-    url = find_setting("UPSTREAM_URL") or _find(data_dir / STACK_FILE, "upstream_url") or default
+    from app.core.http_url import checked_http_url
+    from app.core.settings import UPSTREAM_URL
+
+    url = find_setting("UPSTREAM_URL") or _find(data_dir / STACK_FILE, "upstream_url") or UPSTREAM_URL
     return _checked("UPSTREAM_URL", url, checked_http_url)
 
 
@@ -78,6 +78,8 @@ class UpstreamAccess:
 
 def find_upstream(data_dir: Path) -> UpstreamAccess:
     """The upstream as the settings have it, else that of the stack in `data_dir`; raises SettingsError."""
+    from app.core.settings import UPSTREAM_URL, find_history_url
+
     url = find_upstream_url(data_dir).rstrip("/")
     key = find_setting("UPSTREAM_API_KEY") or ""
     given = find_setting("UPSTREAM_HISTORY_URL")
@@ -90,6 +92,8 @@ def find_upstream(data_dir: Path) -> UpstreamAccess:
 
 def find_history_settle_seconds() -> float:
     """WAYSTATION_HISTORY_SETTLE_SECONDS, or its default; raises SettingsError."""
+    from app.core.settings import Settings
+
     default: float = Settings.model_fields["history_settle_seconds"].default
     try:
         seconds = float(find_setting("HISTORY_SETTLE_SECONDS") or default)
@@ -102,6 +106,8 @@ def find_history_settle_seconds() -> float:
 
 def find_unknown_max_seconds() -> float:
     """WAYSTATION_UNKNOWN_MAX_SECONDS, or its default; raises SettingsError."""
+    from app.core.settings import UNKNOWN_SECONDS_MAX, Settings
+
     default: float = Settings.model_fields["unknown_max_seconds"].default
     try:
         seconds = float(find_setting("UNKNOWN_MAX_SECONDS") or default)
@@ -120,11 +126,13 @@ def find_gateway(data_dir: Path) -> tuple[str, str] | None:
     return None if url is None or api_key is None else (url, api_key)
 
 
-async def ring(data_dir: Path, *tasks: Task, ended: Iterable[UUID] = ()) -> None:
+async def ring(data_dir: Path, *tasks: "Task", ended: Iterable[UUID] = ()) -> None:
     """Tell workers that there is work, and waiters that jobs have ended; where Redis is not there, sweeps find both."""
     url = find_redis_url(data_dir)
     if url is None:
         return
+    from app.core.doorbell import Doorbell
+
     doorbell = Doorbell(url)
     for task in tasks:
         doorbell.ring(task)
@@ -137,6 +145,8 @@ def find_secrets(data_dir: Path) -> tuple[bytes, ...]:
 
     Raises SettingsError naming both ways.
     """
+    from app.core.settings import split_secrets
+
     text = find_setting("SECRET_KEY") or _find(data_dir / CREDENTIALS_FILE, "secret_key")
     if text is None:
         raise SettingsError(

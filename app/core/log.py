@@ -8,10 +8,12 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-import structlog
-
 from app.core.escapes import json_text, one_line
 from app.core.redaction import redacted_text
+from app.core.slim_import import without
+
+with without("rich"):
+    import structlog
 
 LogFormat = Literal["json", "console"]
 Event = MutableMapping[str, Any]

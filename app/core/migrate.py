@@ -1,44 +1,29 @@
 """Bring a database to the newest schema, one process at a time."""
 
 import asyncio
-from functools import lru_cache
-from pathlib import Path
 
 import asyncpg
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.core.connections import refusal_of_login
 from app.core.database_url import connect_arguments
 from app.core.errors import WrongConnection
+from app.core.revisions import migrations_directory
 
 MIGRATION_LOCK = 0x5741_5953_5441_5449
 """Key of the advisory lock: whoever holds it migrates, the others wait and then find nothing to do."""
 
 
-def _config() -> Config:
-    """Where the scripts are: beside the package, or within it once installed."""
-    package = Path(__file__).parent.parent
-    beside = package.parent / "migrations"
-    config = Config()
-    config.set_main_option("script_location", str(beside if beside.is_dir() else package / "migrations"))
-    return config
-
-
 def alembic_config(connection: Connection) -> Config:
     """Alembic's configuration for one connection."""
-    config = _config()
+    config = Config()
+    config.set_main_option("script_location", str(migrations_directory()))
     config.attributes["connection"] = connection
     return config
-
-
-@lru_cache(maxsize=1)
-def head_revision() -> str | None:
-    """The newest revision this code knows."""
-    return ScriptDirectory.from_config(_config()).get_current_head()
 
 
 def open_engine(database_url: str) -> AsyncEngine:
@@ -71,5 +56,11 @@ async def _migrate(database_url: str) -> None:
 
 
 def migrate(database_url: str) -> None:
-    """Upgrade to head as the database's owner. Blocks; several at once are safe."""
-    asyncio.run(_migrate(database_url))
+    """Upgrade to head as the database's owner. Blocks; several at once are safe.
+
+    Raises asyncpg's own errors where the database refuses.
+    """
+    try:
+        asyncio.run(_migrate(database_url))
+    except DBAPIError as error:  # callers need not import SQLAlchemy to tell what went wrong
+        raise (error.orig and error.orig.__cause__) or error from None

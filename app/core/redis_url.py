@@ -4,9 +4,6 @@ import difflib
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
-from redis.asyncio import ConnectionPool
-from redis.exceptions import RedisError
-
 from app.core.addresses import PORT_MAX
 
 EXPECTED: Final = "expected a URL such as redis://host:6379/0, rediss://… for TLS, or unix:///path/to/socket"
@@ -53,6 +50,10 @@ def checked_redis_url(url: str) -> str:
     if not url.startswith(("redis://", "rediss://", "unix://")):
         raise ValueError(EXPECTED)
     _check_names(url)
+    # imported here: commands that need other settings do not wait for it
+    from redis.asyncio import ConnectionPool
+    from redis.exceptions import RedisError
+
     try:
         pool = ConnectionPool.from_url(url)
         connection = pool.make_connection()  # type: ignore[no-untyped-call]

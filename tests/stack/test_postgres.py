@@ -186,7 +186,8 @@ async def test_data_of_a_version_that_is_not_here_is_refused_by_name(server: Emb
 
 async def test_data_is_opened_by_the_version_that_wrote_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as without_wheels:
-        without_wheels.setattr(binaries, "_wheel", lambda package: None)
+        without_wheels.setattr(binaries, "_package", lambda name: None)
+        without_wheels.setattr(binaries, "POSTGRES_MIN_MAJOR", 0)
         try:
             installed = binaries.find_postgres()
         except StackError:

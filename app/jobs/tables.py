@@ -1,0 +1,289 @@
+"""Tables of the engine: jobs, what they carry, what was tried, what happened.
+
+What hangs on a job has no foreign key to it: it is only ever written by the statement that moves the job, the check
+would lock and read the job's row seven times a life, and old jobs are to go by dropping partitions.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    false,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from app.core.tables import instant, metadata, one_of
+from app.jobs.models import ErrorCode, ExchangeKind, State, Surface
+
+OUTCOMES = (
+    "accepted", "running", "succeeded", "failed", "rejected", "throttled", "account", "not_sent", "unknown", "gone", "trouble",
+)  # fmt: skip
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("tenant_id", Uuid, ForeignKey("tenants.id"), nullable=False),
+    Column("key_id", Uuid),
+    Column("surface", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("priority", SmallInteger, nullable=False, server_default="5"),
+    Column("revision", Integer, nullable=False, server_default="1", comment="seq of its latest event"),
+    instant("created_at", nullable=False),
+    instant("due_at", comment="when the engine must look next; infinity: when a pause is lifted; null when final"),
+    Column(
+        "ready",
+        Boolean,
+        nullable=False,
+        server_default=false(),
+        comment="whether it stands in line: queued, due, and not set aside",
+    ),
+    instant(
+        "rank_at",
+        comment="its place in its tenant's line: since when it may be sent, a minute earlier for each level of priority",
+    ),
+    instant("deadline_at"),
+    instant("lease_until", comment="until when its owner's claim is believed"),
+    Column("owner", Uuid, comment="the incarnation of the process that claimed it"),
+    Column(
+        "fence", BigInteger, nullable=False, server_default="0", comment="counts claims; a late writer's is too low"
+    ),
+    Column("attempt", SmallInteger, nullable=False, server_default="0", comment="attempts opened so far"),
+    Column(
+        "retries", SmallInteger, nullable=False, server_default="0", comment="tries in a row that brought us no further"
+    ),
+    Column(
+        "takeovers",
+        SmallInteger,
+        nullable=False,
+        server_default="0",
+        comment="holders in a row that let their claim run out; three are poison",
+    ),
+    Column("upstream_id", Text),
+    Column("upstream_state", Text),
+    instant("sent_at"),
+    instant("submitted_at", comment="when the upstream's acceptance was recorded"),
+    instant("started_at", comment="when it was first seen PROCESSING upstream"),
+    instant("gone_since", comment="the first of the 404s in a row"),
+    Column(
+        "unreadable",
+        SmallInteger,
+        nullable=False,
+        server_default="0",
+        comment="answers in a row that came whole and could not be read",
+    ),
+    instant("finished_at"),
+    instant("cancel_requested_at"),
+    Column("polls", Integer, nullable=False, server_default="0"),
+    Column("error_code", Text),
+    Column("run_seconds", Float, comment="from acceptance to the upstream's end, as it told or as we could bound it"),
+    Column("detection_seconds", Float, comment="from the upstream's end until we knew"),
+    Column("cost_micro", BigInteger, comment="what the upstream reported, in micro-credits; null: not told"),
+    Column("held_micro", BigInteger, nullable=False, server_default="0", comment="the hold: what it may cost at most"),
+    Column("charged_micro", BigInteger, nullable=False, server_default="0", comment="what its tenant has paid"),
+    Column("price_rule", Text, nullable=False, server_default="metered", comment="as it was when it was accepted"),
+    Column("markup_micro", BigInteger, nullable=False, server_default="1000000"),
+    Column("late_result", Boolean, nullable=False, server_default=false()),
+    Column("idempotency_key", Text),
+    Column("fingerprint", LargeBinary, comment="SHA-256 of the canonical JSON of model and input"),
+    one_of("state", State),
+    one_of("surface", Surface),
+    one_of("error_code", ErrorCode),
+    one_of("upstream_state", ("QUEUED", "PROCESSING", "COMPLETED")),
+    CheckConstraint("priority BETWEEN 0 AND 9", name="priority"),
+    CheckConstraint("(state IN ('completed', 'failed', 'canceled')) = (finished_at IS NOT NULL)", name="finished"),
+    CheckConstraint("(due_at IS NULL) = (finished_at IS NOT NULL)", name="due"),
+    CheckConstraint("finished_at IS NULL OR (lease_until IS NULL AND owner IS NULL)", name="final_is_free"),
+    CheckConstraint("state <> 'queued' OR upstream_id IS NULL", name="queued"),
+    CheckConstraint("state NOT IN ('sending', 'unknown') OR (attempt > 0 AND upstream_id IS NULL)", name="sending"),
+    CheckConstraint(
+        "state NOT IN ('running', 'completed') OR (upstream_id IS NOT NULL AND submitted_at IS NOT NULL)",
+        name="running",
+    ),
+    CheckConstraint("(state = 'failed') = (error_code IS NOT NULL)", name="failed"),
+    CheckConstraint("state <> 'canceled' OR cancel_requested_at IS NOT NULL", name="canceled"),
+    CheckConstraint("charged_micro BETWEEN 0 AND held_micro", name="charged"),
+    CheckConstraint("charged_micro = 0 OR (finished_at IS NOT NULL AND state <> 'failed')", name="free"),
+    one_of("price_rule", ("metered", "fixed")),
+    CheckConstraint("(idempotency_key IS NULL) = (fingerprint IS NULL)", name="idempotency"),
+    CheckConstraint("state <> 'queued' OR rank_at IS NOT NULL", name="rank"),
+    CheckConstraint("NOT ready OR state = 'queued'", name="ready"),
+    CheckConstraint("state <> 'queued' OR owner IS NULL OR ready", name="claimed"),
+    Index("jobs_line_idx", "tenant_id", "rank_at", postgresql_where=text("ready")),
+    Index("jobs_aside_idx", "key_id", "rank_at", postgresql_where=text("state = 'queued' AND due_at = 'infinity'")),
+    Index("jobs_waiting_idx", "due_at", postgresql_where=text("state = 'queued' AND NOT ready")),
+    Index("jobs_running_idx", "due_at", postgresql_where=text("state = 'running'")),
+    Index("jobs_expiry_idx", "submitted_at", postgresql_where=text("state = 'running'")),
+    Index("jobs_sending_idx", "sent_at", postgresql_where=text("state = 'sending'")),
+    Index("jobs_unknown_idx", "due_at", postgresql_where=text("state = 'unknown'")),
+    Index("jobs_deadline_idx", "deadline_at", postgresql_where=text("state = 'queued' AND deadline_at IS NOT NULL")),
+    Index("jobs_suspect_idx", "due_at", postgresql_where=text("takeovers > 0")),
+    Index("jobs_tenant_idx", "tenant_id", "created_at", "id"),
+    # of finished jobs only: each change of a job would write to them, and there are some twenty in its life
+    Index(
+        "jobs_status_idx", "tenant_id", "state", "created_at", "id", postgresql_where=text("finished_at IS NOT NULL")
+    ),
+    Index("jobs_model_idx", "tenant_id", "model", "created_at", "id", postgresql_where=text("finished_at IS NOT NULL")),
+    Index("jobs_parked_idx", "tenant_id", "created_at", "id", postgresql_where=text("state = 'queued' AND NOT ready")),
+    Index(
+        "jobs_idempotency_idx",
+        "tenant_id",
+        "idempotency_key",
+        unique=True,
+        postgresql_where=text("idempotency_key IS NOT NULL"),
+    ),
+    Index("jobs_upstream_idx", "upstream_id", unique=True, postgresql_where=text("upstream_id IS NOT NULL")),
+    Index(
+        "jobs_times_idx",
+        "sent_at",
+        "finished_at",
+        postgresql_using="brin",
+        postgresql_with={"pages_per_range": 32, "autosummarize": "on"},
+    ),
+    Index("jobs_run_times_idx", "model", "finished_at", postgresql_where=text("state = 'completed'")),
+)
+
+job_inputs = Table(
+    "job_inputs",
+    metadata,
+    Column("job_id", Uuid, primary_key=True),
+    Column("body", LargeBinary, nullable=False, comment="the parameters, byte for byte as they came"),
+    Column("metadata", JSONB),
+)
+
+job_metadata = Table(
+    "job_metadata",
+    metadata,
+    Column("tenant_id", Uuid, primary_key=True),
+    Column(
+        "term",
+        BigInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="metadata_term of a key and its value as text; two members may share one",
+    ),
+    instant("created_at", primary_key=True, comment="the job's, so that lists find the newest first"),
+    Column("job_id", Uuid, primary_key=True),
+)
+"""Where to look for jobs with a member of metadata. Kept by a trigger on `job_inputs`."""
+
+job_results = Table(
+    "job_results",
+    metadata,
+    Column("job_id", Uuid, primary_key=True),
+    Column(
+        "body", LargeBinary, comment="the upstream's last word, byte for byte; null where the end was our own doing"
+    ),
+    Column("message", Text, comment="why it FAILED, for people"),
+    Column(
+        "original",
+        LargeBinary,
+        comment="the upstream's error as it came, where body and message leave something out: AES-GCM under SECRET_KEY,"
+        " bound to the job's id",
+    ),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("job_id", Uuid, primary_key=True),
+    Column("attempt", SmallInteger, primary_key=True),
+    Column("worker", Uuid, nullable=False),
+    instant("sent_at", nullable=False, comment="committed just before the first byte"),
+    instant("settled_at"),
+    Column("outcome", Text, comment="null: on the wire"),
+    Column("upstream_id", Text),
+    one_of("outcome", ("accepted", "rejected", "throttled", "account", "not_sent", "unknown")),
+    CheckConstraint("(outcome IS NULL) = (settled_at IS NULL)", name="settled"),
+    CheckConstraint("(outcome IS NOT DISTINCT FROM 'accepted') = (upstream_id IS NOT NULL)", name="accepted"),
+)
+
+job_events = Table(
+    "job_events",
+    metadata,
+    Column("job_id", Uuid, primary_key=True),
+    Column("seq", Integer, primary_key=True),
+    instant("at", nullable=False, server_default=func.now()),
+    Column("from_state", Text),
+    Column("to_state", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    one_of("from_state", State),
+    one_of("to_state", State),
+)
+
+upstream_exchanges = Table(
+    "upstream_exchanges",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    instant("at", nullable=False, server_default=func.now()),
+    Column("kind", Text, nullable=False),
+    Column("job_id", Uuid, nullable=False),
+    Column("attempt", SmallInteger, nullable=False),
+    Column("status_code", SmallInteger),
+    Column("outcome", Text, nullable=False),
+    Column("duration_seconds", Float, nullable=False),
+    Column("detail", Text, nullable=False, server_default=""),
+    one_of("kind", ExchangeKind),
+    one_of("outcome", OUTCOMES),
+    Index(None, "job_id"),
+    Index(None, "at"),
+)
+
+upstream_observations = Table(
+    "upstream_observations",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    instant("at", nullable=False, server_default=func.now()),
+    Column("job_id", Uuid, nullable=False),
+    Column("attempt", SmallInteger, nullable=False),
+    Column("upstream_id", Text, nullable=False, comment="an id that cost money and came too late to be its job's own"),
+    Column("worker", Uuid, nullable=False),
+    UniqueConstraint("job_id", "attempt", "upstream_id"),
+    Index(None, "upstream_id"),
+)
+
+refusals = Table(
+    "refusals",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    instant("minute", nullable=False, comment="equal refusals within it share this row"),
+    instant("received_at", nullable=False, comment="the first of them"),
+    instant("last_at", nullable=False),
+    Column("tenant_id", Uuid),
+    Column("key_id", Uuid),
+    Column("surface", Text, nullable=False),
+    Column("model", Text),
+    Column("status_code", SmallInteger, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("job_id", Uuid, comment="the job a replayed idempotency key led to"),
+    Column("count", BigInteger, nullable=False, server_default="1"),
+    one_of("surface", Surface),
+    UniqueConstraint(
+        "minute",
+        "tenant_id",
+        "key_id",
+        "surface",
+        "model",
+        "status_code",
+        "code",
+        "job_id",
+        name="refusals_equal_key",
+        postgresql_nulls_not_distinct=True,
+    ),
+    Index(None, "received_at"),
+)

