@@ -6,9 +6,10 @@ may hold many ids.
 
 import asyncio
 from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from structlog.stdlib import BoundLogger
+if TYPE_CHECKING:  # to import it would load more than is needed: see app.core.log
+    from structlog.stdlib import BoundLogger
 
 GAP_SECONDS: Final = 5.0
 """After a line, equal warnings are collected for so long."""
@@ -22,7 +23,7 @@ class GroupedLog:
     """The warnings of one process about jobs, deliveries and the like. Warnings are equal when all but the ids is equal: the
     first is logged at once, those of the next GAP_SECONDS together."""
 
-    def __init__(self, log: BoundLogger) -> None:
+    def __init__(self, log: "BoundLogger") -> None:
         self._log = log
         self._waiting: dict[_Key, list[str]] = {}
 
@@ -68,7 +69,7 @@ class GroupedLog:
 class Outage:
     """A trouble that lasts: logged when it begins and when it is over, not each time that it is met."""
 
-    def __init__(self, log: BoundLogger, *, begun: str, over: str) -> None:
+    def __init__(self, log: "BoundLogger", *, begun: str, over: str) -> None:
         self._log = log
         self._begun = begun
         self._over = over

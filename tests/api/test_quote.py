@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import httpx
@@ -175,13 +176,15 @@ async def test_what_it_would_wait_for(stack: Gateway, client: httpx.AsyncClient,
     await stack.sql("UPDATE tenants SET max_in_flight = 1 WHERE id = $1", tenant.id)
     assert (await client.post(URL, json=BODY | {"model": "sim-hang"})).status_code == 202
 
-    async def full() -> bool:
-        return (await quoted(client))["binding"] == "in_flight"
+    async def would_be(position: int) -> bool:
+        quote = await quoted(client)
+        return (quote["accepted"], quote["binding"], quote["position"]) == (True, "in_flight", position)
 
-    await eventually(full)
+    # processes look at the line every so often
+    await eventually(partial(would_be, 1))
     assert (await client.post(URL, json=BODY)).status_code == 202
+    await eventually(partial(would_be, 2))
     second = await quoted(client)
-    assert (second["accepted"], second["binding"], second["position"]) == (True, "in_flight", 2)
     assert second["wait_seconds"]["p90"] > 0
     parked = await quoted(client, not_before=PARKED)
     assert (parked["binding"], parked["position"]) == ("not_before", None)

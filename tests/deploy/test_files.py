@@ -206,7 +206,7 @@ def test_prometheus_takes_its_file() -> None:
 
 
 def test_every_setting_of_a_manifest_is_one_of_ours() -> None:
-    files = [COMPOSE, *(path for path in DEPLOY.rglob("*") if path.is_file() and "secrets" not in path.parts)]
+    files = [COMPOSE, *(path for path in filter(Path.is_file, DEPLOY.rglob("*")) if "secrets" not in path.parts)]
     named = {
         (path.relative_to(ROOT).as_posix(), name)
         for path in files

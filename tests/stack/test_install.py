@@ -73,8 +73,8 @@ def uv(*arguments: str) -> None:
 
 def programs(directory: Path) -> Iterator[Path]:
     """Every compiled file that is not a library of Python's."""
-    for path in directory.rglob("*"):
-        if path.is_file() and not path.is_symlink() and ".so" not in path.name and path.suffix != ".dylib":
+    for path in filter(Path.is_file, directory.rglob("*")):
+        if not path.is_symlink() and ".so" not in path.name and path.suffix != ".dylib":
             with path.open("rb") as file:
                 if file.read(4) in EXECUTABLE:
                     yield path

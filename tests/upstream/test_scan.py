@@ -1,6 +1,7 @@
 """Where a value ends is what Python's own decoder says, and found in time that grows with the length alone."""
 
 import json
+import re
 import time
 
 import pytest
@@ -42,7 +43,7 @@ def found(text: str) -> int | None:
 @settings(max_examples=500, deadline=None)
 @given(text=st.one_of(texts, repeated, spoilt), behind=st.sampled_from(["", " ", ",1", "}", "x"]))
 def test_it_ends_where_the_decoder_says(text: str, behind: str) -> None:
-    text = text.replace("9" * 5000, "9" * 4000) + behind
+    text = re.sub("[0-9]{4000,}", "9" * 4000, text) + behind
     assert found(text) == by_decoder(text)
 
 

@@ -202,7 +202,7 @@ class Dispatcher:
         if opening and not opened:  # the call ended meanwhile, and nothing was sent
             attempt = await opening[0]
             if attempt is None:
-                log.info("submit.claim_lost", job_id=job_id.hex)
+                log.info("submit.claim_lost", job_id=show_id("job", job_id))
                 return
             opened.append(attempt)
         self._meter.heard(outcome, row, is_read=False, sent_at=sent_at)
