@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import socket
@@ -108,6 +109,8 @@ class Gateway:
         self.urls: list[str] = []
         self.upstream_url = ""
         self.processes: list[Process] = []
+        """Those that run, in the order of their start."""
+        self._logs = itertools.count()
         self.database: Database
 
     @property
@@ -169,10 +172,11 @@ class Gateway:
         try:
             yield process
         finally:
+            self.processes.remove(process)
             await process.stop()
 
     def _log(self, kind: str) -> Path:
-        return self.directory / f"{kind}-{len(self.processes)}.log"
+        return self.directory / f"{kind}-{next(self._logs)}.log"
 
     async def tenant(
         self,
