@@ -234,7 +234,7 @@ async def test_what_is_to_be_written_apart_delays_no_other_key() -> None:
         if {item[0] for item in group} == {"a"}:
             await gate.wait()
             return group
-        return [WriteApart() if item[0] == "a" else item for item in group]
+        return [WriteApart(TimeoutError()) if item[0] == "a" else item for item in group]
 
     batcher = Batcher(flush, size_max=10, key=lambda item: item[0])
     slow = [batcher.post(item) for item in ("a0", "a1")]
