@@ -120,17 +120,19 @@ class Database:
         statement_seconds: float = STATEMENT_SECONDS,
         read_seconds: float | None = None,
         on_wrong: Callable[[WrongConnection], None] | None = None,
+        proven: bool = False,
     ) -> Self:
         """Pools that connect when first used, so a process can start while Postgres is away.
 
         `statement_seconds`: when Postgres stops a statement; `read_seconds`: the same for those of `snapshot`.
-        `on_wrong`: called when a connection lacks the role or the time-outs; a process must then stop. Raises ValueError
-        where the URL cannot be one.
+        `on_wrong`: called when a connection lacks the role or the time-outs; a process must then stop. `proven`:
+        whether a process that works with this URL already opens it; a refused login is then waited for, as in a failover.
+        Raises ValueError where the URL cannot be one.
         """
         arguments = connect_arguments(url)
 
         def pool(size: int, terms: Terms) -> "asyncpg.Pool[Row]":
-            opener = Opener(terms, on_wrong)
+            opener = Opener(terms, on_wrong, proven=proven)
             return asyncpg.create_pool(
                 **arguments,
                 min_size=0,
