@@ -28,7 +28,7 @@ AGAIN_SECONDS, AGAIN_SECONDS_MAX = 0.01, 0.5
 
 
 class Overloaded(Exception):
-    """More callers wait than the group writer is willing to hold."""
+    """More callers wait than the group writer is willing to hold, altogether or of one key."""
 
 
 class WriteApart(Exception):
@@ -48,7 +48,8 @@ class Batcher(Generic[Item, Result]):
     for company. A caller that is cancelled leaves its item in the group.
 
     With a `key`, items of one key are never in two groups at once, which would only wait for each other in the database;
-    and keys take turns in a group, so that a flood of one delays nobody else. Nor does an item that takes long: one that is
+    and keys take turns, so that a flood of one delays nobody else. No more of one may wait than there is room left for
+    others. Nor does an item that takes long: one that is
     `large` is written alone and beside the lanes, and so are the items of a key that the flush answers with WriteApart.
     These go through `apart`, which may answer in the same way again; they are then tried later.
     """
@@ -87,10 +88,11 @@ class Batcher(Generic[Item, Result]):
 
     def post(self, item: Item) -> asyncio.Future[Result]:
         """As `put`, for a caller that does not wait at once."""
-        if self._count >= self._waiting_max:
+        key = self._key(item) if self._key is not None else None
+        room = self._waiting_max - self._count
+        if room <= 0 or (self._key is not None and len(self._waiting.get(key, ())) >= room):
             raise Overloaded
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        key = self._key(item) if self._key is not None else None
         self._waiting.setdefault(key, deque()).append((item, future))
         self._count += 1
         self._begin()
@@ -143,9 +145,10 @@ class Batcher(Generic[Item, Result]):
         return self._large is not None and self._large(self._waiting[key][0][0])
 
     def _pop(self, key: Hashable) -> Waiting[Item, Result]:
-        first = self._waiting[key].popleft()
-        if not self._waiting[key]:
-            del self._waiting[key]
+        waiting = self._waiting.pop(key)
+        first = waiting.popleft()
+        if waiting:
+            self._waiting[key] = waiting  # behind the others
         self._count -= 1
         return first
 

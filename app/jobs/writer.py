@@ -33,7 +33,7 @@ log = get_logger(__name__)
 GROUP_MAX = 50
 LANES = 2
 """Groups under way at once: one tenant's flood fills one of them."""
-WAITING_MAX = 5_000
+WAITING_MAX = 10_000
 LARGE_BYTES = 64 * 1024
 """A larger body takes Postgres milliseconds, in which nobody else's queue is to be locked."""
 LOCK_SECONDS = 0.02
