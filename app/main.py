@@ -64,7 +64,7 @@ from app.webhooks.secrets import Vault
 
 log = get_logger(__name__)
 
-WRITERS_MAX = 6
+WRITERS_MAX = 8
 READERS_MAX = 8
 READ_STATEMENT_SECONDS = 5.0
 """When Postgres stops a read: somebody waits for it, and others for its connection."""

@@ -67,18 +67,23 @@ queue_moves AS MATERIALIZED (
 """  # noqa: S608
 
 
-def places_ctes(lock: str) -> str:
+def _set_patience(lock_seconds: str) -> str:
+    """A query that limits how long the transaction waits for each lock from there on; its one row says that it is so."""
+    return f"SELECT set_config('lock_timeout', (1000 * {lock_seconds})::integer || 'ms', true) IS NOT NULL AS taken"
+
+
+def places_ctes(lock: str, *, lock_seconds: str) -> str:
     """CTEs for a statement that has one `asked` of new jobs, the last one named `roomy`: the tenants all of whose jobs find
     room. `lock`: how their queues are locked, and those of their keys; a tenant one of whose queues is passed over is not
-    among them."""
+    among them. `lock_seconds`: how long the statement waits for a lock; then asyncpg.LockNotAvailableError."""
     return f"""
-newcomers AS (
+patience AS MATERIALIZED ({_set_patience(lock_seconds)}), newcomers AS (
     SELECT subject_id, tenant_id, count(*) AS jobs
     FROM asked CROSS JOIN LATERAL (VALUES (tenant_id), (key_id)) AS subject (subject_id)
     GROUP BY subject_id, tenant_id
 ), places AS MATERIALIZED (
     SELECT subject_id, queued, max_queued FROM queues
-    WHERE subject_id = ANY (ARRAY(SELECT subject_id FROM newcomers))
+    WHERE subject_id = ANY (ARRAY(SELECT subject_id FROM newcomers)) AND (SELECT taken FROM patience)
     ORDER BY subject_id
     {lock}
 ), roomy AS MATERIALIZED (
@@ -97,7 +102,11 @@ _LOOK_AT_PLACES = """
 SELECT subject_id, tenant_id, queued, max_queued FROM queues
 WHERE subject_id = ANY($1::uuid[])
 """
-_LOCK_PLACES = f"{_LOOK_AT_PLACES} ORDER BY subject_id FOR UPDATE"
+_LOCK_PLACES = f"""
+WITH patience AS MATERIALIZED ({_set_patience("$2::double precision")})
+{_LOOK_AT_PLACES} AND (SELECT taken FROM patience)
+ORDER BY subject_id FOR UPDATE
+"""  # noqa: S608
 
 
 @dataclass(slots=True)
@@ -137,10 +146,11 @@ class Places:
         return [self._places[subject_id] for subject_id in (tenant_id, key_id) if subject_id in self._places]
 
 
-async def lock_places(session: Session, *, subject_ids: Iterable[UUID]) -> Places:
+async def lock_places(session: Session, *, subject_ids: Iterable[UUID], lock_seconds: float) -> Places:
     """The queues of these tenants and keys, locked until the transaction ends; a key without limits has none. One
-    statement."""
-    return _places(await session.fetch(_LOCK_PLACES, list(set(subject_ids))))
+    statement. It, and the rest of the transaction, waits `lock_seconds` for each lock that somebody holds; then
+    asyncpg.LockNotAvailableError."""
+    return _places(await session.fetch(_LOCK_PLACES, list(set(subject_ids)), lock_seconds))
 
 
 async def look_at_places(session: ReadSession, *, subject_ids: Iterable[UUID]) -> Places:

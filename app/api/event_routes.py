@@ -57,7 +57,7 @@ async def read_events(
                 raise _unknown_event()
             rows = await list_events(session, tenant_id=principal.tenant_id, after=position, limit=limit + 1)
             # within the tenant's share of reads: bodies that nobody has seen yet take a connection that writes, too
-            bodies = await _frozen(request, rows)
+            bodies = await _frozen(request, principal.tenant_id, rows)
         return [(show_id("evt", row["id"]), bodies[row["id"]]) for row in rows]
 
     page = cut_page(await patiently(read), limit=limit, cursor_of=lambda event: event[0])
@@ -77,7 +77,7 @@ def _unknown_event() -> Malformed:
     return Malformed("after: no event of yours", problems=[Problem("query after", "expected the id of an event")])
 
 
-async def _frozen(request: Request, rows: list[Row]) -> dict[UUID, bytes]:
+async def _frozen(request: Request, tenant_id: UUID, rows: list[Row]) -> dict[UUID, bytes]:
     """The events' bodies; those that nobody has been shown yet are frozen now."""
     bodies = {row["id"]: row["body"] for row in rows if row["body"] is not None}
     new = [
@@ -87,7 +87,7 @@ async def _frozen(request: Request, rows: list[Row]) -> dict[UUID, bytes]:
     ]
     if new:
         render = partial(render_events, base_url=request.app.state.public_url)
-        async with database_of(request).transaction() as session:
+        async with database_of(request).transaction_of(tenant_id) as session:
             bodies |= await freeze_bodies(session, bodies=await render(session, new))
     return bodies
 
@@ -156,7 +156,7 @@ async def redeliver(request: Request, delivery: str) -> DeliveryOut:
     """Deliver it once more, under the same id and with the same bytes, whatever came of it before."""
     principal = await writing(request)
     delivery_id = _delivery_id(delivery)
-    async with database_of(request).transaction() as session:
+    async with database_of(request).transaction_of(principal.tenant_id) as session:
         await operations.redeliver(session, tenant_id=principal.tenant_id, delivery_id=delivery_id)
         row = await get_delivery(session, tenant_id=principal.tenant_id, delivery_id=delivery_id)
     request.app.state.doorbell.ring("deliver")

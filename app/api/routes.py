@@ -251,7 +251,7 @@ async def cancel_job(request: Request, job_id: str) -> Response:
     state = request.app.state
     principal = await authenticated(request, Scope.JOBS_WRITE)
     wanted = _job_id(job_id)
-    async with state.database.transaction() as session:
+    async with state.database.transaction_of(principal.tenant_id) as session:
         crash_point("cancel.before_store")
         became = await request_cancel(session, tenant_id=principal.tenant_id, job_id=wanted)
     crash_point("cancel.after_store")

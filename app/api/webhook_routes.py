@@ -113,7 +113,7 @@ async def create_endpoint(request: Request) -> EndpointCreated:
     """Make an endpoint; its secret is shown here and never again."""
     principal = await writing(request)
     body = await body_of(request, principal, EndpointIn)
-    async with database_of(request).transaction() as session:
+    async with database_of(request).transaction_of(principal.tenant_id) as session:
         row, secret = await operations.create_endpoint(
             session,
             vault=request.app.state.vault,
@@ -163,7 +163,7 @@ async def patch_endpoint(request: Request, endpoint: str) -> EndpointOut:
     """Change an endpoint, switch it off, or on again."""
     principal = await writing(request)
     body = await body_of(request, principal, EndpointPatch)
-    async with database_of(request).transaction() as session:
+    async with database_of(request).transaction_of(principal.tenant_id) as session:
         row = await operations.update_endpoint(
             session,
             tenant_id=principal.tenant_id,
@@ -180,7 +180,7 @@ async def patch_endpoint(request: Request, endpoint: str) -> EndpointOut:
 async def delete_endpoint(request: Request, endpoint: str) -> Response:
     """Delete an endpoint: nothing more is delivered to it."""
     principal = await writing(request)
-    async with database_of(request).transaction() as session:
+    async with database_of(request).transaction_of(principal.tenant_id) as session:
         await operations.delete_endpoint(session, tenant_id=principal.tenant_id, endpoint_id=_endpoint_id(endpoint))
     return Response(status_code=204)
 
@@ -195,7 +195,7 @@ async def rotate_endpoint_secret(request: Request, endpoint: str) -> RotatedOut:
 async def read_secret(request: Request) -> SecretOut:
     """The secret that signs what goes to URLs of single jobs; it is made when it is first asked for."""
     principal = await authenticated(request, Scope.WEBHOOKS)
-    async with database_of(request).transaction() as session:
+    async with database_of(request).transaction_of(principal.tenant_id) as session:
         secret = await operations.ensure_secret(session, vault=request.app.state.vault, tenant_id=principal.tenant_id)
     return SecretOut(secret=show_secret(secret))
 
@@ -208,7 +208,7 @@ async def rotate_secret(request: Request) -> RotatedOut:
 
 async def _rotate(request: Request, endpoint_id: UUID | None) -> RotatedOut:
     principal = await writing(request)
-    async with database_of(request).transaction() as session:
+    async with database_of(request).transaction_of(principal.tenant_id) as session:
         secret, until = await operations.rotate_secret(
             session, vault=request.app.state.vault, tenant_id=principal.tenant_id, endpoint_id=endpoint_id
         )
@@ -224,7 +224,7 @@ async def test_endpoint(request: Request, endpoint: str) -> DeliveryOut:
     """Send the endpoint a `webhook.test` event; the delivery log tells what came of it."""
     principal = await writing(request)
     endpoint_id = _endpoint_id(endpoint)
-    async with database_of(request).transaction() as session:
+    async with database_of(request).transaction_of(principal.tenant_id) as session:
         row = await get_endpoint(session, tenant_id=principal.tenant_id, endpoint_id=endpoint_id)
         deliveries = await emit_tenant_event(
             session,
@@ -251,7 +251,7 @@ async def recover_endpoint(request: Request, endpoint: str) -> RecoveredOut:
     principal = await writing(request)
     body = await body_of(request, principal, RecoverIn)
     since = checked_instant(body.since, "$.since")
-    async with database_of(request).transaction() as session:
+    async with database_of(request).transaction_of(principal.tenant_id) as session:
         missed = await operations.recover_endpoint(
             session, tenant_id=principal.tenant_id, endpoint_id=_endpoint_id(endpoint), since=since
         )

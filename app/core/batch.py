@@ -2,10 +2,12 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Hashable, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Sequence
+from typing import Any, Generic, TypeVar
 
 import asyncpg
+
+from app.core import clock
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -17,14 +19,25 @@ BAD_ROW = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg
 
 LARGE_MAX = 4
 """Large items that are written at a time."""
+APART_MAX = 2
+"""Keys that are written apart at a time; the others wait for one of these to end."""
+APART_SECONDS = 15.0
+"""How long an item is tried again that is answered WriteApart when it is written apart, too."""
+AGAIN_SECONDS, AGAIN_SECONDS_MAX = 0.01, 0.5
+"""Between two such tries, doubling."""
 
 
 class Overloaded(Exception):
-    """More callers wait than the group writer is willing to hold."""
+    """More callers wait than the group writer is willing to hold, altogether or of one key."""
 
 
 class WriteApart(Exception):
     """A flush's answer for an item that it did not write: it is to be written with the others of its key alone."""
+
+    def __init__(self, instead: Exception) -> None:
+        """`instead`: what its caller gets where that is not possible within APART_SECONDS."""
+        super().__init__()
+        self.instead = instead
 
 
 class Batcher(Generic[Item, Result]):
@@ -35,8 +48,10 @@ class Batcher(Generic[Item, Result]):
     for company. A caller that is cancelled leaves its item in the group.
 
     With a `key`, items of one key are never in two groups at once, which would only wait for each other in the database;
-    and keys take turns in a group, so that a flood of one delays nobody else. Nor does an item that takes long: one that is
+    and keys take turns, so that a flood of one delays nobody else. No more of one may wait than there is room left for
+    others. Nor does an item that takes long: one that is
     `large` is written alone and beside the lanes, and so are the items of a key that the flush answers with WriteApart.
+    These go through `apart`, which may answer in the same way again; they are then tried later.
     """
 
     def __init__(
@@ -49,6 +64,7 @@ class Batcher(Generic[Item, Result]):
         linger_seconds: float = 0.0,
         key: Callable[[Item], Hashable] | None = None,
         large: Callable[[Item], bool] | None = None,
+        apart: Callable[[Sequence[Item]], Awaitable[Sequence[Result | Exception]]] | None = None,
     ) -> None:
         self._flush = flush
         self._size_max = size_max
@@ -57,11 +73,14 @@ class Batcher(Generic[Item, Result]):
         self._linger_seconds = linger_seconds
         self._key = key
         self._large = large
+        self._apart = apart or flush
+        self._apart_slots = asyncio.Semaphore(APART_MAX)
         self._waiting: dict[Hashable, deque[Waiting[Item, Result]]] = {}
         self._count = 0
         self._under_way: Counter[Hashable] = Counter()
         self._busy: set[asyncio.Task[None]] = set()
         self._beside: set[asyncio.Task[None]] = set()
+        self._large_count = 0
 
     async def put(self, item: Item) -> Result:
         """The result of this one item; raises Overloaded when too many wait, and what its flush raised."""
@@ -69,10 +88,11 @@ class Batcher(Generic[Item, Result]):
 
     def post(self, item: Item) -> asyncio.Future[Result]:
         """As `put`, for a caller that does not wait at once."""
-        if self._count >= self._waiting_max:
+        key = self._key(item) if self._key is not None else None
+        room = self._waiting_max - self._count
+        if room <= 0 or (self._key is not None and len(self._waiting.get(key, ())) >= room):
             raise Overloaded
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        key = self._key(item) if self._key is not None else None
         self._waiting.setdefault(key, deque()).append((item, future))
         self._count += 1
         self._begin()
@@ -115,17 +135,20 @@ class Batcher(Generic[Item, Result]):
     def _take_large(self) -> None:
         if self._large is not None:
             for key in list(self._waiting):
-                if len(self._beside) < LARGE_MAX and not self._under_way[key] and self._is_large(key):
-                    self._write_beside([self._pop(key)])
+                if self._large_count < LARGE_MAX and not self._under_way[key] and self._is_large(key):
+                    group = [self._pop(key)]
+                    self._large_count += 1
+                    self._begin_beside(self._write_large(group, self._enter(group)))
 
     def _is_large(self, key: Hashable) -> bool:
         """Whether the first that waits of this key is."""
         return self._large is not None and self._large(self._waiting[key][0][0])
 
     def _pop(self, key: Hashable) -> Waiting[Item, Result]:
-        first = self._waiting[key].popleft()
-        if not self._waiting[key]:
-            del self._waiting[key]
+        waiting = self._waiting.pop(key)
+        first = waiting.popleft()
+        if waiting:
+            self._waiting[key] = waiting  # behind the others
         self._count -= 1
         return first
 
@@ -135,45 +158,80 @@ class Batcher(Generic[Item, Result]):
         self._under_way.update(keys)
         return keys
 
+    def _leave(self, keys: set[Hashable]) -> None:
+        for key in keys:
+            self._under_way[key] -= 1
+            if not self._under_way[key]:
+                del self._under_way[key]
+
     async def _write(self, group: list[Waiting[Item, Result]], keys: set[Hashable]) -> None:
         try:
-            await self._settle(group)
+            for part in self._by_key(await self._settle(group, self._flush)):
+                self._begin_beside(self._write_apart(part, self._enter(part)))
         finally:
-            for key in keys:
-                self._under_way[key] -= 1
-                if not self._under_way[key]:
-                    del self._under_way[key]
+            self._leave(keys)
 
-    def _write_beside(self, group: list[Waiting[Item, Result]]) -> None:
-        task = asyncio.create_task(self._write(group, self._enter(group)))
+    async def _write_large(self, group: list[Waiting[Item, Result]], keys: set[Hashable]) -> None:
+        try:
+            await self._write(group, keys)
+        finally:
+            self._large_count -= 1
+
+    async def _write_apart(self, group: list[Waiting[Item, Result]], keys: set[Hashable]) -> None:
+        give_up_at = clock.monotonic() + APART_SECONDS
+        pause_seconds = AGAIN_SECONDS
+        try:
+            while True:
+                async with self._apart_slots:
+                    group = await self._settle(group, self._apart, again=clock.monotonic() < give_up_at)
+                if not group:
+                    return
+                await asyncio.sleep(pause_seconds)
+                pause_seconds = min(2 * pause_seconds, AGAIN_SECONDS_MAX)
+        finally:
+            self._leave(keys)
+
+    def _begin_beside(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._beside.add(task)
-        task.add_done_callback(self._written_beside)
+        task.add_done_callback(self._ended_beside)
 
-    def _written_beside(self, task: asyncio.Task[None]) -> None:
+    def _ended_beside(self, task: asyncio.Task[None]) -> None:
         self._beside.discard(task)
         self._begin()
 
-    async def _settle(self, group: list[Waiting[Item, Result]]) -> None:
+    def _by_key(self, group: list[Waiting[Item, Result]]) -> Iterable[list[Waiting[Item, Result]]]:
+        parts: dict[Hashable, list[Waiting[Item, Result]]] = {}
+        for one in group:
+            parts.setdefault(self._key(one[0]) if self._key is not None else None, []).append(one)
+        return parts.values()
+
+    async def _settle(
+        self,
+        group: list[Waiting[Item, Result]],
+        flush: Callable[[Sequence[Item]], Awaitable[Sequence[Result | Exception]]],
+        *,
+        again: bool = True,
+    ) -> list[Waiting[Item, Result]]:
+        """Answer them, but for those that are to be written apart, which are given back if they may be tried `again`."""
         try:
-            results = await self._flush([item for item, _ in group])
+            results = await flush([item for item, _ in group])
         except BAD_ROW as error:
             if len(group) > 1:
                 middle = len(group) // 2
-                await self._settle(group[:middle])
-                await self._settle(group[middle:])
-                return
+                first = await self._settle(group[:middle], flush, again=again)
+                return first + await self._settle(group[middle:], flush, again=again)
             results = [error]
         except Exception as error:  # every caller must hear of it, whatever it is
             results = [error] * len(group)
-        apart: dict[Hashable, list[Waiting[Item, Result]]] = {}
+        apart: list[Waiting[Item, Result]] = []
         for (item, future), result in zip(group, results, strict=True):
-            if isinstance(result, WriteApart) and self._key is not None:
-                apart.setdefault(self._key(item), []).append((item, future))
+            if isinstance(result, WriteApart) and again:
+                apart.append((item, future))
             elif future.done():
                 continue
             elif isinstance(result, Exception):
-                future.set_exception(result)
+                future.set_exception(result.instead if isinstance(result, WriteApart) else result)
             else:
                 future.set_result(result)
-        for part in apart.values():
-            self._write_beside(part)
+        return apart

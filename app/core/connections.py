@@ -93,11 +93,14 @@ def _shown(value: str | float) -> str:
 class Opener:
     """Opens the connections of a pool. Each proves its settings before it is used."""
 
-    def __init__(self, terms: Terms, told: Callable[[WrongConnection], None] | None = None) -> None:
-        """`told`: called with each connection that is not as asked for, before its user hears of it."""
+    def __init__(
+        self, terms: Terms, told: Callable[[WrongConnection], None] | None = None, *, proven: bool = False
+    ) -> None:
+        """`told`: called with each connection that is not as asked for, before its user hears of it. `proven`: whether this
+        process has had a good connection with these settings."""
         self._terms = terms
         self._told = told
-        self._proven = False
+        self._proven = proven
 
     async def connect(self, *args: Any, **named: Any) -> "asyncpg.Connection[asyncpg.Record]":
         """As asyncpg.connect; raises WrongConnection where the server or a pooler refuses the settings.
@@ -117,6 +120,9 @@ class Opener:
             if self._proven or (sentence := refusal_of_login(error)) is None:
                 raise
             raise self._wrong(sentence) from error
+        except asyncpg.ObjectNotInPrerequisiteStateError as error:
+            # the database takes no connections just now, as while it is restored
+            raise asyncpg.CannotConnectNowError(str(error)) from error
         except asyncpg.InvalidParameterValueError as error:
             raise self._wrong(
                 f"the database refuses: {error}; the role {self._terms.role} is made by `waystation migrate`, run as the"

@@ -101,10 +101,13 @@ async def _no_reset(_connection: "asyncpg.Connection[Row]") -> None:
 class Database:
     """One process's pools: a few connections that write, and a few that cannot."""
 
-    def __init__(self, writers: "asyncpg.Pool[Row]", readers: "asyncpg.Pool[Row]", share: ReadShare) -> None:
+    def __init__(
+        self, writers: "asyncpg.Pool[Row]", readers: "asyncpg.Pool[Row]", *, shares: tuple[ReadShare, ReadShare]
+    ) -> None:
+        """`shares`: what a tenant may hold of either."""
         self._writers = writers
         self._readers = readers
-        self._share = share
+        self._write_share, self._share = shares
 
     @classmethod
     async def open(
@@ -117,17 +120,19 @@ class Database:
         statement_seconds: float = STATEMENT_SECONDS,
         read_seconds: float | None = None,
         on_wrong: Callable[[WrongConnection], None] | None = None,
+        proven: bool = False,
     ) -> Self:
         """Pools that connect when first used, so a process can start while Postgres is away.
 
         `statement_seconds`: when Postgres stops a statement; `read_seconds`: the same for those of `snapshot`.
-        `on_wrong`: called when a connection lacks the role or the time-outs; a process must then stop. Raises ValueError
-        where the URL cannot be one.
+        `on_wrong`: called when a connection lacks the role or the time-outs; a process must then stop. `proven`:
+        whether a process that works with this URL already opens it; a refused login is then waited for, as in a failover.
+        Raises ValueError where the URL cannot be one.
         """
         arguments = connect_arguments(url)
 
         def pool(size: int, terms: Terms) -> "asyncpg.Pool[Row]":
-            opener = Opener(terms, on_wrong)
+            opener = Opener(terms, on_wrong, proven=proven)
             return asyncpg.create_pool(
                 **arguments,
                 min_size=0,
@@ -148,7 +153,7 @@ class Database:
         database = cls(
             pool(writers_max, Terms(statement_seconds, read_only=False)),
             pool(readers_max, Terms(read_seconds or statement_seconds, read_only=True)),
-            ReadShare(readers_max),
+            shares=(ReadShare(writers_max), ReadShare(readers_max)),
         )
         await database._writers
         await database._readers
@@ -159,6 +164,20 @@ class Database:
         with _translated():
             async with self._writers.acquire(timeout=ACQUIRE_SECONDS), self._readers.acquire(timeout=ACQUIRE_SECONDS):
                 return
+
+    @asynccontextmanager
+    async def transaction_of(self, tenant_id: UUID) -> AsyncIterator[Session]:
+        """As `transaction`, on a tenant's request: it may hold a quarter of the connections at a time, for somebody may have
+        locked what it is about to change. Its further ones wait for its own."""
+        try:
+            await self._write_share.take(tenant_id, point=False)
+        except TooManyReads:
+            raise StoreUnavailable("too many changes of this tenant at once; ask for fewer at a time") from None
+        try:
+            async with self.transaction() as session:
+                yield session
+        finally:
+            self._write_share.give(tenant_id)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:

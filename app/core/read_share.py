@@ -1,4 +1,4 @@
-"""Each tenant's share of the connections that read: its further reads wait in line behind its own, others' pass."""
+"""Each tenant's share of the connections: what it asks for beyond that waits in line behind its own, others' pass."""
 
 import asyncio
 from collections import deque

@@ -83,7 +83,7 @@ holds AS (
     SELECT hold.id, asked.tenant_id, asked.id AS job_id, asked.key_id, asked.held_micro AS amount
     FROM asked JOIN unnest($1::uuid[], $20::uuid[]) AS hold (job_id, id) ON hold.job_id = asked.id
 ),
-{places_ctes(lock)},
+{places_ctes(lock, lock_seconds="$21::double precision")},
 {fits_ctes(lock)},
 accepted AS (SELECT asked.* FROM asked WHERE tenant_id IN (SELECT tenant_id FROM fits)),
 {_STORE_CTES}
@@ -91,8 +91,8 @@ SELECT tenant_id FROM fits
 """  # noqa: S608
 
 
-# Is there room and enough for all jobs of a tenant? Then they are jobs. One tenant waits for whoever holds its queue or its
-# balance; of several, none waits for another's.
+# Is there room and enough for all jobs of a tenant? Then they are jobs. One tenant waits a little for whoever holds its queue
+# or its balance; of several, none waits for another's.
 _SUBMIT_OF_ONE = _submit_if_fits("FOR UPDATE")
 _SUBMIT_OF_MANY = _submit_if_fits("FOR UPDATE SKIP LOCKED")
 
@@ -123,13 +123,16 @@ def _row(s: Submission) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-async def submit_jobs_that_fit(session: Session, *, submissions: Sequence[Submission]) -> set[UUID]:
+async def submit_jobs_that_fit(
+    session: Session, *, submissions: Sequence[Submission], lock_seconds: float
+) -> set[UUID]:
     """Store the jobs of those tenants for all of whose jobs there is plainly room and credit, and hold what they may cost;
     gives these tenants. Where several ask, those are left out whose queue or balance somebody holds just now. One
-    statement. Raises asyncpg.UniqueViolationError, and stores nothing, where one has a twin."""
+    statement. Stores nothing and raises asyncpg.UniqueViolationError where one has a twin, and asyncpg.LockNotAvailableError
+    where a lock is not free within `lock_seconds`."""
     rows = [(*_row(s), hold_id_of(s.id)) for s in submissions]
     sql = _SUBMIT_OF_ONE if len({s.tenant_id for s in submissions}) == 1 else _SUBMIT_OF_MANY
-    return {row["tenant_id"] for row in await session.fetch(sql, *columns(rows, 20))}
+    return {row["tenant_id"] for row in await session.fetch(sql, *columns(rows, 20), lock_seconds)}
 
 
 async def find_twins(session: Session, *, submissions: Sequence[Submission]) -> dict[UUID, Row]:

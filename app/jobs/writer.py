@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 import asyncpg
@@ -32,11 +33,17 @@ log = get_logger(__name__)
 GROUP_MAX = 50
 LANES = 2
 """Groups under way at once: one tenant's flood fills one of them."""
-WAITING_MAX = 5_000
+WAITING_MAX = 10_000
 LARGE_BYTES = 64 * 1024
 """A larger body takes Postgres milliseconds, in which nobody else's queue is to be locked."""
+LOCK_SECONDS = 0.02
+"""How long a group waits for a lock of its one tenant: the lanes are for all tenants. Of several it waits for none."""
+LOCK_SECONDS_APART = 0.2
+"""The same for a tenant that is written apart. Whoever holds its queue or balance needs milliseconds, unless the process was
+stopped in mid-transaction; then this one is tried again, and its connection serves others meanwhile."""
 UNREACHED_SECONDS = 3.0
 """How long a submit waits for a store that has not been asked yet, or has no room, before it is refused."""
+IN_DOUBT_LOCK_SECONDS = 5.0
 IN_DOUBT_SECONDS = 15.0
 """How long it waits when the store was asked and the answer was lost: it may be stored, and a refusal would be a lie."""
 
@@ -95,6 +102,7 @@ class SubmitWriter:
             lanes=LANES,
             key=lambda one: one.tenant_id,
             large=lambda one: len(one.body) > LARGE_BYTES,
+            apart=partial(self._flush, lock_seconds=LOCK_SECONDS_APART),
         )
 
     async def submit(self, submission: Submission) -> Stored:
@@ -108,7 +116,9 @@ class SubmitWriter:
         """Wait until every submit has its answer."""
         await self._batcher.drained()
 
-    async def _flush(self, group: Sequence[Submission]) -> Sequence[Stored | Exception]:
+    async def _flush(
+        self, group: Sequence[Submission], *, lock_seconds: float = LOCK_SECONDS
+    ) -> Sequence[Stored | Exception]:
         """Written again until the store says what is there: the ids are ours, so a second time changes nothing."""
         started_at = clock.monotonic()
         in_doubt = False
@@ -119,15 +129,22 @@ class SubmitWriter:
                     async with self._database.statement() as session:
                         crash_point("submit.before_store")
                         sent = True
-                        stored = await _store_if_plain(session, group)
+                        stored = await _store_if_plain(session, group, lock_seconds=lock_seconds)
                     crash_point("submit.after_store")
                     if stored or len({one.tenant_id for one in group}) > 1:
-                        return [_stored(one) if one.tenant_id in stored else WriteApart() for one in group]
+                        return [_stored(one) if one.tenant_id in stored else _apart() for one in group]
                 sent = False
                 async with self._database.transaction() as session:
-                    verdicts, alerts = await _store(session, group, again=in_doubt)
+                    verdicts, alerts = await _store(session, group, again=in_doubt, lock_seconds=lock_seconds)
                     sent = True  # what fails before the commit has stored nothing
                 crash_point("submit.after_store")
+            except asyncpg.LockNotAvailableError:
+                if not in_doubt:
+                    return [_apart()] * len(group)
+                if clock.monotonic() - started_at > IN_DOUBT_SECONDS:
+                    raise InDoubt from None
+                lock_seconds = IN_DOUBT_LOCK_SECONDS  # that they are in doubt is known here alone: they stay together
+                continue
             except StoreUnavailable as error:
                 in_doubt = in_doubt or (sent and not isinstance(error, StoreFull))
                 patience = IN_DOUBT_SECONDS if in_doubt else UNREACHED_SECONDS
@@ -150,13 +167,17 @@ def _key_of(alert: BudgetAlert) -> str | None:
     return None if alert.subject_id == alert.tenant_id else show_id("key", alert.subject_id)
 
 
-async def _store_if_plain(session: Session, group: Sequence[Submission]) -> set[UUID]:
+async def _store_if_plain(session: Session, group: Sequence[Submission], *, lock_seconds: float) -> set[UUID]:
     """The short way, in one round trip: the tenants all of whose jobs are new, with plainly enough for all of them. The
     others go the long way one by one: it holds a tenant's queue and balance for several round trips."""
     try:
-        return await submit_jobs_that_fit(session, submissions=group)
+        return await submit_jobs_that_fit(session, submissions=group, lock_seconds=lock_seconds)
     except asyncpg.UniqueViolationError:
         return set()
+
+
+def _apart() -> WriteApart:
+    return WriteApart(StoreUnavailable())
 
 
 def _stored(one: Submission) -> Stored:
@@ -164,14 +185,15 @@ def _stored(one: Submission) -> Stored:
 
 
 async def _store(
-    session: Session, group: Sequence[Submission], *, again: bool
+    session: Session, group: Sequence[Submission], *, again: bool, lock_seconds: float
 ) -> tuple[list[Stored | Exception], list[BudgetAlert]]:
     """Judge each submission of the group, store those that may be, and hold what they may cost.
 
     Whoever submits for a tenant holds its queue and its balance until he has committed: what is seen here of its jobs is
     all there is.
     """
-    places = await lock_places(session, subject_ids={one for item in group for one in (item.tenant_id, item.key_id)})
+    subject_ids = {one for item in group for one in (item.tenant_id, item.key_id)}
+    places = await lock_places(session, subject_ids=subject_ids, lock_seconds=lock_seconds)
     accounts = await lock_accounts(session, tenant_ids={one.tenant_id for one in group})
     # without a key there can only be a twin if this very group was written before, and the answer was lost
     asking = [one for one in group if again or one.idempotency_key is not None]

@@ -2,11 +2,13 @@
 
 import asyncio
 
+import asyncpg
 import httpx
 import pytest
 
+from app.main import WRITERS_MAX
 from tests.api.conftest import NewJob, assert_problem
-from tests.gateway import Gateway, ended, eventually
+from tests.gateway import LATER, Gateway, TenantKey, ended, eventually
 
 URL = "/api/v1/jobs"
 
@@ -154,3 +156,25 @@ async def test_a_cancel_and_a_dispatch_at_once_never_lose_a_job(client: httpx.As
         return str(final["status"])
 
     assert "CANCELED" in await asyncio.gather(*(one() for _ in range(20)))
+
+
+async def test_cancels_of_a_locked_tenant_do_not_use_up_the_connections(
+    stack: Gateway, client: httpx.AsyncClient, tenant: TenantKey, new_job: NewJob
+) -> None:
+    jobs = [await new_job() for _ in range(2 * WRITERS_MAX)]
+    other = await stack.tenant()
+    owner = await asyncpg.connect(stack.database_url)
+    try:
+        async with owner.transaction(), httpx.AsyncClient(base_url=stack.url, timeout=60) as others:
+            await owner.execute("SELECT FROM queues WHERE tenant_id = $1 FOR UPDATE", tenant.id)
+            cancels = [asyncio.create_task(client.post(f"{URL}/{job['id']}/cancel")) for job in jobs]
+            waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            await eventually(lambda: stack.sql(waiting))
+            async with asyncio.timeout(2.5):  # whoever finds no connection is refused after three seconds
+                body = {"model": "sim-instant", "input": {}, "not_before": LATER}
+                answer = await others.post(URL, json=body, headers={"x-api-key": other.key})
+            assert answer.status_code == 202
+            assert not any(one.done() for one in cancels)
+        assert {(await one).status_code for one in cancels} == {200}
+    finally:
+        await owner.close()

@@ -183,7 +183,41 @@ async def test_keys_take_turns_in_a_group() -> None:
     batcher = Batcher(flush, size_max=4, key=lambda item: item[0])
     posted = [batcher.post(item) for item in ("a0", "a1", "a2", "a3", "a4", "b0", "c0", "c1")]
     await asyncio.gather(*posted)
-    assert groups == [["a0", "b0", "c0", "a1"], ["a2", "c1", "a3", "a4"]]
+    assert groups == [["a0", "b0", "c0", "a1"], ["c1", "a2", "a3", "a4"]]
+
+
+async def test_keys_take_turns_from_group_to_group() -> None:
+    groups: list[list[str]] = []
+
+    async def flush(group: Sequence[str]) -> Sequence[str]:
+        groups.append(list(group))
+        return group
+
+    batcher = Batcher(flush, size_max=2, key=lambda item: item[0])
+    posted = [batcher.post(f"{key}{number}") for key in "abc" for number in range(2)]
+    await asyncio.gather(*posted)
+    assert groups == [["a0", "b0"], ["c0", "a1"], ["b1", "c1"]], "c is not passed over while a and b have more"
+
+
+async def test_one_key_leaves_room_for_others() -> None:
+    gate = asyncio.Event()
+
+    async def flush(group: Sequence[str]) -> Sequence[str]:
+        await gate.wait()
+        return group
+
+    batcher = Batcher(flush, size_max=1, waiting_max=8, key=lambda item: item[0])
+    posted = [batcher.post("a0")]
+    await asyncio.sleep(0)  # it is under way, and waits no more
+    posted += [batcher.post(f"a{number}") for number in range(1, 5)]
+    with pytest.raises(Overloaded):
+        batcher.post("a5")
+    posted += [batcher.post(f"b{number}") for number in range(2)]
+    with pytest.raises(Overloaded):
+        batcher.post("b2")
+    posted.append(batcher.post("c0"))
+    gate.set()
+    assert len(await asyncio.gather(*posted)) == 8
 
 
 async def test_a_large_item_is_written_alone_and_delays_no_other_key() -> None:
@@ -234,7 +268,7 @@ async def test_what_is_to_be_written_apart_delays_no_other_key() -> None:
         if {item[0] for item in group} == {"a"}:
             await gate.wait()
             return group
-        return [WriteApart() if item[0] == "a" else item for item in group]
+        return [WriteApart(TimeoutError()) if item[0] == "a" else item for item in group]
 
     batcher = Batcher(flush, size_max=10, key=lambda item: item[0])
     slow = [batcher.post(item) for item in ("a0", "a1")]

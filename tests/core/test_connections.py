@@ -139,6 +139,26 @@ async def test_a_login_that_is_refused_later_is_waited_for(servers: Urls, new_da
     assert told == []
 
 
+async def test_a_database_that_takes_no_connections_is_away(servers: Urls, new_database: NewDatabase) -> None:
+    """As while it is restored."""
+    told: list[WrongConnection] = []
+    url = await new_database()
+    name = urlsplit(url).path[1:]
+    owner = await asyncpg.connect(servers.database)
+    try:
+        await owner.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        database = await opened(url, told)
+        with pytest.raises(StoreUnavailable) as refused:
+            await database.prove()
+        assert not isinstance(refused.value, WrongConnection)
+        await owner.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        await database.prove()
+        await database.close()
+    finally:
+        await owner.close()
+    assert told == []
+
+
 async def test_a_statement_that_takes_too_long_is_not_repeated(database_url: str) -> None:
     database = await opened(database_url, read_seconds=0.2)
     asked = 0

@@ -53,7 +53,7 @@ class Engine:
         ]
         submissions = [dataclasses.replace(one, **fields) for one in asked]
         async with self.database.transaction() as session:
-            await lock_places(session, subject_ids=[caller.tenant.id, caller.key.id])
+            await lock_places(session, subject_ids=[caller.tenant.id, caller.key.id], lock_seconds=10)
             accounts = await lock_accounts(session, tenant_ids=[caller.tenant.id])
             await submit_jobs(session, submissions=submissions)
             holds = [Hold(one.id, one.tenant_id, one.key_id, one.held_micro) for one in submissions]

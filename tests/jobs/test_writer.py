@@ -6,13 +6,15 @@ import dataclasses
 import asyncpg
 import pytest
 
+from app.core import batch, clock
 from app.core.db import Database
 from app.core.errors import StoreFull, StoreUnavailable
 from app.core.ids import new_id
 from app.jobs import writer
 from app.jobs.operations import Submission
-from app.jobs.writer import InDoubt, Stored, SubmitWriter
+from app.jobs.writer import LANES, LARGE_BYTES, InDoubt, Stored, SubmitWriter
 from app.ledger.decide import InsufficientCredits
+from app.main import WRITERS_MAX
 from tests.factories.callers import Caller, make_caller
 from tests.factories.jobs import SUBMISSION, wrong
 
@@ -87,3 +89,52 @@ async def test_who_cannot_pay_or_asks_twice_is_judged_alone(database: Database, 
     assert replayed == dataclasses.replace(kept, replayed=True)
     assert new == Stored(asked[3].id, asked[3].created_at, replayed=False)
     assert await wrong(database) == {}
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_many_locked_tenants_do_not_use_up_the_connections(url: str, together: bool) -> None:
+    database = await Database.open(url, name="test", writers_max=WRITERS_MAX, readers_max=1)
+    locked = [await make_caller(database) for _ in range(WRITERS_MAX + LANES)]
+    free = await make_caller(database)
+    submits = SubmitWriter(database, alerted=lambda: None)
+    owner = await asyncpg.connect(url)
+    waiting: list[asyncio.Task[Stored]] = []
+    try:
+        async with owner.transaction():
+            ids = [one.tenant.id for one in locked]
+            await owner.execute("SELECT FROM queues WHERE tenant_id = ANY ($1::uuid[]) FOR UPDATE", ids)
+            for one in locked:
+                large = {"body": b" " * (2 * LARGE_BYTES)} if len(waiting) % 3 == 2 else {}
+                asked = dataclasses.replace(submission(one), **large)
+                waiting.append(asyncio.create_task(submits.submit(asked)))
+                if not together:
+                    await asyncio.sleep(0.01)
+            started_at = clock.monotonic()
+            stored = [await submits.submit(submission(free)) for _ in range(20)]
+            assert clock.monotonic() - started_at < 5, "each of them waits for no lock"
+            assert not any(one.done() for one in waiting)
+        stored += await asyncio.gather(*waiting)
+        assert {row["id"] for row in await owner.fetch("SELECT id FROM jobs")} == {one.job_id for one in stored}
+        await submits.drained()
+        assert await wrong(database) == {}
+    finally:
+        await owner.close()
+        await database.close()
+
+
+async def test_whose_queue_stays_locked_is_refused_in_the_end(
+    url: str, database: Database, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "APART_SECONDS", 0.5)
+    submits = SubmitWriter(database, alerted=lambda: None)
+    owner = await asyncpg.connect(url)
+    try:
+        async with owner.transaction():
+            await owner.execute("SELECT FROM queues WHERE tenant_id = $1 FOR UPDATE", caller.tenant.id)
+            with pytest.raises(StoreUnavailable) as refused:
+                await submits.submit(submission(caller))
+            assert not isinstance(refused.value, InDoubt)
+        stored = await submits.submit(submission(caller))
+        assert [row["id"] for row in await owner.fetch("SELECT id FROM jobs")] == [stored.job_id]
+    finally:
+        await owner.close()

@@ -4,12 +4,13 @@ import asyncio
 import json
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from typer.testing import CliRunner
 
 from app.cli import app
-from app.core.errors import Malformed
+from app.core.errors import Malformed, WrongConnection
 from app.core.settings import Settings, load_settings
 from app.reconciliation.models import Result
 from app.reconciliation.runs import ReconciliationRunning, RunLost, begin_due, hold_run
@@ -143,3 +144,11 @@ async def test_windows_asked_for(books: Books, url: str, monkeypatch: pytest.Mon
         told = await reconciled(books, url, monkeypatch, *arguments)
         assert told.exit_code != 0
         assert isinstance(told.exception, SystemExit | Malformed), told.exception
+
+
+async def test_a_worker_lives_on_where_the_daily_login_is_refused(books: Books, url: str) -> None:
+    """As while a password is changed: the worker's own connections are as good as before."""
+    told: list[WrongConnection] = []
+    wrong = urlsplit(url)._replace(netloc=f"waystation:wrong@{url.rpartition('@')[2].partition('/')[0]}").geturl()
+    assert await DailyReconciliation(settings(books, wrong), on_wrong=told.append).look() is False
+    assert told == []

@@ -49,6 +49,7 @@ class DailyReconciliation:
             readers_max=1,
             statement_seconds=STATEMENT_SECONDS,
             on_wrong=self._on_wrong,
+            proven=True,  # the worker's own connections tell of a wrong setting
         )
         key = settings.upstream_api_key.get_secret_value()
         account = AccountClient(url=settings.upstream_url, api_key=key)
