@@ -28,7 +28,8 @@ async def test_a_slot_is_free_again_whatever_became_of_it() -> None:
         await slots.drain(5)
         await asyncio.sleep(0)
     assert freed == [2, 3]
-    assert [(entry["event"], entry["slots"]) for entry in logs] == [("slots.not_recorded", "test")]
+    # what other tests have left running may log, too
+    assert [entry["slots"] for entry in logs if entry["event"] == "slots.not_recorded"] == ["test"]
 
 
 @pytest.mark.parametrize(("last_words_seconds", "said"), [(5.0, ["shut down"]), (0.0, [])])
