@@ -14,7 +14,7 @@ from app.core.http_deadlines import BODY_SECONDS, BYTES_A_SECOND_MIN
 
 BODY_BYTES_MAX = 10 * 1024 * 1024
 CUT = "waystation.cut"
-"""In the scope of a request whose body was cut off: the Refusal that says why."""
+"""In the `state` of the scope of a request whose body was cut off: the Refusal that says why. Copies of a scope share it."""
 WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
 SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
