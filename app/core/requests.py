@@ -93,9 +93,17 @@ def checked_length(headers: Headers) -> int:
     return length
 
 
+def single_header(headers: Headers, name: str) -> str | None:
+    """The value of a header that may be there once; raises Malformed where it is there more often, as no one value counts."""
+    values = headers.getlist(name)
+    if len(values) > 1:
+        raise malformed(f"header {name}", f"expected it once; it is there {len(values)} times")
+    return values[0] if values else None
+
+
 def idempotency_key(headers: Headers) -> str | None:
     """The `Idempotency-Key`, 1 to 255 printable ASCII characters."""
-    key = headers.get("idempotency-key")
+    key = single_header(headers, "Idempotency-Key")
     if key is not None and not IDEMPOTENCY_KEY.fullmatch(key):
         raise malformed("header Idempotency-Key", "expected 1 to 255 printable ASCII characters without spaces")
     return key
