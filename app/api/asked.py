@@ -49,7 +49,7 @@ def checked_job(given: dict[str, Any], faults: Faults) -> dict[str, Any]:
     if not isinstance(given.get("input"), dict):
         expected = 'expected a JSON object with the model\'s parameters, such as {"prompt": "a red fox"}'
         faults.problems.append(problem("$.input", expected))
-    if given.get("on_unknown", "hold") != "hold":
+    if given.get("on_unknown") not in (None, "hold"):
         faults.problems.append(problem("$.on_unknown", 'expected "hold"'))
     options = {}
     for name, check in _CHECKS.items():

@@ -41,8 +41,7 @@ class Bodies:
             raise Malformed("the body ended early")
         if message.get("more_body") or len(body) > SMALL_BYTES:
             return await self._rest(request, allowance, body, bool(message.get("more_body")), bytes_max)
-        if CUT in request.scope:
-            raise request.scope[CUT]
+        _check_whole(request)
         return without_bom(body)
 
     async def _rest(self, request: Request, allowance: Allowance, first: bytes, more: bool, bytes_max: int) -> bytes:
@@ -56,8 +55,7 @@ class Bodies:
                 more = message.get("more_body", False)
             if size > bytes_max:
                 raise BodyTooLarge(bytes_max)
-            if CUT in request.scope:
-                raise request.scope[CUT]
+            _check_whole(request)
             return without_bom(incoming.whole())
 
     async def parse(self, body: bytes, allowance: Allowance, *, what: str = "the body") -> dict[str, Any]:
@@ -65,3 +63,10 @@ class Bodies:
         cost = parse_cost(body)
         self._budgets.charge(allowance, cost)
         return await run_sized(cost, parse_object, body, what)
+
+
+def _check_whole(request: Request) -> None:
+    """Raises what the body was cut off for."""
+    cut: Refusal | None = request.scope.get("state", {}).get(CUT)
+    if cut is not None:
+        raise cut

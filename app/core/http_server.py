@@ -375,7 +375,7 @@ class Protocol(HttpToolsProtocol):
         # the application finds the reason where the rest of the body should be, and answers with it
         self._deaf = True
         self._phase = Phase.ANSWER
-        self.cycle.scope[CUT] = BodyTooSlow()  # type: ignore[literal-required]
+        self.cycle.scope["state"][CUT] = BodyTooSlow()
         self.cycle.more_body = False
         self.cycle.message_event.set()
         return now + IDLE_SECONDS

@@ -14,7 +14,7 @@ from app.core.http_deadlines import BODY_SECONDS, BYTES_A_SECOND_MIN
 
 BODY_BYTES_MAX = 10 * 1024 * 1024
 CUT = "waystation.cut"
-"""In the scope of a request whose body was cut off: the Refusal that says why."""
+"""In the `state` of the scope of a request whose body was cut off: the Refusal that says why. Copies of a scope share it."""
 WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
 SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -93,9 +93,17 @@ def checked_length(headers: Headers) -> int:
     return length
 
 
+def single_header(headers: Headers, name: str) -> str | None:
+    """The value of a header that may be there once; raises Malformed where it is there more often, as no one value counts."""
+    values = headers.getlist(name)
+    if len(values) > 1:
+        raise malformed(f"header {name}", f"expected it once; it is there {len(values)} times")
+    return values[0] if values else None
+
+
 def idempotency_key(headers: Headers) -> str | None:
     """The `Idempotency-Key`, 1 to 255 printable ASCII characters."""
-    key = headers.get("idempotency-key")
+    key = single_header(headers, "Idempotency-Key")
     if key is not None and not IDEMPOTENCY_KEY.fullmatch(key):
         raise malformed("header Idempotency-Key", "expected 1 to 255 printable ASCII characters without spaces")
     return key

@@ -104,8 +104,10 @@ def _decoder_for(body: bytes) -> json.JSONDecoder:
 
 
 def parse_object(body: bytes, what: str = "the body") -> dict[str, Any]:
-    """The JSON object in a body, or in `what` holds it; raises JsonInvalid. Its numbers are only to be looked at: floats, and integers beyond 64
-    bits, are doubles."""
+    """The JSON object in a body; raises JsonInvalid, which calls the body `what`.
+
+    Its numbers are only to be looked at: floats, and integers beyond 64 bits, are doubles.
+    """
     try:
         text = body.decode()
         if body.count(b",") + body.count(b"[") + body.count(b"{") > VALUES_MAX:

@@ -27,7 +27,7 @@ from app.core.bodies import BODY_REFUSED
 from app.core.crash import crash_point
 from app.core.db import Database
 from app.core.doorbell import Doorbell
-from app.core.errors import Problem, Refusal, StoreUnavailable, malformed_at
+from app.core.errors import Forbidden, NotFound, Problem, Refusal, StoreUnavailable, malformed_at
 from app.core.faults import Faults
 from app.core.ids import new_id
 from app.core.off_loop import run_sized
@@ -172,7 +172,10 @@ class Intake:
         except Refusal as refusal:
             if not asked.faults and not faults.problems:
                 raise
-            problems = refusal.problems if isinstance(refusal, ParametersInvalid) else ()
+            problems = refusal.problems
+            if isinstance(refusal, NotFound | Forbidden | ModelRetired):
+                where = "$.model" if asked.surface is Surface.NATIVE else "path"
+                problems = (Problem(where, refusal.message),)
             raise malformed_at(*asked.faults, *faults.problems, *problems) from None
         if asked.faults or faults.problems:
             raise malformed_at(*asked.faults, *faults.problems)

@@ -5,6 +5,7 @@ from typing import Any
 
 from app.core.errors import Refusal
 from app.core.problems import LIMIT_HEADERS
+from app.segmind.schemas import status_of
 
 Json = dict[str, Any]
 
@@ -112,8 +113,8 @@ def _json(description: str, schema: str) -> Json:
 
 def _refusals(*refusals: type[Refusal]) -> Json:
     documents: Json = {}
-    for status in sorted({refusal.status for refusal in refusals}):
-        codes = sorted({refusal.code for refusal in refusals if refusal.status == status})
+    for status in sorted({status_of(refusal) for refusal in refusals}):
+        codes = sorted({refusal.code for refusal in refusals if status_of(refusal) == status})
         documents[str(status)] = _json("`code`: " + ", ".join(f"`{code}`" for code in codes), "SegmindError")
         if status == HTTPStatus.TOO_MANY_REQUESTS:
             documents[str(status)]["headers"] = LIMIT_HEADERS

@@ -27,6 +27,7 @@ from app.core.requests import (
     idempotency_key,
     malformed,
     plain_seconds,
+    single_header,
     whole_number,
 )
 from app.core.strict_json import JsonInvalid
@@ -126,13 +127,13 @@ async def _asked(request: Request, principal: Principal, surface: Surface, model
     with faults:
         key = idempotency_key(headers)
     with faults:
-        if (text := headers.get("x-metadata")) is not None:
+        if (text := single_header(headers, "X-Metadata")) is not None:
             metadata = checked_metadata(await _header_object(bodies, principal, text), "header X-Metadata")
     with faults:
-        if (text := headers.get("x-priority")) is not None:
+        if (text := single_header(headers, "X-Priority")) is not None:
             priority = checked_priority(whole_number(text), "header X-Priority")
     with faults:
-        if (text := headers.get("x-deadline-seconds")) is not None:
+        if (text := single_header(headers, "X-Deadline-Seconds")) is not None:
             deadline = checked_deadline(plain_seconds(text), "header X-Deadline-Seconds")
     with faults:
         webhook = _webhook(request)
@@ -161,10 +162,10 @@ async def _header_object(bodies: Bodies, principal: Principal, text: str) -> dic
 
 
 def _webhook(request: Request) -> JobWebhook | None:
-    url, events = request.headers.get("x-webhook-url"), request.headers.get("x-webhook-events")
+    url, lists = single_header(request.headers, "X-Webhook-Url"), request.headers.getlist("x-webhook-events")
     return checked_job_webhook(
         url,
-        None if events is None else [one.strip() for one in events.split(",")],
+        [one.strip() for one in ",".join(lists).split(",")] if lists else None,
         request.app.state.guard,
         where=("header X-Webhook-Url", "header X-Webhook-Events"),
     )

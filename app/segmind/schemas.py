@@ -24,7 +24,7 @@ def json_response(content: bytes, *, status: int = 200, headers: dict[str, str] 
     return Response(content, status_code=status, headers=headers, media_type=JSON)
 
 
-def status_of(refusal: Refusal) -> int:
+def status_of(refusal: Refusal | type[Refusal]) -> int:
     """The upstream says 406 where HTTP has 402."""
     return 406 if refusal.status == 402 else refusal.status
 

@@ -93,7 +93,14 @@ async def test_what_is_wrong_beside_a_model_that_there_is_not(client: httpx.Asyn
         problem = assert_problem(
             await client.post(URL, json={"model": model, "input": {}, "priority": 11}), 400, "invalid_request"
         )
-        assert "$.priority" in paths(problem)
+        assert paths(problem) == ["$.model", "$.priority"]
+
+
+async def test_null_is_as_if_it_were_left_out(client: httpx.AsyncClient) -> None:
+    names = ("metadata", "deadline_seconds", "not_before", "max_price", "webhook_url", "webhook_events", "on_unknown")
+    body = {"model": "sim-instant", "input": {}, "priority": None, **dict.fromkeys(names)}
+    answer = await client.post(URL, json=body)
+    assert (answer.status_code, answer.json().get("priority")) == (202, 5)
 
 
 async def test_unknown_fields_without_end(client: httpx.AsyncClient) -> None:

@@ -47,6 +47,11 @@ async def test_blanks_around_a_value_are_no_part_of_it(stack: Gateway, tenant: T
         (b"idempotency-key:\r\n", 400, b"header Idempotency-Key"),
         (b"idempotency-key: a b\r\n", 400, b"header Idempotency-Key"),
         (b"expect:\r\n", 2, b""),
+        (
+            b"idempotency-key: a\r\nIdempotency-Key: b\r\n",
+            400,
+            b"header Idempotency-Key: expected it once; it is there 2 times",
+        ),
         (b"x: 1\r\n 2\r\n", 400, b"no valid HTTP"),
     ],
 )
@@ -100,3 +105,20 @@ async def test_a_trailer_is_no_header(stack: Gateway, tenant: TenantKey) -> None
     status, headers, body = await raw(stack, head % key + b"idempotency-key: a b\r\n\r\n")
     assert status == 200, body
     assert "idempotent-replayed" not in headers
+
+
+async def test_a_header_with_one_value_is_there_once(stack: Gateway, tenant: TenantKey) -> None:
+    twice = {"X-Metadata": ("{}", "{}"), "X-Priority": ("1", "9"), "X-Deadline-Seconds": ("60", "70")}
+    twice["X-Webhook-Url"] = ("https://a.example.com/", "https://b.example.com/")
+    fields = "".join(f"{name}: {value}\r\n" for name, values in twice.items() for value in values).encode()
+    head = b"x-api-key: %b\r\n%b%b" % (tenant.key.encode(), JSON, fields)
+    status, _, body = await raw(stack, post("/v2/sim-instant", head, b"{}"))
+    assert status == 400
+    for name in twice:
+        assert f"header {name}: expected it once; it is there 2 times".encode() in body
+    events = (
+        b"x-webhook-events: job.completed\r\nx-webhook-events: job.failed\r\nx-webhook-url: https://a.example.com/\r\n"
+    )
+    head = b"x-api-key: %b\r\n%b%b" % (tenant.key.encode(), JSON, events)
+    status, _, body = await raw(stack, post("/v2/sim-instant", head, b"{}"))
+    assert status == 200, body

@@ -79,6 +79,7 @@ def test_every_operation_says_how_it_may_refuse(document: dict[str, Any]) -> Non
             assert "`overloaded`" in operation["responses"]["503"]["description"], name
         if method == "post" and (path == "/api/v1/jobs" or path.startswith(("/v1/", "/v2/"))):
             assert {"404", "410", "422"} <= statuses, name
+            assert {"402", "406"} & statuses == {"402" if path.startswith("/api/") else "406"}, name
         if "429" in statuses:
             assert set(operation["responses"]["429"]["headers"]) == {"Retry-After", "RateLimit", "RateLimit-Policy"}, (
                 name

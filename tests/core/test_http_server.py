@@ -13,6 +13,7 @@ from app.core import http_server
 from app.core.bodies import Bodies
 from app.core.errors import Refusal
 from app.core.http_deadlines import BODY_SECONDS, BODY_WINDOW_SECONDS, Progress
+from app.core.http_rules import HttpRules
 from app.core.http_server import Protocol
 from app.core.parse_budget import Allowance
 from tests.gateway import eventually
@@ -74,7 +75,16 @@ class Server:
 @pytest.fixture
 async def server() -> AsyncIterator[Server]:
     app = Served()
-    config = uvicorn.Config(app, port=0, http=Protocol, ws="none", log_config=None, access_log=False, lifespan="off")
+    config = uvicorn.Config(
+        HttpRules(app),
+        interface="asgi3",
+        port=0,
+        http=Protocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+    )
     inner = uvicorn.Server(config)
     inner.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
     task = asyncio.create_task(inner.serve())
@@ -148,14 +158,16 @@ async def test_nobody_who_waits_for_an_answer_is_hit(server: Server, monkeypatch
     writer.close()
 
 
-async def test_a_slow_body_is_answered_408(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("target", [b"POST /read", b"POST /re%61d", b"HEAD /re%61d"])
+async def test_a_slow_body_is_answered_408(server: Server, monkeypatch: pytest.MonkeyPatch, target: bytes) -> None:
+    """Also where the application is given a copy of the request's scope."""
     quick(monkeypatch, BODY_WINDOW_SECONDS=0.2, LINGER_SECONDS=0.2)
     reader, writer = await server.connect()
-    writer.write(b"POST /read HTTP/1.1\r\nhost: a\r\ncontent-length: 5000000\r\n\r\n{")
+    writer.write(target + b" HTTP/1.1\r\nhost: a\r\ncontent-length: 5000000\r\n\r\n{}")
     answer = await everything(reader)
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b"connection: close" in answer
-    assert b'"body_too_slow"' in answer
+    assert target.startswith(b"HEAD") or b'"body_too_slow"' in answer
     assert server.app.bodies.memory.total == 0
     writer.close()
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import time
+from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 import httpx
@@ -103,10 +104,16 @@ async def test_what_is_refused_unread_ends_its_connection(stack: Gateway, tenant
         writer.close()
 
 
-async def test_half_sent_bodies_take_little_memory(stack: Gateway, tenant: TenantKey) -> None:
+@pytest.fixture
+async def alone(stack: Gateway) -> AsyncIterator[tuple[str, psutil.Process]]:
+    """An API process that nobody else uses, by its URL."""
+    async with stack.api() as url:
+        yield url, psutil.Process(stack.processes[-1].pid)
+
+
+async def test_half_sent_bodies_take_little_memory(alone: tuple[str, psutil.Process], tenant: TenantKey) -> None:
     """50 of 10 MB took a process from 144 to 637 MB."""
-    process = psutil.Process(stack.processes[-1].pid)
-    url = stack.urls[-1]
+    url, process = alone
     before = process.memory_info().rss
     most = before
     held = []

@@ -170,6 +170,10 @@ async def test_403_disabled_and_410_retired_model(stack: Gateway, client: httpx.
     assert_refused(await client.post("/v2/old-model", json={}), 410, "model_retired")
     assert_refused(await client.post("/v1/old-model", json={}), 410, "model_retired")
     assert await rows_of(stack, tenant) == [(403, "model_not_allowed", 1), (410, "model_retired", 2)]
+    several = assert_refused(
+        await client.post("/v2/old-model", json={}, headers={"x-priority": "x"}), 400, "invalid_request"
+    )
+    assert [error["path"] for error in several["errors"]] == ["header X-Priority", "path"]
 
 
 @pytest.mark.parametrize(
