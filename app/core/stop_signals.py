@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
@@ -49,4 +50,4 @@ def exit_when_told() -> None:
 
 
 def _exit(_number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(0)
+    os._exit(0)  # SystemExit is lost where it is raised in the callback of a weak reference, of which imports make many
