@@ -49,9 +49,9 @@ class Batcher(Generic[Item, Result]):
 
     With a `key`, items of one key are never in two groups at once, which would only wait for each other in the database;
     and keys take turns, so that a flood of one delays nobody else. No more of one may wait than there is room left for
-    others. Nor does an item that takes long: one that is
-    `large` is written alone and beside the lanes, and so are the items of a key that the flush answers with WriteApart.
-    These go through `apart`, which may answer in the same way again; they are then tried later.
+    others. An item that takes long delays nobody else either: one that is `large` is written alone and beside the lanes,
+    and so are the items of a key that the flush answers with WriteApart. These go through `apart`, which may answer in the
+    same way again; they are then tried later.
     """
 
     def __init__(
