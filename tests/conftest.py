@@ -9,16 +9,16 @@ client          an HTTP client of `stack` with a new tenant's key
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import asdict
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
 from redis.asyncio import Redis
 
 from tests.gateway import Gateway, TenantKey, running_gateway
-from tests.servers import Servers, Urls, create_database, drop_database, with_path
+from tests.servers import Servers, Urls, temporary_database, with_path
 
 _SERVERS = pytest.StashKey[Servers]()
 _URLS = pytest.StashKey[Urls]()
@@ -73,22 +73,18 @@ def servers(request: pytest.FixtureRequest) -> Urls:
 
 @pytest.fixture(scope="session")
 async def database_url(servers: Urls) -> AsyncIterator[str]:
-    name = f"test_{uuid4().hex}"
-    yield await create_database(servers.database, name, template=servers.template)
-    await drop_database(servers.database, name)
+    async with temporary_database(servers.database, template=servers.template) as url:
+        yield url
 
 
 @pytest.fixture
 async def new_database(servers: Urls) -> AsyncIterator[NewDatabase]:
-    names: list[str] = []
+    async with AsyncExitStack() as made:
 
-    async def create() -> str:
-        names.append(f"test_{uuid4().hex}")
-        return await create_database(servers.database, names[-1], template=servers.template)
+        async def create() -> str:
+            return await made.enter_async_context(temporary_database(servers.database, template=servers.template))
 
-    yield create
-    for name in names:
-        await drop_database(servers.database, name)
+        yield create
 
 
 @pytest.fixture(scope="session")
@@ -102,17 +98,17 @@ async def redis_url(servers: Urls, request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 async def stack(servers: Urls, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
-    name = f"test_{uuid4().hex}"
-    url = await create_database(servers.database, name, template=servers.template)
     directory = tmp_path_factory.mktemp("stack")
-    async with running_gateway(database_url=url, redis_url=redis_url, directory=directory) as gateway:
+    async with (
+        temporary_database(servers.database, template=servers.template) as url,
+        running_gateway(database_url=url, redis_url=redis_url, directory=directory) as gateway,
+    ):
         # a published run time, so that the first poll comes as soon as these end
         await gateway.sql(
             "INSERT INTO models (slug, run_seconds) SELECT 'sim-' || unnest($1::text[]), 0.02",
             ["instant", "fail", "echo", "images", "video", "text", "odd"],
         )
         yield gateway
-    await drop_database(servers.database, name)
 
 
 @pytest.fixture

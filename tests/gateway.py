@@ -263,10 +263,10 @@ async def ended(client: httpx.AsyncClient, job_id: str, *, seconds: float = READ
 
 
 @contextlib.asynccontextmanager
-async def running_gateway(
-    *, database_url: str, redis_url: str, directory: Path, apis: int = 2, speed: float = 50.0
-) -> AsyncIterator[Gateway]:
-    """Two API processes, a worker and a simulator, healthy on entry and gone on exit."""
+async def opened_gateway(
+    *, database_url: str, redis_url: str, directory: Path, apis: int, speed: float
+) -> AsyncIterator[tuple[Gateway, list[socket.socket]]]:
+    """A gateway whose simulator runs, and the listeners of API processes that are still to be started, as are workers."""
     gateway = Gateway(database_url=database_url, redis_url=redis_url, directory=directory)
     async with contextlib.AsyncExitStack() as stack:
         gateway.database = await Database.open(database_url, name="tests", writers_max=2, readers_max=2)
@@ -274,6 +274,16 @@ async def running_gateway(
         gateway.upstream_url = await stack.enter_async_context(gateway.simulator(speed=speed))
         listeners = [listening() for _ in range(apis)]
         gateway.urls.extend(url_of(listener) for listener in listeners)
+        yield gateway, listeners
+
+
+@contextlib.asynccontextmanager
+async def running_gateway(
+    *, database_url: str, redis_url: str, directory: Path, apis: int = 2, speed: float = 50.0
+) -> AsyncIterator[Gateway]:
+    """Two API processes, a worker and a simulator, healthy on entry and gone on exit."""
+    opened = opened_gateway(database_url=database_url, redis_url=redis_url, directory=directory, apis=apis, speed=speed)
+    async with opened as (gateway, listeners), contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(gateway.worker())
         await asyncio.gather(*(stack.enter_async_context(gateway.api(listener)) for listener in listeners))
         yield gateway

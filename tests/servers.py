@@ -1,9 +1,11 @@
 """One Postgres and one Valkey for a whole test run, and databases in them that begin migrated and empty."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import tempfile
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -80,6 +82,16 @@ async def create_database(owner_url: str, name: str, *, template: str = "templat
     finally:
         await connection.close()
     return with_path(owner_url, name)
+
+
+@contextlib.asynccontextmanager
+async def temporary_database(owner_url: str, *, template: str = "template1") -> AsyncIterator[str]:
+    """A new database's URL; it is dropped on exit."""
+    name = f"test_{uuid4().hex}"
+    try:
+        yield await create_database(owner_url, name, template=template)
+    finally:
+        await drop_database(owner_url, name)
 
 
 async def drop_database(owner_url: str, name: str) -> None:

@@ -20,7 +20,7 @@ from app.tenants.auth import Keyring
 from app.tenants.keys import parse_key
 from app.tenants.models import Scope
 from tests.command import run, run_cold
-from tests.servers import Urls, create_database, drop_database
+from tests.servers import Urls, temporary_database
 
 SECRET_KEY = "c" * 32
 
@@ -78,13 +78,9 @@ def test_the_version_is_told() -> None:
 async def test_the_schema_is_made_in_a_locale_without_utf_8(servers: Urls, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}.items():
         monkeypatch.setenv(name, value)
-    name = f"test_{uuid4().hex}"
-    url = await create_database(servers.database, name)
-    try:
+    async with temporary_database(servers.database) as url:
         done = await asyncio.to_thread(run_cold, "migrate", DATABASE_URL=url)
         assert (done.returncode, done.stderr) == (0, "")
-    finally:
-        await drop_database(servers.database, name)
 
 
 def test_variables_of_libpq_break_nothing(settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

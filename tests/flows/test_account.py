@@ -10,7 +10,7 @@ import pytest
 
 from app.jobs.tasks.account import FRESH_SECONDS
 from tests.gateway import Gateway, ended, eventually, running_gateway
-from tests.servers import Urls, create_database, drop_database
+from tests.servers import Urls, temporary_database
 
 NO_CREDITS = "Insufficient credits. You have 0.25 credits."
 
@@ -18,12 +18,12 @@ NO_CREDITS = "Insufficient credits. You have 0.25 credits."
 @pytest.fixture(scope="module")
 async def gateway(servers: Urls, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
     """One of its own: a pause for the account holds for all."""
-    name = f"test_{uuid4().hex}"
-    url = await create_database(servers.database, name, template=servers.template)
     directory = tmp_path_factory.mktemp("account")
-    async with running_gateway(database_url=url, redis_url=redis_url, directory=directory, apis=1) as gateway:
+    async with (
+        temporary_database(servers.database, template=servers.template) as url,
+        running_gateway(database_url=url, redis_url=redis_url, directory=directory, apis=1) as gateway,
+    ):
         yield gateway
-    await drop_database(servers.database, name)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 
 from app.core.ids import find_id
 from tests.gateway import Gateway, ended, eventually, running_gateway
-from tests.servers import Urls, create_database, drop_database
+from tests.servers import Urls, temporary_database
 
 WORDS = "Your account is not permitted to use this model"
 
@@ -22,12 +22,12 @@ WORDS = "Your account is not permitted to use this model"
 @pytest.fixture(scope="module")
 async def gateway(servers: Urls, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
     """One of its own: workers of it are killed."""
-    name = f"test_{uuid4().hex}"
-    url = await create_database(servers.database, name, template=servers.template)
     directory = tmp_path_factory.mktemp("forbidden")
-    async with running_gateway(database_url=url, redis_url=redis_url, directory=directory, apis=1) as gateway:
+    async with (
+        temporary_database(servers.database, template=servers.template) as url,
+        running_gateway(database_url=url, redis_url=redis_url, directory=directory, apis=1) as gateway,
+    ):
         yield gateway
-    await drop_database(servers.database, name)
 
 
 @asynccontextmanager

@@ -6,16 +6,14 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
 
-from app.core.db import Database
 from app.core.ids import find_id
 from tests.doubles.receiver import receiving, says
-from tests.gateway import FINAL, SECRET, UPSTREAM_KEY, Gateway, ended, eventually, listening, url_of
-from tests.servers import Urls, create_database, drop_database
+from tests.gateway import FINAL, SECRET, UPSTREAM_KEY, Gateway, ended, eventually, opened_gateway
+from tests.servers import Urls, temporary_database
 
 WORKERS = 2
 MODELS = ("sim-fail", "sim-instant", "log-walled", "log-lost", "log-odd", *(f"log-{number}" for number in range(4)))
@@ -26,21 +24,16 @@ SECONDS = 60.0
 @pytest.fixture(scope="module")
 async def gateway(servers: Urls, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
     """One of its own, with two workers that log JSON."""
-    name = f"test_{uuid4().hex}"
-    url = await create_database(servers.database, name, template=servers.template)
-    gateway = Gateway(database_url=url, redis_url=redis_url, directory=tmp_path_factory.mktemp("log"))
     async with AsyncExitStack() as stack:
-        gateway.database = await Database.open(url, name="tests", writers_max=2, readers_max=2)
-        stack.push_async_callback(gateway.database.close)
-        gateway.upstream_url = await stack.enter_async_context(gateway.simulator(speed=1000.0))
-        listener = listening()
-        gateway.urls.append(url_of(listener))
+        url = await stack.enter_async_context(temporary_database(servers.database, template=servers.template))
+        directory = tmp_path_factory.mktemp("log")
+        opened = opened_gateway(database_url=url, redis_url=redis_url, directory=directory, apis=1, speed=1000.0)
+        gateway, [listener] = await stack.enter_async_context(opened)
         for _ in range(WORKERS):
             await stack.enter_async_context(gateway.worker(LOG_FORMAT="json"))
         await stack.enter_async_context(gateway.api(listener, LOG_FORMAT="json"))
         await gateway.sql("INSERT INTO models (slug, run_seconds) SELECT unnest($1::text[]), 0.02", list(MODELS))
         yield gateway
-    await drop_database(servers.database, name)
 
 
 @asynccontextmanager

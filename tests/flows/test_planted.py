@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
@@ -15,7 +14,7 @@ import pytest
 from app.core.redaction import Redactor
 from tests.flows.planted import balances, plant
 from tests.gateway import SECRET, UPSTREAM_KEY, Gateway, ended, eventually, running_gateway
-from tests.servers import Urls, create_database, drop_database
+from tests.servers import Urls, temporary_database
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 OURS = Redactor([UPSTREAM_KEY, SECRET])
@@ -32,12 +31,12 @@ WHERE table_schema IN ('public', 'ops')
 @pytest.fixture(scope="module")
 async def hostile(redis_url: str, servers: Urls, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
     """A stack of its own: its account gets into trouble, which stops all submits."""
-    name = f"test_{uuid4().hex}"
-    url = await create_database(servers.database, name, template=servers.template)
     directory = tmp_path_factory.mktemp("planted")
-    async with running_gateway(database_url=url, redis_url=redis_url, directory=directory, apis=1) as gateway:
+    async with (
+        temporary_database(servers.database, template=servers.template) as url,
+        running_gateway(database_url=url, redis_url=redis_url, directory=directory, apis=1) as gateway,
+    ):
         yield gateway
-    await drop_database(servers.database, name)
 
 
 @pytest.fixture

@@ -4,19 +4,16 @@ import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
-from uuid import uuid4
 
 import httpx
 import pytest
 
-from app.core.db import Database
 from app.core.stop_signals import AGAIN_SECONDS
 from tests.doubles.forwarder import forwarding
-from tests.gateway import LATER, Gateway, Process, TenantKey, eventually, listening, url_of
-from tests.servers import Urls, create_database, drop_database
+from tests.gateway import LATER, Gateway, Process, TenantKey, eventually, opened_gateway
+from tests.servers import Urls, temporary_database
 
 LONG = "38"
 """Seconds of a grace or a delay that no test waits for."""
@@ -31,18 +28,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 @pytest.fixture(scope="module")
 async def alone(servers: Urls, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
     """A gateway without a worker."""
-    name = f"test_{uuid4().hex}"
-    url = await create_database(servers.database, name, template=servers.template)
-    gateway = Gateway(database_url=url, redis_url=redis_url, directory=tmp_path_factory.mktemp("alone"))
-    async with AsyncExitStack() as stack:
-        gateway.database = await Database.open(url, name="tests", writers_max=1, readers_max=1)
-        stack.push_async_callback(gateway.database.close)
-        gateway.upstream_url = await stack.enter_async_context(gateway.simulator(speed=50))
-        listener = listening()
-        gateway.urls.append(url_of(listener))
-        await stack.enter_async_context(gateway.api(listener))
-        yield gateway
-    await drop_database(servers.database, name)
+    directory = tmp_path_factory.mktemp("alone")
+    async with temporary_database(servers.database, template=servers.template) as url:
+        opened = opened_gateway(database_url=url, redis_url=redis_url, directory=directory, apis=1, speed=50)
+        async with opened as (gateway, [listener]), gateway.api(listener):
+            yield gateway
 
 
 async def until(holds: Callable[[], bool]) -> None:

@@ -4,14 +4,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import httpx
 import pytest
 
 from app.jobs.decide import RESULT_TRIES
-from tests.gateway import Gateway, ended, eventually, listening, url_of
-from tests.servers import Urls, create_database, drop_database
+from tests.gateway import Gateway, ended, eventually, opened_gateway
+from tests.servers import Urls, temporary_database
 
 RESULT_BYTES_MAX = 3_000_000
 NUMBERS = '{"status":"COMPLETED","output":[' + "1," * 1_100_000 + '2],"metrics":{"cost":0.01}}'
@@ -28,30 +28,15 @@ OTHERS = tuple(f"other-{number}" for number in range(4))
 @pytest.fixture(scope="module")
 async def gateway(servers: Urls, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
     """One of its own, since the breaker is everybody's; with a worker that keeps results of 3 MB."""
-    name = f"test_{uuid4().hex}"
-    url = await create_database(servers.database, name, template=servers.template)
-    gateway = Gateway(database_url=url, redis_url=redis_url, directory=tmp_path_factory.mktemp("unreadable"))
-    async with _running(gateway):
-        slugs = [*UNREADABLE, *GOOD, *OTHERS, "odd-silent", "odd-numbers"]
-        await gateway.sql("INSERT INTO models (slug, run_seconds) SELECT unnest($1::text[]), 0.02", slugs)
-        yield gateway
-    await drop_database(servers.database, name)
-
-
-@asynccontextmanager
-async def _running(gateway: Gateway) -> AsyncIterator[None]:
-    from app.core.db import Database
-
-    gateway.database = await Database.open(gateway.database_url, name="tests", writers_max=2, readers_max=2)
-    try:
-        async with gateway.simulator(speed=1000.0) as gateway.upstream_url:
-            listener = listening()
-            gateway.urls.append(url_of(listener))
+    directory = tmp_path_factory.mktemp("unreadable")
+    async with temporary_database(servers.database, template=servers.template) as url:
+        opened = opened_gateway(database_url=url, redis_url=redis_url, directory=directory, apis=1, speed=1000.0)
+        async with opened as (gateway, [listener]):
             worker = gateway.worker(RESULT_BYTES_MAX=str(RESULT_BYTES_MAX), LOG_FORMAT="json")
             async with worker, gateway.api(listener):
-                yield
-    finally:
-        await gateway.database.close()
+                slugs = [*UNREADABLE, *GOOD, *OTHERS, "odd-silent", "odd-numbers"]
+                await gateway.sql("INSERT INTO models (slug, run_seconds) SELECT unnest($1::text[]), 0.02", slugs)
+                yield gateway
 
 
 @asynccontextmanager

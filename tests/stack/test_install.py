@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import psutil
@@ -21,7 +20,7 @@ from app.stack.binaries import find_postgres, find_valkey
 from app.stack.files import read_json
 from tests.gateway import ended, eventually, listening, url_of
 from tests.house.source import ROOT
-from tests.servers import Urls, create_database, drop_database
+from tests.servers import Urls, temporary_database
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # the first run downloads the dependencies
 
@@ -90,9 +89,8 @@ def test_no_server_is_in_it(installed: Installed) -> None:
 
 @pytest.fixture
 async def empty_database(servers: Urls) -> AsyncIterator[str]:
-    name = f"test_{uuid4().hex}"
-    yield await create_database(servers.database, name)
-    await drop_database(servers.database, name)
+    async with temporary_database(servers.database) as url:
+        yield url
 
 
 @asynccontextmanager
