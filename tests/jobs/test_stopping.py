@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, closing
 from typing import Any
 
 import asyncpg
+import psutil
 import pytest
 
 from app.core.cancel import cancel_all
@@ -61,10 +62,13 @@ async def working(database: Database, redis_url: str, upstream_url: str) -> Asyn
         await made.worker.doorbell.close()
 
 
-async def claimed(database: Database) -> None:
+async def being_opened(port: int, fillers: list[socket.socket]) -> None:
+    """This process opens a connection to `port` that is none of `fillers`."""
+    known = {filler.getsockname()[1] for filler in fillers}
+
     async def look() -> bool:
-        async with database.snapshot() as session:
-            return bool(await session.fetchval("SELECT count(*) FROM jobs WHERE owner IS NOT NULL"))
+        opened = psutil.Process().net_connections("tcp4")
+        return any(one.raddr and one.raddr.port == port and one.laddr.port not in known for one in opened)
 
     await eventually(look)
 
@@ -73,14 +77,14 @@ async def test_a_claim_goes_back_while_its_connection_is_still_being_opened(
     database: Database, redis_url: str, engine: Engine, caller: Caller
 ) -> None:
     [job_id] = await engine.submit(caller)
-    with closing(socket.create_server(("127.0.0.1", 0), backlog=0)) as full, contextlib.ExitStack() as fillers:
+    with closing(socket.create_server(("127.0.0.1", 0), backlog=0)) as full, contextlib.ExitStack() as stack:
         host, port = full.getsockname()
-        for _ in range(8):
-            filler = fillers.enter_context(closing(socket.socket()))
+        fillers = [stack.enter_context(closing(socket.socket())) for _ in range(8)]
+        for filler in fillers:
             filler.setblocking(False)
             filler.connect_ex((host, port))
         async with working(database, redis_url, f"http://{host}:{port}") as made:
-            await claimed(database)
+            await being_opened(port, fillers)
             await made.stop()
             ending = asyncio.create_task(_hand_over(made.worker, EVER))
 
