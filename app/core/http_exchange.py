@@ -57,6 +57,8 @@ async def begin(
     try:
         if before_send is not None:
             await before_send()
+            if not connection.untouched:  # it took time, and its end may be in the kernel only
+                raise Broken("closed_before_send", sent=False)
         left_seconds = deadline - loop.time()
         if left_seconds <= 0:
             raise Broken("total_timeout", sent=False)

@@ -233,9 +233,7 @@ async def test_a_connection_lost_before_the_first_byte_is_not_sent() -> None:
 
     async with raw_server(leave) as server, client() as http:
         with pytest.raises(ConnectFailed, match="closed_before_send"):
-            await http.post(
-                server.url, content=b"x", extensions={"before_send": lambda: asyncio.sleep(0.05), "fresh": True}
-            )
+            await http.post(server.url, content=b"x", extensions={"before_send": server.until_gone, "fresh": True})
     assert server.received == b""
 
 

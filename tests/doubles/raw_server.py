@@ -4,6 +4,7 @@ Its book: how many connections were opened, and what was received on each.
 """
 
 import asyncio
+import contextlib
 import socket
 import ssl
 import struct
@@ -70,6 +71,11 @@ class RawServer:
 
     port: int
     peers: list[Peer] = field(default_factory=list)
+    gone: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
+
+    async def until_gone(self) -> None:
+        """Return once one more connection is closed or reset on this side."""
+        await self.gone.acquire()
 
     @property
     def url(self) -> str:
@@ -93,6 +99,9 @@ async def raw_server(script: Script, *, tls: ssl.SSLContext | None = None) -> As
             peer.ended.set()
         finally:
             peer.writer.close()
+            with contextlib.suppress(ConnectionError, ssl.SSLError):
+                await peer.writer.wait_closed()
+            book.gone.release()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = Peer(reader, writer)

@@ -27,7 +27,7 @@ async def _sampled(stack: Gateway, tenant_id: object, done: asyncio.Event) -> li
 async def test_exactly_as_many_as_can_be_paid_for(stack: Gateway, surface: str) -> None:
     tenant = await stack.tenant(credits_micro=JOBS * PRICE)
     limits = httpx.Limits(max_connections=64)
-    async with httpx.AsyncClient(base_url=stack.url, headers=tenant.headers, timeout=60, limits=limits) as client:
+    async with httpx.AsyncClient(base_url=stack.url, headers=tenant.headers, timeout=300, limits=limits) as client:
         # nothing settles meanwhile
         await stack.sql("INSERT INTO pauses (tenant_id, what, paused_by) VALUES ($1, 'all', 'test')", tenant.id)  # fmt: skip
 

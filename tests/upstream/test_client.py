@@ -150,8 +150,8 @@ async def _drip(peer: Peer, data: bytes) -> None:
 async def test_every_shape_of_a_submit(script: Script, kind: OutcomeKind) -> None:
     hangs = script in (SHAPES["time-out"][0], SHAPES["hang in the body"][0])
     async with upstream(script, submit_seconds=0.3 if hangs else 60.0) as (server, client):
-        outcome = await client.submit(model="m", body=BODY, before_send=lambda: asyncio.sleep(0.02))
-        await asyncio.sleep(0.01)
+        resets = script is SHAPES["reset before send"][0]
+        outcome = await client.submit(model="m", body=BODY, before_send=server.until_gone if resets else nothing)
     assert outcome.kind is kind, outcome
     assert (server.received != b"") == (kind is not K.NOT_SENT), "the upstream's book disagrees"
     assert outcome.retry_after_seconds in (None, 7)
