@@ -148,7 +148,7 @@ class Gateway:
                 fds=[held.fileno()],
             )
         async with self._kept(process):
-            async with httpx.AsyncClient() as client:
+            async with httpx.AsyncClient(timeout=60) as client:
                 await eventually(lambda: _answers(client, url, process))
             yield url
 
@@ -216,7 +216,7 @@ class Gateway:
     @contextlib.asynccontextmanager
     async def faults(self, *rules: Mapping[str, Any]) -> AsyncIterator[None]:
         """Fault rules in force for a while; each should name a slug of its own test."""
-        async with httpx.AsyncClient(base_url=self.upstream_url) as client:
+        async with httpx.AsyncClient(base_url=self.upstream_url, timeout=60) as client:
             answer = await client.post("/_simulator/faults", json=list(rules))
             assert answer.status_code == 200, answer.text
             try:

@@ -97,7 +97,9 @@ async def test_over_a_socket_and_without_a_secret_in_the_log(app: FastAPI, capfd
     try:
         async with (
             serving(app) as url,
-            httpx.AsyncClient(base_url=f"{url}/admin/v1", headers={"authorization": f"Bearer {ADMIN_KEY}"}) as operator,
+            httpx.AsyncClient(
+                base_url=f"{url}/admin/v1", headers={"authorization": f"Bearer {ADMIN_KEY}"}, timeout=60
+            ) as operator,
         ):
             tenant = (await operator.post("/tenants", json={"name": "over-a-socket"})).json()
             issued = (await operator.post(f"/tenants/{tenant['id']}/keys", json={"name": "ci"})).json()

@@ -96,7 +96,7 @@ async def test_usage(client: httpx.AsyncClient, tenant: TenantKey, new_job: NewJ
 
 @pytest.mark.parametrize("path", PATHS)
 async def test_who_may_see_them(stack: Gateway, path: str) -> None:
-    async with httpx.AsyncClient(base_url=stack.url) as client:
+    async with httpx.AsyncClient(base_url=stack.url, timeout=60) as client:
         assert_problem(await client.get(path), 401, "unauthorized")
         limited = await stack.tenant(scopes=[Scope.JOBS_READ, Scope.JOBS_WRITE])
         assert_problem(await client.get(path, headers=limited.headers), 403, "scope_missing")
@@ -107,7 +107,7 @@ async def test_who_may_see_them(stack: Gateway, path: str) -> None:
 async def test_nobody_sees_anothers(stack: Gateway, client: httpx.AsyncClient, new_job: NewJob) -> None:
     job = await new_job()
     other = await stack.tenant()
-    async with httpx.AsyncClient(base_url=stack.url, headers=other.headers) as stranger:
+    async with httpx.AsyncClient(base_url=stack.url, headers=other.headers, timeout=60) as stranger:
         assert (await got(stranger, "ledger", job=job["id"]))["items"] == []
         [mine] = (await got(client, "ledger", job=job["id"]))["items"]
         page = await got(stranger, "ledger", cursor=mine["id"])

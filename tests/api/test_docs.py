@@ -17,7 +17,7 @@ HEALTH = (
 
 @pytest.mark.slow
 async def test_the_page_shows_every_operation_and_asks_nobody_else(stack: Gateway, tmp_path: Path) -> None:
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         document = (await client.get(f"{stack.url}/openapi.json")).json()
     operations = sum(method in METHODS for item in document["paths"].values() for method in item)
     async with browsing(tmp_path) as page:
@@ -41,7 +41,7 @@ async def test_the_page_shows_every_operation_and_asks_nobody_else(stack: Gatewa
 
 
 async def test_the_page_is_ours_and_runs_no_inline_script(stack: Gateway) -> None:
-    async with httpx.AsyncClient(base_url=stack.url) as client:
+    async with httpx.AsyncClient(base_url=stack.url, timeout=60) as client:
         page = await client.get("/docs")
         assert page.status_code == 200
         policy = page.headers["content-security-policy"]

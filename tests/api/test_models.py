@@ -17,7 +17,7 @@ async def restrict(stack: Gateway, tenant: TenantKey, slugs: list[str] | None) -
     await stack.sql("UPDATE tenants SET models = $2 WHERE id = $1", tenant.id, slugs)
 
     async def heard(url: str) -> bool:
-        async with httpx.AsyncClient(base_url=url, headers=tenant.headers) as client:
+        async with httpx.AsyncClient(base_url=url, headers=tenant.headers, timeout=60) as client:
             listed = [model["slug"] for model in (await client.get(URL)).json()["items"]]
         return (slugs is None) == (len(listed) > len(slugs or []))
 
@@ -59,7 +59,7 @@ async def test_recent_run_times_and_the_price_of_the_unpriced(stack: Gateway, cl
     assert (model["price"], model["schema"]) == ("0.100000", None)
     other = await stack.tenant()
     await stack.sql("UPDATE tenants SET default_price_micro = 250000 WHERE id = $1", other.id)
-    async with httpx.AsyncClient(base_url=stack.url, headers=other.headers) as theirs:
+    async with httpx.AsyncClient(base_url=stack.url, headers=other.headers, timeout=60) as theirs:
         assert (await theirs.get(f"{URL}/sim-instant")).json()["price"] == "0.250000"
 
 
@@ -97,7 +97,7 @@ async def test_a_list_of_models_is_all_a_tenant_may_ask_for(
 
 
 async def test_who_may_look(stack: Gateway, client: httpx.AsyncClient) -> None:
-    async with httpx.AsyncClient(base_url=stack.url) as anyone:
+    async with httpx.AsyncClient(base_url=stack.url, timeout=60) as anyone:
         assert_problem(await anyone.get(URL), 401, "unauthorized")
         assert_problem(await anyone.get(f"{URL}/{SEED_MODEL}"), 401, "unauthorized")
     text = (await client.get(f"{URL}/{SEED_MODEL}")).text

@@ -21,7 +21,7 @@ UNDESCRIBED = {"/openapi.json", "/docs", "/docs/docs.js", "/docs/swagger-ui-bund
 
 @pytest.fixture(scope="session")
 async def document(stack: Gateway) -> dict[str, Any]:
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         answer = await client.get(f"{stack.url}/openapi.json")
     assert answer.status_code == 200
     found: dict[str, Any] = answer.json()

@@ -112,7 +112,7 @@ async def test_a_ceiling_of_the_job_and_of_the_tenant(stack: Gateway, client: ht
     assert (await submit(client, "sim-instant", max_price="0.100000")).status_code == 201
     strict = await stack.tenant()
     await stack.sql("UPDATE tenants SET max_price_micro = 50000 WHERE id = $1", strict.id)
-    async with httpx.AsyncClient(base_url=stack.url, headers=strict.headers) as other:
+    async with httpx.AsyncClient(base_url=stack.url, headers=strict.headers, timeout=60) as other:
         assert_problem(await submit(other, "sim-instant"), 402, "price_above_max")
         answer = await other.post("/v2/sim-instant", json={})
         assert (answer.status_code, answer.json()["code"]) == (406, "price_above_max")
@@ -130,7 +130,7 @@ async def test_an_overdraft_is_used_to_its_end(stack: Gateway) -> None:
     tenant = await stack.tenant(credits_micro=150_000)
     async with stack.database.transaction() as session:
         await set_overdraft(session, tenant_id=tenant.id, overdraft_micro=60_000)
-    async with httpx.AsyncClient(base_url=stack.url, headers=tenant.headers) as client:
+    async with httpx.AsyncClient(base_url=stack.url, headers=tenant.headers, timeout=60) as client:
         assert [(await submit(client, "sim-instant", parked=True)).status_code for _ in range(3)] == [202, 202, 402]
     [row] = await stack.sql("SELECT granted - posted - held AS left FROM balances WHERE tenant_id = $1", tenant.id)
     assert row["left"] == -50_000
@@ -159,7 +159,7 @@ async def test_a_budget_is_kept_and_tells_when_it_goes(stack: Gateway, of: str) 
 
 async def test_a_replay_needs_no_credits(stack: Gateway) -> None:
     tenant = await stack.tenant(credits_micro=100_000)
-    async with httpx.AsyncClient(base_url=stack.url, headers=tenant.headers) as client:
+    async with httpx.AsyncClient(base_url=stack.url, headers=tenant.headers, timeout=60) as client:
         key = {"idempotency-key": "again"}
         first = await client.post(URL, json={"model": "sim-instant", "input": {}, "not_before": PARKED}, headers=key)
         again = await client.post(URL, json={"model": "sim-instant", "input": {}, "not_before": PARKED}, headers=key)

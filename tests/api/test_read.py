@@ -158,6 +158,6 @@ async def test_what_can_match_nothing(client: httpx.AsyncClient, new_job: NewJob
 
 
 async def test_reading_needs_the_scope(stack: Gateway, tenant: TenantKey) -> None:
-    async with httpx.AsyncClient(base_url=stack.url) as stranger:
+    async with httpx.AsyncClient(base_url=stack.url, timeout=60) as stranger:
         for path in (URL, f"{URL}/job_{'0' * 32}"):
             assert_problem(await stranger.get(path), 401, "unauthorized")

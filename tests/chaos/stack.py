@@ -137,7 +137,7 @@ class Stack:
         await self.working()
 
     async def _simulator_answers(self) -> bool:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             try:
                 return (await client.get(f"{self.upstream_url}/_simulator/stats")).status_code == 200
             except httpx.TransportError:
@@ -218,7 +218,7 @@ class Stack:
 
     async def faults(self, *rules: dict[str, Any]) -> None:
         """Replace the simulator's fault rules."""
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             answer = await client.put(f"{self.upstream_url}/_simulator/faults", json=list(rules))
             assert answer.status_code == 200, answer.text
 

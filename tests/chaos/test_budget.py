@@ -48,14 +48,14 @@ async def stack(form: Form) -> AsyncIterator[Stack]:
 
 async def configure(stack: Stack, **changes: Any) -> None:
     """Change the simulator while it runs."""
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         answer = await client.patch(f"{stack.upstream_url}/_simulator/config", json=changes)
         assert answer.status_code == 200, answer.text
 
 
 async def stats(stack: Stack) -> dict[str, Any]:
     """What the simulator has counted."""
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         found: dict[str, Any] = (await client.get(f"{stack.upstream_url}/_simulator/stats", timeout=30)).json()
         return found
 
@@ -73,7 +73,7 @@ async def backlog(stack: Stack, jobs: int) -> None:
             await Engine(database).submit(caller, min(CHUNK, jobs - done), model=MODEL)
     finally:
         await database.close()
-    async with httpx.AsyncClient(headers={"x-api-key": stack.api_key}) as client:  # which rings
+    async with httpx.AsyncClient(headers={"x-api-key": stack.api_key}, timeout=60) as client:  # which rings
         assert (await client.post(f"{stack.url}/v2/{MODEL}", json={"prompt": "x"})).status_code == 200
 
 

@@ -38,7 +38,7 @@ def started(stack: Stack) -> int:
 
 async def admin(stack: Stack, verb: str, scope: dict[str, object]) -> dict[str, Any]:
     """The switch over HTTP: a command takes a second to start, and more on a busy machine."""
-    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {stack.ready['admin_key']}"}) as client:
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {stack.ready['admin_key']}"}, timeout=60) as client:
         answer = await client.post(f"{stack.url}/admin/v1/{verb}", json=scope)
     told: dict[str, Any] = answer.raise_for_status().json()
     return told

@@ -128,7 +128,7 @@ async def _polling(stack: Stack, directory: Path) -> asyncio.subprocess.Process:
 
 async def test_every_answer_tells_the_state_of_its_job(stack: Stack, form: Form, tmp_path: Path) -> None:
     sdk = await asyncio.to_thread(install, VERSIONS[-1], tmp_path)
-    async with httpx.AsyncClient(base_url=stack.url, headers={"x-api-key": stack.api_key}) as client:
+    async with httpx.AsyncClient(base_url=stack.url, headers={"x-api-key": stack.api_key}, timeout=60) as client:
         parked = str((await client.post("/api/v1/jobs", json=PARKED)).json()["id"])
     waits, load = Waits(stack, parked), Load(stack, seed=form.seed)
     waiting = [asyncio.create_task(waits.run(kind)) for kind, count in WAITS.items() for _ in range(count)]

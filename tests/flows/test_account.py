@@ -42,7 +42,7 @@ async def submit(client: httpx.AsyncClient, model: str, **given: Any) -> str:
 
 
 async def configure(gateway: Gateway, **changes: Any) -> None:
-    async with httpx.AsyncClient(base_url=gateway.upstream_url) as client:
+    async with httpx.AsyncClient(base_url=gateway.upstream_url, timeout=60) as client:
         assert (await client.patch("/_simulator/config", json=changes)).status_code == 200
 
 

@@ -168,7 +168,7 @@ async def test_no_secret_is_told_by_any_route(hostile: Gateway, client: httpx.As
 
 
 async def test_no_balance_is_told(hostile: Gateway, client: httpx.AsyncClient) -> None:
-    async with httpx.AsyncClient(base_url=hostile.upstream_url) as control:
+    async with httpx.AsyncClient(base_url=hostile.upstream_url, timeout=60) as control:
         await control.patch("/_simulator/config", json={"credits_micros": 98_765_499_123_456})
     told = await ended(client, await submitted(client, "sim-text"))
     assert told["status"] == "COMPLETED"

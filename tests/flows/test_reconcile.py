@@ -47,7 +47,9 @@ async def test_books_of_a_running_gateway(new_database: NewDatabase, redis_url: 
         assert (code, told["result"], told["discrepancies"]) == (0, "agrees", []), told
         [run] = told["runs"]
         assert (run["compared"], run["history_rows"]) == (20, 30)
-        async with httpx.AsyncClient(base_url=gateway.upstream_url, headers={"x-api-key": UPSTREAM_KEY}) as upstream:
+        async with httpx.AsyncClient(
+            base_url=gateway.upstream_url, headers={"x-api-key": UPSTREAM_KEY}, timeout=60
+        ) as upstream:
             stranger = (await upstream.post("/v2/sim-instant", json={"who": "knows"})).json()["request_id"]
         code, told = await reconciled(gateway, tmp_path)
         assert (code, told["result"]) == (1, "differs")

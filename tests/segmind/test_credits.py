@@ -18,7 +18,7 @@ CANARY = "987654"
 
 @pytest.fixture
 async def canary(stack: Gateway) -> AsyncIterator[None]:
-    async with httpx.AsyncClient(base_url=stack.upstream_url) as control:
+    async with httpx.AsyncClient(base_url=stack.upstream_url, timeout=60) as control:
         before = (await control.get("/_simulator/config")).json()["credits_micros"]
         told = await control.patch("/_simulator/config", json={"credits_micros": 98_765_499_123_456})
         assert told.status_code == 200, told.text
@@ -46,7 +46,7 @@ async def test_who_may_ask(stack: Gateway, client: httpx.AsyncClient) -> None:
     limited = await stack.tenant(scopes=[Scope.JOBS_READ])
     answer = await client.get("/v1/get-user-credits", headers=limited.headers)
     assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing")
-    async with httpx.AsyncClient(base_url=stack.url) as stranger:
+    async with httpx.AsyncClient(base_url=stack.url, timeout=60) as stranger:
         assert (await stranger.get("/v1/get-user-credits")).status_code == 401
 
 
@@ -89,7 +89,7 @@ def assert_secret(told: str) -> None:
 
 @pytest.mark.usefixtures("canary")
 async def test_the_companys_balance_is_in_no_result(stack: Gateway, client: httpx.AsyncClient, submit: Submit) -> None:
-    async with httpx.AsyncClient(base_url=stack.upstream_url) as upstream:
+    async with httpx.AsyncClient(base_url=stack.upstream_url, timeout=60) as upstream:
         seen = await upstream.get("/v1/get-user-credits", headers={"x-api-key": "SG_3ec0a235721add59"})
         assert CANARY in seen.text, "the upstream does tell"
     for slug in ("sim-instant", "sim-text", "sim-echo", "sim-images", "sim-fail"):

@@ -117,7 +117,7 @@ async def test_parameters_beyond_the_schema_are_forwarded(client: httpx.AsyncCli
     ],
 )
 async def test_401(stack: Gateway, headers: dict[str, Any]) -> None:
-    async with httpx.AsyncClient(base_url=stack.url) as stranger:
+    async with httpx.AsyncClient(base_url=stack.url, timeout=60) as stranger:
         answer = await stranger.post("/v2/sim-instant", json={}, headers=headers)
         assert_refused(answer, 401, "unauthorized")
         assert answer.headers["www-authenticate"] == "Bearer"
@@ -127,7 +127,7 @@ async def test_401(stack: Gateway, headers: dict[str, Any]) -> None:
 async def test_401_is_counted_without_a_tenant(stack: Gateway) -> None:
     sql = "SELECT coalesce(sum(count), 0)::int AS n FROM ops.requests WHERE tenant_id IS NULL AND code = 'unauthorized'"
     before = (await stack.sql(sql))[0]["n"]
-    async with httpx.AsyncClient(base_url=stack.url) as stranger:
+    async with httpx.AsyncClient(base_url=stack.url, timeout=60) as stranger:
         await stranger.post("/v2/a-strangers-model", json={})
     assert (await stack.sql(sql))[0]["n"] == before + 1
     assert await stack.sql("SELECT FROM ops.requests WHERE model = 'a-strangers-model'") == []
@@ -136,7 +136,7 @@ async def test_401_is_counted_without_a_tenant(stack: Gateway) -> None:
 async def test_403_scope(stack: Gateway) -> None:
     reader = await stack.tenant(scopes=[Scope.JOBS_READ])
     writer = await stack.tenant(scopes=[Scope.JOBS_WRITE])
-    async with httpx.AsyncClient(base_url=stack.url) as client:
+    async with httpx.AsyncClient(base_url=stack.url, timeout=60) as client:
         answer = await client.post("/v2/sim-instant", json={}, headers=reader.headers)
         assert assert_refused(answer, 403, "scope_missing")["scope"] == "jobs:write"
         assert await rows_of(stack, reader) == [(403, "scope_missing", 1)]

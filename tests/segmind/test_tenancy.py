@@ -18,7 +18,7 @@ async def test_anothers_jobs_are_404_everywhere(stack: Gateway, client: httpx.As
         ("GET", "/api/v1/jobs/{}?wait=1"),
         ("POST", "/api/v1/jobs/{}/cancel"),
     ]
-    async with httpx.AsyncClient(base_url=stack.url, headers=other.headers) as stranger:
+    async with httpx.AsyncClient(base_url=stack.url, headers=other.headers, timeout=60) as stranger:
         for method, path in calls:
             theirs = await stranger.request(method, path.format(mine))
             unknown = await stranger.request(method, path.format(nobody))

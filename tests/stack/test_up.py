@@ -142,7 +142,7 @@ async def test_every_page_that_is_named_exists(up: Up, stack: Gateway) -> None:
     await until(lambda: "Ctrl-C" in up.output.read_text())
     named = re.findall(re.escape(found["url"]) + r"(/\S+)", up.output.read_text())
     assert "/docs" in named
-    async with httpx.AsyncClient(base_url=stack.url) as client:
+    async with httpx.AsyncClient(base_url=stack.url, timeout=60) as client:
         assert {path: (await client.get(path)).status_code for path in named} == dict.fromkeys(named, 200)
 
 

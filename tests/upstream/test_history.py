@@ -44,7 +44,7 @@ async def history(sim: RunningSimulator) -> AsyncIterator[HistoryClient]:
 
 
 async def submitted(sim: RunningSimulator, slug: str = "sim-instant", number: int = 1) -> list[str]:
-    async with httpx.AsyncClient(base_url=sim.url, headers={"x-api-key": KEY}) as client:
+    async with httpx.AsyncClient(base_url=sim.url, headers={"x-api-key": KEY}, timeout=60) as client:
         return [
             (await client.post(f"/v2/{slug}", json={"number": at})).raise_for_status().json()["request_id"]
             for at in range(number)
@@ -111,7 +111,7 @@ async def test_costs_left_out_on_demand(sim: RunningSimulator, history: HistoryC
     sim.set_faults({"match": "any", "fault": "no_cost"})
     [upstream_id] = await submitted(sim)
     assert [row.cost_micro for row in await everything(history)] == [None]
-    async with httpx.AsyncClient(base_url=sim.url, headers={"x-api-key": KEY}) as client:
+    async with httpx.AsyncClient(base_url=sim.url, headers={"x-api-key": KEY}, timeout=60) as client:
         for path in (f"/v2/requests/{upstream_id}/status", f"/v2/requests/{upstream_id}"):
             metrics = (await client.get(path)).json()["metrics"]
             assert set(metrics) == {"inference_time", "queue_time", "total_time"}

@@ -54,7 +54,7 @@ async def test_listen_verifies_what_arrives(listener: tuple[asyncio.subprocess.P
     assert process.stdout is not None
     body = json.dumps({"type": "webhook.test"}).encode()
     headers = signed_headers(event_id=uuid4(), at=datetime.now(UTC), body=body, secrets=[secret])
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         assert (await client.post(url, content=body, headers=headers)).status_code == 204
         line = (await process.stdout.readline()).decode()
         assert line.startswith(f"verified  {headers['webhook-id']}")

@@ -43,11 +43,11 @@ def simulator(path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 def test_kill_9_loses_nothing_that_was_answered(tmp_path: Path) -> None:
     path = tmp_path / "book"
-    with simulator(path) as (process, url), httpx.Client(base_url=url, headers=KEY) as client:
+    with simulator(path) as (process, url), httpx.Client(base_url=url, headers=KEY, timeout=60) as client:
         answered = [client.post("/v2/sim-video", json={"n": n}).json()["request_id"] for n in range(50)]
         process.kill()
     assert Book.read(path).started_ids() == answered
-    with simulator(path) as (process, url), httpx.Client(base_url=url, headers=KEY) as client:
+    with simulator(path) as (process, url), httpx.Client(base_url=url, headers=KEY, timeout=60) as client:
         statuses = [client.get(f"/v2/requests/{request_id}/status").status_code for request_id in answered]
     assert statuses == [200] * 50
 
@@ -55,7 +55,7 @@ def test_kill_9_loses_nothing_that_was_answered(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_in_good_order(tmp_path: Path, number: signal.Signals) -> None:
     with simulator(tmp_path / "book") as (process, url):
-        with httpx.Client(base_url=url, headers=KEY) as client:
+        with httpx.Client(base_url=url, headers=KEY, timeout=60) as client:
             assert client.get("/v1/get-user-credits").status_code == 200
             process.send_signal(number)
             assert process.wait(5) == 0
@@ -78,7 +78,7 @@ async def test_connections_end_the_same_way_on_uvloop(
     tmp_path: Path, rule: dict[str, str], end: str, answered: bytes
 ) -> None:
     with simulator(tmp_path / "book") as (_, url):
-        async with httpx.AsyncClient(base_url=url) as client:
+        async with httpx.AsyncClient(base_url=url, timeout=60) as client:
             assert (await client.put("/_simulator/faults", json=rule)).status_code == 200
         reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
         came, seen = b"", "close"

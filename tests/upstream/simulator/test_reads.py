@@ -164,7 +164,7 @@ async def test_files_have_their_kind_and_size(
     request_id = await submit("sim-images")
     await finished(request_id)
     images = (await client.get(f"/v2/requests/{request_id}")).json()["images"]
-    async with httpx.AsyncClient() as keyless:
+    async with httpx.AsyncClient(timeout=60) as keyless:
         answers = [await keyless.get(image["url"]) for image in images]
         again = await keyless.get(images[0]["url"])
     assert len({answer.content for answer in answers}) == 3
@@ -206,7 +206,7 @@ async def test_credits_are_shown_in_credits(client: httpx.AsyncClient, sim: Runn
 
 
 async def test_the_model_list_needs_no_key(sim: RunningSimulator) -> None:
-    async with httpx.AsyncClient(base_url=sim.url) as keyless:
+    async with httpx.AsyncClient(base_url=sim.url, timeout=60) as keyless:
         (models,) = (await keyless.get("/inference-model-information/list")).json().values()
     by_slug = {model["slug"]: model for model in models}
     assert len(by_slug) == 503

@@ -59,7 +59,7 @@ async def test_urls_begin_with_the_configured_base(client: httpx.AsyncClient, si
 async def test_a_key_is_needed(sim: RunningSimulator, headers: dict[str, str], words: str, path: str) -> None:
     sim.config.api_keys = ("SG_good",)
     method, target = path.split()
-    async with httpx.AsyncClient(base_url=sim.url) as bare:
+    async with httpx.AsyncClient(base_url=sim.url, timeout=60) as bare:
         response = await bare.request(method, target, headers=headers)
         good = await bare.get("/v1/get-user-credits", headers={"x-api-key": "SG_good"})
     assert response.status_code == 401
