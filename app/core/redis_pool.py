@@ -23,10 +23,9 @@ def open_pool(url: str, **options: Any) -> ConnectionPool:
     address = parse_redis_url(url)
     if address.sentinel is not None:
         return _sentinel_pool(address, options)
+    settings, tls = _settings(address, options)
     if len(address.servers) < 2:
-        return ConnectionPool.from_url(url, **options)
-    tls = address.plain.startswith("rediss:")
-    settings: dict[str, Any] = {**options, **parse_url(address.plain)}
+        return ConnectionPool(**settings)
     settings |= {"connection_class": _WritableTls if tls else _Writable, "servers": list(address.servers)}
     return ConnectionPool(**settings)
 
@@ -36,11 +35,20 @@ def open_redis(url: str, **options: Any) -> Redis:
     return Redis.from_pool(open_pool(url, **options))
 
 
+def _settings(address: RedisAddress, options: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+    """Arguments of redis-py, and whether there is TLS: then the certificate must be for the host, unless the URL says
+    otherwise."""
+    settings: dict[str, Any] = {**options, **parse_url(address.plain)}
+    tls = address.plain.startswith("rediss:")
+    if tls and settings.get("ssl_cert_reqs", "required") == "required":
+        settings.setdefault("ssl_check_hostname", True)
+    return settings, tls
+
+
 def _sentinel_pool(address: RedisAddress, options: dict[str, Any]) -> ConnectionPool:
     assert address.sentinel is not None
-    settings: dict[str, Any] = {**options, **parse_url(address.plain)}
-    tls = settings.pop("connection_class", None) is not None
-    for name in ("host", "port"):
+    settings, tls = _settings(address, options)
+    for name in ("connection_class", "host", "port"):
         settings.pop(name, None)
     asking: dict[str, Any] = {
         "socket_timeout": SENTINEL_SECONDS,
