@@ -26,7 +26,7 @@ from app.upstream.simulator.book import Book
 
 SECRET = "a-secret-that-only-tests-know-0123456789"
 UPSTREAM_KEY = "SG_3ec0a235721add59"
-READY_SECONDS = 25.0
+READY_SECONDS = 240.0
 POOLED = os.environ.get("FLOWS_POOLED") == "1"
 """Whether every gateway reaches its database through PgBouncer, unless its test says otherwise."""
 FINAL = ("COMPLETED", "FAILED", "CANCELED")
