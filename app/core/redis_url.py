@@ -88,6 +88,8 @@ def parse_redis_url(url: str) -> RedisAddress:
     if not all(one.startswith(("redis://", "rediss://", "unix://")) for one in urls):
         raise ValueError(EXPECTED)
     if len(urls) == 1:
+        if "," in _split(url).netloc.rpartition("@")[2]:
+            raise ValueError(_LIST_EXPECTED)
         return RedisAddress(url)
     parts = [_split(one) for one in urls]
     if len({one._replace(netloc=one.netloc.rpartition("@")[0]) for one in parts}) > 1:
