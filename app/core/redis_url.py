@@ -1,6 +1,6 @@
 """Redis' URL, read by the library that will use it. Its forms:
 
-redis://user:password@host:6379/0                       one server; rediss:// with TLS, unix:///path for a socket
+redis://host:6379/0                                     one server; rediss:// with TLS, unix:///path for a socket
 redis://one:6379,redis://two:6379                       several, of which the one that takes writes is used
 redis+sentinel://one:26379,two:26379/mymaster/0         Sentinels, and what they call the master; rediss+sentinel:// with TLS
 """
@@ -53,7 +53,7 @@ _LIST_EXPECTED: Final = (
     "expected a comma list of URLs that differ in host and port alone, such as redis://one:6379/0,redis://two:6379/0"
 )
 _SENTINEL_EXPECTED: Final = (
-    "expected hosts and the name of the master, such as redis+sentinel://:password@one:26379,two:26379/mymaster/0"
+    "expected hosts and the name of the master, such as redis+sentinel://one:26379,two:26379/mymaster/0"
 )
 _SENTINEL: Final = "+sentinel"
 _SENTINEL_PORT: Final = 26379

@@ -60,8 +60,11 @@ async def test_many_connections_at_once(database_url: str, tmp_path: Path) -> No
         database = await opened(pooler.url(), size=8)
         try:
             async with contextlib.AsyncExitStack() as held:
-                await asyncio.gather(*(held.enter_async_context(database.transaction()) for _ in range(8)))
-                await asyncio.gather(*(held.enter_async_context(database.snapshot()) for _ in range(8)))
+                writing = await asyncio.gather(*(held.enter_async_context(database.transaction()) for _ in range(8)))
+                reading = await asyncio.gather(*(held.enter_async_context(database.snapshot()) for _ in range(8)))
+                assert {await one.fetchval("SELECT current_user::text") for one in (*writing, *reading)} == {
+                    SERVICE_ROLE
+                }
         finally:
             await database.close()
 

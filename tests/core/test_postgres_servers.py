@@ -134,8 +134,8 @@ def has_ipv6() -> bool:
     return True
 
 
-async def works(url: str) -> None:
-    """Whether both kinds of connections can be had, in our role."""
+async def assert_works(url: str) -> None:
+    """Both kinds of connections can be had, in our role."""
     database = await Database.open(url, name="test", writers_max=1, readers_max=1)
     try:
         await database.prove()
@@ -160,19 +160,19 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Serv
 
 
 async def test_an_owner_that_is_not_superuser(server: Server) -> None:
-    await works(server.url(OWNER))
+    await assert_works(server.url(OWNER))
     connection = await asyncpg.connect(server.url(OWNER))
     assert await connection.fetchval("SELECT NOT rolsuper FROM pg_roles WHERE rolname = current_user")
     await connection.close()
 
 
 async def test_a_socket(server: Server) -> None:
-    await works(f"postgresql://{OWNER}:{server.password}@/postgres?host={server.directory}")
+    await assert_works(f"postgresql://{OWNER}:{server.password}@/postgres?host={server.directory}")
 
 
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
 async def test_ipv6(server: Server) -> None:
-    await works(server.url(OWNER, host="[::1]"))
+    await assert_works(server.url(OWNER, host="[::1]"))
 
 
 async def test_an_owner_without_createrole_whose_roles_are_there(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ async def test_an_owner_without_createrole_whose_roles_are_there(tmp_path: Path)
             f"CREATE ROLE {SERVICE_ROLE}", "CREATE ROLE waystation_readonly", f"GRANT {SERVICE_ROLE} TO {OWNER}",
         )  # fmt: skip
         await asyncio.to_thread(migrate, one.url(OWNER))
-        await works(one.url(OWNER))
+        await assert_works(one.url(OWNER))
 
 
 async def test_the_primary_among_several(tmp_path: Path) -> None:
@@ -200,13 +200,13 @@ async def test_the_primary_among_several(tmp_path: Path) -> None:
             both = f"{standby.address}:{PORT},{primary.address}:{PORT}"
             for wanted in ("read-write", "primary"):
                 url = primary.url(host=both.removesuffix(f":{PORT}"), query=f"?target_session_attrs={wanted}")
-                await works(url)
+                await assert_works(url)
             with pytest.raises((WrongConnection, StoreUnavailable)):
-                await works(f"{standby.url()}?target_session_attrs=primary")
+                await assert_works(f"{standby.url()}?target_session_attrs=primary")
             # and after a failover the other one
             await primary.stop()
             await standby.sql("SELECT pg_promote()")
-            await works(url)
+            await assert_works(url)
         finally:
             await standby.stop()
 
@@ -244,14 +244,14 @@ async def test_tls_with_an_own_authority_and_client_certificates(tmp_path: Path)
         # Debian's release is older than our schema needs: the role alone shows how connections are opened
         await one.sql(f"CREATE ROLE {SERVICE_ROLE}", f"CREATE ROLE by_certificate LOGIN IN ROLE {SERVICE_ROLE}")
         trusting = f"?sslmode=verify-full&sslrootcert={authority.certificate}"
-        await works(one.url(query=trusting))
-        await works(one.url("by_certificate", query=f"{trusting}&sslcert={ours}&sslkey={our_key}"))
+        await assert_works(one.url(query=trusting))
+        await assert_works(one.url("by_certificate", query=f"{trusting}&sslcert={ours}&sslkey={our_key}"))
         for refused in (
             one.url(host=elsewhere, query=trusting),  # the certificate is not for that address
             one.url(query="?sslmode=verify-full&sslrootcert=system"),
             one.url("by_certificate", query=trusting),
         ):
             with pytest.raises(WrongConnection, match="the database refuses"):
-                await works(refused)
+                await assert_works(refused)
     finally:
         await one.stop()

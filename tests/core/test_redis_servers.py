@@ -33,7 +33,7 @@ def program(request: pytest.FixtureRequest) -> str:
 
 
 class User:
-    """A process that uses Redis in each way in which ours do."""
+    """Uses Redis in each way in which our processes do."""
 
     def __init__(self, url: str) -> None:
         self.url = checked_redis_url(url)
@@ -95,18 +95,18 @@ async def using(url: str) -> AsyncIterator[User]:
 async def test_one_server_and_a_password(program: str, tmp_path: Path) -> None:
     async with (
         redis_server(program, tmp_path / "one", *WITH_PASSWORD, login=LOGIN) as (address, _),
-        using(f"redis://:{ENCODED}@{address}:{PORT}/3"),
+        using(f"redis://:{ENCODED}@{address}:{PORT}/3") as user,
     ):
-        pass
+        assert await user.doorbell.reachable()
 
 
 async def test_a_user_of_its_own(program: str, tmp_path: Path) -> None:
     acl = 'user ours on ">secret-of-ours" ~* &* +@all'
     async with (
         redis_server(program, tmp_path / "one", acl) as (address, _),
-        using(f"redis://ours:secret-of-ours@{address}:{PORT}"),
+        using(f"redis://ours:secret-of-ours@{address}:{PORT}") as user,
     ):
-        pass
+        assert await user.doorbell.reachable()
 
 
 @contextlib.asynccontextmanager
@@ -194,8 +194,8 @@ async def test_tls(program: str, tmp_path: Path) -> None:
         asked = f"ssl_ca_certs={authority.certificate}&ssl_certfile={ours}&ssl_keyfile={our_key}"
         url = f"rediss://{address}:{TLS_PORT}/0"
         # the certificate is not for that address
-        async with using(f"{url}?{asked}&ssl_check_hostname=false"):
-            pass
+        async with using(f"{url}?{asked}&ssl_check_hostname=false") as user:
+            assert await user.doorbell.reachable()
         for refused in (
             f"{url}?{asked}",
             f"{url}?ssl_check_hostname=false&ssl_ca_certs={authority.certificate}",
