@@ -27,6 +27,8 @@ from app.upstream.simulator.book import Book
 SECRET = "a-secret-that-only-tests-know-0123456789"
 UPSTREAM_KEY = "SG_3ec0a235721add59"
 READY_SECONDS = 240.0
+POOLED = os.environ.get("FLOWS_POOLED") == "1"
+"""Whether every gateway reaches its database through PgBouncer, unless its test says otherwise."""
 FINAL = ("COMPLETED", "FAILED", "CANCELED")
 LATER = (datetime.now(UTC) + timedelta(days=20)).strftime("%Y-%m-%dT00:00:00Z")
 """A `not_before` that keeps a job queued for weeks."""
@@ -263,12 +265,26 @@ async def ended(client: httpx.AsyncClient, job_id: str, *, seconds: float = READ
 
 
 @contextlib.asynccontextmanager
+async def _reached(database_url: str, directory: Path, *, pooled: bool) -> AsyncIterator[str]:
+    """The URL through which the database is reached."""
+    if not pooled:
+        yield database_url
+        return
+    from tests.doubles.pgbouncer import pgbouncer  # it needs this module
+
+    async with pgbouncer(database_url, directory / "pgbouncer") as pooler:
+        yield pooler.url()
+
+
+@contextlib.asynccontextmanager
 async def opened_gateway(
-    *, database_url: str, redis_url: str, directory: Path, apis: int, speed: float
+    *, database_url: str, redis_url: str, directory: Path, apis: int, speed: float, pooled: bool = POOLED
 ) -> AsyncIterator[tuple[Gateway, list[socket.socket]]]:
-    """A gateway whose simulator runs, and the listeners of API processes that are still to be started, as are workers."""
-    gateway = Gateway(database_url=database_url, redis_url=redis_url, directory=directory)
+    """A gateway whose simulator runs, and the listeners of API processes that are still to be started, as are workers.
+    `pooled`: through PgBouncer."""
     async with contextlib.AsyncExitStack() as stack:
+        database_url = await stack.enter_async_context(_reached(database_url, directory, pooled=pooled))
+        gateway = Gateway(database_url=database_url, redis_url=redis_url, directory=directory)
         gateway.database = await Database.open(database_url, name="tests", writers_max=2, readers_max=2)
         stack.push_async_callback(gateway.database.close)
         gateway.upstream_url = await stack.enter_async_context(gateway.simulator(speed=speed))
@@ -279,10 +295,23 @@ async def opened_gateway(
 
 @contextlib.asynccontextmanager
 async def running_gateway(
-    *, database_url: str, redis_url: str, directory: Path, apis: int = 2, speed: float = 50.0
+    *,
+    database_url: str,
+    redis_url: str,
+    directory: Path,
+    apis: int = 2,
+    speed: float = 50.0,
+    pooled: bool = POOLED,
 ) -> AsyncIterator[Gateway]:
     """Two API processes, a worker and a simulator, healthy on entry and gone on exit."""
-    opened = opened_gateway(database_url=database_url, redis_url=redis_url, directory=directory, apis=apis, speed=speed)
+    opened = opened_gateway(
+        database_url=database_url,
+        redis_url=redis_url,
+        directory=directory,
+        apis=apis,
+        speed=speed,
+        pooled=pooled,
+    )
     async with opened as (gateway, listeners), contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(gateway.worker())
         await asyncio.gather(*(stack.enter_async_context(gateway.api(listener)) for listener in listeners))

@@ -35,6 +35,7 @@ from app.admission.rate_script import Bucket, Charge, Known, RateScript, Verdict
 from app.core.batch import Batcher, Overloaded
 from app.core.clock import monotonic
 from app.core.log import get_logger
+from app.core.redis_pool import open_redis
 
 log = get_logger(__name__)
 
@@ -61,7 +62,7 @@ class RateLimiter:
     """One API process's rate limits. Nothing here waits longer than REDIS_SECONDS, and nothing fails for want of Redis."""
 
     def __init__(self, url: str) -> None:
-        self._redis: Redis = Redis.from_url(url, max_connections=4)
+        self._redis: Redis = open_redis(url, max_connections=4)
         self._script = RateScript(self._redis)
         self._batcher: Batcher[Charge, Verdict] = Batcher(self._flush, size_max=GROUP_MAX, waiting_max=WAITING_MAX)
         self._shares = 1

@@ -1,11 +1,14 @@
 """Opening a connection to Postgres, and the proof that the server took the settings asked for.
 
-The settings are sent as start-up parameters. A connection pooler may drop them without a word; the connection would then
-act as the owner, write where it must only read, and never time out.
+The settings are sent as start-up parameters. A connection pooler refuses them, or drops them without a word; the connection
+would then act as the owner, write where it must only read, and never time out. Behind a pooler they are therefore set by SQL,
+once it is known that the session is the connection's own (`pooler`).
 """
 
+import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,17 +17,17 @@ import orjson
 
 from app.core.database_url import EXAMPLE
 from app.core.errors import WrongConnection
+from app.core.pooler import LOST, MEND, SHARED, Connection, is_pooled, keeps_session
 
 SERVICE_ROLE = "waystation_service"
 
 IDLE_IN_TRANSACTION_SECONDS = 10.0
 """A process stopped inside a transaction holds its row locks for this long at most."""
 
-MEND = "let WAYSTATION_DATABASE_URL name the Postgres server itself, postgresql://owner@host:5432/database"
-DROPPED = (
-    "a connection pooler, such as PgBouncer with ignore_startup_parameters, probably dropped the start-up parameters"
-)
-REFUSED = "a connection pooler, such as PgBouncer, does not take our start-up parameters"
+DROPPED = "a connection pooler probably dropped the start-up parameters"
+REFUSED = "a connection pooler, such as PgBouncer, does not take a start-up parameter that the URL asks for"
+KEPT = frozenset({"application_name"})
+"""Start-up parameters that every pooler takes."""
 
 _FOUND = """
 SELECT
@@ -32,8 +35,11 @@ SELECT
     extract(epoch FROM current_setting('statement_timeout')::interval)::double precision AS statement_timeout,
     extract(epoch FROM current_setting('idle_in_transaction_session_timeout')::interval)::double precision
         AS idle_in_transaction_session_timeout,
-    current_setting('default_transaction_read_only') AS default_transaction_read_only
+    current_setting('default_transaction_read_only') AS default_transaction_read_only,
+    pg_backend_pid() AS backend
 """
+
+_SET = "SELECT set_config(name, value, false) FROM unnest($1::text[], $2::text[]) AS setting (name, value)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +107,66 @@ class Opener:
         self._terms = terms
         self._told = told
         self._proven = proven
+        self._pooled = False
+        self._settings: dict[str, str] = {}
+        self._second: Callable[[], Any]
+        self._proving = asyncio.Lock()  # one second connection at a time is all that a pooler must have room for
 
     async def connect(self, *args: Any, **named: Any) -> "asyncpg.Connection[asyncpg.Record]":
         """As asyncpg.connect; raises WrongConnection where the server or a pooler refuses the settings.
 
         A refused login is a wrong setting only until the first connection was good: later it may be a failover.
         """
+        self._settings = named["server_settings"]
+        kept = {name: value for name, value in self._settings.items() if name in KEPT}
+        self._second = lambda: asyncpg.connect(*args, **{**named, "server_settings": kept})
+        with self._refusals():
+            if not self._pooled:
+                try:
+                    return await asyncpg.connect(*args, **named)
+                except asyncpg.ProtocolViolationError as error:
+                    if "startup parameter" not in str(error):  # PgBouncer says so of a server that is away, too
+                        raise
+                    self._pooled = True
+            connection: asyncpg.Connection[asyncpg.Record] = await self._second()
+            return connection
+
+    async def prepare(self, connection: Connection) -> None:
+        """The proof, in one round trip, and the codecs. Behind a pooler the settings first. Raises WrongConnection."""
+        with self._refusals():
+            found = await connection.fetchrow(_FOUND)
+            assert found is not None
+            if self._pooled or is_pooled(connection, found["backend"]):
+                found = await self._settle(connection, found["backend"])
+        wrong = differences(self._terms, dict(found))
+        if wrong:
+            raise self._wrong(
+                f"the database connection is not as asked for: {'; '.join(wrong)}. Cause: {DROPPED}: {MEND}"
+            )
+        self._proven = True
+        for kind in ("json", "jsonb"):
+            await connection.set_type_codec(
+                kind, encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads, schema="pg_catalog"
+            )
+
+    async def _settle(self, connection: Connection, backend: int) -> asyncpg.Record:
+        """Set by SQL what a pooler does not take; what is found thereafter. Raises WrongConnection where it would not last."""
+        async with self._proving:
+            if not await keeps_session(connection, backend, self._second):
+                raise self._wrong(SHARED)
+        settings = {name: value for name, value in self._settings.items() if name not in KEPT}
+        await connection.fetch(_SET, list(settings), list(settings.values()))
+        found = await connection.fetchrow(_FOUND)
+        assert found is not None
+        if found["backend"] != backend:
+            raise self._wrong(SHARED)
+        return found
+
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        """What the server says of our URL and settings, as WrongConnection where waiting mends nothing."""
         try:
-            return await asyncpg.connect(*args, **named)
+            yield
         except asyncpg.InsufficientPrivilegeError as error:
             # 42501 says also that the login may not connect to this database
             raise self._wrong(
@@ -128,27 +186,12 @@ class Opener:
                 f"the database refuses: {error}; the role {self._terms.role} is made by `waystation migrate`, run as the"
                 " owner that WAYSTATION_DATABASE_URL names"
             ) from error
+        except LOST as error:
+            raise self._wrong(SHARED) from error
         except asyncpg.ProtocolViolationError as error:
-            if "startup parameter" not in str(error):  # PgBouncer says so of a server that is away, too
+            if "startup parameter" not in str(error):
                 raise
             raise self._wrong(f"the database refuses: {error}. Cause: {REFUSED}: {MEND}") from error
-
-    async def prepare(
-        self, connection: "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[Any]"
-    ) -> None:
-        """The proof, in one round trip, and the codecs. Raises WrongConnection."""
-        found = await connection.fetchrow(_FOUND)
-        assert found is not None
-        wrong = differences(self._terms, dict(found))
-        if wrong:
-            raise self._wrong(
-                f"the database connection is not as asked for: {'; '.join(wrong)}. Cause: {DROPPED}: {MEND}"
-            )
-        self._proven = True
-        for kind in ("json", "jsonb"):
-            await connection.set_type_codec(
-                kind, encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads, schema="pg_catalog"
-            )
 
     def _wrong(self, sentence: str) -> WrongConnection:
         error = WrongConnection(sentence)

@@ -16,6 +16,7 @@ import asyncpg
 from app.core.connections import Opener, Terms
 from app.core.database_url import connect_arguments
 from app.core.errors import StatementTimedOut, StoreFull, StoreUnavailable, TooManyReads, WrongConnection
+from app.core.pooler import LOST, SHARED, OwnNames
 from app.core.read_share import ReadShare
 
 READONLY_ROLE = "waystation_readonly"
@@ -78,9 +79,15 @@ class Session(ReadSession):
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(on_wrong: Callable[[WrongConnection], None] | None) -> Iterator[None]:
     try:
         yield
+    except LOST as error:
+        # a pooler that was set to pool_mode = transaction after this connection was proven
+        wrong = WrongConnection(SHARED)
+        if on_wrong is not None:
+            on_wrong(wrong)
+        raise wrong from error
     except asyncpg.InsufficientResourcesError as error:
         raise StoreFull from error
     except asyncpg.QueryCanceledError as error:
@@ -102,9 +109,15 @@ class Database:
     """One process's pools: a few connections that write, and a few that cannot."""
 
     def __init__(
-        self, writers: "asyncpg.Pool[Row]", readers: "asyncpg.Pool[Row]", *, shares: tuple[ReadShare, ReadShare]
+        self,
+        writers: "asyncpg.Pool[Row]",
+        readers: "asyncpg.Pool[Row]",
+        *,
+        shares: tuple[ReadShare, ReadShare],
+        on_wrong: Callable[[WrongConnection], None] | None = None,
     ) -> None:
-        """`shares`: what a tenant may hold of either."""
+        """`shares`: what a tenant may hold of either. `on_wrong`: see `open`."""
+        self._on_wrong = on_wrong
         self._writers = writers
         self._readers = readers
         self._write_share, self._share = shares
@@ -138,6 +151,7 @@ class Database:
                 min_size=0,
                 max_size=size,
                 connect=opener.connect,
+                connection_class=OwnNames,
                 init=opener.prepare,
                 reset=_no_reset,
                 command_timeout=terms.statement_seconds + 5,
@@ -154,6 +168,7 @@ class Database:
             pool(writers_max, Terms(statement_seconds, read_only=False)),
             pool(readers_max, Terms(read_seconds or statement_seconds, read_only=True)),
             shares=(ReadShare(writers_max), ReadShare(readers_max)),
+            on_wrong=on_wrong,
         )
         await database._writers
         await database._readers
@@ -161,7 +176,7 @@ class Database:
 
     async def prove(self) -> None:
         """Have a connection of each kind opened, and with that proven. Raises WrongConnection, StoreUnavailable."""
-        with _translated():
+        with _translated(self._on_wrong):
             async with self._writers.acquire(timeout=ACQUIRE_SECONDS), self._readers.acquire(timeout=ACQUIRE_SECONDS):
                 return
 
@@ -186,14 +201,14 @@ class Database:
         A StoreUnavailable that comes out of the commit leaves open whether it took; blocks that may be run again must
         therefore be guarded by what they find in the rows.
         """
-        with _translated():
+        with _translated(self._on_wrong):
             async with self._writers.acquire(timeout=ACQUIRE_SECONDS) as connection, connection.transaction():
                 yield Session(connection)
 
     @asynccontextmanager
     async def statement(self) -> AsyncIterator[Session]:
         """A transaction of exactly one statement, which is one round trip instead of three."""
-        with _translated():
+        with _translated(self._on_wrong):
             async with self._writers.acquire(timeout=ACQUIRE_SECONDS) as connection:
                 yield Session(connection)
 
@@ -208,7 +223,7 @@ class Database:
         if tenant_id is not None:
             await self._share.take(tenant_id, point=point)
         try:
-            with _translated():
+            with _translated(self._on_wrong):
                 async with self._readers.acquire(timeout=ACQUIRE_SECONDS) as connection:
                     yield ReadSession(connection)
         finally:

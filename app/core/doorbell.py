@@ -11,11 +11,11 @@ from uuid import UUID
 
 import orjson
 from arq.connections import ArqRedis
-from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import RedisError
 
 from app.core.grouped_log import Outage
 from app.core.log import get_logger
+from app.core.redis_pool import open_pool, open_redis
 
 log = get_logger(__name__)
 
@@ -47,7 +47,7 @@ def deserialized(value: bytes) -> dict[str, object]:
 
 def arq_pool(url: str) -> ArqRedis:
     """Connections for arq: no retries, and no waiting for a Redis that is silent, since the sweep stands in for it."""
-    pool = ConnectionPool.from_url(
+    pool = open_pool(
         url,
         socket_timeout=REDIS_SECONDS,
         socket_connect_timeout=REDIS_SECONDS,
@@ -112,7 +112,7 @@ class Doorbell:
         while True:
             try:
                 async with (
-                    Redis.from_url(self._url, socket_connect_timeout=REDIS_SECONDS) as redis,
+                    open_redis(self._url, socket_connect_timeout=REDIS_SECONDS) as redis,
                     redis.pubsub() as pubsub,
                 ):
                     await pubsub.subscribe(channel)

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from app.core.connections import refusal_of_login
 from app.core.database_url import connect_arguments
 from app.core.errors import WrongConnection
+from app.core.pooler import LOST, SHARED, OwnNames, is_pooled, keeps_session
 from app.core.revisions import migrations_directory
 
 MIGRATION_LOCK = 0x5741_5953_5441_5449
@@ -32,11 +33,21 @@ def open_engine(database_url: str) -> AsyncEngine:
 
     async def connect() -> "asyncpg.Connection[asyncpg.Record]":
         try:
-            return await asyncpg.connect(**arguments)
+            connection = await asyncpg.connect(**arguments, connection_class=OwnNames)
+            backend = await connection.fetchval("SELECT pg_backend_pid()")
+            shared = is_pooled(connection, backend) and not await keeps_session(
+                connection, backend, lambda: asyncpg.connect(**arguments)
+            )
+        except LOST as error:
+            raise WrongConnection(SHARED) from error
         except (asyncpg.PostgresError, OSError) as error:
             if (sentence := refusal_of_login(error)) is None:
                 raise
             raise WrongConnection(sentence) from error
+        if shared:
+            await connection.close()
+            raise WrongConnection(SHARED)
+        return connection
 
     return create_async_engine("postgresql+asyncpg://", async_creator=connect)
 

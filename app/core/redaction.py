@@ -27,6 +27,8 @@ ROUNDS_MAX: Final = 3
 _SIGNS: Final = "/\"'&<>=\\"
 """What JSON and others may put a backslash before."""
 _NAMED: Final = {b"amp": b"&", b"lt": b"<", b"gt": b">", b"quot": b'"', b"apos": b"'"}
+_PASSWORDS: Final = frozenset(("password", "sslpassword", "sentinel_password"))
+"""Parameters of URLs."""
 _NUMBER: Final = re.compile(r"[0-9][0-9.eE+-]*")
 
 
@@ -40,12 +42,15 @@ def is_telling(secret: str) -> bool:
 
 
 def secrets_of_url(url: str) -> list[str]:
-    """The password in a URL, as written there and as it is sent."""
+    """The passwords in a URL, also those that are parameters, as written there and as they are sent."""
     try:
-        password = urlsplit(url).password
+        parts = urlsplit(url)
     except ValueError:
         return []
-    return [] if password is None else [password, unquote(password)]
+    written = [value for name, _, value in (one.partition("=") for one in parts.query.split("&")) if name in _PASSWORDS]
+    if parts.password is not None:
+        written.append(parts.password)
+    return [form for password in written for form in (password, unquote(password))]
 
 
 def secrets_of_list(text: str) -> list[str]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, ResponseError
 
 from app.core import clock
@@ -16,6 +15,7 @@ from app.core.doorbell import AWAY, REDIS_SECONDS
 from app.core.errors import StoreUnavailable, WrongConnection
 from app.core.http import ExchangeError, open_client
 from app.core.local import STACK_FILE, find_database_url, find_redis_url, find_upstream_url
+from app.core.redis_pool import open_redis
 from app.core.revisions import head_revision
 from app.core.setting_files import find_setting
 from app.core.settings import SettingsError, load_settings
@@ -166,7 +166,7 @@ async def _redis(data_dir: Path) -> Finding:
         return Finding("redis", str(error), "correct it in the environment of every api and worker")
     if url is None:
         return Finding("redis", "nobody says where it is", "set WAYSTATION_REDIS_URL")
-    redis = Redis.from_url(url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
+    redis = open_redis(url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
     try:
         async with redis:
             memory: dict[str, Any] = await redis.info("memory")

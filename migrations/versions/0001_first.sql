@@ -372,9 +372,17 @@ BEGIN
         EXCEPTION
             -- roles belong to the whole cluster: another database of it may have made them, even just now
             WHEN duplicate_object OR unique_violation THEN NULL;
+            -- an owner without CREATEROLE, for whom somebody has made them
+            WHEN insufficient_privilege THEN
+                IF to_regrole(role_name) IS NULL THEN RAISE; END IF;
         END;
     END LOOP;
-    EXECUTE format('GRANT waystation_service TO %I', current_user);
+    BEGIN
+        EXECUTE format('GRANT waystation_service TO %I', current_user);
+    EXCEPTION
+        WHEN insufficient_privilege THEN
+            IF NOT pg_has_role(current_user, 'waystation_service', 'MEMBER') THEN RAISE; END IF;
+    END;
 END
 $$
 

@@ -49,10 +49,22 @@ async def test_a_pooler_that_drops_one_setting(database_url: str, setting: str) 
 
 
 async def test_a_pooler_that_refuses_settings(database_url: str) -> None:
+    """They are set once the connection is there. `test_pgbouncer` does the same with a real one."""
     told: list[WrongConnection] = []
     async with pooling(database_url, refuses=True) as pooler:
         database = await opened(pooler.url, told)
-        with pytest.raises(WrongConnection, match=r"unsupported startup parameter: role.*PgBouncer"):
+        await database.prove()
+        async with database.statement() as session:
+            assert await session.fetchval("SELECT current_user::text") == SERVICE_ROLE
+        await database.close()
+    assert told == []
+
+
+async def test_a_pooler_that_refuses_what_the_url_asks_for(database_url: str) -> None:
+    told: list[WrongConnection] = []
+    async with pooling(database_url, refuses=True) as pooler:
+        database = await opened(f"{pooler.url}?options=-c%20geqo%3Doff", told)
+        with pytest.raises(WrongConnection, match=r"unsupported startup parameter: options.*PgBouncer"):
             await database.prove()
         await database.close()
     assert len(told) == 1

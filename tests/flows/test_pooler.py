@@ -11,6 +11,7 @@ import pytest
 
 from app.core.settings import load_settings
 from app.main import create_app
+from tests.doubles.pgbouncer import pgbouncer
 from tests.doubles.pooler import SETTINGS, Pooler, pooling
 from tests.gateway import SECRET, Process, eventually
 
@@ -62,6 +63,52 @@ async def test_a_process_stops_at_its_start(
     assert "expected waystation_service" in line
     assert "PgBouncer" in line
     assert "WAYSTATION_DATABASE_URL" in line
+
+
+@pytest.mark.parametrize("command", [("api", "--port", "0"), ("worker",), ("migrate",), ("tenant", "list")])
+async def test_a_process_stops_where_transactions_share_sessions(
+    database_url: str, redis_url: str, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    """A real PgBouncer with pool_mode = transaction; nobody else uses its pool."""
+    async with pgbouncer(database_url, tmp_path / "pgbouncer") as pooler:
+        process = Process(*command, env=settings(pooler.url("waystation_ops"), redis_url), log=tmp_path / "log")
+        try:
+            line = sentence(await ended(process))
+        finally:
+            process.kill()
+    assert "PgBouncer with pool_mode = session for this database" in line
+
+
+async def test_the_doctor_and_readiness_say_that_transactions_share_sessions(
+    database_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with pgbouncer(database_url, tmp_path / "pgbouncer") as pooler:
+        given = settings(pooler.url("waystation_ops"), redis_url)
+        doctor = await asyncio.to_thread(ran, "doctor", environment=given)
+        for name, value in given.items():
+            monkeypatch.setenv(name, value)
+        app = create_app(load_settings())
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as client,
+        ):
+            answer = await client.get("/readyz")
+    assert doctor.returncode == 1
+    assert "pool_mode = session for this database" in doctor.stdout
+    assert answer.status_code == 503
+    assert answer.json()["database"] == "misconfigured"
+    assert "pool_mode = session for this database" in answer.json()["detail"]
+
+
+def ran(*command: str, environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("WAYSTATION_")}
+    return subprocess.run(
+        [sys.executable, "-m", "app.cli", *command],
+        env={**inherited, **environment},
+        capture_output=True,
+        text=True,
+        timeout=STOP_SECONDS,
+    )
 
 
 @pytest.mark.parametrize("command", [("api", "--port", "0"), ("worker",)])
@@ -126,30 +173,14 @@ async def test_readiness_says_it(database_url: str, redis_url: str, monkeypatch:
 @pytest.mark.parametrize("command", [("tenant", "list"), ("verify",), ("worker",)])
 async def test_every_command_says_it(database_url: str, redis_url: str, command: tuple[str, ...]) -> None:
     async with pooling(database_url) as pooler:
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("WAYSTATION_")}
-        done = await asyncio.to_thread(
-            subprocess.run,
-            [sys.executable, "-m", "app.cli", *command],
-            env={**environment, **settings(pooler.url, redis_url)},
-            capture_output=True,
-            text=True,
-            timeout=STOP_SECONDS,
-        )
+        done = await asyncio.to_thread(ran, *command, environment=settings(pooler.url, redis_url))
     assert done.returncode == 1
     assert "expected waystation_service" in sentence(done.stderr)
 
 
 async def test_the_doctor_says_it(database_url: str, redis_url: str) -> None:
     async with pooling(database_url, {"default_transaction_read_only"}) as pooler:
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("WAYSTATION_")}
-        done = await asyncio.to_thread(
-            subprocess.run,
-            [sys.executable, "-m", "app.cli", "doctor"],
-            env={**environment, **settings(pooler.url, redis_url)},
-            capture_output=True,
-            text=True,
-            timeout=STOP_SECONDS,
-        )
+        done = await asyncio.to_thread(ran, "doctor", environment=settings(pooler.url, redis_url))
     assert done.returncode == 1
     assert "default_transaction_read_only is off, expected on" in done.stdout
     assert "PgBouncer" in done.stdout
