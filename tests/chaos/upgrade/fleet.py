@@ -15,6 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 import asyncpg
+import httpx
 from alembic import command
 from sqlalchemy.exc import DBAPIError
 
@@ -144,6 +145,12 @@ class Fleet(Stack):
     def releases(self) -> set[str]:
         """Of whose processes there are some."""
         return {member.release.name for member in self.members}
+
+    async def readiness(self) -> dict[str, Any]:
+        """What some API says of itself."""
+        async with httpx.AsyncClient(timeout=60) as client:
+            body: dict[str, Any] = (await client.get(f"{self.url}/readyz")).json()
+            return body
 
     # The schema
 
