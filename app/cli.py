@@ -1,6 +1,5 @@
 """The command `waystation`: puts the rooms' commands together, and turns whatever goes wrong into one line."""
 
-import asyncio
 import os
 import sys
 from importlib.metadata import version
@@ -69,21 +68,18 @@ def _root(
 def migrate(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
     """Bring the database to the newest schema; several at once are safe."""
     # imported here: alembic and SQLAlchemy take 0.5 s, and `--help` needs neither
-    from app.core.local import find_database_url, opened
+    from app.core.local import find_database_url
     from app.core.migrate import migrate as upgrade
+    from app.core.revisions import head_revision
 
-    async def run() -> str:
-        async with opened(data_dir) as database, database.snapshot() as session:
-            revision: str = await session.fetchval("SELECT version_num FROM alembic_version")
-            return revision
-
-    upgrade(find_database_url(data_dir))
-    revision = asyncio.run(run())
-    say(f"the database is at revision {revision}", value={"revision": revision}, as_json=as_json)
+    revision, head = upgrade(find_database_url(data_dir)).version, head_revision()
+    newer = "" if revision == head else f", newer than this release's {head}, which it still serves"
+    say(f"the database is at revision {revision}{newer}", value={"revision": revision}, as_json=as_json)
 
 
 def main() -> None:
-    """Run the command line; exits 2 when it was called wrongly, 1 when it could not be done."""
+    """Run the command line; exits 2 when it was called wrongly, 78 when the schema does not serve this
+    release, 1 when it could not be done otherwise."""
     know(secrets_of_environment(with_files(os.environ)))
     ignore_variables_of_libpq()
     try:
@@ -95,7 +91,9 @@ def main() -> None:
     except typer.Abort:
         _fail("aborted", 1)
     except Exception as error:  # the last door: whatever it is, people get one line
-        _fail(explain(error), 1)
+        from app.core.errors import WrongSchema  # only a command that has failed pays for it
+
+        _fail(explain(error), error.exit_code if isinstance(error, WrongSchema) else 1)
     sys.exit(code if isinstance(code, int) else 0)
 
 

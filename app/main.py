@@ -46,6 +46,7 @@ from app.core.ids import new_id
 from app.core.log import get_logger
 from app.core.memory import return_large_blocks
 from app.core.problems import body_fields, problem_response, problems_of
+from app.core.schema import SchemaGate
 from app.core.serving import Server
 from app.core.settings import Settings
 from app.jobs.intake import Intake
@@ -163,6 +164,7 @@ async def _open(
 ) -> None:
     """What the routes find on `app.state`, opened in order and closed the other way round."""
     state = app.state
+    state.schema = SchemaGate(on_wrong)
     state.database = await Database.open(
         settings.database_url,
         name="api",
@@ -170,6 +172,7 @@ async def _open(
         readers_max=READERS_MAX,
         read_seconds=READ_STATEMENT_SECONDS,
         on_wrong=on_wrong,
+        schema=state.schema,
     )
     stack.push_async_callback(state.database.close)
     state.doorbell = Doorbell(settings.redis_url)
@@ -214,6 +217,7 @@ async def _open(
                 kind="api",
                 lease_seconds=settings.lease_seconds,
                 told=share_among,
+                schema=state.schema,
             ),
         )
     )

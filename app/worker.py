@@ -24,6 +24,7 @@ from app.core.ids import new_id
 from app.core.log import get_logger
 from app.core.memory import return_large_blocks
 from app.core.pump import Pump
+from app.core.schema import SchemaGate
 from app.core.settings import Settings
 from app.core.stop_signals import stop_signals
 from app.core.watchdog import EXIT_CODE, Watchdog
@@ -287,12 +288,14 @@ async def _work(settings: Settings, stop: asyncio.Event, hurried: asyncio.Event)
 
     watchdog = Watchdog(blocked_seconds_max=max(1.0, settings.lease_seconds * 0.8))
     watchdog.start()
+    schema = SchemaGate(stop_for)
     database = await Database.open(
         settings.database_url,
         name="worker",
         writers_max=WRITERS_MAX,
         readers_max=READERS_MAX,
         on_wrong=stop_for,
+        schema=schema,
     )
     engine = Engine(settings, database, on_wrong=stop_for)
     log.info("worker.started", worker=engine.process_id.hex)
@@ -302,7 +305,13 @@ async def _work(settings: Settings, stop: asyncio.Event, hurried: asyncio.Event)
     keeping = [
         asyncio.create_task(engine.renew()),
         asyncio.create_task(
-            beating(database, process_id=engine.process_id, kind="worker", lease_seconds=settings.lease_seconds)
+            beating(
+                database,
+                process_id=engine.process_id,
+                kind="worker",
+                lease_seconds=settings.lease_seconds,
+                schema=schema,
+            )
         ),
     ]
     proving = asyncio.create_task(_proved(database))

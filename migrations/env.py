@@ -1,9 +1,11 @@
-"""Alembic's entry: runs on the connection it is handed, inside that connection's transaction."""
+"""Alembic's entry: runs on the connection it is handed, a transaction for each migration, or in the one that is open.
+
+So a migration keeps its locks no longer than itself, and may leave its transaction for what needs none, such as an index
+that is built concurrently (`op.get_context().autocommit_block()`).
+"""
 
 from alembic import context
-from sqlalchemy import text
 
-connection = context.config.attributes["connection"]
-context.configure(connection=connection)
-connection.execute(text("SET LOCAL lock_timeout = '5s'"))
-context.run_migrations()
+context.configure(connection=context.config.attributes["connection"], transaction_per_migration=True)
+with context.begin_transaction():
+    context.run_migrations()

@@ -8,7 +8,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -37,11 +37,18 @@ LATER = (datetime.now(UTC) + timedelta(days=20)).strftime("%Y-%m-%dT00:00:00Z")
 class Process:
     """One of our commands, with its output in a file."""
 
-    def __init__(self, *arguments: str, env: Mapping[str, str], log: Path, fds: Iterable[int] = ()) -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        env: Mapping[str, str],
+        log: Path,
+        fds: Iterable[int] = (),
+        program: Sequence[str] = (sys.executable, "-m", "app.cli"),
+    ) -> None:
         self.log = log
         with log.open("ab") as output:
             self._popen = subprocess.Popen(
-                [sys.executable, "-m", "app.cli", *arguments],
+                [*program, *arguments],
                 env={**_inherited(), **env},
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -18,6 +18,7 @@ import orjson
 from app.core.database_url import EXAMPLE
 from app.core.errors import WrongConnection
 from app.core.pooler import LOST, MEND, SHARED, Connection, is_pooled, keeps_session
+from app.core.schema import Found, SchemaGate
 
 SERVICE_ROLE = "waystation_service"
 
@@ -97,23 +98,30 @@ def _shown(value: str | float) -> str:
 
 
 class Opener:
-    """Opens the connections of a pool. Each proves its settings before it is used."""
+    """Opens the connections of a pool. Each proves its settings, and the schema it finds, before it is used."""
 
     def __init__(
-        self, terms: Terms, told: Callable[[WrongConnection], None] | None = None, *, proven: bool = False
+        self,
+        terms: Terms,
+        told: Callable[[WrongConnection], None] | None = None,
+        *,
+        proven: bool = False,
+        schema: SchemaGate | None = None,
     ) -> None:
         """`told`: called with each connection that is not as asked for, before its user hears of it. `proven`: whether this
-        process has had a good connection with these settings."""
+        process has had a good connection with these settings. `schema`: what else a connection must prove."""
         self._terms = terms
         self._told = told
         self._proven = proven
+        self._schema = schema
         self._pooled = False
         self._settings: dict[str, str] = {}
         self._second: Callable[[], Any]
         self._proving = asyncio.Lock()  # one second connection at a time is all that a pooler must have room for
 
     async def connect(self, *args: Any, **named: Any) -> "asyncpg.Connection[asyncpg.Record]":
-        """As asyncpg.connect; raises WrongConnection where the server or a pooler refuses the settings.
+        """As asyncpg.connect; raises WrongConnection where the server or a pooler refuses the settings, and SchemaBehind
+        while our role is still to be made.
 
         A refused login is a wrong setting only until the first connection was good: later it may be a failover.
         """
@@ -132,7 +140,8 @@ class Opener:
             return connection
 
     async def prepare(self, connection: Connection) -> None:
-        """The proof, in one round trip, and the codecs. Behind a pooler the settings first. Raises WrongConnection."""
+        """The proofs, a round trip each, and the codecs. Behind a pooler the settings first. Raises WrongConnection,
+        SchemaBehind."""
         with self._refusals():
             found = await connection.fetchrow(_FOUND)
             assert found is not None
@@ -144,6 +153,8 @@ class Opener:
                 f"the database connection is not as asked for: {'; '.join(wrong)}. Cause: {DROPPED}: {MEND}"
             )
         self._proven = True
+        if self._schema is not None:
+            await self._schema.check(connection)
         for kind in ("json", "jsonb"):
             await connection.set_type_codec(
                 kind, encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads, schema="pg_catalog"
@@ -182,6 +193,8 @@ class Opener:
             # the database takes no connections just now, as while it is restored
             raise asyncpg.CannotConnectNowError(str(error)) from error
         except asyncpg.InvalidParameterValueError as error:
+            if self._schema is not None:
+                self._schema.judge(Found())
             raise self._wrong(
                 f"the database refuses: {error}; the role {self._terms.role} is made by `waystation migrate`, run as the"
                 " owner that WAYSTATION_DATABASE_URL names"

@@ -18,6 +18,7 @@ from app.core.database_url import connect_arguments
 from app.core.errors import StatementTimedOut, StoreFull, StoreUnavailable, TooManyReads, WrongConnection
 from app.core.pooler import LOST, SHARED, OwnNames
 from app.core.read_share import ReadShare
+from app.core.schema import SchemaGate
 
 READONLY_ROLE = "waystation_readonly"
 
@@ -134,18 +135,20 @@ class Database:
         read_seconds: float | None = None,
         on_wrong: Callable[[WrongConnection], None] | None = None,
         proven: bool = False,
+        schema: SchemaGate | None = None,
     ) -> Self:
         """Pools that connect when first used, so a process can start while Postgres is away.
 
         `statement_seconds`: when Postgres stops a statement; `read_seconds`: the same for those of `snapshot`.
         `on_wrong`: called when a connection lacks the role or the time-outs; a process must then stop. `proven`:
         whether a process that works with this URL already opens it; a refused login is then waited for, as in a failover.
+        `schema`: lets nothing be read or written while the schema does not fit.
         Raises ValueError where the URL cannot be one.
         """
         arguments = connect_arguments(url)
 
         def pool(size: int, terms: Terms) -> "asyncpg.Pool[Row]":
-            opener = Opener(terms, on_wrong, proven=proven)
+            opener = Opener(terms, on_wrong, proven=proven, schema=schema)
             return asyncpg.create_pool(
                 **arguments,
                 min_size=0,

@@ -5,7 +5,9 @@ Refusal                     somebody asked for what cannot be had; has a code, a
 │   ├── StoreFull           503: it answers that its disk is full
 │   ├── StatementTimedOut   503: it stopped a statement that took too long
 │   ├── TooManyReads        503: too many reads of this tenant wait already
+│   ├── SchemaBehind        503: it answers, and `waystation migrate` has not run yet
 │   └── WrongConnection     503: it answers, but not with the role and time-outs asked for
+│       └── WrongSchema     503: it answers, and its schema does not serve this release
 └── … the others stand beside the function that raises them
 """
 
@@ -151,3 +153,17 @@ class WrongConnection(StoreUnavailable):
     """503: a connection to Postgres lacks the role or a setting that was asked for. The process must stop."""
 
     code = "store_misconfigured"
+
+
+class WrongSchema(WrongConnection):
+    """503: the schema of the database does not serve this release. The process must stop, with an exit code of its own."""
+
+    exit_code: ClassVar[int] = 78
+
+
+class SchemaBehind(StoreUnavailable):
+    """503: the schema is older than this release needs; `waystation migrate` may be about to run. `detail` says more."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__()
+        self.detail = detail

@@ -8,12 +8,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from app.core.errors import StoreUnavailable, WrongConnection
-from app.core.revisions import head_revision
+from app.core.errors import SchemaBehind, StoreUnavailable, WrongConnection, WrongSchema
 
 
 def _answer(status: int, body: dict[str, str]) -> Response:
     return Response(orjson.dumps(body), status_code=status, media_type="application/json")
+
+
+def _unfit(migrations: str, detail: str) -> Response:
+    return _answer(503, {"status": "unavailable", "database": "ok", "migrations": migrations, "detail": detail})
 
 
 async def healthz(_request: Request) -> Response:
@@ -22,20 +25,22 @@ async def healthz(_request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """200 while the database answers in our role and has our schema; Redis away is only `degraded`. 503 once the process is
+    """200 while the database answers in our role and its schema serves us; Redis away is only `degraded`. 503 once the process is
     told to stop: nobody should send it anything more."""
     state = request.app.state
     if state.stopping.is_set():
         return _answer(503, {"status": "unavailable", "process": "stopping"})
     try:
         async with state.database.snapshot() as session:
-            revision = await session.fetchval("SELECT version_num FROM alembic_version")
+            await state.schema.check(session)
+    except SchemaBehind as error:
+        return _unfit("behind", error.detail)
+    except WrongSchema as error:
+        return _unfit("unfit", error.message)
     except WrongConnection as error:
         return _answer(503, {"status": "unavailable", "database": "misconfigured", "detail": error.message})
     except StoreUnavailable:
         return _answer(503, {"status": "unavailable", "database": "unavailable"})
-    if revision != head_revision():
-        return _answer(503, {"status": "unavailable", "database": "ok", "migrations": "behind"})
     redis = "ok" if await state.doorbell.reachable() else "degraded"
     return _answer(200, {"status": "ready", "database": "ok", "migrations": "ok", "redis": redis})
 
@@ -55,7 +60,7 @@ def _described(summary: str, *statuses: int) -> dict[str, Any]:
 OPENAPI_PATHS = {
     "/healthz": _described("Whether the process lives", 200),
     "/readyz": _described(
-        "Whether it can work: the database answers in our role and has our schema, and the process is not about to stop",
+        "Whether it can work: the database answers in our role and its schema serves us, and the process is not about to stop",
         200,
         503,
     ),

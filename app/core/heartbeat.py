@@ -10,6 +10,7 @@ from app.core.db import Database, Session
 from app.core.errors import StoreUnavailable
 from app.core.grouped_log import Outage
 from app.core.log import get_logger
+from app.core.schema import SchemaGate
 
 log = get_logger(__name__)
 
@@ -55,8 +56,12 @@ async def beating(
     kind: str,
     lease_seconds: float,
     told: Callable[[int], None] | None = None,
+    schema: SchemaGate | None = None,
 ) -> None:
-    """Beat until cancelled, `told` how many of the kind there are; misses while Postgres is away are only noted."""
+    """Beat until cancelled, `told` how many of the kind there are; misses while Postgres is away are only noted.
+
+    `schema`: looked at each time, since a connection may be older than the schema it finds.
+    """
     missed = Outage(log, begun="heartbeat.missed", over="heartbeat.resumed")
     while True:
         try:
@@ -65,6 +70,9 @@ async def beating(
             if told is not None:
                 told(living)
             missed.passed()
+            if schema is not None:
+                async with database.snapshot() as session:
+                    await schema.check(session)
         except StoreUnavailable as error:
             missed.met(cause=repr(error.__cause__))
         await asyncio.sleep(beat_seconds(lease_seconds))

@@ -7,16 +7,18 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.core.connections import refusal_of_login
 from app.core.database_url import connect_arguments
-from app.core.errors import WrongConnection
+from app.core.errors import WrongConnection, WrongSchema
 from app.core.pooler import LOST, SHARED, OwnNames, is_pooled, keeps_session
-from app.core.revisions import migrations_directory
+from app.core.revisions import head_revision, migrations_directory
+from app.core.schema import FOUND, Fit, Found
 
 MIGRATION_LOCK = 0x5741_5953_5441_5449
 """Key of the advisory lock: whoever holds it migrates, the others wait and then find nothing to do."""
+LOCK_AGAIN_SECONDS = 0.1
 
 
 def alembic_config(connection: Connection) -> Config:
@@ -52,26 +54,51 @@ def open_engine(database_url: str) -> AsyncEngine:
     return create_async_engine("postgresql+asyncpg://", async_creator=connect)
 
 
+async def _lock(connection: AsyncConnection) -> None:
+    """The advisory lock, until the connection ends, which commits each statement.
+
+    Asked for again and again: a statement that waits keeps a snapshot, and whoever holds the lock may build an index
+    concurrently, which waits for all snapshots.
+    """
+    while not await connection.scalar(text(f"SELECT pg_try_advisory_lock({MIGRATION_LOCK})")):  # noqa: ASYNC110
+        await asyncio.sleep(LOCK_AGAIN_SECONDS)
+
+
+async def _find(connection: AsyncConnection) -> Found:
+    if await connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
+        return Found()
+    row = (await connection.execute(text(FOUND))).first()
+    return Found() if row is None else Found(*row)
+
+
 def _upgrade(connection: Connection) -> None:
-    connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
     command.upgrade(alembic_config(connection), "head")
 
 
-async def _migrate(database_url: str) -> None:
+async def _migrate(database_url: str) -> Found:
     engine = open_engine(database_url)
     try:
-        async with engine.begin() as connection:
+        async with engine.connect() as guard, engine.connect() as connection:
+            await guard.execution_options(isolation_level="AUTOCOMMIT")
+            await _lock(guard)
+            found, head = await _find(guard), head_revision()
+            if found.version is not None and found.version > head:
+                if found.fit(head) is Fit.CONTRACTED:
+                    raise WrongSchema(found.sentence(head))
+                return found
             await connection.run_sync(_upgrade)
+            return await _find(guard)
     finally:
         await engine.dispose()
 
 
-def migrate(database_url: str) -> None:
-    """Upgrade to head as the database's owner. Blocks; several at once are safe.
+def migrate(database_url: str) -> Found:
+    """Upgrade to head as the database's owner, a transaction for each migration; gives what the schema is now. Blocks;
+    several at once are safe. A schema of a newer release that serves this one stays as it is.
 
-    Raises asyncpg's own errors where the database refuses.
+    Raises asyncpg's own errors where the database refuses, and WrongSchema where the schema does not serve this release.
     """
     try:
-        asyncio.run(_migrate(database_url))
+        return asyncio.run(_migrate(database_url))
     except DBAPIError as error:  # callers need not import SQLAlchemy to tell what went wrong
         raise (error.orig and error.orig.__cause__) or error from None

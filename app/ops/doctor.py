@@ -17,6 +17,7 @@ from app.core.http import ExchangeError, open_client
 from app.core.local import STACK_FILE, find_database_url, find_redis_url, find_upstream_url
 from app.core.redis_pool import open_redis
 from app.core.revisions import head_revision
+from app.core.schema import Fit, Found, find_schema
 from app.core.setting_files import find_setting
 from app.core.settings import SettingsError, load_settings
 
@@ -93,7 +94,10 @@ async def _database(data_dir: Path) -> AsyncIterator[Finding]:
             yield _version(row["version"], row["version_shown"], standby=row["standby"])
             yield _durable({name: row[name] for name in ("fsync", "full_page_writes", "synchronous_commit")})
             yield _clock((row["at"] - before).total_seconds(), (row["at"] - after).total_seconds())
-            yield await _migrations(session)
+            schema = await find_schema(session)
+            yield _migrations(schema)
+            if schema.version is None:
+                return
             yield await _workers(session)
             yield await _books(session)
     except WrongConnection as error:
@@ -132,11 +136,15 @@ def _clock(most: float, least: float) -> Finding:
     return Finding("clock", said, "run NTP on both machines: job times and deadlines are off by as much")
 
 
-async def _migrations(session: ReadSession) -> Finding:
-    revision = await session.fetchval("SELECT version_num FROM alembic_version")
-    if revision == head_revision():
-        return Finding("migrations", f"at {revision}, the newest")
-    return Finding("migrations", f"at {revision}, not {head_revision()}", "run `waystation migrate`")
+def _migrations(found: Found) -> Finding:
+    head = head_revision()
+    match found.fit(head):
+        case Fit.BEHIND:
+            return Finding("migrations", found.sentence(head), "run `waystation migrate`")
+        case Fit.CONTRACTED:
+            return Finding("migrations", found.sentence(head), "run a newer release, or restore a backup of before")
+    newest = "the newest" if found.version == head else f"newer than this release's {head}, which it still serves"
+    return Finding("migrations", f"at {found.version}, {newest}")
 
 
 async def _workers(session: ReadSession) -> Finding:

@@ -50,7 +50,7 @@ class UpOptions:
 class Seams:
     """What the rooms above this one do for it."""
 
-    migrate: Callable[[str], None]
+    migrate: Callable[[str], object]
     """Bring the database of this URL to the newest schema; blocks."""
     ensure_demo_tenant: Callable[[str, str, str | None], Awaitable[tuple[str, str]]]
     """(owner's database URL, secret key, stored key or None) → (tenant's name, its key)."""

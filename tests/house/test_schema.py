@@ -67,10 +67,10 @@ async def test_the_migrations_go_down_and_up_again(new_database: NewDatabase) ->
     url = await new_database()
     before = await dump(url)
     engine = open_engine(url)
-    async with engine.begin() as connection:
+    async with engine.connect() as connection:
         await connection.run_sync(lambda sync: command.downgrade(alembic_config(sync), "base"))
     assert [name for name in await dump(url) if "alembic_version" not in name] == []
-    async with engine.begin() as connection:
+    async with engine.connect() as connection:
         await connection.run_sync(lambda sync: command.upgrade(alembic_config(sync), "head"))
     await engine.dispose()
     assert await dump(url) == before

@@ -302,10 +302,10 @@ async def test_jobs_from_before_are_found(new_database: NewDatabase) -> None:
     await owner.execute("INSERT INTO tenants (id, name) VALUES ($1, 'early')", tenant_id)
     await owner.close()
     engine = open_engine(url)
-    async with engine.begin() as connection:
+    async with engine.connect() as connection:
         await connection.run_sync(lambda sync: command.downgrade(alembic_config(sync), module.down_revision))
     await fill(url, tenant_id, [made(1, metadata={"when": "before"}), made(2)])
-    async with engine.begin() as connection:
+    async with engine.connect() as connection:
         await connection.run_sync(lambda sync: command.upgrade(alembic_config(sync), "head"))
     await engine.dispose()
     await fill(url, tenant_id, [made(3, metadata={"when": "after"})])

@@ -115,4 +115,4 @@ async def test_what_is_wrong(url: str, settings: dict[str, str], redis_url: str)
 
 async def test_a_database_without_tables(servers: Urls, settings: dict[str, str]) -> None:
     found = await examined(settings | {"DATABASE_URL": servers.database}, 1)
-    assert [name for name, one in found.items() if "waystation migrate" in (one["mend"] or "")] == ["database"]
+    assert [name for name, one in found.items() if "waystation migrate" in (one["mend"] or "")] == ["migrations"]

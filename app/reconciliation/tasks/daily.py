@@ -8,6 +8,7 @@ from app.core.db import Database
 from app.core.errors import StoreUnavailable, WrongConnection
 from app.core.log import get_logger
 from app.core.pump import Pump
+from app.core.schema import SchemaGate
 from app.core.settings import Settings
 from app.reconciliation.models import Result
 from app.reconciliation.runs import RunLost, begin_due
@@ -49,6 +50,7 @@ class DailyReconciliation:
             readers_max=1,
             statement_seconds=STATEMENT_SECONDS,
             on_wrong=self._on_wrong,
+            schema=SchemaGate(self._on_wrong),
             proven=True,  # the worker's own connections tell of a wrong setting
         )
         key = settings.upstream_api_key.get_secret_value()
