@@ -5,7 +5,7 @@ act as the owner, write where it must only read, and never time out.
 """
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,17 +90,27 @@ def _shown(value: str | float) -> str:
     return value if isinstance(value, str) else f"{value:g} s"
 
 
+Check = Callable[["asyncpg.Connection[asyncpg.Record]"], Awaitable[None]]
+
+
 class Opener:
     """Opens the connections of a pool. Each proves its settings before it is used."""
 
     def __init__(
-        self, terms: Terms, told: Callable[[WrongConnection], None] | None = None, *, proven: bool = False
+        self,
+        terms: Terms,
+        told: Callable[[WrongConnection], None] | None = None,
+        *,
+        proven: bool = False,
+        check: Check | None = None,
     ) -> None:
         """`told`: called with each connection that is not as asked for, before its user hears of it. `proven`: whether this
-        process has had a good connection with these settings."""
+        process has had a good connection with these settings. `check`: what else is done with a connection before it is
+        used; may raise WrongConnection."""
         self._terms = terms
         self._told = told
         self._proven = proven
+        self._check = check
 
     async def connect(self, *args: Any, **named: Any) -> "asyncpg.Connection[asyncpg.Record]":
         """As asyncpg.connect; raises WrongConnection where the server or a pooler refuses the settings.
@@ -149,6 +159,14 @@ class Opener:
             await connection.set_type_codec(
                 kind, encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads, schema="pg_catalog"
             )
+        if self._check is None:
+            return
+        try:
+            await self._check(connection)  # type: ignore[arg-type]
+        except WrongConnection as error:
+            if self._told is not None:
+                self._told(error)
+            raise
 
     def _wrong(self, sentence: str) -> WrongConnection:
         error = WrongConnection(sentence)

@@ -22,7 +22,7 @@ async def healthz(_request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """200 while the database answers in our role and has our schema; Redis away is only `degraded`. 503 once the process is
+    """200 while the database answers in our role, has our schema and is as new as what was sent; Redis away is only `degraded`. 503 once the process is
     told to stop: nobody should send it anything more."""
     state = request.app.state
     if state.stopping.is_set():
@@ -36,6 +36,15 @@ async def readyz(request: Request) -> Response:
         return _answer(503, {"status": "unavailable", "database": "unavailable"})
     if revision != head_revision():
         return _answer(503, {"status": "unavailable", "database": "ok", "migrations": "behind"})
+    try:
+        async with state.database.snapshot() as session:
+            doubt = await state.find_doubt(session)
+    except StoreUnavailable:
+        return _answer(503, {"status": "unavailable", "database": "unavailable"})
+    if doubt is not None:
+        return _answer(
+            503, {"status": "unavailable", "database": "restored", "detail": f"{doubt}: run `waystation recover`"}
+        )
     redis = "ok" if await state.doorbell.reachable() else "degraded"
     return _answer(200, {"status": "ready", "database": "ok", "migrations": "ok", "redis": redis})
 
