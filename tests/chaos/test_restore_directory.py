@@ -50,7 +50,7 @@ async def test_a_directory_that_is_put_back_sends_nothing_twice(plan: Plan, form
     copy = tmp_path / "copy"
     async with running(plan) as stack:
         load = Load(stack, seed=form.seed)
-        await load.run(seconds=form.pick(3, 10), per_second=form.pick(20, 50))
+        await load.run(seconds=form.pick(3, 7), per_second=20)
         # a copy of a stopped stack that has work left; `up` then goes on as if nothing had been
         assert await stack.stop() == 0
         await asyncio.to_thread(shutil.copytree, stack.data, copy)
