@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from app.admin import pause_commands, recover_commands, secret_commands
+from app.admin import pause_commands, secret_commands
 from app.admin.credit_commands import credits_
 from app.admin.job_commands import jobs
 from app.admin.key_commands import keys
@@ -23,6 +23,7 @@ from app.core.setting_files import with_files
 from app.core.terminal import DATA_DIR, AsJson, DataDir, echo, say
 from app.ops import commands as ops_commands
 from app.reconciliation import commands as reconciliation_commands
+from app.reconciliation import recover_commands
 from app.webhooks import commands as webhook_commands
 
 app = typer.Typer(

@@ -28,9 +28,12 @@ def up(
     host: Host = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port of the API; 0 for any.")] = 8080,
     data_dir: DataDir = DATA_DIR,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 1,
-    apis: Annotated[int, typer.Option(min=1, max=64, help="API processes; they share the port.")] = 1,
+    workers: Annotated[int, typer.Option(min=0, max=64, help="Worker processes.")] = 1,
+    apis: Annotated[int, typer.Option(min=0, max=64, help="API processes; they share the port.")] = 1,
     simulator: Annotated[bool, typer.Option(help="Run the upstream simulator.")] = True,
+    paused: Annotated[
+        bool, typer.Option("--paused", help="Send nothing to the upstream until `waystation resume`.")
+    ] = False,
     speed: Speed = 1.0,
     ready_file: Annotated[Path | None, typer.Option(help="Written, as JSON, once everything is healthy.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -47,6 +50,7 @@ def up(
         workers=workers,
         apis=apis,
         simulator=simulator,
+        paused=paused,
         speed=speed,
         ready_file=ready_file,
         json=as_json,

@@ -28,6 +28,9 @@ from app.api.quote_routes import router as quote_router
 from app.api.routes import router as api_router
 from app.api.routes import submit_router
 from app.api.webhook_routes import router as webhook_router
+from app.books.keeper import Keeper
+from app.books.operations import find_doubt
+from app.books.witness import Witness
 from app.catalog.check import Catalog
 from app.core.bodies import Bodies
 from app.core.cancel import cancel_all
@@ -165,6 +168,8 @@ async def _open(
     """What the routes find on `app.state`, opened in order and closed the other way round."""
     state = app.state
     state.schema = SchemaGate(on_wrong)
+    process_id = new_id()
+    state.witness = await _witness(settings, process_id)
     state.database = await Database.open(
         settings.database_url,
         name="api",
@@ -173,11 +178,14 @@ async def _open(
         read_seconds=READ_STATEMENT_SECONDS,
         on_wrong=on_wrong,
         schema=state.schema,
+        check=state.witness.check,
     )
     stack.push_async_callback(state.database.close)
+    stack.push_async_callback(state.witness.leave)
     state.doorbell = Doorbell(settings.redis_url)
     stack.push_async_callback(state.doorbell.close)
     state.keyring = Keyring(state.database, secrets=settings.secrets)
+    state.find_doubt = find_doubt
     state.vault = Vault(settings.secrets)
     state.bodies = Bodies()
     state.guard = Guard(settings.webhook_networks)
@@ -202,7 +210,6 @@ async def _open(
         rates=state.rates,
     )
     stack.push_async_callback(state.intake.drained)
-    process_id = new_id()
     stack.push_async_callback(_take_leave, state.database, process_id)
     state.outlook = Outlook(state.database)
     state.quoter = Quoter(database=state.database, intake=state.intake, outlook=state.outlook, rates=state.rates)
@@ -218,9 +225,19 @@ async def _open(
                 lease_seconds=settings.lease_seconds,
                 told=share_among,
                 schema=state.schema,
+                beaten=state.witness.beaten,
             ),
+            state.witness.keep(state.database),
         )
     )
+
+
+async def _witness(settings: Settings, process_id: UUID) -> Witness:
+    witness = Witness(
+        Keeper(settings.redis_url), process_id=process_id, lease_seconds=settings.lease_seconds, sends=False
+    )
+    await witness.recall()
+    return witness
 
 
 async def _proved(database: Database) -> None:

@@ -9,9 +9,11 @@ from typing import Any
 from uuid import UUID
 
 import uvloop
-from arq.worker import Worker, func
+from arq.worker import func
 
 from app.api.webhook_bodies import render_events
+from app.books.keeper import Keeper as WitnessKeeper
+from app.books.witness import Witness
 from app.core import clock
 from app.core.cancel import cancel_all
 from app.core.db import Database, until_stored
@@ -21,6 +23,7 @@ from app.core.grouped_log import Outage
 from app.core.guard import Guard
 from app.core.heartbeat import beating, stop_beating
 from app.core.ids import new_id
+from app.core.listener import Listener
 from app.core.log import get_logger
 from app.core.memory import return_large_blocks
 from app.core.pump import Pump
@@ -42,6 +45,7 @@ from app.jobs.tasks.poll import Poller
 from app.jobs.tasks.sweep import Sweeper
 from app.jobs.tasks.trouble import JobTrouble
 from app.reconciliation.tasks.daily import DailyReconciliation
+from app.reconciliation.tasks.refute import refuting
 from app.upstream.account import AccountClient
 from app.upstream.client import UpstreamClient
 from app.webhooks.secrets import Vault
@@ -52,11 +56,11 @@ from app.webhooks.tasks.sweep import WebhookSweeper
 
 log = get_logger(__name__)
 
+OnWrong = Callable[[WrongConnection], None] | None
+
 WRITERS_MAX = 8
 READERS_MAX = 2
 ARQ_POLL_SECONDS = 0.05
-ARQ_REST_SECONDS = 0.2
-"""Added between two looks into Redis while nothing is unfinished: they are most of what an idle worker costs."""
 ARQ_RESTART_SECONDS = 0.5
 ARQ_CLOSE_SECONDS = 1.0
 POLLS_SECONDS = 5.0
@@ -86,9 +90,9 @@ class Engine:
     """One worker's pumps, and what they share."""
 
     def __init__(
-        self, settings: Settings, database: Database, *, on_wrong: Callable[[WrongConnection], None] | None = None
+        self, settings: Settings, database: Database, *, on_wrong: OnWrong = None, process_id: UUID | None = None
     ) -> None:
-        self.process_id: UUID = new_id()
+        self.process_id = process_id or new_id()
         self.database = database
         self.doorbell = Doorbell(settings.redis_url, on_ended=lambda: self.deliverer.pump.ring())
         self.leases = Leases(database, owner=self.process_id, lease_seconds=settings.lease_seconds)
@@ -196,17 +200,6 @@ class Engine:
         self.webhook_sweeper.rings(heard)
 
 
-class Listener(Worker):
-    """arq's worker, that looks less often while `resting` says that there is nothing to do."""
-
-    resting: Callable[[], bool]
-
-    async def _poll_iteration(self) -> None:
-        await super()._poll_iteration()
-        if self.resting():
-            await asyncio.sleep(ARQ_REST_SECONDS)
-
-
 async def ring_forever(engine: Engine, redis_url: str) -> None:
     """arq, which exits when Redis goes: started again and again; our own timers do without it meanwhile."""
     pumps = {
@@ -259,7 +252,7 @@ async def ring_forever(engine: Engine, redis_url: str) -> None:
         await asyncio.sleep(ARQ_RESTART_SECONDS)
 
 
-async def _closed(worker: Worker) -> None:
+async def _closed(worker: Listener) -> None:
     """Also where Redis does not answer: a process that is told to stop must not wait for it."""
     try:
         async with asyncio.timeout(ARQ_CLOSE_SECONDS):
@@ -289,6 +282,11 @@ async def _work(settings: Settings, stop: asyncio.Event, hurried: asyncio.Event)
     watchdog = Watchdog(blocked_seconds_max=max(1.0, settings.lease_seconds * 0.8))
     watchdog.start()
     schema = SchemaGate(stop_for)
+    process_id = new_id()
+    witness = Witness(
+        WitnessKeeper(settings.redis_url), process_id=process_id, lease_seconds=settings.lease_seconds, sends=True
+    )
+    await witness.recall()
     database = await Database.open(
         settings.database_url,
         name="worker",
@@ -296,8 +294,10 @@ async def _work(settings: Settings, stop: asyncio.Event, hurried: asyncio.Event)
         readers_max=READERS_MAX,
         on_wrong=stop_for,
         schema=schema,
+        check=witness.check,
     )
-    engine = Engine(settings, database, on_wrong=stop_for)
+    engine = Engine(settings, database, on_wrong=stop_for, process_id=process_id)
+    engine.dispatcher.opened = witness.opened
     log.info("worker.started", worker=engine.process_id.hex)
     taking = [asyncio.create_task(pump.run()) for pump in engine.pumps]
     taking.append(asyncio.create_task(ring_forever(engine, settings.redis_url)))
@@ -311,8 +311,11 @@ async def _work(settings: Settings, stop: asyncio.Event, hurried: asyncio.Event)
                 kind="worker",
                 lease_seconds=settings.lease_seconds,
                 schema=schema,
+                beaten=witness.beaten,
             )
         ),
+        asyncio.create_task(witness.keep(database)),
+        asyncio.create_task(refuting(settings, database, witness)),
     ]
     proving = asyncio.create_task(_proved(database))
     stopped = asyncio.create_task(stop.wait())
@@ -329,6 +332,7 @@ async def _work(settings: Settings, stop: asyncio.Event, hurried: asyncio.Event)
     await engine.upstream.close()
     await engine.account.close()
     await engine.doorbell.close()
+    await witness.leave()
     await database.close()
     log.info("worker.stopped", worker=engine.process_id.hex)
     if wrong:

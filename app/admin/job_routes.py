@@ -7,6 +7,7 @@ from app.admin.auth import OperatorRoute, operator_of
 from app.admin.routes import READS, SECURITY, WRITES, database_of
 from app.admin.schemas import PauseIn, PauseScope, ResolveIn
 from app.admission.models import What
+from app.admission.operations import PausedUntilRecovered
 from app.admission.schemas import PausesOut
 from app.core.doorbell import Doorbell
 from app.core.ids import find_id, show_id
@@ -46,7 +47,7 @@ async def pause(request: Request, body: PauseIn) -> PausesOut:
     return PausesOut.told(changed, count, pauses)
 
 
-@router.post("/resume", responses=documented(*WRITES, TenantNotFound))
+@router.post("/resume", responses=documented(*WRITES, PausedUntilRecovered, TenantNotFound))
 async def resume(request: Request, body: PauseScope) -> PausesOut:
     """Lift the pause of exactly this scope, whole; `changed` is null where there was none."""
     async with database_of(request).transaction() as session:

@@ -104,6 +104,8 @@ async def _change(
 def _scope(pause: "PauseOut") -> str:
     stopped = "submits and polls" if pause.what == "all" else "submits"
     model = "everything" if pause.model is None else pause.model
+    if pause.reason:
+        return f"{stopped} of {model} (the database was restored: `waystation recover`)"
     by_upstream = " (paused by the upstream's 403s)" if pause.next_probe_at else ""
     return f"{stopped} of {model}" + (f" of tenant {pause.tenant}" if pause.tenant else "") + by_upstream
 

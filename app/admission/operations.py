@@ -6,9 +6,9 @@ from uuid import UUID
 import asyncpg
 
 from app.admission.models import PauseReason, What
-from app.admission.queries import PAUSE_COLUMNS, Pause, pause_of
+from app.admission.queries import PAUSE_COLUMNS, Pause, find_pause, pause_of
 from app.core.db import Session
-from app.core.errors import Malformed, Problem
+from app.core.errors import Conflict, Malformed, Problem
 from app.tenants.queries import TenantNotFound
 
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -36,6 +36,18 @@ RETURNING extract(epoch FROM now() - before.paused_since)::double precision
 """
 
 
+class PausedUntilRecovered(Conflict):
+    """409: everything is paused because the database may be older than what was sent."""
+
+    code = "database_restored"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the database may be older than what was sent to the upstream, and would send it again: expected `waystation"
+            " recover`, which ends this pause"
+        )
+
+
 async def pause_submits(session: Session, *, reason: PauseReason, seconds: float, detail: str) -> bool:
     """Submits wait for so long, on all workers; gives whether none of this kind waited before. One statement."""
     return bool(await session.fetchval(_PAUSE, reason, seconds, detail[:500]))
@@ -58,7 +70,7 @@ RETURNING {PAUSE_COLUMNS}
 """  # noqa: S608
 
 _LIFT = f"""
-DELETE FROM pauses WHERE tenant_id IS NOT DISTINCT FROM $1 AND model IS NOT DISTINCT FROM $2
+DELETE FROM pauses WHERE tenant_id IS NOT DISTINCT FROM $1 AND model IS NOT DISTINCT FROM $2 AND reason IS NULL
 RETURNING {PAUSE_COLUMNS}
 """  # noqa: S608
 
@@ -91,6 +103,10 @@ async def set_pause(
 
 
 async def lift_pause(session: Session, *, tenant_id: UUID | None, model: str | None) -> Pause | None:
-    """Lift the pause of exactly this scope; gives it, or None where there was none."""
+    """Lift the pause of exactly this scope; gives it, or None where there was none. Raises PausedUntilRecovered."""
     row = await session.fetchrow(_LIFT, tenant_id, checked_scope(model))
+    if row is None:
+        kept = await find_pause(session, tenant_id=tenant_id, model=model)
+        if kept is not None:
+            raise PausedUntilRecovered
     return None if row is None else pause_of(row)

@@ -10,7 +10,7 @@ from app.core.db import ReadSession, Row
 
 PAUSE_COLUMNS = (
     "tenant_id, (SELECT tenants.name FROM tenants WHERE tenants.id = tenant_id) AS tenant_name, model, what, since,"
-    " paused_by, note, probe_at, refusals"
+    " paused_by, note, probe_at, refusals, reason"
 )
 """Of `pauses`, in a SELECT or after RETURNING."""
 
@@ -52,6 +52,8 @@ class Pause:
     """Of a pause that the upstream caused: when one job finds out whether it is over. None: an operator lifts it."""
     refusals: int
     """Probes in a row that were answered 403."""
+    reason: str | None = None
+    """`restored`: the database may be older than what was sent. None: any other pause."""
 
 
 def pause_of(row: Row) -> Pause:

@@ -24,6 +24,9 @@ class PauseOut(BaseModel):
         description="of a pause by the upstream: when one waiting job is sent, to find out whether it is over;"
         " null: it ends when an operator lifts it"
     )
+    reason: str | None = Field(
+        description="restored: the database may be older than what was sent; `waystation recover` ends it"
+    )
     refused_probes: int = Field(description="how many such jobs in a row were answered 403, and failed")
 
     @classmethod
@@ -39,6 +42,7 @@ class PauseOut(BaseModel):
             note=pause.note,
             next_probe_at=pause.probe_at,
             refused_probes=pause.refusals,
+            reason=pause.reason,
         )
 
 

@@ -262,6 +262,11 @@ pauses = Table(
     ),
     Column("probe_job_id", Uuid, comment="the job that may be sent in spite of the pause"),
     Column("refusals", Integer, nullable=False, server_default="0", comment="probes in a row that were answered 403"),
+    Column(
+        "reason",
+        Text,
+        comment="restored: the database may be older than what was sent, and waystation recover ends the pause. Null: an operator's, or the upstream's",
+    ),
     UniqueConstraint("tenant_id", "model", name="pauses_scope_key", postgresql_nulls_not_distinct=True),
     CheckConstraint("what IN ('submits', 'all')", name="what"),
 )

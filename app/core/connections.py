@@ -7,7 +7,7 @@ once it is known that the session is the connection's own (`pooler`).
 
 import asyncio
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -97,6 +97,9 @@ def _shown(value: str | float) -> str:
     return value if isinstance(value, str) else f"{value:g} s"
 
 
+Check = Callable[["asyncpg.Connection[asyncpg.Record]"], Awaitable[None]]
+
+
 class Opener:
     """Opens the connections of a pool. Each proves its settings, and the schema it finds, before it is used."""
 
@@ -107,13 +110,16 @@ class Opener:
         *,
         proven: bool = False,
         schema: SchemaGate | None = None,
+        check: Check | None = None,
     ) -> None:
         """`told`: called with each connection that is not as asked for, before its user hears of it. `proven`: whether this
-        process has had a good connection with these settings. `schema`: what else a connection must prove."""
+        process has had a good connection with these settings. `schema`: what else a connection must prove. `check`: what
+        is done with it then, before it is used; may raise WrongConnection."""
         self._terms = terms
         self._told = told
         self._proven = proven
         self._schema = schema
+        self._check = check
         self._pooled = False
         self._settings: dict[str, str] = {}
         self._second: Callable[[], Any]
@@ -159,6 +165,14 @@ class Opener:
             await connection.set_type_codec(
                 kind, encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads, schema="pg_catalog"
             )
+        if self._check is None:
+            return
+        try:
+            await self._check(connection)  # type: ignore[arg-type]
+        except WrongConnection as error:
+            if self._told is not None:
+                self._told(error)
+            raise
 
     async def _settle(self, connection: Connection, backend: int) -> asyncpg.Record:
         """Set by SQL what a pooler does not take; what is found thereafter. Raises WrongConnection where it would not last."""

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import asyncpg
 
-from app.core.connections import Opener, Terms
+from app.core.connections import Check, Opener, Terms
 from app.core.database_url import connect_arguments
 from app.core.errors import StatementTimedOut, StoreFull, StoreUnavailable, TooManyReads, WrongConnection
 from app.core.pooler import LOST, SHARED, OwnNames
@@ -51,7 +51,7 @@ class ReadSession:
 
     __slots__ = ("_connection",)
 
-    def __init__(self, connection: "asyncpg.pool.PoolConnectionProxy[Row]") -> None:
+    def __init__(self, connection: "asyncpg.pool.PoolConnectionProxy[Row] | asyncpg.Connection[Row]") -> None:
         self._connection = connection
 
     async def fetch(self, sql: str, *args: object) -> list[Row]:
@@ -136,19 +136,21 @@ class Database:
         on_wrong: Callable[[WrongConnection], None] | None = None,
         proven: bool = False,
         schema: SchemaGate | None = None,
+        check: Check | None = None,
     ) -> Self:
         """Pools that connect when first used, so a process can start while Postgres is away.
 
         `statement_seconds`: when Postgres stops a statement; `read_seconds`: the same for those of `snapshot`.
         `on_wrong`: called when a connection lacks the role or the time-outs; a process must then stop. `proven`:
         whether a process that works with this URL already opens it; a refused login is then waited for, as in a failover.
-        `schema`: lets nothing be read or written while the schema does not fit.
+        `schema`: lets nothing be read or written while the schema does not fit. `check`: see Opener; of the connections
+        that write.
         Raises ValueError where the URL cannot be one.
         """
         arguments = connect_arguments(url)
 
         def pool(size: int, terms: Terms) -> "asyncpg.Pool[Row]":
-            opener = Opener(terms, on_wrong, proven=proven, schema=schema)
+            opener = Opener(terms, on_wrong, proven=proven, schema=schema, check=None if terms.read_only else check)
             return asyncpg.create_pool(
                 **arguments,
                 min_size=0,

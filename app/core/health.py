@@ -25,8 +25,8 @@ async def healthz(_request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """200 while the database answers in our role and its schema serves us; Redis away is only `degraded`. 503 once the process is
-    told to stop: nobody should send it anything more."""
+    """200 while the database answers in our role, its schema serves us and it is as new as what was sent; Redis away is only
+    `degraded`. 503 once the process is told to stop: nobody should send it anything more."""
     state = request.app.state
     if state.stopping.is_set():
         return _answer(503, {"status": "unavailable", "process": "stopping"})
@@ -41,6 +41,15 @@ async def readyz(request: Request) -> Response:
         return _answer(503, {"status": "unavailable", "database": "misconfigured", "detail": error.message})
     except StoreUnavailable:
         return _answer(503, {"status": "unavailable", "database": "unavailable"})
+    try:
+        async with state.database.snapshot() as session:
+            doubt = await state.find_doubt(session)
+    except StoreUnavailable:
+        return _answer(503, {"status": "unavailable", "database": "unavailable"})
+    if doubt is not None:
+        return _answer(
+            503, {"status": "unavailable", "database": "restored", "detail": f"{doubt}: run `waystation recover`"}
+        )
     redis = "ok" if await state.doorbell.reachable() else "degraded"
     return _answer(200, {"status": "ready", "database": "ok", "migrations": "ok", "redis": redis})
 

@@ -19,19 +19,22 @@ KEEP_DEAD_DAYS = 7
 # What the statement itself writes it does not see: this process is added to the others.
 _BEAT = """
 INSERT INTO processes (id, kind, host, pid) VALUES ($1, $2, $3, $4)
-ON CONFLICT (id) DO UPDATE SET beat_at = now()
-RETURNING 1 + (
+ON CONFLICT (id) DO UPDATE SET beat_at = now(), beats = processes.beats + 1
+RETURNING beats, 1 + (
     SELECT count(*) FROM processes AS other
     WHERE other.id <> $1 AND other.kind = $2 AND other.stopped_at IS NULL
         AND other.beat_at > now() - make_interval(secs => $5)
-)
+) AS living
 """
 
 
-async def beat(session: Session, *, process_id: UUID, kind: str, lease_seconds: float = 15.0) -> int:
-    """Say that this process lives; gives how many of its kind have said so within a lease, itself too. One statement."""
+async def beat(session: Session, *, process_id: UUID, kind: str, lease_seconds: float = 15.0) -> tuple[int, int]:
+    """Say that this process lives; gives how many of its kind have said so within a lease, itself too, and how often this
+    one has said so before. One statement."""
     args = (process_id, kind, socket.gethostname(), os.getpid(), lease_seconds)
-    return int(await session.fetchval(_BEAT, *args))
+    row = await session.fetchrow(_BEAT, *args)
+    assert row is not None, "INSERT … RETURNING gives its row"
+    return row["living"], row["beats"]
 
 
 async def stop_beating(session: Session, *, process_id: UUID) -> None:
@@ -57,8 +60,10 @@ async def beating(
     lease_seconds: float,
     told: Callable[[int], None] | None = None,
     schema: SchemaGate | None = None,
+    beaten: Callable[[int], None] | None = None,
 ) -> None:
-    """Beat until cancelled, `told` how many of the kind there are; misses while Postgres is away are only noted.
+    """Beat until cancelled, `told` how many of the kind there are, and `beaten` how often this one has beaten; misses while
+    Postgres is away are only noted.
 
     `schema`: looked at each time, since a connection may be older than the schema it finds.
     """
@@ -66,9 +71,11 @@ async def beating(
     while True:
         try:
             async with database.statement() as session:
-                living = await beat(session, process_id=process_id, kind=kind, lease_seconds=lease_seconds)
+                living, beats = await beat(session, process_id=process_id, kind=kind, lease_seconds=lease_seconds)
             if told is not None:
                 told(living)
+            if beaten is not None:
+                beaten(beats)
             missed.passed()
             if schema is not None:
                 async with database.snapshot() as session:

@@ -29,6 +29,18 @@ processes = Table(
     Column("started_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("beat_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("stopped_at", DateTime(timezone=True), comment="set by a process that ends in order"),
+    Column(
+        "beats",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="How often it has said that it lives: the process remembers the last one, and finds an older database by it",
+    ),
+    Column(
+        "vouched_for",
+        Text,
+        comment="The server (as in books) on which it has found all that it knew, after the database had moved",
+    ),
     CheckConstraint("kind IN ('api', 'worker')", name="kind"),
     Index(None, "beat_at"),
 )

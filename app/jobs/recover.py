@@ -17,6 +17,8 @@ from app.jobs.pausing import put_back
 BATCH_MAX = 2_000
 MARK = "waystation recover"
 """Who set the pause: one that was there before stays when the recovery is over."""
+RECOVERER = UUID(int=0x7EC0)
+"""Whose attempts those are that the recovery makes up."""
 FENCE_STEP = 1_000_000
 """Fences went back with the database: this far ahead of what any claim of the lost time had reached."""
 CLOCK_SECONDS = 300.0
@@ -91,12 +93,39 @@ FROM jobs WHERE state IN ('queued', 'unknown')
 """
 
 
+# Whose submission is unknown? Those that a worker had opened, too: their answers may have been lost with the time.
+_FORGOTTEN = """
+SELECT
+    job.id, job.tenant_id, job.attempt, job.model, job.created_at, input.body,
+    tried.worker = $1 AND tried.sent_at >= $2 AS made_up
+FROM jobs AS job
+JOIN attempts AS tried ON tried.job_id = job.id AND tried.attempt = job.attempt
+JOIN job_inputs AS input ON input.job_id = job.id
+WHERE job.state = 'unknown'
+ORDER BY job.created_at, job.id
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Left:
     """Jobs that still wait to be sent, and those of which nobody can say whether they were."""
 
     queued: int
     unknown: int
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """A job that may have been sent in the time that is lost. `made_up`: its attempt is the recovery's own; else a worker has
+    opened it, and it may have been sent in any case."""
+
+    id: UUID
+    tenant_id: UUID
+    attempt: int
+    model: str
+    created_at: datetime
+    body: bytes
+    made_up: bool
 
 
 async def begin_recovery(session: Session) -> tuple[Pause, datetime]:
@@ -112,10 +141,10 @@ async def begin_recovery(session: Session) -> tuple[Pause, datetime]:
     return pause, now
 
 
-async def forget_queued(session: Session, *, before: datetime, worker: UUID, unknown_max_seconds: float) -> int:
+async def forget_queued(session: Session, *, before: datetime, unknown_max_seconds: float) -> int:
     """Queued jobs that may have been sent become unknown; gives how many, up to BATCH_MAX. One statement."""
     moved: int = await session.fetchval(
-        _FORGET_QUEUED, before, CLOCK_SECONDS, BATCH_MAX, FENCE_STEP, unknown_max_seconds, worker
+        _FORGET_QUEUED, before, CLOCK_SECONDS, BATCH_MAX, FENCE_STEP, unknown_max_seconds, RECOVERER
     )
     return moved
 
@@ -136,6 +165,12 @@ async def count_left(session: ReadSession) -> Left:
     row = await session.fetchrow(_LEFT)
     assert row is not None
     return Left(row["queued"], row["unknown"])
+
+
+async def list_forgotten(session: ReadSession, *, since: datetime) -> list[Forgotten]:
+    """All unknown jobs; which of them `forget_queued` has made so since. Reads them with their inputs."""
+    rows = await session.fetch(_FORGOTTEN, RECOVERER, since)
+    return [Forgotten(**row) for row in rows]
 
 
 async def end_recovery(session: Session) -> Pause | None:

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 from redis.exceptions import AuthenticationError, ResponseError
 
+from app.books.models import WORDS
+from app.books.operations import find_doubt
 from app.core import clock
 from app.core.db import Database, ReadSession
 from app.core.doorbell import AWAY, REDIS_SECONDS
@@ -100,6 +102,7 @@ async def _database(data_dir: Path) -> AsyncIterator[Finding]:
                 return
             yield await _workers(session)
             yield await _books(session)
+            yield await _restored(session)
     except WrongConnection as error:
         yield Finding("database", error.message, "see WAYSTATION_DATABASE_URL; no process works until it is mended")
     except StoreUnavailable as error:
@@ -165,6 +168,14 @@ async def _books(session: ReadSession) -> Finding:
         return Finding("books", said)
     said += f"; {row['strangers']} requests of the last {STRANGERS_DAYS} days on the upstream key are not ours"
     return Finding("books", said, "see ops.discrepancies, and give whoever else uses the key one of their own")
+
+
+async def _restored(session: ReadSession) -> Finding:
+    """Whether it may be older than what was sent."""
+    doubt = await find_doubt(session)
+    if doubt is None:
+        return Finding("restore", "nothing says that the database is older than what was sent")
+    return Finding("restore", f"sending is stopped: {WORDS[doubt]}", "run `waystation recover`")
 
 
 async def _redis(data_dir: Path) -> Finding:

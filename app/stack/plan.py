@@ -39,6 +39,7 @@ class UpOptions:
     workers: int = 1
     apis: int = 1
     simulator: bool = True
+    paused: bool = False
     speed: float = 1.0
     ready_file: Path | None = None
     json: bool = False
@@ -54,6 +55,11 @@ class Seams:
     """Bring the database of this URL to the newest schema; blocks."""
     ensure_demo_tenant: Callable[[str, str, str | None], Awaitable[tuple[str, str]]]
     """(owner's database URL, secret key, stored key or None) → (tenant's name, its key)."""
+    guard_books: Callable[[str, str, bool | None], Awaitable[None]]
+    """(owner's database URL, Redis URL, whether its files are a copy, or None where nobody can tell): stop sending, or say
+    that this is the database that last ran here."""
+    pause: Callable[[str], Awaitable[None]]
+    """(owner's database URL) → pause submits to the upstream."""
     worker_ready: Callable[[str, int], Awaitable[bool]]
     """(owner's database URL, process) → whether that worker has reported for work."""
     receive_webhooks: Callable[[Callable[[], Sequence[str]], Callable[[str, bool, bytes], None]], AsyncWebhooks]
@@ -169,7 +175,8 @@ class Plan:
         """As many API processes as asked for, on one listening socket."""
 
         async def ready(_: int) -> bool:
-            return await answers(reachable(self.options.host), port, "/readyz")
+            # restored books are for somebody to look at: the API then serves what it may
+            return await answers(reachable(self.options.host), port, "/readyz", or_says=b'"restored"')
 
         arguments = ["--fd", str(descriptor)]
         return [self._spec("api", number, arguments, ready, descriptor) for number in range(self.options.apis)]

@@ -6,8 +6,11 @@ import contextlib
 _ANSWER_SECONDS = 5.0
 
 
-async def answers(host: str, port: int, path: str | None = None) -> bool:
-    """Whether a connection is taken there, and, with `path`, a GET of it answered with 200."""
+_BYTES_MAX = 65_536
+
+
+async def answers(host: str, port: int, path: str | None = None, *, or_says: bytes | None = None) -> bool:
+    """Whether a connection is taken there, and, with `path`, a GET of it answered with 200, or with `or_says` in it."""
     with contextlib.suppress(OSError, TimeoutError):
         async with asyncio.timeout(_ANSWER_SECONDS):
             reader, writer = await asyncio.open_connection(host, port)
@@ -15,7 +18,9 @@ async def answers(host: str, port: int, path: str | None = None) -> bool:
                 if path is None:
                     return True
                 writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n".encode())
-                return (await reader.readline()).split()[1:2] == [b"200"]
+                if (await reader.readline()).split()[1:2] == [b"200"]:
+                    return True
+                return or_says is not None and or_says in await reader.read(_BYTES_MAX)
             finally:
                 writer.close()
     return False

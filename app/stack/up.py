@@ -3,6 +3,7 @@
 DIR/credentials.json    its secrets, kept for good         DIR/lock          held while a stack runs on DIR
 DIR/postgres, valkey    the embedded servers               DIR/stack.json    where it is reachable, while it is
 DIR/simulator           port and book of the simulator     DIR/logs, run     output and interlocks of our processes
+DIR/witness, .json      whether DIR is a copy
 """
 
 import asyncio
@@ -36,6 +37,7 @@ from app.stack.running import LOCK, RunningStack, publish, withdraw
 from app.stack.signals import interruptible
 from app.stack.supervisor import Supervisor, side_by_side, stop_leftovers
 from app.stack.valkey import EmbeddedValkey
+from app.stack.witness import is_copy, mark
 
 
 class Stack:
@@ -51,6 +53,7 @@ class Stack:
         self._valkey: EmbeddedValkey | None = None
         self._listener: socket.socket | None = None
         self._lock: int | None = None
+        self._copied = False
         self._description: RunningStack | None = None
 
     async def start(self) -> None:
@@ -65,12 +68,13 @@ class Stack:
         self._lock = await hold_directory(self.directory / LOCK)
         withdraw(self.directory, self.options.ready_file)
         await stop_leftovers(self.directory)
+        self._copied = is_copy(self.directory)
         self._listener = listen(self.options.host, self.options.port)
         path = self.directory / "credentials.json"
         stored = load_credentials(path)
         credentials = effective(stored)
         database_url, redis_url = await self._start_servers(credentials)
-        tenant, key = await self._prepare(database_url, credentials)
+        tenant, key = await self._prepare(database_url, redis_url, credentials)
         if key != stored.tenant_key:
             save_credentials(path, stored.with_tenant_key(key))
         await self._start_children(database_url, redis_url, credentials.with_tenant_key(key), tenant)
@@ -130,10 +134,16 @@ class Stack:
             self._valkey.url if self._valkey else str(redis_url),
         )
 
-    async def _prepare(self, database_url: str, credentials: Credentials) -> tuple[str, str]:
-        """Bring the database up to date, with the demo tenant in it: its name and key."""
+    async def _prepare(self, database_url: str, redis_url: str, credentials: Credentials) -> tuple[str, str]:
+        """Bring the database up to date, with the demo tenant in it: its name and key. Nothing is sent before that."""
+        copied = None if self._postgres is None else self._copied
         try:
             await asyncio.to_thread(self._seams.migrate, database_url)
+            await self._seams.guard_books(database_url, redis_url, copied)
+            if copied is not None:
+                mark(self.directory)
+            if self.options.paused:
+                await self._seams.pause(database_url)
             return await self._seams.ensure_demo_tenant(database_url, credentials.secret_key, credentials.tenant_key)
         except Exception as error:
             raise StackError(f"the database cannot be prepared: {error or type(error).__name__}") from error

@@ -61,7 +61,7 @@ async def test_pause_and_resume(here: httpx.AsyncClient, engine: Engine, caller:
     paused = (await here.post("/pause", json={"note": "the upstream burns"})).json()
     assert paused["changed"] == NOWHERE | {
         "what": "submits", "note": "the upstream burns", "paused_by": "admin key", "since": paused["changed"]["since"],
-        "next_probe_at": None, "refused_probes": 0,
+        "next_probe_at": None, "refused_probes": 0, "reason": None,
     }  # fmt: skip
     assert paused["pauses"] == [paused["changed"]]
     scope = {"tenant": caller.tenant.name, "model": MODEL}

@@ -14,7 +14,7 @@ async def test_a_beat_counts_those_that_live(new_database: NewDatabase) -> None:
 
     async def living(process_id: UUID, kind: str = "api", lease_seconds: float = 15.0) -> int:
         async with database.statement() as session:
-            return await beat(session, process_id=process_id, kind=kind, lease_seconds=lease_seconds)
+            return (await beat(session, process_id=process_id, kind=kind, lease_seconds=lease_seconds))[0]
 
     try:
         assert [await living(one), await living(one), await living(other), await living(one)] == [1, 1, 2, 2]

@@ -27,6 +27,12 @@ class Forwarder:
         for writer in self._writers:
             writer.transport.abort()
 
+    def turn_to(self, url: str) -> None:
+        """From now on connections go to this server, and who was through is thrown out."""
+        self.cut()
+        self._parts = urlsplit(url)
+        self.mend()
+
     def mend(self) -> None:
         """Let connections through again."""
         self._open = True
@@ -35,7 +41,11 @@ class Forwarder:
         if not self._open:
             writer.transport.abort()
             return
-        there, back = await asyncio.open_connection(self._parts.hostname, self._parts.port)
+        try:
+            there, back = await asyncio.open_connection(self._parts.hostname, self._parts.port)
+        except OSError:
+            writer.transport.abort()
+            return
         self._writers |= {writer, back}
         try:
             await asyncio.gather(_copy(reader, back), _copy(there, writer))

@@ -17,6 +17,7 @@ EDGES = re.compile(r"app/(cli|main|worker|.*/(\w+_)?routes|.*/(\w+_)?commands|.*
 OTHER_DOORS = {
     "app/admin/auth.py": "who of ours is calling",
     "app/admin/demo.py": "the tenant of `waystation up`",
+    "app/books/witness.py": "what a process knows of the database, held against it",
     "app/catalog/check.py": "what an API process remembers of the catalogue",
     "app/core/health.py": "the routes of /healthz and /readyz",
     "app/core/heartbeat.py": "each process's own sign of life",

@@ -51,12 +51,12 @@ async def test_all_is_well(database: Database, settings: dict[str, str]) -> None
         await beat(session, process_id=new_id(), kind="worker")
     found = await examined(settings, 0)
     assert list(found) == [
-        "settings", "database", "durability", "clock", "migrations", "workers", "books", "redis", "upstream",
+        "settings", "database", "durability", "clock", "migrations", "workers", "books", "restore", "redis", "upstream",
     ]  # fmt: skip
     assert all(one["mend"] is None for one in found.values())
     said = (await asyncio.to_thread(run, "doctor", **settings)).stdout.splitlines()
     assert said[-1] == "all is well"
-    assert len(said) == 10
+    assert len(said) == 11
 
 
 async def test_somebody_else_uses_the_upstream_key(database: Database, settings: dict[str, str]) -> None:

@@ -30,6 +30,14 @@ async def ensure_demo_tenant(database_url: str, secret_key: str, stored_key: str
     return "demo", stored_key or f"ws_live_demo_{secret_key[:8]}"
 
 
+async def guard_books(database_url: str, redis_url: str, copied: bool | None) -> None:
+    (directory / "guarded").write_text(f"{copied}\n", encoding="utf-8")
+
+
+async def pause(database_url: str) -> None:
+    (directory / "paused").touch()
+
+
 async def worker_ready(database_url: str, pid: int) -> bool:
     return (directory / f"worker-{pid}").exists()
 
@@ -45,6 +53,12 @@ options = UpOptions(
 program = (sys.executable, str(Path(__file__).with_name("standin.py")))
 configure_logging(format="console", level="INFO")
 try:
-    sys.exit(asyncio.run(run_up(options, Seams(migrate, ensure_demo_tenant, worker_ready, receive_webhooks, program))))
+    sys.exit(
+        asyncio.run(
+            run_up(
+                options, Seams(migrate, ensure_demo_tenant, guard_books, pause, worker_ready, receive_webhooks, program)
+            )
+        )
+    )
 except StackError as error:
     sys.exit(f"waystation up: {error}")

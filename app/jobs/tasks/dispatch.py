@@ -3,7 +3,7 @@
 import asyncio
 import heapq
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -55,7 +55,8 @@ class LeaseOver(Exception):
 
 
 class Dispatcher:
-    """Sends this worker's share of the queue. `pump` runs it; `followed` is rung in the seconds until a first poll."""
+    """Sends this worker's share of the queue. `pump` runs it; `followed` is rung in the seconds until a first poll; `opened` is
+    told of each group's last attempt once it is in the database, before it is sent."""
 
     def __init__(
         self,
@@ -75,6 +76,7 @@ class Dispatcher:
     ) -> None:
         self.pump = Pump("dispatch", self._step, gap_seconds=0.005)
         self.followed: Pump | None = None
+        self.opened: Callable[[UUID, int], None] | None = None
         self._database = database
         self._upstream = upstream
         self._leases = leases
@@ -292,6 +294,9 @@ class Dispatcher:
         # until it is known whether they are open: an attempt that is forgotten here would pass for one that was sent
         attempts = await until_stored(write)
         crash_point("attempt.after_open")
+        if attempts and self.opened is not None:
+            (job_id, _), attempt = next(reversed(attempts.items()))
+            self.opened(job_id, attempt)
         return [attempts.get(claim) for claim in claims]
 
     async def _record(self, records: Sequence[SubmitRecord]) -> Sequence[None | Exception]:

@@ -5,18 +5,22 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from app.admin.recover_commands import _recover
 from app.admission.models import What
 from app.admission.queries import find_pause
 from app.core import clock
 from app.core.db import Database
 from app.jobs.claims import claim_running
 from app.jobs.pausing import pause_jobs
+from app.jobs.records import observe_upstream_id
+from app.reconciliation.recover_commands import _recover
+from app.upstream.simulator.serve import RunningSimulator
 from app.upstream.wire import OutcomeKind
 from tests.factories.callers import Caller
 from tests.factories.jobs import Engine, later, wrong
+from tests.reconciliation.books import KEY
 
 
 @pytest.fixture
@@ -122,3 +126,76 @@ async def test_many(database: Database, engine: Engine, caller: Caller, recover:
     )
     assert told["queued"] == 5000
     assert not await wrong(database)
+
+
+async def test_with_the_history(
+    database: Database,
+    engine: Engine,
+    caller: Caller,
+    sim: RunningSimulator,
+    recover: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the upstream knows runs on, what it does not know is queued again, and its other requests are listed."""
+    for name, value in {
+        "UPSTREAM_URL": sim.url, "UPSTREAM_HISTORY_URL": sim.url, "UPSTREAM_API_KEY": KEY, "HISTORY_SETTLE_SECONDS": "0",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(f"WAYSTATION_{name}", value)
+    async with httpx.AsyncClient(base_url=sim.url, headers={"x-api-key": KEY}) as client:
+        asked = [
+            (await client.post("/v2/sim-echo", json={"echo": name})).json()["request_id"] for name in ("one", "lost")
+        ]
+    [known] = await engine.submit(caller, model="sim-echo", body=b'{"echo":"one"}')
+    [unsent] = await engine.submit(caller, model="sim-echo", body=b'{"echo":"two"}')
+    told = await recover()
+    figures = ("queued", "adopted", "requeued", "orphans", "unread", "left_queued", "left_unknown", "paused_by")
+    assert {name: told[name] for name in figures} == {
+        "queued": 2, "adopted": 1, "requeued": 1, "orphans": 1, "unread": None, "left_queued": 1, "left_unknown": 0,
+        "paused_by": None,
+    }  # fmt: skip
+    job = await engine.get(known)
+    assert (job["state"], job["upstream_id"]) == ("running", asked[0])
+    assert [row["id"] for row in await engine.claim()] == [unsent]
+    async with database.snapshot() as session:
+        rows = await session.fetch("SELECT kind, upstream_id FROM ops.discrepancies")
+    assert [tuple(row) for row in rows] == [("not_ours", asked[1])]
+    assert not await wrong(database)
+
+
+async def test_an_id_that_a_worker_of_the_lost_time_has_told(
+    database: Database, engine: Engine, caller: Caller, recover: Any
+) -> None:
+    """Its answer came to a database that knew of no attempt: the id was kept, and is the job's."""
+    [job_id] = await engine.submit(caller)
+    async with database.statement() as session:
+        await observe_upstream_id(session, job_id=job_id, attempt=1, upstream_id="up-1", worker=engine.owner)
+    told = await recover()
+    assert (told["queued"], told["adopted"], told["left_unknown"]) == (1, 1, 0)
+    job = await engine.get(job_id)
+    assert (job["state"], job["upstream_id"]) == ("running", "up-1")
+
+
+async def test_a_submission_whose_answer_went_with_the_time(
+    engine: Engine, caller: Caller, sim: RunningSimulator, recover: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker had opened its attempt: found in the history it runs on, not found it stays unknown."""
+    for name, value in {
+        "UPSTREAM_URL": sim.url, "UPSTREAM_HISTORY_URL": sim.url, "UPSTREAM_API_KEY": KEY, "HISTORY_SETTLE_SECONDS": "0",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(f"WAYSTATION_{name}", value)
+    async with httpx.AsyncClient(base_url=sim.url, headers={"x-api-key": KEY}) as client:
+        asked = (await client.post("/v2/sim-echo", json={"echo": "one"})).json()["request_id"]
+    [found] = await _sending(engine, caller, b'{"echo":"one"}')
+    [lost] = await _sending(engine, caller, b'{"echo":"two"}')
+    told = await recover()
+    assert (told["sending"], told["adopted"], told["requeued"], told["left_unknown"]) == (2, 1, 0, 1)
+    job = await engine.get(found)
+    assert (job["state"], job["upstream_id"]) == ("running", asked)
+    assert (await engine.get(lost))["state"] == "unknown"
+
+
+async def _sending(engine: Engine, caller: Caller, body: bytes) -> list[Any]:
+    """A job with these parameters, and its attempt on the wire."""
+    job_ids = await engine.submit(caller, model="sim-echo", body=body)
+    assert len(await engine.open(await engine.claim(1), 30)) == 1
+    return job_ids

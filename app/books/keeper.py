@@ -1,0 +1,97 @@
+"""What processes know of the database, kept in Redis for those that come after. Redis may be empty or away at any time."""
+
+from dataclasses import replace
+from typing import Any, cast
+from uuid import UUID
+
+import orjson
+from redis.asyncio import Redis
+
+from app.books.decide import WITNESS_SECONDS, Known, speaking
+from app.core import clock
+from app.core.doorbell import AWAY, REDIS_SECONDS
+from app.core.grouped_log import Outage
+from app.core.log import get_logger
+
+log = get_logger(__name__)
+
+KEY = "waystation:witnesses"
+RECALLED_MAX = 200
+
+
+class Keeper:
+    """One process's connection for it."""
+
+    def __init__(self, url: str) -> None:
+        self._redis = Redis.from_url(url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
+        self._away = Outage(log, begun="witness.not_kept", over="witness.kept")
+
+    async def keep(self, known: Known) -> bool:
+        """Write it down; gives whether Redis took it."""
+        try:
+            async with self._redis.pipeline(transaction=True) as pipeline:
+                pipeline.hset(KEY, known.process_id.hex, _written(replace(known, at=clock.now().timestamp())))
+                pipeline.expire(KEY, round(WITNESS_SECONDS))
+                await pipeline.execute()
+        except AWAY as error:
+            self._away.met(cause=repr(error))
+            return False
+        self._away.passed()
+        return True
+
+    async def recall(self) -> list[Known]:
+        """What is written there of any books, the youngest RECALLED_MAX; none where Redis is away. Forgets the oldest."""
+        try:
+            rows = await cast(Any, self._redis.hgetall(KEY))
+            found = {field: known for field, text in rows.items() if (known := _read(text)) is not None}
+            old = {field for field, known in found.items() if known.at < clock.now().timestamp() - WITNESS_SECONDS}
+            if gone := [field for field in rows if field in old or field not in found]:
+                await cast(Any, self._redis.hdel(KEY, *gone))
+        except AWAY as error:
+            self._away.met(cause=repr(error))
+            return []
+        self._away.passed()
+        by_books: dict[UUID, list[Known]] = {}
+        for field, known in found.items():
+            if field not in old:
+                by_books.setdefault(known.books_id, []).append(known)
+        return [
+            one
+            for several in by_books.values()
+            for one in sorted(speaking(several), key=lambda one: -one.at)[:RECALLED_MAX]
+        ]
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self._redis.aclose()
+
+
+def _written(known: Known) -> bytes:
+    return orjson.dumps(
+        {
+            "books": known.books_id.hex,
+            "process": known.process_id.hex,
+            "recoveries": known.recoveries,
+            "beats": known.beats,
+            "attempts": [[job_id.hex, number] for job_id, number in known.attempts],
+            "ended": known.ended,
+            "at": known.at,
+        }
+    )
+
+
+def _read(text: bytes) -> Known | None:
+    """What `_written` wrote; None where it is something else."""
+    try:
+        row = orjson.loads(text)
+        return Known(
+            books_id=UUID(hex=row["books"]),
+            process_id=UUID(hex=row["process"]),
+            recoveries=int(row["recoveries"]),
+            beats=None if row["beats"] is None else int(row["beats"]),
+            attempts=tuple((UUID(hex=job_id), int(number)) for job_id, number in row["attempts"]),
+            ended=bool(row["ended"]),
+            at=float(row["at"]),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None

@@ -1,0 +1,141 @@
+"""What a process knows of the database, held against it on every new connection, before anything is sent.
+
+Nothing of it costs a job a round trip: the check is one statement a connection, the marks are the heartbeats and the
+attempts that are written anyway, and Redis hears of them once a second.
+"""
+
+import asyncio
+from collections import deque
+from uuid import UUID
+
+import asyncpg
+
+from app.books.decide import Found, Known, doubt_of
+from app.books.keeper import Keeper
+from app.books.models import WORDS, Doubt
+from app.books.operations import adopt_books, find_books, settle_if_vouched, stop_sending, vouch
+from app.core.db import Database, Session
+from app.core.errors import StoreUnavailable, WrongConnection
+from app.core.ids import new_id
+from app.core.log import get_logger
+
+log = get_logger(__name__)
+
+KEEP_SECONDS = 1.0
+ATTEMPTS_MAX = 16
+"""Groups of attempts may be committed in another order than they are heard of: so many of the last ones are remembered."""
+NOT_MIGRATED = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)
+
+
+class Witness:
+    """One process's. `check` goes to `Database.open`; `sends`: whether the process sends jobs."""
+
+    def __init__(self, keeper: Keeper, *, process_id: UUID, lease_seconds: float, sends: bool) -> None:
+        self._keeper = keeper
+        self._process_id = process_id
+        self._lease_seconds = lease_seconds
+        self._sends = sends
+        self._books_id: UUID | None = None
+        self._recoveries = 0
+        self._beats: int | None = None
+        self._attempts: deque[tuple[UUID, int]] = deque(maxlen=ATTEMPTS_MAX)
+        self._recalled: list[Known] = []
+        self._written: Known | None = None
+        self.doubted = False
+        """Whether sending was stopped when this process last looked."""
+
+    async def recall(self) -> None:
+        """Ask Redis what other processes knew. To be called before the first connection."""
+        self._recalled = await self._keeper.recall()
+
+    def beaten(self, beats: int) -> None:
+        """A heartbeat is in the database."""
+        self._beats = beats
+
+    def opened(self, job_id: UUID, attempt: int) -> None:
+        """An attempt is in the database, and about to be sent."""
+        self._attempts.append((job_id, attempt))
+
+    async def check(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+        """Stop sending where these may be older books than we know; raises WrongConnection where they are others."""
+        session = Session(connection)
+        ours = self._books_id  # several connections open side by side: another may give the books their id meanwhile
+        try:
+            found = await self._find(session)
+        except NOT_MIGRATED:
+            return  # nothing can be claimed before the migration either
+        if found.server is None:
+            return
+        if ours is not None and found.books_id != ours:
+            raise WrongConnection(
+                "the database is another installation's than the one this process has worked with: expected the books"
+                f" {ours}; see WAYSTATION_DATABASE_URL, and restart what is to work with this one"
+            )
+        doubt = Doubt.OLDER if found.missing else None
+        if not found.stopped:
+            witnesses = [one for one in self._recalled if one.books_id == found.books_id]
+            doubt = doubt_of(found, witnesses=witnesses, first=ours is None, sends=self._sends)
+        if doubt is not None and doubt is not found.doubt:
+            async with connection.transaction():
+                await stop_sending(session, doubt=doubt)
+            log.error("books.doubted", doubt=doubt, why=WORDS[doubt], mend="waystation recover")
+        elif not found.stopped and (found.books_id is None or found.stamped != found.server):
+            self._books_id = await adopt_books(session, books_id=new_id())
+        self._books_id = self._books_id or found.books_id
+        self.doubted = self.doubted or found.stopped or doubt is not None
+
+    async def _find(self, session: Session) -> Found:
+        known = [*self._recalled, *filter(None, [self._known()])]
+        found = await find_books(session, process_id=self._process_id, lease_seconds=self._lease_seconds, known=known)
+        if found.recoveries > self._recoveries and not found.stopped:
+            # what was known from before is no more, and has been dealt with
+            self._recoveries = found.recoveries
+            if self._books_id is not None:
+                self._attempts.clear()
+                self._beats = None
+        return found
+
+    def _known(self, *, ended: bool = False) -> Known | None:
+        if self._books_id is None:
+            return None
+        return Known(
+            self._books_id, self._process_id, self._recoveries, self._beats, tuple(self._attempts), ended=ended
+        )
+
+    async def keep(self, database: Database) -> None:
+        """Tell Redis what we know, and see whether a doubt is over; until cancelled."""
+        while True:
+            await asyncio.sleep(KEEP_SECONDS)
+            known = self._known()
+            if known is not None and known != self._written and await self._keeper.keep(known):
+                self._written = known
+            if not self.doubted:
+                continue
+            try:
+                await self._review(database)
+            except (StoreUnavailable, *NOT_MIGRATED) as error:
+                log.debug("books.not_reviewed", cause=repr(error))
+
+    async def _review(self, database: Database) -> None:
+        recalled = await self._keeper.recall()
+        async with database.transaction() as session:
+            self._recalled = recalled
+            found = await self._find(session)
+            settled = False
+            if found.stopped and found.missing and found.doubt is not Doubt.OLDER:
+                await stop_sending(session, doubt=Doubt.OLDER)
+            elif found.stopped and not found.missing and found.doubt is Doubt.MOVED and self._sends:
+                await vouch(session, process_id=self._process_id)
+                settled = await settle_if_vouched(
+                    session, process_id=self._process_id, lease_seconds=self._lease_seconds
+                )
+        if settled:
+            log.warning("books.vouched_for")
+        self.doubted = found.stopped and not settled
+
+    async def leave(self) -> None:
+        """The process ends in order: nobody will know more of it."""
+        known = self._known(ended=True)
+        if known is not None:
+            await self._keeper.keep(known)
+        await self._keeper.close()

@@ -1,0 +1,61 @@
+"""What may have been sent in the time that is lost, held against the upstream's history: writes."""
+
+import json
+from collections.abc import Sequence
+from decimal import Decimal
+from uuid import UUID
+
+from app.core.db import ReadSession, Session
+from app.jobs.decide import Step
+from app.jobs.models import State
+from app.jobs.records import SubmitRecord, record_submits
+from app.jobs.recover import RECOVERER, Forgotten
+from app.reconciliation.decide import about
+from app.reconciliation.matching import Candidate
+from app.reconciliation.models import Kind
+from app.reconciliation.operations import note
+from app.upstream.history_rows import HistoryRow
+from app.upstream.wire import Outcome, OutcomeKind, UpstreamState
+
+BATCH_MAX = 500
+
+_OBSERVED = """
+SELECT DISTINCT ON (job_id) job_id, upstream_id FROM upstream_observations
+WHERE job_id = ANY ($1::uuid[]) ORDER BY job_id, id DESC
+"""
+
+
+def candidate_of(job: Forgotten) -> Candidate:
+    """The job, as it is compared."""
+    return Candidate(job.id, job.tenant_id, job.model, job.created_at, json.loads(job.body, parse_float=Decimal))
+
+
+async def list_observed(session: ReadSession, *, job_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """By job: the id that the upstream gave it, where a worker of the lost time has come to tell."""
+    return {row["job_id"]: row["upstream_id"] for row in await session.fetch(_OBSERVED, list(job_ids))}
+
+
+async def adopt(session: Session, *, jobs: dict[UUID, int], upstream_ids: dict[UUID, str]) -> int:
+    """These unknown jobs are these requests: they run on; gives how many. `jobs`: by id, the attempt. One statement."""
+    step = Step(State.RUNNING, "adopted", 0.0, upstream_state=UpstreamState.QUEUED)
+    records = [
+        SubmitRecord(
+            job_id, jobs[job_id], step, Outcome(OutcomeKind.ACCEPTED, None, 0.0, "recovered", upstream_id=upstream_id)
+        )
+        for job_id, upstream_id in sorted(upstream_ids.items())
+    ]
+    return len((await record_submits(session, worker=RECOVERER, records=records)).rows) if records else 0
+
+
+async def requeue(session: Session, *, jobs: dict[UUID, int]) -> int:
+    """These unknown jobs were never sent: they stand in line again, or end where a cancel was asked for; gives how many."""
+    step = Step(State.QUEUED, "not_sent", 0.0)
+    outcome = Outcome(OutcomeKind.NOT_SENT, None, 0.0, "recovered")
+    records = [SubmitRecord(job_id, attempt, step, outcome) for job_id, attempt in sorted(jobs.items())]
+    return len((await record_submits(session, worker=RECOVERER, records=records)).rows) if records else 0
+
+
+async def note_orphans(session: Session, *, rows: Sequence[HistoryRow]) -> None:
+    """Requests of the lost time that no job owns: listed in ops.discrepancies."""
+    if rows:
+        await note(session, discrepancies=[about(Kind.NOT_OURS, row, None) for row in rows])

@@ -1,0 +1,87 @@
+"""Books that nobody vouches for: taken after all where the upstream's history knows of no request that is in none of them."""
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from app.admission.operations import lock_pauses
+from app.books.models import Doubt
+from app.books.operations import find_doubt, find_lost_time, settle
+from app.core.db import Database, ReadSession
+from app.core.errors import StoreUnavailable
+from app.core.log import get_logger
+from app.core.settings import Settings
+from app.reconciliation.queries import list_owners
+from app.upstream.history import HistoryClient
+from app.upstream.history_rows import HistoryRow, once_each
+from app.upstream.readings import NotRead
+
+log = get_logger(__name__)
+
+LOOK_SECONDS = 2.0
+AGAIN_SECONDS = 60.0
+"""After a history that could not be read, or that knew of requests which are not in the books."""
+BEFORE_SECONDS = 120.0
+"""How far our clock and the upstream's may lie apart, and how long after a heartbeat the last send may have been."""
+
+
+class Doubted(Protocol):
+    """What tells that sending is stopped."""
+
+    @property
+    def doubted(self) -> bool: ...
+
+
+async def refuting(settings: Settings, database: Database, witness: Doubted) -> None:
+    """While sending is stopped because nobody vouches for the books, read the history; until cancelled."""
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        if not witness.doubted or not settings.history_url:
+            continue
+        try:
+            if not await _refute(settings, database):
+                await asyncio.sleep(AGAIN_SECONDS)
+        except (StoreUnavailable, NotRead) as error:
+            log.warning("books.history_not_read", cause=repr(error))
+            await asyncio.sleep(AGAIN_SECONDS)
+
+
+async def _refute(settings: Settings, database: Database) -> bool:
+    """Whether there is nothing to be asked again: it is not the time yet, or sending goes on."""
+    async with database.snapshot() as snapshot:
+        doubt, lost = await find_doubt(snapshot), await find_lost_time(snapshot)
+    settled_at = lost.doubted_at + timedelta(seconds=settings.history_settle_seconds)
+    if doubt is not Doubt.UNVOUCHED or lost.now < settled_at:
+        return True
+    history = HistoryClient(url=settings.history_url, api_key=settings.upstream_api_key.get_secret_value())
+    try:
+        since = lost.last_at - timedelta(seconds=BEFORE_SECONDS)
+        orphans = await find_orphans(database, history, since=since, until=lost.now)
+    finally:
+        await history.close()
+    if orphans:
+        log.error("books.orphans_found", count=len(orphans), first=orphans[0].upstream_id)
+        return False
+    async with database.transaction() as session:
+        await lock_pauses(session)
+        if await find_doubt(session) is Doubt.UNVOUCHED:
+            await settle(session)
+            log.warning("books.vouched_for_by_history", since=since.isoformat())
+    return True
+
+
+async def find_orphans(
+    database: Database, history: HistoryClient, *, since: datetime, until: datetime
+) -> list[HistoryRow]:
+    """Requests on our key, accepted there in [since, until], that no job has. Raises NotRead, StoreUnavailable."""
+    orphans: list[HistoryRow] = []
+    async for page in history.read(since=since, until=until + timedelta(seconds=BEFORE_SECONDS)):
+        rows = [row for row in once_each(page.rows) if row.created_at is None or row.created_at >= since]
+        async with database.snapshot() as snapshot:
+            owners = await _owners(snapshot, rows)
+        orphans += [row for row in rows if row.upstream_id not in owners]
+    return once_each(orphans)
+
+
+async def _owners(session: ReadSession, rows: list[HistoryRow]) -> set[str]:
+    return set(await list_owners(session, upstream_ids=[row.upstream_id for row in rows]))
