@@ -167,19 +167,8 @@ async def _open(
 ) -> None:
     """What the routes find on `app.state`, opened in order and closed the other way round."""
     state = app.state
-    state.schema = SchemaGate(on_wrong)
     process_id = new_id()
-    state.witness = await _witness(settings, process_id)
-    state.database = await Database.open(
-        settings.database_url,
-        name="api",
-        writers_max=WRITERS_MAX,
-        readers_max=READERS_MAX,
-        read_seconds=READ_STATEMENT_SECONDS,
-        on_wrong=on_wrong,
-        schema=state.schema,
-        check=state.witness.check,
-    )
+    await _open_database(state, settings, process_id, on_wrong)
     stack.push_async_callback(state.database.close)
     stack.push_async_callback(state.witness.leave)
     state.doorbell = Doorbell(settings.redis_url)
@@ -229,6 +218,24 @@ async def _open(
             ),
             state.witness.keep(state.database),
         )
+    )
+
+
+async def _open_database(
+    state: Any, settings: Settings, process_id: UUID, on_wrong: Callable[[WrongConnection], None] | None
+) -> None:
+    """The pools, whose connections prove the schema and that the books are as new as what was sent."""
+    state.schema = SchemaGate(on_wrong)
+    state.witness = await _witness(settings, process_id)
+    state.database = await Database.open(
+        settings.database_url,
+        name="api",
+        writers_max=WRITERS_MAX,
+        readers_max=READERS_MAX,
+        read_seconds=READ_STATEMENT_SECONDS,
+        on_wrong=on_wrong,
+        schema=state.schema,
+        check=state.witness.check,
     )
 
 
