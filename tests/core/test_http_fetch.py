@@ -145,6 +145,7 @@ async def test_what_comes_to_nothing_is_over_in_time(name: str) -> None:
 async def test_whoever_waits_for_a_turn_waits_within_the_limit() -> None:
     async with raw_server(hang_after()) as server:
         fetch = fetcher(naming("127.0.0.1"), total_seconds=1, at_once=2)
-        reasons = await asyncio.gather(*(reason(fetch, f"{server.url}/{number}") for number in range(5)))
-        assert reasons == ["total_timeout"] * 5
-        assert len(server.peers) <= 4
+        reasons = await asyncio.gather(*(reason(fetch, f"{server.url}/{number}") for number in range(40)))
+        assert reasons == ["total_timeout"] * 40
+        # some may get a turn at the very end, but not all have had one
+        assert len(server.peers) < 20
