@@ -5,13 +5,13 @@ from typing import Any, cast
 from uuid import UUID
 
 import orjson
-from redis.asyncio import Redis
 
 from app.books.decide import WITNESS_SECONDS, Known, speaking
 from app.core import clock
 from app.core.doorbell import AWAY, REDIS_SECONDS
 from app.core.grouped_log import Outage
 from app.core.log import get_logger
+from app.core.redis_pool import open_redis
 
 log = get_logger(__name__)
 
@@ -23,7 +23,7 @@ class Keeper:
     """One process's connection for it."""
 
     def __init__(self, url: str) -> None:
-        self._redis = Redis.from_url(url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
+        self._redis = open_redis(url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
         self._away = Outage(log, begun="witness.not_kept", over="witness.kept")
 
     async def keep(self, known: Known) -> bool:

@@ -135,6 +135,12 @@ def test_the_network_is_reached_through_one_room() -> None:
     assert strangers == set()
 
 
+def test_redis_is_opened_by_each_form_of_its_url() -> None:
+    assert [
+        source.path for source in sources("app") if re.search(r"\bfrom_url\(|RedisSettings\.from_dsn", source.text)
+    ] == []
+
+
 def test_no_text_of_ours_looks_like_a_secret() -> None:
     """An example with a password in it is blotted out of the message that shows it."""
     assert [
