@@ -122,7 +122,7 @@ async def test_a_hostile_neighbour_is_hardly_noticed(stack: Stack, database: Dat
     assert [stack.pids(role) for role in ("api", "worker")] == began_with, "no process was replaced"
     assert found.grown_bytes["all"] <= form.pick(2, 1) * MEMORY_BYTES_MAX, str(found)
     # the short form has too few jobs, and too many neighbours, for the real bounds
-    submit_max = form.pick(max(2.0, 20 * found.submit_alone), 2 * found.submit_alone)
+    submit_max = form.pick(max(10.0, 20 * found.submit_alone), 2 * found.submit_alone)
     job_max = form.pick(max(20.0, 8 * found.job_alone), 1.3 * found.job_alone)
     assert found.submit_beside <= submit_max, str(found)
     assert found.job_beside <= job_max, str(found)
@@ -131,4 +131,8 @@ async def test_a_hostile_neighbour_is_hardly_noticed(stack: Stack, database: Dat
         assert used["requests_per_second"] <= REQUESTS_PER_SECOND * 1.02 + 1
         assert used["bytes_per_second"] <= BYTES_PER_SECOND * 1.05
         assert used["cpu_share"] <= CPU_SHARE * 1.1
-    assert {attack.name for attack in hostile.attacks} <= set(hostile.told_by_attack()) | SLOW_ATTACKS
+    told = hostile.told_by_attack()
+    assert {attack.name for attack in hostile.attacks} <= set(told) | SLOW_ATTACKS
+    # without jobs of the hostile tenant its upstream has nothing to be hostile with
+    accepted = sum(answers.get("202", 0) for name, answers in told.items() if name.startswith(("upstream.", "shared.")))
+    assert accepted >= 10, told

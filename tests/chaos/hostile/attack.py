@@ -14,6 +14,7 @@ from typing import Final
 
 import orjson
 
+from app.core.requests import METADATA_BYTES_MAX, METADATA_MEMBERS_MAX
 from tests.chaos.hostile.governor import Governor
 
 ANSWER_SECONDS: Final = 75.0
@@ -22,7 +23,9 @@ CONNECT_SECONDS: Final = 10.0
 PIECE_BYTES: Final = 64 * 1024
 """Of a request that stays half; one that is sent whole goes in pieces of four times that, to get on before those."""
 
-METADATA: Final = {f"key{number}": "v" * 300 for number in range(50)}
+METADATA: Final = {
+    f"key{number}": "v" * (METADATA_BYTES_MAX // METADATA_MEMBERS_MAX - 16) for number in range(METADATA_MEMBERS_MAX)
+}
 """Nearly as much as a job may have."""
 
 Told = int | str
