@@ -157,7 +157,7 @@ async def test_every_answer_tells_the_state_of_its_job(stack: Stack, form: Form,
     figures = {"replaced": len(took), "slowest_seconds": round(max(took), 2), "delay_seconds": DELAY_SECONDS}
     print("rolled", figures, {" ".join(key): count for key, count in waits.seen.items()}, dict(statuses), polled)
     assert max(took) < DELAY_SECONDS + 10, took
-    # one of some sixty short runs beside other tests has lost the connections of a process that ended, for a reason not
+    # one of some forty short runs beside other tests has lost the connections of a process that ended, for a reason not
     # yet found: the long form, which runs alone, takes none of it, and the short one tells what the processes said
     lost = sum(count for (_, answer), count in waits.seen.items() if answer in DROPPED)
     if lost:
