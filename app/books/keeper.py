@@ -66,7 +66,7 @@ class Keeper:
         await self._redis.aclose()
 
 
-def _written(known: Known) -> bytes:
+def _written(known: Known) -> str:
     return orjson.dumps(
         {
             "books": known.books_id.hex,
@@ -77,7 +77,7 @@ def _written(known: Known) -> bytes:
             "ended": known.ended,
             "at": known.at,
         }
-    )
+    ).decode()
 
 
 def _read(text: bytes) -> Known | None:
