@@ -33,17 +33,13 @@ async def readyz(request: Request) -> Response:
     try:
         async with state.database.snapshot() as session:
             await state.schema.check(session)
+            doubt = await state.find_doubt(session)
     except SchemaBehind as error:
         return _unfit("behind", error.detail)
     except WrongSchema as error:
         return _unfit("unfit", error.message)
     except WrongConnection as error:
         return _answer(503, {"status": "unavailable", "database": "misconfigured", "detail": error.message})
-    except StoreUnavailable:
-        return _answer(503, {"status": "unavailable", "database": "unavailable"})
-    try:
-        async with state.database.snapshot() as session:
-            doubt = await state.find_doubt(session)
     except StoreUnavailable:
         return _answer(503, {"status": "unavailable", "database": "unavailable"})
     if doubt is not None:
