@@ -5,10 +5,8 @@ again reaches the other one.
 """
 
 import asyncio
-import json
 import os
 import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -20,6 +18,7 @@ import pytest
 
 from tests.chaos.form import Form
 from tests.chaos.load import Load
+from tests.chaos.pollers import SdkPollers
 from tests.chaos.stack import Plan, Stack, is_alive, running, until, until_async
 from tests.flows.sdk import VERSIONS, install
 from tests.gateway import LATER
@@ -31,29 +30,6 @@ PER_SECOND = 50
 WAITS = {"read": 40, "submit": 30, "sync": 30}
 PARKED = {"model": "sim-instant", "input": {}, "not_before": LATER}
 SDK_POLLERS = 10
-SDK = """
-import collections, json, sys, threading
-from segmind import InferenceTimeout, SegmindClient
-seen, over = collections.Counter(), threading.Event()
-
-def poll(number):
-    client = SegmindClient(base_url=BASE_URL)
-    while not over.is_set():
-        try:
-            job = client.submit_async("sim-hang" if number % 2 else "sim-echo", echo=number)
-            seen[job.wait(timeout=3, interval=0.3)["status"]] += 1
-        except InferenceTimeout:
-            seen["still running"] += 1
-        except Exception as error:
-            seen[type(error).__name__ + ": " + str(error)[:200]] += 1
-
-threads = [threading.Thread(target=poll, args=(number,)) for number in range(POLLERS)]
-[thread.start() for thread in threads]
-sys.stdin.read()
-over.set()
-[thread.join() for thread in threads]
-print(json.dumps(seen))
-"""
 DROPPED = ("RemoteProtocolError", "ReadError", "AnswerLost", "ConnectFailed")
 """A client whose request crossed with the end of its idle connection; only reuse of a connection can meet with that."""
 
@@ -113,26 +89,19 @@ async def _serving(stack: Stack) -> None:
     await until_async(reported, "both APIs report", 60)
 
 
-async def _polling(stack: Stack, directory: Path) -> asyncio.subprocess.Process:
-    script = SDK.replace("BASE_URL", repr(f"{stack.url}/v1")).replace("POLLERS", str(SDK_POLLERS))
-    pipe = asyncio.subprocess.PIPE
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        script,
-        env={**os.environ, "PYTHONPATH": str(directory), "SEGMIND_API_KEY": stack.api_key},
-        stdin=pipe,
-        stdout=pipe,
-    )
-
-
 async def test_every_answer_tells_the_state_of_its_job(stack: Stack, form: Form, tmp_path: Path) -> None:
     sdk = await asyncio.to_thread(install, VERSIONS[-1], tmp_path)
     async with httpx.AsyncClient(base_url=stack.url, headers={"x-api-key": stack.api_key}, timeout=60) as client:
         parked = str((await client.post("/api/v1/jobs", json=PARKED)).json()["id"])
     waits, load = Waits(stack, parked), Load(stack, seed=form.seed)
     waiting = [asyncio.create_task(waits.run(kind)) for kind, count in WAITS.items() for _ in range(count)]
-    polling = await _polling(stack, sdk)
+    polling = await SdkPollers.started(
+        stack,
+        sdk,
+        pollers=SDK_POLLERS,
+        submit='"sim-hang" if number % 2 else "sim-echo", echo=number',
+        wait_seconds=3,
+    )
     over = asyncio.Event()
     flow = asyncio.create_task(load.run(seconds=form.pick(20, 200), per_second=PER_SECOND))
     flow.add_done_callback(lambda _: over.set())
@@ -148,12 +117,11 @@ async def test_every_answer_tells_the_state_of_its_job(stack: Stack, form: Form,
         await _serving(stack)
     await flow
     await load.aclose()
-    output, _ = await asyncio.wait_for(polling.communicate(b""), 60)
+    polled = await polling.end(seconds=60)
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
     statuses = Counter(status for submit in load.submits for status in submit.statuses)
-    polled: dict[str, int] = json.loads(output)
     figures = {"replaced": len(took), "slowest_seconds": round(max(took), 2), "delay_seconds": DELAY_SECONDS}
     print("rolled", figures, {" ".join(key): count for key, count in waits.seen.items()}, dict(statuses), polled)
     assert max(took) < DELAY_SECONDS + 10, took

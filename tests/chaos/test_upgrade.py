@@ -14,9 +14,10 @@ import pytest
 
 from tests.chaos.form import Form
 from tests.chaos.load import Load
+from tests.chaos.pollers import SdkPollers
 from tests.chaos.prove import prove
 from tests.chaos.stack import Plan
-from tests.chaos.upgrade.clients import Sdk, Waiting
+from tests.chaos.upgrade.clients import Waiting
 from tests.chaos.upgrade.fleet import Fleet, fleet_of
 from tests.chaos.upgrade.release import previous_release, this_release
 from tests.flows.sdk import VERSIONS, install
@@ -24,6 +25,8 @@ from tests.flows.sdk import VERSIONS, install
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 KINDS = ("worker", "api")
+SDK_POLLERS = 6
+SUBMIT = """'sim-echo', echo={"marker": f"sdk-{number}-{seen.total()}-{id(object())}"}"""
 LEASE_SECONDS = "10"
 """Long enough that no process ends itself on a busy machine, whose event loop is held up."""
 KNOWS_NEWER = "0015"
@@ -109,10 +112,11 @@ async def test_two_releases_side_by_side(form: Form, tmp_path: Path) -> None:
         Plan(settings={"LEASE_SECONDS": LEASE_SECONDS}), old=old, new=new, keep=keep and f"{keep}/upgrade"
     ) as fleet:
         await asyncio.gather(*(fleet.add(kind, old) for kind in KINDS * form.pick(1, 2)))
-        flow, pollers = Flow(fleet, form), await Sdk.started(fleet, sdk)
+        flow = Flow(fleet, form)
+        pollers = await SdkPollers.started(fleet, sdk, pollers=SDK_POLLERS, submit=SUBMIT, wait_seconds=15)
         try:
             told = await _exchange(fleet, form, chance)
-            polled = await pollers.end()
+            polled = await pollers.end(seconds=120)
             await flow.end()
             figures = await prove(fleet, flow.load)
         finally:

@@ -1,12 +1,8 @@
-"""Clients that hold connections open while releases are exchanged: waits for jobs, and the official SDK."""
+"""Clients that hold connections open while releases are exchanged: waits for jobs."""
 
 import asyncio
-import json
-import os
-import sys
 import time
 from collections import Counter
-from pathlib import Path
 
 import httpx
 
@@ -15,30 +11,6 @@ from tests.chaos.stack import Stack
 WAIT_SECONDS = 5
 """Of one wait: within the grace of a process that ends."""
 PATIENCE_SECONDS = 15
-SDK_POLLERS = 6
-SDK = """
-import collections, json, sys, threading
-from segmind import InferenceTimeout, SegmindClient
-seen, over = collections.Counter(), threading.Event()
-
-def poll(number):
-    client = SegmindClient(base_url=BASE_URL)
-    while not over.is_set():
-        try:
-            job = client.submit_async("sim-echo", echo={"marker": f"sdk-{number}-{seen.total()}-{id(object())}"})
-            seen[job.wait(timeout=15, interval=0.3)["status"]] += 1
-        except InferenceTimeout:
-            seen["still running"] += 1
-        except Exception as error:
-            seen[type(error).__name__ + ": " + str(error)[:200]] += 1
-
-threads = [threading.Thread(target=poll, args=(number,)) for number in range(POLLERS)]
-[thread.start() for thread in threads]
-sys.stdin.read()
-over.set()
-[thread.join() for thread in threads]
-print(json.dumps(seen))
-"""
 
 
 class Waiting:
@@ -94,31 +66,3 @@ class Waiting:
                 return job
             self.seen[f"{answer.status_code} {answer.text[:200]}"] += 1
             await asyncio.sleep(0.2)
-
-
-class Sdk:
-    """Threads of one program that submit with the SDK and poll to the end, again and again."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-
-    @classmethod
-    async def started(cls, stack: Stack, directory: Path) -> "Sdk":
-        """`directory`: where the SDK is installed."""
-        script = SDK.replace("BASE_URL", repr(f"{stack.url}/v1")).replace("POLLERS", str(SDK_POLLERS))
-        pipe = asyncio.subprocess.PIPE
-        environment = {**os.environ, "PYTHONPATH": str(directory), "SEGMIND_API_KEY": stack.api_key}
-        return cls(
-            await asyncio.create_subprocess_exec(sys.executable, "-c", script, env=environment, stdin=pipe, stdout=pipe)
-        )
-
-    async def end(self) -> dict[str, int]:
-        """Let each come to the end of its job; how often each answer came."""
-        output, _ = await asyncio.wait_for(self._process.communicate(b""), 120)
-        seen: dict[str, int] = json.loads(output)
-        return seen
-
-    def kill(self) -> None:
-        """Of a test that failed."""
-        if self._process.returncode is None:
-            self._process.kill()
