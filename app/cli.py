@@ -15,6 +15,7 @@ from app.admin.key_commands import keys
 from app.admin.model_commands import models
 from app.admin.operator_commands import operators
 from app.admin.tenant_commands import tenants
+from app.backup_commands import backups
 from app.commands import register
 from app.core.environment import ignore_variables_of_libpq
 from app.core.escapes import one_line
@@ -39,6 +40,7 @@ app.add_typer(credits_, name="credits")
 app.add_typer(models, name="model")
 app.add_typer(jobs, name="job")
 app.add_typer(webhook_commands.webhooks, name="webhook")
+app.add_typer(backups, name="backup")
 register(app)
 pause_commands.register(app)
 recover_commands.register(app)

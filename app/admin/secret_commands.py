@@ -1,6 +1,7 @@
 """`waystation reencrypt`."""
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import typer
@@ -15,6 +16,16 @@ if TYPE_CHECKING:
 
 STATEMENT_SECONDS = 1800.0
 """The first batch may have to look through all results for those that have an original."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reencrypted:
+    """How many webhook secrets and original errors there are, and how many of them were under another key."""
+
+    secrets: int
+    moved: int
+    originals: int
+    moved_originals: int
 
 
 def register(app: typer.Typer) -> None:
@@ -33,26 +44,31 @@ def reencrypt(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
     from app.core.setting_files import SettingsError
     from app.core.vault import SecretUnreadable
 
-    async def run() -> tuple[int, int, int, int]:
+    async def run() -> Reencrypted:
         keys = find_secrets(data_dir)
         async with opened(data_dir, statement_seconds=STATEMENT_SECONDS) as database:
-            return (*await _secrets(database, keys), *await _originals(database, keys))
+            return await reencrypt_all(database, keys)
 
     try:
-        secrets, moved, originals, moved_originals = asyncio.run(run())
+        done = asyncio.run(run())
     except SecretUnreadable as error:
         raise SettingsError(f"WAYSTATION_SECRET_KEY: none of its keys opens {error}; it stays as it was") from None
     say(
-        f"under the first key: {secrets} webhook secrets, {moved} of them moved now;"
-        f" {originals} original errors, {moved_originals} of them moved now",
+        f"under the first key: {done.secrets} webhook secrets, {done.moved} of them moved now;"
+        f" {done.originals} original errors, {done.moved_originals} of them moved now",
         value={
-            "secrets": secrets,
-            "moved": moved,
-            "original_errors": originals,
-            "moved_original_errors": moved_originals,
+            "secrets": done.secrets,
+            "moved": done.moved,
+            "original_errors": done.originals,
+            "moved_original_errors": done.moved_originals,
         },
         as_json=as_json,
     )
+
+
+async def reencrypt_all(database: "Database", keys: "Sequence[bytes]") -> Reencrypted:
+    """All that is sealed, under the first of `keys`; raises SecretUnreadable where none of them opens it."""
+    return Reencrypted(*await _secrets(database, keys), *await _originals(database, keys))
 
 
 async def _secrets(database: "Database", keys: "Sequence[bytes]") -> tuple[int, int]:

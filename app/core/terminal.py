@@ -42,6 +42,10 @@ def echo(text: str, *, to_stderr: bool = False, end: bool = True) -> None:
     typer.echo(lines(text), err=to_stderr, nl=end)
 
 
+def silent(line: str) -> None:
+    """In the place of `echo` where JSON was asked for."""
+
+
 def say(line: str, *, value: object, as_json: bool) -> None:
     """Print one line, or `value` as JSON where that was asked for; a line break in it is written out."""
     say_all(one_line(line), value=value, as_json=as_json)

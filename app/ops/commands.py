@@ -5,7 +5,7 @@ import asyncio
 import typer
 
 from app.core.escapes import one_line
-from app.core.terminal import DATA_DIR, AsJson, DataDir, echo, say, say_all
+from app.core.terminal import DATA_DIR, AsJson, DataDir, echo, say, say_all, silent
 
 
 def register(app: typer.Typer) -> None:
@@ -20,52 +20,18 @@ def verify(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
     Reads all jobs, attempts and events, and no bodies; locks nothing, and may run while everything works.
     """
     from app.core.local import opened
-    from app.ops.verify import NOT_SHOWN, STATEMENT_SECONDS, Proof, prove
+    from app.ops.verify import STATEMENT_SECONDS, Proof, as_value, prove_all, summary, wrong_of
 
-    proofs: list[Proof] = []
-
-    async def run() -> None:
+    async def run() -> tuple[Proof, ...]:
         async with (
             opened(data_dir, statement_seconds=STATEMENT_SECONDS) as database,
             database.snapshot() as session,
         ):
-            async for proof in prove(session):
-                proofs.append(proof)
-                if not as_json:
-                    echo(f"{'ok' if proof.holds else 'WRONG':<6}{proof.invariant.name:<14}{one_line(proof.line)}")
+            return await prove_all(session, tell=silent if as_json else echo)
 
-    asyncio.run(run())
-    wrong = [proof.invariant.name for proof in proofs if not proof.holds]
-    lines = [
-        f"{'-':<6}{'guarantee ' + str(one.guarantee):<14}not shown here: {one.what}; {one.shown_by}"
-        for one in NOT_SHOWN
-    ]
-    lines.append(
-        f"{len(wrong)} of {len(proofs)} do not hold: {', '.join(wrong)}" if wrong else f"all {len(proofs)} hold"
-    )
-    say_all(
-        "\n".join(lines),
-        value={
-            "holds": not wrong,
-            "invariants": [
-                {
-                    "name": proof.invariant.name,
-                    "guarantee": proof.invariant.guarantee,
-                    "claim": proof.invariant.claim.format(checked=proof.checked),
-                    "holds": proof.holds,
-                    "checked": proof.checked,
-                    "wrong": proof.wrong,
-                    "examples": list(proof.examples),
-                }
-                for proof in proofs
-            ],
-            "not_shown": [
-                {"guarantee": one.guarantee, "what": one.what, "shown_by": one.shown_by} for one in NOT_SHOWN
-            ],
-        },
-        as_json=as_json,
-    )
-    raise typer.Exit(1 if wrong else 0)
+    proofs = asyncio.run(run())
+    say_all(summary(proofs), value=as_value(proofs), as_json=as_json)
+    raise typer.Exit(1 if wrong_of(proofs) else 0)
 
 
 def doctor(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:

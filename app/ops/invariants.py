@@ -5,6 +5,7 @@ nothing in memory here: `job_events`, the largest, is read twice, `jobs` some te
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from app.jobs.models import TRANSITIONS, State
 
@@ -24,17 +25,18 @@ class Invariant:
     wrong: str
     ids: str = "job"
 
-    @property
-    def sql(self) -> str:
-        """One statement: (checked, wrong, examples), the examples being the first ten ids."""
+    def sql(self, at: datetime | None = None) -> str:
+        """One statement: (checked, wrong, examples), the examples being the first ten ids. `at`: what time it is to be
+        taken for."""
         shown = "'job_' || replace(id::text, '-', '')" if self.ids == "job" else "id::text"
-        return f"""
+        statement = f"""
             WITH wrong AS MATERIALIZED (SELECT DISTINCT id FROM ({self.wrong}) AS found)
             SELECT
                 ({self.counted})::bigint AS checked,
                 (SELECT count(*) FROM wrong) AS wrong,
                 ARRAY(SELECT {shown} FROM wrong ORDER BY id LIMIT 10) AS examples
         """  # noqa: S608
+        return statement if at is None else statement.replace("now()", f"timestamptz '{at.isoformat()}'")
 
 
 _JOBS = "SELECT count(*) FROM jobs"

@@ -1,9 +1,12 @@
 """Proves on live data what the database can show of the guarantees; names what it cannot."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from app.core.db import ReadSession
+from app.core.escapes import one_line
 from app.ops.grants import OF_DATABASE
 from app.ops.invariants import OF_JOBS, Invariant
 from app.ops.money import OF_MONEY
@@ -64,9 +67,63 @@ class Proof:
         return f"not so: {claim}: {self.wrong:,} wrong: {', '.join(self.examples)}{more}"
 
 
-async def prove(session: ReadSession) -> AsyncIterator[Proof]:
-    """One proof after the other; each statement sees one snapshot, and locks nothing."""
+async def prove(session: ReadSession, *, at: datetime | None = None) -> AsyncIterator[Proof]:
+    """One proof after the other; each statement sees one snapshot, and locks nothing. `at`: when the last word was written
+    into a copy, on which nobody works any more."""
     for invariant in INVARIANTS:
-        row = await session.fetchrow(invariant.sql)
+        row = await session.fetchrow(invariant.sql(at))
         assert row is not None
         yield Proof(invariant, row["checked"], row["wrong"], tuple(row["examples"]))
+
+
+async def prove_all(
+    session: ReadSession, *, tell: Callable[[str], None], at: datetime | None = None
+) -> tuple[Proof, ...]:
+    """All of `prove`; each line is told as soon as it is known."""
+    proofs = []
+    async for proof in prove(session, at=at):
+        proofs.append(proof)
+        tell(finding("ok" if proof.holds else "WRONG", proof.invariant.name, one_line(proof.line)))
+    return tuple(proofs)
+
+
+def finding(verdict: str, name: str, said: str) -> str:
+    """A line of a list of findings, in columns."""
+    return f"{verdict:<6}{name:<14}{said}"
+
+
+def wrong_of(proofs: Sequence[Proof]) -> list[str]:
+    """The names of those that do not hold."""
+    return [proof.invariant.name for proof in proofs if not proof.holds]
+
+
+def summary(proofs: Sequence[Proof]) -> str:
+    """What is told after the proofs: what no row can show, and how many hold."""
+    wrong = wrong_of(proofs)
+    lines = [
+        finding("-", f"guarantee {one.guarantee}", f"not shown here: {one.what}; {one.shown_by}") for one in NOT_SHOWN
+    ]
+    lines.append(
+        f"{len(wrong)} of {len(proofs)} do not hold: {', '.join(wrong)}" if wrong else f"all {len(proofs)} hold"
+    )
+    return "\n".join(lines)
+
+
+def as_value(proofs: Sequence[Proof]) -> dict[str, Any]:
+    """The same for programs."""
+    return {
+        "holds": not wrong_of(proofs),
+        "invariants": [
+            {
+                "name": proof.invariant.name,
+                "guarantee": proof.invariant.guarantee,
+                "claim": proof.invariant.claim.format(checked=proof.checked),
+                "holds": proof.holds,
+                "checked": proof.checked,
+                "wrong": proof.wrong,
+                "examples": list(proof.examples),
+            }
+            for proof in proofs
+        ],
+        "not_shown": [{"guarantee": one.guarantee, "what": one.what, "shown_by": one.shown_by} for one in NOT_SHOWN],
+    }

@@ -1,0 +1,190 @@
+"""`waystation backup create` and `waystation backup check`."""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.core.terminal import DATA_DIR, AsJson, DataDir, echo, progress, say, say_all, silent
+
+if TYPE_CHECKING:
+    from app.core.db import Database
+    from app.ops.verify import Proof
+    from app.stack.dumps import Dump
+
+DIRECTORY = "backups"
+backups = typer.Typer(no_args_is_help=True, help="Dumps of the database: write one, prove that it can be restored.")
+
+# How much there is, and when the last word was written: by a process that says it lives, or about a job
+_HELD = """
+SELECT
+    (SELECT count(*) FROM jobs) AS jobs,
+    (SELECT max(at) FROM job_events) AS last_event_at,
+    greatest((SELECT max(at) FROM job_events), (SELECT max(beat_at) FROM processes)) AS at
+"""
+
+
+@backups.command()
+def create(
+    to: Annotated[
+        Path | None, typer.Option("--to", help="Directory to write to. Default: backups in --data-dir.")
+    ] = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = DATA_DIR,
+) -> None:
+    """Write a dump of the database, with pg_dump. It contains everything but SECRET_KEY; copy it to another machine.
+
+    A dump is a snapshot: jobs accepted after it are lost with the database. Archive the WAL as well if you can.
+    """
+    from app.core.local import find_database_url
+    from app.stack.binaries import find_postgres
+    from app.stack.dumps import create_dump
+
+    url = find_database_url(data_dir)
+    dump = asyncio.run(create_dump(find_postgres(), url, to or data_dir / DIRECTORY))
+    say(f"written: {dump.path}, {_size(dump.bytes)}", value=_of_dump(dump), as_json=as_json)
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What came of a restore. `secrets`: how many sealed secrets were opened; None: there was no key to try."""
+
+    seconds: float
+    revision: str | None
+    jobs: int
+    last_event_at: datetime | None
+    secrets: int | None
+    locked: str | None
+    proofs: "tuple[Proof, ...]"
+
+
+@backups.command()
+def check(
+    dump: Annotated[
+        Path | None,
+        typer.Argument(help="A dump, or a directory of which the newest is taken. Default: backups in --data-dir."),
+    ] = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = DATA_DIR,
+) -> None:
+    """Restore the last dump into an empty server of its own and prove there what `verify` proves; exits 0 only if all holds.
+
+    Takes what pg_dump writes, in all its forms. The gateway's own database is not touched. The copy takes as much room in
+    TMPDIR as the database, and is removed.
+    """
+    from app.ops.verify import as_value, finding, summary, wrong_of
+    from app.stack.dumps import find_dump
+    from app.stack.signals import interruptible
+
+    found = find_dump(dump or data_dir / DIRECTORY)
+    progress(f"restoring {found.path}: {_size(found.bytes)}, written {found.written_at:%Y-%m-%d %H:%M:%S} UTC")
+    restored = asyncio.run(interruptible(_check(found, data_dir, as_json), hurry=lambda: None))
+    if restored is None:
+        raise typer.Abort
+    wrong = ["secrets"] if restored.locked else []
+    wrong += wrong_of(restored.proofs)
+    verdict = f"the dump is not good: {', '.join(wrong)}" if wrong else "the dump can be restored, and all of it holds"
+    say_all(
+        f"{finding(*_of_secrets(restored))}\n{summary(restored.proofs)}\n{verdict}",
+        value={
+            "good": not wrong,
+            "dump": _of_dump(found),
+            "restored": {
+                "seconds": round(restored.seconds, 3),
+                "revision": restored.revision,
+                "jobs": restored.jobs,
+                "last_event_at": restored.last_event_at,
+            },
+            "secrets": {"opened": restored.secrets, "wrong": restored.locked},
+            **as_value(restored.proofs),
+        },
+        as_json=as_json,
+    )
+    raise typer.Exit(1 if wrong else 0)
+
+
+async def _check(dump: "Dump", data_dir: Path, as_json: bool) -> Restored:
+    from app.core.clock import monotonic
+    from app.core.db import Database
+    from app.core.migrate import migrate
+    from app.ops.verify import STATEMENT_SECONDS, finding, prove_all
+    from app.stack.dumps import restore
+
+    tell = silent if as_json else echo
+    async with _empty_server() as (programs, url):
+        began_at = monotonic()
+        await restore(dump, programs, url)
+        seconds = monotonic() - began_at
+        schema = await asyncio.to_thread(migrate, url)
+        database = await Database.open(
+            url, name="backup", writers_max=1, readers_max=1, statement_seconds=STATEMENT_SECONDS
+        )
+        try:
+            async with database.snapshot() as session:
+                held = await session.fetchrow(_HELD)
+                assert held is not None
+                last = f"{held['last_event_at']:%Y-%m-%d %H:%M:%S} UTC" if held["last_event_at"] else "never"
+                said = f"{held['jobs']:,} jobs in {seconds:.1f} s, the last written to {last}; schema {schema.version}"
+                tell(finding("ok", "restored", said))
+                proofs = await prove_all(session, tell=tell, at=held["at"])
+            opened, locked = await _open_secrets(database, data_dir)
+        finally:
+            await database.close()
+    return Restored(seconds, schema.version, held["jobs"], held["last_event_at"], opened, locked, proofs)
+
+
+@asynccontextmanager
+async def _empty_server() -> AsyncIterator[Any]:
+    """A Postgres of its own with an empty database: its programs, and its superuser's URL. Nothing is left of it."""
+    from uuid import uuid4
+
+    from app.stack.binaries import find_postgres
+    from app.stack.postgres import EmbeddedPostgres
+
+    with tempfile.TemporaryDirectory(prefix="waystation-backup-") as directory:
+        server = EmbeddedPostgres(Path(directory) / "postgres", password=uuid4().hex)
+        try:
+            await server.start()
+            yield find_postgres(), server.url
+        finally:
+            await server.stop()
+
+
+async def _open_secrets(database: "Database", data_dir: Path) -> tuple[int | None, str | None]:
+    """How many sealed secrets SECRET_KEY opens, and which one it does not; seals them anew in the copy."""
+    from app.admin.secret_commands import reencrypt_all
+    from app.core.local import find_secrets
+    from app.core.setting_files import SettingsError
+    from app.core.vault import SecretUnreadable
+
+    try:
+        keys = find_secrets(data_dir)
+    except SettingsError:
+        return None, None
+    try:
+        done = await reencrypt_all(database, keys)
+    except SecretUnreadable as error:
+        return None, str(error)
+    return done.secrets + done.originals, None
+
+
+def _of_secrets(restored: Restored) -> tuple[str, str, str]:
+    if restored.locked is not None:
+        return "WRONG", "secrets", f"no key of WAYSTATION_SECRET_KEY opens {restored.locked}"
+    if restored.secrets is None:
+        return "-", "secrets", "not tried: no WAYSTATION_SECRET_KEY here; without it webhooks cannot be signed"
+    return "ok", "secrets", f"{restored.secrets:,} sealed secrets are opened by WAYSTATION_SECRET_KEY"
+
+
+def _of_dump(dump: "Dump") -> dict[str, Any]:
+    return {"path": str(dump.path), "form": dump.form, "bytes": dump.bytes, "written_at": dump.written_at}
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB" if count >= 100_000 else f"{count / 1e3:,.1f} kB"

@@ -1,0 +1,204 @@
+"""`waystation backup`: dumps in each form of pg_dump come back into an empty server, and what is wrong in them is found."""
+
+import asyncio
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from app.core.clock import now
+from app.core.ids import show_id
+from app.ops.verify import INVARIANTS
+from app.stack.binaries import find_postgres
+from app.webhooks.operations import ensure_secret
+from app.webhooks.secrets import Vault
+from tests.command import run
+from tests.factories.callers import Caller
+from tests.factories.jobs import Engine
+
+SECRET = "s" * 32
+FORMS = ["custom", "directory", "tar", "plain"]
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the command makes its server; it must leave nothing there."""
+    directory = tmp_path / "scratch"
+    directory.mkdir(mode=0o755)
+    monkeypatch.setenv("TMPDIR", str(directory))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):  # the server of root's tests is not root
+        parent.chmod(0o755)
+    return directory
+
+
+def dumped(url: str, path: Path, *options: str) -> Path:
+    """A dump by pg_dump itself."""
+    subprocess.run([find_postgres().bin / "pg_dump", f"--dbname={url}", f"--file={path}", *options], check=True)
+    return path
+
+
+@pytest.fixture
+async def owner(url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(url)
+    yield connection
+    await connection.close()
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_each_form_comes_back(
+    url: str, story: dict[str, str], owner: asyncpg.Connection, scratch: Path, tmp_path: Path, form: str
+) -> None:
+    role = f'Odd "role" {uuid4().hex}'
+    quoted = '"{}"'.format(role.replace('"', '""'))
+    await owner.execute(f"CREATE ROLE {quoted}")
+    try:
+        # of a dashboard of theirs: the new server does not have that role
+        await owner.execute(f"CREATE TABLE theirs (id integer); GRANT SELECT ON theirs TO {quoted}")
+        dump = await asyncio.to_thread(dumped, url, tmp_path / "dump", f"--format={form}")
+    finally:
+        await owner.execute(f"DROP OWNED BY {quoted}; DROP ROLE {quoted}")
+    done = await asyncio.to_thread(run, "backup", "check", str(dump), "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["good"], told["holds"], told["dump"]["form"]) == (True, True, form)
+    assert told["restored"]["jobs"] == len(story)
+    assert len(told["invariants"]) == len(INVARIANTS)
+    assert os.listdir(scratch) == []
+
+
+async def test_the_last_one_written_is_checked(
+    url: str, engine: Engine, caller: Caller, scratch: Path, tmp_path: Path
+) -> None:
+    settings = {"DATABASE_URL": url}
+    data_dir = ("--data-dir", str(tmp_path / "data"))
+    await engine.submit(caller)
+    first = await asyncio.to_thread(run, "backup", "create", *data_dir, "--json", **settings)
+    assert first.returncode == 0, first.stderr
+    await engine.submit(caller)
+    second = await asyncio.to_thread(run, "backup", "create", *data_dir, **settings)
+    assert second.returncode == 0, second.stderr
+    done = await asyncio.to_thread(run, "backup", "check", *data_dir)
+    assert done.returncode == 0, done.stdout
+    path = Path(json.loads(first.stdout)["path"])
+    assert path.stat().st_mode & 0o777 == 0o600
+    newest = max(path.parent.iterdir())
+    assert str(newest) in second.stdout
+    assert f"restoring {newest}" in done.stderr
+    assert "2 jobs in" in done.stdout
+    assert done.stdout.splitlines()[-1] == "the dump can be restored, and all of it holds"
+
+
+async def test_what_is_wrong_in_it_is_named(
+    url: str, story: dict[str, str], owner: asyncpg.Connection, scratch: Path, tmp_path: Path
+) -> None:
+    await owner.execute("UPDATE jobs SET revision = 99 WHERE state = 'queued'")
+    dump = await asyncio.to_thread(dumped, url, tmp_path / "dump", "--format=custom")
+    done = await asyncio.to_thread(run, "backup", "check", str(dump))
+    assert done.returncode == 1
+    assert f"1 wrong: {story['queued']}" in done.stdout
+    assert done.stdout.splitlines()[-1] == "the dump is not good: last"
+
+
+async def test_work_that_was_under_way_is_judged_as_of_the_dump(
+    url: str, engine: Engine, caller: Caller, owner: asyncpg.Connection, scratch: Path, tmp_path: Path
+) -> None:
+    [sending] = await engine.sending(caller)
+    past = now() - timedelta(days=3)
+    # all of it three days ago
+    async with owner.transaction():
+        await owner.execute("SET LOCAL session_replication_role = replica")
+        await owner.execute("UPDATE jobs SET lease_until = $1 WHERE id = $2", past + timedelta(seconds=15), sending)
+        await owner.execute("UPDATE job_events SET at = $1", past)
+        await owner.execute("UPDATE processes SET beat_at = $1", past)
+    dump = await asyncio.to_thread(dumped, url, tmp_path / "dump", "--format=custom")
+    live = await asyncio.to_thread(run, "verify", DATABASE_URL=url)
+    assert show_id("job", sending) in live.stdout, "its lease has been over for three days"
+    done = await asyncio.to_thread(run, "backup", "check", str(dump))
+    assert done.returncode == 0, done.stdout
+
+
+async def test_secrets_must_be_opened_by_the_key(
+    url: str, engine: Engine, caller: Caller, scratch: Path, tmp_path: Path
+) -> None:
+    async with engine.database.transaction() as session:
+        await ensure_secret(session, vault=Vault([SECRET.encode()]), tenant_id=caller.tenant.id)
+    dump = await asyncio.to_thread(dumped, url, tmp_path / "dump", "--format=custom")
+
+    async def secrets(**settings: str) -> tuple[int, str]:
+        done = await asyncio.to_thread(run, "backup", "check", str(dump), "--data-dir", str(tmp_path), **settings)
+        return done.returncode, next(line for line in done.stdout.splitlines() if "secrets" in line)
+
+    assert await secrets(SECRET_KEY=SECRET) == (
+        0,
+        "ok    secrets       1 sealed secrets are opened by WAYSTATION_SECRET_KEY",
+    )
+    code, line = await secrets(SECRET_KEY="another" * 5)
+    assert (code, line[:33]) == (1, "WRONG secrets       no key of WAY")
+    code, line = await secrets()
+    assert (code, line[:30]) == (0, "-     secrets       not tried:")
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_half_a_dump_is_no_success(
+    url: str, story: dict[str, str], scratch: Path, tmp_path: Path, form: str
+) -> None:
+    assert story
+    dump = await asyncio.to_thread(dumped, url, tmp_path / "dump", f"--format={form}")
+    largest = max((one for one in (*dump.glob("*.gz"), dump) if one.is_file()), key=lambda one: one.stat().st_size)
+    os.truncate(largest, largest.stat().st_size // 2)
+    done = await asyncio.to_thread(run, "backup", "check", str(dump))
+    assert done.returncode == 1, done.stdout
+    assert os.listdir(scratch) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "no dump in "),
+        (b"", "is no dump"),
+        (b"\x1f\x8b\x08\x00", "is no dump"),
+        (b"--\n-- PostgreSQL database cluster dump\n--\n", "is a dump of a whole cluster"),
+        (b"PGDMP\x01\x0e\x00", "pg_restore"),
+        (
+            b"--\n-- PostgreSQL database dump\n--\nSELECT 1/0;\n-- PostgreSQL database dump complete\n",
+            "division by zero",
+        ),
+        (b"--\n-- PostgreSQL database dump\n--\nSELECT 1;\n", "cut off"),
+    ],
+)
+def test_what_is_no_dump_is_told_in_a_line(scratch: Path, tmp_path: Path, content: bytes | None, said: str) -> None:
+    directory = tmp_path / "data" / "backups"
+    directory.mkdir(parents=True)
+    if content is not None:
+        (directory / "last").write_bytes(content)
+    done = run("backup", "check", "--data-dir", str(tmp_path / "data"))
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("waystation: "), done.stderr
+    assert said in last
+    assert os.listdir(scratch) == []
+
+
+def test_a_place_that_is_not_there(tmp_path: Path) -> None:
+    done = run("backup", "check", str(tmp_path / "nowhere"))
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"waystation: no dump: there is no {tmp_path / 'nowhere'}; `waystation backup create` writes one\n",
+    )
+
+
+async def test_a_dump_that_fails_leaves_nothing(url: str, tmp_path: Path) -> None:
+    gone = url.replace("postgresql://waystation:", "postgresql://waystation:wrong")
+    done = await asyncio.to_thread(run, "backup", "create", "--to", str(tmp_path / "to"), DATABASE_URL=gone)
+    assert done.returncode == 1
+    assert "password authentication failed" in done.stderr
+    assert "wrong" not in done.stderr.replace("wrong password", "")
+    assert os.listdir(tmp_path / "to") == []
