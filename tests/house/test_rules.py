@@ -11,7 +11,7 @@ from tests.house.source import ROOT, Source, sources
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 70
 
-EDGES = re.compile(r"app/(cli|main|worker|.*/(\w+_)?routes|.*/(\w+_)?commands|.*/tasks/\w+|.*/tasks)\.py")
+EDGES = re.compile(r"app/(cli|main|worker|(.*/)?(\w+_)?commands|.*/(\w+_)?routes|.*/tasks/\w+|.*/tasks)\.py")
 """Where a transaction may begin: HTTP, arq, the command line."""
 
 OTHER_DOORS = {

@@ -152,7 +152,8 @@ async def test_half_a_dump_is_no_success(
 ) -> None:
     assert story
     dump = await asyncio.to_thread(dumped, url, tmp_path / "dump", f"--format={form}")
-    largest = max((one for one in (*dump.glob("*.gz"), dump) if one.is_file()), key=lambda one: one.stat().st_size)
+    files = dump.glob("*.gz") if form == "directory" else [dump]
+    largest = max(files, key=lambda one: one.stat().st_size)
     os.truncate(largest, largest.stat().st_size // 2)
     done = await asyncio.to_thread(run, "backup", "check", str(dump))
     assert done.returncode == 1, done.stdout
