@@ -78,6 +78,8 @@ async def create_database(owner_url: str, name: str, *, template: str = "templat
     """A new database; its URL."""
     connection = await asyncpg.connect(owner_url)
     try:
+        # all of the template goes through the WAL; to compress that costs a third of the time
+        await connection.execute("SET wal_compression = off")
         await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
     finally:
         await connection.close()
