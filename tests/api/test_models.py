@@ -77,6 +77,7 @@ async def test_what_is_not_offered_is_not_shown(stack: Gateway, client: httpx.As
         assert (refused.status_code, refused.json()["code"]) == (404, "model_unpriced")
 
 
+@pytest.mark.slow
 async def test_a_list_of_models_is_all_a_tenant_may_ask_for(
     stack: Gateway, client: httpx.AsyncClient, tenant: TenantKey
 ) -> None:

@@ -53,6 +53,7 @@ async def test_metered_is_charged_what_it_cost(stack: Gateway, tenant: TenantKey
     assert [tuple(one) for one in kinds] == [("hold", 100_000), ("post", row["cost_micro"])]
 
 
+@pytest.mark.slow
 async def test_a_mark_up_and_a_fixed_price(stack: Gateway, client: httpx.AsyncClient) -> None:
     dear = await price(stack, "price-markup", price_micro=400_000, markup_micro=1_250_000)
     row = await job_row(stack, await submit(client, dear))
@@ -76,6 +77,7 @@ async def test_a_canceled_job_gives_its_hold_back(stack: Gateway, tenant: Tenant
     assert await money(stack, tenant) == {"granted": 10**9, "posted": 0, "held": 0}
 
 
+@pytest.mark.slow
 async def test_costs_somewhat_above_the_hold_switch_no_model_off(stack: Gateway, client: httpx.AsyncClient) -> None:
     low = await price(stack, "price-somewhat-low", price_micro=6_000)
     for _ in range(3):
@@ -87,6 +89,7 @@ async def test_costs_somewhat_above_the_hold_switch_no_model_off(stack: Gateway,
     assert tuple(model) == (True, None, 0)
 
 
+@pytest.mark.slow
 async def test_a_cost_of_ten_times_the_hold_is_exposure_and_the_second_switches_the_model_off(
     stack: Gateway, client: httpx.AsyncClient
 ) -> None:

@@ -80,6 +80,7 @@ async def test_what_cannot_be_a_receiver_is_refused_at_once(client: httpx.AsyncC
     assert name in answer.json()["error"]
 
 
+@pytest.mark.slow
 async def test_canceled_and_processing(client: httpx.AsyncClient) -> None:
     async with receiving() as team:
         await endpoint(client, team.url, events=["job.canceled", "job.processing"])

@@ -201,6 +201,7 @@ async def test_a_body_in_pieces_is_read_and_its_connection_goes_on(server: Serve
     writer.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [100_000, 50_000_000])
 async def test_a_refusal_of_an_unread_body_is_read_and_ends_the_connection(server: Server, size: int) -> None:
     reader, writer = await server.connect()

@@ -124,6 +124,7 @@ async def replicated(program: str, directory: Path) -> AsyncIterator[list[tuple[
             yield [first, second]
 
 
+@pytest.mark.slow
 async def test_the_one_of_several_that_takes_writes(program: str, tmp_path: Path) -> None:
     async with (
         replicated(program, tmp_path) as [(first, process), (second, _)],
@@ -139,6 +140,7 @@ async def test_the_one_of_several_that_takes_writes(program: str, tmp_path: Path
         await eventually(user.works)
 
 
+@pytest.mark.slow
 async def test_sentinels_tell_which_one(program: str, tmp_path: Path) -> None:
     async with replicated(program, tmp_path) as [(first, process), (second, _)], contextlib.AsyncExitStack() as stack:
         lines = (

@@ -129,6 +129,7 @@ async def test_a_page_of_something_in_between_fails_its_job_alone(
         assert (await ended(client, await submit(client, "sim-instant")))["status"] == "COMPLETED"
 
 
+@pytest.mark.slow
 async def test_a_page_that_answers_our_balance_too_stops_submits(gateway: Gateway, client: httpx.AsyncClient) -> None:
     """Then it is our key that is refused, whoever wrote it down."""
     page = {"fault": "answer", "status": 401, "html": True}
@@ -141,6 +142,7 @@ async def test_a_page_that_answers_our_balance_too_stops_submits(gateway: Gatewa
     assert await reason(gateway) is None
 
 
+@pytest.mark.slow
 async def test_a_worker_that_stops_while_it_judges_says_that_nothing_was_started(
     gateway: Gateway, client: httpx.AsyncClient
 ) -> None:

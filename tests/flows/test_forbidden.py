@@ -118,6 +118,7 @@ async def test_a_page_of_a_firewall_fails_its_job_alone(gateway: Gateway, model:
     assert tuple(row) == (True, None)
 
 
+@pytest.mark.slow
 async def test_one_403_of_the_upstreams_own_is_the_jobs_own_too(gateway: Gateway, model: str) -> None:
     async with tenants(gateway, 2) as (first, second):
         async with gateway.faults(forbids(model)):
@@ -131,6 +132,7 @@ async def test_one_403_of_the_upstreams_own_is_the_jobs_own_too(gateway: Gateway
     assert await pauses(gateway, model) == []
 
 
+@pytest.mark.slow
 async def test_two_tenants_403s_let_the_model_wait_until_a_probe_is_accepted(gateway: Gateway, model: str) -> None:
     async with tenants(gateway, 3) as (first, second, third):
         async with gateway.faults(forbids(model)):
@@ -198,6 +200,7 @@ async def test_an_operator_may_lift_it(gateway: Gateway, model: str) -> None:
     assert await gateway.sql("SELECT FROM ops.audit WHERE action = 'pause.lift' AND target = $1", model)
 
 
+@pytest.mark.slow
 async def test_workers_that_are_killed_with_the_probe_leave_no_pause_for_ever(gateway: Gateway, model: str) -> None:
     holder = """
         SELECT pid, job.id FROM pauses

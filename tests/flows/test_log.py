@@ -98,6 +98,7 @@ async def configure(gateway: Gateway, **changes: Any) -> None:
         assert (await client.patch("/_simulator/config", json=changes)).status_code == 200
 
 
+@pytest.mark.slow
 async def test_each_of_many_failures_is_told_once_in_few_lines(gateway: Gateway) -> None:
     async with caller(gateway) as client:
         jobs = await asyncio.gather(*(submit(client, "sim-fail", prompt=str(number)) for number in range(FAILING)))
@@ -176,6 +177,7 @@ async def test_a_model_that_is_paused_and_resumed_is_told_with_each(gateway: Gat
     assert len(warnings(gateway, "model.paused")) == 1
 
 
+@pytest.mark.slow
 async def test_an_outage_of_the_upstream_is_told_when_it_begins_and_when_it_is_over(gateway: Gateway) -> None:
     away = {"fault": "answer", "status": 503}
     async with caller(gateway) as one, caller(gateway) as two:
@@ -191,6 +193,7 @@ async def test_an_outage_of_the_upstream_is_told_when_it_begins_and_when_it_is_o
     await once(lambda: warnings(gateway, "upstream.unavailable"))
 
 
+@pytest.mark.slow
 async def test_an_endpoint_that_is_disabled_and_a_delivery_that_is_given_up_are_told(gateway: Gateway) -> None:
     async with receiving(says("410 Gone")) as gone, caller(gateway) as client:
         answer = await client.post("/api/v1/webhook-endpoints", json={"url": gone.url})

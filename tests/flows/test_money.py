@@ -23,6 +23,7 @@ async def _sampled(stack: Gateway, tenant_id: object, done: asyncio.Event) -> li
     return seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("surface", ["segmind", "native"])
 async def test_exactly_as_many_as_can_be_paid_for(stack: Gateway, surface: str) -> None:
     tenant = await stack.tenant(credits_micro=JOBS * PRICE)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.conftest import NewDatabase
 from tests.gateway import UPSTREAM_KEY, Gateway, ended, running_gateway
@@ -29,6 +30,7 @@ async def reconciled(gateway: Gateway, tmp_path: Path) -> tuple[int, dict[str, A
     return done.returncode, told
 
 
+@pytest.mark.slow
 async def test_books_of_a_running_gateway(new_database: NewDatabase, redis_url: str, tmp_path: Path) -> None:
     async with running_gateway(
         database_url=await new_database(), redis_url=redis_url, directory=tmp_path, apis=1

@@ -97,6 +97,7 @@ async def test_processes_that_are_early_wait_for_migrate(
         pair.close()
 
 
+@pytest.mark.slow
 async def test_processes_stop_that_no_migrate_follows(
     new_database: NewDatabase, redis_url: str, tmp_path: Path
 ) -> None:

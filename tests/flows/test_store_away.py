@@ -3,12 +3,14 @@
 import asyncio
 
 import httpx
+import pytest
 
 from tests.doubles.forwarder import forwarding
 from tests.gateway import Gateway, TenantKey, ended, eventually
 from tests.pace import Stopwatch
 
 
+@pytest.mark.slow
 async def test_submits_are_503_and_reads_wait_while_postgres_is_away(
     stack: Gateway, client: httpx.AsyncClient, tenant: TenantKey
 ) -> None:
@@ -57,6 +59,7 @@ async def test_submits_are_503_and_reads_wait_while_postgres_is_away(
     assert len(await stack.sql("SELECT FROM jobs WHERE tenant_id = $1", tenant.id)) == 2
 
 
+@pytest.mark.slow
 async def test_a_read_gives_up_after_twenty_seconds(stack: Gateway, client: httpx.AsyncClient) -> None:
     async with forwarding(stack.database_url) as store, stack.api(DATABASE_URL=store.url) as url:
         store.cut()

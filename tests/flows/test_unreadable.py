@@ -66,6 +66,7 @@ async def warnings(gateway: Gateway, event: str, job: str) -> int:
     return sum(event in line and job in line for line in log.read_text().splitlines())
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)  # six tries take more than a minute by themselves
 async def test_results_that_can_never_be_read_end_their_jobs_and_stop_nobody(gateway: Gateway) -> None:
     rules = [
@@ -111,6 +112,7 @@ async def test_a_result_of_a_million_numbers_is_read_and_comes_back_unchanged(ga
         assert NUMBERS[1:].partition(',"metrics"')[0] in answer.text
 
 
+@pytest.mark.slow
 async def test_polls_that_cannot_be_read_for_a_while_lose_nothing(gateway: Gateway) -> None:
     """A page of something in between; after a few of them the result is asked for instead."""
     rule = {"match": "status", "slug": "sim-images", "fault": "answer", "status": 200, "html": True}
@@ -143,6 +145,7 @@ async def test_a_model_whose_calls_all_fail_stops_no_other(gateway: Gateway) -> 
         await eventually(over)
 
 
+@pytest.mark.slow
 async def test_an_outage_stops_submits_and_is_over_while_some_jobs_stay_bad(gateway: Gateway) -> None:
     away = {"match": "any", "fault": "answer", "status": 503}
     bad = {"match": "status", "slug": "odd-silent", "fault": "answer", "status": 500}

@@ -45,6 +45,7 @@ def jain(shares: list[float]) -> float:
     return sum(shares) ** 2 / (len(shares) * sum(share**2 for share in shares))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [(1, 2, 7, 30, 64), (1,), (2,), (64,)], ids=str)
 async def test_shares_are_in_credits_and_by_weight(database: Database, engine: Engine, sizes: tuple[int, ...]) -> None:
     chance = random.Random(7)

@@ -55,6 +55,7 @@ async def test_too_many_bytes_are_refused_unparsed(stack: Gateway) -> None:
         assert (await client.post("/v2/sim-instant", content=DEAR)).status_code == 400
 
 
+@pytest.mark.slow
 async def test_others_are_answered_promptly_beside_large_bodies(stack: Gateway, client: httpx.AsyncClient) -> None:
     hostile = await stack.tenant()
     bodies = [
@@ -163,6 +164,7 @@ async def test_operators_bodies_are_read_as_strictly(stack: Gateway) -> None:
         assert (large.status_code, large.json()["code"]) == (413, "body_too_large")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2_000 if os.environ.get("CHAOS_LONG") else 300])
 async def test_a_healthy_client_beside_slow_connections(stack: Gateway, client: httpx.AsyncClient, count: int) -> None:
     """Half heads and dripping bodies are closed after ten seconds, and nobody else notices them."""

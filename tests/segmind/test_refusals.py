@@ -260,6 +260,7 @@ async def test_400_options(stack: Gateway, client: httpx.AsyncClient, name: str,
     assert name in json.dumps(body["errors"])
 
 
+@pytest.mark.slow
 async def test_a_flood_of_equal_refusals_is_few_rows_with_the_right_count(
     stack: Gateway, client: httpx.AsyncClient, tenant: TenantKey
 ) -> None:

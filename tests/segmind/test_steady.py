@@ -46,6 +46,7 @@ async def test_from_the_third_poll_on_for_its_own_interval(client: httpx.AsyncCl
     assert max(own) < 0.8, own
 
 
+@pytest.mark.slow
 async def test_the_end_is_told_at_once(client: httpx.AsyncClient, parked: str) -> None:
     for _ in range(3):
         await polled(client, parked)

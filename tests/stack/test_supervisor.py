@@ -78,6 +78,7 @@ async def test_a_killed_child_is_replaced_at_once_however_often(
         assert running(supervisor)()
 
 
+@pytest.mark.slow
 async def test_a_child_that_fails_at_once_is_started_less_and_less_often(
     supervisor: Supervisor, changes: Changes, tmp_path: Path
 ) -> None:

@@ -90,6 +90,7 @@ def get(url: str) -> bytes:
         return body
 
 
+@pytest.mark.slow
 async def test_it_comes_up_is_found_goes_and_keeps_everything(up: Up) -> None:
     up.start(apis=2)
     first = await up.healthy()
@@ -146,6 +147,7 @@ async def test_every_page_that_is_named_exists(up: Up, stack: Gateway) -> None:
         assert {path: (await client.get(path)).status_code for path in named} == dict.fromkeys(named, 200)
 
 
+@pytest.mark.slow
 async def test_a_second_one_on_the_same_directory_says_so_and_leaves_the_first_alone(up: Up) -> None:
     up.start()
     stack = await up.healthy()
@@ -203,6 +205,7 @@ async def test_a_start_right_after_a_killed_supervisor_waits_for_what_it_left(up
     assert all(alive(pid) for pid in pids(again))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("begun", ["lock", "postgres/data.new/base", "postgres/data", "run"])
 async def test_it_can_be_stopped_while_it_starts(up: Up, begun: str) -> None:
     up.start()

@@ -121,6 +121,7 @@ async def test_a_receiver_that_is_not_there_is_tried_again(hooks: Hooks, caller:
     assert await hooks.counts() == {"pending": 1}
 
 
+@pytest.mark.slow
 async def test_the_retry_comes_by_itself(hooks: Hooks, caller: Caller) -> None:
     async def fails_once(_received: Received, peer: Peer) -> None:
         await says("500 Internal Server Error" if len(receiver.received) == 1 else "204 No Content", body=b"")(

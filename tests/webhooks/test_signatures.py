@@ -97,6 +97,7 @@ def forgeries(one: Received) -> list[Received]:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", ["python", "javascript"])
 async def test_both_libraries_accept_every_delivery_and_no_forgery(
     hooks: Hooks, caller: Caller, library: str, request: pytest.FixtureRequest
