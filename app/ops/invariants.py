@@ -25,18 +25,21 @@ class Invariant:
     wrong: str
     ids: str = "job"
 
-    def sql(self, at: datetime | None = None) -> str:
-        """One statement: (checked, wrong, examples), the examples being the first ten ids. `at`: what time it is to be
-        taken for."""
+    @property
+    def sql(self) -> str:
+        """One statement: (checked, wrong, examples), the examples being the first ten ids."""
         shown = "'job_' || replace(id::text, '-', '')" if self.ids == "job" else "id::text"
-        statement = f"""
+        return f"""
             WITH wrong AS MATERIALIZED (SELECT DISTINCT id FROM ({self.wrong}) AS found)
             SELECT
                 ({self.counted})::bigint AS checked,
                 (SELECT count(*) FROM wrong) AS wrong,
                 ARRAY(SELECT {shown} FROM wrong ORDER BY id LIMIT 10) AS examples
         """  # noqa: S608
-        return statement if at is None else statement.replace("now()", f"timestamptz '{at.isoformat()}'")
+
+    def sql_at(self, at: datetime) -> str:
+        """The same, taking the time for `at`."""
+        return self.sql.replace("now()", f"timestamptz '{at.isoformat()}'")
 
 
 _JOBS = "SELECT count(*) FROM jobs"
