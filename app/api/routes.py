@@ -197,7 +197,7 @@ async def list_jobs_of_tenant(
     if found.scanned_to is not None:
         page = replace(page, next_cursor=show_id("job", found.scanned_to))
     prospects = await request.app.state.outlook.of_jobs(principal.tenant_id, page.items)
-    return _json(page_body(request.app.state.public_url, page, prospects))
+    return _json(await page_body(request.app.state.public_url, page, prospects))
 
 
 def page_limit(text: str | None) -> int:

@@ -15,6 +15,7 @@ from app.core.credits import show_credits
 from app.core.db import Row
 from app.core.ids import show_id
 from app.core.paging import Page
+from app.core.pieces import each
 from app.core.requests import (
     DEADLINE_SECONDS_MAX,
     METADATA_BYTES_MAX,
@@ -255,11 +256,12 @@ def event_data(base_url: str, row: Row, *, type_: str) -> Iterator[bytes]:
     yield orjson.dumps(job | {"metadata": {}, "metadata_omitted": True})
 
 
-def page_body(base_url: str, page: Page[Row], prospects: Mapping[UUID, Prospect]) -> bytes:
+async def page_body(base_url: str, page: Page[Row], prospects: Mapping[UUID, Prospect]) -> bytes:
     """The JSON of a page of jobs; `prospects` of those that have not ended."""
-    items = [
-        _item(base_url, row, show_id("job", row["id"]), prospects.get(row["id"], NO_PROSPECT)) for row in page.items
-    ]
+    items = await each(
+        page.items,
+        lambda row: _item(base_url, row, show_id("job", row["id"]), prospects.get(row["id"], NO_PROSPECT)),
+    )
     return orjson.dumps({"items": items, "next_cursor": page.next_cursor})
 
 

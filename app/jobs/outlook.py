@@ -17,6 +17,7 @@ from app.core.db import Database, Row
 from app.core.errors import StoreUnavailable
 from app.core.grouped_log import Outage
 from app.core.log import get_logger
+from app.core.pieces import each
 from app.jobs.eta import Durations, Expected, learned, of_flying, of_waiting
 from app.jobs.line import Course, Line
 from app.jobs.models import State
@@ -103,7 +104,7 @@ class Outlook:
         newest = max((_seconds(row["rank_at"]) for row in waiting if row["ready"]), default=-math.inf)
         look = await self.look(tenant_id, newest_rank=newest) if waiting else None
         await self.learn(models if look is None else models | _named(look.line))
-        return {row["id"]: self._prospect(row, look) for row in open_ones}
+        return dict(await each(open_ones, lambda row: (row["id"], self._prospect(row, look))))
 
     def of_new(self, tenant_id: UUID, row: Row) -> Prospect:
         """What is expected of a job just accepted, as far as that is known without asking."""
