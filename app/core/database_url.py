@@ -13,7 +13,7 @@ import os
 import ssl
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 from asyncpg import connect_utils
@@ -111,6 +111,25 @@ def checked_database_url(url: str) -> str:
             f"target_session_attrs: expected any, primary or read-write, not {wanted}: all processes write"
         )
     return url
+
+
+def for_programs(url: str) -> tuple[str, str]:
+    """The URL as the programs of Postgres take it, such as pg_dump, and the password, which everybody on this machine
+    could read on their command line."""
+    parts = urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    name, _, password = user.partition(":")
+    kept: list[str] = []
+    for parameter in filter(None, parts.query.split("&")):
+        key, _, value = parameter.partition("=")
+        if key == "password":
+            password = value
+        elif key == "database":  # asyncpg's own word for it
+            kept.append(f"dbname={value}")
+        elif key != "statement_cache_size":
+            kept.append(parameter)
+    # urlunsplit leaves out the slashes where the host is in a parameter, and libpq wants them
+    return f"{parts.scheme}://{name}{at}{host}{parts.path}{'?' if kept else ''}{'&'.join(kept)}", unquote(password)
 
 
 def _certified_by_the_system(given: dict[str, str], *, sslmode: str) -> ssl.SSLContext:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
 from app.core.clock import now
+from app.core.database_url import for_programs
 from app.stack.binaries import PostgresPrograms
 from app.stack.errors import StackError
 from app.stack.files import make_directory
@@ -178,7 +178,7 @@ async def _run(program: Path, *arguments: str, output: int, url: str | None = No
     """What the program prints, where `output` is a pipe; raises StackError with the first line of what it complains of."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     if url is not None:
-        plain, password = _without_password(url)
+        plain, password = for_programs(url)
         arguments = (f"--dbname={plain}", *arguments)
         kept |= {"PGPASSWORD": password} if password else {}
     try:
@@ -196,17 +196,6 @@ async def _run(program: Path, *arguments: str, output: int, url: str | None = No
     if process.returncode:
         raise StackError(_first_error(complaint) or f"{program.name} ended with {process.returncode}")
     return said or b""
-
-
-def _without_password(url: str) -> tuple[str, str]:
-    """The URL as others may see it among the processes of this machine, and its password."""
-    parts = urlsplit(url)
-    user, at, host = parts.netloc.rpartition("@")
-    name, _, password = user.partition(":")
-    query = parse_qsl(parts.query, keep_blank_values=True)
-    given = [value for key, value in query if key == "password"]
-    rest = urlencode([(key, value) for key, value in query if key != "password"])
-    return urlunsplit(parts._replace(netloc=f"{name}{at}{host}", query=rest)), given[-1] if given else unquote(password)
 
 
 def _first_error(complaint: bytes) -> str:

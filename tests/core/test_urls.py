@@ -1,13 +1,19 @@
 """URLs of libpq's, redis-py's and HTTP's own documentation: each is taken, or refused with what was expected."""
 
+import ctypes
+import functools
+import itertools
+import re
+
 import pytest
 
-from app.core.database_url import connect_arguments
+from app.core.database_url import connect_arguments, for_programs
 from app.core.db import Database
 from app.core.http_url import checked_http_url
 from app.core.migrate import open_engine
 from app.core.redis_url import checked_redis_url
 from app.core.settings import SettingsError, load_settings
+from app.stack.binaries import find_postgres
 
 TAKEN = [
     "postgresql://",
@@ -76,6 +82,45 @@ async def test_a_database_url_that_works_is_read_alike_by_pools_and_migrations(u
     arguments = connect_arguments(url)
     assert arguments["timeout"] == (10 if "connect_timeout" in url else 5)
     await open_engine(url).dispose()
+
+
+class _Option(ctypes.Structure):
+    """libpq's PQconninfoOption."""
+
+    _fields_ = [
+        (name, ctypes.c_char_p) for name in ("keyword", "envvar", "compiled", "val", "label", "dispchar")
+    ] + [("dispsize", ctypes.c_int)]  # fmt: skip
+
+
+@functools.cache
+def _libpq() -> ctypes.CDLL:
+    library = ctypes.CDLL(str(find_postgres().bin.parent / "lib" / "libpq.so.5"))
+    library.PQconninfoParse.restype = ctypes.POINTER(_Option)
+    library.PQconninfoParse.argtypes = [ctypes.c_char_p, ctypes.POINTER(ctypes.c_char_p)]
+    return library
+
+
+def _read_by_libpq(url: str) -> dict[str, str]:
+    """What libpq itself reads in it; ValueError in its words."""
+    said = ctypes.c_char_p()
+    options = _libpq().PQconninfoParse(url.encode(), ctypes.byref(said))
+    if not options:
+        raise ValueError((said.value or b"").decode())
+    named = itertools.takewhile(lambda option: option.keyword is not None, (options[at] for at in itertools.count()))
+    return {option.keyword.decode(): option.val.decode() for option in named if option.val is not None}
+
+
+@pytest.mark.parametrize("url", [*TAKEN, "postgresql://me:p%2Bq@one,two/main?options=-c%20a%3Db+c&database=other"])
+def test_a_database_url_that_works_is_read_by_the_programs_of_postgres(url: str) -> None:
+    plain, password = for_programs(url)
+    read = _read_by_libpq(plain)
+    assert "password" not in read
+    try:
+        wanted = _read_by_libpq(url)
+    except ValueError:  # a word that is asyncpg's own
+        wanted = _read_by_libpq(re.sub("[?&](database|statement_cache_size)=[^&]*", "", url))
+        wanted |= {"dbname": "other"} if "database=other" in url else {}
+    assert (wanted.pop("password", ""), wanted) == (password, read)
 
 
 @pytest.mark.parametrize(("url", "expected"), REFUSED.items())
