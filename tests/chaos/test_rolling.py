@@ -33,7 +33,7 @@ async def _replace(stack: Stack, role: str, pid: int) -> float:
 async def test_a_rolling_restart_is_not_noticed(victim: Stack, load: Load, form: Form) -> None:
     began = len(victim.output)
     [since] = await victim.fetch("SELECT now() AS at")
-    flow = asyncio.create_task(load.run(seconds=form.pick(8, 200), per_second=25))
+    flow = asyncio.create_task(load.run(seconds=form.pick(8, 200), per_second=form.pick(25, 100)))
     took: list[float] = []
     while not flow.done() or not took:
         for pid in victim.pids("worker"):
