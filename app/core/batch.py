@@ -45,7 +45,8 @@ class Batcher(Generic[Item, Result]):
 
     `flush` answers each item with a result or an exception of its own. What it raises goes to every caller of the
     group, except for BAD_ROW, which halves the group and tries again. With `linger_seconds` a group waits that long
-    for company. A caller that is cancelled leaves its item in the group.
+    for company. With `pause_seconds` groups begin at least so long one after the other: what comes after a rest is written at
+    once, and a flood in few groups. A caller that is cancelled leaves its item in the group.
 
     With a `key`, items of one key are never in two groups at once, which would only wait for each other in the database;
     and keys take turns, so that a flood of one delays nobody else. No more of one may wait than there is room left for
@@ -62,6 +63,7 @@ class Batcher(Generic[Item, Result]):
         waiting_max: int = 100_000,
         lanes: int = 1,
         linger_seconds: float = 0.0,
+        pause_seconds: float = 0.0,
         key: Callable[[Item], Hashable] | None = None,
         large: Callable[[Item], bool] | None = None,
         apart: Callable[[Sequence[Item]], Awaitable[Sequence[Result | Exception]]] | None = None,
@@ -71,6 +73,8 @@ class Batcher(Generic[Item, Result]):
         self._waiting_max = waiting_max
         self._lanes = lanes
         self._linger_seconds = linger_seconds
+        self._pause_seconds = pause_seconds
+        self._paused_until = 0.0
         self._key = key
         self._large = large
         self._apart = apart or flush
@@ -112,8 +116,10 @@ class Batcher(Generic[Item, Result]):
         assert task is not None
         try:
             while self._count:
-                if self._linger_seconds and self._count < self._size_max:
-                    await asyncio.sleep(self._linger_seconds)
+                wait_seconds = max(self._linger_seconds, self._paused_until - clock.monotonic())
+                if wait_seconds > 0 and self._count < self._size_max:
+                    await asyncio.sleep(wait_seconds)
+                self._paused_until = clock.monotonic() + self._pause_seconds
                 self._take_large()
                 group = self._take()
                 if not group:  # what waits has its key under way, or is large, and is taken by who ends that

@@ -19,6 +19,8 @@ log = get_logger(__name__)
 OWED_MAX = 10_000
 """Rows that wait for the store to come back; what is beyond is in the log alone."""
 
+PAUSE_SECONDS = 0.025
+"""How long one statement begins after the other at least: each is a commit, whose disk flush all others' commits wait for."""
 FLOOD_SECONDS = 0.1
 """How long a refusal of a flood waits for others: they make at most ten statements a second."""
 FLOOD_MAX = 10_000
@@ -111,7 +113,9 @@ class RefusalBook:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._batcher: Batcher[tuple[Refused, datetime], None] = Batcher(self._flush, size_max=500)
+        self._batcher: Batcher[tuple[Refused, datetime], None] = Batcher(
+            self._flush, size_max=500, pause_seconds=PAUSE_SECONDS
+        )
         self._floods: Batcher[tuple[Refused, datetime], None] = Batcher(
             self._flush, size_max=FLOOD_MAX, linger_seconds=FLOOD_SECONDS
         )

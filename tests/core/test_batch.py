@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.core import clock
 from app.core.batch import LARGE_MAX, Batcher, Overloaded, WriteApart
 
 
@@ -280,3 +281,30 @@ async def test_what_is_to_be_written_apart_delays_no_other_key() -> None:
     assert await asyncio.gather(*slow) == ["a0", "a1", "a2"]
     assert groups[3:] == [["a2"]]
     await batcher.drained()
+
+
+async def test_groups_begin_a_pause_apart() -> None:
+    begun_at: list[float] = []
+
+    async def flush(group: Sequence[int]) -> Sequence[int]:
+        begun_at.append(clock.monotonic())
+        return group
+
+    batcher = Batcher(flush, size_max=10, pause_seconds=0.05)
+    for number in range(3):
+        assert await batcher.put(number) == number
+    first, second, third = begun_at
+    assert min(second - first, third - second) >= 0.05
+
+
+async def test_what_comes_after_a_rest_and_what_fills_a_group_pause_for_nothing() -> None:
+    groups: list[list[int]] = []
+
+    async def flush(group: Sequence[int]) -> Sequence[int]:
+        groups.append(list(group))
+        return group
+
+    batcher = Batcher(flush, size_max=2, pause_seconds=3600)
+    assert await batcher.put(0) == 0
+    assert await asyncio.gather(*map(batcher.put, (1, 2))) == [1, 2]
+    assert groups == [[0], [1, 2]]
