@@ -36,9 +36,9 @@ async def client(
     *,
     keep_alive: bool = True,
     connections_max: int = 4,
-    connect_seconds: float = 2,
-    read_seconds: float = 2,
-    total_seconds: float = 5,
+    connect_seconds: float = 30,
+    read_seconds: float = 30,
+    total_seconds: float = 60,
     wait_seconds: float | None = None,
     idle_seconds: float = 15,
     body_bytes_max: int = 10_000,
@@ -185,7 +185,11 @@ async def test_a_server_that_speaks_no_tls_is_not_sent() -> None:
 async def test_no_free_connection_in_time_is_not_sent() -> None:
     async with raw_server(hang_after()) as server, client(connections_max=1, wait_seconds=0.05) as http:
         first = asyncio.create_task(http.get(server.url))
-        await asyncio.sleep(0.05)
+
+        async def received() -> bool:
+            return server.received != b""
+
+        await eventually(received)
         with pytest.raises(NoFreeConnection) as refused:
             await http.get(server.url)
         assert isinstance(refused.value, httpx.PoolTimeout)
@@ -222,8 +226,11 @@ async def test_what_before_send_raises_is_passed_on_and_nothing_is_sent() -> Non
         with pytest.raises(FencedOff) as raised:
             await http.post(server.url, content=b"x", extensions={"before_send": before_send})
         assert raised.value is refusal
-        await asyncio.sleep(0.02)
-        assert server.peers[0].reader.at_eof() or server.peers[0].writer.is_closing()
+
+        async def hung_up() -> bool:
+            return server.peers[0].reader.at_eof() or server.peers[0].writer.is_closing()
+
+        await eventually(hung_up)
     assert server.received == b""
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -9,12 +10,13 @@ from app.core.http import open_caller
 from app.core.http_exchange import Caller, Limits, header_lines
 from tests.doubles.raw_server import answer, cut_after, hang_after, in_full, raw_server
 
-LIMITS = Limits(wait_seconds=1, connect_seconds=1, quiet_seconds=0.2, total_seconds=1, body_bytes_max=1000)
+LIMITS = Limits(wait_seconds=30, connect_seconds=30, quiet_seconds=30, total_seconds=60, body_bytes_max=1000)
+IMPATIENT = replace(LIMITS, quiet_seconds=0.2)
 
 
 @asynccontextmanager
-async def caller(url: str, *, keep_alive: bool = True) -> AsyncIterator[Caller]:
-    made = open_caller(url, headers={"x-api-key": "k"}, connections_max=2, keep_alive=keep_alive, limits=LIMITS)
+async def caller(url: str, *, keep_alive: bool = True, limits: Limits = LIMITS) -> AsyncIterator[Caller]:
+    made = open_caller(url, headers={"x-api-key": "k"}, connections_max=2, keep_alive=keep_alive, limits=limits)
     try:
         yield made
         assert made.pool.busy == 0, "a call left its connection behind"
@@ -46,7 +48,7 @@ async def test_what_came_of_a_broken_call_is_told_as_a_value() -> None:
         called = await http.call(b"GET", "/")
         assert (called.sent, called.status_code, called.body, called.failure) == (True, 200, b"ab", "half_body")
         assert http.pool.idle == 0
-    async with raw_server(hang_after()) as server, caller(server.url) as http:
+    async with raw_server(hang_after()) as server, caller(server.url, limits=IMPATIENT) as http:
         called = await http.call(b"GET", "/")
         assert (called.sent, called.status_code, called.failure) == (True, None, "read_timeout")
     async with caller("http://127.0.0.1:1") as http:

@@ -17,9 +17,9 @@ LOOPBACK = split_networks("127.0.0.0/8")
 PNG = answer(b"\x89PNG", "200 OK", "content-type: image/png")
 
 
-def fetcher(guard: Guard, *, total_seconds: float = 10, trusted_url: str | None = None, at_once: int = 4) -> Fetcher:
+def fetcher(guard: Guard, *, total_seconds: float = 60, trusted_url: str | None = None, at_once: int = 4) -> Fetcher:
     limits = Limits(
-        wait_seconds=5, connect_seconds=5, quiet_seconds=5, total_seconds=total_seconds, body_bytes_max=10_000
+        wait_seconds=30, connect_seconds=30, quiet_seconds=30, total_seconds=total_seconds, body_bytes_max=10_000
     )
     return Fetcher(guard, limits=limits, at_once=at_once, trusted_url=trusted_url)
 
@@ -111,7 +111,7 @@ async def test_in_the_clear_only_what_is_ours() -> None:
 
 async def test_public_hosts_are_dialled_over_tls(authority: Authority) -> None:
     async with raw_server(in_full(PNG), tls=authority.serving("DNS:images.other.test")) as server:
-        limits = Limits(wait_seconds=5, connect_seconds=5, quiet_seconds=5, total_seconds=10, body_bytes_max=10_000)
+        limits = Limits(wait_seconds=30, connect_seconds=30, quiet_seconds=30, total_seconds=60, body_bytes_max=10_000)
         fetch = Fetcher(naming("127.0.0.1"), limits=limits, at_once=1, ssl_context=authority.trusting())
         assert (await fetch.get(f"https://images.other.test:{server.port}/x.png")).content == b"\x89PNG"
         assert await reason(fetch, f"https://elsewhere.test:{server.port}/x.png") == "tls_failed"

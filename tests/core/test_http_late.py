@@ -10,31 +10,42 @@ import uvloop
 from app.core.http import open_client
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
-TOTAL_SECONDS = 0.3
-HELD_UP_SECONDS = 0.8
+TOTAL_SECONDS = 1.5
 
 
-def _answer_once(listener: socket.socket) -> None:
-    connection, _ = listener.accept()
-    with connection:
-        connection.recv(65536)
-        time.sleep(0.1)
-        connection.sendall(ANSWER)
-        connection.recv(1)
+class _Server:
+    """Answers one request, once it may."""
+
+    def __init__(self) -> None:
+        self.received, self.may_answer, self.answered = threading.Event(), threading.Event(), threading.Event()
+
+    def answer_once(self, listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            self.received.set()
+            self.may_answer.wait()
+            connection.sendall(ANSWER)
+            self.answered.set()
+            connection.recv(1)
 
 
-async def _ask(port: int) -> tuple[int, bytes]:
+async def _ask(port: int, server: _Server) -> tuple[int, bytes]:
     client = open_client(
         connections_max=1,
         keep_alive=False,
-        connect_seconds=1,
+        connect_seconds=TOTAL_SECONDS,
         read_seconds=TOTAL_SECONDS,
         total_seconds=TOTAL_SECONDS,
         body_bytes_max=100,
     )
+    began_at = time.monotonic()
     asked = asyncio.create_task(client.post(f"http://127.0.0.1:{port}/"))
-    await asyncio.sleep(0.05)
-    time.sleep(HELD_UP_SECONDS)  # nothing else runs meanwhile: this is the point
+    await asyncio.to_thread(server.received.wait)
+    server.may_answer.set()
+    # nothing else runs meanwhile: this is the point
+    server.answered.wait()
+    time.sleep(max(0.0, began_at + TOTAL_SECONDS + 0.1 - time.monotonic()))
     answer = await asked
     await client.aclose()
     return answer.status_code, answer.content
@@ -42,11 +53,12 @@ async def _ask(port: int) -> tuple[int, bytes]:
 
 def _asked(run: "type[asyncio.Runner]", **options: object) -> tuple[int, bytes]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = threading.Thread(target=_answer_once, args=(listener,))
-        server.start()
+        server = _Server()
+        thread = threading.Thread(target=server.answer_once, args=(listener,))
+        thread.start()
         with run(**options) as runner:  # type: ignore[arg-type]
-            answered = runner.run(_ask(listener.getsockname()[1]))
-        server.join()
+            answered = runner.run(_ask(listener.getsockname()[1], server))
+        thread.join()
     return answered
 
 

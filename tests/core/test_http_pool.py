@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 
 import pytest
 import uvloop
@@ -10,6 +11,7 @@ import uvloop
 from app.core.http import Client, ExchangeError, MayHaveArrived, NotSent, open_client, pool_of
 from app.core.http_pool import Resolve
 from tests.doubles.raw_server import Peer, RawServer, answer, hang_after, in_full, raw_server
+from tests.gateway import eventually
 
 OK = answer(b"hello")
 
@@ -19,15 +21,15 @@ def client(
     connections_max: int = 4,
     keep_alive: bool = True,
     idle_seconds: float = 15,
-    wait_seconds: float = 2,
+    wait_seconds: float = 30,
     resolve: Resolve | None = None,
 ) -> Client:
     return open_client(
         connections_max=connections_max,
         keep_alive=keep_alive,
-        connect_seconds=2,
-        read_seconds=2,
-        total_seconds=5,
+        connect_seconds=30,
+        read_seconds=30,
+        total_seconds=60,
         wait_seconds=wait_seconds,
         idle_seconds=idle_seconds,
         body_bytes_max=10_000,
@@ -44,6 +46,14 @@ async def serve_for_ever(peer: Peer) -> None:
 async def server() -> AsyncIterator[RawServer]:
     async with raw_server(serve_for_ever) as running:
         yield running
+
+
+async def has(http: Client, *, busy: int, idle: int) -> bool:
+    return (pool_of(http).busy, pool_of(http).idle) == (busy, idle)
+
+
+async def peers(server: RawServer, number: int) -> bool:
+    return len(server.peers) == number
 
 
 async def test_a_connection_is_used_again(server: RawServer) -> None:
@@ -132,9 +142,7 @@ async def test_idle_connections_that_servers_close_at_random_cost_no_exchange() 
 async def test_an_idle_connection_expires(server: RawServer) -> None:
     async with client(idle_seconds=0.05) as http:
         await http.get(server.url)
-        assert pool_of(http).idle == 1
-        await asyncio.sleep(0.12)
-        assert pool_of(http).idle == 0
+        await eventually(partial(has, http, busy=0, idle=0))
         await http.get(server.url)
     assert len(server.peers) == 2
 
@@ -178,12 +186,11 @@ async def test_idle_connections_to_another_server_make_room(server: RawServer) -
 async def test_a_turn_given_to_one_who_leaves_goes_to_the_next() -> None:
     async with raw_server(hang_after()) as server, client(connections_max=1) as http:
         tasks = [asyncio.create_task(http.get(server.url)) for _ in range(3)]
-        await asyncio.sleep(0.05)
+        await eventually(partial(peers, server, 1))
         tasks[0].cancel()  # its turn passes to the second …
         tasks[1].cancel()  # … who leaves in the same breath
-        await asyncio.sleep(0.05)
+        await eventually(partial(peers, server, 2))
         assert pool_of(http).busy == 1
-        assert len(server.peers) == 2
         tasks[2].cancel()
         assert all(
             isinstance(end, asyncio.CancelledError) for end in await asyncio.gather(*tasks, return_exceptions=True)
@@ -195,7 +202,11 @@ async def test_closing_the_client_ends_what_is_on() -> None:
     async with raw_server(hang_after()) as server:
         http = client()
         task = asyncio.create_task(http.get(server.url))
-        await asyncio.sleep(0.05)
+
+        async def received() -> bool:
+            return server.received != b""
+
+        await eventually(received)
         await http.aclose()
         with pytest.raises(MayHaveArrived):
             await asyncio.wait_for(task, 60)

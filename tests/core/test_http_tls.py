@@ -16,9 +16,9 @@ def client(ssl_context: ssl.SSLContext | None) -> Client:
     return open_client(
         connections_max=2,
         keep_alive=True,
-        connect_seconds=2,
-        read_seconds=2,
-        total_seconds=5,
+        connect_seconds=30,
+        read_seconds=30,
+        total_seconds=60,
         body_bytes_max=10_000,
         ssl_context=ssl_context,
     )

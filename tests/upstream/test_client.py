@@ -34,7 +34,7 @@ FAILED = b'{"status":"FAILED","error":"Prompt is required."}'
 
 
 def upstream_client(url: str, *, result_bytes_max: int = 1_000_000, **seconds: float) -> UpstreamClient:
-    given = {"connect_seconds": 1.0, "submit_seconds": 1.0, "poll_seconds": 1.0, "fetch_seconds": 1.0} | seconds
+    given = dict.fromkeys(("connect_seconds", "submit_seconds", "poll_seconds", "fetch_seconds"), 60.0) | seconds
     return UpstreamClient(
         url=url,
         api_key=KEY,

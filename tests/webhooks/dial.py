@@ -39,7 +39,7 @@ async def main(asked: dict[str, Any]) -> dict[str, str]:
 
 
 def delivering(guard: Guard) -> Attempt:
-    sender = Sender(guard, total_seconds=3)
+    sender = Sender(guard, total_seconds=30)
 
     async def deliver(url: str) -> str:
         return str((await sender.post(url, headers={"webhook-id": "evt_1"}, body=b"{}")).outcome)
@@ -48,7 +48,7 @@ def delivering(guard: Guard) -> Attempt:
 
 
 def fetching(guard: Guard) -> Attempt:
-    limits = Limits(wait_seconds=3, connect_seconds=3, quiet_seconds=3, total_seconds=3, body_bytes_max=1_000)
+    limits = Limits(wait_seconds=30, connect_seconds=30, quiet_seconds=30, total_seconds=30, body_bytes_max=1_000)
     fetcher = Fetcher(guard, limits=limits, at_once=1, trusted_url="https://api.segmind.com")
 
     async def fetch(url: str) -> str:
