@@ -7,7 +7,7 @@ from app.core.faults import Faults
 from app.core.guard import Guard
 from app.core.near import did_you_mean
 from app.core.off_loop import run_sized
-from app.core.parse_budget import parse_cost
+from app.core.parse_budget import cost_at_least
 from app.core.requests import (
     checked_amount,
     checked_deadline,
@@ -83,7 +83,7 @@ async def asked_job(
     if not isinstance(model, str) or not isinstance(parameters, dict):
         faults.check()
         raise AssertionError("both are there where nothing is wrong")
-    raw = await run_sized(parse_cost(body), member, body, "input")
+    raw = await run_sized(cost_at_least(body), member, body, "input")
     assert raw is not None
     return Asked(
         principal=principal,

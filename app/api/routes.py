@@ -23,7 +23,7 @@ from app.core.db import Row, patiently
 from app.core.errors import Malformed, Refusal, StatementTimedOut, StoreUnavailable, TooManyReads, Unauthorized
 from app.core.faults import Faults
 from app.core.ids import find_id, show_id
-from app.core.off_loop import run_sized, scan_cost
+from app.core.off_loop import run_sized
 from app.core.paging import LIMIT_DEFAULT, LIMIT_MAX, cut_page, parse_cursor
 from app.core.prefer import preferred_wait
 from app.core.problems import documented
@@ -278,4 +278,4 @@ async def _prospect(request: Request, principal: Principal, row: Row) -> Prospec
 
 
 async def _content(base_url: str, row: Row, prospect: Prospect) -> bytes:
-    return await run_sized(scan_cost(len(row["body"] or b"")), lambda: job_body(base_url, row, prospect))
+    return await run_sized(len(row["body"] or b""), lambda: job_body(base_url, row, prospect))

@@ -60,7 +60,7 @@ class Bodies:
 
     async def parse(self, body: bytes, allowance: Allowance, *, what: str = "the body") -> dict[str, Any]:
         """The JSON object in a body, or in `what` holds it; raises JsonInvalid, ParseBudgetExceeded."""
-        cost = parse_cost(body)
+        cost = await run_sized(len(body), parse_cost, body)
         self._budgets.charge(allowance, cost)
         return await run_sized(cost, parse_object, body, what)
 

@@ -13,11 +13,8 @@ from typing import ParamSpec, TypeVar
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
-INLINE_COST_MAX = 32 * 1024
-"""Bytes, as `parse_cost` counts them. Below, a change of threads takes longer than the work."""
-
-_SCANNED = 4
-"""A body that is looked through, and not built, costs as little as one of a quarter of its size that is parsed."""
+INLINE_COST_MAX = 128 * 1024
+"""Bytes, as `parse_cost` counts them, about a nanosecond each. Below, a change of threads takes longer than the work."""
 
 SWITCH_SECONDS = 0.001
 """How long the event loop waits for the thread, each time it wants to go on; Python's own is 5 ms."""
@@ -37,8 +34,3 @@ async def run_sized(
     if cost <= INLINE_COST_MAX:
         return work(*args, **kwargs)
     return await asyncio.get_running_loop().run_in_executor(_THREAD, lambda: work(*args, **kwargs))
-
-
-def scan_cost(size_bytes: int) -> int:
-    """The cost of looking through a body of this size, for `run_sized`."""
-    return size_bytes // _SCANNED

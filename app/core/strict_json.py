@@ -82,13 +82,24 @@ class _LongNumbers:
 
 
 _DECODER = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_no_twins)
-_RUN = "0" * (LONG_DIGITS + 1)
-_DIGITS_AS_ZERO = bytes(0x30 if 0x30 <= code <= 0x39 else 0x20 for code in range(256))
+_DIGITS_AS_ZERO = bytes(
+    0x30 if chr(code) in "0123456789" else 0x2E if chr(code) == "." else 0x20 for code in range(256)
+)
+_LONG_INTEGER = b" " + b"0" * (LONG_DIGITS + 1)
+_LONG_FRACTION = b"0" * 40
+"""No number of more than SHORT_DIGITS has neither this nor a long integer, before the point or in its exponent."""
 
 
 def _has_long_numbers(body: bytes) -> bool:
-    """Whether so many digits stand in a row anywhere, in texts as well."""
-    return len(body) > LONG_DIGITS and _RUN.encode() in body.translate(_DIGITS_AS_ZERO)
+    """Whether there may be an integer of more than LONG_DIGITS, or a number of more than SHORT_DIGITS; digits in texts count
+    as well.
+
+    The decoder that looks at numbers one by one is six times slower, and many floats have 18 digits after the point.
+    """
+    if len(body) <= LONG_DIGITS:
+        return False
+    shape = body.translate(_DIGITS_AS_ZERO)
+    return _LONG_INTEGER in shape or _LONG_FRACTION in shape
 
 
 def _decoder_for(body: bytes) -> json.JSONDecoder:

@@ -31,7 +31,7 @@ from app.core.errors import Forbidden, NotFound, Problem, Refusal, StoreUnavaila
 from app.core.faults import Faults
 from app.core.ids import new_id
 from app.core.off_loop import run_sized
-from app.core.parse_budget import parse_cost
+from app.core.parse_budget import cost_at_least
 from app.core.strict_json import canonical
 from app.jobs.models import Surface
 from app.jobs.operations import Submission
@@ -112,7 +112,7 @@ class Intake:
         checked_price(price, ceilings=(asked.max_price, principal.max_price_micro))
         fingerprint = None
         if asked.idempotency_key is not None:
-            spelt = await run_sized(parse_cost(asked.body), canonical, asked.model, asked.body)
+            spelt = await run_sized(cost_at_least(asked.body), canonical, asked.model, asked.body)
             fingerprint = sha256(spelt).digest()
         stored, headers = await self._store(
             principal,
@@ -165,7 +165,7 @@ class Intake:
             terms = await self._catalog.check(
                 checked_slug(asked.model),
                 asked.parameters,
-                cost=parse_cost(asked.body),
+                cost=cost_at_least(asked.body),
                 allowed=principal.models,
                 at="$.input" if asked.surface is Surface.NATIVE else "$",
             )

@@ -11,7 +11,7 @@ from app.core.http_exchange import Limits
 from app.core.http_fetch import Fetcher, NotFetched
 from app.core.ids import show_id
 from app.core.log import get_logger
-from app.core.off_loop import run_sized, scan_cost
+from app.core.off_loop import run_sized
 from app.core.redaction import redacted_body, redacted_text
 from app.segmind.schemas import credits_number, json_response, shown_result
 from app.upstream.wire import NotAnObject, bytes_of, slices, string_of
@@ -59,7 +59,7 @@ class Downloads:
 async def media_response(downloads: Downloads, row: Row) -> Response:
     """The answer for a COMPLETED job: its file, the provider's own JSON of a language model, or the whole result."""
     shown = show_id("job", row["id"])
-    body, parts = await run_sized(scan_cost(len(row["body"])), lambda: _shown_parts(row))
+    body, parts = await run_sized(len(row["body"]), lambda: _shown_parts(row))
     headers = {
         "x-request-id": shown,
         "x-cost": credits_number(row["charged_micro"]),

@@ -18,7 +18,7 @@ from app.core.db import Row, patiently
 from app.core.errors import Refusal, StoreUnavailable, Unauthorized
 from app.core.faults import Faults
 from app.core.ids import find_id, show_id
-from app.core.off_loop import run_sized, scan_cost
+from app.core.off_loop import run_sized
 from app.core.prefer import Wait, preferred_wait
 from app.core.requests import (
     checked_deadline,
@@ -213,7 +213,7 @@ async def get_status(request: Request) -> Response:
     if row is None:
         raise JobNotFound
     state.steady_polls.answered(asked_for, final=State(row["state"]) in FINAL)
-    return await run_sized(scan_cost(len(row["body"] or b"")), lambda: status_response(state.public_url, row))
+    return await run_sized(len(row["body"] or b""), lambda: status_response(state.public_url, row))
 
 
 @refusing
@@ -223,7 +223,7 @@ async def get_result(request: Request) -> Response:
     row: Row | None = await state.reader.find_result(*await _asked_for(request))
     if row is None:
         raise JobNotFound
-    return await run_sized(scan_cost(len(row["body"] or b"")), lambda: result_response(state.public_url, row))
+    return await run_sized(len(row["body"] or b""), lambda: result_response(state.public_url, row))
 
 
 @refusing

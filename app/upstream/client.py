@@ -10,7 +10,7 @@ from urllib.parse import quote
 from app.core.clock import monotonic
 from app.core.http import URL, open_caller
 from app.core.http_exchange import Called, Limits
-from app.core.off_loop import run_sized, scan_cost
+from app.core.off_loop import run_sized
 from app.core.redaction import redacted_body, redacted_headers
 from app.upstream.classify import Exchange, classify_fetch, classify_poll, classify_submit
 from app.upstream.wire import Outcome, OutcomeKind
@@ -111,5 +111,5 @@ async def _told(classify: Callable[[Exchange], Outcome], called: Called, began_a
         headers={name.decode("latin-1"): value.decode("latin-1") for name, value in headers},
         failure=called.failure,
     )
-    outcome = await run_sized(scan_cost(len(body)), lambda: classify(exchange))
+    outcome = await run_sized(len(body), lambda: classify(exchange))
     return outcome if body is called.body else replace(outcome, original=called.body)

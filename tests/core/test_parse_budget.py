@@ -56,7 +56,11 @@ def test_a_wider_rate_has_a_wider_budget() -> None:
     assert Allowance("a", 1).bytes_a_second == Allowance("a", 600).bytes_a_second
 
 
-def test_many_values_are_dear() -> None:
+def test_a_body_costs_what_it_takes_to_read_it() -> None:
     assert parse_cost(b"x" * 100_000) == 100_000
-    assert parse_cost(b"{}," * 10_000) == 32 * 20_000
-    assert parse_cost(b"{}," * 100) == 300
+    assert parse_cost(b"1," * 10_000) == (2 + 31) * 10_000
+    assert parse_cost(b'{"a":1},' * 10_000) == (8 + 250 + 130 + 31) * 10_000
+    assert parse_cost(rb"\u00e9" * 10_000) == (6 + 16) * 10_000
+    assert parse_cost(b"[]" * 10_000) == (2 + 100) * 10_000
+    assert parse_cost(b"{}," * 100) == 300, "a small one is free"
+    assert parse_cost(b"{}," * 100_000) == 300_000, "it is refused unread"

@@ -20,7 +20,7 @@ from app.core.db import Database, Row, until_stored
 from app.core.ids import show_id
 from app.core.log import get_logger
 from app.core.off_loop import run_sized
-from app.core.parse_budget import parse_cost
+from app.core.parse_budget import cost_at_least
 from app.jobs.evidence import body_digest, is_evidence
 from app.jobs.pausing import put_back
 from app.jobs.probing import Probe, find_candidate, list_probes, postpone_probe, send_probe
@@ -52,7 +52,7 @@ class ForbiddenModels:
             log.info("model.probe_refused", model=row["model"], job_id=show_id("job", row["id"]))
         if not is_evidence(outcome):
             return
-        digest = await run_sized(parse_cost(row["body"]), body_digest, row["body"])
+        digest = await run_sized(cost_at_least(row["body"]), body_digest, row["body"])
         reason = _UNFIT.sub(" ", outcome.error or outcome.detail)
 
         async def keep() -> tuple[Scope | None, UUID]:
