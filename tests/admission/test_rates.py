@@ -1,6 +1,7 @@
 """Rate limiters of four processes on a Valkey that is emptied, killed, stopped, and comes back."""
 
 import asyncio
+import math
 import os
 import signal
 import time
@@ -48,6 +49,7 @@ class Flood:
 
     limiters: list[RateLimiter]
     bucket: Bucket = field(default_factory=bucket)
+    asked_at: list[float] = field(default_factory=list)
     admitted_at: list[float] = field(default_factory=list)
     slowest_seconds: float = 0.0
 
@@ -57,20 +59,24 @@ class Flood:
 
     async def _run(self, limiter: RateLimiter, until_at: float) -> None:
         while time.monotonic() < until_at:
-            watch = Stopwatch()
+            watch, asked_at = Stopwatch(), time.monotonic()
             if await admitted(limiter, self.bucket):
+                self.asked_at.append(asked_at)
                 self.admitted_at.append(time.monotonic())
             self.slowest_seconds = max(self.slowest_seconds, watch.own_seconds)
             await asyncio.sleep(len(self.limiters) / (10 * PER_SECOND))
 
     def most_over(self) -> float:
-        """By how many submits the worst stretch of time went beyond burst + rate * t."""
-        at = sorted(self.admitted_at)
-        return max(
-            last - first + 1 - RATE.burst - PER_SECOND * (at[last] - at[first])
-            for first in range(len(at))
-            for last in range(first, len(at))
-        )
+        """By how many submits the worst stretch of time went beyond burst + rate * t. Each was admitted at some time between
+        its question and its answer: a stretch lasts from the first question to the last answer in it, so that a machine that
+        is held up turns nothing into a burst."""
+        at = sorted(zip(self.asked_at, self.admitted_at, strict=True))
+        most = -math.inf
+        for first, (asked_at, answered_at) in enumerate(at):
+            for number, (_, admitted_at) in enumerate(at[first:], 1):
+                answered_at = max(answered_at, admitted_at)
+                most = max(most, number - RATE.burst - PER_SECOND * (answered_at - asked_at))
+        return most
 
     def between(self, since: float, until: float) -> int:
         return sum(since < at < until for at in self.admitted_at)

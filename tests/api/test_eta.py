@@ -27,8 +27,9 @@ def instants(eta: dict[str, Any]) -> tuple[datetime, datetime]:
 
 @pytest.fixture(scope="module")
 async def slow(stack: Gateway) -> str:
-    """A model of which only the published mean is known, 1,000 seconds."""
-    await stack.sql("INSERT INTO models (slug, run_seconds, price_micro) VALUES ('slow-eta', 1000, 1000)")
+    """A model of which only the published mean is known, 1,000 seconds. Dearer than what the simulator charges: two jobs that
+    cost ten times their hold would switch it off."""
+    await stack.sql("INSERT INTO models (slug, run_seconds, price_micro) VALUES ('slow-eta', 1000, 100000)")
     return "slow-eta"
 
 
