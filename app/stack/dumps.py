@@ -16,7 +16,7 @@ from pathlib import Path
 import asyncpg
 
 from app.core.clock import now
-from app.core.database_url import for_programs
+from app.core.database_url import for_programs, variables_for_programs
 from app.stack.binaries import PostgresPrograms
 from app.stack.errors import StackError
 from app.stack.files import make_directory
@@ -176,7 +176,7 @@ async def _make_roles(names: set[str], database_url: str) -> None:
 
 async def _run(program: Path, *arguments: str, output: int, url: str | None = None) -> bytes:
     """What the program prints, where `output` is a pipe; raises StackError with the first line of what it complains of."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    kept = variables_for_programs()
     if url is not None:
         plain, password = for_programs(url)
         arguments = (f"--dbname={plain}", *arguments)

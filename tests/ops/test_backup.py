@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import asyncpg
@@ -203,3 +204,29 @@ async def test_a_dump_that_fails_leaves_nothing(url: str, tmp_path: Path) -> Non
     assert "password authentication failed" in done.stderr
     assert "wrong" not in done.stderr.replace("wrong password", "")
     assert os.listdir(tmp_path / "to") == []
+
+
+@pytest.mark.parametrize("by", ["variables", "password file", "service"])
+async def test_a_login_that_processes_find_elsewhere(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    real = urlsplit(url)
+    monkeypatch.setenv("PGHOST", "nowhere.invalid")  # for psql in the same shell
+    given = f"postgresql://{real.hostname}:{real.port}{real.path}"
+    if by == "variables":
+        monkeypatch.setenv("PGUSER", str(real.username))
+        monkeypatch.setenv("PGPASSWORD", str(real.password))
+    elif by == "password file":
+        given = given.replace("//", f"//{real.username}@")
+        (tmp_path / "pass").write_text(f"*:*:*:*:{real.password}\n")
+        (tmp_path / "pass").chmod(0o600)
+        monkeypatch.setenv("PGPASSFILE", str(tmp_path / "pass"))
+    else:
+        given = "postgresql://?service=main"
+        (tmp_path / "services").write_text(
+            f"[main]\nhost={real.hostname}\nport={real.port}\ndbname={real.path[1:]}\n"
+            f"user={real.username}\npassword={real.password}\n"
+        )
+        monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
+    done = await asyncio.to_thread(run, "backup", "create", "--to", str(tmp_path / "to"), DATABASE_URL=given)
+    assert done.returncode == 0, done.stderr
