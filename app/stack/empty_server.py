@@ -12,6 +12,7 @@ from app.core.clock import now
 from app.stack.binaries import PostgresPrograms, find_postgres
 from app.stack.client_programs import first_error
 from app.stack.errors import StackError
+from app.stack.files import text_of
 from app.stack.interlock import is_locked
 from app.stack.postgres import EmbeddedPostgres
 
@@ -26,6 +27,7 @@ async def empty_server() -> AsyncIterator[tuple[PostgresPrograms, str]]:
 
     Raises StackError where there is no room for it, or it does not start.
     """
+    programs = find_postgres(instead="")
     try:
         # where TMPDIR cannot be used, `tempfile` alone would take another disk without a word
         directory = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=os.environ.get("TMPDIR") or None))
@@ -36,7 +38,7 @@ async def empty_server() -> AsyncIterator[tuple[PostgresPrograms, str]]:
         server = EmbeddedPostgres(directory / "postgres", password=uuid4().hex)
         try:
             await _start(server)
-            yield find_postgres(), server.url
+            yield programs, server.url
         finally:
             await server.stop()
     finally:
@@ -47,9 +49,9 @@ async def _start(server: EmbeddedPostgres) -> None:
     try:
         await server.start()
     except (StackError, OSError) as error:
-        cause = first_error(server.log_path.read_bytes()) if server.log_path.exists() else ""
+        cause = first_error(text_of(server.log_path) or "") or error
         raise StackError(
-            f"no server can be started in {server.directory.parent.parent}: {cause or error}; TMPDIR says where"
+            f"no server can be started in {server.directory.parent.parent}: {cause}; TMPDIR says where"
         ) from None
 
 
