@@ -107,6 +107,12 @@ async def connect_owner(arguments: Mapping[str, Any]) -> "asyncpg.Connection[asy
     return connection
 
 
+def is_encrypted(connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
+    """Whether it is TLS, also to a pooler, of which the server knows nothing. asyncpg has no public way to tell."""
+    transport = connection._transport  # type: ignore[attr-defined]
+    return transport.get_extra_info("ssl_object") is not None
+
+
 def differences(terms: Terms, found: dict[str, Any]) -> list[str]:
     """For each setting that is not as asked for: what it is, and what was expected."""
     return [

@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from app.core.clock import now
-from app.core.connections import connect_owner
+from app.core.connections import connect_owner, is_encrypted
 from app.core.database_url import connect_arguments
 from app.core.schema import find_schema
 from app.stack.binaries import find_pg_dump
@@ -118,7 +118,7 @@ async def create_dump(database_url: str, directory: Path) -> Dump:
     """
     path = _new_path(directory)
     partial = path.with_name(path.name + PARTIAL)
-    major = await _server_major(database_url)
+    major, tls = await _look_at_server(database_url)
     try:
         make_directory(path.parent)
         _remove_leftovers(path.parent)
@@ -127,7 +127,7 @@ async def create_dump(database_url: str, directory: Path) -> Dump:
         raise _not_written(path, error) from None
     try:
         try:
-            await run_program(find_pg_dump(major), "--format=custom", url=database_url, output=descriptor)
+            await run_program(find_pg_dump(major, tls=tls), "--format=custom", url=database_url, output=descriptor)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -147,8 +147,8 @@ def _not_written(path: Path, error: OSError) -> StackError:
     return StackError(f"{path} cannot be written: {error.strerror or error}")
 
 
-async def _server_major(database_url: str) -> int:
-    """The server's major version. pg_dump would not see that a pooler gives each of its transactions another session, and
+async def _look_at_server(database_url: str) -> tuple[int, bool]:
+    """Its major version, and whether it is reached with TLS, as the URL asks for or allows. pg_dump would not see that a pooler gives each of its transactions another session, and
     would leave its settings in all of them; and it would write a dump of an empty database."""
     connection = await connect_owner(connect_arguments(database_url))
     try:
@@ -156,7 +156,7 @@ async def _server_major(database_url: str) -> int:
             raise StackError(
                 "the database has no tables of ours that this login may see: expected one that `waystation migrate` has made"
             )
-        return connection.get_server_version().major
+        return connection.get_server_version().major, is_encrypted(connection)
     finally:
         await connection.close()
 
