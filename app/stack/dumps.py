@@ -148,8 +148,11 @@ def _not_written(path: Path, error: OSError) -> StackError:
 
 
 async def _look_at_server(database_url: str) -> tuple[int, bool]:
-    """Its major version, and whether it is reached with TLS, as the URL asks for or allows. pg_dump would not see that a pooler gives each of its transactions another session, and
-    would leave its settings in all of them; and it would write a dump of an empty database."""
+    """Its major version, and whether it is reached with TLS, as the URL asks for or allows.
+
+    pg_dump would not see that a pooler gives each of its transactions another session, and would leave its settings in all
+    of them; and it would write a dump of an empty database.
+    """
     connection = await connect_owner(connect_arguments(database_url))
     try:
         if (await find_schema(connection)).version is None:
