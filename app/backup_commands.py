@@ -1,9 +1,6 @@
 """`waystation backup create` and `waystation backup check`."""
 
 import asyncio
-import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.core.terminal import DATA_DIR, AsJson, DataDir, echo, progress, say, say_all, silent
+from app.core.terminal import DATA_DIR, AsJson, DataDir, echo, say, say_all, silent
 
 if TYPE_CHECKING:
     from app.core.db import Database
@@ -43,11 +40,13 @@ def create(
     A dump is a snapshot: jobs accepted after it are lost with the database. Archive the WAL as well if you can.
     """
     from app.core.local import find_database_url
-    from app.stack.binaries import find_postgres
     from app.stack.dumps import create_dump
+    from app.stack.signals import interruptible
 
     url = find_database_url(data_dir)
-    dump = asyncio.run(create_dump(find_postgres(), url, to or data_dir / DIRECTORY))
+    dump = asyncio.run(interruptible(create_dump(url, to or data_dir / DIRECTORY), hurry=lambda: None))
+    if dump is None:
+        raise typer.Abort
     say(f"written: {dump.path}, {_size(dump.bytes)}", value=_of_dump(dump), as_json=as_json)
 
 
@@ -78,13 +77,16 @@ def check(
     Takes what pg_dump writes, in all its forms. The gateway's own database is not touched. The copy takes as much room in
     TMPDIR as the database, and is removed.
     """
+    from app.core.escapes import one_line
     from app.ops.verify import as_value, finding, summary, wrong_of
     from app.stack.dumps import find_dump
     from app.stack.signals import interruptible
 
+    keys = _find_keys(data_dir)
     found = find_dump(dump or data_dir / DIRECTORY)
-    progress(f"restoring {found.path}: {_size(found.bytes)}, written {found.written_at:%Y-%m-%d %H:%M:%S} UTC")
-    restored = asyncio.run(interruptible(_check(found, data_dir, as_json), hurry=lambda: None))
+    told = f"restoring {found.path}: {_size(found.bytes)}, written {found.written_at:%Y-%m-%d %H:%M:%S} UTC"
+    echo(one_line(told), to_stderr=True)
+    restored = asyncio.run(interruptible(_check(found, keys, as_json), hurry=lambda: None))
     if restored is None:
         raise typer.Abort
     wrong = ["secrets"] if restored.locked else []
@@ -109,15 +111,16 @@ def check(
     raise typer.Exit(1 if wrong else 0)
 
 
-async def _check(dump: "Dump", data_dir: Path, as_json: bool) -> Restored:
+async def _check(dump: "Dump", keys: tuple[bytes, ...], as_json: bool) -> Restored:
     from app.core.clock import monotonic
     from app.core.db import Database
     from app.core.migrate import migrate
     from app.ops.verify import STATEMENT_SECONDS, finding, prove_all
-    from app.stack.dumps import restore
+    from app.stack.empty_server import empty_server
+    from app.stack.restoring import restore
 
     tell = silent if as_json else echo
-    async with _empty_server() as (programs, url):
+    async with empty_server() as (programs, url):
         began_at = monotonic()
         await restore(dump, programs, url)
         seconds = monotonic() - began_at
@@ -133,39 +136,29 @@ async def _check(dump: "Dump", data_dir: Path, as_json: bool) -> Restored:
                 said = f"{held['jobs']:,} jobs in {seconds:.1f} s, the last written to {last}; schema {schema.version}"
                 tell(finding("ok", "restored", said))
                 proofs = await prove_all(session, tell=tell, at=held["at"])
-            opened, locked = await _open_secrets(database, data_dir)
+            opened, locked = await _open_secrets(database, keys)
         finally:
             await database.close()
     return Restored(seconds, schema.version, held["jobs"], held["last_event_at"], opened, locked, proofs)
 
 
-@asynccontextmanager
-async def _empty_server() -> AsyncIterator[Any]:
-    """A Postgres of its own with an empty database: its programs, and its superuser's URL. Nothing is left of it."""
-    from uuid import uuid4
-
-    from app.stack.binaries import find_postgres
-    from app.stack.postgres import EmbeddedPostgres
-
-    with tempfile.TemporaryDirectory(prefix="waystation-backup-") as directory:
-        server = EmbeddedPostgres(Path(directory) / "postgres", password=uuid4().hex)
-        try:
-            await server.start()
-            yield find_postgres(), server.url
-        finally:
-            await server.stop()
-
-
-async def _open_secrets(database: "Database", data_dir: Path) -> tuple[int | None, str | None]:
-    """How many sealed secrets SECRET_KEY opens, and which one it does not; seals them anew in the copy."""
-    from app.admin.secret_commands import reencrypt_all
+def _find_keys(data_dir: Path) -> tuple[bytes, ...]:
+    """SECRET_KEY; empty where there is none. Raises SettingsError where it cannot be one."""
     from app.core.local import find_secrets
-    from app.core.setting_files import SettingsError
-    from app.core.vault import SecretUnreadable
+    from app.core.setting_files import SettingMissing
 
     try:
-        keys = find_secrets(data_dir)
-    except SettingsError:
+        return find_secrets(data_dir)
+    except SettingMissing:
+        return ()
+
+
+async def _open_secrets(database: "Database", keys: tuple[bytes, ...]) -> tuple[int | None, str | None]:
+    """How many sealed secrets the keys open, and which one they do not; seals them anew in the copy."""
+    from app.admin.secret_commands import reencrypt_all
+    from app.core.vault import SecretUnreadable
+
+    if not keys:
         return None, None
     try:
         done = await reencrypt_all(database, keys)

@@ -7,7 +7,7 @@ once it is known that the session is the connection's own (`pooler`).
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,7 @@ import orjson
 
 from app.core.database_url import EXAMPLE
 from app.core.errors import WrongConnection
-from app.core.pooler import LOST, MEND, SHARED, Connection, is_pooled, keeps_session
+from app.core.pooler import LOST, MEND, SHARED, Connection, OwnNames, is_pooled, keeps_session
 from app.core.schema import Found, SchemaGate
 
 SERVICE_ROLE = "waystation_service"
@@ -82,6 +82,35 @@ def refusal_of_login(error: Exception) -> str | None:
     else:
         return None
     return f"WAYSTATION_DATABASE_URL: the database refuses: {error}; {mend}"
+
+
+async def connect_owner(arguments: Mapping[str, Any]) -> "asyncpg.Connection[asyncpg.Record]":
+    """A connection as the login of the URL itself, to a session of its own. `arguments`: of `connect_arguments`.
+
+    Raises WrongConnection where a pooler shares sessions, or the server lets nobody in with that URL; else what asyncpg raises.
+    """
+    try:
+        connection = await asyncpg.connect(**arguments, connection_class=OwnNames)
+        backend = await connection.fetchval("SELECT pg_backend_pid()")
+        shared = is_pooled(connection, backend) and not await keeps_session(
+            connection, backend, lambda: asyncpg.connect(**arguments)
+        )
+    except LOST as error:
+        raise WrongConnection(SHARED) from error
+    except (asyncpg.PostgresError, OSError) as error:
+        if (sentence := refusal_of_login(error)) is None:
+            raise
+        raise WrongConnection(sentence) from error
+    if shared:
+        await connection.close()
+        raise WrongConnection(SHARED)
+    return connection
+
+
+def is_encrypted(connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
+    """Whether it is TLS, also to a pooler, of which the server knows nothing. asyncpg has no public way to tell."""
+    transport = connection._transport  # type: ignore[attr-defined]
+    return transport.get_extra_info("ssl_object") is not None
 
 
 def differences(terms: Terms, found: dict[str, Any]) -> list[str]:

@@ -13,7 +13,7 @@ import os
 import ssl
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 from asyncpg import connect_utils
@@ -68,6 +68,10 @@ _WITHOUT_EFFECT: Final[dict[str, frozenset[str] | None]] = {
 """Dropped with these values (None: with any); another value would ask for something that asyncpg does not do."""
 _MAY_NOT_WRITE: Final = ("standby", "prefer-standby", "read-only")
 _OURS: Final = frozenset(("connect_timeout", "sslmode", "target_session_attrs", "statement_cache_size"))
+_READ_VARIABLES: Final = frozenset(("PGUSER", "PGPASSWORD", "PGPASSFILE", "PGDATABASE", "PGSERVICEFILE"))
+"""Variables of libpq that asyncpg reads and `environment` leaves."""
+_DEFAULT_HOSTS: Final = "/run/postgresql,/var/run/postgresql,/tmp,/private/tmp,localhost"
+"""Where asyncpg looks for a server that the URL does not name; each libpq has another place of its own."""
 _NAMES: Final = sorted(_READ_BY_ASYNCPG | _SENT_TO_THE_SERVER | set(_WITHOUT_EFFECT) | _OURS)
 
 
@@ -115,21 +119,31 @@ def checked_database_url(url: str) -> str:
 
 def for_programs(url: str) -> tuple[str, str]:
     """The URL as the programs of Postgres take it, such as pg_dump, and the password, which everybody on this machine
-    could read on their command line."""
+    could read on their command line. They reach the server that `connect_arguments` reaches, and wait as long for it."""
     parts = urlsplit(url)
     user, at, host = parts.netloc.rpartition("@")
     name, _, password = user.partition(":")
-    kept: list[str] = []
-    for parameter in filter(None, parts.query.split("&")):
-        key, _, value = parameter.partition("=")
+    password = unquote(password)
+    kept: dict[str, str] = {}
+    for key, value in parse_qsl(parts.query, keep_blank_values=True):
         if key == "password":
             password = value
         elif key == "database":  # asyncpg's own word for it
-            kept.append(f"dbname={value}")
+            kept["dbname"] = value
         elif key != "statement_cache_size":
-            kept.append(parameter)
+            kept[key] = value
+    if not host.partition(":")[0] and not {"host", "service"} & set(kept):
+        kept["host"] = _DEFAULT_HOSTS
+    if not int(kept.get("connect_timeout", 0)):
+        kept["connect_timeout"] = f"{CONNECT_SECONDS:.0f}"
+    query = urlencode(kept, quote_via=quote)
     # urlunsplit leaves out the slashes where the host is in a parameter, and libpq wants them
-    return f"{parts.scheme}://{name}{at}{host}{parts.path}{'?' if kept else ''}{'&'.join(kept)}", unquote(password)
+    return f"{parts.scheme}://{name}{at}{host}{parts.path}?{query}", password
+
+
+def variables_for_programs() -> dict[str, str]:
+    """This process's environment without the variables of libpq that change nothing in processes of ours."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PG") or name in _READ_VARIABLES}
 
 
 def _certified_by_the_system(given: dict[str, str], *, sslmode: str) -> ssl.SSLContext:

@@ -14,7 +14,7 @@ from uuid import UUID
 from app.core.database_url import checked_database_url
 from app.core.db import STATEMENT_SECONDS, Database
 from app.core.redaction import know, secrets_of_url
-from app.core.setting_files import SettingsError, find_setting, named
+from app.core.setting_files import SettingMissing, SettingsError, find_setting, named
 
 if TYPE_CHECKING:
     from app.core.doorbell import Task
@@ -143,13 +143,13 @@ async def ring(data_dir: Path, *tasks: "Task", ended: Iterable[UUID] = ()) -> No
 def find_secrets(data_dir: Path) -> tuple[bytes, ...]:
     """The secret keys, the one that encrypts first: WAYSTATION_SECRET_KEY, else that of the stack in `data_dir`.
 
-    Raises SettingsError naming both ways.
+    Raises SettingMissing naming both ways, and SettingsError where what is given cannot be one.
     """
     from app.core.settings import split_secrets
 
     text = find_setting("SECRET_KEY") or _find(data_dir / CREDENTIALS_FILE, "secret_key")
     if text is None:
-        raise SettingsError(
+        raise SettingMissing(
             "no secret key: set WAYSTATION_SECRET_KEY to that of the api processes, or start `waystation up` (there is"
             f" no {data_dir / CREDENTIALS_FILE}; --data-dir says where to look)"
         )

@@ -2,17 +2,15 @@
 
 import asyncio
 
-import asyncpg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from app.core.connections import refusal_of_login
+from app.core.connections import connect_owner
 from app.core.database_url import connect_arguments
-from app.core.errors import WrongConnection, WrongSchema
-from app.core.pooler import LOST, SHARED, OwnNames, is_pooled, keeps_session
+from app.core.errors import WrongSchema
 from app.core.revisions import head_revision, migrations_directory
 from app.core.schema import FOUND, Fit, Found
 
@@ -32,26 +30,7 @@ def alembic_config(connection: Connection) -> Config:
 def open_engine(database_url: str) -> AsyncEngine:
     """SQLAlchemy on a connection that asyncpg opens, so that the URL is read as everywhere else; raises ValueError."""
     arguments = connect_arguments(database_url)
-
-    async def connect() -> "asyncpg.Connection[asyncpg.Record]":
-        try:
-            connection = await asyncpg.connect(**arguments, connection_class=OwnNames)
-            backend = await connection.fetchval("SELECT pg_backend_pid()")
-            shared = is_pooled(connection, backend) and not await keeps_session(
-                connection, backend, lambda: asyncpg.connect(**arguments)
-            )
-        except LOST as error:
-            raise WrongConnection(SHARED) from error
-        except (asyncpg.PostgresError, OSError) as error:
-            if (sentence := refusal_of_login(error)) is None:
-                raise
-            raise WrongConnection(sentence) from error
-        if shared:
-            await connection.close()
-            raise WrongConnection(SHARED)
-        return connection
-
-    return create_async_engine("postgresql+asyncpg://", async_creator=connect)
+    return create_async_engine("postgresql+asyncpg://", async_creator=lambda: connect_owner(arguments))
 
 
 async def _lock(connection: AsyncConnection) -> None:

@@ -18,6 +18,10 @@ class SettingsError(Exception):
     """A setting is missing or wrong; the message names it and says what is expected."""
 
 
+class SettingMissing(SettingsError):
+    """Nobody says what it is."""
+
+
 def find_setting(name: str) -> str | None:
     """The setting of this name (without prefix, `DATABASE_URL`); None where the environment names neither it nor a file.
 

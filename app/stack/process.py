@@ -85,6 +85,13 @@ def said(text: str) -> BinaryIO:
     return os.fdopen(reading, "rb")
 
 
+def launched(command: Sequence[str], *, death_signal: signal.Signals, identity: Identity = OURSELVES) -> list[str]:
+    """`command` (an absolute path first), so that the kernel sends it `death_signal` when this process dies; started from
+    the main thread: the kernel ties a child to the thread that started it."""
+    options = (os.getpid(), int(death_signal), identity.uid, identity.gid, identity.capability, identity.account)
+    return [sys.executable, "-I", "-S", _LAUNCH, *map(str, options), *command]
+
+
 def start_process(
     command: Sequence[str],
     *,
@@ -102,10 +109,9 @@ def start_process(
     """
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("the kernel ties a child to the thread that started it, so that must be the main thread")
-    options = (os.getpid(), int(death_signal), identity.uid, identity.gid, identity.capability, identity.account)
     return Process(
         subprocess.Popen(  # noqa: S603
-            [sys.executable, "-I", "-S", _LAUNCH, *map(str, options), *command],
+            launched(command, death_signal=death_signal, identity=identity),
             stdin=stdin,
             stdout=log,
             stderr=log,

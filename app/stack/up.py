@@ -216,6 +216,9 @@ async def run_up(options: UpOptions, seams: Seams) -> int:
     return 0
 
 
+PAUSED = "Nothing is sent to the upstream until `waystation resume`.\n"
+
+
 def _announcement(stack: Stack) -> str:
     """What is said on standard output once the stack is healthy: one line of JSON, or a few lines for people."""
     found = stack.describe()
@@ -228,5 +231,6 @@ def _announcement(stack: Stack) -> str:
         f"  API reference     {found['url']}/docs\n"
         f"  upstream          {found['upstream_url']}{' (simulator)' if runs_simulator(stack.options) else ''}\n"
         f"  data and logs     {stack.directory}\n"
+        f"{PAUSED if stack.options.paused else ''}"
         "Ctrl-C stops it; the data stays.\n"
     )

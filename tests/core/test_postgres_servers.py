@@ -20,6 +20,7 @@ from app.core.db import Database
 from app.core.errors import StoreUnavailable, WrongConnection
 from app.core.migrate import migrate
 from app.stack.binaries import PostgresPrograms, find_postgres
+from app.stack.dumps import Form, create_dump
 from app.stack.identity import choose_identity
 from app.stack.process import Process, start_process
 from tests.deploy.tools import loopback
@@ -246,6 +247,11 @@ async def test_tls_with_an_own_authority_and_client_certificates(tmp_path: Path)
         trusting = f"?sslmode=verify-full&sslrootcert={authority.certificate}"
         await assert_works(one.url(query=trusting))
         await assert_works(one.url("by_certificate", query=f"{trusting}&sslcert={ours}&sslkey={our_key}"))
+        await one.sql("CREATE TABLE alembic_version AS SELECT '0001' AS version_num")
+        # by a pg_dump that knows TLS; the first one there is, of the extra `stack`, does not
+        for asked in (trusting, "?sslmode=require", ""):
+            dump = await create_dump(one.url(query=asked), tmp_path / "dumps")
+            assert dump.form is Form.CUSTOM
         for refused in (
             one.url(host=elsewhere, query=trusting),  # the certificate is not for that address
             one.url(query="?sslmode=verify-full&sslrootcert=system"),

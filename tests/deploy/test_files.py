@@ -154,6 +154,14 @@ def test_systemd_takes_every_unit(tmp_path: Path) -> None:
             assert security.returncode == 0, security.stdout[-300:]
 
 
+@pytest.mark.parametrize("name", ["waystation-api@.service", "waystation-worker@.service"])
+def test_to_migrate_before_an_upgrade_restarts_no_process(name: str) -> None:
+    """systemd stops and restarts with a unit all that require it, or are part of it."""
+    lines = (DEPLOY / "systemd" / name).read_text().splitlines()
+    needed = [line for line in lines if "waystation-migrate" in line and not line.startswith("#")]
+    assert {line.partition("=")[0] for line in needed} == {"Wants", "After"}
+
+
 def with_certificate(directory: Path) -> None:
     """A certificate for gateway.example.com, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())

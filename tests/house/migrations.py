@@ -31,11 +31,23 @@ BREAKS = frozenset({
 })  # fmt: skip
 """On what the release before cannot live with. A contract migration may do it: one that raises `serves_from`."""
 
-BY_HAND = re.compile(
-    r"^\s*(?:(?P<lock>LOCK\b|CLUSTER\b|VACUUM\s+FULL\b)|CREATE\s+(?:CONSTRAINT\s+)?TRIGGER\b.*?\bON\s+(?P<table>\w+))",
+_TABLE = r"(?:ONLY\s+)?(?:public\.)?(?P<table>\w+)"
+_CHANGES = r"(?:TABLE|VIEW|TYPE|INDEX|SEQUENCE|FUNCTION)\b.*\b"
+BY_HAND = {
+    "lock-by-hand": r"LOCK\b|CLUSTER\b|VACUUM\s+FULL\b|REFRESH\b(?!.*\bCONCURRENTLY\b)",
+    "trigger-on-existing-table": rf"CREATE\s+(?:OR\s+REPLACE\s+)?(?:CONSTRAINT\s+)?TRIGGER\b.*?\bON\s+{_TABLE}",
+    "table-rewritten": rf"ALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?{_TABLE}\b.*\b(?:SET\s+(?:UNLOGGED|LOGGED|TABLESPACE|ACCESS\s+METHOD)"
+    r"|ADD\s+COLUMN\b[^,]*\b(?:(?:SMALL|BIG)?SERIAL|AS\s+IDENTITY|CHECK))\b",
+    "rows-changed-at-once": rf"(?:UPDATE|DELETE\s+FROM)\s+{_TABLE}",
+}
+"""What squawk has no rule for, and locks a table or its rows for long; on a table that the migration itself makes it may."""
+
+TAKES_AWAY = re.compile(
+    rf"\s*(?:DROP\s+(?!INDEX\b)|TRUNCATE\b|REVOKE\b|ALTER\s+{_CHANGES}(?:DROP\s+DEFAULT|SET\s+SCHEMA|RENAME\s+(?:COLUMN|VALUE)"
+    r"|ENABLE\s+ROW\s+LEVEL|DISABLE\s+TRIGGER)\b)",
     re.IGNORECASE | re.DOTALL,
 )
-"""What squawk has no rule for: `lock-by-hand`, `trigger-on-existing-table`."""
+"""`taken-away`: what the release before may use, and squawk has no rule for. A contract migration may do it."""
 
 Said = list[tuple[str, bool]]
 """Statements, and whether each is in a transaction."""
@@ -69,6 +81,8 @@ def faults(said: Said) -> set[str]:
     contracts = any(re.search(r"UPDATE\s+alembic_version\s+SET\s+serves_from", one) for one in statements)
     watched = LOCKS if contracts else LOCKS | BREAKS
     found = set(_by_hand(statements))
+    if not contracts and any(map(TAKES_AWAY.match, statements)):
+        found.add("taken-away")
     for together in (True, False):
         part = [one for one, (_, inside) in zip(statements, said, strict=True) if inside is together]
         found |= _squawked(part, in_transaction=together) & watched
@@ -84,11 +98,10 @@ def _by_hand(statements: Iterable[str]) -> Iterable[str]:
     for one in statements:
         if table := re.match(r"CREATE TABLE (?:IF NOT EXISTS )?(\w+)", one, re.IGNORECASE):
             made.add(table[1])
-        if broken := BY_HAND.match(one):
-            if broken["lock"]:
-                yield "lock-by-hand"
-            elif broken["table"] not in made:
-                yield "trigger-on-existing-table"
+        for rule, pattern in BY_HAND.items():
+            broken = re.match(rf"\s*(?:{pattern})", one, re.IGNORECASE | re.DOTALL)
+            if broken and broken.groupdict().get("table") not in made | {"alembic_version"}:
+                yield rule
 
 
 def _squawked(statements: list[str], *, in_transaction: bool) -> set[str]:

@@ -48,6 +48,20 @@ async def test_no_migration_stops_the_release_before(servers: Urls) -> None:
         ("DROP TABLE job_results", "ban-drop-table"),
         ("LOCK TABLE jobs", "lock-by-hand"),
         ("CREATE TRIGGER t AFTER INSERT ON jobs FOR EACH ROW EXECUTE FUNCTION f()", "trigger-on-existing-table"),
+        ("CREATE OR REPLACE TRIGGER t AFTER INSERT ON public.jobs FOR EACH ROW EXECUTE FUNCTION f()", "trigger-on-existing-table"),
+        ("ALTER TABLE jobs ADD COLUMN n bigserial", "table-rewritten"),
+        ("ALTER TABLE jobs ADD COLUMN n bigint GENERATED ALWAYS AS IDENTITY", "table-rewritten"),
+        ("ALTER TABLE jobs ADD COLUMN n integer CHECK (n > 0)", "table-rewritten"),
+        ("ALTER TABLE ONLY public.jobs SET UNLOGGED", "table-rewritten"),
+        ("UPDATE jobs SET model = lower(model)", "rows-changed-at-once"),
+        ("DELETE FROM job_events", "rows-changed-at-once"),
+        ("DROP VIEW ops.jobs", "taken-away"),
+        ("DROP FUNCTION keep_job_metadata", "taken-away"),
+        ("DROP TRIGGER job_inputs_metadata ON job_inputs", "taken-away"),
+        ("TRUNCATE jobs", "taken-away"),
+        ("REVOKE SELECT ON jobs FROM waystation_service", "taken-away"),
+        ("ALTER TABLE jobs ALTER COLUMN polls DROP DEFAULT", "taken-away"),
+        ("ALTER VIEW ops.jobs RENAME COLUMN model TO slug", "taken-away"),
     ],
 )  # fmt: skip
 def test_a_bad_migration_is_refused(statement: str, rule: str) -> None:
@@ -61,6 +75,9 @@ def test_a_good_migration_passes() -> None:
         ("CREATE TABLE job_more (job_id uuid NOT NULL, CONSTRAINT job_more_pkey PRIMARY KEY (job_id))", True),
         ("CREATE INDEX job_more_idx ON job_more (job_id)", True),
         ("CREATE TRIGGER t AFTER INSERT ON job_more FOR EACH ROW EXECUTE FUNCTION f()", True),
+        ("UPDATE job_more SET job_id = job_id", True),
+        ("CREATE OR REPLACE VIEW ops.jobs AS SELECT 1 AS n", True),
+        ("UPDATE alembic_version SET version_num = '0017' WHERE version_num = '0016'", True),
         ("CREATE INDEX CONCURRENTLY IF NOT EXISTS jobs_more_idx ON jobs (more)", False),
         ("ALTER TABLE jobs VALIDATE CONSTRAINT more", False),
     ]) == set()  # fmt: skip
@@ -69,7 +86,9 @@ def test_a_good_migration_passes() -> None:
 def test_only_a_contract_migration_takes_something_away() -> None:
     drop = ("ALTER TABLE jobs DROP COLUMN model", True)
     assert faults([drop]) == {"ban-drop-column"}
-    assert faults([drop, ("UPDATE alembic_version SET serves_from = '0016'", True)]) == set()
+    contract = ("UPDATE alembic_version SET serves_from = '0016'", True)
+    assert faults([drop, contract]) == set()
+    assert faults([("DROP VIEW ops.jobs", True), contract]) == set()
 
 
 def test_revisions_are_numbers_that_rise() -> None:

@@ -1,8 +1,10 @@
 """`waystation backup`: dumps in each form of pg_dump come back into an empty server, and what is wrong in them is found."""
 
 import asyncio
+import fcntl
 import json
 import os
+import signal
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator
@@ -11,6 +13,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
+import psutil
 import pytest
 
 from app.core.clock import now
@@ -19,9 +22,10 @@ from app.ops.verify import INVARIANTS
 from app.stack.binaries import find_postgres
 from app.webhooks.operations import ensure_secret
 from app.webhooks.secrets import Vault
-from tests.command import run
+from tests.command import COLD, ROOT, environment, run
 from tests.factories.callers import Caller
 from tests.factories.jobs import Engine
+from tests.gateway import eventually
 
 SECRET = "s" * 32
 FORMS = ["custom", "directory", "tar", "plain"]
@@ -37,6 +41,12 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):  # the server of root's tests is not root
         parent.chmod(0o755)
     return directory
+
+
+async def check(dump: Path, *arguments: str, **settings: str) -> tuple[int, str, str]:
+    """Exit code, and the last lines of both streams."""
+    done = await asyncio.to_thread(run, "backup", "check", *arguments, "--", str(dump), **settings)
+    return done.returncode, *((text.splitlines() or [""])[-1] for text in (done.stdout, done.stderr))
 
 
 def dumped(url: str, path: Path, *options: str) -> Path:
@@ -196,10 +206,101 @@ def test_a_place_that_is_not_there(tmp_path: Path) -> None:
     )
 
 
-async def test_a_dump_that_fails_leaves_nothing(url: str, tmp_path: Path) -> None:
-    gone = url.replace("postgresql://waystation:", "postgresql://waystation:wrong")
-    done = await asyncio.to_thread(run, "backup", "create", "--to", str(tmp_path / "to"), DATABASE_URL=gone)
-    assert done.returncode == 1
-    assert "password authentication failed" in done.stderr
-    assert "wrong" not in done.stderr.replace("wrong password", "")
-    assert os.listdir(tmp_path / "to") == []
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--schema-only"], "holds nothing of ours, or no rows"),
+        (["--schema=theirs"], "holds nothing of ours, or no rows"),
+        (["--exclude-schema=ops"], "is without the schema ops"),
+        (["--no-privileges"], "is without privileges"),
+        (["--format=plain", "--create"], "makes its own database"),
+    ],
+)
+async def test_what_would_be_good_only_because_it_is_not_all_of_it(
+    url: str, owner: asyncpg.Connection, scratch: Path, tmp_path: Path, options: list[str], said: str
+) -> None:
+    await owner.execute("CREATE SCHEMA theirs")
+    dump = await asyncio.to_thread(dumped, url, tmp_path / "dump", "--format=custom", *options)
+    code, _, last = await check(dump)
+    assert (code, last.startswith("waystation: "), said in last) == (1, True, True), last
+    assert os.listdir(scratch) == []
+
+
+async def test_a_dump_of_both_schemas_by_their_names(url: str, scratch: Path, tmp_path: Path) -> None:
+    """It makes `public`, which is there. And its own name is no option."""
+    dump = await asyncio.to_thread(
+        dumped, url, tmp_path / "-x.dump", "--format=custom", "--schema=public", "--schema=ops"
+    )
+    code, last, complaint = await check(Path(os.path.relpath(dump, ROOT)))
+    assert (code, last) == (0, "the dump can be restored, and all of it holds"), complaint
+
+
+async def test_rows_that_read_like_grants(url: str, owner: asyncpg.Connection, scratch: Path, tmp_path: Path) -> None:
+    long = "a" * 70
+    await owner.execute("CREATE TABLE theirs (line text)")
+    for line in ("GRANT all TO none", "GRANT all TO pg_nobody", f"GRANT all TO {long}", f"GRANT all TO {long}b"):
+        await owner.execute("INSERT INTO theirs VALUES ($1)", line)
+    dump = await asyncio.to_thread(dumped, url, tmp_path / "dump", "--format=plain")
+    code, _, complaint = await check(dump)
+    assert code == 0, complaint
+
+
+def test_a_directory_that_was_not_finished_does_not_hide(scratch: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.dump").write_bytes(b"PGDMP")
+    os.utime(tmp_path / "a.dump", (0, 0))
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "4711.dat.gz").touch()
+    done = run("backup", "check", str(tmp_path))
+    assert (done.returncode, f"{tmp_path / 'b'} is cut off" in done.stderr) == (1, True), done.stderr
+
+
+async def test_a_key_that_cannot_be_one_is_not_taken_for_none(scratch: Path, tmp_path: Path) -> None:
+    (tmp_path / "dump").write_bytes(b"PGDMP")
+    code, _, last = await check(tmp_path / "dump", SECRET_KEY="short")
+    assert (code, last[:33]) == (1, "waystation: WAYSTATION_SECRET_KEY")
+
+
+async def test_no_other_disk_is_filled(
+    url: str, scratch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dump = await asyncio.to_thread(dumped, url, tmp_path / "dump", "--format=custom")
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "nowhere"))
+    code, _, last = await check(dump)
+    assert (code, last.startswith(f"waystation: TMPDIR: {tmp_path / 'nowhere'}")) == (1, True), last
+
+
+async def test_what_killed_ones_left_behind_goes(url: str, scratch: Path, tmp_path: Path) -> None:
+    dump = await asyncio.to_thread(dumped, url, tmp_path / "dump", "--format=custom")
+    for name, age in (("dead", 3600), ("works", 3600), ("starts", 0)):
+        postgres = scratch / f"waystation-backup-{name}" / "postgres"
+        postgres.mkdir(parents=True)
+        (postgres / "lock").touch()
+        os.utime(postgres.parent, (now().timestamp() - age,) * 2)
+    with (scratch / "waystation-backup-works" / "postgres" / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        code, _, complaint = await check(dump)
+    assert code == 0, complaint
+    assert sorted(os.listdir(scratch)) == ["waystation-backup-starts", "waystation-backup-works"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_stopped_in_the_middle_it_leaves_nothing(
+    url: str, scratch: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    dump = await asyncio.to_thread(dumped, url, tmp_path / "dump", "--format=plain")
+    text = dump.read_text()
+    dump.write_text(text.replace("CREATE INDEX", "SELECT pg_sleep(1000);\nCREATE INDEX", 1))
+    process = subprocess.Popen([*COLD, "backup", "check", str(dump)], cwd=ROOT, env=environment({}),
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)  # fmt: skip
+
+    async def restores() -> bool:
+        assert process.poll() is None, process.stderr.read() if process.stderr else ""
+        return any(child.name() == "psql" for child in psutil.Process(process.pid).children())
+
+    await eventually(restores, seconds=60)
+    below = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(number)
+    _, complaint = await asyncio.to_thread(process.communicate, timeout=60)
+    assert (process.returncode, complaint.splitlines()[-1]) == (1, "waystation: aborted")
+    assert os.listdir(scratch) == []
+    assert [child for child in below if child.is_running()] == []

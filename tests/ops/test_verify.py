@@ -95,6 +95,11 @@ async def test_what_is_wrong_is_found(
         assert found[name] == (1, [story.get(whose, whose)])
 
 
+async def test_what_an_extension_shows_everybody_is_not_ours(database: Database, owner: asyncpg.Connection) -> None:
+    await owner.execute("CREATE EXTENSION pg_stat_statements SCHEMA public")
+    assert await wrong(database) == {}
+
+
 async def test_an_upstream_id_that_was_given_twice_must_be_listed(
     database: Database, engine: Engine, caller: Caller
 ) -> None:

