@@ -116,10 +116,15 @@ def _parse_sentinel(url: str) -> RedisAddress:
 
 
 def _split(url: str) -> SplitResult:
+    """As `urlsplit`, of several hosts, too: newer versions of it take brackets for one IPv6 address alone."""
+    scheme, slashes, rest = url.partition("://")
+    netloc = re.split("[/?#]", rest, maxsplit=1)[0]
+    several = "," in netloc
     try:
-        return urlsplit(url)
+        parts = urlsplit(f"{scheme}{slashes}{rest[len(netloc) :]}" if several else url)
     except ValueError:
         raise ValueError(EXPECTED) from None
+    return parts._replace(netloc=netloc) if several else parts
 
 
 def _host(text: str, port: int, expected: str) -> tuple[str, int]:

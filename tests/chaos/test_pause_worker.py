@@ -24,7 +24,7 @@ SLOW = "chaos-slow"
 
 _OPENING = """
 SELECT count(*) FROM pg_stat_activity
-WHERE wait_event_type = 'Lock' AND query LIKE '%unnest($1::uuid[], $2::bigint[]) AS t (id, fence)%FOR UPDATE OF job%'
+WHERE wait_event_type = 'Lock' AND query LIKE '%unnest($1::uuid[], $2::bigint[]) AS t (id, fence)%'
 """
 _IN_THEIR_WAY = """
 INSERT INTO attempts (job_id, attempt, worker, sent_at) SELECT id, 1, id, now() FROM jobs WHERE state = 'queued'

@@ -247,7 +247,7 @@ async def test_a_connection_lost_before_the_first_byte_is_not_sent() -> None:
 async def test_a_deadline_that_passes_before_the_first_byte_is_not_sent() -> None:
     async with raw_server(in_full(OK)) as server, client(total_seconds=1) as http:
         with pytest.raises(ConnectTimedOut, match="total_timeout"):
-            await http.post(server.url, content=b"x", extensions={"before_send": lambda: asyncio.sleep(30)})
+            await http.post(server.url, content=b"x", extensions={"before_send": lambda: asyncio.sleep(1.2)})
     assert server.received == b""
 
 
