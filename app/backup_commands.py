@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.core.terminal import DATA_DIR, AsJson, DataDir, echo, say, say_all, silent
+from app.core.terminal import DATA_DIR, AsJson, DataDir, echo, found, say, say_all, silent
 
 if TYPE_CHECKING:
     from app.core.db import Database
@@ -78,25 +78,25 @@ def check(
     TMPDIR as the database, and is removed.
     """
     from app.core.escapes import one_line
-    from app.ops.verify import as_value, finding, summary, wrong_of
+    from app.ops.verify import as_value, summary, wrong_of
     from app.stack.dumps import find_dump
     from app.stack.signals import interruptible
 
     keys = _find_keys(data_dir)
-    found = find_dump(dump or data_dir / DIRECTORY)
-    told = f"restoring {found.path}: {_size(found.bytes)}, written {found.written_at:%Y-%m-%d %H:%M:%S} UTC"
+    last = find_dump(dump or data_dir / DIRECTORY)
+    told = f"restoring {last.path}: {_size(last.bytes)}, written {last.written_at:%Y-%m-%d %H:%M:%S} UTC"
     echo(one_line(told), to_stderr=True)
-    restored = asyncio.run(interruptible(_check(found, keys, as_json), hurry=lambda: None))
+    restored = asyncio.run(interruptible(_check(last, keys, as_json), hurry=lambda: None))
     if restored is None:
         raise typer.Abort
     wrong = ["secrets"] if restored.locked else []
     wrong += wrong_of(restored.proofs)
     verdict = f"the dump is not good: {', '.join(wrong)}" if wrong else "the dump can be restored, and all of it holds"
     say_all(
-        f"{finding(*_of_secrets(restored))}\n{summary(restored.proofs)}\n{verdict}",
+        f"{found(*_of_secrets(restored))}\n{summary(restored.proofs)}\n{verdict}",
         value={
             "good": not wrong,
-            "dump": _of_dump(found),
+            "dump": _of_dump(last),
             "restored": {
                 "seconds": round(restored.seconds, 3),
                 "revision": restored.revision,
@@ -115,7 +115,7 @@ async def _check(dump: "Dump", keys: tuple[bytes, ...], as_json: bool) -> Restor
     from app.core.clock import monotonic
     from app.core.db import Database
     from app.core.migrate import migrate
-    from app.ops.verify import STATEMENT_SECONDS, finding, prove_all
+    from app.ops.verify import STATEMENT_SECONDS, prove_all
     from app.stack.empty_server import empty_server
     from app.stack.restoring import restore
 
@@ -134,7 +134,7 @@ async def _check(dump: "Dump", keys: tuple[bytes, ...], as_json: bool) -> Restor
                 assert held is not None
                 last = f"{held['last_event_at']:%Y-%m-%d %H:%M:%S} UTC" if held["last_event_at"] else "never"
                 said = f"{held['jobs']:,} jobs in {seconds:.1f} s, the last written to {last}; schema {schema.version}"
-                tell(finding("ok", "restored", said))
+                tell(found("ok", "restored", said))
                 proofs = await prove_all(session, tell=tell, at=held["at"])
             opened, locked = await _open_secrets(database, keys)
         finally:

@@ -42,6 +42,11 @@ def echo(text: str, *, to_stderr: bool = False, end: bool = True) -> None:
     typer.echo(lines(text), err=to_stderr, nl=end)
 
 
+def found(verdict: str, name: str, said: str) -> str:
+    """A line of a list of findings, in columns; `verdict`: ok, WRONG, or - for what was not looked at."""
+    return f"{verdict:<6}{name:<14}{said}"
+
+
 def silent(line: str) -> None:
     """In the place of `echo` where JSON was asked for."""
 

@@ -5,7 +5,7 @@ import asyncio
 import typer
 
 from app.core.escapes import one_line
-from app.core.terminal import DATA_DIR, AsJson, DataDir, echo, say, say_all, silent
+from app.core.terminal import DATA_DIR, AsJson, DataDir, echo, found, say, say_all, silent
 
 
 def register(app: typer.Typer) -> None:
@@ -48,7 +48,7 @@ def doctor(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
                 verdict = "ok" if finding.mend is None else "WRONG"
                 mend = "" if finding.mend is None else f"; {finding.mend}"
                 said = scrubbed(f"{' '.join(finding.said.split())}{mend}")
-                echo(f"{verdict:<6}{finding.name:<14}{one_line(said)}")
+                echo(found(verdict, finding.name, one_line(said)))
 
     asyncio.run(run())
     wrong = [finding.name for finding in findings if finding.mend is not None]

@@ -7,6 +7,7 @@ from typing import Any
 
 from app.core.db import ReadSession
 from app.core.escapes import one_line
+from app.core.terminal import found
 from app.ops.grants import OF_DATABASE
 from app.ops.invariants import OF_JOBS, Invariant
 from app.ops.money import OF_MONEY
@@ -83,13 +84,8 @@ async def prove_all(
     proofs = []
     async for proof in prove(session, at=at):
         proofs.append(proof)
-        tell(finding("ok" if proof.holds else "WRONG", proof.invariant.name, one_line(proof.line)))
+        tell(found("ok" if proof.holds else "WRONG", proof.invariant.name, one_line(proof.line)))
     return tuple(proofs)
-
-
-def finding(verdict: str, name: str, said: str) -> str:
-    """A line of a list of findings, in columns."""
-    return f"{verdict:<6}{name:<14}{said}"
 
 
 def wrong_of(proofs: Sequence[Proof]) -> list[str]:
@@ -101,7 +97,7 @@ def summary(proofs: Sequence[Proof]) -> str:
     """What is told after the proofs: what no row can show, and how many hold."""
     wrong = wrong_of(proofs)
     lines = [
-        finding("-", f"guarantee {one.guarantee}", f"not shown here: {one.what}; {one.shown_by}") for one in NOT_SHOWN
+        found("-", f"guarantee {one.guarantee}", f"not shown here: {one.what}; {one.shown_by}") for one in NOT_SHOWN
     ]
     lines.append(
         f"{len(wrong)} of {len(proofs)} do not hold: {', '.join(wrong)}" if wrong else f"all {len(proofs)} hold"

@@ -1,5 +1,8 @@
 """As for jobs: an empty database, a tenant, and a worker's hand without a worker; and a job of each kind."""
 
+from collections.abc import AsyncIterator
+
+import asyncpg
 import pytest
 
 from app.core import clock
@@ -12,6 +15,14 @@ from tests.factories.jobs import Engine
 from tests.jobs.conftest import caller, database, engine, url
 
 __all__ = ["caller", "database", "engine", "url"]
+
+
+@pytest.fixture
+async def owner(url: str) -> AsyncIterator[asyncpg.Connection]:
+    """The database's owner, who may do what the service may not."""
+    connection = await asyncpg.connect(url)
+    yield connection
+    await connection.close()
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -53,13 +52,6 @@ def dumped(url: str, path: Path, *options: str) -> Path:
     """A dump by pg_dump itself."""
     subprocess.run([find_postgres().bin / "pg_dump", f"--dbname={url}", f"--file={path}", *options], check=True)
     return path
-
-
-@pytest.fixture
-async def owner(url: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(url)
-    yield connection
-    await connection.close()
 
 
 @pytest.mark.parametrize("form", FORMS)

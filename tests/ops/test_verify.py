@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
@@ -19,14 +18,6 @@ from tests.factories.jobs import Engine, wrong
 
 FREE = "ALTER TABLE jobs DROP CONSTRAINT jobs_finished_check, DROP CONSTRAINT jobs_due_check,"
 FREE += " DROP CONSTRAINT jobs_final_is_free_check, DROP CONSTRAINT jobs_running_check"
-
-
-@pytest.fixture
-async def owner(url: str) -> AsyncIterator[asyncpg.Connection]:
-    """The database's owner, who may do what the service may not."""
-    connection = await asyncpg.connect(url)
-    yield connection
-    await connection.close()
 
 
 async def test_all_hold_and_count(database: Database, story: dict[str, str]) -> None:

@@ -1,9 +1,6 @@
 """The invariants of the webhooks hold on what the engine writes, and find what is tampered with."""
 
-from collections.abc import AsyncIterator
-
 import asyncpg
-import pytest
 
 from app.ops.webhook_invariants import OF_WEBHOOKS
 from tests.doubles.receiver import receiving, says
@@ -25,13 +22,6 @@ SPOILS = {
     + "UPDATE webhook_deliveries SET status = 'exhausted', due_at = NULL, last_error = NULL",
     "delivered": "DELETE FROM webhook_attempts",
 }
-
-
-@pytest.fixture
-async def owner(url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    connection = await asyncpg.connect(url)
-    yield connection
-    await connection.close()
 
 
 async def test_all_hold_and_each_finds_what_is_spoilt(
