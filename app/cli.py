@@ -94,9 +94,9 @@ def main() -> None:
     except typer.Abort:
         _fail("aborted", 1)
     except Exception as error:  # the last door: whatever it is, people get one line
-        from app.core.errors import WrongSchema  # only a command that has failed pays for it
+        from app.core.errors import WrongConnection  # only a command that has failed pays for it
 
-        _fail(explain(error), error.exit_code if isinstance(error, WrongSchema) else 1)
+        _fail(explain(error), error.exit_code if isinstance(error, WrongConnection) else 1)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -1,245 +1,280 @@
-"""The worker process: the engine's pumps on our own loop, with arq as a supervised doorbell beside them."""
+"""The worker process: the engine on a loop of its own, with arq as a supervised doorbell beside it.
+
+`waystation worker` runs it. `arq app.worker.WorkerSettings` runs the same engine the other way round: arq's loop, with the
+engine beside it.
+"""
 
 import asyncio
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Coroutine
-from functools import partial
-from typing import Any
-from uuid import UUID
+from functools import cache
+from typing import Any, ClassVar
 
 import uvloop
-from arq.worker import func
+from arq.connections import ArqRedis
+from arq.worker import Worker, create_worker
 
-from app.api.webhook_bodies import render_events
 from app.books.keeper import Keeper as WitnessKeeper
 from app.books.witness import Witness
 from app.core import clock
+from app.core.arq_redis import QUEUE, Later, PatientRedis, arq_pool, arq_settings, deserialized, serialized
 from app.core.cancel import cancel_all
 from app.core.db import Database, until_stored
-from app.core.doorbell import AWAY, QUEUE, Doorbell, arq_pool, deserialized, serialized
-from app.core.errors import StoreUnavailable, WrongConnection
+from app.core.doorbell import TASKS, Task
+from app.core.environment import ignore_variables_of_libpq
+from app.core.errors import WrongConnection
+from app.core.escapes import one_line
 from app.core.grouped_log import Outage
-from app.core.guard import Guard
-from app.core.heartbeat import beating, stop_beating
+from app.core.heartbeat import beating
 from app.core.ids import new_id
-from app.core.listener import Listener
-from app.core.log import get_logger
+from app.core.log import get_logger, scrubbed
 from app.core.memory import return_large_blocks
-from app.core.pump import Pump
+from app.core.redaction import know, secrets_of_environment
 from app.core.schema import SchemaGate
-from app.core.settings import Settings
+from app.core.setting_files import SettingsError, with_files
+from app.core.settings import Settings, load_settings, start
 from app.core.stop_signals import stop_signals
+from app.core.subscription import AWAY
+from app.core.terminal import echo
 from app.core.watchdog import EXIT_CODE, Watchdog
-from app.jobs.originals import OriginalsVault
-from app.jobs.tasks.account import AccountWatch
-from app.jobs.tasks.discretion import Discretion
-from app.jobs.tasks.dispatch import SLOTS as SUBMIT_SLOTS
-from app.jobs.tasks.dispatch import Dispatcher
-from app.jobs.tasks.forbidden import ForbiddenModels
-from app.jobs.tasks.learn import RunTimes
-from app.jobs.tasks.lease import Leases
-from app.jobs.tasks.meter import Meter
-from app.jobs.tasks.poll import SLOTS as POLL_SLOTS
-from app.jobs.tasks.poll import Poller
-from app.jobs.tasks.sweep import Sweeper
-from app.jobs.tasks.trouble import JobTrouble
-from app.reconciliation.tasks.daily import DailyReconciliation
+from app.engine import Engine, wind_up
 from app.reconciliation.tasks.refute import refuting
-from app.upstream.account import AccountClient
-from app.upstream.client import UpstreamClient
-from app.webhooks.secrets import Vault
-from app.webhooks.sender import Sender
-from app.webhooks.tasks.deliver import Deliverer
-from app.webhooks.tasks.keeper import Keeper
-from app.webhooks.tasks.sweep import WebhookSweeper
 
 log = get_logger(__name__)
 
-OnWrong = Callable[[WrongConnection], None] | None
-
 WRITERS_MAX = 8
 READERS_MAX = 2
-ARQ_POLL_SECONDS = 0.05
+ARQ_POLL_SECONDS = 0.5
+"""How often arq looks into Redis; who hears what is published need not wait for it."""
+ARQ_HEALTH_SECONDS = 5
+"""How often arq says that it is there, to `arq --check`."""
 ARQ_RESTART_SECONDS = 0.5
 ARQ_CLOSE_SECONDS = 1.0
-POLLS_SECONDS = 5.0
-"""How long the end of a process waits for its polls: one that is cut is asked again by another worker."""
-RECORDING_SHARE, RECORDING_SECONDS_MAX = 0.25, 3.0
-"""The part of the grace that is kept for writing down what came of the last exchanges."""
-HURRY_SECONDS = 2.0
-"""The same, after a second signal."""
 ARQ_CLAIM_SECONDS = 2.0
-"""How long arq leaves a ring to a worker that died with it; its own least is 10 s, and nobody would hear rings meanwhile."""
+"""How long arq leaves a ring to a worker that died with it; its own least is 10 s, and nobody would find rings meanwhile."""
 
 
-def _clients(settings: Settings, discretion: Discretion) -> tuple[UpstreamClient, AccountClient]:
-    """For jobs, and for what is left of the company's credits."""
-    key = settings.upstream_api_key.get_secret_value()
-    upstream = UpstreamClient(
-        url=settings.upstream_url,
-        api_key=key,
-        submit_connections_max=SUBMIT_SLOTS,
-        poll_connections_max=POLL_SLOTS,
-        result_bytes_max=settings.result_bytes_max,
-    )
-    return upstream, AccountClient(url=settings.upstream_url, api_key=key, seconds=5, on_read=discretion.read)
+class Process:
+    """A worker from its start to its end. Set `stop` to end it, and `hurried` to wait for nothing any longer."""
 
-
-class Engine:
-    """One worker's pumps, and what they share."""
-
-    def __init__(
-        self, settings: Settings, database: Database, *, on_wrong: OnWrong = None, process_id: UUID | None = None
-    ) -> None:
-        self.process_id = process_id or new_id()
-        self.database = database
-        self.doorbell = Doorbell(settings.redis_url, on_ended=lambda: self.deliverer.pump.ring())
-        self.leases = Leases(database, owner=self.process_id, lease_seconds=settings.lease_seconds)
-        self.discretion = Discretion(database, OriginalsVault(settings.secrets))
-        self.upstream, self.account = _clients(settings, self.discretion)
-        self.meter = Meter(
-            database=database,
-            account=self.account,
-            ceiling_per_minute=settings.upstream_rpm,
-            max_in_flight=settings.upstream_max_in_flight,
-            eased=self._eased,
-        )
-        self.account_watch = AccountWatch(database, self.account)
-        self.trouble = JobTrouble()
-        forbidden = ForbiddenModels(database)
-        run_times = RunTimes(database, dear=self.meter.dear)
-        self.dispatcher = Dispatcher(
-            database=database,
-            upstream=self.upstream,
-            leases=self.leases,
-            run_times=run_times,
-            doorbell=self.doorbell,
-            meter=self.meter,
-            account=self.account_watch,
-            forbidden=forbidden,
-            discretion=self.discretion,
-            trouble=self.trouble,
-            unknown_max_seconds=settings.unknown_max_seconds,
-            max_in_flight=settings.upstream_max_in_flight,
-        )
-        self.poller = Poller(
-            database=database,
-            upstream=self.upstream,
-            leases=self.leases,
-            run_times=run_times,
-            doorbell=self.doorbell,
-            meter=self.meter,
-            discretion=self.discretion,
-            trouble=self.trouble,
-            rings_at_ends=settings.upstream_max_in_flight is not None,
-        )
-        self.dispatcher.followed = self.poller.pump
-        self.deliverer = Deliverer(
-            database=database,
-            doorbell=self.doorbell,
-            sender=Sender(Guard(settings.webhook_networks)),
-            keeper=Keeper(database, Vault(settings.secrets)),
-            render=partial(render_events, base_url=settings.public_url),
-            owner=self.process_id,
-        )
-        self.webhook_sweeper = WebhookSweeper(
-            database=database, deliver=self.deliverer.pump, sweep_seconds=settings.sweep_seconds
-        )
-        self.sweeper = Sweeper(
-            database=database,
-            doorbell=self.doorbell,
-            dispatch=self.dispatcher.pump,
-            poll=self.poller.pump,
-            forbidden=forbidden,
-            trouble=self.trouble,
-            sweep_seconds=settings.sweep_seconds,
+    def __init__(self, settings: Settings) -> None:
+        self.stop, self.hurried = asyncio.Event(), asyncio.Event()
+        self.engine: Engine
+        self._settings = settings
+        self._wrong: list[WrongConnection] = []
+        self._watchdog = Watchdog(blocked_seconds_max=max(1.0, settings.lease_seconds * 0.8))
+        self._process_id = new_id()
+        self._witness = Witness(
+            WitnessKeeper(settings.redis_url),
+            process_id=self._process_id,
             lease_seconds=settings.lease_seconds,
-            unknown_max_seconds=settings.unknown_max_seconds,
+            sends=True,
         )
-        self.daily = DailyReconciliation(settings, on_wrong=on_wrong)
+        self._taking: list[asyncio.Task[None]] = []
+        self._keeping: list[asyncio.Task[None]] = []
 
-    @property
-    def pumps(self) -> tuple[Pump, ...]:
-        """All that runs until the process stops."""
-        return (
-            self.meter.pump, self.dispatcher.pump, self.poller.pump, self.sweeper.pump, self.daily.pump, self.deliverer.pump,
-            self.webhook_sweeper.pump, self.discretion.pump,
-        )  # fmt: skip
+    async def begin(self) -> None:
+        """Take work from now on."""
+        self._watchdog.start()
+        schema = SchemaGate(self._stop_for)
+        await self._witness.recall()
+        database = await Database.open(
+            self._settings.database_url,
+            name="worker",
+            writers_max=WRITERS_MAX,
+            readers_max=READERS_MAX,
+            on_wrong=self._stop_for,
+            schema=schema,
+            check=self._witness.check,
+        )
+        self.engine = Engine(self._settings, database, on_wrong=self._stop_for, process_id=self._process_id)
+        self.engine.dispatcher.opened = self._witness.opened
+        log.info("worker.started", worker=self._process_id.hex)
+        for pump in self.engine.pumps:
+            self.take(pump.run())
+        self.take(self.engine.listen())
+        beats = beating(
+            database,
+            process_id=self._process_id,
+            kind="worker",
+            lease_seconds=self._settings.lease_seconds,
+            schema=schema,
+            beaten=self._witness.beaten,
+        )
+        keeping = (
+            self.engine.renew(),
+            beats,
+            self._witness.keep(database),
+            refuting(self._settings, database, self._witness),
+        )
+        self._keeping = [asyncio.create_task(one) for one in keeping]
+        self._proving = asyncio.create_task(_proved(database))
 
-    def cut(self) -> None:
-        """Wait for no exchange any longer; a submit that is on the wire is recorded as unknown."""
-        for part in (self.dispatcher, self.poller, self.deliverer):
-            part.cut()
+    def take(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run this, too, as long as work is taken; it never ends by itself."""
+        self._taking.append(asyncio.create_task(work))
 
-    def _eased(self) -> None:
-        self.dispatcher.pump.ring()
-        self.poller.pump.ring()
+    async def over(self) -> None:
+        """Until `stop` is set, or a part has broken."""
+        stopped = asyncio.create_task(self.stop.wait())
+        parts = (*self._taking, *self._keeping)
+        await asyncio.wait([stopped, *parts], return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        for task in parts:
+            if task.done():  # none of these ever ends: better a new process than one that has lost a part
+                log.error("worker.broken", exc_info=task.exception())
 
-    async def renew(self) -> None:
-        """Keep the leases of calls that take long, until cancelled."""
-        failing = Outage(log, begun="lease.not_renewed", over="lease.renewed")
-        while True:
-            await asyncio.sleep(self.leases.lease_seconds / 5)
-            try:
-                await self.leases.renew()
-            except StoreUnavailable as error:
-                failing.met(cause=repr(error.__cause__))
-            else:
-                failing.passed()
+    async def end(self) -> int:
+        """Take nothing more, and hand back or finish within the grace. The exit code; raises WrongConnection where a connection
+        to Postgres has proved wrong."""
+        log.info("worker.stopping", worker=self._process_id.hex)
+        give_up_at = clock.monotonic() + self._settings.grace_seconds
+        await cancel_all([*self._taking, self._proving])
+        await wind_up(self.engine, max(0.0, give_up_at - clock.monotonic()), self.hurried)
+        await cancel_all(self._keeping)
+        self._watchdog.stop()
+        await self.engine.close()
+        await self._witness.leave()
+        await self.engine.database.close()
+        log.info("worker.stopped", worker=self._process_id.hex)
+        if self._wrong:
+            raise self._wrong[0]
+        return 0 if self.stop.is_set() else EXIT_CODE
 
-    def ring(self, pump: Pump) -> None:
-        """Somebody says there is work."""
-        if pump is not self.deliverer.pump:
-            self.sweeper.wake()
-        pump.ring()
+    def _stop_for(self, error: WrongConnection) -> None:
+        self._wrong.append(error)
+        self.stop.set()
 
-    def rings(self, heard: bool) -> None:
-        """Whether rings reach this process."""
-        self.sweeper.rings(heard)
-        self.webhook_sweeper.rings(heard)
+
+async def _proved(database: Database) -> None:
+    """The first connections, as soon as Postgres is there."""
+    with contextlib.suppress(WrongConnection):  # `_stop_for` has been told
+        await until_stored(database.prove)
+
+
+async def dispatch(ctx: dict[str, Any]) -> None:
+    """arq's task: jobs may wait to be sent."""
+    ctx["engine"].ring("dispatch")
+
+
+async def poll(ctx: dict[str, Any]) -> None:
+    """arq's task: the upstream may be to be asked about jobs."""
+    ctx["engine"].ring("poll")
+
+
+async def deliver(ctx: dict[str, Any]) -> None:
+    """arq's task: webhooks may be due."""
+    ctx["engine"].ring("deliver")
+
+
+async def look_once_more(ctx: dict[str, Any]) -> None:
+    """After each task of arq's: a ring that came while it ran found its name taken, and was dropped by arq."""
+    task: Task = ctx["job_id"]
+    if task in TASKS:
+        ctx["engine"].ring(task)
+
+
+async def on_startup(ctx: dict[str, Any]) -> None:
+    """Where arq runs the process: the engine starts beside it. SIGTERM and SIGINT end both: arq takes no ring any more, and
+    waits in `on_shutdown` until the engine has ended."""
+    _refuse_reloading()
+    return_large_blocks()
+    process = Process(_read_settings(start))
+    main = asyncio.current_task()
+    assert main is not None
+    await process.begin()
+    ctx["engine"], ctx["signals"] = process.engine, contextlib.ExitStack()
+    ctx["signals"].enter_context(stop_signals(first=process.stop.set, again=process.hurried.set))
+
+    async def ended() -> int:
+        await process.over()
+        arq_ended = asyncio.create_task(cancel_all([main]))
+        code = await process.end()
+        await arq_ended
+        return code
+
+    ctx["process"], ctx["ended"] = process, asyncio.create_task(ended())
+
+
+async def on_shutdown(ctx: dict[str, Any]) -> None:
+    """The engine ends, or has ended. It ends first here where arq stops for a reason of its own."""
+    if "process" not in ctx:
+        return
+    ctx["process"].stop.set()
+    try:
+        code = await ctx["ended"]
+    except WrongConnection as error:
+        raise _failed(error, error.exit_code) from None
+    finally:
+        ctx["signals"].close()
+    if code:
+        raise SystemExit(code)
+
+
+def _read_settings(read: Callable[[], Settings]) -> Settings:
+    """What `waystation` does before a command, since arq does not."""
+    know(secrets_of_environment(with_files(os.environ)))
+    ignore_variables_of_libpq()
+    try:
+        return read()
+    except SettingsError as error:
+        raise _failed(error) from None
+
+
+def _failed(error: Exception, code: int = 1) -> SystemExit:
+    """To be raised: ends the process with one line on standard error."""
+    line = "waystation: " + one_line(scrubbed(str(error)))
+    if code == 1:  # as Python does with text, once, however often it is raised
+        return SystemExit(line)
+    echo(line, to_stderr=True)
+    return SystemExit(code)
+
+
+def _refuse_reloading() -> None:
+    """`arq --watch` makes a new connection when a file has changed, to a Redis of its own choice, and does not end by SIGTERM."""
+    if any(getattr(task.get_coro(), "__name__", "") == "watch_reload" for task in asyncio.all_tasks()):
+        raise _failed(
+            ValueError("arq's --watch is not supported: start the worker again where its code has changed"), 2
+        )
+
+
+@cache
+def _redis_url() -> str:
+    return _read_settings(load_settings).redis_url
+
+
+class WorkerSettings:
+    """For `arq app.worker.WorkerSettings`, and `arq --check app.worker.WorkerSettings`."""
+
+    functions: ClassVar[list[Any]] = [dispatch, poll, deliver]
+    on_startup = on_startup
+    on_shutdown = on_shutdown
+    after_job_end = look_once_more
+    queue_name = QUEUE
+    redis_pool: ClassVar[Any] = Later(lambda: arq_pool(_redis_url(), kind=PatientRedis))
+    redis_settings: ClassVar[Any] = Later(lambda: arq_settings(_redis_url()))  # what `--check` uses
+    job_serializer = serialized
+    job_deserializer = deserialized
+    poll_delay = ARQ_POLL_SECONDS
+    keep_result = 0
+    max_tries = 1000
+    job_timeout = 1
+    """Seconds. Ten more is how long a ring is left to a worker that died with it."""
+    job_completion_wait = 1
+    health_check_interval = ARQ_HEALTH_SECONDS
+    log_results = False
 
 
 async def ring_forever(engine: Engine, redis_url: str) -> None:
     """arq, which exits when Redis goes: started again and again; our own timers do without it meanwhile."""
-    pumps = {
-        "dispatch": engine.dispatcher.pump,
-        "poll": engine.poller.pump,
-        "deliver": engine.deliverer.pump,
-    }
-
-    def rung(pump: Pump) -> Callable[..., Coroutine[Any, Any, None]]:
-        async def task(_context: dict[str, Any]) -> None:
-            engine.ring(pump)
-
-        return task
-
-    async def look_once_more(_context: dict[str, Any]) -> None:
-        # a ring that came while the task ran found its name taken, and was dropped by arq
-        for pump in pumps.values():
-            engine.ring(pump)
-
     away = Outage(log, begun="arq.stopped", over="arq.started")
     while True:
         pool = arq_pool(redis_url)
-        worker = Listener(
-            functions=[func(rung(pump), name=name, keep_result=0, max_tries=1000) for name, pump in pumps.items()],
-            queue_name=QUEUE,
-            redis_pool=pool,
-            handle_signals=False,
-            after_job_end=look_once_more,  # type: ignore[arg-type]
-            poll_delay=ARQ_POLL_SECONDS,
-            keep_result=0,
-            job_serializer=serialized,
-            job_deserializer=deserialized,
-            health_check_interval=3600,
-            log_results=False,
-        )
-        worker.in_progress_timeout_s = ARQ_CLAIM_SECONDS
-        worker.resting = lambda: engine.sweeper.resting
+        worker = _supervised(engine, pool)
         try:
             await pool.ping()
-            engine.rings(True)
             away.passed()
             await worker.async_run()
         except AWAY as error:
@@ -247,12 +282,24 @@ async def ring_forever(engine: Engine, redis_url: str) -> None:
         except Exception:
             log.exception("arq.failed")
         finally:
-            engine.rings(False)
             await _closed(worker)
         await asyncio.sleep(ARQ_RESTART_SECONDS)
 
 
-async def _closed(worker: Listener) -> None:
+def _supervised(engine: Engine, pool: ArqRedis) -> Worker:
+    worker = create_worker(
+        WorkerSettings,  # type: ignore[arg-type]
+        redis_pool=pool,
+        ctx={"engine": engine},
+        on_startup=None,
+        on_shutdown=None,
+        handle_signals=False,
+    )
+    worker.in_progress_timeout_s = ARQ_CLAIM_SECONDS
+    return worker
+
+
+async def _closed(worker: Worker) -> None:
     """Also where Redis does not answer: a process that is told to stop must not wait for it."""
     try:
         async with asyncio.timeout(ARQ_CLOSE_SECONDS):
@@ -267,131 +314,12 @@ async def work(settings: Settings) -> int:
 
     Raises WrongConnection, having stopped likewise, once a connection to Postgres has proved wrong.
     """
-    stop, hurried = asyncio.Event(), asyncio.Event()
-    with stop_signals(first=stop.set, again=hurried.set):
-        return await _work(settings, stop, hurried)
-
-
-async def _work(settings: Settings, stop: asyncio.Event, hurried: asyncio.Event) -> int:
-    wrong: list[WrongConnection] = []
-
-    def stop_for(error: WrongConnection) -> None:
-        wrong.append(error)
-        stop.set()
-
-    watchdog = Watchdog(blocked_seconds_max=max(1.0, settings.lease_seconds * 0.8))
-    watchdog.start()
-    schema = SchemaGate(stop_for)
-    process_id = new_id()
-    witness = Witness(
-        WitnessKeeper(settings.redis_url), process_id=process_id, lease_seconds=settings.lease_seconds, sends=True
-    )
-    await witness.recall()
-    database = await Database.open(
-        settings.database_url,
-        name="worker",
-        writers_max=WRITERS_MAX,
-        readers_max=READERS_MAX,
-        on_wrong=stop_for,
-        schema=schema,
-        check=witness.check,
-    )
-    engine = Engine(settings, database, on_wrong=stop_for, process_id=process_id)
-    engine.dispatcher.opened = witness.opened
-    log.info("worker.started", worker=engine.process_id.hex)
-    taking = [asyncio.create_task(pump.run()) for pump in engine.pumps]
-    taking.append(asyncio.create_task(ring_forever(engine, settings.redis_url)))
-    taking.append(asyncio.create_task(engine.doorbell.listen_roused(engine.sweeper.wake)))
-    keeping = [
-        asyncio.create_task(engine.renew()),
-        asyncio.create_task(
-            beating(
-                database,
-                process_id=engine.process_id,
-                kind="worker",
-                lease_seconds=settings.lease_seconds,
-                schema=schema,
-                beaten=witness.beaten,
-            )
-        ),
-        asyncio.create_task(witness.keep(database)),
-        asyncio.create_task(refuting(settings, database, witness)),
-    ]
-    proving = asyncio.create_task(_proved(database))
-    stopped = asyncio.create_task(stop.wait())
-    await asyncio.wait([stopped, *taking, *keeping], return_when=asyncio.FIRST_COMPLETED)
-    for task in (*taking, *keeping):
-        if task.done():  # none of these ever ends: better a new process than one that has lost a part
-            log.error("worker.broken", exc_info=task.exception())
-    log.info("worker.stopping", worker=engine.process_id.hex)
-    give_up_at = clock.monotonic() + settings.grace_seconds
-    await cancel_all([*taking, proving])
-    await _wind_up(engine, max(0.0, give_up_at - clock.monotonic()), hurried)
-    await cancel_all(keeping)
-    watchdog.stop()
-    await engine.upstream.close()
-    await engine.account.close()
-    await engine.doorbell.close()
-    await witness.leave()
-    await database.close()
-    log.info("worker.stopped", worker=engine.process_id.hex)
-    if wrong:
-        raise wrong[0]
-    return 0 if stop.is_set() else EXIT_CODE
-
-
-async def _proved(database: Database) -> None:
-    """The first connections, as soon as Postgres is there."""
-    with contextlib.suppress(WrongConnection):  # `stop_for` has been told
-        await until_stored(database.prove)
-
-
-async def _wind_up(engine: Engine, grace_seconds: float, hurried: asyncio.Event) -> None:
-    """Let what is on the wire end, and give the rest back: within the grace, or soon after a second signal."""
-    recording_seconds = min(RECORDING_SECONDS_MAX, RECORDING_SHARE * grace_seconds)
-    ending = asyncio.create_task(_hand_over(engine, grace_seconds - recording_seconds))
-    hurrying = asyncio.create_task(_cut_when(hurried, engine))
-    _, late = await asyncio.wait([ending, hurrying], timeout=grace_seconds, return_when=asyncio.FIRST_COMPLETED)
-    if late == {ending}:
-        await asyncio.wait([ending], timeout=HURRY_SECONDS)
-    if not ending.done():
-        log.warning("worker.not_wound_up")  # leases run out by themselves
-    await cancel_all([ending, hurrying])
-    engine.trouble.flush()
-    engine.account_watch.flush()
-
-
-async def _cut_when(hurried: asyncio.Event, engine: Engine) -> None:
-    await hurried.wait()
-    log.warning("worker.hurried")
-    engine.cut()
-
-
-async def _hand_over(engine: Engine, seconds: float) -> None:
-    """What is not sent yet goes back first: others need not wait for what we still wait for."""
-    await _attempted(engine.leases.hand_back_unsent())
-    engine.doorbell.ring("dispatch")
-    await asyncio.gather(
-        _attempted(engine.poller.drain(min(seconds, POLLS_SECONDS))),
-        _attempted(engine.dispatcher.drain(seconds)),
-        _attempted(engine.deliverer.drain(seconds)),
-    )
-    await _attempted(engine.leases.hand_back())
-    await _attempted(engine.discretion.flush())
-    await _attempted(_take_leave(engine))
-
-
-async def _take_leave(engine: Engine) -> None:
-    async with engine.database.statement() as session:
-        await stop_beating(session, process_id=engine.process_id)
-
-
-async def _attempted(step: Coroutine[Any, Any, None]) -> None:
-    """Without Postgres the steps after it may still be possible."""
-    try:
-        await step
-    except StoreUnavailable as error:
-        log.warning("worker.not_handed_over", cause=repr(error))
+    process = Process(settings)
+    with stop_signals(first=process.stop.set, again=process.hurried.set):
+        await process.begin()
+        process.take(ring_forever(process.engine, settings.redis_url))
+        await process.over()
+        return await process.end()
 
 
 def run_worker(settings: Settings) -> None:

@@ -151,7 +151,7 @@ async def send(table: Table | None, one: Side, jobs: int, *, most: int) -> float
     before, began_at, own_before = one.on.usage(), time.perf_counter(), time.process_time()
     while done < jobs:
         asked_at = time.perf_counter()
-        async with one.database.statement() as session:
+        async with one.database.transaction() as session:
             taken = await claim_queued(session, owner=one.owner, most=most, lease_seconds=LEASE_SECONDS)
         rows = taken.rows
         claims.append(time.perf_counter() - asked_at)
@@ -171,7 +171,7 @@ async def send(table: Table | None, one: Side, jobs: int, *, most: int) -> float
             for (job_id, _fence), attempt in opened.items()
         ]
         async with one.database.statement() as session:
-            await record_submits(session, worker=one.owner, records=records)
+            await record_submits(session, records=records)
         done += len(rows)
     elapsed, own = time.perf_counter() - began_at, time.process_time() - own_before
     used = one.on.usage().since(before).parts

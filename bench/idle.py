@@ -1,6 +1,7 @@
 """What the processes cost while nobody asks for anything: `python -m bench.idle`.
 
-CPU as a share of one core, and statements sent to Postgres (as its log has them) in a minute, as so many a day.
+CPU as a share of one core, statements sent to Postgres (as its log has them) and commands to Redis (as it counts them, of
+all processes together), in a minute, as so many a day.
 """
 
 import argparse
@@ -9,12 +10,13 @@ from collections import Counter
 from pathlib import Path
 
 import uvloop
+from redis.asyncio import Redis
 
 from bench.quiet_server import quiet_server
 from bench.stand import Stand, query, stand_on
 from bench.table import Table
 
-HEADINGS = ("process", "CPU % of a core", "statements/day")
+HEADINGS = ("process", "CPU % of a core", "statements/day", "commands/day")
 SETTLE_SECONDS = 90.0
 """Sweeps slow down step by step while there is nothing to do."""
 MARK = "bench-idle:"
@@ -36,6 +38,12 @@ async def _log_statements(on: Stand) -> None:
     await query(on.database_url, "SELECT pg_reload_conf()")
 
 
+async def _commands(on: Stand) -> int:
+    """How many Redis has got so far."""
+    async with Redis.from_url(on.redis_url) as redis:
+        return int((await redis.info("stats"))["total_commands_processed"])
+
+
 async def run(given: argparse.Namespace) -> None:
     table = Table(HEADINGS)
     with quiet_server() as (url, pid, _seen):
@@ -43,8 +51,9 @@ async def run(given: argparse.Namespace) -> None:
             await asyncio.sleep(given.settle)
             log = on.directory / "data" / "logs" / "postgres.log"
             await _log_statements(on)
-            begin, before = log.stat().st_size, on.usage()
+            begin, before, commands = log.stat().st_size, on.usage(), await _commands(on)
             await asyncio.sleep(given.seconds)
+            commands = await _commands(on) - commands
             used = on.usage().since(before).parts
             statements = _statements(log, begin)
             processes = {part: len(on.parts[part]) for part in on.parts}
@@ -55,6 +64,8 @@ async def run(given: argparse.Namespace) -> None:
         }
         if part in ("api", "worker"):
             cells["statements/day"] = statements[f"waystation-{part}"] / given.seconds / processes[part] * 86400
+        if part == "valkey":
+            cells["commands/day"] = commands / given.seconds * 86400
         table.row(cells)
 
 

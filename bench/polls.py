@@ -92,7 +92,7 @@ async def store(table: Table, on: Stand, group: int) -> None:
     async with _jobs(on, due_within_seconds=0) as database:
         for number in range(rounds + 20):
             clocked = [clocks()]
-            async with database.statement() as session:
+            async with database.transaction() as session:
                 rows = (await claim_running(session, owner=owner, most=group, lease_seconds=60)).rows
             clocked.append(clocks())
             async with database.statement() as session:
@@ -112,7 +112,7 @@ async def burst(table: Table, on: Stand) -> None:
     async with _jobs(on, due_within_seconds=0) as database:
         began_at, claimed = time.perf_counter(), 0
         while claimed < JOBS:
-            async with database.statement() as session:
+            async with database.transaction() as session:
                 claimed += len((await claim_running(session, owner=new_id(), most=256, lease_seconds=60)).rows)
         took = time.perf_counter() - began_at
     table.row({"what": "burst", "of": JOBS, "p99 ms": took * 1e3, "per second": JOBS / took})

@@ -1,7 +1,7 @@
-"""What one poll costs in CPU through `httpx.AsyncClient`, by what carries it: `python -m bench.transports`.
+"""What one small GET costs in CPU, by what carries it: `python -m bench.transports`.
 
 Each candidate polls a trivial server in another process over N keep-alive connections, N requests at a time, for
-`--seconds`; CPU is this process's own, all threads. The ratio is to our transport at the same N.
+`--seconds`; CPU is this process's own, all threads. The ratio is to our caller at the same N.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import aiohttp
 import httpx
 import uvloop
 
-from app.core.http import open_client
+from app.core.http import Caller, Limits
 
 STATUS = b'{"status":"PROCESSING","request_id":"47411f110c6fa4fe05dcb9ffed2c1962","metrics":{}}'
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(STATUS), STATUS)
@@ -88,22 +88,48 @@ async def over_aiohttp(connections: int) -> AsyncIterator[Get]:
 
 
 @asynccontextmanager
+async def aiohttp_alone(connections: int) -> AsyncIterator[Get]:
+    connector = aiohttp.TCPConnector(limit=connections)
+    async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
+
+        async def get(url: str) -> bytes:
+            async with session.get(url) as answer:
+                return await answer.read()
+
+        yield get
+
+
+@asynccontextmanager
 async def ours(connections: int) -> AsyncIterator[Get]:
-    async with open_client(
-        connections_max=connections,
-        keep_alive=True,
-        connect_seconds=10,
-        read_seconds=60,
-        total_seconds=60,
-        body_bytes_max=1_000_000,
-    ) as client:
-        yield lambda url: _body(client, url)
+    callers: dict[str, Caller] = {}
+
+    async def get(url: str) -> bytes:
+        base, _, path = url.rpartition(":")
+        port, _, target = path.partition("/")
+        caller = callers.get(port) or callers.setdefault(
+            port,
+            Caller(
+                f"{base}:{port}",
+                headers={},
+                connections_max=connections,
+                keep_alive=True,
+                limits=Limits(10, 60, 60, 1_000_000),
+            ),
+        )
+        return (await caller.call("GET", f"/{target}")).body
+
+    try:
+        yield get
+    finally:
+        for caller in callers.values():
+            await caller.close()
 
 
 CANDIDATES: dict[str, Callable[[int], AbstractAsyncContextManager[Get]]] = {
     "httpx, its own pool": stock,
     "httpx over aiohttp": over_aiohttp,
-    "httpx over ours": ours,
+    "aiohttp alone": aiohttp_alone,
+    "ours, on aiohttp": ours,
 }
 
 
@@ -142,7 +168,7 @@ def main() -> None:
     try:
         for connections in given.connections:
             rows = {name: uvloop.run(measure(name, connections, url, given.seconds)) for name in CANDIDATES}
-            base = rows["httpx over ours"][0]
+            base = rows["ours, on aiohttp"][0]
             for name, (cpu, rate) in rows.items():
                 print(f"{name:<22}{connections:>12}{cpu:>13.0f}{cpu / base:>8.1f}{rate:>9.0f}")
     finally:

@@ -18,7 +18,7 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.gateway import Gateway, TenantKey, running_gateway
-from tests.servers import Servers, Urls, temporary_database, with_path
+from tests.servers import REDIS_DATABASES, REDIS_SHARE, Servers, Urls, temporary_database, with_path
 
 _SERVERS = pytest.StashKey[Servers]()
 _URLS = pytest.StashKey[Urls]()
@@ -45,6 +45,11 @@ class _Distributed:
 def pytest_configure(config: pytest.Config) -> None:
     if config.pluginmanager.hasplugin("xdist"):
         config.pluginmanager.register(_Distributed())
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes that are no text do not name a test: compressed ones may differ in each process, and then xdist stops."""
+    return argname if isinstance(val, bytes) and not val.isascii() else None
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -90,7 +95,8 @@ async def new_database(servers: Urls) -> AsyncIterator[NewDatabase]:
 @pytest.fixture(scope="session")
 async def redis_url(servers: Urls, request: pytest.FixtureRequest) -> str:
     workerinput = getattr(request.config, "workerinput", {"workerid": "gw0"})
-    url = with_path(servers.redis, str(int(workerinput["workerid"].removeprefix("gw")) + 1))
+    number = int(workerinput["workerid"].removeprefix("gw")) % (REDIS_DATABASES // REDIS_SHARE)
+    url = with_path(servers.redis, str(1 + number * REDIS_SHARE))
     async with Redis.from_url(url) as redis:
         await redis.flushdb()
     return url

@@ -23,6 +23,7 @@ from app.ledger.operations import grant
 from app.tenants.models import Scope
 from app.tenants.operations import create_key, create_tenant, update_tenant
 from app.upstream.simulator.book import Book
+from tests.servers import redis_of_a_gateway
 
 SECRET = "a-secret-that-only-tests-know-0123456789"
 UPSTREAM_KEY = "SG_3ec0a235721add59"
@@ -291,6 +292,7 @@ async def opened_gateway(
     `pooled`: through PgBouncer."""
     async with contextlib.AsyncExitStack() as stack:
         database_url = await stack.enter_async_context(_reached(database_url, directory, pooled=pooled))
+        redis_url = redis_of_a_gateway(redis_url)
         gateway = Gateway(database_url=database_url, redis_url=redis_url, directory=directory)
         gateway.database = await Database.open(database_url, name="tests", writers_max=2, readers_max=2)
         stack.push_async_callback(gateway.database.close)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
 import shutil
 import tempfile
@@ -17,6 +18,12 @@ from app.core.migrate import migrate
 from app.stack.postgres import EmbeddedPostgres
 from app.stack.valkey import EmbeddedValkey
 
+REDIS_DATABASES = 64
+REDIS_SHARE = 15
+"""Redis databases of one process of tests: the first is for tests that have no gateway, each gateway takes another one.
+Workers of two gateways in one database would follow each other's rings."""
+_gateways = itertools.count()
+
 
 @dataclass(frozen=True, slots=True)
 class Urls:
@@ -30,6 +37,12 @@ class Urls:
 def with_path(url: str, path: str) -> str:
     """The same server, another database."""
     return urlunsplit(urlsplit(url)._replace(path=f"/{path}"))
+
+
+def redis_of_a_gateway(url: str) -> str:
+    """Another database than `url`, which is the first of this process."""
+    first = int(urlsplit(url).path[1:])
+    return with_path(url, str(first + 1 + next(_gateways) % (REDIS_SHARE - 1)))
 
 
 class Servers:

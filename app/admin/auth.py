@@ -4,8 +4,9 @@ import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Annotated
 
-from fastapi import Request, Response
+from fastapi import Depends, Request, Response
 from pydantic import SecretStr
 
 from app.admin.models import Role
@@ -141,7 +142,10 @@ async def _checked_body(request: Request, acting: Acting) -> None:
     request._body = body  # what `Request.body` keeps
 
 
-def operator_of(request: Request) -> str:
-    """The caller, as the audit log names them."""
+async def _operator(request: Request) -> str:
     acting: Acting = request.state.acting
     return acting.name
+
+
+Operator = Annotated[str, Depends(_operator)]
+"""The caller, as the audit log names them."""

@@ -1,6 +1,10 @@
-"""What operators may do."""
+"""What operators may do and did, and what no tenant pays."""
 
+from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
+from typing import Any
+from uuid import UUID
 
 
 class Role(StrEnum):
@@ -8,3 +12,31 @@ class Role(StrEnum):
 
     ADMIN = "admin"
     VIEWER = "viewer"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A row of the audit log."""
+
+    id: int
+    at: datetime
+    operator: str
+    action: str
+    target: str
+    tenant: str | None
+    tenant_id: UUID | None
+    detail: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """What the upstream may have charged that no tenant pays; `amount` in micro-credits."""
+
+    id: int
+    at: datetime
+    job_id: UUID
+    tenant: str
+    tenant_id: UUID
+    reason: str
+    amount: int
+    upstream_id: str | None

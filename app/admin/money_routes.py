@@ -2,20 +2,21 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 
-from app.admin.auth import OperatorRoute, operator_of
+from app.admin.auth import Operator, OperatorRoute
 from app.admin.decide import checked_amount
+from app.admin.listing import EntryFilter, ExposureFilter, list_audit, list_exposure
 from app.admin.money import adjust_credits, grant_credits
 from app.admin.money_schemas import EntryOut, ExposureOut, TransferOut
 from app.admin.pricing import set_model
-from app.admin.queries import EntryFilter, list_audit, list_exposure
-from app.admin.routes import READS, SECURITY, WRITES, PageQuery, database_of
+from app.admin.routes import READS, SECURITY, WRITES, PageQuery
 from app.admin.schemas import AdjustmentIn, AuditQuery, ExposureQuery, GrantIn, ModelIn
 from app.catalog.check import SLUG, SlugInvalid
 from app.catalog.queries import ModelFilter, ModelNotFound, list_models
 from app.catalog.schemas import ModelOut
 from app.core.db import ReadSession
+from app.core.dependencies import TheDatabase
 from app.core.ids import find_id
 from app.core.paging import Page, cut_page, parse_number_cursor
 from app.core.problems import documented
@@ -36,14 +37,16 @@ router = APIRouter(prefix="/admin/v1", tags=["admin"], route_class=OperatorRoute
         **documented(*WRITES, TenantNotFound, ReferenceTaken),
     },
 )
-async def create_grant(request: Request, response: Response, tenant: str, body: GrantIn) -> TransferOut:
+async def create_grant(
+    database: TheDatabase, by: Operator, response: Response, tenant: str, body: GrantIn
+) -> TransferOut:
     """Grant credits. The same reference again is the same grant, and keeps the expiry of the first call; with another
     amount it is a conflict."""
     amount = checked_amount(body.amount, field="amount")
-    async with database_of(request).transaction() as session:
+    async with database.transaction() as session:
         found, transfer, new = await grant_credits(
             session,
-            by=operator_of(request),
+            by=by,
             tenant=tenant,
             amount=amount,
             reference=body.reference,
@@ -59,7 +62,7 @@ async def create_grant(request: Request, response: Response, tenant: str, body: 
     status_code=201,
     responses=documented(*WRITES, TenantNotFound, JobNotFound, OverdraftExceeded, ChargeCorrected),
 )
-async def create_adjustment(request: Request, tenant: str, body: AdjustmentIn) -> TransferOut:
+async def create_adjustment(database: TheDatabase, by: Operator, tenant: str, body: AdjustmentIn) -> TransferOut:
     """Correct a balance, with a reason: by what the tenant gains, or loses where that is below nothing.
 
     With a job, its charge is lowered by so much; once.
@@ -68,35 +71,30 @@ async def create_adjustment(request: Request, tenant: str, body: AdjustmentIn) -
     if body.job_id is not None and job_id is None:
         raise JobNotFound
     amount = checked_amount(body.amount, field="amount", signed=job_id is None)
-    async with database_of(request).transaction() as session:
+    async with database.transaction() as session:
         found, transfer = await adjust_credits(
-            session, by=operator_of(request), tenant=tenant, amount=amount, note=body.note, job_id=job_id
+            session, by=by, tenant=tenant, amount=amount, note=body.note, job_id=job_id
         )
     return TransferOut.of(found, transfer)
 
 
 @router.get("/exposure", responses=documented(*READS, TenantNotFound))
-async def read_exposure(request: Request, query: Annotated[ExposureQuery, Query()]) -> Page[ExposureOut]:
+async def read_exposure(database: TheDatabase, query: Annotated[ExposureQuery, Query()]) -> Page[ExposureOut]:
     """What the upstream charged, or may have charged, that no tenant pays; the newest first."""
     before_id = parse_number_cursor(query.cursor)
-    async with database_of(request).snapshot() as session:
-        found = await list_exposure(
-            session,
-            reason=query.reason,
-            tenant_id=None if query.tenant is None else (await get_tenant(session, name_or_id=query.tenant)).id,
-            since=query.since,
-            before_id=before_id,
-            limit=query.limit + 1,
-        )
+    async with database.snapshot() as session:
+        tenant_id = None if query.tenant is None else (await get_tenant(session, name_or_id=query.tenant)).id
+        wanted = ExposureFilter(tenant_id=tenant_id, reason=query.reason, since=query.since)
+        found = await list_exposure(session, wanted=wanted, before_id=before_id, limit=query.limit + 1)
     page = cut_page(found, limit=query.limit, cursor_of=lambda exposure: str(exposure.id))
     return Page(items=[ExposureOut.of(exposure) for exposure in page.items], next_cursor=page.next_cursor)
 
 
 @router.get("/audit", responses=documented(*READS, TenantNotFound))
-async def read_audit(request: Request, query: Annotated[AuditQuery, Query()]) -> Page[EntryOut]:
+async def read_audit(database: TheDatabase, query: Annotated[AuditQuery, Query()]) -> Page[EntryOut]:
     """What operators did, over HTTP and at the command line; the newest first."""
     before_id = parse_number_cursor(query.cursor)
-    async with database_of(request).snapshot() as session:
+    async with database.snapshot() as session:
         wanted = await _entries(session, query)
         found = await list_audit(session, wanted=wanted, before_id=before_id, limit=query.limit + 1)
     page = cut_page(found, limit=query.limit, cursor_of=lambda entry: str(entry.id))
@@ -115,27 +113,27 @@ async def _entries(session: ReadSession, query: AuditQuery) -> EntryFilter:
 
 
 @router.put("/models/{slug}", responses=documented(*WRITES, SlugInvalid))
-async def put_model(request: Request, slug: str, body: ModelIn) -> ModelOut:
+async def put_model(database: TheDatabase, by: Operator, slug: str, body: ModelIn) -> ModelOut:
     """Write a model into the catalogue, or change what is sent of it."""
-    async with database_of(request).transaction() as session:
-        model = await set_model(session, by=operator_of(request), slug=slug, changes=body.changes())
+    async with database.transaction() as session:
+        model = await set_model(session, by=by, slug=slug, changes=body.changes())
     return ModelOut.of(model)
 
 
 @router.get("/models", responses=documented(*READS))
-async def read_models(request: Request, query: PageQuery) -> Page[ModelOut]:
+async def read_models(database: TheDatabase, query: PageQuery) -> Page[ModelOut]:
     """The catalogue, in the order of the slugs; a cursor is a slug."""
     if query.cursor is not None and not SLUG.fullmatch(query.cursor):
         raise malformed("query cursor", "expected a `next_cursor` of this list")
-    async with database_of(request).snapshot() as session:
+    async with database.snapshot() as session:
         found = await list_models(session, after=query.cursor, limit=query.limit + 1)
     return cut_page([ModelOut.of(one) for one in found], limit=query.limit, cursor_of=lambda model: model.slug)
 
 
 @router.get("/models/{slug}", responses=documented(*READS, ModelNotFound))
-async def read_model(request: Request, slug: str) -> ModelOut:
+async def read_model(database: TheDatabase, slug: str) -> ModelOut:
     """One model of the catalogue, as operators see it."""
-    async with database_of(request).snapshot() as session:
+    async with database.snapshot() as session:
         found = await list_models(session, wanted=ModelFilter(slugs=[slug])) if "\0" not in slug else []
     if not found:
         raise ModelNotFound

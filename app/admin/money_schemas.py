@@ -4,13 +4,13 @@ from typing import Any, Self
 
 from pydantic import BaseModel, Field
 
-from app.admin.queries import Entry, Exposure
+from app.admin.models import Entry, Exposure
 from app.core.credits import show_credits
 from app.core.db import Row
+from app.core.fields import At
 from app.core.ids import show_id
 from app.ledger.models import ExposureReason, Kind
 from app.tenants.queries import Tenant
-from app.tenants.schemas import At
 
 
 class TransferOut(BaseModel):

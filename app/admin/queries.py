@@ -1,9 +1,8 @@
-"""Who the operators are, what they did; and what of a tenant is set outside the tenants' own table."""
+"""Who the operators are; and what of a tenant is set outside the tenants' own table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from app.admin.models import Role
@@ -42,46 +41,6 @@ class Allowance:
     overdraft: int = 0
     daily_credits: int | None = None
     monthly_credits: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A row of the audit log."""
-
-    id: int
-    at: datetime
-    operator: str
-    action: str
-    target: str
-    tenant: str | None
-    tenant_id: UUID | None
-    detail: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Exposure:
-    """What the upstream may have charged that no tenant pays; `amount` in micro-credits."""
-
-    id: int
-    at: datetime
-    job_id: UUID
-    tenant: str
-    tenant_id: UUID
-    reason: str
-    amount: int
-    upstream_id: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class EntryFilter:
-    """Which entries are wanted; None is no bound. Instants: from `since` on, before `before`."""
-
-    operator: str | None = None
-    action: str | None = None
-    target: str | None = None
-    tenant_id: UUID | None = None
-    since: datetime | None = None
-    before: datetime | None = None
 
 
 def operator_of(row: Row) -> Operator:
@@ -145,54 +104,3 @@ async def find_grant(session: ReadSession, *, tenant_id: UUID, reference: str) -
     """Expiry of the tenant's grant of this reference."""
     sql = "SELECT expires_at FROM transfers WHERE tenant_id = $1 AND reference = $2"
     return await session.fetchrow(sql, tenant_id, reference)
-
-
-_AUDIT = """
-SELECT
-    entry.id, entry.at, entry.operator, entry.action, entry.target, tenant.name AS tenant, entry.tenant_id, entry.detail
-FROM audit AS entry LEFT JOIN tenants AS tenant ON tenant.id = entry.tenant_id
-WHERE ($1::bigint IS NULL OR entry.id < $1)
-    AND ($2::text IS NULL OR entry.operator = $2)
-    AND ($3::text IS NULL OR entry.action = $3)
-    AND ($4::text IS NULL OR entry.target = $4)
-    AND ($5::uuid IS NULL OR entry.tenant_id = $5)
-    AND ($6::timestamptz IS NULL OR entry.at >= $6)
-    AND ($7::timestamptz IS NULL OR entry.at < $7)
-ORDER BY entry.id DESC LIMIT $8
-"""
-
-
-async def list_audit(session: ReadSession, *, wanted: EntryFilter, before_id: int | None, limit: int) -> list[Entry]:
-    """Entries of the audit log, the newest first."""
-    rows = await session.fetch(
-        _AUDIT, before_id, wanted.operator, wanted.action, wanted.target, wanted.tenant_id, wanted.since, wanted.before,
-        limit,
-    )  # fmt: skip
-    return [Entry(**row) for row in rows]
-
-
-_EXPOSURE = """
-SELECT
-    exposure.id, exposure.at, exposure.job_id, tenant.name AS tenant, exposure.tenant_id, exposure.reason,
-    exposure.amount, exposure.upstream_id
-FROM exposures AS exposure JOIN tenants AS tenant ON tenant.id = exposure.tenant_id
-WHERE ($1::bigint IS NULL OR exposure.id < $1)
-    AND ($2::text IS NULL OR exposure.reason = $2)
-    AND ($3::uuid IS NULL OR exposure.tenant_id = $3)
-    AND ($4::timestamptz IS NULL OR exposure.at >= $4)
-ORDER BY exposure.id DESC LIMIT $5
-"""
-
-
-async def list_exposure(
-    session: ReadSession,
-    *,
-    reason: str | None,
-    tenant_id: UUID | None,
-    since: datetime | None,
-    before_id: int | None,
-    limit: int,
-) -> list[Exposure]:
-    """What no tenant pays, the newest first."""
-    rows = await session.fetch(_EXPOSURE, before_id, reason, tenant_id, since, limit)
-    return [Exposure(**row) for row in rows]

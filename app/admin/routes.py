@@ -3,15 +3,15 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response, Security
+from fastapi import APIRouter, Depends, Query, Request, Response, Security
 from fastapi.security import HTTPBearer
 
 from app.admin import tenancy
-from app.admin.auth import OperatorRoute, RoleMissing, TooManyLogins, operator_of
+from app.admin.auth import Operator, OperatorRoute, RoleMissing, TooManyLogins
 from app.admin.queries import list_allowances
 from app.admin.schemas import KeyCreate, KeyPatch, ListQuery, TenantCreate, TenantPatch
 from app.admin.tenant_schemas import IssuedKeyOut, KeyOut, TenantOut
-from app.core.db import Database
+from app.core.dependencies import TheDatabase
 from app.core.errors import Malformed, StatementTimedOut, StoreUnavailable, Unauthorized
 from app.core.ids import find_id
 from app.core.paging import Page, cut_page, parse_cursor
@@ -32,28 +32,32 @@ router = APIRouter(prefix="/admin/v1", tags=["admin"], route_class=OperatorRoute
 PageQuery = Annotated[ListQuery, Query()]
 
 
-def database_of(request: Request) -> Database:
-    """The API process's database."""
-    database: Database = request.app.state.database
-    return database
+async def _key_id(key: str) -> UUID:
+    key_id = find_id("key", key)
+    if key_id is None:
+        raise KeyNotFound("no such key")
+    return key_id
+
+
+KeyId = Annotated[UUID, Depends(_key_id)]
 
 
 @router.post("/tenants", status_code=201, responses=documented(*WRITES, TenantExists))
-async def create_tenant(request: Request, body: TenantCreate) -> TenantOut:
+async def create_tenant(database: TheDatabase, by: Operator, body: TenantCreate) -> TenantOut:
     """Make a tenant, with any setting that PATCH takes."""
     settings = body.settings()
     del settings["name"]
-    async with database_of(request).transaction() as session:
-        tenant = await tenancy.create_tenant(session, by=operator_of(request), name=body.name, settings=settings)
+    async with database.transaction() as session:
+        tenant = await tenancy.create_tenant(session, by=by, name=body.name, settings=settings)
         allowances = await list_allowances(session, subject_ids=[tenant.id])
     return TenantOut.of(tenant, allowances[tenant.id])
 
 
 @router.get("/tenants", responses=documented(*READS))
-async def read_tenants(request: Request, query: PageQuery) -> Page[TenantOut]:
+async def read_tenants(database: TheDatabase, query: PageQuery) -> Page[TenantOut]:
     """Tenants, in the order they were made."""
     after = parse_cursor("ten", query.cursor)
-    async with database_of(request).snapshot() as session:
+    async with database.snapshot() as session:
         found = await list_tenants(session, after=after, limit=query.limit + 1)
         allowances = await list_allowances(session, subject_ids=[tenant.id for tenant in found])
     return cut_page(
@@ -64,9 +68,9 @@ async def read_tenants(request: Request, query: PageQuery) -> Page[TenantOut]:
 
 
 @router.get("/tenants/{tenant}", responses=documented(*READS, TenantNotFound))
-async def read_tenant(request: Request, tenant: str) -> TenantOut:
+async def read_tenant(database: TheDatabase, tenant: str) -> TenantOut:
     """One tenant, by its id or its name."""
-    async with database_of(request).snapshot() as session:
+    async with database.snapshot() as session:
         found = await get_tenant(session, name_or_id=tenant)
         allowances = await list_allowances(session, subject_ids=[found.id])
     return TenantOut.of(found, allowances[found.id])
@@ -76,23 +80,25 @@ async def read_tenant(request: Request, tenant: str) -> TenantOut:
     "/tenants/{tenant}",
     responses=documented(*WRITES, TenantNotFound, TenantExists, OverdraftExceeded),
 )
-async def patch_tenant(request: Request, tenant: str, body: TenantPatch) -> TenantOut:
+async def patch_tenant(database: TheDatabase, by: Operator, tenant: str, body: TenantPatch) -> TenantOut:
     """Change what is sent of a tenant: its name, whether it is suspended, its prices, budgets, overdraft and
     models, its weight and its limits."""
     settings = body.settings()
-    async with database_of(request).transaction() as session:
-        changed = await tenancy.change_tenant(session, by=operator_of(request), tenant=tenant, settings=settings)
+    async with database.transaction() as session:
+        changed = await tenancy.change_tenant(session, by=by, tenant=tenant, settings=settings)
         allowances = await list_allowances(session, subject_ids=[changed.id])
     return TenantOut.of(changed, allowances[changed.id])
 
 
 @router.post("/tenants/{tenant}/keys", status_code=201, responses=documented(*WRITES, TenantNotFound))
-async def create_key(request: Request, tenant: str, body: KeyCreate) -> IssuedKeyOut:
+async def create_key(
+    request: Request, database: TheDatabase, by: Operator, tenant: str, body: KeyCreate
+) -> IssuedKeyOut:
     """Make a key; `key` is shown here and never again."""
-    async with database_of(request).transaction() as session:
+    async with database.transaction() as session:
         key, text = await tenancy.create_key(
             session,
-            by=operator_of(request),
+            by=by,
             tenant=tenant,
             secret=request.app.state.settings.secrets[0],
             name=body.name,
@@ -103,10 +109,10 @@ async def create_key(request: Request, tenant: str, body: KeyCreate) -> IssuedKe
 
 
 @router.get("/tenants/{tenant}/keys", responses=documented(*READS, TenantNotFound))
-async def read_keys(request: Request, tenant: str, query: PageQuery) -> Page[KeyOut]:
+async def read_keys(database: TheDatabase, tenant: str, query: PageQuery) -> Page[KeyOut]:
     """A tenant's keys in the order they were made, the expired and revoked ones too."""
     after = parse_cursor("key", query.cursor)
-    async with database_of(request).snapshot() as session:
+    async with database.snapshot() as session:
         tenant_id = (await get_tenant(session, name_or_id=tenant)).id
         found = await list_keys(session, tenant_id=tenant_id, after=after, limit=query.limit + 1)
         allowances = await list_allowances(session, subject_ids=[key.id for key in found])
@@ -116,26 +122,17 @@ async def read_keys(request: Request, tenant: str, query: PageQuery) -> Page[Key
 
 
 @router.patch("/keys/{key}", responses=documented(*WRITES, KeyNotFound))
-async def patch_key(request: Request, key: str, body: KeyPatch) -> KeyOut:
+async def patch_key(database: TheDatabase, by: Operator, key_id: KeyId, body: KeyPatch) -> KeyOut:
     """Change what is sent of a key: its name, its expiry, its budgets, its own limits."""
-    key_id = _key_id(key)
-    async with database_of(request).transaction() as session:
-        changed = await tenancy.change_key(session, by=operator_of(request), key_id=key_id, settings=body.settings())
+    async with database.transaction() as session:
+        changed = await tenancy.change_key(session, by=by, key_id=key_id, settings=body.settings())
         allowances = await list_allowances(session, subject_ids=[key_id])
     return KeyOut.of(changed, allowances[key_id])
 
 
 @router.delete("/keys/{key}", status_code=204, responses=documented(*WRITES, KeyNotFound))
-async def delete_key(request: Request, key: str) -> Response:
+async def delete_key(database: TheDatabase, by: Operator, key_id: KeyId) -> Response:
     """Revoke a key: within five seconds it opens nothing. Its row stays, with `revoked_at`."""
-    key_id = _key_id(key)
-    async with database_of(request).transaction() as session:
-        await tenancy.revoke_key(session, by=operator_of(request), key_id=key_id)
+    async with database.transaction() as session:
+        await tenancy.revoke_key(session, by=by, key_id=key_id)
     return Response(status_code=204)
-
-
-def _key_id(shown: str) -> UUID:
-    key_id = find_id("key", shown)
-    if key_id is None:
-        raise KeyNotFound("no such key")
-    return key_id

@@ -1,7 +1,6 @@
 """What operators send. The values are judged by `tenants.decide`, the same for the commands; here are only shapes."""
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Annotated, Any, Self, cast
 
 from pydantic import (
@@ -28,10 +27,11 @@ from app.admin.decide import (
 from app.catalog.decide import ModelChanges, checked_schema, parse_markup
 from app.catalog.models import PriceRule
 from app.core import clock
-from app.core.clock import parse_instant
 from app.core.credits import parse_credits
 from app.core.errors import Malformed
-from app.core.paging import LIMIT_DEFAULT, LIMIT_MAX
+from app.core.fields import Instant
+from app.core.paging import LIMIT_DEFAULT
+from app.core.query import Limit
 from app.ledger.models import ExposureReason
 from app.tenants.decide import (
     TENANT_LIMITS,
@@ -43,17 +43,6 @@ from app.tenants.decide import (
     checked_weight,
 )
 from app.tenants.models import ALL_SCOPES, Scope
-
-
-def _instant(value: object) -> datetime | None:
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise ValueError("expected a string")
-    return parse_instant(value)
-
-
-Instant = Annotated[datetime | None, BeforeValidator(_instant)]
 
 
 def _credits(value: object) -> int | None:
@@ -247,7 +236,7 @@ class ListQuery(_Body):
     """Which page of a list."""
 
     cursor: str | None = None
-    limit: int = Field(default=LIMIT_DEFAULT, ge=1, le=LIMIT_MAX)
+    limit: Limit = LIMIT_DEFAULT
 
 
 class AuditQuery(ListQuery):

@@ -7,9 +7,9 @@ from uuid import UUID
 
 from app.admin.decide import KeySettings, TenantSettings
 from app.admin.operations import record_audit
-from app.admission.places import lock_queue, open_places, reweigh
 from app.core.db import Session
 from app.core.ids import show_id
+from app.jobs.places import lock_queue, open_places, reweigh
 from app.ledger.models import Period
 from app.ledger.operations import set_budget, set_overdraft
 from app.tenants import operations

@@ -2,16 +2,16 @@
 
 from typing import Self
 
-from pydantic import BaseModel, Field, field_serializer
+from pydantic import BaseModel, Field
 
 from app.admin.models import Role
 from app.admin.queries import Allowance, Operator
 from app.core.credits import show_credits
+from app.core.fields import At, Number
 from app.core.ids import show_id
 from app.tenants.decide import Rate, refused_rate
 from app.tenants.models import Scope
 from app.tenants.queries import ApiKey, Tenant
-from app.tenants.schemas import At, plain_number
 
 NO_ALLOWANCE = Allowance()
 
@@ -35,16 +35,12 @@ class TenantOut(BaseModel):
     daily_credits: str | None = Field(description="what it may spend in a day of UTC; null: any")
     monthly_credits: str | None = Field(description="what it may spend in a month of UTC; null: any")
     models: list[str] | None = Field(description="slugs of the models it may ask for; null: any")
-    weight: float = Field(description="its share of what all may spend upstream, beside the others'")
+    weight: Number = Field(description="its share of what all may spend upstream, beside the others'")
     rate_per_minute: int = Field(description="submits")
     burst: int = Field(description="submits at once, after a rest")
     refused_per_minute: int = Field(description="submits that may be refused; beyond that 429 too_many_refused")
     max_in_flight: int = Field(description="jobs at the upstream at once; more wait")
     max_queued: int = Field(description="jobs that may wait; more are refused")
-
-    @field_serializer("weight")
-    def _plain(self, weight: float) -> int | float:
-        return plain_number(weight)
 
     @classmethod
     def of(cls, tenant: Tenant, allowance: Allowance) -> Self:

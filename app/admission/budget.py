@@ -1,136 +1,31 @@
-"""The upstream's budget in Postgres: how claims are granted their share, and where what was learned is kept.
+"""The upstream's budget in Postgres: what claims read of it, and where what was learned is kept.
 
-A claim takes tokens in its own statement, under the lock on the one row of `upstream_state`, so that any number of
-workers share one pace. Learning is a transaction of its own, only when there is something to learn.
+A claim takes its tokens under the lock on the one row of `upstream_state`, so that any number of workers share one pace; how
+many it may take is said by `pace`. Learning is a transaction of its own, only when there is something to learn.
 """
 
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 from app.admission.breaker import BREAK_SECONDS, MEND_SECONDS, Health, Sample, Verdict, judge
-from app.admission.decide import (
-    BURST_MIN,
-    BURST_SECONDS,
-    FREE_NATS,
-    RISE_TO,
-    TRICKLE_RATE,
-    Budget,
-    Refused,
-    Second,
-    learned,
-)
+from app.admission.decide import Budget, Refused, Second, learned
+from app.admission.pace import Bucket, Lately, Pace, pace_of
 from app.core.db import Row, Session, columns
 
 SECONDS_KEPT = 600
 SECONDS_SEEN = 200
-LOOK_SECONDS_MIN = 0.02
-"""Between two looks for tokens: what they bring in between is taken in one go."""
-LOOK_SECONDS_MAX = 1.0
-"""The same the other way round: the budget may be another one by then."""
-ROOM_SECONDS = 0.25
-"""The same where a minute is full."""
 HEALTH_KEPT_SECONDS = 60.0
 PROBE_SECONDS = 1.0
 """Between two balances asked for while the breaker is open."""
 
-# What may go out now? shared: for all that counts towards the limit. free: for reads that do not. room: what the trailing
-# minute still holds of the limit, room_of_all: of the ceiling; null: no limit. Of a burst, reads that are due come first.
-PACE_CTES = f"""
-state AS MATERIALIZED (
-    SELECT * FROM upstream_state FOR UPDATE
-), pace AS MATERIALIZED (
-    SELECT
-        state.virtual_time, state.paused_until, state.paused_reason, state.broken_at IS NOT NULL AS broken,
-        state.broken_at IS NOT NULL OR state.alarmed_at > now() - interval '{BREAK_SECONDS} seconds' AS alarmed,
-        state.doubt >= {FREE_NATS} AS reads_free, state.limit_per_minute, state.max_in_flight, state.trial_reads,
-        greatest(0, extract(epoch FROM state.resume_at - now()))::double precision AS resume_seconds,
-        rates.*, refilled.*,
-        least(
-            greatest(state.limit_per_minute * {RISE_TO}, state.rate * 60, 1) - lately.counting,
-            state.ceiling_per_minute - lately.all_kinds
-        ) AS room,
-        state.ceiling_per_minute - lately.all_kinds AS room_of_all
-    FROM state
-    CROSS JOIN LATERAL (
-        SELECT
-            CASE WHEN state.broken_at IS NULL
-                THEN least(state.rate, state.ease_rate, state.ceiling_per_minute / 60) ELSE {TRICKLE_RATE}
-            END AS shared_rate,
-            CASE WHEN state.broken_at IS NULL
-                THEN least(state.ease_rate, state.ceiling_per_minute / 60) ELSE {TRICKLE_RATE}
-            END AS free_rate
-    ) AS rates
-    CROSS JOIN LATERAL (
-        SELECT
-            least(
-                greatest({BURST_MIN}, {BURST_SECONDS} * shared_rate),
-                state.tokens + shared_rate
-                    * greatest(0, extract(epoch FROM now() - greatest(state.refilled_at, state.resume_at)))
-            ) AS shared,
-            least(
-                greatest({BURST_MIN}, {BURST_SECONDS} * free_rate),
-                state.read_tokens + free_rate * greatest(0, extract(epoch FROM now() - state.refilled_at))
-            ) AS free
-    ) AS refilled
-    CROSS JOIN LATERAL (
-        SELECT
-            CASE WHEN state.limit_per_minute IS NOT NULL THEN coalesce(sum(
-                submits - refused_submits + CASE WHEN state.doubt < {FREE_NATS} THEN reads - refused_reads ELSE 0 END
-            ) FILTER (WHERE at > now() - interval '60 seconds'), 0) END AS counting,
-            coalesce(sum(submits + reads), 0) AS all_kinds
-        FROM upstream_seconds
-        WHERE (state.limit_per_minute IS NOT NULL OR state.ceiling_per_minute IS NOT NULL)
-            AND at > now() - interval '61 seconds'
-    ) AS lately
-)
-"""  # noqa: S608
-"""Begins a statement that claims: `pace` has one row, and the claims of others wait until this one is committed."""
-
-SUBMITS_GRANTED = """
-SELECT
-    due.reads AS reads_due,
-    CASE WHEN pace.broken OR pace.resume_seconds > 0 THEN 0
-        ELSE greatest(0, least(floor(pace.shared - due.reads + 1e-6), floor(pace.room)))
-    END::bigint AS granted
-FROM (
-    SELECT CASE WHEN pace.reads_free OR pace.limit_per_minute IS NULL THEN 0 ELSE (
-        SELECT count(*) FROM (
-            SELECT FROM jobs
-            WHERE state = 'running' AND due_at <= now() AND takeovers = 0 AND (lease_until IS NULL OR lease_until < now())
-                AND NOT EXISTS (SELECT FROM pauses WHERE what = 'all')
-            LIMIT ceil(greatest(pace.shared, 0))::bigint
-        ) AS several
-    ) END AS reads
-) AS due
+COUNT_GRANTED = """
+INSERT INTO upstream_seconds (at, {kind})
+SELECT date_trunc('second', now()), granted FROM (SELECT ({number})::integer AS granted) AS counted WHERE granted > 0
+ON CONFLICT (at) DO UPDATE SET {kind} = upstream_seconds.{kind} + excluded.{kind}
 """
-"""How many submits may go out now, by the pace alone."""
-
-READS_GRANTED = """
-SELECT CASE
-    WHEN pace.reads_free THEN greatest(0, floor(least(pace.free + 1e-6, pace.room_of_all)))
-    WHEN pace.resume_seconds > 0 THEN CASE WHEN pace.broken THEN 0 ELSE pace.trial_reads END
-    ELSE greatest(0, floor(least(pace.shared + 1e-6, pace.room)))
-END::bigint AS granted
-"""
-"""How many reads may go out now."""
-
-
-def next_token_seconds(missing: str, rate: str, room: str, resume: str) -> str:
-    """SQL for when to look again for a token, in seconds: `missing` at this rate, in a minute with so much room, after a
-    pause."""
-    return f"""least({LOOK_SECONDS_MAX}, greatest(
-        {LOOK_SECONDS_MIN}, {resume}, ({missing}) / {rate}, CASE WHEN {room} < 1 THEN {ROOM_SECONDS} END
-    ))::double precision"""
-
-
-def count_granted(kind: str, number: str) -> str:
-    """A statement that counts requests granted now; `number`: SQL for how many."""
-    return f"""
-    INSERT INTO upstream_seconds (at, {kind})
-    SELECT date_trunc('second', now()), granted FROM (SELECT ({number})::integer AS granted) AS counted WHERE granted > 0
-    ON CONFLICT (at) DO UPDATE SET {kind} = upstream_seconds.{kind} + excluded.{kind}
-    """  # noqa: S608
+"""Counts requests granted now. `kind`: submits or reads; `number`: SQL for how many."""
 
 
 class Taken(NamedTuple):
@@ -151,7 +46,7 @@ class Taken(NamedTuple):
 _INSTANTS = ("cut_at", "resume_at", "trial_at", "learned_at", "broken_at", "judged_at")
 _KEPT = {field.name: "limit_per_minute" if field.name == "limit" else field.name for field in fields(Budget)}
 _READ = ", ".join(
-    f"extract(epoch FROM {column})::double precision AS {name}" if name in _INSTANTS else f"{column} AS {name}"
+    f"date_part('epoch', {column}) AS {name}" if name in _INSTANTS else f"{column} AS {name}"
     for name, column in _KEPT.items()
 )
 _WRITTEN = ", ".join(
@@ -159,7 +54,46 @@ _WRITTEN = ", ".join(
     for place, (name, column) in enumerate(_KEPT.items(), start=1)
 )
 
-_LOAD = f"SELECT extract(epoch FROM clock_timestamp())::double precision AS now, {_READ} FROM upstream_state FOR UPDATE"  # noqa: S608
+_BUCKET = """
+    state.tokens, state.read_tokens, date_part('epoch', state.refilled_at) AS refilled_at
+"""
+
+# What is known of the upstream's limit, what was granted in the last minute, and what stops all submits? Minutes are counted
+# only where something is limited, and jobs in flight ($1: for submits) only where their number is. Whoever waited for the lock
+# has the row of now, and beside it what stood there before: `stale`.
+#
+# The commit of this transaction does not wait for the disk, or whoever claims next would. Where Postgres dies, a claim of the
+# last moments may be forgotten; that a job is sent is written down durably by a later transaction (`open_attempts`), which does
+# not come to be without the claim.
+_KNOWN = f"""
+SELECT
+    {_READ}, {_BUCKET}, lately.*,
+    date_part('epoch', now()) AS now, state.ceiling_per_minute, state.virtual_time,
+    state.broken_at IS NOT NULL OR state.alarmed_at > now() - interval '{BREAK_SECONDS} seconds' AS alarmed,
+    coalesce(state.paused_until > now(), false)
+        OR EXISTS (SELECT FROM pauses WHERE tenant_id IS NULL AND model IS NULL) AS paused,
+    state.paused_reason = 'account' AS doubted,
+    CASE WHEN $1 AND state.max_in_flight IS NOT NULL THEN
+        state.max_in_flight - (SELECT coalesce(sum(in_flight + claimed), 0) FROM queues WHERE subject_id = tenant_id)
+    END AS places,
+    state.xmin <> (SELECT before.xmin FROM upstream_state AS before) AS stale,
+    set_config('synchronous_commit', 'off', true) AS synchronous_commit
+FROM upstream_state AS state CROSS JOIN LATERAL (
+    SELECT
+        coalesce(sum(submits - refused_submits) FILTER (WHERE at > now() - interval '60 seconds'), 0) AS submits,
+        coalesce(sum(reads - refused_reads) FILTER (WHERE at > now() - interval '60 seconds'), 0) AS reads,
+        coalesce(sum(submits + reads), 0) AS all_kinds
+    FROM upstream_seconds
+    WHERE (state.limit_per_minute IS NOT NULL OR state.ceiling_per_minute IS NOT NULL)
+        AND at > now() - interval '61 seconds'
+) AS lately
+FOR UPDATE OF state
+"""  # noqa: S608
+
+_LOAD = f"""
+SELECT {_READ}, date_part('epoch', clock_timestamp()) AS now
+FROM upstream_state FOR UPDATE
+"""  # noqa: S608
 
 # Whoever goes on after a pause begins with nothing in hand.
 _SAVE = f"""
@@ -239,13 +173,12 @@ async def learn(
     """
     row = await session.fetchrow(_LOAD)
     assert row is not None, "upstream_state has one row"
-    given = dict(row)
-    now = given.pop("now")
+    now = row["now"]
     told = [(one.at, one.refused_submits, one.refused_reads) for one in ended]
     if told:
         await session.execute(_COUNT, *columns(told, 3))
     seconds = [Second(**lately) for lately in await session.fetch(_LATELY, float(SECONDS_SEEN))]
-    before = Budget(**given)
+    before = Budget(*tuple(row)[: len(_KEPT)])
     health = [] if heard is None else await _hear(session, heard, before, now)
     after = learned(before, now=now, held=held, refused=refused, passed=passed, seconds=seconds, health=health)
     await session.execute(_SAVE, *(getattr(after, name) for name in _KEPT), alarm)
@@ -268,10 +201,35 @@ async def configure(session: Session, *, ceiling_per_minute: float | None, max_i
     await session.execute(_CONFIGURE, ceiling_per_minute, max_in_flight)
 
 
-async def lock_budget(session: Session) -> None:
-    """Let one claim at a time through from here on, until the transaction ends: the next statement sees what those before
-    have taken. One statement."""
-    await session.execute("SELECT FROM upstream_state FOR UPDATE")
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a claim knows of the upstream, under the lock. now: the transaction's instant, seconds since 1970. virtual_time:
+    where a tenant begins that had nothing to send for a while. alarmed: as in Taken. paused: all submits are. doubted: after
+    trouble with the account, until a submit is accepted. places: how many more jobs may be in flight; infinite: any number."""
+
+    pace: Pace
+    now: float
+    virtual_time: float
+    alarmed: bool
+    paused: bool
+    doubted: bool
+    places: float
+
+
+async def read_pace(session: Session, *, for_submits: bool) -> Known:
+    """What may go out now. Until the transaction ends no other one claims, or learns. One statement, or two where another
+    one was first."""
+    row = await session.fetchrow(_KNOWN, for_submits)
+    if row is not None and row["stale"]:
+        row = await session.fetchrow(_KNOWN, for_submits)
+    assert row is not None, "upstream_state has one row"
+    given = tuple(row)
+    budget = Budget(*given[: len(_KEPT)])
+    bucket = Bucket(*given[len(_KEPT) : len(_KEPT) + 3])
+    lately = Lately(*given[len(_KEPT) + 3 : len(_KEPT) + 6])
+    pace = pace_of(budget, bucket, now=row["now"], lately=lately, ceiling_per_minute=row["ceiling_per_minute"])
+    places = math.inf if row["places"] is None else row["places"]
+    return Known(pace, row["now"], row["virtual_time"], row["alarmed"], row["paused"], bool(row["doubted"]), places)
 
 
 async def forget_seconds(session: Session) -> None:

@@ -25,8 +25,6 @@ RATE_MAX = 10_000.0
 """As good as none."""
 LIMIT_MIN = 5.0
 """The least the upstream publishes for anybody: a 429 that comes when next to nothing was sent does not mean less."""
-BURST_SECONDS = 0.25
-BURST_MIN = 1.5
 BACK_TO = 0.96
 """Of the limit: where we go on after an episode."""
 RISE_TO = 0.985
@@ -70,7 +68,6 @@ TRIAL_SECONDS = 0.5
 TRIAL_REST_SECONDS = 3600.0
 """After a refused read has shown that they count."""
 
-TRICKLE_RATE = 1.0
 EASE_RATE = 20.0
 
 
@@ -103,18 +100,6 @@ class Budget:
     def reads_free(self) -> bool:
         """Whether polls and fetches do not count towards the limit."""
         return self.doubt >= FREE_NATS
-
-    @property
-    def burst(self) -> float:
-        """Tokens that may gather."""
-        return max(BURST_MIN, BURST_SECONDS * self.rate)
-
-    @property
-    def window_max(self) -> float | None:
-        """What the trailing minute may hold; None: no limit is known."""
-        if self.limit is None:
-            return None
-        return max(self.limit * RISE_TO, self.rate * WINDOW_SECONDS, 1.0)
 
 
 @dataclass(frozen=True, slots=True)

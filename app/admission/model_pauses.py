@@ -3,13 +3,14 @@
 Lock order: the model (an advisory lock), `forbidden_answers`, `pauses`; jobs and queues come after these.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
 from app.admission.forbidden import KEPT_SECONDS, PROBE_SECONDS, Forbidden, Scope
 from app.admission.models import What
 from app.admission.operations import lock_pauses
-from app.core.db import Session
+from app.core.db import Session, columns
 
 BY_UPSTREAM = "upstream"
 """Who has set such a pause; nobody's name decides anything: `probe_at` does."""
@@ -18,22 +19,24 @@ FORGOTTEN_MAX = 1_000
 LOCK_KEY = 403
 """Keeps the advisory locks on models apart from all others."""
 
-ACCEPTANCE_MATTERS = """(
-    (SELECT EXISTS (SELECT FROM forbidden_answers) OR EXISTS (SELECT FROM pauses WHERE probe_at IS NOT NULL))
-    AND (
-        EXISTS (
-            SELECT FROM forbidden_answers AS told
-            WHERE told.model = moved.model AND (told.tenant_id = moved.tenant_id OR NOT told.alone)
-        )
-        OR EXISTS (
-            SELECT FROM pauses AS pause
-            WHERE pause.probe_at IS NOT NULL AND pause.model = moved.model
-                AND (pause.tenant_id IS NULL OR pause.tenant_id = moved.tenant_id)
-        )
-    )
+ANYTHING_FORBIDDEN = """(
+    SELECT EXISTS (SELECT FROM forbidden_answers) OR EXISTS (SELECT FROM pauses WHERE probe_at IS NOT NULL)
 )"""
-"""SQL for whether something stands against the acceptance of `moved`, a job. Asked first whether there is anything at all:
-once a statement, not once a row."""
+"""SQL for whether anything at all may stand against the acceptance of a submit. See `find_refuted`."""
+
+# Which of these acceptances has something against it?
+_FIND_REFUTED = """
+SELECT accepted.model, accepted.tenant_id
+FROM unnest($1::text[], $2::uuid[]) AS accepted (model, tenant_id)
+WHERE EXISTS (
+    SELECT FROM forbidden_answers AS told
+    WHERE told.model = accepted.model AND (told.tenant_id = accepted.tenant_id OR NOT told.alone)
+) OR EXISTS (
+    SELECT FROM pauses AS pause
+    WHERE pause.probe_at IS NOT NULL AND pause.model = accepted.model
+        AND (pause.tenant_id IS NULL OR pause.tenant_id = accepted.tenant_id)
+)
+"""
 
 _LOCK_MODEL = "SELECT pg_advisory_xact_lock($1::integer, hashtext($2))"
 
@@ -132,6 +135,13 @@ async def forget_answers(session: Session, *, model: str, tenant_id: UUID | None
     """Forget the 403s of a tenant (None: of all) for a model. Before `lock_pauses`, where both are asked for."""
     await lock_model(session, model=model)
     await session.execute(_FORGET_OWN, model, tenant_id)
+
+
+async def find_refuted(session: Session, *, accepted: Iterable[tuple[str, UUID]]) -> list[tuple[str, UUID]]:
+    """Those among these models and tenants, whose submits were accepted, against which 403s or a pause stand. One
+    statement."""
+    rows = await session.fetch(_FIND_REFUTED, *columns(sorted(set(accepted)), 2))
+    return [(row["model"], row["tenant_id"]) for row in rows]
 
 
 async def note_accepted(session: Session, *, model: str, tenant_id: UUID) -> None:

@@ -6,8 +6,8 @@ from pydantic import BaseModel, Field
 
 from app.admission.models import What
 from app.admission.queries import Pause
+from app.core.fields import At
 from app.core.ids import show_id
-from app.tenants.schemas import At
 
 
 class PauseOut(BaseModel):

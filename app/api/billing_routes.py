@@ -1,24 +1,23 @@
 """Routes of the native surface about money, as the tenant sees it: balance, ledger, usage."""
 
 from datetime import datetime, timedelta
-from typing import get_args
+from typing import Annotated, NamedTuple
+from uuid import UUID
 
-from fastapi import APIRouter, Request
-from starlette.responses import JSONResponse, Response
+from fastapi import APIRouter, Depends
 
-from app.api.billing_schemas import BalanceOut, TransferPage, UsageOut, balance_body, transfer_item, usage_item
-from app.api.routes import ALWAYS, authenticated, page_limit
+from app.api.billing_schemas import BalanceOut, TransferOut, UsageItem, UsageOut
+from app.api.callers import ALWAYS, BillingReader
 from app.core import clock
-from app.core.clock import rfc3339
-from app.core.db import Row, patiently
-from app.core.ids import find_id, show_id
-from app.core.paging import cut_page, parse_cursor
+from app.core.fields import Instant
+from app.core.ids import find_id
+from app.core.paging import LIMIT_DEFAULT, Page, cut_page, parse_cursor
 from app.core.problems import documented
-from app.core.query import CheckedRoute
-from app.core.requests import checked_instant, malformed
+from app.core.query import CheckedRoute, Limit
+from app.core.requests import malformed
+from app.ledger.listing import TransferFilter, UsageBy, list_transfers, list_usage
 from app.ledger.models import Kind
-from app.ledger.queries import TransferFilter, UsageBy, get_balance, list_transfers, list_usage
-from app.tenants.models import Scope
+from app.ledger.queries import get_balance
 
 USAGE_WINDOW = timedelta(days=30)
 USAGE_WINDOW_MAX = timedelta(days=366)
@@ -26,91 +25,59 @@ USAGE_WINDOW_MAX = timedelta(days=366)
 router = APIRouter(prefix="/api/v1", tags=["billing"], route_class=CheckedRoute)
 
 
-@router.get(
-    "/balance",
-    response_class=Response,
-    responses={200: {"model": BalanceOut}, **documented(*ALWAYS)},
-)
-async def get_tenants_balance(request: Request) -> Response:
+@router.get("/balance", responses=documented(*ALWAYS))
+async def get_tenants_balance(caller: BillingReader) -> BalanceOut:
     """What the tenant has, and what of it is held for jobs."""
-    principal = await patiently(lambda: authenticated(request, Scope.BILLING_READ))
-
-    async def read() -> Row:
-        async with request.app.state.database.snapshot(principal.tenant_id) as session:
-            return await get_balance(session, tenant_id=principal.tenant_id)
-
-    return JSONResponse(balance_body(await patiently(read)))
+    return BalanceOut.of(await caller.read(lambda session: get_balance(session, tenant_id=caller.tenant_id)))
 
 
-@router.get(
-    "/ledger",
-    response_class=Response,
-    responses={200: {"model": TransferPage}, **documented(*ALWAYS)},
-)
-async def list_ledger(
-    request: Request,
-    kind: str | None = None,
-    job: str | None = None,
-    cursor: str | None = None,
-    limit: str | None = None,
-) -> Response:
-    """Every movement of the tenant's credits, newest first; `kind` and `job` filter."""
-    principal = await patiently(lambda: authenticated(request, Scope.BILLING_READ))
-    most = page_limit(limit)
-    if kind is not None and kind not in set(Kind):
-        raise malformed("query kind", f"expected one of {', '.join(Kind)}")
-    job_id = None if job is None else find_id("job", job)
-    if job is not None and job_id is None:
+async def _job_id(job: str | None = None) -> UUID | None:
+    found = None if job is None else find_id("job", job)
+    if job is not None and found is None:
         raise malformed("query job", "expected the id of a job")
-    wanted = TransferFilter(after=parse_cursor("trf", cursor), kind=kind, job_id=job_id)
-
-    async def read() -> list[Row]:
-        async with request.app.state.database.snapshot(principal.tenant_id) as session:
-            return await list_transfers(session, tenant_id=principal.tenant_id, wanted=wanted, limit=most + 1)
-
-    page = cut_page(await patiently(read), limit=most, cursor_of=lambda row: show_id("trf", row["id"]))
-    return JSONResponse({"items": [transfer_item(row) for row in page.items], "next_cursor": page.next_cursor})
+    return found
 
 
-@router.get(
-    "/usage",
-    response_class=Response,
-    responses={200: {"model": UsageOut}, **documented(*ALWAYS)},
-)
-async def get_usage(
-    request: Request, by: str = "model", since: str | None = None, until: str | None = None
-) -> Response:
-    """Jobs that ended and what they were charged, by model, key or day of UTC; the last 30 days if not told otherwise."""
-    principal = await patiently(lambda: authenticated(request, Scope.BILLING_READ))
-    kinds: tuple[UsageBy, ...] = get_args(UsageBy)
-    grouping = next((one for one in kinds if one == by), None)
-    if grouping is None:
-        raise malformed("query by", f"expected one of {', '.join(kinds)}")
-    first, last = _window(since, until)
-
-    async def read() -> list[Row]:
-        async with request.app.state.database.snapshot(principal.tenant_id) as session:
-            return await list_usage(session, tenant_id=principal.tenant_id, by=grouping, since=first, until=last)
-
-    rows = await patiently(read)
-    return JSONResponse(
-        {
-            "by": by,
-            "since": rfc3339(first),
-            "until": rfc3339(last),
-            "items": [usage_item(by, row) for row in rows],
-        }
-    )
+@router.get("/ledger", responses=documented(*ALWAYS))
+async def list_ledger(
+    caller: BillingReader,
+    job_id: Annotated[UUID | None, Depends(_job_id)],
+    kind: Kind | None = None,
+    cursor: str | None = None,
+    limit: Limit = LIMIT_DEFAULT,
+) -> Page[TransferOut]:
+    """Every movement of the tenant's credits, newest first; `kind` and `job` filter."""
+    wanted = TransferFilter(caller.tenant_id, after=parse_cursor("trf", cursor), kind=kind, job_id=job_id)
+    found = await caller.read(lambda session: list_transfers(session, wanted=wanted, limit=limit + 1))
+    return cut_page([TransferOut.of(row) for row in found], limit=limit, cursor_of=lambda transfer: transfer.id)
 
 
-def _window(since: str | None, until: str | None) -> tuple[datetime, datetime]:
+class Window(NamedTuple):
+    """From an instant on, before another."""
+
+    since: datetime
+    until: datetime
+
+
+async def _window(since: Instant = None, until: Instant = None) -> Window:
+    last = until or clock.now()
     try:
-        last = clock.now() if until is None else checked_instant(until, "query until")
-        first = last - USAGE_WINDOW if since is None else checked_instant(since, "query since")
+        first = since or last - USAGE_WINDOW
     except OverflowError:
         raise malformed("query until", "expected an instant of our own times") from None
     if first >= last:
         raise malformed("query since", "expected an instant before `until`")
     if last - first > USAGE_WINDOW_MAX:
         raise malformed("query since", f"expected an instant at most {USAGE_WINDOW_MAX.days} days before `until`")
-    return first, last
+    return Window(first, last)
+
+
+@router.get("/usage", responses=documented(*ALWAYS), response_model_exclude_unset=True)
+async def get_usage(
+    caller: BillingReader, window: Annotated[Window, Depends(_window)], by: UsageBy = "model"
+) -> UsageOut:
+    """Jobs that ended and what they were charged, by model, key or day of UTC; the last 30 days if not told otherwise."""
+    rows = await caller.read(
+        lambda session: list_usage(session, tenant_id=caller.tenant_id, by=by, since=window.since, until=window.until)
+    )
+    return UsageOut(by=by, since=window.since, until=window.until, items=[UsageItem.of(by, row) for row in rows])

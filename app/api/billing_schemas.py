@@ -1,14 +1,14 @@
 """Bodies of the native surface about money: strings of credits with six decimals, never numbers."""
 
-from datetime import datetime
-from typing import Any, Literal
+from typing import Self
 
 from pydantic import BaseModel, Field
 
-from app.core.clock import rfc3339
 from app.core.credits import show_credits
 from app.core.db import Row
+from app.core.fields import At
 from app.core.ids import show_id
+from app.ledger.listing import UsageBy
 from app.ledger.models import Kind
 
 
@@ -21,6 +21,11 @@ class BalanceOut(BaseModel):
     available: str
     overdraft: str = Field(description="how far below nothing `available` may go")
 
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        """Of `ledger.queries`."""
+        return cls(**{name: show_credits(row[name]) for name in cls.model_fields})
+
 
 class TransferOut(BaseModel):
     """One movement of credits."""
@@ -31,15 +36,18 @@ class TransferOut(BaseModel):
     job_id: str | None
     reference: str | None = Field(description="of a grant: its own name")
     note: str | None
-    expires_at: datetime | None = Field(description="of a grant")
-    created_at: datetime
+    expires_at: At | None = Field(description="of a grant")
+    created_at: At
 
-
-class TransferPage(BaseModel):
-    """One page of transfers, newest first."""
-
-    items: list[TransferOut]
-    next_cursor: str | None
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        """Of `ledger.queries`."""
+        shown = {
+            "id": show_id("trf", row["id"]),
+            "amount": show_credits(row["amount"]),
+            "job_id": row["job_id"] and show_id("job", row["job_id"]),
+        }
+        return cls(**{**row, **shown})
 
 
 class UsageItem(BaseModel):
@@ -54,45 +62,25 @@ class UsageItem(BaseModel):
     charged: str
     run_seconds: float = Field(description="of the completed ones, summed")
 
+    @classmethod
+    def of(cls, by: UsageBy, row: Row) -> Self:
+        """Of `ledger.queries`; of the three names only the one that was asked for is set."""
+        name = row["name"]
+        shown = None if name is None else show_id("key", name) if by == "key" else str(name)
+        return cls(
+            **{"key_id" if by == "key" else by: shown},
+            completed=row["completed"],
+            failed=row["failed"],
+            canceled=row["canceled"],
+            charged=show_credits(row["charged_micro"]),
+            run_seconds=round(row["run_seconds"], 3),
+        )
+
 
 class UsageOut(BaseModel):
     """What was used in whole hours of UTC, from that of `since` on."""
 
-    by: Literal["model", "key", "day"]
-    since: datetime
-    until: datetime
+    by: UsageBy
+    since: At
+    until: At
     items: list[UsageItem]
-
-
-def balance_body(row: Row) -> dict[str, str]:
-    """The JSON of a balance."""
-    return {name: show_credits(row[name]) for name in BalanceOut.model_fields}
-
-
-def transfer_item(row: Row) -> dict[str, Any]:
-    """The JSON of a transfer."""
-    return {
-        "id": show_id("trf", row["id"]),
-        "kind": row["kind"],
-        "amount": show_credits(row["amount"]),
-        "job_id": None if row["job_id"] is None else show_id("job", row["job_id"]),
-        "reference": row["reference"],
-        "note": row["note"],
-        "expires_at": rfc3339(row["expires_at"]),
-        "created_at": rfc3339(row["created_at"]),
-    }
-
-
-def usage_item(by: str, row: Row) -> dict[str, Any]:
-    """The JSON of one model's, key's or day's use."""
-    name = row["name"]
-    shown = None if name is None else show_id("key", name) if by == "key" else str(name)
-    named = {{"model": "model", "key": "key_id", "day": "day"}[by]: shown}
-    return {
-        **named,
-        "completed": row["completed"],
-        "failed": row["failed"],
-        "canceled": row["canceled"],
-        "charged": show_credits(row["charged_micro"]),
-        "run_seconds": round(row["run_seconds"], 3),
-    }

@@ -5,81 +5,70 @@ from collections.abc import Mapping
 from fastapi import APIRouter, Request
 
 from app.admission.queries import list_paused_models
+from app.api.callers import ALWAYS, Caller, JobsReader
 from app.api.model_schemas import OfferOut
-from app.api.routes import ALWAYS, authenticated, page_limit
 from app.catalog.check import SLUG
 from app.catalog.decide import Terms, quote
 from app.catalog.queries import Model, ModelFilter, ModelNotFound, list_models
-from app.core.db import patiently
-from app.core.paging import Page, cut_page
+from app.core.db import ReadSession
+from app.core.paging import LIMIT_DEFAULT, Page, cut_page
 from app.core.problems import documented
-from app.core.query import CheckedRoute
+from app.core.query import CheckedRoute, Limit
 from app.core.requests import malformed
 from app.jobs.queries import list_run_times
 from app.jobs.quoting import PausedBy
 from app.tenants.auth import Principal
-from app.tenants.models import Scope
 
 router = APIRouter(prefix="/api/v1", tags=["models"], route_class=CheckedRoute)
 
 
 @router.get("/models", responses=documented(*ALWAYS))
-async def read_models(request: Request, cursor: str | None = None, limit: str | None = None) -> Page[OfferOut]:
+async def read_models(
+    request: Request, caller: JobsReader, cursor: str | None = None, limit: Limit = LIMIT_DEFAULT
+) -> Page[OfferOut]:
     """The models that this tenant may ask for, in the order of their slugs."""
-    principal = await patiently(lambda: authenticated(request, Scope.JOBS_READ))
-    most = page_limit(limit)
     if cursor is not None and not SLUG.fullmatch(cursor):
         raise malformed("query cursor", "expected a `next_cursor` of this list")
-    wanted = _offered(request, principal)
-
-    async def read() -> Page[OfferOut]:
-        return await _page(request, principal, wanted, cursor, most)
-
-    return await patiently(read)
+    models = caller.principal.models
+    return await _page(request, caller, None if models is None else sorted(models), after=cursor, limit=limit)
 
 
 @router.get("/models/{slug}", responses=documented(*ALWAYS, ModelNotFound))
-async def read_model(request: Request, slug: str) -> OfferOut:
+async def read_model(request: Request, caller: JobsReader, slug: str) -> OfferOut:
     """One model that this tenant may ask for."""
-    principal = await patiently(lambda: authenticated(request, Scope.JOBS_READ))
-    if not SLUG.fullmatch(slug) or (principal.models is not None and slug not in principal.models):
+    models = caller.principal.models
+    if not SLUG.fullmatch(slug) or (models is not None and slug not in models):
         raise ModelNotFound
-    wanted = _offered(request, principal, slug)
-    page = await patiently(lambda: _page(request, principal, wanted, None, 1))
+    page = await _page(request, caller, [slug], after=None, limit=1)
     if not page.items:
         raise ModelNotFound
     return page.items[0]
 
 
-def _offered(request: Request, principal: Principal, slug: str | None = None) -> ModelFilter:
-    slugs = sorted(principal.models) if principal.models is not None else None
-    refuses = request.app.state.settings.unpriced_models == "refuse"
-    return ModelFilter(slugs=slugs if slug is None else [slug], offered=True, priced=refuses)
-
-
 async def _page(
-    request: Request, principal: Principal, wanted: ModelFilter, after: str | None, most: int
+    request: Request, caller: Caller, slugs: list[str] | None, *, after: str | None, limit: int
 ) -> Page[OfferOut]:
-    async with request.app.state.database.snapshot(principal.tenant_id) as session:
-        found = await list_models(session, wanted=wanted, after=after, limit=most + 1)
-        page = cut_page(found, limit=most, cursor_of=lambda model: model.slug)
-        samples = {
-            slug: seconds
-            for slug, seconds, _ in await list_run_times(session, models=[model.slug for model in page.items])
-        }
-        paused = await list_paused_models(
-            session, models=[model.slug for model in page.items], tenant_id=principal.tenant_id
-        )
-    fallback = request.app.state.settings.default_price_micro
-    return Page(
-        items=[
+    settings = request.app.state.settings
+    wanted = ModelFilter(slugs=slugs, offered=True, priced=settings.unpriced_models == "refuse")
+
+    async def read(session: ReadSession) -> Page[OfferOut]:
+        found = await list_models(session, wanted=wanted, after=after, limit=limit + 1)
+        page = cut_page(found, limit=limit, cursor_of=lambda model: model.slug)
+        shown = [model.slug for model in page.items]
+        samples = {slug: seconds for slug, seconds, _ in await list_run_times(session, models=shown)}
+        paused = await list_paused_models(session, models=shown, tenant_id=caller.tenant_id)
+        offers = [
             OfferOut.of(
-                model, _price(model, principal, fallback), samples[model.slug], paused_by=_paused_by(paused, model.slug)
+                model,
+                _price(model, caller.principal, settings.default_price_micro),
+                samples[model.slug],
+                paused_by=_paused_by(paused, model.slug),
             )
             for model in page.items
-        ],
-        next_cursor=page.next_cursor,
-    )
+        ]
+        return Page(items=offers, next_cursor=page.next_cursor)
+
+    return await caller.read(read)
 
 
 def _paused_by(paused: Mapping[str, bool], slug: str) -> PausedBy | None:

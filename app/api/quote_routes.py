@@ -5,8 +5,8 @@ from fastapi import APIRouter, Request
 from app.admission.refused import TooManyRefused
 from app.admission.strangers import submitter
 from app.api.asked import asked_job
+from app.api.callers import ALWAYS
 from app.api.quote_schemas import QuoteOut
-from app.api.routes import ALWAYS
 from app.api.schemas import JobIn
 from app.catalog.check import ModelDisabled, ModelRetired, ModelUnknown, ModelUnpriced, ParametersInvalid
 from app.core.bodies import BODY_REFUSED

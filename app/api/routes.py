@@ -1,13 +1,13 @@
 """Routes of the native surface."""
 
 from dataclasses import replace
-from datetime import datetime
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
 from app.admission.strangers import submitter
 from app.api.asked import asked_job
+from app.api.callers import ALWAYS, JobsReader, JobsWriter, authenticated
 from app.api.schemas import (
     CanceledJobOut,
     JobIn,
@@ -20,29 +20,28 @@ from app.api.schemas import (
 )
 from app.core.crash import crash_point
 from app.core.db import Row, patiently
-from app.core.errors import Malformed, Refusal, StatementTimedOut, StoreUnavailable, TooManyReads, Unauthorized
+from app.core.errors import Refusal
 from app.core.faults import Faults
+from app.core.fields import Instant
 from app.core.ids import find_id, show_id
 from app.core.off_loop import run_sized
-from app.core.paging import LIMIT_DEFAULT, LIMIT_MAX, cut_page, parse_cursor
+from app.core.paging import LIMIT_DEFAULT, cut_page, parse_cursor
 from app.core.prefer import preferred_wait
 from app.core.problems import documented
-from app.core.query import CheckedRoute, check_query
+from app.core.query import CheckedRoute, Limit, check_query
 from app.core.requests import (
     METADATA_MEMBERS_MAX,
-    checked_instant,
     checked_text,
     checked_wait,
     idempotency_key,
     malformed,
-    whole_number,
 )
 from app.jobs.intake import NOT_STORED
-from app.jobs.listing import Found, JobFilter, list_jobs
+from app.jobs.listing import JobFilter, list_jobs
 from app.jobs.models import FINAL, STATUS, State, Status, Surface
 from app.jobs.operations import JobFinished, JobNotFound, request_cancel
 from app.jobs.outlook import NO_PROSPECT, Prospect
-from app.tenants.auth import Principal, ScopeMissing, TenantSuspended
+from app.tenants.auth import Principal, TenantSuspended
 from app.tenants.models import Scope
 
 PREFER_WAIT_MAX = 300.0
@@ -63,16 +62,6 @@ METADATA_PARAMETER = {
 router = APIRouter(prefix="/api/v1", tags=["jobs"], route_class=CheckedRoute)
 submit_router = APIRouter(prefix="/api/v1", tags=["jobs"])
 """Of submits: also one that is refused for its query is written down, by the route itself."""
-ALWAYS = (Unauthorized, ScopeMissing, Malformed, StoreUnavailable, StatementTimedOut, TooManyReads)
-
-
-async def authenticated(request: Request, scope: Scope) -> Principal:
-    """Who calls, if their key may do that."""
-    principal: Principal = await request.app.state.keyring.authenticate(
-        x_api_key=request.headers.get("x-api-key"), authorization=request.headers.get("authorization")
-    )
-    principal.require(scope)
-    return principal
 
 
 def _json(content: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -165,67 +154,41 @@ async def get_job(request: Request, job_id: str, wait: str | None = None) -> Res
 )
 async def list_jobs_of_tenant(
     request: Request,
-    status: str | None = None,
+    caller: JobsReader,
+    status: Status | None = None,
     model: str | None = None,
-    created_after: str | None = None,
-    created_before: str | None = None,
+    created_after: Instant = None,
+    created_before: Instant = None,
     cursor: str | None = None,
-    limit: str | None = None,
+    limit: Limit = LIMIT_DEFAULT,
 ) -> Response:
     """The tenant's jobs, newest first; `metadata.k=v` filters, too.
 
     A page may have fewer items than `limit`, or none, and still a `next_cursor`: where filters that are met together only
     seldom leave much to look through. The list is at its end when `next_cursor` is null.
     """
-    principal = await patiently(lambda: authenticated(request, Scope.JOBS_READ))
-    most = page_limit(limit)
     wanted = JobFilter(
         after=parse_cursor("job", cursor),
-        states=_states(status),
-        model=None if model is None else _model(model),
-        created_after=_instant(created_after, "query created_after"),
-        created_before=_instant(created_before, "query created_before"),
+        states=None if status is None else [state for state, shown in STATUS.items() if shown is status],
+        model=None if model is None else _slug(model),
+        created_after=created_after,
+        created_before=created_before,
         metadata=metadata_filter(request.query_params),
     )
-
-    async def read() -> Found:
-        async with request.app.state.database.snapshot(principal.tenant_id) as session:
-            return await list_jobs(session, tenant_id=principal.tenant_id, wanted=wanted, limit=most + 1)
-
-    found = await patiently(read)
-    page = cut_page(found.rows, limit=most, cursor_of=lambda row: show_id("job", row["id"]))
+    found = await caller.read(
+        lambda session: list_jobs(session, tenant_id=caller.tenant_id, wanted=wanted, limit=limit + 1)
+    )
+    page = cut_page(found.rows, limit=limit, cursor_of=lambda row: show_id("job", row["id"]))
     if found.scanned_to is not None:
         page = replace(page, next_cursor=show_id("job", found.scanned_to))
-    prospects = await request.app.state.outlook.of_jobs(principal.tenant_id, page.items)
+    prospects = await request.app.state.outlook.of_jobs(caller.tenant_id, page.items)
     return _json(await page_body(request.app.state.public_url, page, prospects))
 
 
-def page_limit(text: str | None) -> int:
-    """How many items a page may have; raises Malformed."""
-    if text is None:
-        return LIMIT_DEFAULT
-    limit = whole_number(text)
-    if limit is None or not 1 <= limit <= LIMIT_MAX:
-        raise malformed("query limit", f"expected a whole number from 1 to {LIMIT_MAX}")
-    return limit
-
-
-def _instant(text: str | None, where: str) -> datetime | None:
-    return None if text is None else checked_instant(text, where)
-
-
-def _model(text: str) -> str:
+def _slug(text: str) -> str:
     if not text:
         raise malformed("query model", "expected the slug of a model, such as motionctrl-svd")
     return checked_text(text, "query model")
-
-
-def _states(status: str | None) -> list[str] | None:
-    if status is None:
-        return None
-    if status not in Status.__members__:
-        raise malformed("query status", f"expected one of {', '.join(Status)}")
-    return [state for state, shown in STATUS.items() if shown == status]
 
 
 @router.post(
@@ -242,18 +205,17 @@ def _states(status: str | None) -> list[str] | None:
         **documented(*ALWAYS, TenantSuspended, JobNotFound, JobFinished),
     },
 )
-async def cancel_job(request: Request, job_id: str) -> Response:
+async def cancel_job(request: Request, caller: JobsWriter, job_id: str) -> Response:
     """Cancel a job.
 
     A job that was not sent yet is canceled at once and is free. The upstream cannot cancel a job that it has started: such
     a job delivers no result, but its true cost is charged. `notice` in the answer says which of the two it is.
     """
-    state = request.app.state
-    principal = await authenticated(request, Scope.JOBS_WRITE)
+    state, principal = request.app.state, caller.principal
     wanted = _job_id(job_id)
-    async with state.database.transaction_of(principal.tenant_id) as session:
+    async with caller.transaction() as session:
         crash_point("cancel.before_store")
-        became = await request_cancel(session, tenant_id=principal.tenant_id, job_id=wanted)
+        became = await request_cancel(session, tenant_id=caller.tenant_id, job_id=wanted)
     crash_point("cancel.after_store")
     if became is State.CANCELED:
         state.doorbell.announce([wanted])

@@ -13,6 +13,7 @@ from starlette.datastructures import QueryParams
 from app.core import clock
 from app.core.credits import show_credits
 from app.core.db import Row
+from app.core.fields import At
 from app.core.ids import show_id
 from app.core.paging import Page
 from app.core.pieces import each
@@ -27,7 +28,6 @@ from app.core.strict_json import without_bom
 from app.jobs.models import FINAL, STATUS, State, Status
 from app.jobs.outlook import NO_PROSPECT, Prospect
 from app.jobs.starting import NOT_BEFORE_MAX
-from app.tenants.schemas import At
 from app.upstream.plain_json import plain_json
 from app.upstream.wire import NotAnObject, bytes_of, rewritten, slices
 from app.webhooks.models import EventType

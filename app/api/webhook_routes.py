@@ -3,26 +3,26 @@
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 
-from app.api.routes import ALWAYS, authenticated
+from app.api.callers import ALWAYS, Caller, WebhooksReader, WebhooksWriter
 from app.core.bodies import BODY_REFUSED
-from app.core.db import Database, Row, patiently
+from app.core.dependencies import TheDoorbell
 from app.core.faults import Faults
-from app.core.ids import find_id
-from app.core.paging import LIMIT_DEFAULT, LIMIT_MAX, Page, cut_page, parse_cursor
+from app.core.ids import find_id, show_id
+from app.core.paging import LIMIT_DEFAULT, Page, cut_page, parse_cursor
 from app.core.problems import documented, problems_of
-from app.core.query import CheckedRoute
+from app.core.query import CheckedRoute, Limit
 from app.core.requests import checked_instant
-from app.tenants.auth import Principal, TenantSuspended
-from app.tenants.models import Scope
+from app.tenants.auth import TenantSuspended
 from app.webhooks import operations
 from app.webhooks.emit import emit_tenant_event
+from app.webhooks.listing import get_delivery, get_endpoint, list_endpoints
 from app.webhooks.models import EventType
 from app.webhooks.operations import EndpointDisabled, TooManyEndpoints
-from app.webhooks.queries import EndpointNotFound, get_delivery, get_endpoint, list_endpoints
+from app.webhooks.queries import EndpointNotFound
 from app.webhooks.schemas import (
     DeliveryOut,
     EndpointCreated,
@@ -35,55 +35,51 @@ from app.webhooks.schemas import (
     SecretOut,
     checked_url,
 )
+from app.webhooks.secrets import Vault
 from app.webhooks.signing import show_secret
 
 router = APIRouter(prefix="/api/v1", tags=["webhooks"], route_class=CheckedRoute)
 
-Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX)]
+WRITES = (*ALWAYS, TenantSuspended)
 
 
-def database_of(request: Request) -> Database:
-    """The API process's database."""
-    database: Database = request.app.state.database
-    return database
-
-
-async def reading(request: Request) -> Principal:
-    """Who asks, if their key may see webhooks."""
-    return await patiently(lambda: authenticated(request, Scope.WEBHOOKS))
-
-
-async def writing(request: Request) -> Principal:
-    """Who asks, if their key may change webhooks."""
-    principal = await authenticated(request, Scope.WEBHOOKS)
-    principal.require(Scope.WEBHOOKS, writes=True)
-    return principal
-
-
-def _endpoint_id(shown: str) -> UUID:
-    endpoint_id = find_id("whe", shown)
+async def _endpoint_id(endpoint: str) -> UUID:
+    endpoint_id = find_id("whe", endpoint)
     if endpoint_id is None:
         raise EndpointNotFound
     return endpoint_id
 
 
+async def _vault(request: Request) -> Vault:
+    vault: Vault = request.app.state.vault
+    return vault
+
+
+EndpointId = Annotated[UUID, Depends(_endpoint_id)]
+TheVault = Annotated[Vault, Depends(_vault)]
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
-async def body_of(request: Request, principal: Principal, model: type[Model]) -> Model:
-    """The request's body, its `url` one that may be called; raises BODY_REFUSED, of these Malformed naming each field."""
-    bodies = request.app.state.bodies
-    given = await bodies.parse(await bodies.read(request, principal.allowance), principal.allowance)
-    faults, body = Faults(), None
-    with faults:
-        body = _validated(model, given)
-    url = given.get("url") if "url" in model.model_fields else None
-    if url is not None and "$.url" not in {one.path for one in faults.problems}:
+def body_of(model: type[Model]) -> Any:
+    """The dependency of a route with such a body, its `url` one that may be called; raises BODY_REFUSED, of these Malformed
+    naming each field."""
+
+    async def body(request: Request, caller: WebhooksWriter) -> Model:
+        bodies, allowance = request.app.state.bodies, caller.principal.allowance
+        given = await bodies.parse(await bodies.read(request, allowance), allowance)
+        faults, read = Faults(), None
         with faults:
-            checked_url(url, request.app.state.guard, "$.url")
-    faults.check()
-    assert body is not None
-    return body
+            read = _validated(model, given)
+        url = given.get("url") if "url" in model.model_fields else None
+        if url is not None and "$.url" not in {one.path for one in faults.problems}:
+            with faults:
+                checked_url(url, request.app.state.guard, "$.url")
+        faults.check()
+        assert read is not None
+        return read
+
+    return Depends(body)
 
 
 def _validated(model: type[Model], given: dict[str, Any]) -> Model:
@@ -100,58 +96,46 @@ def takes(model: type[BaseModel]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
-WRITES = (*ALWAYS, TenantSuspended)
-
-
 @router.post(
     "/webhook-endpoints",
     status_code=201,
     responses=documented(*WRITES, *BODY_REFUSED, TooManyEndpoints),
     openapi_extra=takes(EndpointIn),
 )
-async def create_endpoint(request: Request) -> EndpointCreated:
+async def create_endpoint(
+    caller: WebhooksWriter, vault: TheVault, body: Annotated[EndpointIn, body_of(EndpointIn)]
+) -> EndpointCreated:
     """Make an endpoint; its secret is shown here and never again."""
-    principal = await writing(request)
-    body = await body_of(request, principal, EndpointIn)
-    async with database_of(request).transaction_of(principal.tenant_id) as session:
-        row, secret = await operations.create_endpoint(
+    async with caller.transaction() as session:
+        endpoint_id, secret = await operations.create_endpoint(
             session,
-            vault=request.app.state.vault,
-            tenant_id=principal.tenant_id,
+            vault=vault,
+            tenant_id=caller.tenant_id,
             url=body.url,
             events=list(dict.fromkeys(body.events)),
             description=body.description,
         )
+        row = await get_endpoint(session, tenant_id=caller.tenant_id, endpoint_id=endpoint_id)
     return EndpointCreated.created(row, secret=show_secret(secret))
 
 
 @router.get("/webhook-endpoints", responses=documented(*ALWAYS))
 async def read_endpoints(
-    request: Request, cursor: str | None = None, limit: Limit = LIMIT_DEFAULT
+    caller: WebhooksReader, cursor: str | None = None, limit: Limit = LIMIT_DEFAULT
 ) -> Page[EndpointOut]:
     """The tenant's endpoints, oldest first."""
-    principal = await reading(request)
     after = parse_cursor("whe", cursor)
-
-    async def read() -> list[Row]:
-        async with database_of(request).snapshot(principal.tenant_id) as session:
-            return await list_endpoints(session, tenant_id=principal.tenant_id, after=after, limit=limit + 1)
-
-    found = [EndpointOut.of(row) for row in await patiently(read)]
-    return cut_page(found, limit=limit, cursor_of=lambda endpoint: endpoint.id)
+    found = await caller.read(
+        lambda session: list_endpoints(session, tenant_id=caller.tenant_id, after=after, limit=limit + 1)
+    )
+    return cut_page([EndpointOut.of(row) for row in found], limit=limit, cursor_of=lambda endpoint: endpoint.id)
 
 
 @router.get("/webhook-endpoints/{endpoint}", responses=documented(*ALWAYS, EndpointNotFound))
-async def read_endpoint(request: Request, endpoint: str) -> EndpointOut:
+async def read_endpoint(caller: WebhooksReader, endpoint_id: EndpointId) -> EndpointOut:
     """One endpoint, without its secret."""
-    principal = await reading(request)
-    endpoint_id = _endpoint_id(endpoint)
-
-    async def read() -> Row:
-        async with database_of(request).snapshot(principal.tenant_id) as session:
-            return await get_endpoint(session, tenant_id=principal.tenant_id, endpoint_id=endpoint_id)
-
-    return EndpointOut.of(await patiently(read))
+    row = await caller.read(lambda session: get_endpoint(session, tenant_id=caller.tenant_id, endpoint_id=endpoint_id))
+    return EndpointOut.of(row)
 
 
 @router.patch(
@@ -159,58 +143,56 @@ async def read_endpoint(request: Request, endpoint: str) -> EndpointOut:
     responses=documented(*WRITES, *BODY_REFUSED, EndpointNotFound),
     openapi_extra=takes(EndpointPatch),
 )
-async def patch_endpoint(request: Request, endpoint: str) -> EndpointOut:
+async def patch_endpoint(
+    caller: WebhooksWriter, body: Annotated[EndpointPatch, body_of(EndpointPatch)], endpoint_id: EndpointId
+) -> EndpointOut:
     """Change an endpoint, switch it off, or on again."""
-    principal = await writing(request)
-    body = await body_of(request, principal, EndpointPatch)
-    async with database_of(request).transaction_of(principal.tenant_id) as session:
-        row = await operations.update_endpoint(
+    async with caller.transaction() as session:
+        await operations.update_endpoint(
             session,
-            tenant_id=principal.tenant_id,
-            endpoint_id=_endpoint_id(endpoint),
+            tenant_id=caller.tenant_id,
+            endpoint_id=endpoint_id,
             url=body.url,
             events=body.events and list(dict.fromkeys(body.events)),
             description=body.description,
             enabled=body.enabled,
         )
+        row = await get_endpoint(session, tenant_id=caller.tenant_id, endpoint_id=endpoint_id)
     return EndpointOut.of(row)
 
 
 @router.delete("/webhook-endpoints/{endpoint}", status_code=204, responses=documented(*WRITES, EndpointNotFound))
-async def delete_endpoint(request: Request, endpoint: str) -> Response:
+async def delete_endpoint(caller: WebhooksWriter, endpoint_id: EndpointId) -> Response:
     """Delete an endpoint: nothing more is delivered to it."""
-    principal = await writing(request)
-    async with database_of(request).transaction_of(principal.tenant_id) as session:
-        await operations.delete_endpoint(session, tenant_id=principal.tenant_id, endpoint_id=_endpoint_id(endpoint))
+    async with caller.transaction() as session:
+        await operations.delete_endpoint(session, tenant_id=caller.tenant_id, endpoint_id=endpoint_id)
     return Response(status_code=204)
 
 
 @router.post("/webhook-endpoints/{endpoint}/rotate-secret", responses=documented(*WRITES, EndpointNotFound))
-async def rotate_endpoint_secret(request: Request, endpoint: str) -> RotatedOut:
+async def rotate_endpoint_secret(caller: WebhooksWriter, vault: TheVault, endpoint_id: EndpointId) -> RotatedOut:
     """A new secret; for 24 hours deliveries are signed with both."""
-    return await _rotate(request, _endpoint_id(endpoint))
+    return await _rotate(caller, vault, endpoint_id)
 
 
 @router.get("/webhook-secret", responses=documented(*ALWAYS))
-async def read_secret(request: Request) -> SecretOut:
+async def read_secret(caller: WebhooksReader, vault: TheVault) -> SecretOut:
     """The secret that signs what goes to URLs of single jobs; it is made when it is first asked for."""
-    principal = await authenticated(request, Scope.WEBHOOKS)
-    async with database_of(request).transaction_of(principal.tenant_id) as session:
-        secret = await operations.ensure_secret(session, vault=request.app.state.vault, tenant_id=principal.tenant_id)
+    async with caller.transaction() as session:
+        secret = await operations.ensure_secret(session, vault=vault, tenant_id=caller.tenant_id)
     return SecretOut(secret=show_secret(secret))
 
 
 @router.post("/webhook-secret/rotate", responses=documented(*WRITES))
-async def rotate_secret(request: Request) -> RotatedOut:
+async def rotate_secret(caller: WebhooksWriter, vault: TheVault) -> RotatedOut:
     """A new secret for URLs of single jobs; for 24 hours deliveries are signed with both."""
-    return await _rotate(request, None)
+    return await _rotate(caller, vault, None)
 
 
-async def _rotate(request: Request, endpoint_id: UUID | None) -> RotatedOut:
-    principal = await writing(request)
-    async with database_of(request).transaction_of(principal.tenant_id) as session:
+async def _rotate(caller: Caller, vault: Vault, endpoint_id: UUID | None) -> RotatedOut:
+    async with caller.transaction() as session:
         secret, until = await operations.rotate_secret(
-            session, vault=request.app.state.vault, tenant_id=principal.tenant_id, endpoint_id=endpoint_id
+            session, vault=vault, tenant_id=caller.tenant_id, endpoint_id=endpoint_id
         )
     return RotatedOut(secret=show_secret(secret), previous_expires_at=until)
 
@@ -220,23 +202,21 @@ async def _rotate(request: Request, endpoint_id: UUID | None) -> RotatedOut:
     status_code=202,
     responses=documented(*WRITES, EndpointNotFound, EndpointDisabled),
 )
-async def test_endpoint(request: Request, endpoint: str) -> DeliveryOut:
+async def send_test_event(caller: WebhooksWriter, doorbell: TheDoorbell, endpoint_id: EndpointId) -> DeliveryOut:
     """Send the endpoint a `webhook.test` event; the delivery log tells what came of it."""
-    principal = await writing(request)
-    endpoint_id = _endpoint_id(endpoint)
-    async with database_of(request).transaction_of(principal.tenant_id) as session:
-        row = await get_endpoint(session, tenant_id=principal.tenant_id, endpoint_id=endpoint_id)
+    async with caller.transaction() as session:
+        row = await get_endpoint(session, tenant_id=caller.tenant_id, endpoint_id=endpoint_id)
         deliveries = await emit_tenant_event(
             session,
-            tenant_id=principal.tenant_id,
+            tenant_id=caller.tenant_id,
             type_=EventType.WEBHOOK_TEST,
-            data={"endpoint_id": endpoint, "url": row["url"], "message": "It works."},
+            data={"endpoint_id": show_id("whe", endpoint_id), "url": row["url"], "message": "It works."},
             endpoint_id=endpoint_id,
         )
         if not deliveries:
             raise EndpointDisabled
-        delivery = await get_delivery(session, tenant_id=principal.tenant_id, delivery_id=deliveries[0])
-    request.app.state.doorbell.ring("deliver")
+        delivery = await get_delivery(session, tenant_id=caller.tenant_id, delivery_id=deliveries[0])
+    doorbell.ring("deliver")
     return DeliveryOut.of(delivery)
 
 
@@ -246,14 +226,17 @@ async def test_endpoint(request: Request, endpoint: str) -> DeliveryOut:
     responses=documented(*WRITES, *BODY_REFUSED, EndpointNotFound, EndpointDisabled),
     openapi_extra=takes(RecoverIn),
 )
-async def recover_endpoint(request: Request, endpoint: str) -> RecoveredOut:
+async def recover_endpoint(
+    caller: WebhooksWriter,
+    doorbell: TheDoorbell,
+    body: Annotated[RecoverIn, body_of(RecoverIn)],
+    endpoint_id: EndpointId,
+) -> RecoveredOut:
     """Deliver everything since then that the endpoint has missed: what was given up, or happened while it was off."""
-    principal = await writing(request)
-    body = await body_of(request, principal, RecoverIn)
     since = checked_instant(body.since, "$.since")
-    async with database_of(request).transaction_of(principal.tenant_id) as session:
+    async with caller.transaction() as session:
         missed = await operations.recover_endpoint(
-            session, tenant_id=principal.tenant_id, endpoint_id=_endpoint_id(endpoint), since=since
+            session, tenant_id=caller.tenant_id, endpoint_id=endpoint_id, since=since
         )
-    request.app.state.doorbell.ring("deliver")
+    doorbell.ring("deliver")
     return RecoveredOut(recovered=missed)

@@ -22,7 +22,7 @@ LARGE_MAX = 4
 APART_MAX = 2
 """Keys that are written apart at a time; the others wait for one of these to end."""
 APART_SECONDS = 15.0
-"""How long an item is tried again that is answered WriteApart when it is written apart, too."""
+"""How long an item is tried again that is answered WriteApart when it is written apart, too; unless the batcher says."""
 AGAIN_SECONDS, AGAIN_SECONDS_MAX = 0.01, 0.5
 """Between two such tries, doubling."""
 
@@ -45,8 +45,9 @@ class Batcher(Generic[Item, Result]):
 
     `flush` answers each item with a result or an exception of its own. What it raises goes to every caller of the
     group, except for BAD_ROW, which halves the group and tries again. With `linger_seconds` a group waits that long
-    for company. With `pause_seconds` groups begin at least so long one after the other: what comes after a rest is written at
-    once, and a flood in few groups. A caller that is cancelled leaves its item in the group.
+    for company, unless `coming` says that none will come. With `pause_seconds` groups begin at least so long one after
+    the other: what comes after a rest is written at once, and a flood in few groups. A caller that is cancelled leaves
+    its item in the group.
 
     With a `key`, items of one key are never in two groups at once, which would only wait for each other in the database;
     and keys take turns, so that a flood of one delays nobody else. No more of one may wait than there is room left for
@@ -63,21 +64,25 @@ class Batcher(Generic[Item, Result]):
         waiting_max: int = 100_000,
         lanes: int = 1,
         linger_seconds: float = 0.0,
+        coming: Callable[[], bool] | None = None,
         pause_seconds: float = 0.0,
         key: Callable[[Item], Hashable] | None = None,
         large: Callable[[Item], bool] | None = None,
         apart: Callable[[Sequence[Item]], Awaitable[Sequence[Result | Exception]]] | None = None,
+        apart_seconds: float | None = None,
     ) -> None:
         self._flush = flush
         self._size_max = size_max
         self._waiting_max = waiting_max
         self._lanes = lanes
         self._linger_seconds = linger_seconds
+        self._coming = coming
         self._pause_seconds = pause_seconds
         self._paused_until = 0.0
         self._key = key
         self._large = large
         self._apart = apart or flush
+        self._apart_seconds = apart_seconds
         self._apart_slots = asyncio.Semaphore(APART_MAX)
         self._waiting: dict[Hashable, deque[Waiting[Item, Result]]] = {}
         self._count = 0
@@ -116,7 +121,8 @@ class Batcher(Generic[Item, Result]):
         assert task is not None
         try:
             while self._count:
-                wait_seconds = max(self._linger_seconds, self._paused_until - clock.monotonic())
+                linger_seconds = self._linger_seconds if self._coming is None or self._coming() else 0.0
+                wait_seconds = max(linger_seconds, self._paused_until - clock.monotonic())
                 if wait_seconds > 0 and self._count < self._size_max:
                     await asyncio.sleep(wait_seconds)
                 self._paused_until = clock.monotonic() + self._pause_seconds
@@ -184,7 +190,7 @@ class Batcher(Generic[Item, Result]):
             self._large_count -= 1
 
     async def _write_apart(self, group: list[Waiting[Item, Result]], keys: set[Hashable]) -> None:
-        give_up_at = clock.monotonic() + APART_SECONDS
+        give_up_at = clock.monotonic() + (APART_SECONDS if self._apart_seconds is None else self._apart_seconds)
         pause_seconds = AGAIN_SECONDS
         try:
             while True:

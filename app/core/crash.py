@@ -1,8 +1,8 @@
 """Named points at which a test makes a process die or fail; elsewhere a point costs one comparison.
 
 WAYSTATION_TEST_CRASH_PLAN names a file that may come and go while the process runs. It holds JSON: `point`, one of
-POINTS; `how`, `kill` or `raise`; `skip`, how often a process passes it first. Who carries a plan out renames it before,
-so that it is carried out once, by one process.
+POINTS; `how`, `kill`, `stop` (SIGSTOP) or `raise`; `skip`, how often a process passes it first. Who carries a plan out
+renames it before, so that it is carried out once, by one process.
 """
 
 import json
@@ -23,6 +23,7 @@ POINTS: Final = (
     "cancel.after_store",
     # sending, in a worker
     "dispatch.before_claim",
+    "dispatch.in_claim",
     "dispatch.after_claim",
     "attempt.before_open",
     "attempt.after_open",
@@ -33,6 +34,7 @@ POINTS: Final = (
     "send.after_record",
     # asking, in a worker
     "poll.before_claim",
+    "poll.in_claim",
     "poll.after_claim",
     "poll.after_answer",
     "fetch.before_send",
@@ -85,4 +87,7 @@ def _reach(name: str, path: Path) -> None:
         return
     if plan["how"] == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    if plan["how"] == "stop":
+        os.kill(os.getpid(), signal.SIGSTOP)
+        return
     raise Crash(name)

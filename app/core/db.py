@@ -1,13 +1,14 @@
 """The database's two doors: `transaction()` writes, `snapshot()` reads; nothing else opens one, nothing else commits.
 
 The SQL text goes to asyncpg itself: SQLAlchemy's Core costs three to five times as much a statement and its ORM
-six to nine times. SQLAlchemy describes the schema (`tables`), with which the migrations are compared.
+six to nine times. SQLAlchemy describes the schema (`tables`), with which the migrations are compared, and cold lists (`core/select`).
 """
 
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from itertools import starmap
 from typing import Any, Self, TypeVar
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from app.core.errors import StatementTimedOut, StoreFull, StoreUnavailable, TooM
 from app.core.pooler import LOST, SHARED, OwnNames
 from app.core.read_share import ReadShare
 from app.core.schema import SchemaGate
+from app.core.sql import Command, Query
 
 READONLY_ROLE = "waystation_readonly"
 
@@ -44,6 +46,7 @@ rolled us back for another's sake (a deadlock's victim): in each case the same m
 
 Row = asyncpg.Record
 Result = TypeVar("Result")
+Made = TypeVar("Made")
 
 
 class ReadSession:
@@ -53,6 +56,36 @@ class ReadSession:
 
     def __init__(self, connection: "asyncpg.pool.PoolConnectionProxy[Row] | asyncpg.Connection[Row]") -> None:
         self._connection = connection
+
+    async def rows(self, query: Query[Made], /, **given: object) -> list[Made]:
+        """All rows."""
+        return list(starmap(query.row, await self._connection.fetch(query.text, *query.arguments(given))))
+
+    async def find_row(self, query: Query[Made], /, **given: object) -> Made | None:
+        """The first row, or None."""
+        row = await self._connection.fetchrow(query.text, *query.arguments(given))
+        return None if row is None else query.row(*row)
+
+    async def get_row(self, query: Query[Made], /, **given: object) -> Made:
+        """The row of a statement that always gives one."""
+        row = await self.find_row(query, **given)
+        assert row is not None, query.name
+        return row
+
+    async def values(self, query: Query[Made], /, **given: object) -> list[Made]:
+        """The only column of all rows."""
+        return [row[0] for row in await self._connection.fetch(query.text, *query.arguments(given))]
+
+    async def find_value(self, query: Query[Made], /, **given: object) -> Made | None:
+        """The only column of the first row; None where there is no row, or it is null."""
+        value: Made | None = await self._connection.fetchval(query.text, *query.arguments(given))
+        return value
+
+    async def get_value(self, query: Query[Made], /, **given: object) -> Made:
+        """The only value of a statement that always gives one."""
+        value = await self.find_value(query, **given)
+        assert value is not None, query.name
+        return value
 
     async def fetch(self, sql: str, *args: object) -> list[Row]:
         """All rows."""
@@ -71,6 +104,10 @@ class Session(ReadSession):
     """One transaction's reads and writes."""
 
     __slots__ = ()
+
+    async def run(self, command: Command, /, **given: object) -> int:
+        """Run a statement; gives the number of rows it touched."""
+        return await self.execute(command.text, *command.arguments(given))
 
     async def execute(self, sql: str, *args: object) -> int:
         """Run a statement; gives the number of rows it touched."""
@@ -104,6 +141,19 @@ def _translated(on_wrong: Callable[[WrongConnection], None] | None) -> Iterator[
 
 async def _no_reset(_connection: "asyncpg.Connection[Row]") -> None:
     """asyncpg has rolled back by now; RESET ALL would be one more round trip a release, and would drop our role."""
+
+
+@asynccontextmanager
+async def _begun(connection: "asyncpg.pool.PoolConnectionProxy[Row]", first: str) -> AsyncIterator[None]:
+    """A transaction that begins with these statements, for which asyncpg's own has no place."""
+    try:
+        await connection.execute(f"BEGIN; {first}")
+        yield
+    except BaseException:
+        if not connection.is_closed():
+            await connection.execute("ROLLBACK;")
+        raise
+    await connection.execute("COMMIT;")
 
 
 class Database:
@@ -200,14 +250,18 @@ class Database:
             self._write_share.give(tenant_id)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Session]:
+    async def transaction(self, *, first: str = "") -> AsyncIterator[Session]:
         """A transaction: commits on exit, rolls back on an exception; raises StoreUnavailable while Postgres is away.
 
+        `first`: statements without parameters that go along with BEGIN, in its round trip; what they give is dropped.
         A StoreUnavailable that comes out of the commit leaves open whether it took; blocks that may be run again must
         therefore be guarded by what they find in the rows.
         """
         with _translated(self._on_wrong):
-            async with self._writers.acquire(timeout=ACQUIRE_SECONDS) as connection, connection.transaction():
+            async with (
+                self._writers.acquire(timeout=ACQUIRE_SECONDS) as connection,
+                _begun(connection, first) if first else connection.transaction(),
+            ):
                 yield Session(connection)
 
     @asynccontextmanager
@@ -248,6 +302,12 @@ class Database:
 def columns(rows: Sequence[Sequence[object]], width: int) -> list[list[object]]:
     """Rows turned into columns, as `unnest($1::…[], $2::…[])` wants them; `width` empty ones when there are no rows."""
     return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
+
+
+def asked(first: int = 1, /, **types: str) -> str:
+    """A SELECT of the rows that `columns` has made parameters of, from number `first` on: each column with its type."""
+    arrays = ", ".join(f"${number}::{type_}[]" for number, type_ in enumerate(types.values(), start=first))
+    return f"SELECT * FROM unnest({arrays}) AS asked ({', '.join(types)})"  # noqa: S608
 
 
 async def until_stored(write: Callable[[], Awaitable[Result]]) -> Result:

@@ -153,6 +153,7 @@ class WrongConnection(StoreUnavailable):
     """503: a connection to Postgres lacks the role or a setting that was asked for. The process must stop."""
 
     code = "store_misconfigured"
+    exit_code: ClassVar[int] = 1
 
 
 class WrongSchema(WrongConnection):

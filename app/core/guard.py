@@ -10,7 +10,9 @@ import re
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Any
 from urllib.parse import urlsplit
 
 from app.core.addresses import Address, Network
@@ -109,6 +111,9 @@ def _host_and_port(netloc: str, *, secure: bool) -> tuple[str, int]:
     return host.lower(), port
 
 
+_parsed = lru_cache(maxsize=1024)(ip_address)  # an address is looked at several times while it is dialled
+
+
 def is_public(address: Address) -> bool:
     """Whether it is an address of the public internet and of nothing else."""
     if isinstance(address, IPv4Address):
@@ -146,7 +151,7 @@ class Guard:
     def permits(self, text: str, *, secure: bool) -> bool:
         """Whether this address may be dialled: public ones with TLS only."""
         try:
-            address = ip_address(text)
+            address = _parsed(text)
         except ValueError:
             return False
         return self.is_ours(address) or (secure and is_public(address))
@@ -192,8 +197,10 @@ class Guard:
 
 
 class Dialling:
-    """The guard's part in one call: what a pool asks it, and what it saw. `address`: what was dialled last; `forbidden`: why
-    something was not."""
+    """The guard's part in one call, as resolver and maker of sockets for aiohttp's connector, and what it saw.
+
+    address: what was dialled last. forbidden: why something was not.
+    """
 
     def __init__(self, guard: Guard, *, secure: bool) -> None:
         self._guard = guard
@@ -201,13 +208,22 @@ class Dialling:
         self.address: str | None = None
         self.forbidden = ""
 
-    async def resolve(self, host: str, port: int) -> list[str]:
+    async def resolve(self, host: str, port: int) -> list[dict[str, Any]]:
         """The addresses that may be dialled: all that the name has, or none."""
         try:
-            return await self._guard.resolve(host, port, secure=self._secure)
+            found = await self._guard.resolve(host, port, secure=self._secure)
         except AddressForbidden as error:
             self.forbidden = str(error)
             raise
+        return [{"hostname": host, "host": one, "port": port, "family": 0, "proto": 0, "flags": 0} for one in found]
+
+    def socket(self, wanted: tuple[int, int, int, str, tuple[Any, ...]]) -> socket.socket:
+        """For the address that is about to be dialled; raises AddressForbidden where it may not be."""
+        family, kind, protocol, _, (address, *_) = wanted
+        if not self._guard.permits(address, secure=self._secure):
+            self.forbidden = self._guard.forbidden(address, secure=self._secure)
+            raise AddressForbidden(self.forbidden)
+        return socket.socket(family, kind, protocol)
 
     def admit(self, address: str) -> None:
         """The peer that we are connected to is one that we meant to dial."""

@@ -59,6 +59,14 @@ def find_upstream_url(data_dir: Path) -> str:
     return _checked("UPSTREAM_URL", url, checked_http_url)
 
 
+def find_upstream_proxy() -> str | None:
+    """WAYSTATION_UPSTREAM_PROXY, None where there is none; raises SettingsError."""
+    from app.core.http_url import checked_proxy_url
+
+    url = find_setting("UPSTREAM_PROXY")
+    return _checked("UPSTREAM_PROXY", url, checked_proxy_url) if url else None
+
+
 def _checked(name: str, url: str, check: Callable[[str], str]) -> str:
     """The URL as `check` gives it; raises SettingsError with the setting's name."""
     try:
@@ -74,6 +82,7 @@ class UpstreamAccess:
     url: str
     history_url: str
     api_key: str = field(repr=False)
+    proxy: str | None = field(repr=False)
 
 
 def find_upstream(data_dir: Path) -> UpstreamAccess:
@@ -87,7 +96,7 @@ def find_upstream(data_dir: Path) -> UpstreamAccess:
         if url != _find(data_dir / STACK_FILE, "upstream_url") or url == UPSTREAM_URL:
             raise SettingsError("WAYSTATION_UPSTREAM_API_KEY: is required to ask the upstream")
         key, given = "simulator", given or url  # the stack's own simulator takes any key
-    return UpstreamAccess(url, find_history_url(url, given).rstrip("/"), key)
+    return UpstreamAccess(url, find_history_url(url, given).rstrip("/"), key, find_upstream_proxy())
 
 
 def find_history_settle_seconds() -> float:

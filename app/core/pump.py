@@ -23,8 +23,8 @@ class Pump:
     """Runs `step` for ever. The step gives the seconds until it should look again (0: at once, inf: when rung).
 
     A ring that comes while the step runs is not lost: the step is run once more. A step that raises is logged, and
-    tried again after a pause that doubles up to two seconds. Between two runs lie at least `gap_seconds`, so that a
-    flood of rings gathers into groups.
+    tried again after a pause that doubles up to two seconds. Between the end of a run and the next one that somebody
+    rang for lie at least `gap_seconds`: a ring after a rest is followed at once, and a flood of rings gathers into groups.
     """
 
     def __init__(self, name: str, step: Callable[[], Awaitable[float]], *, gap_seconds: float = 0.0) -> None:
@@ -51,19 +51,25 @@ class Pump:
         self._alarms.discard(tick)
         self.ring()
 
+    @property
+    def failing(self) -> bool:
+        """Whether its last step has failed; it tries again by itself."""
+        return self._pause_seconds > 0
+
     async def run(self) -> None:
         """Until cancelled."""
         while True:
             self._rung.clear()
             seconds = await self._once()
+            gap_ends_at = clock.monotonic() + self._gap_seconds
             if seconds > 0 and not self._rung.is_set():
                 try:
                     async with asyncio.timeout(None if math.isinf(seconds) else seconds):
                         await self._rung.wait()
                 except TimeoutError:
                     continue
-            if self._gap_seconds:
-                await asyncio.sleep(self._gap_seconds)
+            if (left_seconds := gap_ends_at - clock.monotonic()) > 0:
+                await asyncio.sleep(left_seconds)
 
     async def _once(self) -> float:
         try:

@@ -1,19 +1,33 @@
 """Query parameters that a route does not have are refused: with a misspelt filter a list would be answered unfiltered."""
 
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, get_origin
+from typing import Annotated, Any, get_origin
 
 from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator, WithJsonSchema
 
 from app.core.errors import Problem, malformed_at
 from app.core.near import did_you_mean
-from app.core.requests import problem
+from app.core.paging import LIMIT_MAX
+from app.core.requests import problem, whole_number
 
 NAME_MAX = 100
 FAULTS_MAX = 20
+
+
+def _page_limit(value: object) -> int:
+    limit = whole_number(value) if isinstance(value, str) else value
+    if not isinstance(limit, int) or not 1 <= limit <= LIMIT_MAX:
+        raise ValueError(f"expected a whole number from 1 to {LIMIT_MAX}")
+    return limit
+
+
+Limit = Annotated[
+    int, BeforeValidator(_page_limit), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": LIMIT_MAX})
+]
+"""How many items a page may have, in a query."""
 
 
 def _fields(dependant: Dependant) -> Iterator[tuple[str, Any]]:

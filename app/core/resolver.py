@@ -21,7 +21,8 @@ class Resolver:
         self._kept: OrderedDict[str, tuple[list[str], float]] = OrderedDict()
 
     async def lookup(self, host: str, port: int) -> list[str]:
-        """All addresses of a name, without doubles. Raises socket.gaierror, and OSError while too many names hang."""
+        """All addresses of a name, without doubles. Raises socket.gaierror, and OSError while too many names hang
+        or no thread is to be had."""
         found, until = self._kept.get(host, ([], 0.0))
         if until > clock.monotonic():
             return found
@@ -30,10 +31,13 @@ class Resolver:
             if len(self._asked) >= THREADS_MAX:
                 raise OSError("too many names wait for an answer")
             asked = asyncio.get_running_loop().create_future()
+            # a daemon: the process may end while the resolver still waits
+            try:
+                threading.Thread(target=_ask, args=(asked, host, port), name="resolve", daemon=True).start()
+            except RuntimeError as error:  # the process has all the threads that it may have
+                raise OSError(str(error)) from None
             self._asked[host] = asked
             asked.add_done_callback(lambda done: self._answered(host, done))
-            # a daemon: the process may end while the resolver still waits
-            threading.Thread(target=_ask, args=(asked, host, port), name="resolve", daemon=True).start()
         return await asyncio.shield(asked)
 
     def _answered(self, host: str, asked: "asyncio.Future[list[str]]") -> None:

@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from app.core.addresses import Network
 from app.core.credits import parse_credits
 from app.core.database_url import checked_database_url
-from app.core.http_url import checked_http_url
+from app.core.http_url import checked_http_url, checked_proxy_url
 from app.core.log import LogFormat, configure_logging, get_logger
 from app.core.redaction import know, secrets_of_list, secrets_of_url
 from app.core.redis_url import checked_redis_url
@@ -51,6 +51,10 @@ EXPECTED = {
 
 def _http_url_or_nothing(value: str | None) -> str | None:
     return value and checked_http_url(value)
+
+
+def _proxy_url_or_nothing(value: str | None) -> str | None:
+    return checked_proxy_url(value) if value else None
 
 
 def _or_nothing(value: object) -> object:
@@ -124,6 +128,7 @@ class Settings(BaseSettings):
     upstream_url: Annotated[str, AfterValidator(checked_http_url)] = UPSTREAM_URL
     upstream_history_url: Annotated[str | None, AfterValidator(_http_url_or_nothing)] = None
     upstream_api_key: SecretStr = SecretStr("")
+    upstream_proxy: Annotated[str | None, AfterValidator(_proxy_url_or_nothing), Field(repr=False)] = None
     upstream_rpm: Annotated[float | None, Field(gt=0, allow_inf_nan=False), BeforeValidator(_or_nothing)] = None
     upstream_max_in_flight: Annotated[int | None, Field(ge=0), BeforeValidator(_or_nothing)] = None
     public_url: Annotated[str, AfterValidator(_public_url)]

@@ -1,7 +1,7 @@
 """What the rooms' tables have in common, and the table of processes.
 
-SQLAlchemy describes the schema and nothing else. Only `tables` modules and the migrations import it, and no process that
-serves imports them: it would take a third of the time that a command needs to start.
+SQLAlchemy describes the schema, and puts the lists together that can be filtered (`listing`). Neither workers nor commands
+import it: it would take a third of the time that a command needs to start.
 """
 
 from collections.abc import Iterable

@@ -1,13 +1,14 @@
-"""Taking jobs for work: each claim is one guarded statement, leased by the database's clock, fence + 1."""
+"""Taking running jobs for work, and opening, releasing and renewing what was taken: leased by the database's clock, fence + 1."""
 
 from collections.abc import Sequence
 from uuid import UUID
 
-from app.admission.budget import PACE_CTES, READS_GRANTED, Taken, count_granted, next_token_seconds
+from app.admission.budget import COUNT_GRANTED, Taken, read_pace
+from app.admission.pace import Pace, fetch_price, next_read_seconds, read_price, reads_granted
 from app.admission.queries import MAY_POLL, MAY_SUBMIT
-from app.admission.queues import counted
-from app.core.db import Session, columns
-from app.jobs.models import State
+from app.core.db import Session, asked, columns
+from app.jobs.queues import set_patience
+from app.jobs.transitions import WAS, Move, holding, transition
 from app.webhooks.emit import WANTS_START
 
 LOOKAHEAD_SECONDS = 0.05
@@ -30,6 +31,17 @@ HANDS_FREE = """NOT EXISTS (
     SELECT FROM jobs AS held WHERE held.takeovers > 0 AND held.owner = $2 AND held.lease_until > now()
 )"""
 
+CLAIMED = """
+    SELECT job.id, job.owner, job.lease_until
+    FROM queues AS queue CROSS JOIN LATERAL (
+        SELECT id, owner, lease_until FROM jobs
+        WHERE tenant_id = queue.tenant_id AND ready AND owner IS NOT NULL
+        ORDER BY rank_at LIMIT queue.claimed
+    ) AS job
+    WHERE queue.claimed > 0 AND queue.subject_id = queue.tenant_id
+"""
+"""A query for the queued jobs that are claimed. They stand near the head of their lines."""
+
 # Who holds suspects, of the running jobs?
 _SAFE = f"""(takeovers = 0 OR id = (
     SELECT suspect.id FROM jobs AS suspect
@@ -45,127 +57,124 @@ _TAKE = f"""
     lease_until = now() + make_interval(secs => $3), owner = $2, fence = jobs.fence + 1,
     takeovers = jobs.takeovers + (jobs.lease_until IS NOT NULL AND NOT {holder_beats("jobs", "$3")})::integer
 """
-
-# ANY (ARRAY(…)) and LATERAL … LIMIT where a join would do: of a LIMIT that is a parameter the planner expects a tenth of
-# all rows, and reads the whole table to join them.
-
-# Which running jobs are due to be asked about? As many as the budget has room for, less what it is owed for fetches.
-_CLAIM_RUNNING = f"""
-WITH {PACE_CTES}, gate AS MATERIALIZED (
-    SELECT
-        pace.*, granted.granted, least($1::bigint, granted.granted) AS most,
-        NOT pace.reads_free AND pace.resume_seconds > 0 AS trial
-    FROM pace CROSS JOIN LATERAL ({READS_GRANTED}) AS granted
-), due AS (
-    SELECT id FROM jobs AS job
-    WHERE state = 'running'
-        AND due_at BETWEEN now() - make_interval(secs => $5) AND now() + make_interval(secs => $4)
-        AND (lease_until IS NULL OR lease_until < now())
-        AND NOT EXISTS (SELECT FROM pauses WHERE tenant_id IS NULL AND model IS NULL AND what = 'all')
-        AND {MAY_POLL}
-        AND {_SAFE}
-        AND {{first}}
-    ORDER BY {{order}}
-    LIMIT (SELECT most FROM gate)
-    FOR UPDATE SKIP LOCKED
-), claimed AS (
-    UPDATE jobs SET {_TAKE}
-    WHERE id = ANY (ARRAY(SELECT id FROM due))
-    RETURNING
+_TAKEN = f"""
         jobs.id, jobs.fence, jobs.attempt, jobs.model, jobs.upstream_id, jobs.upstream_state, jobs.retries,
         jobs.takeovers, jobs.tenant_id, jobs.unreadable, jobs.cost_micro, jobs.held_micro, jobs.price_rule,
         jobs.markup_micro, {WANTS_START} AS wants_start,
         extract(epoch FROM now() - jobs.submitted_at)::double precision AS age_seconds,
         extract(epoch FROM now() - jobs.gone_since)::double precision AS gone_seconds
-), spent AS MATERIALIZED (
-    SELECT count(*) AS reads FROM due
-), charged AS (
+"""
+
+# ANY (ARRAY(…)) and LATERAL … LIMIT where a join would do: of a LIMIT that is a parameter the planner expects a tenth of
+# all rows, and reads the whole table to join them.
+
+# Which running jobs are due to be asked about, at most $1 of them? $6 fetches have gone out since the last claim. What is left
+# once they are paid: $7 tokens, $8 of free reads, $9 reads on trial; and what one of these reads takes out of each: $10 to $12.
+_CLAIM_RUNNING = f"""
+WITH due AS (
+    SELECT id FROM jobs AS job
+    WHERE state = 'running'
+        AND due_at BETWEEN now() - make_interval(secs => $5) AND now() + make_interval(secs => $4)
+        AND (lease_until IS NULL OR lease_until < now())
+        AND NOT EXISTS (SELECT FROM pauses WHERE tenant_id IS NULL AND model IS NULL AND what = 'all')
+        AND {MAY_POLL} AND {_SAFE} AND {{first}}
+    ORDER BY {{order}} LIMIT $1::bigint
+    FOR UPDATE SKIP LOCKED
+), {holding(name="claimed", rows="due", sets=_TAKE, returning=_TAKEN)}, reads AS MATERIALIZED (
+    SELECT count(*) AS number FROM due
+), spent AS (
     UPDATE upstream_state SET
-        tokens = gate.shared
-            - CASE WHEN gate.reads_free THEN 0 WHEN gate.trial THEN $6::bigint ELSE spent.reads + $6::bigint END,
-        read_tokens = gate.free - CASE WHEN gate.reads_free THEN spent.reads + $6::bigint ELSE 0 END,
-        trial_reads = gate.trial_reads - CASE WHEN gate.trial THEN spent.reads ELSE 0 END,
+        tokens = $7::double precision - $10::bigint * reads.number,
+        read_tokens = $8::double precision - $11::bigint * reads.number,
+        trial_reads = $9::bigint - $12::bigint * reads.number,
         refilled_at = greatest(upstream_state.refilled_at, now())
-    FROM gate CROSS JOIN spent WHERE spent.reads + $6::bigint > 0
+    FROM reads WHERE reads.number + $6::bigint > 0
 ), tallied AS (
-    {count_granted("reads", "SELECT spent.reads + $6::bigint FROM spent")}
-), held AS MATERIALIZED (
-    SELECT gate.trial, gate.alarmed, CASE WHEN gate.granted < $1 AND spent.reads = gate.most AND gate.most < (
-        SELECT count(*) FROM (
-            SELECT FROM jobs
-            WHERE state = 'running' AND due_at <= now() AND (lease_until IS NULL OR lease_until < now())
-                AND NOT EXISTS (SELECT FROM pauses WHERE what = 'all')
-            LIMIT gate.most + 1
-        ) AS several
-    ) THEN CASE
-        WHEN gate.reads_free THEN {next_token_seconds("1 + gate.most - gate.free", "gate.free_rate", "gate.room_of_all - gate.most", "0")}
-        ELSE {next_token_seconds("1 + gate.most - gate.shared", "gate.shared_rate", "gate.room - gate.most", "gate.resume_seconds")}
-    END END AS wait_seconds
-    FROM gate CROSS JOIN spent
+    {COUNT_GRANTED.format(kind="reads", number="SELECT reads.number + $6::bigint FROM reads")}
 )
-SELECT claimed.*, held.*, extract(epoch FROM now())::double precision AS claim_at
-FROM held LEFT JOIN claimed ON true
+SELECT claimed.*, reads.number FROM reads LEFT JOIN claimed ON true
 """  # noqa: S608
+
+# How many reads are due, up to so many?
+_COUNT_DUE = """
+SELECT count(*) FROM (
+    SELECT FROM jobs
+    WHERE state = 'running' AND due_at <= now() AND (lease_until IS NULL OR lease_until < now())
+        AND NOT EXISTS (SELECT FROM pauses WHERE what = 'all')
+        AND (takeovers = 0 OR $2)
+    LIMIT $1
+) AS several
+"""
 
 _BY_DUE = _CLAIM_RUNNING.format(first="true", order="due_at")
 # where not all can be asked about in time: those whose results the upstream forgets next, while it still has them
-_BY_EXPIRY = _CLAIM_RUNNING.format(first="submitted_at > now() - make_interval(secs => $7)", order="submitted_at")
+_BY_EXPIRY = _CLAIM_RUNNING.format(first="submitted_at > now() - make_interval(secs => $13)", order="submitted_at")
 
 # Whose attempt may go on the wire? Only a claim's that still holds; where a pause has come since, the claim is given back.
 # Committed before the first byte is sent. A claim opens one attempt at most: where its fence still stands on a job that
-# is queued no more, an earlier call opened it, and its answer was lost.
+# is queued no more, and the attempt is this worker's, an earlier call opened it, and its answer was lost. Another worker's may
+# have the same fence: after a crash of Postgres a claim may be forgotten, and its fence given out again. Whose a job is that is
+# being sent is said by its own row: that of the attempt cannot be seen where the earlier call ended while this one waited for it.
+_SENT = Move(
+    rows="may_go",
+    state="'sending'",
+    reason="'sending'",
+    sets="""
+        ready = false, attempt = jobs.attempt + 1, sent_at = now(), lease_until = now() + make_interval(secs => $4)
+    """,
+    returning="jobs.fence, jobs.attempt",
+)
+_STOPPED = Move(name="stopped", rows="may_not", sets="lease_until = NULL, owner = NULL, takeovers = 0")
 _OPEN_ATTEMPTS = f"""
 WITH asked AS (
-    SELECT * FROM unnest($1::uuid[], $2::bigint[]) AS t (id, fence)
-), ready AS (
-    SELECT job.id, job.fence, job.state, job.attempt, {MAY_SUBMIT} AS may_submit
+    {asked(id="uuid", fence="bigint")}
+), patience AS MATERIALIZED ({set_patience("$5::double precision")}), held AS (
+    SELECT job.id, {WAS}, job.fence, job.attempt, {MAY_SUBMIT} AS may_submit
     FROM jobs AS job JOIN asked ON asked.id = job.id AND asked.fence = job.fence
-    WHERE (job.state = 'queued' AND job.owner = $3 AND job.lease_until > now()) OR job.state IN ('sending', 'unknown')
+    WHERE (CASE job.state
+            WHEN 'queued' THEN job.owner = $3 AND job.lease_until > now()
+            WHEN 'sending' THEN job.owner = $3
+            WHEN 'unknown' THEN EXISTS (
+                SELECT FROM attempts AS opened
+                WHERE opened.job_id = job.id AND opened.attempt = job.attempt AND opened.worker = $3
+            )
+        END) AND (SELECT taken FROM patience)
     ORDER BY job.id
     FOR UPDATE OF job
-), moved AS (
-    UPDATE jobs SET
-        state = 'sending', ready = false, attempt = jobs.attempt + 1, sent_at = now(), revision = jobs.revision + 1,
-        lease_until = now() + make_interval(secs => $4)
-    FROM ready WHERE jobs.id = ready.id AND ready.state = 'queued' AND ready.may_submit
-    RETURNING jobs.id, jobs.fence, jobs.attempt, jobs.revision, jobs.tenant_id, jobs.key_id
-), stopped AS (
-    UPDATE jobs SET lease_until = NULL, owner = NULL, takeovers = 0
-    FROM ready WHERE jobs.id = ready.id AND ready.state = 'queued' AND NOT ready.may_submit
-    RETURNING jobs.tenant_id, jobs.key_id
-), opened AS (
+), may_go AS (
+    SELECT * FROM held WHERE was_state = 'queued' AND may_submit
+), may_not AS (
+    SELECT * FROM held WHERE was_state = 'queued' AND NOT may_submit
+), {transition(_SENT, _STOPPED)}, opened AS (
     INSERT INTO attempts (job_id, attempt, worker, sent_at) SELECT id, attempt, $3, now() FROM moved
-), events AS (
-    INSERT INTO job_events (job_id, seq, from_state, to_state, reason)
-    SELECT id, revision, 'queued', 'sending', 'sending' FROM moved
-), moves AS (
-    SELECT tenant_id, key_id, -1 AS queued, -1 AS ready, -1 AS claimed, 1 AS in_flight FROM moved
-    UNION ALL
-    SELECT tenant_id, key_id, 0, 0, -1, 0 FROM stopped
-), {counted("moves")}
+)
 SELECT id, fence, attempt FROM moved
 UNION ALL
-SELECT id, fence, attempt FROM ready WHERE state <> 'queued'
+SELECT id, fence, attempt FROM held WHERE was_state <> 'queued'
 """  # noqa: S608
 
-# These were not sent and no attempt was opened: who else may take them, and when?
+# These were not sent and no attempt was opened: who else may take them, and when? Another worker's claim may have the same fence,
+# as above.
+_RELEASED = Move(
+    rows="held",
+    sets="""
+        lease_until = NULL, owner = NULL, due_at = now() + make_interval(secs => before.due_seconds),
+        ready = before.due_seconds <= 0, retries = least(jobs.retries + 1, 1000), takeovers = 0
+    """,
+    returning="jobs.attempt, before.duration_seconds, before.detail",
+)
 _RELEASE = f"""
 WITH asked AS (
-    SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::double precision[], $4::text[], $5::double precision[])
-        AS t (id, fence, due_seconds, detail, duration_seconds)
-), released AS (
-    UPDATE jobs SET
-        lease_until = NULL, owner = NULL, due_at = now() + make_interval(secs => asked.due_seconds),
-        ready = asked.due_seconds <= 0, retries = least(jobs.retries + 1, 1000), takeovers = 0
-    FROM asked
-    WHERE jobs.id = asked.id AND jobs.fence = asked.fence AND jobs.state = 'queued' AND jobs.owner IS NOT NULL
-    RETURNING jobs.id, jobs.attempt, jobs.tenant_id, jobs.key_id, jobs.ready
-), moves AS (
-    SELECT tenant_id, key_id, 0 AS queued, ready::integer - 1 AS ready, -1 AS claimed, 0 AS in_flight FROM released
-), {counted("moves")}
+    {asked(id="uuid", fence="bigint", due_seconds="double precision", detail="text", duration_seconds="double precision")}
+), held AS (
+    SELECT asked.*, {WAS}
+    FROM jobs AS job JOIN asked ON asked.id = job.id AND asked.fence = job.fence
+    WHERE job.state = 'queued' AND job.owner = $6
+    ORDER BY job.id
+    FOR UPDATE OF job
+), {transition(_RELEASED)}
 INSERT INTO upstream_exchanges (kind, job_id, attempt, outcome, duration_seconds, detail)
-SELECT 'submit', released.id, released.attempt, 'not_sent', asked.duration_seconds, asked.detail
-FROM released JOIN asked USING (id)
+SELECT 'submit', id, attempt, 'not_sent', duration_seconds, detail FROM moved
 """  # noqa: S608
 
 # Whose leases still hold, and go on? A row that is locked is being written by whoever ends its claim: waiting for it
@@ -181,13 +190,18 @@ UPDATE jobs SET lease_until = now() + make_interval(secs => $4) FROM held WHERE 
 RETURNING jobs.id, jobs.fence
 """
 
+# What does this process hold? $2: whether its running jobs are asked for, too.
 _HAND_BACK = f"""
-WITH freed AS (
-    UPDATE jobs SET lease_until = NULL, owner = NULL WHERE owner = $1 AND state = ANY ($2::text[])
-    RETURNING tenant_id, key_id, state
-), moves AS (
-    SELECT tenant_id, key_id, 0 AS queued, 0 AS ready, -1 AS claimed, 0 AS in_flight FROM freed WHERE state = 'queued'
-), {counted("moves")}
+WITH mine AS (
+    SELECT id FROM ({CLAIMED}) AS claimed WHERE owner = $1
+    UNION ALL
+    SELECT id FROM jobs WHERE state = 'running' AND owner = $1 AND $2
+), held AS (
+    SELECT job.id, {WAS} FROM jobs AS job
+    WHERE job.id = ANY (ARRAY(SELECT id FROM mine)) AND job.owner = $1 AND (job.state = 'queued' OR (job.state = 'running' AND $2))
+    ORDER BY job.id
+    FOR UPDATE OF job
+), {transition(Move(rows="held", sets="lease_until = NULL, owner = NULL"))}
 SELECT
 """  # noqa: S608
 
@@ -202,36 +216,63 @@ async def claim_running(
     debt: int = 0,
     expires_seconds: float | None = None,
 ) -> Taken:
-    """Up to `most` running jobs that are due, the longest overdue first; none due longer ago. One statement.
+    """Up to `most` running jobs that are due, the longest overdue first; none due longer ago. Two
+    statements, one more where the budget keeps some back.
 
     A short `overdue_seconds` is cheap: before what is due lie the index entries of all that was due since the last
     vacuum, and without it every look wades through them. debt: fetches that went out since the last claim.
     expires_seconds: only those that were submitted within it, the oldest first.
     """
-    given = (most, owner, lease_seconds, LOOKAHEAD_SECONDS, overdue_seconds, debt)
-    if expires_seconds is None:
-        rows = await session.fetch(_BY_DUE, *given)
-    else:
-        rows = await session.fetch(_BY_EXPIRY, *given, expires_seconds)
-    first = rows[0]
-    taken = [row for row in rows if row["id"] is not None]
-    return Taken(taken, first["claim_at"], first["wait_seconds"], first["alarmed"], first["trial"])
+    known = await read_pace(session, for_submits=False)
+    pace = known.pace
+    granted = reads_granted(pace, asked=most)
+    sql, given = (_BY_DUE, ()) if expires_seconds is None else (_BY_EXPIRY, (expires_seconds,))
+    times = (lease_seconds, LOOKAHEAD_SECONDS, overdue_seconds)
+    # before the claim takes those that are due
+    due = await count_reads_due(session, most=granted + 1, with_suspects=True) if granted < most else 0
+    rows = await session.fetch(sql, granted, owner, *times, debt, *_prices(pace, debt), *given)
+    held = rows[0]["number"] == granted < due
+    return Taken(
+        [row for row in rows if row["id"] is not None],
+        known.now,
+        next_read_seconds(pace, granted=granted) if held else None,
+        known.alarmed,
+        pace.on_trial,
+    )
+
+
+def _prices(pace: Pace, debt: int) -> tuple[float, ...]:
+    """Of `_CLAIM_RUNNING`, $7 to $12."""
+    fetch, read = fetch_price(pace), read_price(pace)
+    left = (pace.shared - fetch.shared * debt, pace.free - fetch.free * debt, pace.trial_reads)
+    return (*left, read.shared, read.free, read.trial)
+
+
+async def count_reads_due(session: Session, *, most: int, with_suspects: bool = False) -> int:
+    """How many running jobs are due to be asked about, up to so many. One statement; none where `most` is 0."""
+    return int(await session.fetchval(_COUNT_DUE, most, with_suspects)) if most else 0
 
 
 async def open_attempts(
-    session: Session, *, owner: UUID, claims: Sequence[tuple[UUID, int]], lease_seconds: float
+    session: Session,
+    *,
+    owner: UUID,
+    claims: Sequence[tuple[UUID, int]],
+    lease_seconds: float,
+    lock_seconds: float = 0.0,
 ) -> dict[tuple[UUID, int], int]:
     """Number the attempts of these claims (id, fence); a claim that is missing from the answer was lost. One statement.
 
     Asked again after a lost answer, it gives the attempts that were opened then; nothing may have been sent meanwhile.
+    Raises asyncpg.LockNotAvailableError where it waits longer than `lock_seconds` for a lock; 0: as long as it takes.
     """
-    rows = await session.fetch(_OPEN_ATTEMPTS, *columns(claims, 2), owner, lease_seconds)
+    rows = await session.fetch(_OPEN_ATTEMPTS, *columns(claims, 2), owner, lease_seconds, lock_seconds)
     return {(row["id"], row["fence"]): row["attempt"] for row in rows}
 
 
-async def release_claims(session: Session, *, rows: Sequence[tuple[UUID, int, float, str, float]]) -> None:
+async def release_claims(session: Session, *, owner: UUID, rows: Sequence[tuple[UUID, int, float, str, float]]) -> None:
     """Give back claims whose connection never came about: id, fence, due_seconds, detail, duration. One statement."""
-    await session.execute(_RELEASE, *columns(rows, 5))
+    await session.execute(_RELEASE, *columns(rows, 5), owner)
 
 
 async def renew_leases(
@@ -245,5 +286,4 @@ async def renew_leases(
 async def hand_back(session: Session, *, owner: UUID, unsent_alone: bool = False) -> None:
     """A process that ends gives back what it holds: jobs that are not sent, and, but for `unsent_alone`, running ones. One
     statement."""
-    states = [State.QUEUED] if unsent_alone else [State.QUEUED, State.RUNNING]
-    await session.execute(_HAND_BACK, owner, states)
+    await session.execute(_HAND_BACK, owner, not unsent_alone)

@@ -16,12 +16,9 @@ from app.ledger.settling import Exposure, Settlement, expose, settle
 from app.webhooks.emit import JobEvent, emit_job_events
 from app.webhooks.models import EventType
 
-ENDED = """
-    jobs.id, jobs.tenant_id, jobs.key_id, jobs.model, jobs.state, jobs.error_code, jobs.upstream_id, jobs.revision,
-    jobs.finished_at, jobs.held_micro, jobs.charged_micro, jobs.price_rule, jobs.markup_micro, jobs.cost_micro,
-    jobs.run_seconds
-"""
-"""What `end_jobs` needs of each, in RETURNING; and beside it `reason`, that of the event, which a cancel does not hide."""
+ENDED = """jobs.model, jobs.error_code, jobs.upstream_id, jobs.finished_at, jobs.held_micro, jobs.charged_micro, jobs.price_rule,
+    jobs.markup_micro, jobs.cost_micro, jobs.run_seconds"""
+"""What `end_jobs` needs of each beside what every `Move` gives; and `reason`, why it ended, which a cancel does not hide."""
 
 _LOST = frozenset({
     ErrorCode.RESULT_LOST, ErrorCode.RESULT_TOO_LARGE, ErrorCode.RESULT_UNREADABLE, ErrorCode.UPSTREAM_UNAVAILABLE,

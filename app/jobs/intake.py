@@ -7,7 +7,6 @@ from hashlib import sha256
 from http import HTTPStatus
 from typing import Any
 
-from app.admission.queues import QueueFull
 from app.admission.rate_headers import RateLimited, rate_headers
 from app.admission.rate_script import buckets_of
 from app.admission.rates import RateLimiter
@@ -35,6 +34,7 @@ from app.core.parse_budget import cost_at_least
 from app.core.strict_json import canonical
 from app.jobs.models import Surface
 from app.jobs.operations import Submission
+from app.jobs.queues import QueueFull
 from app.jobs.refusals import RefusalBook, Refused
 from app.jobs.starting import checked_not_before
 from app.jobs.writer import Busy, IdempotencyKeyReused, InDoubt, Stored, SubmitWriter

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from app.admission.queues import counted, places_ctes
-from app.core.db import Row, Session, columns
+from app.core.db import Row, Session, asked, columns
 from app.core.errors import Conflict, NotFound
 from app.jobs.endings import ENDED, end_jobs
 from app.jobs.models import FINAL, State
+from app.jobs.queues import places_ctes
+from app.jobs.transitions import WAS, Entry, Move, transition
 from app.ledger.holds import fits_ctes, hold_id_of
 from app.webhooks.emit import JobWebhook
 
@@ -37,56 +38,47 @@ class Submission:
     webhook: JobWebhook | None = None
 
 
-_ASKED = """
-    SELECT * FROM unnest(
-        $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::smallint[], $7::timestamptz[],
-        $8::timestamptz[], $9::timestamptz[], $10::text[], $11::bytea[], $12::bytea[], $13::jsonb[], $14::bigint[],
-        $15::text[], $16::bigint[], $17::uuid[], $18::text[], $19::text[]
-    ) AS t (
-        id, tenant_id, key_id, surface, model, priority, created_at, not_before, deadline_at, idempotency_key,
-        fingerprint, body, metadata, held_micro, price_rule, markup_micro, webhook_target_id, webhook_url, webhook_events
-    )
-"""
+_COLUMNS = {
+    "id": "uuid", "tenant_id": "uuid", "key_id": "uuid", "surface": "text", "model": "text", "priority": "smallint",
+    "created_at": "timestamptz", "not_before": "timestamptz", "deadline_at": "timestamptz", "idempotency_key": "text",
+    "fingerprint": "bytea", "body": "bytea", "metadata": "jsonb", "held_micro": "bigint", "price_rule": "text",
+    "markup_micro": "bigint", "webhook_target_id": "uuid", "webhook_url": "text", "webhook_events": "text",
+}  # fmt: skip
 _RANK = "greatest(not_before, created_at) - priority * interval '1 minute'"
 """A level of priority is worth a minute of waiting: who waits long enough comes before whoever is more urgent.
 A `not_before` in the past is no time waited."""
-_READY = "(not_before IS NULL OR not_before <= now())"
-_STORE_CTES = f"""
-stored AS (
-    INSERT INTO jobs (
-        id, tenant_id, key_id, surface, model, state, priority, created_at, due_at, rank_at, ready, deadline_at,
-        idempotency_key, fingerprint, held_micro, price_rule, markup_micro
-    )
-    SELECT
-        id, tenant_id, key_id, surface, model, 'queued', priority, created_at, greatest(not_before, created_at),
-        {_RANK}, {_READY}, deadline_at, idempotency_key, fingerprint, held_micro, price_rule, markup_micro
-    FROM accepted
-), inputs AS (
+_AS_ASKED = """id, tenant_id, key_id, surface, model, priority, created_at, deadline_at, idempotency_key,
+    fingerprint, held_micro, price_rule, markup_micro"""
+_ACCEPTED = Entry(
+    rows="accepted",
+    columns=f"due_at, rank_at, {_AS_ASKED}",
+    values=f"greatest(not_before, created_at), {_RANK}, {_AS_ASKED}",
+    ready="not_before IS NULL OR not_before <= now()",
+    reason="'submitted'",
+)
+
+
+def _store_ctes(*, locked: str | None = None) -> str:
+    return f"""{transition(_ACCEPTED, locked=locked)}, inputs AS (
     INSERT INTO job_inputs (job_id, body, metadata) SELECT id, body, metadata FROM accepted
-), events AS (
-    INSERT INTO job_events (job_id, seq, to_state, reason) SELECT id, 1, 'queued', 'submitted' FROM accepted
 ), webhooks AS (
     INSERT INTO job_webhooks (job_id, target_id, url, events)
-    SELECT id, webhook_target_id, webhook_url, string_to_array(webhook_events, ',')
-    FROM accepted WHERE webhook_url IS NOT NULL
-), moves AS (
-    SELECT tenant_id, key_id, 1 AS queued, {_READY}::integer AS ready, 0 AS claimed, 0 AS in_flight FROM accepted
-), {counted("moves")}
-"""  # noqa: S608
-_SUBMIT = f"WITH accepted AS ({_ASKED}), {_STORE_CTES} SELECT"
+    SELECT id, webhook_target_id, webhook_url, string_to_array(webhook_events, ',') FROM accepted WHERE webhook_url IS NOT NULL
+)"""  # noqa: S608
+
+
+_SUBMIT = f"WITH accepted AS ({asked(**_COLUMNS)}), {_store_ctes()} SELECT"
 
 
 def _submit_if_fits(lock: str) -> str:
     return f"""
-WITH asked AS ({_ASKED}),
-holds AS (
-    SELECT hold.id, asked.tenant_id, asked.id AS job_id, asked.key_id, asked.held_micro AS amount
-    FROM asked JOIN unnest($1::uuid[], $20::uuid[]) AS hold (job_id, id) ON hold.job_id = asked.id
-),
-{places_ctes(lock, lock_seconds="$21::double precision")},
-{fits_ctes(lock)},
-accepted AS (SELECT asked.* FROM asked WHERE tenant_id IN (SELECT tenant_id FROM fits)),
-{_STORE_CTES}
+WITH asked AS (
+    {asked(**_COLUMNS, hold_id="uuid")}
+), holds AS (
+    SELECT hold_id AS id, tenant_id, id AS job_id, key_id, held_micro AS amount FROM asked
+), {places_ctes(lock, lock_seconds="$21::double precision")}, {fits_ctes(lock)}, accepted AS (
+    SELECT * FROM asked WHERE tenant_id IN (SELECT tenant_id FROM fits)
+), {_store_ctes(locked="places")}
 SELECT tenant_id FROM fits
 """  # noqa: S608
 
@@ -142,37 +134,30 @@ async def find_twins(session: Session, *, submissions: Sequence[Submission]) -> 
 
 
 # May this job still be canceled at once?
-_CANCEL = f"""
-WITH before AS (
-    SELECT id, state, revision, ready, owner FROM jobs WHERE id = $1 AND tenant_id = $2 FOR UPDATE
-), moved AS (
-    UPDATE jobs SET
+_CANCELED = Move(
+    rows="unfinished",
+    state="CASE jobs.state WHEN 'queued' THEN 'canceled' ELSE jobs.state END",
+    also_told="before.cancel_requested_at IS NULL",
+    reason="'cancel_requested'",
+    sets="""
         cancel_requested_at = coalesce(jobs.cancel_requested_at, now()),
-        state = CASE jobs.state WHEN 'queued' THEN 'canceled' ELSE jobs.state END,
         finished_at = CASE jobs.state WHEN 'queued' THEN now() END,
         due_at = CASE jobs.state WHEN 'queued' THEN NULL ELSE jobs.due_at END,
         lease_until = CASE jobs.state WHEN 'queued' THEN NULL ELSE jobs.lease_until END,
         owner = CASE jobs.state WHEN 'queued' THEN NULL ELSE jobs.owner END,
-        ready = false,
-        revision = jobs.revision + CASE WHEN jobs.cancel_requested_at IS NULL THEN 1 ELSE 0 END
-    FROM before
-    WHERE jobs.id = before.id AND jobs.finished_at IS NULL
-    RETURNING {ENDED}, before.revision AS revision_before
-), events AS (
-    INSERT INTO job_events (job_id, seq, from_state, to_state, reason)
-    SELECT moved.id, moved.revision, before.state, moved.state, 'cancel_requested'
-    FROM moved JOIN before USING (id)
-    WHERE moved.revision > moved.revision_before
-), moves AS (
-    SELECT
-        moved.tenant_id, moved.key_id, -1 AS queued, -before.ready::integer AS ready,
-        -(before.owner IS NOT NULL)::integer AS claimed, 0 AS in_flight
-    FROM moved JOIN before USING (id)
-    WHERE before.state = 'queued'
-), {counted("moves")}
-SELECT
-    before.state AS from_state, coalesce(moved.state, before.state) AS now_state, 'cancel_requested' AS reason, moved.*
-FROM before LEFT JOIN moved USING (id)
+        ready = false
+    """,
+    returning=f"{ENDED}, 'cancel_requested' AS reason",
+)
+_CANCEL = f"""
+WITH held AS (
+    SELECT job.id, {WAS}, job.cancel_requested_at FROM jobs AS job WHERE job.id = $1 AND job.tenant_id = $2
+    FOR UPDATE OF job
+), unfinished AS (
+    SELECT * FROM held WHERE was_state NOT IN ('completed', 'failed', 'canceled')
+), {transition(_CANCELED)}
+SELECT held.was_state AS from_state, coalesce(moved.state, held.was_state) AS now_state, moved.*
+FROM held LEFT JOIN moved USING (id)
 """  # noqa: S608
 
 

@@ -11,8 +11,8 @@ from app.admission.model_pauses import forget_answers
 from app.admission.models import What
 from app.admission.operations import checked_scope, lift_pause, lock_pauses, set_pause
 from app.admission.queries import POLLS_PAUSED, SUBMITS_PAUSED, Pause
-from app.admission.queues import counted
 from app.core.db import Session
+from app.jobs.transitions import WAS, Move, transition
 
 BATCH_MAX = 5_000
 
@@ -21,7 +21,7 @@ _SET_ASIDE = f"""
 WITH held AS (
     SELECT * FROM pauses WHERE tenant_id IS NOT NULL OR model IS NOT NULL FOR SHARE
 ), due AS (
-    SELECT job.id FROM jobs AS job
+    SELECT job.id, {WAS} FROM jobs AS job
     WHERE (
             (job.ready AND job.owner IS NULL)
             OR (job.state = 'running' AND job.due_at <= now() AND (job.lease_until IS NULL OR job.lease_until < now()))
@@ -35,24 +35,17 @@ WITH held AS (
         )
     LIMIT $1
     FOR UPDATE OF job SKIP LOCKED
-), moved AS (
-    UPDATE jobs SET due_at = 'infinity', ready = false FROM due WHERE jobs.id = due.id
-    RETURNING jobs.tenant_id, jobs.key_id, jobs.state
-), moves AS (
-    SELECT tenant_id, key_id, 0 AS queued, -1 AS ready, 0 AS claimed, 0 AS in_flight FROM moved WHERE state = 'queued'
-), {counted("moves")}
+), {transition(Move(rows="due", sets="due_at = 'infinity', ready = false"))}
 SELECT count(*) FROM moved
 """  # noqa: S608
 
 # Which jobs set aside are held by no pause any more? They had been due: back in line by age.
 _PUT_BACK_QUEUED = f"""
-WITH moved AS (
-    UPDATE jobs AS job SET due_at = created_at, ready = true
-    WHERE state = 'queued' AND NOT ready AND due_at = 'infinity' AND NOT {SUBMITS_PAUSED}
-    RETURNING job.tenant_id, job.key_id
-), moves AS (
-    SELECT tenant_id, key_id, 0 AS queued, 1 AS ready, 0 AS claimed, 0 AS in_flight FROM moved
-), {counted("moves")}
+WITH aside AS (
+    SELECT job.id, {WAS} FROM jobs AS job
+    WHERE job.state = 'queued' AND NOT job.ready AND job.due_at = 'infinity' AND NOT {SUBMITS_PAUSED}
+    FOR UPDATE OF job
+), {transition(Move(rows="aside", sets="due_at = jobs.created_at, ready = true"))}
 SELECT count(*) FROM moved
 """  # noqa: S608
 _PUT_BACK_RUNNING = f"""

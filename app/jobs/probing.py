@@ -9,8 +9,9 @@ from uuid import UUID
 
 from app.admission.forbidden import SOON_SECONDS, ProbeStep, probe_step
 from app.admission.queries import submits_paused_beside
-from app.admission.queues import counted
 from app.core.db import ReadSession, Session
+from app.jobs.line import NO_LIMIT
+from app.jobs.transitions import WAS, Move, transition
 
 PROBES_MAX = 50
 """Pauses that one sweep looks at."""
@@ -45,8 +46,8 @@ CROSS JOIN LATERAL (
 ) AS candidate
 WHERE place.subject_id = place.tenant_id AND place.queued > place.ready
     AND ($3::uuid IS NULL OR place.tenant_id = $3)
-    AND place.in_flight + place.claimed < coalesce(place.max_in_flight, 2147483647)
-    AND coalesce(own.in_flight + own.ready < coalesce(own.max_in_flight, 2147483647), true)
+    AND place.in_flight + place.claimed < coalesce(place.max_in_flight, {NO_LIMIT})
+    AND coalesce(own.in_flight + own.ready < coalesce(own.max_in_flight, {NO_LIMIT}), true)
 ORDER BY told.last_at NULLS FIRST, candidate.rank_at LIMIT 1
 """  # noqa: S608
 
@@ -56,14 +57,11 @@ WITH chosen AS (
     UPDATE pauses SET probe_job_id = $3, probe_at = now() + make_interval(secs => $4)
     WHERE id = $1 AND probe_at IS NOT NULL AND probe_job_id IS NOT DISTINCT FROM $2
     RETURNING probe_job_id
-), moved AS (
-    UPDATE jobs SET due_at = created_at, ready = true
-    FROM chosen
-    WHERE jobs.id = chosen.probe_job_id AND jobs.state = 'queued' AND NOT jobs.ready AND jobs.due_at = 'infinity'
-    RETURNING jobs.tenant_id, jobs.key_id
-), moves AS (
-    SELECT tenant_id, key_id, 0 AS queued, 1 AS ready, 0 AS claimed, 0 AS in_flight FROM moved
-), {counted("moves")}
+), aside AS (
+    SELECT job.id, {WAS} FROM jobs AS job JOIN chosen ON chosen.probe_job_id = job.id
+    WHERE job.state = 'queued' AND NOT job.ready AND job.due_at = 'infinity'
+    FOR UPDATE OF job
+), {transition(Move(rows="aside", sets="due_at = jobs.created_at, ready = true"))}
 SELECT count(*) FROM moved
 """  # noqa: S608
 

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from app.admission.queues import QueueFull, key_is_full, look_at_places
 from app.admission.rate_headers import RateLimited
 from app.admission.rate_script import buckets_of
 from app.admission.rates import RateLimiter
@@ -17,6 +16,7 @@ from app.jobs.eta import Expected, middle_of
 from app.jobs.intake import Asked, Intake
 from app.jobs.line import Line
 from app.jobs.outlook import NO_PROSPECT, Look, Outlook, Prospect, Waiting
+from app.jobs.queues import QueueFull, key_is_full, look_at_places
 from app.ledger.accounts import look_at_account
 from app.ledger.decide import BudgetExceeded, Hold, InsufficientCredits, PriceAboveMax, checked_price
 

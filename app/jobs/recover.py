@@ -10,9 +10,9 @@ from uuid import UUID
 from app.admission.models import What
 from app.admission.operations import lift_pause, lock_pauses, set_pause
 from app.admission.queries import Pause, find_pause
-from app.admission.queues import counted
 from app.core.db import ReadSession, Session
 from app.jobs.pausing import put_back
+from app.jobs.transitions import WAS, Move, holding, transition
 
 BATCH_MAX = 2_000
 MARK = "waystation recover"
@@ -26,64 +26,57 @@ CLOCK_SECONDS = 300.0
 
 # Which queued jobs may have been sent in the time that is lost? All that were due, and all that a pause had set aside.
 # The attempt has the number which the lost one had, so that its answer, should somebody still hold it, is believed.
+_QUEUED_FORGOTTEN = Move(
+    rows="due",
+    state="'unknown'",
+    reason="'recovered'",
+    sets="""
+        ready = false, attempt = jobs.attempt + 1, sent_at = now(), lease_until = NULL, owner = NULL, takeovers = 0,
+        fence = jobs.fence + $4, due_at = now() + make_interval(secs => $5)
+    """,
+    returning="jobs.attempt",
+)
 _FORGET_QUEUED = f"""
 WITH due AS (
-    SELECT id, ready, owner FROM jobs
-    WHERE state = 'queued' AND created_at < $1 AND (due_at <= now() + make_interval(secs => $2) OR due_at = 'infinity')
-    LIMIT $3 FOR UPDATE
-), moved AS (
-    UPDATE jobs SET
-        state = 'unknown', ready = false, attempt = jobs.attempt + 1, sent_at = now(), revision = jobs.revision + 1,
-        lease_until = NULL, owner = NULL, takeovers = 0, fence = jobs.fence + $4,
-        due_at = now() + make_interval(secs => $5)
-    FROM due WHERE jobs.id = due.id
-    RETURNING jobs.id, jobs.attempt, jobs.revision, jobs.tenant_id, jobs.key_id, due.ready AS was_ready, due.owner AS was_owner
-), opened AS (
+    SELECT job.id, {WAS} FROM jobs AS job
+    WHERE job.state = 'queued' AND job.created_at < $1
+        AND (job.due_at <= now() + make_interval(secs => $2) OR job.due_at = 'infinity')
+    LIMIT $3 FOR UPDATE OF job
+), {transition(_QUEUED_FORGOTTEN)}, opened AS (
     INSERT INTO attempts (job_id, attempt, worker, sent_at, settled_at, outcome)
     SELECT id, attempt, $6, now(), now(), 'unknown' FROM moved
-), events AS (
-    INSERT INTO job_events (job_id, seq, from_state, to_state, reason)
-    SELECT id, revision, 'queued', 'unknown', 'recovered' FROM moved
-), moves AS (
-    SELECT
-        tenant_id, key_id, -1 AS queued, -was_ready::integer AS ready, -(was_owner IS NOT NULL)::integer AS claimed,
-        1 AS in_flight
-    FROM moved
-), {counted("moves")}
+)
 SELECT count(*) FROM moved
 """  # noqa: S608
 
 # Which jobs were being sent? Nobody may be waiting for their answers any more.
-_FORGET_SENDING = """
+_SENDING_FORGOTTEN = Move(
+    rows="due",
+    state="'unknown'",
+    reason="'recovered'",
+    sets="""
+        lease_until = NULL, owner = NULL, fence = jobs.fence + $3, due_at = now() + make_interval(secs => $4)
+    """,
+    returning="jobs.attempt",
+)
+_FORGET_SENDING = f"""
 WITH due AS (
-    SELECT id FROM jobs WHERE state = 'sending' AND created_at < $1 LIMIT $2 FOR UPDATE
-), moved AS (
-    UPDATE jobs SET
-        state = 'unknown', revision = jobs.revision + 1, lease_until = NULL, owner = NULL, fence = jobs.fence + $3,
-        due_at = now() + make_interval(secs => $4)
-    FROM due WHERE jobs.id = due.id
-    RETURNING jobs.id, jobs.attempt, jobs.revision
-), settled AS (
+    SELECT job.id, {WAS} FROM jobs AS job WHERE job.state = 'sending' AND job.created_at < $1 LIMIT $2 FOR UPDATE OF job
+), {transition(_SENDING_FORGOTTEN)}, settled AS (
     UPDATE attempts SET outcome = 'unknown', settled_at = now()
     FROM moved WHERE attempts.job_id = moved.id AND attempts.attempt = moved.attempt AND attempts.outcome IS NULL
-), events AS (
-    INSERT INTO job_events (job_id, seq, from_state, to_state, reason)
-    SELECT id, revision, 'sending', 'unknown', 'recovered' FROM moved
 )
 SELECT count(*) FROM moved
-"""
+"""  # noqa: S608
 
 # Running jobs go on, in nobody's hands: a holder of the lost time has a fence that may be given out again.
-_FREE_RUNNING = """
+_FREE = "fence = fence + $4, lease_until = NULL, owner = NULL, takeovers = 0"
+_FREE_RUNNING = f"""
 WITH due AS (
     SELECT id FROM jobs WHERE state = 'running' AND created_at < $1 AND id > $2 ORDER BY id LIMIT $3 FOR UPDATE
-), moved AS (
-    UPDATE jobs SET fence = jobs.fence + $4, lease_until = NULL, owner = NULL, takeovers = 0
-    FROM due WHERE jobs.id = due.id
-    RETURNING jobs.id
-)
-SELECT id FROM moved ORDER BY id DESC
-"""
+), {holding(name="freed", rows="due", sets=_FREE, returning="id")}
+SELECT id FROM freed ORDER BY id DESC
+"""  # noqa: S608
 
 _LEFT = """
 SELECT

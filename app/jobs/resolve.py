@@ -5,59 +5,60 @@ from uuid import UUID
 
 import asyncpg
 
-from app.admission.queues import counted
 from app.core.db import Row, Session
 from app.core.errors import Conflict, Malformed, Problem
 from app.jobs.endings import ENDED, end_jobs
 from app.jobs.models import State
 from app.jobs.operations import JobNotFound
+from app.jobs.transitions import WAS, Move, transition
 from app.upstream.wire import upstream_id_of
 
 # Does the upstream's request belong to this unknown job? Its age counts from the sending: the upstream's hour does, too.
-_ADOPT = """
-WITH before AS (
-    SELECT id, attempt, revision FROM jobs
-    WHERE id = $1 AND state = 'unknown'
+_ADOPTED = Move(
+    rows="unknown",
+    state="'running'",
+    reason="'adopted'",
+    sets="""
+        upstream_id = $2, upstream_state = 'QUEUED', submitted_at = coalesce(jobs.sent_at, now()), due_at = now(), retries = 0,
+        takeovers = 0
+    """,
+)
+_ADOPT = f"""
+WITH unknown AS (
+    SELECT job.id, {WAS}, job.attempt FROM jobs AS job
+    WHERE job.id = $1 AND job.state = 'unknown'
         AND NOT EXISTS (SELECT FROM upstream_observations WHERE upstream_id = $2 AND job_id <> $1)
-    FOR UPDATE
-), moved AS (
-    UPDATE jobs SET
-        state = 'running', revision = before.revision + 1, upstream_id = $2, upstream_state = 'QUEUED',
-        submitted_at = coalesce(jobs.sent_at, now()), due_at = now(), retries = 0, takeovers = 0
-    FROM before WHERE jobs.id = before.id
+    FOR UPDATE OF job
 ), settled AS (
     UPDATE attempts SET outcome = 'accepted', settled_at = now(), upstream_id = $2
-    FROM before WHERE attempts.job_id = before.id AND attempts.attempt = before.attempt
-), events AS (
-    INSERT INTO job_events (job_id, seq, from_state, to_state, reason)
-    SELECT id, revision + 1, 'unknown', 'running', 'adopted' FROM before
-)
-SELECT id FROM before
-"""
+    FROM unknown WHERE attempts.job_id = unknown.id AND attempts.attempt = unknown.attempt
+), {transition(_ADOPTED)}
+SELECT id FROM unknown
+"""  # noqa: S608
 
 # The operator has established that it never started: it ends, and is not sent again.
+_RELEASED = Move(
+    rows="unknown",
+    state="before.to_state",
+    reason="'released'",
+    sets="""
+        cancel_requested_at = before.cancel_requested_at, due_at = NULL, finished_at = now(),
+        error_code = CASE before.to_state WHEN 'failed' THEN 'submission_unknown' END, lease_until = NULL, owner = NULL
+    """,
+    returning=f"{ENDED}, 'released' AS reason",
+)
 _RELEASE = f"""
-WITH before AS (
+WITH unknown AS (
     SELECT
-        id, revision, cancel_requested_at, CASE WHEN cancel_requested_at IS NULL THEN 'failed' ELSE 'canceled' END AS state
-    FROM jobs WHERE id = $1 AND state = 'unknown' FOR UPDATE
-), moved AS (
-    UPDATE jobs SET
-        state = before.state, cancel_requested_at = before.cancel_requested_at, revision = before.revision + 1,
-        due_at = NULL, finished_at = now(),
-        error_code = CASE before.state WHEN 'failed' THEN 'submission_unknown' END, lease_until = NULL, owner = NULL
-    FROM before WHERE jobs.id = before.id
-    RETURNING {ENDED}, 'released' AS reason
-), events AS (
-    INSERT INTO job_events (job_id, seq, from_state, to_state, reason)
-    SELECT id, revision + 1, 'unknown', state, 'released' FROM before
-), results AS (
+        job.id, {WAS}, job.cancel_requested_at,
+        CASE WHEN job.cancel_requested_at IS NULL THEN 'failed' ELSE 'canceled' END AS to_state
+    FROM jobs AS job WHERE job.id = $1 AND job.state = 'unknown'
+    FOR UPDATE OF job
+), {transition(_RELEASED)}, results AS (
     INSERT INTO job_results (job_id, message)
     SELECT id, 'the answer to the submission was lost; an operator has established that it never started'
-    FROM before WHERE state = 'failed'
-), moves AS (
-    SELECT tenant_id, key_id, 0 AS queued, 0 AS ready, 0 AS claimed, -1 AS in_flight FROM moved
-), {counted("moves")}
+    FROM moved WHERE state = 'failed'
+)
 SELECT * FROM moved
 """  # noqa: S608
 

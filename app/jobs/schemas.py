@@ -6,10 +6,10 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.core.credits import show_credits
+from app.core.fields import At
 from app.core.ids import show_id
 from app.jobs.models import STATUS, State, Status
 from app.jobs.story import Story
-from app.tenants.schemas import At
 
 
 class _Told(BaseModel):

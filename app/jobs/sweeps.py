@@ -2,63 +2,62 @@
 
 from dataclasses import dataclass
 
-from app.admission.queues import KEY_HAS_ROOM, counted
 from app.core.db import Row, Session
-from app.jobs.claims import holder_beats
+from app.jobs.claims import CLAIMED, holder_beats
 from app.jobs.endings import ENDED, end_jobs
+from app.jobs.queues import KEY_HAS_ROOM
+from app.jobs.transitions import WAS, Move, transition
 from app.ledger.queries import LOTS_DUE
 
 BATCH_MAX = 500
 PROMOTED_MAX = 5_000
 
 # Whose sender has died in mid-submit? It may have arrived: unknown, from now on.
-_EXPIRE_SENDING = """
+_SENDING_EXPIRED = Move(
+    rows="due",
+    state="'unknown'",
+    reason="'lease_expired'",
+    sets="lease_until = NULL, owner = NULL, due_at = now() + make_interval(secs => $2)",
+    returning="jobs.attempt, jobs.model",
+)
+_EXPIRE_SENDING = f"""
 WITH due AS (
-    SELECT id FROM jobs WHERE state = 'sending' AND lease_until < now()
-    ORDER BY sent_at LIMIT $1 FOR UPDATE SKIP LOCKED
-), moved AS (
-    UPDATE jobs SET
-        state = 'unknown', revision = jobs.revision + 1, lease_until = NULL, owner = NULL,
-        due_at = now() + make_interval(secs => $2)
-    FROM due WHERE jobs.id = due.id
-    RETURNING jobs.id, jobs.attempt, jobs.revision, jobs.model
-), settled AS (
+    SELECT job.id, {WAS} FROM jobs AS job WHERE job.state = 'sending' AND job.lease_until < now()
+    ORDER BY job.sent_at LIMIT $1 FOR UPDATE OF job SKIP LOCKED
+), {transition(_SENDING_EXPIRED)}, settled AS (
     UPDATE attempts SET outcome = 'unknown', settled_at = now()
     FROM moved WHERE attempts.job_id = moved.id AND attempts.attempt = moved.attempt AND attempts.outcome IS NULL
-), events AS (
-    INSERT INTO job_events (job_id, seq, from_state, to_state, reason)
-    SELECT id, revision, 'sending', 'unknown', 'lease_expired' FROM moved
 )
 SELECT id, model FROM moved
-"""
+"""  # noqa: S608
 
 # Which jobs have waited too long: to be known again, or, with a deadline, to be sent? And whose third holder in a row
 # died with it?
+_WAITING_EXPIRED = Move(
+    rows="due",
+    state="CASE WHEN jobs.cancel_requested_at IS NULL THEN 'failed' ELSE 'canceled' END",
+    reason="coalesce(jobs.error_code, 'canceled')",
+    sets="""
+        error_code = CASE WHEN jobs.cancel_requested_at IS NULL THEN before.code END, lease_until = NULL, owner = NULL,
+        ready = false, due_at = NULL, finished_at = now()
+    """,
+    returning=f"{ENDED}, before.code AS reason",
+)
 _EXPIRE_WAITING = f"""
 WITH overdue AS (
-    SELECT id, state, ready, owner, 'submission_unknown' AS code FROM jobs WHERE state = 'unknown' AND due_at <= now()
-    ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
+    SELECT job.id, {WAS}, 'submission_unknown' AS code FROM jobs AS job WHERE job.state = 'unknown' AND job.due_at <= now()
+    ORDER BY job.due_at LIMIT $1 FOR UPDATE OF job SKIP LOCKED
 ), late AS (
-    SELECT id, state, ready, owner, 'deadline_exceeded' AS code FROM jobs WHERE state = 'queued' AND deadline_at <= now()
-    ORDER BY deadline_at LIMIT $1 FOR UPDATE SKIP LOCKED
+    SELECT job.id, {WAS}, 'deadline_exceeded' AS code FROM jobs AS job WHERE job.state = 'queued' AND job.deadline_at <= now()
+    ORDER BY job.deadline_at LIMIT $1 FOR UPDATE OF job SKIP LOCKED
 ), poisonous AS (
-    SELECT id, state, ready, owner, 'poison' AS code FROM jobs
-    WHERE takeovers >= 2 AND lease_until < now() AND NOT {holder_beats("jobs", "$2")}
-        AND (state = 'running' OR (state = 'queued' AND (deadline_at IS NULL OR deadline_at > now())))
-    LIMIT $1 FOR UPDATE SKIP LOCKED
+    SELECT job.id, {WAS}, 'poison' AS code FROM jobs AS job
+    WHERE job.takeovers >= 2 AND job.lease_until < now() AND NOT {holder_beats("job", "$2")}
+        AND (job.state = 'running' OR (job.state = 'queued' AND (job.deadline_at IS NULL OR job.deadline_at > now())))
+    LIMIT $1 FOR UPDATE OF job SKIP LOCKED
 ), due AS (
     SELECT * FROM overdue UNION ALL SELECT * FROM late UNION ALL SELECT * FROM poisonous
-), moved AS (
-    UPDATE jobs SET
-        state = CASE WHEN jobs.cancel_requested_at IS NULL THEN 'failed' ELSE 'canceled' END,
-        error_code = CASE WHEN jobs.cancel_requested_at IS NULL THEN due.code END,
-        revision = jobs.revision + 1, lease_until = NULL, owner = NULL, ready = false, due_at = NULL, finished_at = now()
-    FROM due WHERE jobs.id = due.id
-    RETURNING {ENDED}, due.code AS reason, due.state AS from_state, due.ready AS was_ready, due.owner AS was_owner
-), events AS (
-    INSERT INTO job_events (job_id, seq, from_state, to_state, reason)
-    SELECT id, revision, from_state, state, coalesce(error_code, 'canceled') FROM moved
-), results AS (
+), {transition(_WAITING_EXPIRED)}, results AS (
     INSERT INTO job_results (job_id, message)
     SELECT id, CASE error_code
         WHEN 'submission_unknown' THEN
@@ -67,71 +66,60 @@ WITH overdue AS (
         ELSE 'its deadline passed before it could be sent'
     END
     FROM moved WHERE state = 'failed'
-), moves AS (
-    SELECT
-        tenant_id, key_id, -(from_state = 'queued')::integer AS queued, -was_ready::integer AS ready,
-        -(from_state = 'queued' AND was_owner IS NOT NULL)::integer AS claimed,
-        -(from_state <> 'queued')::integer AS in_flight
-    FROM moved
-), {counted("moves")}
+)
 SELECT * FROM moved
 """  # noqa: S608
 
-# Which claims of queued jobs have run out? They stand near the head of their lines. Their jobs may be taken again, but for
-# poisonous ones; a holder that still lives has only lost an answer.
+# Which claims of queued jobs have run out? Their jobs may be taken again, but for poisonous ones; a holder that still lives has
+# only lost an answer.
+_TAKEN_BACK = Move(
+    rows="freed", sets="lease_until = NULL, owner = NULL, takeovers = before.takeovers + (NOT before.beats)::integer"
+)
 _TAKE_BACK = f"""
 WITH stale AS (
-    SELECT job.id
-    FROM queues AS queue CROSS JOIN LATERAL (
-        SELECT id, lease_until FROM jobs
-        WHERE tenant_id = queue.tenant_id AND ready AND owner IS NOT NULL
-        ORDER BY rank_at LIMIT queue.claimed
-    ) AS job
-    WHERE queue.claimed > 0 AND queue.subject_id = queue.tenant_id AND job.lease_until < now()
+    SELECT id FROM ({CLAIMED}) AS claimed WHERE lease_until < now()
 ), locked AS (
-    SELECT id, {holder_beats("jobs", "$1")} AS beats FROM jobs
-    WHERE id = ANY (ARRAY(SELECT id FROM stale)) AND ready AND owner IS NOT NULL AND lease_until < now()
-    FOR UPDATE SKIP LOCKED
-), moved AS (
-    UPDATE jobs SET lease_until = NULL, owner = NULL, takeovers = jobs.takeovers + (NOT locked.beats)::integer
-    FROM locked WHERE jobs.id = locked.id AND (locked.beats OR jobs.takeovers < 2)
-    RETURNING jobs.tenant_id, jobs.key_id
-), moves AS (
-    SELECT tenant_id, key_id, 0 AS queued, 0 AS ready, -1 AS claimed, 0 AS in_flight FROM moved
-), {counted("moves")}
+    SELECT job.id, {WAS}, job.takeovers, {holder_beats("job", "$1")} AS beats FROM jobs AS job
+    WHERE job.id = ANY (ARRAY(SELECT id FROM stale)) AND job.ready AND job.owner IS NOT NULL AND job.lease_until < now()
+    FOR UPDATE OF job SKIP LOCKED
+), freed AS (
+    SELECT * FROM locked WHERE beats OR takeovers < 2
+), {transition(_TAKEN_BACK)}
 SELECT count(*) FROM moved
 """  # noqa: S608
 
 # Whose time has come to stand in line?
 _PROMOTE = f"""
 WITH due AS (
-    SELECT id FROM jobs WHERE state = 'queued' AND NOT ready AND due_at <= now()
-    ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
-), moved AS (
-    UPDATE jobs SET ready = true FROM due WHERE jobs.id = due.id
-    RETURNING jobs.tenant_id, jobs.key_id
-), moves AS (
-    SELECT tenant_id, key_id, 0 AS queued, 1 AS ready, 0 AS claimed, 0 AS in_flight FROM moved
-), {counted("moves")}
+    SELECT job.id, {WAS} FROM jobs AS job WHERE job.state = 'queued' AND NOT job.ready AND job.due_at <= now()
+    ORDER BY job.due_at LIMIT $1 FOR UPDATE OF job SKIP LOCKED
+), {transition(Move(rows="due", sets="ready = true"))}
 SELECT count(*) FROM moved
 """  # noqa: S608
+
+
+def _any_job(where: str, *, order: str) -> str:
+    """Whether there is such a job. `order`: that of the partial index of those; without it the planner bets on finding one soon
+    among all jobs, and those that are not finished come last there."""
+    return f"(SELECT true FROM jobs WHERE {where} ORDER BY {order} LIMIT 1) IS NOT NULL"  # noqa: S608
+
 
 # What is there to do, and is anything unfinished at all?
 _LOOK = f"""
 SELECT
     EXISTS (SELECT FROM queues WHERE runnable)
         OR EXISTS (SELECT FROM queues WHERE {KEY_HAS_ROOM}) AS queued_due,
-    EXISTS (SELECT FROM jobs WHERE state = 'queued' AND NOT ready AND due_at <= now()) AS waiting_due,
+    {_any_job("state = 'queued' AND NOT ready AND due_at <= now()", order="due_at")} AS waiting_due,
     EXISTS (SELECT FROM queues WHERE claimed > 0) AS claimed,
-    EXISTS (SELECT FROM jobs WHERE state = 'running' AND due_at <= now()
-        AND (lease_until IS NULL OR lease_until < now())) AS running_due,
+    {_any_job("state = 'running' AND due_at <= now() AND (lease_until IS NULL OR lease_until < now())", order="due_at")}
+        AS running_due,
     EXISTS (SELECT FROM pauses WHERE tenant_id IS NOT NULL OR model IS NOT NULL) AS paused,
     EXISTS (SELECT FROM pauses WHERE probe_at <= now() OR probe_job_id IS NOT NULL) AS probing,
-    EXISTS (SELECT FROM jobs WHERE ready)
-        OR EXISTS (SELECT FROM jobs WHERE state = 'queued' AND NOT ready)
-        OR EXISTS (SELECT FROM jobs WHERE state = 'running')
-        OR EXISTS (SELECT FROM jobs WHERE state = 'sending')
-        OR EXISTS (SELECT FROM jobs WHERE state = 'unknown') AS unfinished,
+    {_any_job("ready", order="tenant_id, rank_at")}
+        OR {_any_job("state = 'queued' AND NOT ready", order="due_at")}
+        OR {_any_job("state = 'running'", order="due_at")}
+        OR {_any_job("state = 'sending'", order="sent_at")}
+        OR {_any_job("state = 'unknown'", order="due_at")} AS unfinished,
     {LOTS_DUE} AS lots_due
 """  # noqa: S608
 

@@ -9,6 +9,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Computed,
     Float,
     ForeignKey,
     Identity,
@@ -156,6 +157,50 @@ jobs = Table(
         postgresql_with={"pages_per_range": 32, "autosummarize": "on"},
     ),
     Index("jobs_run_times_idx", "model", "finished_at", postgresql_where=text("state = 'completed'")),
+)
+
+queues = Table(
+    "queues",
+    metadata,
+    Column("subject_id", Uuid, primary_key=True, comment="a tenant, or one of its keys that has limits of its own"),
+    Column("tenant_id", Uuid, ForeignKey("tenants.id"), nullable=False),
+    Column("weight", Float, nullable=False, server_default="1", comment="as configured for the tenant"),
+    Column(
+        "virtual_time",
+        Float,
+        nullable=False,
+        server_default="0",
+        comment="micro-credits sent upstream so far by its weight; the lowest goes next",
+    ),
+    Column("max_in_flight", Integer, comment="as configured; null: no limit"),
+    Column("max_queued", Integer, comment="as configured; null: no limit"),
+    Column("queued", Integer, nullable=False, server_default="0", comment="jobs in that state"),
+    Column("ready", Integer, nullable=False, server_default="0", comment="of those: in line"),
+    Column(
+        "claimed", Integer, nullable=False, server_default="0", comment="of those: held by a worker, about to be sent"
+    ),
+    Column("in_flight", Integer, nullable=False, server_default="0", comment="jobs sending, unknown or running"),
+    Column(
+        "runnable",
+        Boolean,
+        Computed(
+            "subject_id = tenant_id AND ready > claimed AND in_flight + claimed < coalesce(max_in_flight, 2147483647)",
+            persisted=True,
+        ),
+        nullable=False,
+        comment="whether a tenant's next job may be sent",
+    ),
+    Column(
+        "kept_out",
+        Boolean,
+        Computed("subject_id <> tenant_id AND queued > ready", persisted=True),
+        nullable=False,
+        comment="whether jobs of a key are not in line: set aside at its limit, or not due",
+    ),
+    CheckConstraint("claimed >= 0 AND in_flight >= 0 AND ready >= claimed AND queued >= ready", name="counts"),
+    Index("queues_runnable_idx", "virtual_time", postgresql_where=text("runnable")),
+    Index("queues_tenant_idx", "tenant_id"),
+    Index("queues_kept_out_idx", "subject_id", postgresql_where=text("kept_out")),
 )
 
 job_inputs = Table(

@@ -13,7 +13,6 @@ from uuid import UUID
 
 import asyncpg
 
-from app.admission.queues import lock_places
 from app.core import clock
 from app.core.batch import Batcher, Overloaded, WriteApart
 from app.core.crash import crash_point
@@ -22,6 +21,7 @@ from app.core.errors import Refusal, StoreFull, StoreUnavailable
 from app.core.ids import show_id
 from app.core.log import get_logger
 from app.jobs.operations import Submission, find_twins, submit_jobs, submit_jobs_that_fit
+from app.jobs.queues import lock_places
 from app.ledger.accounts import load_budgets, lock_accounts
 from app.ledger.decide import Hold
 from app.ledger.holds import BudgetAlert, hold, spend

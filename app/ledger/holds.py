@@ -39,30 +39,23 @@ def fits_ctes(lock: str) -> str:
     written as it was read under lock: an UPDATE judges CHECKs by the row that its statement saw first, before it finds
     that another has changed it.
     """
-    return f"""
-needed AS (
-    SELECT tenant_id, sum(amount)::bigint AS amount FROM holds GROUP BY tenant_id
-), locked AS MATERIALIZED (
+    return f"""locked AS MATERIALIZED (
     SELECT tenant_id, granted, posted, held, overdraft, expiring FROM balances
-    WHERE tenant_id = ANY (ARRAY(SELECT tenant_id FROM roomy))
-    ORDER BY tenant_id
-    {lock}
+    WHERE tenant_id = ANY (ARRAY(SELECT tenant_id FROM roomy)) ORDER BY tenant_id {lock}
 ), fits AS MATERIALIZED (
-    SELECT tenant_id
-    FROM locked JOIN needed USING (tenant_id)
+    SELECT locked.*, amount
+    FROM locked JOIN (SELECT tenant_id, sum(amount)::bigint AS amount FROM holds GROUP BY tenant_id) AS needed USING (tenant_id)
     WHERE granted - posted - held + overdraft >= amount AND expiring = 0
         AND NOT EXISTS (SELECT FROM budgets WHERE budgets.tenant_id = locked.tenant_id)
 ), made AS (
     INSERT INTO transfers (id, tenant_id, kind, amount, job_id, key_id)
     SELECT id, tenant_id, 'hold', amount, job_id, key_id FROM holds WHERE tenant_id IN (SELECT tenant_id FROM fits)
-), moved AS (
+), set_apart AS (
     UPDATE balances SET
-        granted = locked.granted, posted = locked.posted, held = locked.held + needed.amount,
-        overdraft = locked.overdraft, expiring = locked.expiring
-    FROM needed JOIN locked USING (tenant_id)
-    WHERE balances.tenant_id = locked.tenant_id AND locked.tenant_id IN (SELECT tenant_id FROM fits)
-)
-"""  # noqa: S608
+        granted = fits.granted, posted = fits.posted, held = fits.held + fits.amount, overdraft = fits.overdraft,
+        expiring = fits.expiring
+    FROM fits WHERE balances.tenant_id = fits.tenant_id
+)"""  # noqa: S608
 
 
 # What these holds take out of lots.

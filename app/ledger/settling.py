@@ -136,9 +136,8 @@ ON CONFLICT DO NOTHING
 
 
 EXPOSE_SECOND_STARTS = """
-INSERT INTO exposures (job_id, tenant_id, upstream_id, reason, amount)
-SELECT id, tenant_id, upstream_id, 'second_start', held_micro FROM second_starts
-ON CONFLICT DO NOTHING
+    INSERT INTO exposures (job_id, tenant_id, upstream_id, reason, amount)
+    SELECT id, tenant_id, upstream_id, 'second_start', held_micro FROM second_starts ON CONFLICT DO NOTHING
 """
 """For a statement with a CTE `second_starts (id, tenant_id, upstream_id, held_micro)`: the upstream has started these jobs
 under an id that is not their own, which will cost about as much again."""

@@ -1,6 +1,5 @@
 """Whether everything that a gateway leans on is set up as it must be; and how to mend what is not."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +12,21 @@ from app.books.models import WORDS
 from app.books.operations import find_doubt
 from app.core import clock
 from app.core.db import Database, ReadSession
-from app.core.doorbell import AWAY, REDIS_SECONDS
 from app.core.errors import StoreUnavailable, WrongConnection
-from app.core.http import ExchangeError, open_client
-from app.core.local import STACK_FILE, find_database_url, find_redis_url, find_upstream_url
+from app.core.http import Caller, Limits
+from app.core.local import (
+    STACK_FILE,
+    find_database_url,
+    find_redis_url,
+    find_upstream_proxy,
+    find_upstream_url,
+)
 from app.core.redis_pool import open_redis
 from app.core.revisions import head_revision
 from app.core.schema import Fit, Found, find_schema
 from app.core.setting_files import find_setting
 from app.core.settings import SettingsError, load_settings
+from app.core.subscription import AWAY, REDIS_SECONDS
 
 POSTGRES_MIN = 160_000
 SKEW_SECONDS = 2.0
@@ -204,23 +209,17 @@ async def _redis(data_dir: Path) -> Finding:
 
 async def _upstream(data_dir: Path) -> Finding:
     try:
-        url = find_upstream_url(data_dir)
+        url, proxy = find_upstream_url(data_dir), find_upstream_proxy()
     except SettingsError as error:
         return Finding("upstream", str(error), "correct it in the environment of every api and worker")
     host = urlsplit(url).netloc
-    client = open_client(
-        connections_max=1,
-        keep_alive=False,
-        connect_seconds=UPSTREAM_SECONDS,
-        read_seconds=UPSTREAM_SECONDS,
-        total_seconds=UPSTREAM_SECONDS,
-        body_bytes_max=1_000_000,
-    )
+    limits = Limits(UPSTREAM_SECONDS, UPSTREAM_SECONDS, UPSTREAM_SECONDS, 1_000_000)
+    caller = Caller(url, headers={}, connections_max=1, keep_alive=False, limits=limits, proxy=proxy)
     try:
-        async with asyncio.timeout(UPSTREAM_SECONDS + 5):
-            answer = await client.get(url)
-    except (ExchangeError, TimeoutError) as error:
-        return Finding("upstream", f"{host} does not answer: {error}", "see WAYSTATION_UPSTREAM_URL, DNS and firewall")
+        called = await caller.call("GET", "")
     finally:
-        await client.aclose()
-    return Finding("upstream", f"{host} answers (HTTP {answer.status_code})")
+        await caller.close()
+    if called.status_code is None:
+        mend = "see WAYSTATION_UPSTREAM_URL, WAYSTATION_UPSTREAM_PROXY, DNS and firewall"
+        return Finding("upstream", f"{host} does not answer: {called.failure}", mend)
+    return Finding("upstream", f"{host} answers (HTTP {called.status_code})")

@@ -130,8 +130,9 @@ async def _run(database: "Database", upstream: "UpstreamAccess", since: datetime
     from app.upstream.account import AccountClient
     from app.upstream.history import HistoryClient
 
-    account = AccountClient(url=upstream.url, api_key=upstream.api_key)
-    history = HistoryClient(url=upstream.history_url, api_key=upstream.api_key) if upstream.history_url else None
+    url, key, proxy = upstream.history_url, upstream.api_key, upstream.proxy
+    account = AccountClient(url=upstream.url, api_key=key, proxy=proxy)
+    history = HistoryClient(url=url, api_key=key, proxy=proxy) if url else None
     reconciler = Reconciler(database=database, account=account, history=history, say=progress)
     reports: list[Report] = []
     try:

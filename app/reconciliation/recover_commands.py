@@ -107,4 +107,4 @@ def _history(data_dir: Path) -> "tuple[HistoryClient | None, str]":
         return None, str(error)
     if not access.history_url:
         return None, "WAYSTATION_UPSTREAM_HISTORY_URL is empty"
-    return HistoryClient(url=access.history_url, api_key=access.api_key), ""
+    return HistoryClient(url=access.history_url, api_key=access.api_key, proxy=access.proxy), ""

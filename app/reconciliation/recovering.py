@@ -8,7 +8,7 @@ from uuid import UUID
 from app.core.db import ReadSession, Session
 from app.jobs.decide import Step
 from app.jobs.models import State
-from app.jobs.records import SubmitRecord, record_submits
+from app.jobs.records import SubmitRecord, record_late, record_submits
 from app.jobs.recover import RECOVERER, Forgotten
 from app.reconciliation.decide import about
 from app.reconciliation.matching import Candidate
@@ -44,7 +44,7 @@ async def adopt(session: Session, *, jobs: dict[UUID, int], upstream_ids: dict[U
         )
         for job_id, upstream_id in sorted(upstream_ids.items())
     ]
-    return len((await record_submits(session, worker=RECOVERER, records=records)).rows) if records else 0
+    return await _record(session, records)
 
 
 async def requeue(session: Session, *, jobs: dict[UUID, int]) -> int:
@@ -52,7 +52,16 @@ async def requeue(session: Session, *, jobs: dict[UUID, int]) -> int:
     step = Step(State.QUEUED, "not_sent", 0.0)
     outcome = Outcome(OutcomeKind.NOT_SENT, None, 0.0, "recovered")
     records = [SubmitRecord(job_id, attempt, step, outcome) for job_id, attempt in sorted(jobs.items())]
-    return len((await record_submits(session, worker=RECOVERER, records=records)).rows) if records else 0
+    return await _record(session, records)
+
+
+async def _record(session: Session, records: Sequence[SubmitRecord]) -> int:
+    if not records:
+        return 0
+    settled = await record_submits(session, records=records)
+    if settled.late:
+        await record_late(session, worker=RECOVERER, records=settled.late)
+    return len(settled.moved.rows)
 
 
 async def note_orphans(session: Session, *, rows: Sequence[HistoryRow]) -> None:

@@ -7,12 +7,12 @@ from starlette.responses import Response
 
 from app.core.db import Row
 from app.core.guard import Guard
-from app.core.http_exchange import Limits
-from app.core.http_fetch import Fetcher, NotFetched
+from app.core.http import Limits
 from app.core.ids import show_id
 from app.core.log import get_logger
 from app.core.off_loop import run_sized
 from app.core.redaction import redacted_body, redacted_text
+from app.segmind.fetcher import Fetcher, NotFetched
 from app.segmind.schemas import credits_number, json_response, shown_result
 from app.upstream.wire import NotAnObject, bytes_of, slices, string_of
 
@@ -35,7 +35,6 @@ class Downloads:
 
     def __init__(self, upstream_url: str, guard: Guard) -> None:
         limits = Limits(
-            wait_seconds=DOWNLOAD_SECONDS,
             connect_seconds=5,
             quiet_seconds=DOWNLOAD_SECONDS,
             total_seconds=DOWNLOAD_SECONDS,

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from app.core import clock
 from app.core.db import Database
 from app.core.escapes import json_text, one_line
-from app.core.http import Client, open_client
+from app.core.http_own import Client, open_client
 from app.core.settings import PREFIX
 from app.core.terminal import echo
 from app.stack.errors import StackError
@@ -42,7 +42,6 @@ POLL_SECONDS = 0.5
 GIVE_UP_SECONDS = 900.0
 WEBHOOK_SECONDS = 30.0
 RECEIVER_NETWORK = "127.0.0.1/32"
-BODY_BYTES_MAX = 1024 * 1024
 
 STORY = """
 SELECT seq, to_char(at, 'HH24:MI:SS.MS') AS at, from_status, to_status, to_state, reason
@@ -101,14 +100,7 @@ async def _show(stack: Stack, mailbox: Mailbox, speed: float) -> None:
     async with mailbox.open() as webhook_url, running(stack):
         found = stack.describe()
         console.print(f"Up after {clock.monotonic() - began_at:.1f} s at {found['url']}\n")
-        client = open_client(
-            connections_max=2,
-            keep_alive=True,
-            connect_seconds=5,
-            read_seconds=30,
-            total_seconds=30,
-            body_bytes_max=BODY_BYTES_MAX,
-        )
+        client = open_client(seconds=30)
         client.headers["x-api-key"] = found["api_key"]
         try:
             await mailbox.trust(client, found["url"])

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from app.core.db import ReadSession, Row
 from app.core.errors import NotFound
 from app.core.ids import find_id
+from app.core.sql import SqlFolder
 from app.tenants.decide import TENANT_NAME, Rate
 from app.tenants.models import Scope
 
@@ -75,6 +77,10 @@ class ApiKey:
     max_in_flight: int | None
     max_queued: int | None
 
+    def __post_init__(self) -> None:
+        """Postgres gives texts."""
+        object.__setattr__(self, "scopes", tuple(map(Scope, self.scopes)))
+
 
 @dataclass(frozen=True, slots=True)
 class KnownKey:
@@ -95,6 +101,36 @@ class KnownKey:
     left_seconds: float | None
 
 
+class _KnownKeyRow(NamedTuple):
+    """As `list_known_keys.sql` gives a key and its tenant."""
+
+    hash: bytes
+    key_id: UUID
+    tenant_id: UUID
+    tenant_name: str
+    scopes: list[str]
+    suspended: bool
+    models: list[str] | None
+    max_price_micro: int | None
+    default_price_micro: int | None
+    refused_per_minute: int | None
+    rate_per_minute: int
+    burst: int
+    key_rate_per_minute: int | None
+    key_burst: int | None
+    left_seconds: float | None
+
+
+_SQL = SqlFolder(__file__)
+_TENANT_BY_ID = _SQL.query("find_tenant_by_id", Tenant)
+_TENANT_BY_NAME = _SQL.query("find_tenant_by_name", Tenant)
+_TENANT_NAMES = _SQL.query("list_tenant_names", str)
+_TENANTS = _SQL.query("list_tenants", Tenant)
+_KEYS = _SQL.query("list_keys", ApiKey)
+_KEY = _SQL.query("find_key", ApiKey)
+_KNOWN_KEYS = _SQL.query("list_known_keys", _KnownKeyRow)
+
+
 def tenant_of(row: Row) -> Tenant:
     """The tenant in a row of TENANT_COLUMNS."""
     return Tenant(**row)
@@ -102,7 +138,7 @@ def tenant_of(row: Row) -> Tenant:
 
 def key_of(row: Row) -> ApiKey:
     """The key in a row of KEY_COLUMNS."""
-    return ApiKey(**{**row, "scopes": tuple(Scope(scope) for scope in row["scopes"])})
+    return ApiKey(**row)
 
 
 async def find_tenant(session: ReadSession, *, name_or_id: str) -> Tenant | None:
@@ -110,9 +146,9 @@ async def find_tenant(session: ReadSession, *, name_or_id: str) -> Tenant | None
     tenant_id = find_id("ten", name_or_id)
     if tenant_id is None and TENANT_NAME.fullmatch(name_or_id) is None:
         return None  # no tenant can have that name, and Postgres cannot even be asked for some
-    column, wanted = ("name", name_or_id) if tenant_id is None else ("id", tenant_id)
-    row = await session.fetchrow(f"SELECT {TENANT_COLUMNS} FROM tenants WHERE {column} = $1", wanted)  # noqa: S608
-    return None if row is None else tenant_of(row)
+    if tenant_id is None:
+        return await session.find_row(_TENANT_BY_NAME, name=name_or_id)
+    return await session.find_row(_TENANT_BY_ID, tenant_id=tenant_id)
 
 
 async def get_tenant(session: ReadSession, *, name_or_id: str) -> Tenant:
@@ -125,40 +161,27 @@ async def get_tenant(session: ReadSession, *, name_or_id: str) -> Tenant:
 
 async def list_tenant_names(session: ReadSession) -> list[str]:
     """Names of tenants, to find the one that somebody meant; at most NAMES_MAX."""
-    rows = await session.fetch("SELECT name FROM tenants ORDER BY name LIMIT $1", NAMES_MAX)
-    return [row["name"] for row in rows]
+    return await session.values(_TENANT_NAMES, limit=NAMES_MAX)
 
 
 async def list_tenants(session: ReadSession, *, after: UUID | None = None, limit: int | None = None) -> list[Tenant]:
     """Tenants in the order they were made, those after the id `after`, at most `limit`."""
-    rows = await session.fetch(
-        f"SELECT {TENANT_COLUMNS} FROM tenants WHERE $1::uuid IS NULL OR id > $1 ORDER BY id LIMIT $2",  # noqa: S608
-        after,
-        limit,
-    )
-    return [tenant_of(row) for row in rows]
+    return await session.rows(_TENANTS, after=after, limit=limit)
 
 
 async def list_keys(
     session: ReadSession, *, tenant_id: UUID | None = None, after: UUID | None = None, limit: int | None = None
 ) -> list[ApiKey]:
     """Keys in the order they were made, the expired and revoked ones too; of all tenants without `tenant_id`."""
-    rows = await session.fetch(
-        f"SELECT {KEY_COLUMNS} FROM api_keys WHERE ($1::uuid IS NULL OR tenant_id = $1)"  # noqa: S608
-        " AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3",
-        tenant_id,
-        after,
-        limit,
-    )
-    return [key_of(row) for row in rows]
+    return await session.rows(_KEYS, tenant_id=tenant_id, after=after, limit=limit)
 
 
 async def get_key(session: ReadSession, *, key_id: UUID) -> ApiKey:
     """The key of an id; raises KeyNotFound."""
-    row = await session.fetchrow(f"SELECT {KEY_COLUMNS} FROM api_keys WHERE id = $1", key_id)  # noqa: S608
-    if row is None:
+    key = await session.find_row(_KEY, key_id=key_id)
+    if key is None:
         raise KeyNotFound("no such key")
-    return key_of(row)
+    return key
 
 
 def key_rate(rate: Rate, *, per_minute: int | None, burst: int | None) -> Rate | None:
@@ -170,37 +193,23 @@ def key_rate(rate: Rate, *, per_minute: int | None, burst: int | None) -> Rate |
 
 async def list_known_keys(session: ReadSession, *, hashes: Sequence[bytes]) -> list[KnownKey]:
     """Of these hashes, the keys that are neither revoked nor expired by the database's clock."""
-    rows = await session.fetch(
-        """
-        SELECT
-            key.hash, key.id AS key_id, key.tenant_id, tenant.name AS tenant_name, key.scopes,
-            tenant.suspended_at IS NOT NULL AS suspended,
-            tenant.models, tenant.max_price_micro, tenant.default_price_micro,
-            tenant.refused_per_minute, tenant.rate_per_minute, tenant.burst, key.rate_per_minute AS key_rate_per_minute, key.burst AS key_burst,
-            extract(epoch FROM key.expires_at - now())::float8 AS left_seconds
-        FROM api_keys AS key
-        JOIN tenants AS tenant ON tenant.id = key.tenant_id
-        WHERE key.hash = ANY($1) AND key.revoked_at IS NULL AND (key.expires_at IS NULL OR key.expires_at > now())
-        """,
-        hashes,
-    )
-    return [_known_key(row) for row in rows]
+    return [_known_key(row) for row in await session.rows(_KNOWN_KEYS, hashes=hashes)]
 
 
-def _known_key(row: Row) -> KnownKey:
-    rate = Rate(row["rate_per_minute"], row["burst"])
+def _known_key(row: _KnownKeyRow) -> KnownKey:
+    rate = Rate(row.rate_per_minute, row.burst)
     return KnownKey(
-        hash=row["hash"],
-        key_id=row["key_id"],
-        tenant_id=row["tenant_id"],
-        tenant_name=row["tenant_name"],
-        scopes=frozenset(Scope(scope) for scope in row["scopes"]),
-        suspended=row["suspended"],
-        models=None if row["models"] is None else frozenset(row["models"]),
-        max_price_micro=row["max_price_micro"],
-        default_price_micro=row["default_price_micro"],
+        hash=row.hash,
+        key_id=row.key_id,
+        tenant_id=row.tenant_id,
+        tenant_name=row.tenant_name,
+        scopes=frozenset(Scope(scope) for scope in row.scopes),
+        suspended=row.suspended,
+        models=None if row.models is None else frozenset(row.models),
+        max_price_micro=row.max_price_micro,
+        default_price_micro=row.default_price_micro,
         rate=rate,
-        key_rate=key_rate(rate, per_minute=row["key_rate_per_minute"], burst=row["key_burst"]),
-        refused_per_minute=row["refused_per_minute"],
-        left_seconds=row["left_seconds"],
+        key_rate=key_rate(rate, per_minute=row.key_rate_per_minute, burst=row.key_burst),
+        refused_per_minute=row.refused_per_minute,
+        left_seconds=row.left_seconds,
     )

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from ssl import SSLContext
 from typing import Any, Final
 
-from app.core.http import URL, open_caller
-from app.core.http_exchange import Limits
+from app.core.http import Caller, Limits
 from app.upstream.readings import NotRead, get_json, micro
 
 BODY_BYTES_MAX: Final = 64 * 1024
@@ -40,22 +39,23 @@ class AccountClient:
         api_key: str,
         seconds: float = 30,
         ssl_context: SSLContext | None = None,
+        proxy: str | None = None,
         on_read: Callable[[UpstreamCredits], None] = lambda _: None,
     ) -> None:
         self._on_read = on_read
-        self._path = URL(url).raw_path.decode("ascii").partition("?")[0].rstrip("/")
-        self._caller = open_caller(
+        self._caller = Caller(
             url,
             headers={"x-api-key": api_key},
             connections_max=1,
             keep_alive=False,
-            limits=Limits(seconds, min(seconds, 5), seconds, seconds, BODY_BYTES_MAX),
+            limits=Limits(min(seconds, 5), seconds, seconds, BODY_BYTES_MAX),
             ssl_context=ssl_context,
+            proxy=proxy,
         )
 
     async def credits(self) -> UpstreamCredits | None:
         """What is left now; None where the upstream has no record of it. Raises NotRead."""
-        answer = await get_json(self._caller, f"{self._path}/v1/get-user-credits")
+        answer = await get_json(self._caller, "/v1/get-user-credits")
         if answer is None:
             return None
         credits = read_credits(answer)

@@ -42,8 +42,8 @@ _ACCOUNT_WORDS: Final = re.compile(
 """A parameter's own limit, in a 406 about that parameter, must not stop the whole company's submits."""
 _PLAIN_NUMBER: Final = re.compile(r"\d{1,20}(?:\.\d{1,20})?", re.ASCII)
 _FRACTION: Final = re.compile(r"(\.\d{6})\d+", re.ASCII)
-_TOO_MUCH: Final = frozenset({"body_too_large", "head_too_large", "unknown_coding"})
-"""Why we broke off an answer that was there: it says nothing against the upstream."""
+_UNREAD: Final = frozenset({"body_too_large", "head_too_large", "unknown_coding", "bad_coding"})
+"""Why we did not read an answer that was there: it says nothing against the upstream."""
 _UNDERSTOOD: Final = frozenset({OutcomeKind.ACCEPTED, OutcomeKind.RUNNING, OutcomeKind.SUCCEEDED, OutcomeKind.FAILED})
 
 
@@ -165,12 +165,12 @@ def _outcome(
 
 def _whole(exchange: Exchange) -> bool:
     """Whether all of the answer came, as far as we wanted it."""
-    return exchange.failure is None or exchange.failure in _TOO_MUCH
+    return exchange.failure is None or exchange.failure in _UNREAD
 
 
 def _is_answered(exchange: Exchange) -> bool:
     if exchange.status_code is None:
-        return exchange.failure in _TOO_MUCH
+        return exchange.failure in _UNREAD
     return exchange.status_code < 500 and _whole(exchange)
 
 

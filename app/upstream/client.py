@@ -8,8 +8,7 @@ from typing import Final
 from urllib.parse import quote
 
 from app.core.clock import monotonic
-from app.core.http import URL, open_caller
-from app.core.http_exchange import Called, Limits
+from app.core.http import Called, Caller, Limits
 from app.core.off_loop import run_sized
 from app.core.redaction import redacted_body, redacted_headers
 from app.upstream.classify import Exchange, classify_fetch, classify_poll, classify_submit
@@ -39,25 +38,26 @@ class UpstreamClient:
         fetch_seconds: float = 60,
         result_bytes_max: int = 32 * 1024 * 1024,
         ssl_context: SSLContext | None = None,
+        proxy: str | None = None,
     ) -> None:
-        self._path = URL(url).raw_path.decode("ascii").partition("?")[0].rstrip("/")
-        self._fetch_seconds = fetch_seconds
-        self._result_bytes_max = result_bytes_max
-        self._submits = open_caller(
+        self._fetch_limits = Limits(connect_seconds, poll_seconds, fetch_seconds, result_bytes_max)
+        self._submits = Caller(
             url,
             headers={"x-api-key": api_key},
             connections_max=submit_connections_max,
             keep_alive=False,
-            limits=Limits(connect_seconds, connect_seconds, submit_seconds, submit_seconds, SUBMIT_BODY_BYTES_MAX),
+            limits=Limits(connect_seconds, submit_seconds, submit_seconds, SUBMIT_BODY_BYTES_MAX),
             ssl_context=ssl_context,
+            proxy=proxy,
         )
-        self._reads = open_caller(
+        self._reads = Caller(
             url,
             headers={"x-api-key": api_key},
             connections_max=poll_connections_max,
             keep_alive=True,
-            limits=Limits(poll_seconds, connect_seconds, poll_seconds, poll_seconds, POLL_BODY_BYTES_MAX),
+            limits=Limits(connect_seconds, poll_seconds, poll_seconds, POLL_BODY_BYTES_MAX),
             ssl_context=ssl_context,
+            proxy=proxy,
         )
 
     async def submit(self, *, model: str, body: bytes, before_send: Callable[[], Awaitable[None]]) -> Outcome:
@@ -69,23 +69,22 @@ class UpstreamClient:
         if not SLUG.fullmatch(model):
             return Outcome(OutcomeKind.REJECTED, None, 0.0, "invalid_slug")
         began_at = monotonic()
-        called = await self._submits.call(b"POST", f"{self._path}/v2/{model}", body=body, before_send=before_send)
+        called = await self._submits.call("POST", f"/v2/{model}", body=body, before_send=before_send)
         return await _told(classify_submit, called, began_at)
 
     async def poll(self, upstream_id: str) -> Outcome:
         """Ask for a job's state. Raises nothing."""
         began_at = monotonic()
-        called = await self._reads.call(b"GET", f"{self._requests_path(upstream_id)}/status")
+        called = await self._reads.call("GET", f"{self._requests_path(upstream_id)}/status")
         return await _told(classify_poll, called, began_at)
 
     async def fetch(self, upstream_id: str) -> Outcome:
         """Get a job's final body. Raises nothing."""
         began_at = monotonic()
         called = await self._reads.call(
-            b"GET",
+            "GET",
             self._requests_path(upstream_id),
-            total_seconds=self._fetch_seconds,
-            body_bytes_max=self._result_bytes_max,
+            limits=self._fetch_limits,
         )
         return await _told(classify_fetch, called, began_at)
 
@@ -95,7 +94,7 @@ class UpstreamClient:
         await self._reads.close()
 
     def _requests_path(self, upstream_id: str) -> str:
-        return f"{self._path}/v2/requests/{quote(upstream_id, safe='')}"
+        return f"/v2/requests/{quote(upstream_id, safe='')}"
 
 
 async def _told(classify: Callable[[Exchange], Outcome], called: Called, began_at: float) -> Outcome:

@@ -10,8 +10,7 @@ from ssl import SSLContext
 from typing import Final
 from urllib.parse import quote, urlencode
 
-from app.core.http import URL, open_caller
-from app.core.http_exchange import Limits
+from app.core.http import Caller, Limits
 from app.upstream.history_rows import PER_PAGE, HistoryPage, HistoryRow, read_page, read_row
 from app.upstream.readings import NotRead, get_json
 
@@ -38,22 +37,23 @@ class HistoryClient:
         page_bytes_max: int = PAGE_BYTES_MAX,
         pause_seconds: float = 1.0,
         ssl_context: SSLContext | None = None,
+        proxy: str | None = None,
     ) -> None:
         """`pause_seconds`: before a call is tried again, doubled each time."""
-        self._path = URL(url).raw_path.decode("ascii").partition("?")[0].rstrip("/") + PATH
         self._pause_seconds = pause_seconds
-        self._caller = open_caller(
+        self._caller = Caller(
             url,
             headers={"x-api-key": api_key},
             connections_max=2,
             keep_alive=True,
-            limits=Limits(page_seconds, min(page_seconds, 5), page_seconds, page_seconds, page_bytes_max),
+            limits=Limits(min(page_seconds, 5), page_seconds, page_seconds, page_bytes_max),
             ssl_context=ssl_context,
+            proxy=proxy,
         )
 
     async def find(self, upstream_id: str) -> HistoryRow | None:
         """One request, however old; None where the history does not know it (yet). Raises NotRead."""
-        answer = await self._get(f"{self._path}/{quote(upstream_id, safe='')}")
+        answer = await self._get(f"{PATH}/{quote(upstream_id, safe='')}")
         if answer is None:
             return None
         inner = answer.get("data", answer) if isinstance(answer, dict) else answer
@@ -105,7 +105,7 @@ class HistoryClient:
         asked = {
             "page": str(number), "per_page": str(size), **query, "sort_by": "model_created", "sort_order": "asc",
         }  # fmt: skip
-        answer = await self._get(f"{self._path}?{urlencode(asked)}")
+        answer = await self._get(f"{PATH}?{urlencode(asked)}")
         if answer is None:
             raise NotRead("http_404", transient=False)
         return read_page(answer, page=number, per_page=size)

@@ -4,7 +4,7 @@ import json
 from decimal import Decimal
 from typing import Any, Final
 
-from app.core.http_exchange import Caller
+from app.core.http import Caller
 from app.core.redaction import redacted_body
 from app.upstream.wire import micro_of
 
@@ -32,7 +32,7 @@ class NotRead(Exception):
 
 async def get_json(caller: Caller, target: str) -> Any | None:
     """The answer to a GET, numbers as int or Decimal; None where it is 404. Raises NotRead."""
-    called = await caller.call(b"GET", target)
+    called = await caller.call("GET", target)
     status_code = called.status_code
     if called.failure is not None or status_code is None:
         failure = called.failure or "no_answer"
@@ -44,7 +44,7 @@ async def get_json(caller: Caller, target: str) -> Any | None:
         raise NotRead(
             f"http_{status_code}",
             transient=status_code in (408, 425, 429) or status_code >= 500,
-            retry_after_seconds=_retry_after(dict(called.headers).get(b"retry-after")),
+            retry_after_seconds=_retry_after(called.header(b"retry-after")),
             answered=status_code < 500,
         )
     return parse(await redacted_body(called.body))
@@ -69,6 +69,6 @@ def micro(value: object) -> int | None:
     return micro_of(text) if len(text) <= 64 else None
 
 
-def _retry_after(value: bytes | None) -> float | None:
-    text = (value or b"").decode("latin-1").strip()
+def _retry_after(value: str | None) -> float | None:
+    text = (value or "").strip()
     return min(float(text), RETRY_AFTER_SECONDS_MAX) if text.isascii() and text.isdigit() else None

@@ -44,16 +44,14 @@ def listen(
 
 async def _secret_of_stack(data_dir: DataDir) -> list[str]:
     """The secret for URLs of single jobs of the tenant that `waystation up` brings along, where that is running."""
-    from app.core.http import open_client
+    from app.core.http_own import open_client
     from app.core.local import find_gateway
 
     found = find_gateway(data_dir)
     if found is None:
         return []
     url, api_key = found
-    client = open_client(
-        connections_max=1, keep_alive=False, connect_seconds=5, read_seconds=10, total_seconds=10, body_bytes_max=65536
-    )
+    client = open_client(seconds=10)
     try:
         answer = await client.get(f"{url}/api/v1/webhook-secret", headers={"x-api-key": api_key})
         return [str(answer.json()["secret"])] if answer.status_code == 200 else []

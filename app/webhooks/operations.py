@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from app.core.db import Row, Session
+from app.core.db import Session
 from app.core.errors import Conflict
 from app.core.ids import new_id
 from app.webhooks.models import DeliveryStatus
-from app.webhooks.queries import DeliveryNotFound, EndpointNotFound, get_endpoint
+from app.webhooks.queries import DeliveryNotFound, EndpointNotFound
 from app.webhooks.secrets import Vault, new_secret
 
 ENDPOINTS_MAX = 50
@@ -42,6 +42,20 @@ class DeliveryUnderWay(Conflict):
         super().__init__("an attempt of this delivery is under way just now")
 
 
+_IS_ENABLED = """
+SELECT target.disabled_at IS NULL FROM webhook_endpoints AS endpoint JOIN webhook_targets AS target ON target.id = endpoint.id
+WHERE endpoint.id = $1 AND endpoint.tenant_id = $2 AND endpoint.deleted_at IS NULL
+"""
+
+
+async def _is_enabled(session: Session, *, tenant_id: UUID, endpoint_id: UUID) -> bool:
+    """Raises EndpointNotFound."""
+    enabled: bool | None = await session.fetchval(_IS_ENABLED, endpoint_id, tenant_id)
+    if enabled is None:
+        raise EndpointNotFound
+    return enabled
+
+
 _CREATE = """
 WITH endpoint AS (
     INSERT INTO webhook_endpoints (id, tenant_id, url, events, description) VALUES ($1, $2, $3, $4, $5)
@@ -52,16 +66,15 @@ INSERT INTO webhook_targets (id, tenant_id, kind) VALUES ($1, $2, 'endpoint')
 
 async def create_endpoint(
     session: Session, *, vault: Vault, tenant_id: UUID, url: str, events: Sequence[str], description: str = ""
-) -> tuple[Row, bytes]:
-    """A new endpoint and its secret, which is shown this once. Raises TooManyEndpoints."""
+) -> tuple[UUID, bytes]:
+    """A new endpoint's id and its secret, which is shown this once. Raises TooManyEndpoints."""
     await session.execute("SELECT FROM tenants WHERE id = $1 FOR NO KEY UPDATE", tenant_id)
     count = "SELECT count(*) FROM webhook_endpoints WHERE tenant_id = $1 AND deleted_at IS NULL"
     if await session.fetchval(count, tenant_id) >= ENDPOINTS_MAX:
         raise TooManyEndpoints
     endpoint_id = new_id()
     await session.execute(_CREATE, endpoint_id, tenant_id, url, list(events), description)
-    secret = await _add_secret(session, vault=vault, tenant_id=tenant_id, endpoint_id=endpoint_id)
-    return await get_endpoint(session, tenant_id=tenant_id, endpoint_id=endpoint_id), secret
+    return endpoint_id, await _add_secret(session, vault=vault, tenant_id=tenant_id, endpoint_id=endpoint_id)
 
 
 _UPDATE = """
@@ -91,14 +104,13 @@ async def update_endpoint(
     events: Sequence[str] | None = None,
     description: str | None = None,
     enabled: bool | None = None,
-) -> Row:
-    """The endpoint with what is not None changed. Enabled, it begins with a clean sheet. Raises EndpointNotFound."""
+) -> None:
+    """Change what is not None. Enabled, it begins with a clean sheet. Raises EndpointNotFound."""
     wanted = None if events is None else list(events)
     if not await session.execute(_UPDATE, endpoint_id, tenant_id, url, wanted, description):
         raise EndpointNotFound
     if enabled is not None:
         await session.execute(_ENABLE if enabled else _DISABLE, endpoint_id)
-    return await get_endpoint(session, tenant_id=tenant_id, endpoint_id=endpoint_id)
 
 
 async def delete_endpoint(session: Session, *, tenant_id: UUID, endpoint_id: UUID) -> None:
@@ -160,7 +172,7 @@ async def rotate_secret(
     if endpoint_id is None:
         await ensure_secret(session, vault=vault, tenant_id=tenant_id)
     else:
-        await get_endpoint(session, tenant_id=tenant_id, endpoint_id=endpoint_id)
+        await _is_enabled(session, tenant_id=tenant_id, endpoint_id=endpoint_id)
     await session.execute("SELECT FROM tenants WHERE id = $1 FOR NO KEY UPDATE", tenant_id)
     retired = await session.fetch(_RETIRE, tenant_id, endpoint_id, OVERLAP_HOURS)
     secret = await _add_secret(session, vault=vault, tenant_id=tenant_id, endpoint_id=endpoint_id)
@@ -238,8 +250,7 @@ SELECT (SELECT count(*) FROM again) + (SELECT count(*) FROM missed)
 
 async def recover_endpoint(session: Session, *, tenant_id: UUID, endpoint_id: UUID, since: datetime) -> int:
     """Deliver what the endpoint has missed since then; gives how many. Raises EndpointNotFound, EndpointDisabled."""
-    endpoint = await get_endpoint(session, tenant_id=tenant_id, endpoint_id=endpoint_id)
-    if endpoint["disabled_at"] is not None:
+    if not await _is_enabled(session, tenant_id=tenant_id, endpoint_id=endpoint_id):
         raise EndpointDisabled
     missed: int = await session.fetchval(_RECOVER, tenant_id, endpoint_id, since)
     return missed

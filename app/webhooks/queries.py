@@ -1,23 +1,10 @@
-"""Reads of endpoints, secrets, events and deliveries. Each names its tenant, but for those of workers and operators."""
+"""Reads of secrets, events and attempts. Each names its tenant, but for those of workers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 from app.core.db import ReadSession, Row
 from app.core.errors import NotFound
-
-_ENDPOINT = """
-SELECT
-    endpoint.id, endpoint.tenant_id, tenant.name AS tenant, endpoint.url, endpoint.events, endpoint.description,
-    endpoint.created_at, target.disabled_at, target.disabled_reason, target.failures, target.failing_since,
-    target.succeeded_at
-FROM webhook_endpoints AS endpoint
-JOIN webhook_targets AS target ON target.id = endpoint.id
-JOIN tenants AS tenant ON tenant.id = endpoint.tenant_id
-WHERE endpoint.deleted_at IS NULL
-"""
 
 
 class EndpointNotFound(NotFound):
@@ -36,27 +23,6 @@ class DeliveryNotFound(NotFound):
 
     def __init__(self) -> None:
         super().__init__("there is no such delivery")
-
-
-async def get_endpoint(session: ReadSession, *, tenant_id: UUID, endpoint_id: UUID) -> Row:
-    """One endpoint; raises EndpointNotFound."""
-    row = await session.fetchrow(
-        f"{_ENDPOINT} AND endpoint.id = $1 AND endpoint.tenant_id = $2", endpoint_id, tenant_id
-    )
-    if row is None:
-        raise EndpointNotFound
-    return row
-
-
-async def list_endpoints(session: ReadSession, *, tenant_id: UUID | None, after: UUID | None, limit: int) -> list[Row]:
-    """A tenant's endpoints, or everybody's, oldest first."""
-    return await session.fetch(
-        f"{_ENDPOINT} AND ($1::uuid IS NULL OR endpoint.tenant_id = $1) AND ($2::uuid IS NULL OR endpoint.id > $2)"
-        " ORDER BY endpoint.id LIMIT $3",
-        tenant_id,
-        after,
-        limit,
-    )
 
 
 _SECRETS = """
@@ -96,73 +62,6 @@ async def find_position(session: ReadSession, *, tenant_id: UUID, event_id: UUID
 async def list_events(session: ReadSession, *, tenant_id: UUID, after: int, limit: int) -> list[Row]:
     """A tenant's events after this position, in the order of their commits."""
     return await session.fetch(_FEED, tenant_id, after, limit)
-
-
-_DELIVERY = """
-SELECT
-    delivery.id, delivery.tenant_id, tenant.name AS tenant, delivery.event_id, endpoint.id AS endpoint_id,
-    delivery.job_id, delivery.type, delivery.status, delivery.attempts, delivery.created_at, delivery.due_at,
-    delivery.delivered_at, delivery.last_status_code, delivery.last_error, coalesce(delivery.url, endpoint.url) AS url
-FROM webhook_deliveries AS delivery
-JOIN tenants AS tenant ON tenant.id = delivery.tenant_id
-LEFT JOIN webhook_endpoints AS endpoint ON endpoint.id = delivery.target_id
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryFilter:
-    """Which deliveries are wanted; None is no bound. after: the page before ended with it."""
-
-    tenant_id: UUID | None = None
-    after: UUID | None = None
-    status: str | None = None
-    type: str | None = None
-    endpoint_id: UUID | None = None
-    job_id: UUID | None = None
-    event_id: UUID | None = None
-    created_after: datetime | None = None
-
-
-_DELIVERIES = f"""{_DELIVERY}
-WHERE ($1::uuid IS NULL OR delivery.tenant_id = $1)
-    AND ($2::uuid IS NULL OR (delivery.created_at, delivery.id) < (
-        SELECT last.created_at, last.id FROM webhook_deliveries AS last
-        WHERE last.id = $2 AND ($1::uuid IS NULL OR last.tenant_id = $1)
-    ))
-    AND ($3::text IS NULL OR delivery.status = $3)
-    AND ($4::text IS NULL OR delivery.type = $4)
-    AND ($5::uuid IS NULL OR delivery.target_id = $5)
-    AND ($6::uuid IS NULL OR delivery.job_id = $6)
-    AND ($7::uuid IS NULL OR delivery.event_id = $7)
-    AND ($8::timestamptz IS NULL OR delivery.created_at > $8)
-ORDER BY delivery.created_at DESC, delivery.id DESC LIMIT $9
-"""  # noqa: S608
-
-
-async def list_deliveries(session: ReadSession, *, wanted: DeliveryFilter, limit: int) -> list[Row]:
-    """Deliveries, newest first."""
-    return await session.fetch(
-        _DELIVERIES,
-        wanted.tenant_id,
-        wanted.after,
-        wanted.status,
-        wanted.type,
-        wanted.endpoint_id,
-        wanted.job_id,
-        wanted.event_id,
-        wanted.created_after,
-        limit,
-    )
-
-
-async def get_delivery(session: ReadSession, *, tenant_id: UUID, delivery_id: UUID) -> Row:
-    """One delivery; raises DeliveryNotFound."""
-    row = await session.fetchrow(
-        f"{_DELIVERY} WHERE delivery.id = $1 AND delivery.tenant_id = $2", delivery_id, tenant_id
-    )
-    if row is None:
-        raise DeliveryNotFound
-    return row
 
 
 async def list_attempts(session: ReadSession, *, delivery_id: UUID) -> list[Row]:

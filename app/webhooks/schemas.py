@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from app.core.db import Row
 from app.core.faults import Faults
+from app.core.fields import At
 from app.core.guard import Guard, UrlRefused, parse_url
 from app.core.ids import show_id
 from app.core.requests import malformed, problem
-from app.tenants.schemas import At
 from app.webhooks.emit import JobWebhook
 from app.webhooks.models import (
     OF_JOBS,

@@ -29,7 +29,7 @@ COMPLETE = f"""
 UPDATE jobs SET
     state = 'completed', upstream_state = 'COMPLETED', finished_at = now(), started_at = now(), due_at = NULL,
     lease_until = NULL, owner = NULL, revision = revision + 1, charged_micro = 60000, cost_micro = $2
-WHERE id = $1 RETURNING {ENDED}, 'completed' AS reason
+WHERE id = $1 RETURNING id, tenant_id, key_id, state, revision, {ENDED}, 'completed' AS reason
 """
 
 

@@ -9,8 +9,9 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
+from app.core.arq_redis import QUEUE
 from app.core.db import Database
-from app.core.doorbell import FINISHED, QUEUE
+from app.core.doorbell import FINISHED
 from app.core.ids import new_id, show_id
 from tests.admin.conftest import ADMIN_KEY, app_with
 from tests.admin.test_routes import assert_problem

@@ -44,13 +44,13 @@ async def tokens(engine: Engine) -> float:
 
 
 async def submits(engine: Engine, most: int = 64) -> Claimed:
-    async with engine.database.statement() as session:
+    async with engine.database.transaction() as session:
         return await claim_queued(session, owner=engine.owner, most=most, lease_seconds=30)
 
 
 async def polled(engine: Engine, **given: float) -> tuple[int, float | None, bool]:
     """How many running jobs were claimed, when there is more, and whether on trial."""
-    async with engine.database.statement() as session:
+    async with engine.database.transaction() as session:
         taken = await claim_running(session, owner=engine.owner, most=64, lease_seconds=30, **given)  # type: ignore[arg-type]
     return len(taken.rows), taken.wait_seconds, taken.trial
 
@@ -173,7 +173,7 @@ async def test_the_results_that_are_forgotten_next_come_first(engine: Engine, ca
             job_id, f"submitted_at = now() - interval '{age} s', due_at = now() - interval '{9 - place} s'"
         )
     await put(engine, "rate = 8, tokens = 2, limit_per_minute = 480, refilled_at = now() + interval '1 minute'")
-    async with engine.database.statement() as session:
+    async with engine.database.transaction() as session:
         taken = await claim_running(session, owner=engine.owner, most=64, lease_seconds=30, expires_seconds=3600)
     assert sorted(ages[row["id"]] for row in taken.rows) == [2000, 3000], "one is past its hour"
     assert taken.wait_seconds is not None

@@ -88,9 +88,9 @@ async def test_of_one_model_alone_the_balance_tells(database: Database) -> None:
 
 async def test_an_alarm_reaches_whoever_claims(engine: Engine, database: Database) -> None:
     async def alarmed() -> set[bool]:
-        async with database.statement() as session:
+        async with database.transaction() as session:
             polls = await claim_running(session, owner=engine.owner, most=1, lease_seconds=30)
-        async with database.statement() as session:
+        async with database.transaction() as session:
             submits = await claim_queued(session, owner=engine.owner, most=1, lease_seconds=30)
         return {polls.alarmed, submits.alarmed}
 

@@ -1,20 +1,37 @@
 """Two workers under one budget against the simulator's own rate limit, in virtual time.
 
-The pace here is what the claims do in SQL: tokens refilled by the rate, a trailing minute that holds so many at most.
+They claim by the functions that a worker claims by, in turn submits and reads; what those read from Postgres is kept here.
 """
 
 import heapq
 import itertools
+import math
 import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from app.admission.decide import Budget, Refused, Second, learned
+from app.admission.pace import (
+    LOOK_SECONDS_MIN,
+    SUBMIT_PRICE,
+    Bucket,
+    Lately,
+    Pace,
+    Price,
+    fetch_price,
+    next_read_seconds,
+    next_submit_seconds,
+    pace_of,
+    read_price,
+    reads_granted,
+    submits_granted,
+)
 from app.upstream.simulator.account import RateLimit
 from app.upstream.simulator.config import SimulatorConfig
 
 BEGAN_AT = 1_800_000_017.0
+SLOTS = 64
 LATENCY_SECONDS = (0.01, 0.3)
 RECORD_SECONDS = 0.01
 UNSETTLED_SECONDS = 180.0
@@ -66,7 +83,8 @@ class Run:
         )  # type: ignore[arg-type]
         self.upstream = RateLimit(self.config)
         self.budget = Budget()
-        self.tokens, self.refilled_at = 0.0, BEGAN_AT
+        self.bucket = Bucket(refilled_at=BEGAN_AT)
+        self.debt = 0
         self.seconds: dict[int, Second] = {}
         self.due: deque[int] = deque()  # reads that are due: what is left of the job's
         self.events: list[tuple[float, int, Callable[[float], None]]] = []
@@ -95,47 +113,59 @@ class Run:
         second = self.seconds.get(at) or Second(at)
         self.seconds[at] = replace(second, **{name: getattr(second, name) + by for name, by in more.items()})
 
-    def trailing(self, now: float) -> float:
-        free = self.budget.reads_free
-        return sum(
-            (s.submits - s.refused_submits) + (0 if free else s.reads - s.refused_reads)
-            for at in range(int(now) - 59, int(now) + 1)
-            if (s := self.seconds.get(at)) is not None
+    def pace(self, now: float) -> Pace:
+        """What may go out now."""
+        minute = [second for at in range(int(now) - 60, int(now) + 1) if (second := self.seconds.get(at)) is not None]
+        lately = Lately(
+            sum(second.submits - second.refused_submits for second in minute if second.at > now - 60),
+            sum(second.reads - second.refused_reads for second in minute if second.at > now - 60),
+            sum(second.submits + second.reads for second in minute if second.at > now - 61),
         )
+        return pace_of(self.budget, self.bucket, now=now, lately=lately, ceiling_per_minute=None)
+
+    def spend(self, now: float, pace: Pace, price: Price, number: int) -> None:
+        """So many requests go out."""
+        self.bucket = Bucket(
+            pace.shared - price.shared * number,
+            pace.free - price.free * number,
+            max(now, self.bucket.refilled_at),
+        )
+        self.budget = replace(self.budget, trial_reads=self.budget.trial_reads - price.trial * number)
 
     def claim(self, worker: int, now: float) -> None:
-        budget = self.budget
-        self.tokens = min(budget.burst, self.tokens + budget.rate * max(0.0, now - self.refilled_at))
-        self.refilled_at = max(now, self.refilled_at)
-        free = budget.reads_free
-        most = int(self.tokens) if now >= budget.resume_at else 0
-        if budget.window_max is not None:
-            most = max(0, min(most, int(budget.window_max - self.trailing(now))))
-        taken = 0
-        while self.due and (free or taken < most) and (now >= budget.resume_at or free):
-            left = self.due.popleft()
-            if not free:
-                taken += 1
-            self.count(now, reads=1)
-            self.send(worker, now, left)
-        trial = budget.trial_reads if now < budget.resume_at and not free else 0
-        while self.due and trial:
-            trial -= 1
-            self.budget = replace(self.budget, trial_reads=trial)
-            self.count(now, reads=1)
-            self.send(worker, now, self.due.popleft(), trial=True)
-        while taken < most:
-            taken += 1
-            self.count(now, submits=1)
-            self.send(worker, now, None)
-        self.tokens -= taken
+        """Reads that are due, then submits, of which there are always more."""
+        waits = [self.claim_reads(worker, now), self.claim_submits(worker, now)]
         self.held_since[worker] = True
-        wait = max((1 - self.tokens) / budget.rate, 0.005, budget.resume_at - now)
-        if budget.window_max is not None and budget.window_max - self.trailing(now) < 1:
-            wait = max(wait, 0.2)
-        wait = min(wait, 0.5)
         # alarms are rounded, and the loop is busy now and then
-        self.at(now + wait + self.chance.uniform(0.0, 0.06), lambda later: self.claim(worker, later))
+        self.at(now + min(waits) + self.chance.uniform(0.0, 0.06), lambda later: self.claim(worker, later))
+
+    def claim_reads(self, worker: int, now: float) -> float:
+        """Gives the seconds until the next look."""
+        pace = self.pace(now)
+        if self.debt:
+            self.count(now, reads=self.debt)
+            self.spend(now, pace, fetch_price(pace), self.debt)
+            self.debt, pace = 0, self.pace(now)
+        granted = reads_granted(pace, asked=SLOTS)
+        taken = [self.due.popleft() for _ in range(min(granted, len(self.due)))]
+        if taken:
+            self.count(now, reads=len(taken))
+            self.spend(now, pace, read_price(pace), len(taken))
+        for left in taken:
+            self.send(worker, now, left, trial=pace.on_trial)
+        return next_read_seconds(pace, granted=granted) if self.due else math.inf
+
+    def claim_submits(self, worker: int, now: float) -> float:
+        """Gives the seconds until the next look."""
+        pace = self.pace(now)
+        due = min(len(self.due), pace.reads_to_count)
+        granted = submits_granted(pace, asked=SLOTS, reads_due=due)
+        if granted:
+            self.count(now, submits=granted)
+            self.spend(now, pace, SUBMIT_PRICE, granted)
+        for _ in range(granted):
+            self.send(worker, now, None)
+        return next_submit_seconds(pace, granted=granted, reads_due=due) if granted < SLOTS else LOOK_SECONDS_MIN
 
     def send(self, worker: int, now: float, left: int | None, *, trial: bool = False) -> None:
         there = now + self.chance.uniform(*LATENCY_SECONDS) / 2
@@ -161,8 +191,7 @@ class Run:
         elif left > 1:
             self.at(now + self.world.run_seconds / polls, lambda _due: self.due.append(left - 1))
         elif left == 1:  # its fetch follows at once, and is charged afterwards
-            self.tokens -= 0 if self.budget.reads_free else 1
-            self.count(now, reads=1)
+            self.debt += 1
             self.send(0, now, 0)
 
     def refused(self, now: float, sent_at: float, until: float, left: int | None) -> None:
@@ -173,10 +202,8 @@ class Run:
             self.count(sent_at, refused_submits=1)
         before = self.budget
         self.learn(now, False, [Refused(left is not None, sent_at, until if self.world.tells_reset else None)])
-        if self.budget.cut_at != before.cut_at:
-            self.tokens = min(self.tokens, 0.0)
-        if self.budget.resume_at != before.resume_at:
-            self.refilled_at = max(self.refilled_at, self.budget.resume_at)
+        if self.budget.resume_at > before.resume_at:  # whoever goes on after a pause begins with nothing in hand
+            self.bucket = self.bucket._replace(tokens=min(self.bucket.tokens, 0.0))
 
     def tick(self, worker: int, now: float) -> None:
         if self.held_since.get(worker):

@@ -224,5 +224,12 @@ async def test_a_body_that_is_not_what_it_must_be(client: httpx.AsyncClient) -> 
         assert answer.json()["errors"]
 
 
+@pytest.mark.parametrize("of", ["whe_mistyped", f"whe_{'0' * 32}"])
+async def test_a_wrong_body_is_told_before_an_endpoint_that_is_not_there(client: httpx.AsyncClient, of: str) -> None:
+    for method, path in (("PATCH", f"{URL}/{of}"), ("POST", f"{URL}/{of}/recover")):
+        assert (await client.request(method, path, json={"nope": 1})).status_code == 400, path
+    assert (await client.patch(f"{URL}/{of}", json={"enabled": True})).status_code == 404
+
+
 def test_received_is_verified_by_nothing_else() -> None:
     assert not Received("/", {"webhook-id": "evt_1"}, b"{}", 0.0).verified_by("whsec_AAAA")

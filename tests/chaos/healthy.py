@@ -9,10 +9,9 @@ from itertools import cycle
 from typing import Final
 from uuid import uuid4
 
-import httpx
 import orjson
 
-from app.core.http import open_client
+from app.core.http import Caller, Limits
 from tests.chaos.hostile.upstream import SHARED_MODEL
 from tests.chaos.stack import Stack
 
@@ -62,22 +61,20 @@ class Healthy:
     """Submits at a steady rate whatever comes back, and waits for the end of each job, at most `give_up_seconds`."""
 
     def __init__(self, stack: Stack, key: str, *, give_up_seconds: float) -> None:
-        self._url, self.give_up_seconds = stack.url, give_up_seconds
-        self._headers = {"x-api-key": key, "content-type": "application/json"}
+        self.give_up_seconds = give_up_seconds
         self._models = cycle(HEALTHY_MODELS)
-        self._client = open_client(
+        self._caller = Caller(
+            stack.url,
+            headers={"x-api-key": key},
             connections_max=4_000,
             keep_alive=True,
-            connect_seconds=30,
-            read_seconds=90,
-            total_seconds=90,
-            body_bytes_max=1_000_000,
+            limits=Limits(30, 90, 90, 1_000_000),
             idle_seconds=3,  # before the server does it
         )
 
     async def aclose(self) -> None:
         """Hang up."""
-        await self._client.aclose()
+        await self._caller.close()
 
     async def run(self, seen: Seen, *, seconds: float, per_second: float) -> None:
         """For so long; return when every job has ended or was given up."""
@@ -94,32 +91,25 @@ class Healthy:
         """A burst of submits and of reads, after which the stack has every connection open that it may ever need."""
         bursts = [Submitted() for _ in range(BURST)]
         seen.submits += bursts
-        lists = (self._client.get(f"{self._url}/api/v1/jobs?limit=200", headers=self._headers) for _ in range(BURST))
+        lists = (self._caller.call("GET", "/api/v1/jobs?limit=200") for _ in range(BURST))
         answers = await asyncio.gather(*lists, *map(self._submit, bursts))
         assert all(answer.status_code == 200 for answer in answers if answer is not None)
 
     async def _submit(self, one: Submitted) -> None:
         began_at = time.monotonic()
         body = orjson.dumps({"model": next(self._models), "input": {"prompt": uuid4().hex}})
-        try:
-            answer = await self._client.post(f"{self._url}/api/v1/jobs", content=body, headers=self._headers)
-            one.status = answer.status_code
-        except httpx.TransportError as error:
-            one.status = type(error).__name__
-            return
-        finally:
-            one.submit_seconds = time.monotonic() - began_at
+        answer = await self._caller.call("POST", "/api/v1/jobs", body=body)
+        one.status = answer.failure or answer.status_code or "none"
+        one.submit_seconds = time.monotonic() - began_at
         if one.status != 202:
             return
-        path = f"{self._url}/api/v1/jobs/{answer.json()['id']}?wait=30"
+        path = f"/api/v1/jobs/{orjson.loads(answer.body)['id']}?wait=30"
         while one.ended is None and (left := began_at + self.give_up_seconds - time.monotonic()) > 0:
-            try:
-                async with asyncio.timeout(left):
-                    answer = await self._client.get(path, headers=self._headers)
-            except (httpx.TransportError, TimeoutError):
+            answer = await self._caller.call("GET", path, limits=Limits(30, left, left, 1_000_000))
+            if answer.failure is not None:
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             if answer.status_code != 200:
                 one.ended = f"a read was answered {answer.status_code}"
-            elif (status := answer.json()["status"]) not in ("QUEUED", "PROCESSING"):
+            elif (status := orjson.loads(answer.body)["status"]) not in ("QUEUED", "PROCESSING"):
                 one.ended, one.job_seconds = status, time.monotonic() - began_at

@@ -16,7 +16,7 @@ from uuid import uuid4
 import httpx
 import orjson
 
-from app.core.http import NotSent, open_client
+from app.core.http import Caller, Limits
 from tests.chaos.stack import Stack
 
 IN_DOUBT = "store_in_doubt"
@@ -58,18 +58,14 @@ class Load:
         self._url, self._api_key = stack.url, stack.api_key
         self._chance = random.Random(seed)
         # httpx's own pool is quadratic in what waits for it: the load would come to a halt where the stack does
-        self._client = open_client(
-            connections_max=200,
-            keep_alive=True,
-            connect_seconds=ANSWER_SECONDS,
-            read_seconds=ANSWER_SECONDS,
-            total_seconds=ANSWER_SECONDS,
-            body_bytes_max=1_000_000,
+        limits = Limits(ANSWER_SECONDS, ANSWER_SECONDS, ANSWER_SECONDS, 1_000_000)
+        self._caller = Caller(
+            stack.url, headers={"x-api-key": stack.api_key}, connections_max=200, keep_alive=True, limits=limits
         )
 
     async def aclose(self) -> None:
         """Hang up."""
-        await self._client.aclose()
+        await self._caller.close()
 
     async def submit(self, *, model: str = MODEL, keyed: bool = True) -> Submit:
         """One submit to its end."""
@@ -122,23 +118,21 @@ class Load:
             await asyncio.sleep(RETRY_SECONDS * self._chance.uniform(0.5, 1.5))
 
     async def _ask(self, submit: Submit) -> str:
-        headers = {"x-api-key": self._api_key, "content-type": "application/json"}
-        if submit.key is not None:
-            headers["idempotency-key"] = submit.key
-        body = echo(submit.marker)
-        try:
-            answer = await self._client.post(f"{self._url}/v2/{submit.model}", content=body, headers=headers)
-        except httpx.TransportError as error:
-            submit.statuses.append(type(error).__name__)
-            return "refused" if isinstance(error, NotSent) else "lost"
-        submit.statuses.append(answer.status_code)
-        if answer.status_code == 200:
-            submit.request_id = answer.json()["request_id"]
+        headers = {} if submit.key is None else {"idempotency-key": submit.key}
+        called = await self._caller.call("POST", f"/v2/{submit.model}", body=echo(submit.marker), headers=headers)
+        if called.failure is not None:
+            submit.statuses.append(called.failure)
+            return "lost" if called.sent else "refused"
+        status, answer = called.status_code, called.body
+        assert status is not None
+        submit.statuses.append(status)
+        if status == 200:
+            submit.request_id = orjson.loads(answer)["request_id"]
             return "acknowledged"
-        if answer.status_code in self.tolerated:
+        if status in self.tolerated:
             return "lost"
-        assert answer.status_code == 503, f"a submit must be stored or get 503, not {answer.status_code}: {answer.text}"
-        return "lost" if answer.json()["code"] == IN_DOUBT else "refused"
+        assert status == 503, f"a submit must be stored or get 503, not {status}: {answer!r}"
+        return "lost" if orjson.loads(answer)["code"] == IN_DOUBT else "refused"
 
     def hashes(self) -> dict[str, Submit]:
         """Its submits by the SHA-256 of their bodies, as the upstream's book has them."""

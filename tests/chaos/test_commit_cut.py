@@ -14,13 +14,13 @@ from tests.conftest import NewDatabase
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 ACCEPT = b"INSERT INTO jobs ("
-CLAIM_QUEUED = b"horizon AS MATERIALIZED"
+CLAIM_QUEUED = b"cardinality($1::uuid[]) > 0"
 OPEN = b"INSERT INTO attempts"
 RECORD_SUBMIT = b"UPDATE attempts SET outcome = before.outcome"
 CLAIM_RUNNING = b"extract(epoch FROM now() - jobs.gone_since)"
 RECORD_POLL = b"polls = jobs.polls + 1"
 COMMIT = b"COMMIT;"
-"""Of a transaction that ends jobs, or judges submits one by one."""
+"""Of a transaction that claims or ends jobs, or judges submits one by one."""
 RENEW = b"AND job.finished_at IS NULL AND job.lease_until > now()"
 LEARN = b"AS samples FROM"
 ROUNDS_MAX = 60

@@ -2,14 +2,14 @@
 
 import asyncio
 import contextlib
-import json
 import random
 from pathlib import Path
 
 import httpx
 import pytest
 
-from app.core.crash import CARRIED_OUT, POINTS
+from app.core.crash import POINTS
+from tests.chaos.armed import Armed
 from tests.chaos.form import Form
 from tests.chaos.load import Load
 from tests.chaos.prove import prove
@@ -27,31 +27,6 @@ REACH_SECONDS = 45.0
 """Longer than the lease of a delivery: those of a dead worker may hold all the slots of their endpoint until then."""
 TURN_SECONDS = 0.1
 TURNS_MAX = 40
-
-
-class Armed:
-    """The plan file of one stack, and what has become of it."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._carried_out = path.with_suffix(CARRIED_OUT)
-        self._count = 0
-
-    def arm(self, point: str, *, how: str, skip: int) -> None:
-        """Whoever reaches the point next but `skip` carries it out."""
-        self._count += 1
-        self._carried_out.unlink(missing_ok=True)
-        draft = self.path.with_suffix(".draft")
-        draft.write_text(json.dumps({"id": self._count, "point": point, "how": how, "skip": skip}))
-        draft.rename(self.path)
-
-    def carried_out(self) -> bool:
-        """Whether somebody has."""
-        return self._carried_out.exists()
-
-    def disarm(self) -> None:
-        """Nobody will any more."""
-        self.path.unlink(missing_ok=True)
 
 
 async def be_told(stack: Stack, receiver: Receiver) -> None:

@@ -2,14 +2,17 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from tests.chaos.armed import Armed
 from tests.chaos.form import Form
 from tests.chaos.load import Load
 from tests.chaos.prove import prove, settled
-from tests.chaos.stack import Plan, Stack, running, until_async
+from tests.chaos.stack import Plan, Stack, running, until, until_async
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -24,7 +27,7 @@ SLOW = "chaos-slow"
 
 _OPENING = """
 SELECT count(*) FROM pg_stat_activity
-WHERE wait_event_type = 'Lock' AND query LIKE '%unnest($1::uuid[], $2::bigint[]) AS t (id, fence)%'
+WHERE wait_event_type = 'Lock' AND query LIKE '%AS asked (id, fence)%job.fence, job.attempt,%'
 """
 _IN_THEIR_WAY = """
 INSERT INTO attempts (job_id, attempt, worker, sent_at) SELECT id, 1, id, now() FROM jobs WHERE state = 'queued'
@@ -32,9 +35,19 @@ INSERT INTO attempts (job_id, attempt, worker, sent_at) SELECT id, 1, id, now() 
 _OVER = re.compile(r'"event": "submit\.lease_over"')
 
 
+IN_CLAIM_SECONDS = 2.0
+"""So long a worker that is stopped in mid-claim keeps the others waiting at most."""
+
+
 @pytest.fixture(scope="module")
-async def whole() -> AsyncIterator[Stack]:
-    async with running(PLAN) as stack:
+def armed(tmp_path_factory: pytest.TempPathFactory) -> Armed:
+    return Armed(tmp_path_factory.mktemp("paused") / "crash.plan")
+
+
+@pytest.fixture(scope="module")
+async def whole(armed: Armed) -> AsyncIterator[Stack]:
+    settings = {**PLAN.settings, "TEST_CRASH_PLAN": str(armed.path)}
+    async with running(replace(PLAN, settings=settings)) as stack:
         yield stack
 
 
@@ -150,3 +163,51 @@ async def _stopped_in_mid_submit(stack: Stack, load: Load, *, seconds: float) ->
     await asyncio.sleep(seconds)
     for pid in stopped:
         stack.resume_pid(pid)
+
+
+@pytest.mark.parametrize("point", ["dispatch.in_claim", "poll.in_claim"])
+async def test_stopped_in_mid_claim(victim: Stack, load: Load, form: Form, armed: Armed, point: str) -> None:
+    """The others claim on within two seconds, and complete what comes; whoever wakes up has claimed nothing."""
+    chance = form.chance()
+    for _ in range(form.pick(1, 10)):
+        armed.arm(point, how="stop", skip=chance.choice([0, 1]))
+        submits = asyncio.create_task(_submitted_until(armed.carried_out, load))
+        await until(armed.carried_out, "a worker has come to the point")
+        await until(lambda: bool(_stopped(victim)), "it is stopped")
+        async with victim.database() as connection, asyncio.timeout(IN_CLAIM_SECONDS), connection.transaction():
+            await connection.execute("SELECT FROM upstream_state FOR UPDATE")
+        await submits
+        await _completed_by_the_others(victim, load)
+        for pid in _stopped(victim):
+            victim.resume_pid(pid)
+        await settled(victim, unknown=False)
+    figures = await prove(victim, load)
+    assert set(figures["codes"]) <= {"submission_unknown"}, "what it had on the wire when it was stopped"
+
+
+async def _submitted_until(holds: Callable[[], bool], load: Load) -> None:
+    """Twelve jobs, and twelve more for as long as it does not hold: one claim may take all that is there."""
+    await load.submit_many(12)
+    while not holds():
+        await load.submit_many(12)
+
+
+async def _completed_by_the_others(stack: Stack, load: Load) -> None:
+    """Submit twelve jobs, and wait until they are completed."""
+    before = [row["id"] for row in await stack.fetch("SELECT id FROM jobs")]
+    await load.submit_many(12)
+
+    async def completed() -> bool:
+        rows = await stack.fetch("SELECT bool_and(state = 'completed') FROM jobs WHERE id <> ALL($1::uuid[])", before)
+        return bool(rows[0][0])
+
+    await until_async(completed, "the others complete what comes")
+
+
+def _stopped(stack: Stack) -> list[int]:
+    """Workers that have stopped themselves."""
+    return [pid for pid in stack.pids("worker") if _state(pid) == "T"]
+
+
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]

@@ -308,3 +308,22 @@ async def test_what_comes_after_a_rest_and_what_fills_a_group_pause_for_nothing(
     assert await batcher.put(0) == 0
     assert await asyncio.gather(*map(batcher.put, (1, 2))) == [1, 2]
     assert groups == [[0], [1, 2]]
+
+
+async def test_nobody_waits_for_company_that_will_not_come() -> None:
+    groups: list[list[int]] = []
+
+    async def flush(group: Sequence[int]) -> Sequence[int]:
+        groups.append(list(group))
+        return group
+
+    coming = False
+    batcher = Batcher(flush, size_max=2, linger_seconds=60.0, coming=lambda: coming)
+    assert await asyncio.wait_for(batcher.put(1), 50) == 1
+    batcher = Batcher(flush, size_max=2, linger_seconds=0.2, coming=lambda: coming)
+    coming = True
+    first = batcher.post(2)
+    await asyncio.sleep(0)
+    second = batcher.post(3)
+    assert await asyncio.gather(first, second) == [2, 3]
+    assert groups == [[1], [2, 3]]

@@ -7,7 +7,7 @@ import time
 
 import uvloop
 
-from app.core.http import open_client
+from app.core.http import Caller, Limits
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 TOTAL_SECONDS = 1.5
@@ -30,28 +30,22 @@ class _Server:
             connection.recv(1)
 
 
-async def _ask(port: int, server: _Server) -> tuple[int, bytes]:
-    client = open_client(
-        connections_max=1,
-        keep_alive=False,
-        connect_seconds=TOTAL_SECONDS,
-        read_seconds=TOTAL_SECONDS,
-        total_seconds=TOTAL_SECONDS,
-        body_bytes_max=100,
-    )
+async def _ask(port: int, server: _Server) -> tuple[int | None, bytes]:
+    limits = Limits(TOTAL_SECONDS, TOTAL_SECONDS, TOTAL_SECONDS, 100)
+    caller = Caller(f"http://127.0.0.1:{port}", headers={}, connections_max=1, keep_alive=False, limits=limits)
     began_at = time.monotonic()
-    asked = asyncio.create_task(client.post(f"http://127.0.0.1:{port}/"))
+    asked = asyncio.create_task(caller.call("POST", "/", body=b""))
     await asyncio.to_thread(server.received.wait)
     server.may_answer.set()
     # nothing else runs meanwhile: this is the point
     server.answered.wait()
     time.sleep(max(0.0, began_at + TOTAL_SECONDS + 0.1 - time.monotonic()))
     answer = await asked
-    await client.aclose()
-    return answer.status_code, answer.content
+    await caller.close()
+    return answer.status_code, answer.body
 
 
-def _asked(run: "type[asyncio.Runner]", **options: object) -> tuple[int, bytes]:
+def _asked(run: "type[asyncio.Runner]", **options: object) -> tuple[int | None, bytes]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = _Server()
         thread = threading.Thread(target=server.answer_once, args=(listener,))

@@ -1,27 +1,14 @@
 """Whom the client trusts: an authority it knows, for the host it asked for; else not a byte of the request leaves."""
 
-import ssl
 from pathlib import Path
 
 import pytest
 
-from app.core.http import Client, ConnectFailed, open_client
+from tests.core.callers import calling
 from tests.doubles.authority import Authority
 from tests.doubles.raw_server import answer, in_full, raw_server
 
 OK = answer(b"hello")
-
-
-def client(ssl_context: ssl.SSLContext | None) -> Client:
-    return open_client(
-        connections_max=2,
-        keep_alive=True,
-        connect_seconds=30,
-        read_seconds=30,
-        total_seconds=60,
-        body_bytes_max=10_000,
-        ssl_context=ssl_context,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +20,10 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 async def test_tls_with_a_known_authority(authority: Authority) -> None:
     async with (
         raw_server(in_full(OK, OK), tls=authority.serving("IP:127.0.0.1")) as server,
-        client(authority.trusting()) as http,
+        calling(server.url.replace("http://", "https://"), ssl_context=authority.trusting()) as http,
     ):
         for _ in range(2):
-            assert (await http.get(server.url.replace("http://", "https://"))).content == b"hello"
+            assert (await http.get()).body == b"hello"
     assert len(server.peers) == 1
 
 
@@ -46,8 +33,10 @@ async def test_tls_for_another_host_or_by_a_stranger_is_not_sent(
 ) -> None:
     async with (
         raw_server(in_full(OK), tls=authority.serving(name)) as server,
-        client(authority.trusting() if trusted else None) as http,
+        calling(
+            server.url.replace("http://", "https://"), ssl_context=authority.trusting() if trusted else None
+        ) as http,
     ):
-        with pytest.raises(ConnectFailed, match="tls_failed"):
-            await http.post(server.url.replace("http://", "https://"), content=b"secret")
+        called = await http.post(b"secret")
+        assert (called.sent, called.failure) == (False, "tls_failed")
     assert b"secret" not in server.received

@@ -6,15 +6,18 @@ import math
 import time
 from collections.abc import AsyncIterator
 
+import pytest
+
 from app.core.errors import StoreUnavailable
 from app.core.pump import Pump
+from tests.gateway import eventually
 
 
 @contextlib.asynccontextmanager
-async def running(pump: Pump) -> AsyncIterator[None]:
+async def running(pump: Pump) -> AsyncIterator[Pump]:
     task = asyncio.create_task(pump.run())
     try:
-        yield
+        yield pump
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -110,6 +113,40 @@ async def test_rings_gather_within_the_gap() -> None:
             pump.ring()
             await asyncio.sleep(0.01)
     assert 2 <= len(steps.at) <= 6
+
+
+async def test_a_ring_after_a_rest_is_followed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = Steps()
+    async with running(Pump("test", steps, gap_seconds=60.0)) as pump:
+        await asyncio.sleep(0.02)
+        assert len(steps.at) == 1
+        monkeypatch.setattr("app.core.clock.monotonic", lambda: time.monotonic() + 60.0)
+        pump.ring()
+
+        async def again() -> bool:
+            return len(steps.at) == 2
+
+        await eventually(again, seconds=50)
+
+
+async def test_it_tells_that_it_fails_until_a_step_succeeds() -> None:
+    told: list[bool] = []
+    well = asyncio.Event()
+
+    async def step() -> float:
+        told.append(pump.failing)
+        if len(told) < 3:
+            raise StoreUnavailable if len(told) == 1 else ValueError
+        well.set()
+        return math.inf
+
+    pump = Pump("test", step)
+    async with running(pump):
+        async with asyncio.timeout(60):
+            await well.wait()
+        await asyncio.sleep(0)
+        assert not pump.failing
+    assert told == [False, True, True]
 
 
 async def test_a_step_that_fails_is_tried_again() -> None:

@@ -8,18 +8,22 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from arq.worker import Worker, func
+from arq.worker import Worker, async_check_health, func
 from redis.asyncio import Redis
 
 from app.admission.rates import RateLimiter
-from app.core.doorbell import AWAY, QUEUE, Doorbell, arq_pool, deserialized, serialized
+from app.core.arq_redis import QUEUE, arq_pool, arq_settings, deserialized, serialized
+from app.core.doorbell import Doorbell
 from app.core.redis_pool import open_redis
-from app.core.redis_url import checked_redis_url
+from app.core.redis_url import checked_redis_url, parse_redis_url
+from app.core.subscription import AWAY
 from app.stack.process import Process
 from tests.admission.test_rates import bucket
 from tests.doubles.authority import Authority
 from tests.doubles.redis_server import PORT, PROGRAMS, SENTINEL_PORT, TLS_PORT, find_server, redis_server
 from tests.gateway import eventually
+
+pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated close:DeprecationWarning")  # arq's `--check` does
 
 PASSWORD, ENCODED = "a p@ss/word,1", "a%20p%40ss%2Fword%2C1"
 WITH_PASSWORD = (f'requirepass "{PASSWORD}"', f'masterauth "{PASSWORD}"')
@@ -40,22 +44,36 @@ class User:
         self.doorbell = Doorbell(url)
         self.rates = RateLimiter(url)
         self.heard: list[UUID] = []
-        self._listening = asyncio.create_task(self.doorbell.listen(self.heard.extend))
+        self.followed: list[str] = []
+        self._listening = [
+            asyncio.create_task(self.doorbell.listen(self.heard.extend)),
+            asyncio.create_task(
+                self.doorbell.listen_rings(
+                    roused=lambda: None,
+                    rung=self.followed.append,
+                    has_room=lambda _task: True,
+                    connected=lambda _connected: None,
+                )
+            ),
+        ]
 
     async def close(self) -> None:
-        self._listening.cancel()
-        await asyncio.gather(self._listening, return_exceptions=True)
+        for task in self._listening:
+            task.cancel()
+        await asyncio.gather(*self._listening, return_exceptions=True)
         await self.doorbell.close()
         await self.rates.close()
 
     async def works(self) -> bool:
-        """Whether a message comes through, a ring reaches arq, and limits are counted in Redis."""
+        """Whether a message comes through, a ring reaches who listens and arq, and limits are counted in Redis."""
         job_id = uuid4()
+        self.followed.clear()
         self.doorbell.announce([job_id], due=False)
         self.doorbell.ring("dispatch")
         await self.rates.take([bucket()])
         await asyncio.sleep(0.05)
-        return await self.doorbell.reachable() and job_id in self.heard and not self.rates.away and await self._rung()
+        heard = job_id in self.heard and bool(self.followed) and not self.rates.away
+        return await self.doorbell.reachable() and heard and await self._rung()
 
     async def _rung(self) -> bool:
         rung: list[str] = []
@@ -75,6 +93,8 @@ class User:
         )
         try:
             await worker.async_run()
+            if parse_redis_url(self.url).sentinel is None:  # whose password arq cannot be told
+                return await async_check_health(arq_settings(self.url), queue_name=QUEUE) == 0 and bool(rung)
         except AWAY:  # as in a failover
             return False
         finally:

@@ -21,6 +21,7 @@ KEY = "an-admin-key-of-tests-0123456789-abc"
 OTHERS = {
     "upstream_url": "https://upstream.example.com",
     "upstream_history_url": "https://history.example.com",
+    "upstream_proxy": "http://user:password@proxy.example.com:3128",
     "upstream_rpm": "600",
     "upstream_max_in_flight": "7",
     "admin_key": KEY,

@@ -9,7 +9,7 @@ import pytest
 
 from app.core.database_url import connect_arguments, for_programs
 from app.core.db import Database
-from app.core.http_url import checked_http_url
+from app.core.http_url import checked_http_url, checked_proxy_url
 from app.core.migrate import open_engine
 from app.core.redis_url import checked_redis_url
 from app.core.settings import SettingsError, load_settings
@@ -272,6 +272,39 @@ def test_a_base_url_that_cannot_be_one_is_refused(monkeypatch: pytest.MonkeyPatc
             _complete(patched, **{name: url})
             with pytest.raises(SettingsError, match=f"^WAYSTATION_{name}: "):
                 load_settings()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "proxy.example.com:3128",
+        "socks5://proxy.example.com:1080",
+        "http://",
+        "http://me:hush@proxy.example.com:70000",
+        "http://me:hush@proxy.example.com/path",
+        "http://me:hush@proxy.example.com?x=1",
+        "http://me:hush@proxy.example.com#x",
+        "http://me:hush%E2%82%AC@proxy.example.com",
+        "http://m%3Ae:hush@proxy.example.com",
+    ],
+)
+def test_a_proxy_that_cannot_be_one_is_refused_without_its_password(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    with pytest.raises(ValueError, match="expected the URL of a proxy such as http://"):
+        checked_proxy_url(url)
+    _complete(monkeypatch, UPSTREAM_PROXY=url)
+    with pytest.raises(SettingsError, match=r"^WAYSTATION_UPSTREAM_PROXY: ") as refused:
+        load_settings()
+    assert "hush" not in str(refused.value)
+
+
+def test_the_password_of_a_proxy_is_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    _complete(monkeypatch, UPSTREAM_PROXY="http://me:hu%2Fsh@proxy.example.com:3128/")
+    settings = load_settings()
+    assert settings.upstream_proxy == "http://me:hu%2Fsh@proxy.example.com:3128"
+    assert {"hu%2Fsh", "hu/sh"} <= set(settings.own_secrets)
+    assert "sh@" not in repr(settings)
+    _complete(monkeypatch, UPSTREAM_PROXY="")
+    assert load_settings().upstream_proxy is None
 
 
 @pytest.mark.parametrize(

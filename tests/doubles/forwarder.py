@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from urllib.parse import urlsplit, urlunsplit
 
 
@@ -12,6 +12,9 @@ class Forwarder:
     def __init__(self, url: str) -> None:
         self._parts = urlsplit(url)
         self._open = True
+        self._speaks = asyncio.Event()
+        self._speaks.set()
+        self._answers_left, self._then = 0, self.cut
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server
 
@@ -27,6 +30,14 @@ class Forwarder:
         for writer in self._writers:
             writer.transport.abort()
 
+    def hush(self) -> None:
+        """From now on everybody gets through, and hears nothing."""
+        self._speaks.clear()
+
+    def after(self, answers: int, then: Callable[[], None]) -> None:
+        """Call this instead of letting the last one of so many answers through, counted from now on."""
+        self._answers_left, self._then = answers, then
+
     def turn_to(self, url: str) -> None:
         """From now on connections go to this server, and who was through is thrown out."""
         self.cut()
@@ -34,8 +45,9 @@ class Forwarder:
         self.mend()
 
     def mend(self) -> None:
-        """Let connections through again."""
+        """Let connections through again, and what was not heard."""
         self._open = True
+        self._speaks.set()
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if not self._open:
@@ -48,16 +60,27 @@ class Forwarder:
             return
         self._writers |= {writer, back}
         try:
-            await asyncio.gather(_copy(reader, back), _copy(there, writer))
+            await asyncio.gather(_copy(reader, back), _copy(there, writer, self._answered))
         finally:
             self._writers -= {writer, back}
             for one in (writer, back):
                 one.close()
 
+    async def _answered(self) -> None:
+        if self._answers_left > 0:
+            self._answers_left -= 1
+            if self._answers_left == 0:
+                self._then()
+        await self._speaks.wait()
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+
+async def _copy(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, before: Callable[[], Awaitable[None]] | None = None
+) -> None:
     with contextlib.suppress(ConnectionError):
         while data := await reader.read(65536):
+            if before is not None:
+                await before()
             writer.write(data)
             await writer.drain()
     writer.close()

@@ -87,7 +87,9 @@ class RawServer:
 
 
 @asynccontextmanager
-async def raw_server(script: Script, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[RawServer]:
+async def raw_server(
+    script: Script, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"
+) -> AsyncIterator[RawServer]:
     """Serve every connection by `script`; it is closed when the script returns."""
     book = RawServer(0)
     tasks: set[asyncio.Task[None]] = set()
@@ -110,7 +112,7 @@ async def raw_server(script: Script, *, tls: ssl.SSLContext | None = None) -> As
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls, backlog=512)
+    server = await asyncio.start_server(accept, host, 0, ssl=tls, backlog=512)
     book.port = server.sockets[0].getsockname()[1]
     try:
         yield book
@@ -120,7 +122,8 @@ async def raw_server(script: Script, *, tls: ssl.SSLContext | None = None) -> As
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for peer in book.peers:
-            peer.writer.transport.abort()
+            with contextlib.suppress(AttributeError):  # Python 3.11.2: with TLS, where it was closed twice
+                peer.writer.transport.abort()
         await asyncio.sleep(0)
 
 

@@ -54,10 +54,11 @@ class Hooks:
         self.doorbell = Doorbell(redis_url)
         self.keeper = Keeper(database, self.vault)
         self.owner = new_id()
+        self.sender = Sender(guard or Guard(LOOPBACK), total_seconds=total_seconds)
         self.deliverer = Deliverer(
             database=database,
             doorbell=self.doorbell,
-            sender=Sender(guard or Guard(LOOPBACK), total_seconds=total_seconds),
+            sender=self.sender,
             keeper=self.keeper,
             render=render,
             owner=self.owner,
@@ -66,6 +67,7 @@ class Hooks:
 
     async def close(self) -> None:
         await self.doorbell.close()
+        await self.sender.close()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -88,10 +90,10 @@ class Hooks:
     async def endpoint(self, caller: Caller, url: str, events: Sequence[str] = BY_DEFAULT) -> tuple[UUID, str]:
         """A new endpoint: its id and its secret."""
         async with self.database.transaction() as session:
-            row, secret = await create_endpoint(
+            endpoint_id, secret = await create_endpoint(
                 session, vault=self.vault, tenant_id=caller.tenant.id, url=url, events=events
             )
-        return row["id"], show_secret(secret)
+        return endpoint_id, show_secret(secret)
 
     async def tenant_secret(self, caller: Caller) -> str:
         async with self.database.transaction() as session:

@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from app.admission.queues import lock_places
 from app.core import clock
 from app.core.db import Database, Row
 from app.core.ids import new_id
@@ -13,7 +12,8 @@ from app.jobs.claims import hand_back, open_attempts
 from app.jobs.decide import Step
 from app.jobs.models import State
 from app.jobs.operations import Submission, submit_jobs
-from app.jobs.records import SubmitRecord, record_submits
+from app.jobs.queues import lock_places
+from app.jobs.records import SubmitRecord, record_late, record_submits
 from app.jobs.sweeps import promote, take_back
 from app.jobs.turns import BEYOND_MIN, claim_queued
 from app.ledger.accounts import lock_accounts
@@ -69,7 +69,7 @@ class Engine:
         await self.fill_budget()
         beyond = 0
         while True:
-            async with self.database.statement() as session:
+            async with self.database.transaction() as session:
                 claimed = await claim_queued(
                     session, owner=self.owner, most=most, lease_seconds=lease_seconds, beyond=beyond
                 )
@@ -100,12 +100,11 @@ class Engine:
         if accepted:
             step = {"to_state": State.RUNNING, "reason": "accepted", "upstream_state": UpstreamState.QUEUED} | step
         async with self.database.transaction() as session:
-            moved = await record_submits(
-                session,
-                worker=self.owner,
-                records=[SubmitRecord(job_id, attempt, Step(due_seconds=0.0, **step), told)],
-            )
-        return moved.rows
+            records = [SubmitRecord(job_id, attempt, Step(due_seconds=0.0, **step), told)]
+            settled = await record_submits(session, records=records)
+            if settled.late:
+                await record_late(session, worker=self.owner, records=settled.late)
+        return settled.moved.rows
 
     async def sending(self, caller: Caller, number: int = 1, lease_seconds: float = LEASE_SECONDS) -> list[UUID]:
         """Jobs with an attempt on the wire. The queue must be empty of others."""

@@ -12,7 +12,7 @@ import pytest
 
 from tests.house.source import ROOT, sources
 
-NEVER = {"alembic", "mako", "pygments", "rich", "sqlalchemy"}
+NEVER = {"alembic", "mako", "pygments", "rich"}
 """Nothing that serves, and no command but `migrate`, needs these."""
 NOT_IN_COMMANDS = NEVER | {
     "arq",
@@ -21,6 +21,7 @@ NOT_IN_COMMANDS = NEVER | {
     "httpx",
     "pydantic_settings",
     "redis",
+    "sqlalchemy",
     "starlette",
     "uvicorn",
 }
@@ -79,13 +80,15 @@ def test_processes_load_nothing_that_they_do_not_use(module: str) -> None:
     packages, _ = loaded(f"import {module}")
     assert "app" in packages
     assert packages & NEVER == set()
+    assert ("sqlalchemy" in packages) == (module == "app.main"), "for lists, and nothing else"
 
 
-def test_only_tables_and_migrations_know_sqlalchemy() -> None:
+def test_only_tables_migrations_and_lists_know_sqlalchemy() -> None:
     knowing = {
         source.path
         for source in sources("app")
         if any(name.partition(".")[0] in ("alembic", "sqlalchemy") for name in source.imports())
     }
-    assert {path for path in knowing if not path.endswith("/tables.py")} == {"app/core/migrate.py"}
+    others = {path for path in knowing if not path.endswith(("/tables.py", "/listing.py"))}
+    assert others == {"app/core/migrate.py", "app/core/select.py"}
     assert len(knowing) > 5

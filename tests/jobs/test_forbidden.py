@@ -55,7 +55,7 @@ class Wire(Engine):
     async def accept(self, sent: tuple[Row, int]) -> bool:
         """It is accepted; gives whether waiting jobs may go on by it."""
         rows = await self.record(sent[0]["id"], sent[1], OutcomeKind.ACCEPTED)
-        return await self.forbidden.accepted((row["model"], row["tenant_id"]) for row in rows if row["refutes"])
+        return await self.forbidden.accepted({(row["model"], row["tenant_id"]) for row in rows})
 
     async def refused(self, caller: Caller, body: bytes = b"{}", **answer: Any) -> None:
         await self.forbid(await self.send(caller, body), **answer)
@@ -341,4 +341,4 @@ async def test_what_was_on_the_wire_ends_the_pause_too(wire: Wire, caller: Calle
 async def test_ordinary_submits_have_nothing_to_refute(wire: Wire, caller: Caller) -> None:
     [job_id] = await wire.sending(caller)
     [row] = await wire.record(job_id, 1, OutcomeKind.ACCEPTED)
-    assert row["refutes"] is False
+    assert row["forbidden"] is False

@@ -37,7 +37,7 @@ async def resume(database: Database, *, tenant: Caller | None = None, model: str
 
 
 async def polls(engine: Engine) -> set[UUID]:
-    async with engine.database.statement() as session:
+    async with engine.database.transaction() as session:
         rows = (await claim_running(session, owner=engine.owner, most=100, lease_seconds=30)).rows
     return {row["id"] for row in rows}
 

@@ -4,12 +4,12 @@ import asyncio
 import dataclasses
 from collections import Counter
 
-from app.admission.queues import QueueFull
 from app.core import clock
 from app.core.db import Database
 from app.core.errors import Refusal
 from app.core.ids import new_id
 from app.jobs.operations import request_cancel
+from app.jobs.queues import QueueFull
 from app.jobs.writer import Stored, SubmitWriter
 from tests.factories.callers import Caller
 from tests.factories.jobs import SUBMISSION, Engine, wrong

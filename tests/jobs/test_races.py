@@ -13,6 +13,7 @@ from app.jobs.decide import Step
 from app.jobs.models import ErrorCode, State
 from app.jobs.operations import request_cancel
 from app.jobs.records import PollRecord, record_polls
+from app.jobs.turns import claim_queued
 from app.jobs.writer import SubmitWriter
 from app.upstream.wire import OutcomeKind
 from tests.factories.callers import Caller, make_caller
@@ -63,12 +64,13 @@ async def test_a_submit_finds_the_credit_granted_meanwhile(url: str, database: D
 async def test_a_claim_finds_the_job_that_came_meanwhile(
     url: str, database: Database, caller: Caller, engine: Engine
 ) -> None:
-    """Its line was empty, and another tenant's was not, when the claim began."""
+    """Its line was empty, and another tenant's was not, when the claim began and waited for the one before it."""
     other = await make_caller(database)
     await engine.submit(caller, 3)
     await engine.submit(other, 3)
     await engine.claim(2)
     more = [
+        "SELECT FROM upstream_state WHERE $1::uuid IS NOT NULL FOR UPDATE",
         "UPDATE queues SET queued = queued + 2, ready = ready + 2, claimed = claimed + 2 WHERE subject_id = $1",
     ]
     rows = await while_held(url, caller, more, lambda: engine.claim(64))
@@ -85,7 +87,7 @@ async def test_an_end_finds_the_cancel_asked_for_meanwhile(
     assert row["state"] == State.CANCELED
     other = await make_caller(database)
     [running] = await engine.running(other)
-    async with database.statement() as session:
+    async with database.transaction() as session:
         [claim] = (await claim_running(session, owner=engine.owner, most=9, lease_seconds=30)).rows
     failed = Step(State.FAILED, "failed", None, error_code=ErrorCode.UPSTREAM_FAILED, message="no")
     record = PollRecord(running, claim["fence"], failed, 1.0, 0.1, None, 0, ())
@@ -95,3 +97,37 @@ async def test_an_end_finds_the_cancel_asked_for_meanwhile(
             return State((await record_polls(session, records=[record])).rows[0]["state"])
 
     assert await while_held(url, other, asked, end) is State.CANCELED
+
+
+GRANTED = "UPDATE upstream_state SET tokens = tokens - 5 WHERE $1::uuid IS NOT NULL"
+"""What every claim that takes something does, and other claims wait for."""
+
+
+async def claimed(database: Database, engine: Engine) -> int:
+    """How many jobs one claim takes."""
+    async with database.transaction() as session:
+        return len((await claim_queued(session, owner=engine.owner, most=64, lease_seconds=30)).rows)
+
+
+async def test_a_claim_counts_what_was_granted_meanwhile(
+    url: str, database: Database, caller: Caller, engine: Engine
+) -> None:
+    await engine.submit(caller, 10)
+    async with database.statement() as session:
+        await session.execute("UPDATE upstream_state SET rate = 100, limit_per_minute = 6100, tokens = 25")
+    minute = """
+    INSERT INTO upstream_seconds (at, submits)
+    SELECT date_trunc('second', now()) - interval '9 s', 6006 WHERE $1::uuid IS NOT NULL
+    """
+    assert await while_held(url, caller, [GRANTED, minute], lambda: claimed(database, engine)) == 2, "6,006 of 6,008"
+
+
+async def test_a_claim_counts_what_is_under_way_since(
+    url: str, database: Database, caller: Caller, engine: Engine
+) -> None:
+    other = await make_caller(database)
+    await engine.submit(caller, 10)
+    async with database.statement() as session:
+        await session.execute("UPDATE upstream_state SET rate = 10000, tokens = 2500, max_in_flight = 7")
+    under_way = f"UPDATE queues SET in_flight = 5 WHERE subject_id = '{other.tenant.id}' AND $1::uuid IS NOT NULL"
+    assert await while_held(url, caller, [GRANTED, under_way], lambda: claimed(database, engine)) == 2

@@ -15,11 +15,11 @@ import pytest
 from app.core.cancel import cancel_all
 from app.core.db import Database, Row
 from app.core.settings import load_settings
+from app.engine import Engine as Worker
+from app.engine import hand_over
 from app.jobs.reader import Reader
 from app.jobs.waiters import Waiters
 from app.upstream.client import UpstreamClient
-from app.worker import Engine as Worker
-from app.worker import _hand_over
 from tests.core.test_settings_history import REQUIRED
 from tests.doubles.forwarder import forwarding
 from tests.doubles.raw_server import Peer, raw_server
@@ -59,7 +59,7 @@ async def working(database: Database, redis_url: str, upstream_url: str) -> Asyn
         made.worker.cut()
         await made.worker.dispatcher.drain(EVER)
         await made.upstream.close()
-        await made.worker.doorbell.close()
+        await made.worker.close()
 
 
 async def being_opened(port: int, fillers: list[socket.socket]) -> None:
@@ -86,7 +86,7 @@ async def test_a_claim_goes_back_while_its_connection_is_still_being_opened(
         async with working(database, redis_url, f"http://{host}:{port}") as made:
             await being_opened(port, fillers)
             await made.stop()
-            ending = asyncio.create_task(_hand_over(made.worker, EVER))
+            ending = asyncio.create_task(hand_over(made.worker, EVER))
 
             async def given_back() -> bool:
                 return (await engine.get(job_id))["owner"] is None

@@ -8,9 +8,9 @@ import asyncpg
 from app.admin.decide import KeySettings, TenantSettings
 from app.admin.tenancy import change_key, change_tenant
 from app.admission.models import What
-from app.admission.places import open_places
 from app.core import clock
 from app.core.db import Database
+from app.jobs.places import open_places
 from app.jobs.turns import claim_queued
 from tests.factories.callers import Caller, make_caller
 from tests.factories.jobs import Engine, later, wrong
@@ -179,7 +179,7 @@ async def test_a_full_budget_lets_keys_wait_for_a_token(database: Database, engi
         await session.execute(
             "UPDATE upstream_state SET rate = 2, tokens = 0, refilled_at = now(), limit_per_minute = 120"
         )
-    async with database.statement() as session:
+    async with database.transaction() as session:
         claimed = await claim_queued(session, owner=engine.owner, most=64, lease_seconds=30)
     assert claimed.wait_seconds is not None
 
@@ -240,5 +240,50 @@ async def test_a_key_gets_its_places_beside_a_submit(url: str, database: Databas
             await connection.execute("UPDATE queues SET queued = queued WHERE subject_id = $1", caller.tenant.id)
         await changing
         assert await connection.fetchval("SELECT max_in_flight FROM queues WHERE subject_id = $1", caller.key.id) == 1
+    finally:
+        await connection.close()
+
+
+async def test_a_locked_tenant_is_passed_over_and_keeps_its_turn(
+    url: str, database: Database, engine: Engine, caller: Caller
+) -> None:
+    other = await make_caller(database)
+    await engine.submit(caller, 2)
+    theirs = await engine.submit(other, 3)
+    async with database.statement() as session:
+        await session.execute("UPDATE queues SET virtual_time = 5 WHERE subject_id = $1", caller.tenant.id)
+        await session.execute("UPDATE queues SET virtual_time = 7 WHERE subject_id = $1", other.tenant.id)
+    connection = await asyncpg.connect(url)
+    try:
+        async with connection.transaction():
+            await connection.execute("SELECT FROM queues WHERE subject_id = $1 FOR UPDATE", caller.tenant.id)
+            async with asyncio.timeout(10), database.transaction() as session:
+                claimed = await claim_queued(session, owner=engine.owner, most=64, lease_seconds=30)
+            assert [row["id"] for row in claimed.rows] == theirs[:1], "nobody is far ahead when it has its turn again"
+            assert claimed.more
+            assert claimed.passed_over == [caller.tenant.id]
+        async with database.statement() as session:
+            assert float(await session.fetchval("SELECT virtual_time FROM upstream_state")) == 5
+        assert len(await engine.claim()) == 4
+    finally:
+        await connection.close()
+    assert not await wrong(database)
+
+
+async def test_of_a_tenant_with_a_locked_key_nothing_is_claimed(
+    url: str, database: Database, engine: Engine, caller: Caller
+) -> None:
+    """Its limit could not be kept."""
+    await limit_key(database, caller, 1)
+    job_ids = await engine.submit(caller, 2)
+    connection = await asyncpg.connect(url)
+    try:
+        async with connection.transaction():
+            await connection.execute("SELECT FROM queues WHERE subject_id = $1 FOR UPDATE", caller.key.id)
+            async with asyncio.timeout(10), database.transaction() as session:
+                claimed = await claim_queued(session, owner=engine.owner, most=64, lease_seconds=30)
+            assert claimed.rows == []
+            assert claimed.passed_over == [caller.tenant.id]
+        assert [row["id"] for row in await engine.claim()] == job_ids[:1]
     finally:
         await connection.close()

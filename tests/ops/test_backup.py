@@ -12,7 +12,6 @@ from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
-import psutil
 import pytest
 
 from app.core.clock import now
@@ -24,7 +23,7 @@ from app.webhooks.secrets import Vault
 from tests.command import COLD, ROOT, environment, run
 from tests.factories.callers import Caller
 from tests.factories.jobs import Engine
-from tests.gateway import eventually
+from tests.ops.stopping import stop_while_it_runs
 
 SECRET = "s" * 32
 FORMS = ["custom", "directory", "tar", "plain"]
@@ -284,15 +283,7 @@ async def test_stopped_in_the_middle_it_leaves_nothing(
     dump.write_text(text.replace("CREATE INDEX", "SELECT pg_sleep(1000);\nCREATE INDEX", 1))
     process = subprocess.Popen([*COLD, "backup", "check", str(dump)], cwd=ROOT, env=environment({}),
                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)  # fmt: skip
-
-    async def restores() -> bool:
-        assert process.poll() is None, process.stderr.read() if process.stderr else ""
-        return any(child.name() == "psql" for child in psutil.Process(process.pid).children())
-
-    await eventually(restores, seconds=60)
-    below = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(number)
-    _, complaint = await asyncio.to_thread(process.communicate, timeout=60)
+    complaint, below = await stop_while_it_runs(process, "psql", number)
     assert (process.returncode, complaint.splitlines()[-1]) == (1, "waystation: aborted")
     assert os.listdir(scratch) == []
     assert [child for child in below if child.is_running()] == []

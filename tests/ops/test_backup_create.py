@@ -16,7 +16,7 @@ from app.core.clock import now
 from tests.command import COLD, ROOT, environment, run
 from tests.conftest import NewDatabase
 from tests.doubles.pgbouncer import pgbouncer
-from tests.gateway import eventually
+from tests.ops.stopping import stop_while_it_runs
 from tests.servers import Urls, temporary_database
 
 
@@ -129,15 +129,7 @@ async def test_stopped_in_the_middle(new_database: NewDatabase, tmp_path: Path, 
         await holder.execute("LOCK TABLE jobs")
         process = subprocess.Popen([*COLD, "backup", "create", "--to", str(tmp_path / "to")], cwd=ROOT,
                                    env=environment({"DATABASE_URL": url}), stderr=subprocess.PIPE, text=True)  # fmt: skip
-
-        async def waits() -> bool:
-            assert process.poll() is None, process.stderr.read() if process.stderr else ""
-            return any(child.name() == "pg_dump" for child in psutil.Process(process.pid).children())
-
-        await eventually(waits, seconds=60)
-        below = psutil.Process(process.pid).children(recursive=True)
-        process.send_signal(number)
-        _, complaint = await asyncio.to_thread(process.communicate, timeout=60)
+        complaint, below = await stop_while_it_runs(process, "pg_dump", number)
         if number is signal.SIGKILL:  # the file is for the next one to remove
             _, alive = await asyncio.to_thread(psutil.wait_procs, below, timeout=60)
             assert alive == []

@@ -56,9 +56,7 @@ class Books:
         assert told is not None
         step = Step(State.RUNNING, "accepted", 0.0, upstream_state=UpstreamState.QUEUED)
         async with self.database.transaction() as session:
-            await record_submits(
-                session, worker=self.engine.owner, records=[SubmitRecord(job_id, opened[job_id], step, told)]
-            )
+            await record_submits(session, records=[SubmitRecord(job_id, opened[job_id], step, told)])
         return job_id, upstream_id
 
     async def send(self, model: str = "sim-instant", body: bytes = b'{"prompt":"a cat"}') -> str:

@@ -29,7 +29,6 @@ SUBMITS: dict[str, tuple[Exchange, OutcomeKind, str]] = {
     "black hole": (exchange(None, failure="connect_timeout", sent=False), K.NOT_SENT, "connect_timeout"),
     "tls": (exchange(None, failure="tls_failed", sent=False), K.NOT_SENT, "tls_failed"),
     "reset before send": (exchange(None, failure="closed_before_send", sent=False), K.NOT_SENT, "closed_before_send"),
-    "no free connection": (exchange(None, failure="no_free_connection", sent=False), K.NOT_SENT, "no_free_connection"),
     "reset after send": (exchange(None, failure="connection_reset"), K.UNKNOWN, "connection_reset"),
     "half head": (exchange(None, failure="half_head"), K.UNKNOWN, "half_head"),
     "half body": (exchange(200, ACCEPTED[:18], failure="half_body"), K.UNKNOWN, "half_body"),
@@ -147,7 +146,7 @@ def test_a_poll_and_a_fetch(given_: Exchange, kind: OutcomeKind, detail: str) ->
 
 SILENT = {
     "failed, cut", "completed with 500", "cut", "404 cut", "503", "refused", "hang",
-    "dns", "black hole", "tls", "reset before send", "no free connection", "reset after send", "half head", "half body", "time-out",
+    "dns", "black hole", "tls", "reset before send", "reset after send", "half head", "half body", "time-out",
     "406 cut", "422 cut", "429 cut", "500", "500 with some id", "502", "503 with Retry-After", "504", "600",
 }  # fmt: skip
 

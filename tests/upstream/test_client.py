@@ -76,6 +76,15 @@ async def test_a_submit_forwards_the_very_bytes() -> None:
     assert b"content-type: application/json" in lines
 
 
+@pytest.mark.parametrize("excess", [b"\0", b"\r\n\r\n<html>", b"HTTP/1.1 500 No\r\n\r\n"])
+@pytest.mark.parametrize("interim", [b"", b"HTTP/1.1 100 Continue\r\n\r\n"])
+async def test_a_whole_answer_counts_whatever_comes_after_it(excess: bytes, interim: bytes) -> None:
+    """The job was accepted, and is paid for."""
+    async with upstream(in_full(interim + answer(ACCEPTED) + excess)) as (_, client):
+        outcome = await client.submit(model="m", body=BODY, before_send=nothing)
+    assert (outcome.kind, outcome.upstream_id) == (K.ACCEPTED, "47411f")
+
+
 async def test_submits_never_share_a_connection() -> None:
     async with upstream(in_full(answer(ACCEPTED), answer(ACCEPTED))) as (server, client):
         for _ in range(3):

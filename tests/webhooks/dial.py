@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from app.core.guard import Guard
-from app.core.http_exchange import Limits
-from app.core.http_fetch import Fetcher, NotFetched
+from app.core.http import Limits
 from app.core.settings import split_networks
+from app.segmind.fetcher import Fetcher, NotFetched
 from app.webhooks.sender import Sender
 from tests.doubles.name_server import lookup
 
@@ -48,7 +48,7 @@ def delivering(guard: Guard) -> Attempt:
 
 
 def fetching(guard: Guard) -> Attempt:
-    limits = Limits(wait_seconds=30, connect_seconds=30, quiet_seconds=30, total_seconds=30, body_bytes_max=1_000)
+    limits = Limits(connect_seconds=30, quiet_seconds=30, total_seconds=30, body_bytes_max=1_000)
     fetcher = Fetcher(guard, limits=limits, at_once=1, trusted_url="https://api.segmind.com")
 
     async def fetch(url: str) -> str:

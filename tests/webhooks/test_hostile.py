@@ -3,10 +3,12 @@
 import asyncio
 import gzip
 import os
+import random
 import resource
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
+import uvloop
 
 from app.core.guard import Guard
 from app.core.settings import split_networks
@@ -14,7 +16,7 @@ from app.webhooks.claims import claim_deliveries
 from app.webhooks.models import AttemptOutcome
 from app.webhooks.sender import TOTAL_SECONDS, Attempted, Sender
 from app.webhooks.tasks import deliver
-from tests.doubles.raw_server import Peer, raw_server
+from tests.doubles.raw_server import Peer, answer, in_full, raw_server
 from tests.doubles.receiver import Received, receiving
 from tests.factories.callers import Caller, make_caller
 from tests.factories.hooks import Hooks
@@ -103,7 +105,9 @@ async def attempt(harm: Harm, *, total_seconds: float = SECONDS) -> tuple[Attemp
         sender = Sender(Guard(split_networks("127.0.0.0/8")), total_seconds=total_seconds)
         watch = Stopwatch()
         attempted = await sender.post(server.url, headers={"webhook-id": "evt_1"}, body=b"{}")
-        return attempted, watch.seconds, watch.own_seconds
+        seconds = watch.seconds, watch.own_seconds
+        await sender.close()
+        return attempted, *seconds
 
 
 @pytest.mark.parametrize(
@@ -149,6 +153,44 @@ async def test_fifteen_seconds_are_fifteen_seconds(harm: Harm) -> None:
     assert attempted.outcome is AttemptOutcome.TIMED_OUT
     assert seconds > 14.5
     assert own_seconds < 15.5
+
+
+async def test_attempts_at_once_are_judged_each_by_its_own_address() -> None:
+    """They share a session; whose name is looked up, and which address is dialled, is told apart."""
+
+    async def lookup(host: str, _port: int) -> Sequence[str]:
+        number = int(host.split(".")[0])
+        await asyncio.sleep(random.random() / 20)
+        return [f"127.0.0.{number}" if number % 2 else f"10.0.0.{number}"]
+
+    async with raw_server(in_full(answer()), host="0.0.0.0") as server:
+        sender = Sender(Guard(split_networks("127.0.0.0/8"), lookup=lookup))
+        urls = [f"http://{number}.test:{server.port}/" for number in range(2, 42)]
+        found = await asyncio.gather(*(sender.post(url, headers={}, body=b"{}") for url in urls))
+        await sender.close()
+    for number, attempted in enumerate(found, 2):
+        if number % 2:
+            assert (attempted.outcome, attempted.address) == (AttemptOutcome.DELIVERED, f"127.0.0.{number}")
+        else:
+            assert attempted.outcome is AttemptOutcome.FORBIDDEN
+            assert attempted.detail.startswith(f"10.0.0.{number} may not be called")
+    assert len(server.peers) == 20
+    assert server.received.lower().count(b"accept-encoding: identity") == 20
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_a_receiver_that_resets_each_connection_at_once_is_unreachable(run: Callable[..., list[Attempted]]) -> None:
+    async def resetting(peer: Peer) -> None:
+        peer.reset()
+
+    async def attempts() -> list[Attempted]:
+        async with raw_server(resetting) as server:
+            sender = Sender(Guard(split_networks("127.0.0.0/8")))
+            found = await asyncio.gather(*(sender.post(server.url, headers={}, body=b"{}") for _ in range(100)))
+            await sender.close()
+            return found
+
+    assert {attempted.outcome for attempted in run(attempts())} == {AttemptOutcome.UNREACHABLE}
 
 
 async def test_a_black_hole_takes_no_more_than_its_slots(

@@ -100,8 +100,7 @@ class Discretion:
             self._noted.clear()
         self._noted[micro] = now
         self._new[micro] = None
-        if len(self._new) == 1:
-            self.pump.ring()
+        self.pump.ring()  # each time: while others are being written down, this one is not among them
 
     async def _step(self) -> float:
         await self.flush()

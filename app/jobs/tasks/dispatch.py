@@ -1,17 +1,16 @@
 """Dispatch: queued jobs are claimed, connected, numbered, sent, and recorded."""
 
 import asyncio
+import contextlib
 import heapq
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from uuid import UUID
 
 import asyncpg
 
-from app.admission.budget import lock_budget
 from app.core import clock
-from app.core.batch import Batcher
 from app.core.crash import crash_point
 from app.core.db import Database, Row, Session, until_stored
 from app.core.doorbell import Doorbell
@@ -23,7 +22,8 @@ from app.jobs.claims import open_attempts, release_claims
 from app.jobs.decide import Step, after_submit, believed
 from app.jobs.evidence import is_forbidden
 from app.jobs.models import FINAL, State
-from app.jobs.records import Moved, SubmitRecord, observe_upstream_id, record_submits
+from app.jobs.queues import lock_queues
+from app.jobs.records import Settled, SubmitRecord, observe_upstream_id, record_late, record_submits
 from app.jobs.sweeps import promote
 from app.jobs.tasks.account import AccountWatch, Verdict
 from app.jobs.tasks.discretion import Discretion
@@ -31,6 +31,8 @@ from app.jobs.tasks.forbidden import ForbiddenModels
 from app.jobs.tasks.learn import RunTimes
 from app.jobs.tasks.lease import Claim, Leases
 from app.jobs.tasks.meter import Meter
+from app.jobs.tasks.passed import PassedOver
+from app.jobs.tasks.recording import open_recorder
 from app.jobs.tasks.trouble import JobTrouble
 from app.jobs.turns import BEYOND_MIN, Claimed, claim_queued
 from app.upstream.client import UpstreamClient
@@ -42,6 +44,8 @@ SLOTS = 64
 """Submits on the wire at once; a claim never takes more than there are free, so that a kill leaves few unknown."""
 GROUP_MAX = 100
 LINGER_SECONDS = 0.002
+LOCK_SECONDS = 0.1
+"""How long a claim waits for a tenant's queue. Whoever submits, or writes down what came of a job, holds it for less."""
 LAST_WORDS_SECONDS = 1.0
 """How long a submit that is cut at shutdown may take to hand in that it is unknown."""
 
@@ -72,12 +76,12 @@ class Dispatcher:
         discretion: Discretion,
         trouble: JobTrouble,
         unknown_max_seconds: float,
-        max_in_flight: int | None = None,
     ) -> None:
         self.pump = Pump("dispatch", self._step, gap_seconds=0.005)
         self.followed: Pump | None = None
         self.opened: Callable[[UUID, int], None] | None = None
         self._database = database
+        self._gate = meter.gate
         self._upstream = upstream
         self._leases = leases
         self._run_times = run_times
@@ -88,14 +92,18 @@ class Dispatcher:
         self._discretion = discretion
         self._trouble = trouble
         self._unknown_max_seconds = unknown_max_seconds
-        self._max_in_flight = max_in_flight
         self._slots = Slots("submit", SLOTS, freed=self._freed)
         self._full = False
         self._wait_until = 0.0
         self._beyond = 0
+        self._passed_over = PassedOver()
         self._promote_at: list[float] = []
-        self._opener = Batcher(self._open, size_max=GROUP_MAX, linger_seconds=LINGER_SECONDS)
-        self._recorder = Batcher(self._record, size_max=GROUP_MAX, linger_seconds=LINGER_SECONDS)
+        self._connecting: set[Claim] = set()
+        self._opener = open_recorder(
+            self._open, size_max=GROUP_MAX, linger_seconds=LINGER_SECONDS, coming=lambda: bool(self._connecting)
+        )
+        self._recorder = open_recorder(self._record, size_max=GROUP_MAX, linger_seconds=LINGER_SECONDS)
+        self._late_recorder = open_recorder(self._record_late, size_max=GROUP_MAX, linger_seconds=LINGER_SECONDS)
 
     async def _step(self) -> float:
         free = self._slots.free
@@ -113,15 +121,17 @@ class Dispatcher:
             async with self._database.statement() as session:
                 await promote(session)
         crash_point("dispatch.before_claim")
+        held = self._leases.now_held()
         taken = await self._claim(free)
         self._meter.took(taken, asked_at)
         # those whose turn it is have nothing that may go: look further, once
         self._beyond = 2 * self._beyond + BEYOND_MIN if taken.hidden else 0
+        look_seconds = self._passed_over.note(taken.passed_over)
         rows = taken.rows
         if rows:
             crash_point("dispatch.after_claim")
         await self._run_times.learn(row["model"] for row in rows)
-        for row in rows:
+        for row in self._leases.fresh(rows, held=held):
             self._slots.start(self._send(row, asked_at, taken.at))
         # suspects are claimed one by one: the end of one makes room for the next
         self._full = len(rows) == free or any(row["takeovers"] for row in rows)
@@ -132,33 +142,48 @@ class Dispatcher:
             self._wait_until = asked_at + taken.wait_seconds
             return taken.wait_seconds
         # fewer than were asked for, and yet not all: it is for the next claim to say whose turn it is
-        return 0.0 if taken.more or taken.hidden else math.inf
+        return 0.0 if taken.more or taken.hidden else look_seconds
 
     async def _claim(self, most: int) -> Claimed:
-        if self._max_in_flight is None:
-            async with self._database.statement() as session:
-                return await self._claim_queued(session, most)
-        async with self._database.transaction() as session:
-            await lock_budget(session)
-            return await self._claim_queued(session, most)
+        """Whose queue is locked for a moment is waited for, or the busiest would lose their turns; whose is locked for longer
+        is passed over, until it is found unlocked."""
+        passed_over = self._passed_over.tenant_ids
+        starved = self._passed_over.find_starved()
+        with contextlib.suppress(asyncpg.LockNotAvailableError):
+            async with self._gate.transaction() as session:
+                if starved is not None:  # before the row that all claims wait for is locked
+                    await lock_queues(session, tenant_id=starved, lock_seconds=LOCK_SECONDS)
+                return await self._claim_queued(session, most, passed_over)
+        async with self._gate.transaction() as session:
+            return await self._claim_queued(session, most, None)
 
-    async def _claim_queued(self, session: Session, most: int) -> Claimed:
-        return await claim_queued(
+    async def _claim_queued(self, session: Session, most: int, passed_over: Collection[UUID] | None) -> Claimed:
+        claimed = await claim_queued(
             session,
             owner=self._leases.owner,
             most=most,
             lease_seconds=self._leases.lease_seconds,
             beyond=self._beyond,
+            passed_over=passed_over,
+            lock_seconds=LOCK_SECONDS,
         )
+        crash_point("dispatch.in_claim")
+        return claimed
 
     def _freed(self) -> None:
         if self._full:
             self.pump.ring()
 
+    @property
+    def has_room(self) -> bool:
+        """Whether it can take on more now."""
+        return self._slots.free > 0
+
     async def drain(self, seconds: float) -> None:
         """Wait for what is on the wire; cut what is not done by then, which leaves it unknown."""
         await self._slots.drain(seconds, last_words_seconds=LAST_WORDS_SECONDS)
         await self._recorder.drained()
+        await self._late_recorder.drained()
 
     def cut(self) -> None:
         """While it drains: wait for nothing that is on the wire any longer."""
@@ -175,7 +200,8 @@ class Dispatcher:
         opened: list[int] = []
 
         async def before_send() -> None:
-            opening.append(self._opener.post(claim))
+            self._connecting.discard(claim)
+            opening.append(self._opener.post((row["tenant_id"], claim)))
             # once it is asked for, an attempt may be open: what comes of it must be heard in any case
             attempt = await asyncio.shield(opening[0])
             if attempt is None:
@@ -185,6 +211,7 @@ class Dispatcher:
                 raise LeaseOver
 
         started_at = clock.monotonic()
+        self._connecting.add(claim)
         try:
             outcome = believed(
                 await self._upstream.submit(model=row["model"], body=row["body"], before_send=before_send)
@@ -201,6 +228,8 @@ class Dispatcher:
             # shut down in mid-call: what may have arrived is said to be unknown now, not when the lease runs out
             kind = OutcomeKind.UNKNOWN if opened else OutcomeKind.NOT_SENT
             outcome = Outcome(kind, None, clock.monotonic() - started_at, "shut_down")
+        finally:
+            self._connecting.discard(claim)
         if opening and not opened:  # the call ended meanwhile, and nothing was sent
             attempt = await opening[0]
             if attempt is None:
@@ -242,13 +271,13 @@ class Dispatcher:
             await self._note_forbidden(row, outcome)
         try:
             original = self._discretion.sealed(job_id, outcome) if step.to_state is State.FAILED else None
-            await self._recorder.post(SubmitRecord(job_id, attempt, step, outcome, original))
+            await self._write_down(row, SubmitRecord(job_id, attempt, step, outcome, original))
         except asyncpg.UniqueViolationError:
             assert outcome.upstream_id is not None
             log.error("submit.upstream_id_given_twice", job_id=shown, upstream_id=outcome.upstream_id)
             unsure = Outcome(OutcomeKind.UNKNOWN, outcome.status_code, outcome.duration_seconds, "upstream_id_taken")
             unknown = Step(State.UNKNOWN, "upstream_id_taken", self._unknown_max_seconds)
-            await self._recorder.post(SubmitRecord(job_id, attempt, unknown, unsure))
+            await self._write_down(row, SubmitRecord(job_id, attempt, unknown, unsure))
             async with self._database.statement() as session:
                 await observe_upstream_id(
                     session,
@@ -257,6 +286,11 @@ class Dispatcher:
                     upstream_id=outcome.upstream_id,
                     worker=self._leases.owner,
                 )
+
+    async def _write_down(self, row: Row, record: SubmitRecord) -> None:
+        late = await self._recorder.post((row["tenant_id"], record))
+        if late is not None:
+            await late
 
     async def _note_forbidden(self, row: Row, outcome: Outcome) -> None:
         """Whatever comes of it: that the job was refused is still to be recorded, or it would pass for one that was sent."""
@@ -273,7 +307,7 @@ class Dispatcher:
 
         async def write() -> None:
             async with self._database.statement() as session:
-                await release_claims(session, rows=[released])
+                await release_claims(session, owner=self._leases.owner, rows=[released])
 
         await until_stored(write)
         self._again_in(step.due_seconds or 0.0)
@@ -283,11 +317,15 @@ class Dispatcher:
         heapq.heappush(self._promote_at, clock.monotonic() + seconds)
         self.pump.ring_in(seconds)
 
-    async def _open(self, claims: Sequence[Claim]) -> Sequence[int | None | Exception]:
+    async def _open(self, claims: Sequence[Claim], lock_seconds: float) -> Sequence[int | None | Exception]:
         async def write() -> dict[Claim, int]:
             async with self._database.statement() as session:
                 return await open_attempts(
-                    session, owner=self._leases.owner, claims=claims, lease_seconds=self._leases.lease_seconds
+                    session,
+                    owner=self._leases.owner,
+                    claims=claims,
+                    lease_seconds=self._leases.lease_seconds,
+                    lock_seconds=lock_seconds,
                 )
 
         crash_point("attempt.before_open")
@@ -299,25 +337,31 @@ class Dispatcher:
             self.opened(job_id, attempt)
         return [attempts.get(claim) for claim in claims]
 
-    async def _record(self, records: Sequence[SubmitRecord]) -> Sequence[None | Exception]:
+    async def _record(
+        self, records: Sequence[SubmitRecord], lock_seconds: float
+    ) -> Sequence[asyncio.Future[None] | None | Exception]:
+        """Gives what is still to come of those that came too late; nobody else in the group waits for that."""
         # a job that is back in the queue may have been canceled meanwhile
         ends = any(record.step.to_state not in (State.RUNNING, State.UNKNOWN) for record in records)
         door = self._database.transaction if ends else self._database.statement
 
-        async def write() -> Moved:
+        async def write() -> Settled:
             async with door() as session:
-                return await record_submits(session, worker=self._leases.owner, records=records)
+                return await record_submits(session, records=records, lock_seconds=lock_seconds)
 
         crash_point("send.before_record")
-        recorded = await until_stored(write)
+        recorded, late, forbidden = await until_stored(write)
+        coming = {(record.job_id, record.attempt): self._late_recorder.post((record.job_id, record)) for record in late}
         if recorded.room:
             self.pump.ring()
         crash_point("send.after_record")
-        moved = {row["id"]: State(row["state"]) for row in recorded.rows}
-        self._doorbell.announce((job_id for job_id, state in moved.items() if state in FINAL), due=recorded.due > 0)
+        moved = {(row["id"], row["attempt"]): State(row["state"]) for row in recorded.rows}
+        self._doorbell.announce(
+            (job_id for (job_id, _), state in moved.items() if state in FINAL), due=recorded.due > 0
+        )
         self._trouble.submitted(recorded, records)
         for record in records:
-            state = moved.get(record.job_id)
+            state = moved.get((record.job_id, record.attempt))
             if state is None:
                 shown = show_id("job", record.job_id)
                 log.warning("submit.record_lost", job_id=shown, outcome=record.outcome.kind)
@@ -325,8 +369,17 @@ class Dispatcher:
                 self._again_in(record.step.due_seconds or 0.0)
             elif state is State.RUNNING and self.followed is not None:
                 self.followed.ring_in(record.step.due_seconds or 0.0)
-        if await self._forbidden.accepted((row["model"], row["tenant_id"]) for row in recorded.rows if row["refutes"]):
+        accepted = {(row["model"], row["tenant_id"]) for row in recorded.rows if row["state"] == State.RUNNING}
+        if forbidden and accepted and await self._forbidden.accepted(accepted):
             self.pump.ring()
             self._doorbell.ring("dispatch")
         await self._account.heed(records)
+        return [coming.get((record.job_id, record.attempt)) for record in records]
+
+    async def _record_late(self, records: Sequence[SubmitRecord], lock_seconds: float) -> Sequence[None | Exception]:
+        async def write() -> None:
+            async with self._database.statement() as session:
+                await record_late(session, worker=self._leases.owner, records=records, lock_seconds=lock_seconds)
+
+        await until_stored(write)
         return [None] * len(records)

@@ -1,12 +1,13 @@
 """Models that the upstream does not let us use: paused where its 403s agree, and tried again with one job at a time."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from uuid import UUID
 
 from app.admission.forbidden import ProbeStep, Scope, forbidden_scope, noted
 from app.admission.model_pauses import (
     Lifted,
+    find_refuted,
     is_paused_by_upstream,
     keep_answer,
     lift_model_pauses,
@@ -74,10 +75,16 @@ class ForbiddenModels:
             of = None if scope is Scope.EVERYBODY else show_id("ten", tenant_id)
             log.warning("model.paused", model=row["model"], tenant_id=of, reason=reason)
 
-    async def accepted(self, submits: Iterable[tuple[str, UUID]]) -> bool:
+    async def accepted(self, submits: Collection[tuple[str, UUID]]) -> bool:
         """Submits of these models by these tenants were accepted: what was kept against them is refuted, and pauses are
         over. Gives whether jobs may go on by it."""
-        lifted = [one for model, tenant_id in sorted(set(submits)) for one in await self._refute(model, tenant_id)]
+
+        async def find() -> list[tuple[str, UUID]]:
+            async with self._database.statement() as session:
+                return await find_refuted(session, accepted=submits)
+
+        refuted = await until_stored(find)
+        lifted = [one for model, tenant_id in refuted for one in await self._refute(model, tenant_id)]
         return bool(lifted)
 
     async def _refute(self, model: str, tenant_id: UUID) -> list[Lifted]:

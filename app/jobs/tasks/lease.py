@@ -1,12 +1,12 @@
 """What this process holds, and until when it may believe that it does."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from uuid import UUID
 
 from app.core import clock
 from app.core.crash import crash_point
-from app.core.db import Database
+from app.core.db import Database, Row
 from app.jobs.claims import hand_back, renew_leases
 
 Claim = tuple[UUID, int]
@@ -27,6 +27,19 @@ class Leases:
         self.owner = owner
         self.lease_seconds = lease_seconds
         self._held: dict[Claim, float] = {}
+
+    def now_held(self) -> frozenset[Claim]:
+        """What this process holds, to be asked before it claims; see `fresh`."""
+        return frozenset(self._held)
+
+    @staticmethod
+    def fresh(rows: Sequence[Row], *, held: frozenset[Claim]) -> list[Row]:
+        """Those of the claimed rows, with `id` and `fence`, that this process did not hold when it began to claim.
+
+        The same claim comes a second time only where Postgres has died and has forgotten the first one: who works on that goes
+        on, and nobody else may. Not even where it has ended since: it may have sent the job, by this second claim.
+        """
+        return [row for row in rows if (row["id"], row["fence"]) not in held]
 
     @contextmanager
     def held(self, claim: Claim, *, asked_at: float) -> Iterator[None]:

@@ -17,6 +17,7 @@ from app.core.errors import StoreUnavailable
 from app.core.ids import new_id
 from app.core.log import get_logger
 from app.core.pump import Pump
+from app.jobs.tasks.gate import Gate
 from app.jobs.turns import Claimed
 from app.upstream.account import AccountClient
 from app.upstream.readings import NotRead
@@ -29,7 +30,7 @@ FORGET_SECONDS = 120.0
 DEAR_SECONDS = 30.0
 SAMPLES_MAX = 2_000
 """Jobs whose last exchange one process remembers."""
-OUR_OWN = frozenset({"shut_down", "lease_over", "invalid_slug", "upstream_id_taken", "no_free_connection"})
+OUR_OWN = frozenset({"shut_down", "lease_over", "invalid_slug", "upstream_id_taken"})
 """Outcomes without an answer that are no fault of the upstream's."""
 
 
@@ -37,7 +38,8 @@ class Meter:
     """Tells the budget of 429s at once, and once a second of what it holds back, and of the jobs it heard of where this
     process or another suspects that the upstream is away; of nothing else.
 
-    `ready`: what the settings allow is known to the database. `eased`: called when what was broken may be mended.
+    `ready`: what the settings allow is known to the database. `gate`: the way of this process to claims, and to what is
+    learned. `eased`: called when what was broken may be mended.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Meter:
     ) -> None:
         self.pump = Pump("meter", self._step, gap_seconds=0.02)
         self.ready = asyncio.Event()
+        self.gate = Gate(database)
         self._database = database
         self._account = account
         self._ceiling_per_minute = ceiling_per_minute
@@ -152,7 +155,7 @@ class Meter:
         held, refused, passed, ended = self._held, self._refused, self._passed, self._ended
         self._held, self._refused, self._passed, self._ended, self._ask = False, [], 0, {}, False
         try:
-            async with self._database.transaction() as session:
+            async with self.gate.transaction() as session:
                 before, after, self._ask = await learn(
                     session, held=held, refused=refused, passed=passed, ended=ended.values(), heard=heard, alarm=alarm
                 )

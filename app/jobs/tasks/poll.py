@@ -6,7 +6,6 @@ from uuid import UUID
 
 from app.admission.budget import Taken
 from app.core import clock
-from app.core.batch import Batcher
 from app.core.crash import crash_point
 from app.core.db import Database, Row, until_stored
 from app.core.doorbell import Doorbell
@@ -23,6 +22,7 @@ from app.jobs.tasks.discretion import Discretion
 from app.jobs.tasks.learn import RunTimes
 from app.jobs.tasks.lease import Leases
 from app.jobs.tasks.meter import Meter
+from app.jobs.tasks.recording import open_recorder
 from app.jobs.tasks.trouble import JobTrouble
 from app.ledger.decide import charge
 from app.upstream.client import UpstreamClient
@@ -67,6 +67,7 @@ class Poller:
         """`rings_at_ends`: every job that ends makes room for another, of whatever tenant."""
         self.pump = Pump("poll", self._step, gap_seconds=0.01)
         self._database = database
+        self._gate = meter.gate
         self._upstream = upstream
         self._leases = leases
         self._run_times = run_times
@@ -81,9 +82,7 @@ class Poller:
         self._debt = 0
         self._behind = 0
         self._wait_until = 0.0
-        self._recorder: Batcher[_OfTenant, None] = Batcher(
-            self._record, size_max=GROUP_MAX, linger_seconds=LINGER_SECONDS, key=lambda one: one[0], large=_is_large
-        )
+        self._recorder = open_recorder(self._record, size_max=GROUP_MAX, linger_seconds=LINGER_SECONDS, large=_is_large)
 
     async def _step(self) -> float:
         free = self._slots.free
@@ -100,13 +99,14 @@ class Poller:
             self._thorough_at = asked_at + THOROUGH_SECONDS
         by_expiry = self._behind % BY_DUE_EACH > 0
         crash_point("poll.before_claim")
+        held = self._leases.now_held()
         taken = await self._claim(free, thorough=thorough, by_expiry=by_expiry)
         self._meter.took(taken, asked_at)
         rows = taken.rows
         if rows:
             crash_point("poll.after_claim")
         await self._run_times.learn(row["model"] for row in rows)
-        for row in rows:
+        for row in self._leases.fresh(rows, held=held):
             self._slots.start(self._ask(row, asked_at, taken))
         # suspects are claimed one by one: the end of one makes room for the next
         self._full = len(rows) == free or any(row["takeovers"] for row in rows)
@@ -122,8 +122,8 @@ class Poller:
     async def _claim(self, most: int, *, thorough: bool, by_expiry: bool) -> Taken:
         debt, self._debt = self._debt, 0
         try:
-            async with self._database.statement() as session:
-                return await claim_running(
+            async with self._gate.transaction() as session:
+                taken = await claim_running(
                     session,
                     owner=self._leases.owner,
                     most=most,
@@ -132,6 +132,8 @@ class Poller:
                     debt=debt,
                     expires_seconds=RECORD_SECONDS if by_expiry else None,
                 )
+                crash_point("poll.in_claim")
+                return taken
         except StoreUnavailable:
             self._debt += debt
             raise
@@ -139,6 +141,11 @@ class Poller:
     def _freed(self) -> None:
         if self._full:
             self.pump.ring()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it can take on more now."""
+        return self._slots.free > 0
 
     async def drain(self, seconds: float) -> None:
         """Wait for what is on the wire; a poll that is cut is asked again by somebody else."""
@@ -218,14 +225,13 @@ class Poller:
         elif step.retry and not step.unreadable and not row["retries"]:
             self._trouble.no_answer(row, outcome)
 
-    async def _record(self, group: Sequence[_OfTenant]) -> Sequence[None | Exception]:
-        records = [record for _, record in group]
+    async def _record(self, records: Sequence[PollRecord], lock_seconds: float) -> Sequence[None | Exception]:
         more = any(record.step.to_state in FINAL or record.starts for record in records)
         door = self._database.transaction if more else self._database.statement
 
         async def write() -> Moved:
             async with door() as session:
-                return await record_polls(session, records=records)
+                return await record_polls(session, records=records, lock_seconds=lock_seconds)
 
         crash_point("poll.before_record")
         recorded = await until_stored(write)

@@ -80,11 +80,6 @@ class Sweeper:
             more = await self._set_aside() or more
         return 0.0 if await self._expire() or more else self._sweep_seconds
 
-    @property
-    def resting(self) -> bool:
-        """Whether nothing was unfinished at the last look, and nobody has rung since."""
-        return self._wait_seconds > self._sweep_seconds
-
     def wake(self) -> None:
         """There is work again: look at the usual pace from now on."""
         if self._wait_seconds > self._sweep_seconds:
@@ -92,7 +87,7 @@ class Sweeper:
             self.pump.ring()
 
     def rings(self, heard: bool) -> None:
-        """Whether rings reach this process; without them it is the sweep alone that finds new work, and keeps its pace."""
+        """Whether this process hears every ring; without them it is the sweep alone that finds new work, and keeps its pace."""
         self._hears_rings = heard
         if not heard:
             self.wake()

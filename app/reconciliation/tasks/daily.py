@@ -54,8 +54,9 @@ class DailyReconciliation:
             proven=True,  # the worker's own connections tell of a wrong setting
         )
         key = settings.upstream_api_key.get_secret_value()
-        account = AccountClient(url=settings.upstream_url, api_key=key)
-        history = HistoryClient(url=settings.history_url, api_key=key) if settings.history_url else None
+        url, proxy = settings.history_url, settings.upstream_proxy
+        account = AccountClient(url=settings.upstream_url, api_key=key, proxy=proxy)
+        history = HistoryClient(url=url, api_key=key, proxy=proxy) if url else None
         try:
             async with database.transaction() as session:
                 run = await begin_due(session, settle_seconds=settings.history_settle_seconds)

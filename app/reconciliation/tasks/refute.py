@@ -53,7 +53,8 @@ async def _refute(settings: Settings, database: Database) -> bool:
     settled_at = lost.doubted_at + timedelta(seconds=settings.history_settle_seconds)
     if doubt is not Doubt.UNVOUCHED or lost.now < settled_at:
         return True
-    history = HistoryClient(url=settings.history_url, api_key=settings.upstream_api_key.get_secret_value())
+    key = settings.upstream_api_key.get_secret_value()
+    history = HistoryClient(url=settings.history_url, api_key=key, proxy=settings.upstream_proxy)
     try:
         since = lost.last_at - timedelta(seconds=BEFORE_SECONDS)
         orphans = await find_orphans(database, history, since=since, until=lost.now)

@@ -12,7 +12,7 @@ from app.core.crash import crash_point
 from app.core.db import Database, ReadSession, Row, until_stored
 from app.core.doorbell import Doorbell
 from app.core.grouped_log import GroupedLog
-from app.core.http_exchange import BeforeSend
+from app.core.http import BeforeSend
 from app.core.ids import show_id
 from app.core.log import get_logger
 from app.core.pump import Pump
@@ -22,13 +22,13 @@ from app.webhooks.decide import next_delay, parse_retry_after
 from app.webhooks.models import AttemptOutcome, DeliveryStatus
 from app.webhooks.records import Record, Recorded, record_attempts
 from app.webhooks.secrets import SecretUnreadable
-from app.webhooks.sender import TOTAL_SECONDS, Attempted, Sender
+from app.webhooks.sender import POSTS_MAX, TOTAL_SECONDS, Attempted, Sender
 from app.webhooks.signing import signed_headers
 from app.webhooks.tasks.keeper import Keeper
 
 log = get_logger(__name__)
 
-SLOTS = 256
+SLOTS = POSTS_MAX
 """Deliveries on the wire at once."""
 GROUP_MAX = 100
 LINGER_SECONDS = 0.01
@@ -106,6 +106,11 @@ class Deliverer:
                 rendered = await self._render(session, list(new.values()))
                 bodies |= await freeze_bodies(session, bodies=rendered)
         return bodies
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it can take on more now."""
+        return self._slots.free > 0
 
     async def drain(self, seconds: float) -> None:
         """Wait for what is on the wire, and give the rest back: it is sent again, under the same id."""

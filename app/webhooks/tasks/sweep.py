@@ -27,7 +27,7 @@ class WebhookSweeper:
         self._forget_at = clock.monotonic()
 
     def rings(self, heard: bool) -> None:
-        """Whether rings reach this process; without them it keeps its pace."""
+        """Whether this process hears every ring; without them it keeps its pace."""
         self._hears_rings = heard
         if not heard:
             self.pump.ring()

@@ -1,15 +1,16 @@
 """Files at URLs that somebody else named: bounded in size and time, and nothing of ours goes there."""
 
 import asyncio
+import gzip
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from app.core.guard import OUTPUT_NETWORKS, Guard
-from app.core.http_exchange import Limits
-from app.core.http_fetch import Fetcher, NotFetched
+from app.core.guard import OUTPUT_NETWORKS, Guard, parse_url
+from app.core.http import Limits
 from app.core.settings import split_networks
+from app.segmind.fetcher import Fetcher, NotFetched
 from tests.doubles.authority import Authority
 from tests.doubles.raw_server import answer, hang_after, in_full, raw_server
 
@@ -18,9 +19,7 @@ PNG = answer(b"\x89PNG", "200 OK", "content-type: image/png")
 
 
 def fetcher(guard: Guard, *, total_seconds: float = 60, trusted_url: str | None = None, at_once: int = 4) -> Fetcher:
-    limits = Limits(
-        wait_seconds=30, connect_seconds=30, quiet_seconds=30, total_seconds=total_seconds, body_bytes_max=10_000
-    )
+    limits = Limits(connect_seconds=30, quiet_seconds=30, total_seconds=total_seconds, body_bytes_max=10_000)
     return Fetcher(guard, limits=limits, at_once=at_once, trusted_url=trusted_url)
 
 
@@ -45,6 +44,7 @@ async def test_a_file_comes_whole_and_nothing_of_ours_goes_there() -> None:
     assert (fetched.content, fetched.media_type) == (b"\x89PNG", "image/png")
     head = server.received.decode()
     assert head.startswith("GET /a/b.png?sig=1%2F2 HTTP/1.1\r\n")
+    head = head.lower()
     assert f"host: cdn.test:{server.port}\r\n" in head
     names = {line.partition(":")[0].lower() for line in head.splitlines()[1:] if line}
     assert names == {"host", "accept", "accept-encoding", "user-agent", "connection"}, "no key, no cookie"
@@ -111,7 +111,7 @@ async def test_in_the_clear_only_what_is_ours() -> None:
 
 async def test_public_hosts_are_dialled_over_tls(authority: Authority) -> None:
     async with raw_server(in_full(PNG), tls=authority.serving("DNS:images.other.test")) as server:
-        limits = Limits(wait_seconds=30, connect_seconds=30, quiet_seconds=30, total_seconds=60, body_bytes_max=10_000)
+        limits = Limits(connect_seconds=30, quiet_seconds=30, total_seconds=60, body_bytes_max=10_000)
         fetch = Fetcher(naming("127.0.0.1"), limits=limits, at_once=1, ssl_context=authority.trusting())
         assert (await fetch.get(f"https://images.other.test:{server.port}/x.png")).content == b"\x89PNG"
         assert await reason(fetch, f"https://elsewhere.test:{server.port}/x.png") == "tls_failed"
@@ -129,7 +129,8 @@ BAD = {
     "too large in the end": (CHUNKED + (b"1000\r\n" + b"x" * 0x1000 + b"\r\n") * 2, "body_too_large"),
     "half": (b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf", "total_timeout"),
     "silent": (b"", "total_timeout"),
-    "compressed": (answer(b"x", "200 OK", "content-encoding: gzip"), "encoded"),
+    "no gzip": (answer(b"x", "200 OK", "content-encoding: gzip"), "bad_coding"),
+    "a bomb": (answer(gzip.compress(b"x" * 10_001), "200 OK", "content-encoding: gzip"), "body_too_large"),
     "absent": (answer(b"{}", "404 Not Found"), "status_404"),
     "no http": (b"SSH-2.0-OpenSSH\r\n\r\n", "bad_answer"),
 }
@@ -149,3 +150,16 @@ async def test_whoever_waits_for_a_turn_waits_within_the_limit() -> None:
         assert reasons == ["total_timeout"] * 40
         # some may get a turn at the very end, but not all have had one
         assert len(server.peers) < 20
+
+
+@pytest.mark.parametrize(
+    "host", ["a_b.test", "xn--a.test", "xn--zzzzzz99999a.test", "a" * 63 + ".test", "EXAMPLE.test"]
+)
+@pytest.mark.parametrize("target", ["/a/../b?", "/%2e%2e/x?x=%zz", "//b//c", "?x=1?y[]='&&;", "/x"])
+async def test_whatever_the_guard_can_read_is_asked_for_as_it_is_written(host: str, target: str) -> None:
+    async with raw_server(in_full(PNG)) as server:
+        url = f"http://{host}:{server.port}{target}"
+        assert (await fetcher(naming("127.0.0.1")).get(url)).content == b"\x89PNG"
+        line, host_line, *_ = server.received.decode().split("\r\n")
+    assert line == f"GET {parse_url(url).target} HTTP/1.1"
+    assert host_line.lower() == f"host: {host.lower()}:{server.port}"

@@ -1,7 +1,7 @@
-"""How many jobs of each tenant wait and are under way: exact, because every statement that moves jobs counts them too.
+"""The queues of tenants and of keys with limits of their own: who may have how many jobs waiting, and how many has.
 
-Lock order: jobs, then queues by their id, then balances. A claim is the other way round, queues first, and never waits
-for a job: it passes over those that are locked.
+`transitions` counts the jobs. A claim locks queues first and never waits for a job: it passes over those that are locked. Nor
+does it wait long for a queue.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,11 +10,13 @@ from uuid import UUID
 
 from app.core.db import ReadSession, Row, Session
 from app.core.errors import Refusal
+from app.jobs.line import NO_LIMIT
+from app.jobs.transitions import counts
 
 QUEUE_FULL_SECONDS = 5
 """When to come back to a full queue: it empties at the pace of runs, which nobody knows to the second."""
 
-KEY_HAS_ROOM = "kept_out AND in_flight + ready < coalesce(max_in_flight, 2147483647)"
+KEY_HAS_ROOM = f"kept_out AND in_flight + ready < coalesce(max_in_flight, {NO_LIMIT})"
 """Of a row of queues: whether a key has room for jobs of its own that are out of line."""
 
 
@@ -33,69 +35,32 @@ class QueueFull(Refusal):
         )
 
 
-def counted(moves: str) -> str:
-    """CTEs, the last one named `counted`, that count what the statement moves, and say of each queue whether its next
-    job is `runnable` now, or may be.
-
-    `moves`: a CTE or subselect with a row for each job: tenant_id, key_id, and by how much it changes the counts queued,
-    ready, claimed and in_flight. They are added to what was read under lock: an UPDATE judges CHECKs by the row that its
-    statement saw first, before it finds that another has changed it.
-    """
-    return f"""
-queue_moves AS MATERIALIZED (
-    SELECT
-        subject_id, sum(queued)::integer AS queued, sum(ready)::integer AS ready, sum(claimed)::integer AS claimed,
-        sum(in_flight)::integer AS in_flight
-    FROM (SELECT tenant_id, key_id, queued, ready, claimed, in_flight FROM {moves}) AS moved
-    CROSS JOIN LATERAL (VALUES (tenant_id), (key_id)) AS subject (subject_id)
-    GROUP BY subject_id
-), queue_locks AS MATERIALIZED (
-    SELECT subject_id, queued, ready, claimed, in_flight FROM queues
-    WHERE subject_id = ANY (ARRAY(
-        SELECT subject_id FROM queue_moves WHERE queued <> 0 OR ready <> 0 OR claimed <> 0 OR in_flight <> 0
-    ))
-    ORDER BY subject_id
-    FOR UPDATE
-), counted AS (
-    UPDATE queues SET
-        queued = held.queued + moved.queued, ready = held.ready + moved.ready,
-        claimed = held.claimed + moved.claimed, in_flight = held.in_flight + moved.in_flight
-    FROM queue_moves AS moved JOIN queue_locks AS held USING (subject_id)
-    WHERE queues.subject_id = moved.subject_id AND queues.subject_id = ANY (ARRAY(SELECT subject_id FROM queue_locks))
-    RETURNING queues.runnable OR queues.kept_out AS runnable
-)
-"""  # noqa: S608
-
-
-def _set_patience(lock_seconds: str) -> str:
-    """A query that limits how long the transaction waits for each lock from there on; its one row says that it is so."""
+def set_patience(lock_seconds: str) -> str:
+    """A query that limits how long the transaction waits for each lock from there on; its one row says that it is so. 0: no
+    limit. Whoever locks must look at that row first."""
     return f"SELECT set_config('lock_timeout', (1000 * {lock_seconds})::integer || 'ms', true) IS NOT NULL AS taken"
 
 
 def places_ctes(lock: str, *, lock_seconds: str) -> str:
-    """CTEs for a statement that has one `asked` of new jobs, the last one named `roomy`: the tenants all of whose jobs find
-    room. `lock`: how their queues are locked, and those of their keys; a tenant one of whose queues is passed over is not
-    among them. `lock_seconds`: how long the statement waits for a lock; then asyncpg.LockNotAvailableError."""
-    return f"""
-patience AS MATERIALIZED ({_set_patience(lock_seconds)}), newcomers AS (
+    """CTEs for a statement that has one `asked` of new jobs. `roomy` gives the tenants all of whose jobs find room, and
+    `places` the queues, locked, with their counts. `lock`: how these and those of keys are locked; a tenant one of whose queues
+    is passed over is not among the roomy. `lock_seconds`: how long the statement waits for a lock; then
+    asyncpg.LockNotAvailableError."""
+    return f"""patience AS MATERIALIZED ({set_patience(lock_seconds)}), newcomers AS (
     SELECT subject_id, tenant_id, count(*) AS jobs
     FROM asked CROSS JOIN LATERAL (VALUES (tenant_id), (key_id)) AS subject (subject_id)
     GROUP BY subject_id, tenant_id
 ), places AS MATERIALIZED (
-    SELECT subject_id, queued, max_queued FROM queues
+    SELECT subject_id, max_queued, {", ".join(counts())} FROM queues
     WHERE subject_id = ANY (ARRAY(SELECT subject_id FROM newcomers)) AND (SELECT taken FROM patience)
-    ORDER BY subject_id
-    {lock}
+    ORDER BY subject_id {lock}
 ), roomy AS MATERIALIZED (
-    SELECT newcomers.tenant_id
-    FROM newcomers LEFT JOIN places USING (subject_id)
-    GROUP BY newcomers.tenant_id
+    SELECT tenant_id FROM newcomers LEFT JOIN places USING (subject_id) GROUP BY tenant_id
     HAVING bool_and(CASE
-        WHEN places.subject_id IS NOT NULL THEN coalesce(places.queued + newcomers.jobs <= places.max_queued, true)
-        ELSE subject_id <> newcomers.tenant_id AND NOT EXISTS (SELECT FROM queues WHERE queues.subject_id = newcomers.subject_id)
+        WHEN queued IS NULL THEN NOT EXISTS (SELECT FROM queues WHERE queues.subject_id = newcomers.subject_id)
+        ELSE queued + jobs <= coalesce(max_queued, {NO_LIMIT})
     END)
-)
-"""  # noqa: S608
+)"""  # noqa: S608
 
 
 _LOOK_AT_PLACES = """
@@ -103,7 +68,7 @@ SELECT subject_id, tenant_id, queued, max_queued FROM queues
 WHERE subject_id = ANY($1::uuid[])
 """
 _LOCK_PLACES = f"""
-WITH patience AS MATERIALIZED ({_set_patience("$2::double precision")})
+WITH patience AS MATERIALIZED ({set_patience("$2::double precision")})
 {_LOOK_AT_PLACES} AND (SELECT taken FROM patience)
 ORDER BY subject_id FOR UPDATE
 """  # noqa: S608
@@ -151,6 +116,19 @@ async def lock_places(session: Session, *, subject_ids: Iterable[UUID], lock_sec
     statement. It, and the rest of the transaction, waits `lock_seconds` for each lock that somebody holds; then
     asyncpg.LockNotAvailableError."""
     return _places(await session.fetch(_LOCK_PLACES, list(set(subject_ids)), lock_seconds))
+
+
+_LOCK_QUEUES = f"""
+WITH patience AS MATERIALIZED ({set_patience("$2::double precision")})
+SELECT FROM queues WHERE tenant_id = $1 AND (SELECT taken FROM patience)
+ORDER BY subject_id FOR UPDATE
+"""  # noqa: S608
+
+
+async def lock_queues(session: Session, *, tenant_id: UUID, lock_seconds: float) -> None:
+    """Lock a tenant's queue and those of its keys until the transaction ends. It, and the rest of the transaction, waits
+    `lock_seconds` for each lock that somebody holds; then asyncpg.LockNotAvailableError. One statement."""
+    await session.fetch(_LOCK_QUEUES, tenant_id, lock_seconds)
 
 
 async def look_at_places(session: ReadSession, *, subject_ids: Iterable[UUID]) -> Places:

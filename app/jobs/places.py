@@ -6,21 +6,17 @@ import asyncpg
 
 from app.core.db import ReadSession, Row, Session
 from app.core.errors import StoreUnavailable
+from app.jobs.transitions import counts
 
 LOCK_SECONDS = 3
 
 # A key has a row in `queues` from the first time it is given places of its own; its jobs are counted from there on.
-_OPEN = """
-INSERT INTO queues (subject_id, tenant_id, queued, ready, claimed, in_flight)
-SELECT
-    $2, $1,
-    count(*) FILTER (WHERE state = 'queued'),
-    count(*) FILTER (WHERE ready),
-    count(*) FILTER (WHERE state = 'queued' AND owner IS NOT NULL),
-    count(*) FILTER (WHERE state IN ('sending', 'unknown', 'running'))
+_OPEN = f"""
+INSERT INTO queues (subject_id, tenant_id, {", ".join(counts())})
+SELECT $2, $1, {", ".join(f"count(*) FILTER (WHERE {condition})" for condition in counts().values())}
 FROM jobs
 WHERE tenant_id = $1 AND key_id = $2 AND state IN ('queued', 'sending', 'unknown', 'running')
-"""
+"""  # noqa: S608
 
 _REWEIGH = """
 UPDATE queues SET

@@ -1,0 +1,251 @@
+"""A worker's engine: the pumps that dispatch, poll and deliver, what they share, and how they end."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import cached_property, partial
+from typing import Any
+from uuid import UUID
+
+from app.api.webhook_bodies import render_events
+from app.core.cancel import cancel_all
+from app.core.db import Database
+from app.core.doorbell import TASKS, Doorbell, Task
+from app.core.errors import StoreUnavailable, WrongConnection
+from app.core.grouped_log import Outage
+from app.core.guard import Guard
+from app.core.heartbeat import stop_beating
+from app.core.ids import new_id
+from app.core.log import get_logger
+from app.core.pump import Pump
+from app.core.settings import Settings
+from app.jobs.originals import OriginalsVault
+from app.jobs.tasks.account import AccountWatch
+from app.jobs.tasks.discretion import Discretion
+from app.jobs.tasks.dispatch import SLOTS as SUBMIT_SLOTS
+from app.jobs.tasks.dispatch import Dispatcher
+from app.jobs.tasks.forbidden import ForbiddenModels
+from app.jobs.tasks.learn import RunTimes
+from app.jobs.tasks.lease import Leases
+from app.jobs.tasks.meter import Meter
+from app.jobs.tasks.poll import SLOTS as POLL_SLOTS
+from app.jobs.tasks.poll import Poller
+from app.jobs.tasks.sweep import Sweeper
+from app.jobs.tasks.trouble import JobTrouble
+from app.reconciliation.tasks.daily import DailyReconciliation
+from app.upstream.account import AccountClient
+from app.upstream.client import UpstreamClient
+from app.webhooks.secrets import Vault
+from app.webhooks.sender import Sender
+from app.webhooks.tasks.deliver import Deliverer
+from app.webhooks.tasks.keeper import Keeper
+from app.webhooks.tasks.sweep import WebhookSweeper
+
+log = get_logger(__name__)
+
+OnWrong = Callable[[WrongConnection], None] | None
+
+POLLS_SECONDS = 5.0
+"""How long the end of a process waits for its polls: one that is cut is asked again by another worker."""
+RECORDING_SHARE, RECORDING_SECONDS_MAX = 0.25, 3.0
+"""The part of the grace that is kept for writing down what came of the last exchanges."""
+HURRY_SECONDS = 2.0
+"""The same, after a second signal."""
+
+
+def _clients(settings: Settings, discretion: Discretion) -> tuple[UpstreamClient, AccountClient]:
+    """For jobs, and for what is left of the company's credits."""
+    url, key, proxy = settings.upstream_url, settings.upstream_api_key.get_secret_value(), settings.upstream_proxy
+    upstream = UpstreamClient(
+        url=url,
+        api_key=key,
+        submit_connections_max=SUBMIT_SLOTS,
+        poll_connections_max=POLL_SLOTS,
+        result_bytes_max=settings.result_bytes_max,
+        proxy=proxy,
+    )
+    return upstream, AccountClient(url=url, api_key=key, seconds=5, on_read=discretion.read, proxy=proxy)
+
+
+class Engine:
+    """One worker's pumps, and what they share."""
+
+    def __init__(
+        self, settings: Settings, database: Database, *, on_wrong: OnWrong = None, process_id: UUID | None = None
+    ) -> None:
+        self.process_id = process_id or new_id()
+        self.database = database
+        self.doorbell = Doorbell(settings.redis_url, on_ended=lambda: self.deliverer.pump.ring())
+        self.leases = Leases(database, owner=self.process_id, lease_seconds=settings.lease_seconds)
+        self.discretion = Discretion(database, OriginalsVault(settings.secrets))
+        self.upstream, self.account = _clients(settings, self.discretion)
+        self.meter = Meter(
+            database=database,
+            account=self.account,
+            ceiling_per_minute=settings.upstream_rpm,
+            max_in_flight=settings.upstream_max_in_flight,
+            eased=self._eased,
+        )
+        self.account_watch = AccountWatch(database, self.account)
+        self.trouble = JobTrouble()
+        forbidden = ForbiddenModels(database)
+        run_times = RunTimes(database, dear=self.meter.dear)
+        self.dispatcher = Dispatcher(
+            database=database,
+            upstream=self.upstream,
+            leases=self.leases,
+            run_times=run_times,
+            doorbell=self.doorbell,
+            meter=self.meter,
+            account=self.account_watch,
+            forbidden=forbidden,
+            discretion=self.discretion,
+            trouble=self.trouble,
+            unknown_max_seconds=settings.unknown_max_seconds,
+        )
+        self.poller = Poller(
+            database=database,
+            upstream=self.upstream,
+            leases=self.leases,
+            run_times=run_times,
+            doorbell=self.doorbell,
+            meter=self.meter,
+            discretion=self.discretion,
+            trouble=self.trouble,
+            rings_at_ends=settings.upstream_max_in_flight is not None,
+        )
+        self.dispatcher.followed = self.poller.pump
+        self.sender = Sender(Guard(settings.webhook_networks))
+        self.deliverer = Deliverer(
+            database=database,
+            doorbell=self.doorbell,
+            sender=self.sender,
+            keeper=Keeper(database, Vault(settings.secrets)),
+            render=partial(render_events, base_url=settings.public_url),
+            owner=self.process_id,
+        )
+        self.webhook_sweeper = WebhookSweeper(
+            database=database, deliver=self.deliverer.pump, sweep_seconds=settings.sweep_seconds
+        )
+        self.sweeper = Sweeper(
+            database=database,
+            doorbell=self.doorbell,
+            dispatch=self.dispatcher.pump,
+            poll=self.poller.pump,
+            forbidden=forbidden,
+            trouble=self.trouble,
+            sweep_seconds=settings.sweep_seconds,
+            lease_seconds=settings.lease_seconds,
+            unknown_max_seconds=settings.unknown_max_seconds,
+        )
+        self.daily = DailyReconciliation(settings, on_wrong=on_wrong)
+
+    @property
+    def pumps(self) -> tuple[Pump, ...]:
+        """All that runs until the process stops."""
+        return (
+            self.meter.pump, self.dispatcher.pump, self.poller.pump, self.sweeper.pump, self.daily.pump, self.deliverer.pump,
+            self.webhook_sweeper.pump, self.discretion.pump,
+        )  # fmt: skip
+
+    @cached_property
+    def _rung(self) -> dict[Task, Dispatcher | Poller | Deliverer]:
+        return {"dispatch": self.dispatcher, "poll": self.poller, "deliver": self.deliverer}
+
+    def cut(self) -> None:
+        """Wait for no exchange any longer; a submit that is on the wire is recorded as unknown."""
+        for part in (self.dispatcher, self.poller, self.deliverer):
+            part.cut()
+
+    async def close(self) -> None:
+        """Close its connections to the upstream, to receivers and to Redis."""
+        for part in (self.upstream, self.account, self.sender, self.doorbell):
+            await part.close()
+
+    def _eased(self) -> None:
+        self.dispatcher.pump.ring()
+        self.poller.pump.ring()
+
+    async def renew(self) -> None:
+        """Keep the leases of calls that take long, until cancelled."""
+        failing = Outage(log, begun="lease.not_renewed", over="lease.renewed")
+        while True:
+            await asyncio.sleep(self.leases.lease_seconds / 5)
+            try:
+                await self.leases.renew()
+            except StoreUnavailable as error:
+                failing.met(cause=repr(error.__cause__))
+            else:
+                failing.passed()
+
+    def ring(self, task: Task) -> None:
+        """Somebody says there is work."""
+        if task != "deliver":
+            self.sweeper.wake()
+        self._rung[task].pump.ring()
+
+    def has_room(self, task: Task) -> bool:
+        """Whether this process could take on more of such work now."""
+        part = self._rung[task]
+        return part.has_room and not part.pump.failing
+
+    async def listen(self) -> None:
+        """Hear rings as they are published, until cancelled."""
+        await self.doorbell.listen_rings(
+            roused=self.sweeper.wake, rung=self.ring, has_room=self.has_room, connected=self._connected
+        )
+
+    def _connected(self, connected: bool) -> None:
+        # arq is not enough for the sweeps to rest: it tells one worker alone of a ring, which may die with it
+        self.sweeper.rings(connected)
+        self.webhook_sweeper.rings(connected)
+        if connected:  # nobody has told us what was rung before
+            for task in TASKS:
+                self.ring(task)
+
+
+async def wind_up(engine: Engine, grace_seconds: float, hurried: asyncio.Event) -> None:
+    """Let what is on the wire end, and give the rest back: within the grace, or soon after a second signal."""
+    recording_seconds = min(RECORDING_SECONDS_MAX, RECORDING_SHARE * grace_seconds)
+    ending = asyncio.create_task(hand_over(engine, grace_seconds - recording_seconds))
+    hurrying = asyncio.create_task(_cut_when(hurried, engine))
+    _, late = await asyncio.wait([ending, hurrying], timeout=grace_seconds, return_when=asyncio.FIRST_COMPLETED)
+    if late == {ending}:
+        await asyncio.wait([ending], timeout=HURRY_SECONDS)
+    if not ending.done():
+        log.warning("worker.not_wound_up")  # leases run out by themselves
+    await cancel_all([ending, hurrying])
+    engine.trouble.flush()
+    engine.account_watch.flush()
+
+
+async def _cut_when(hurried: asyncio.Event, engine: Engine) -> None:
+    await hurried.wait()
+    log.warning("worker.hurried")
+    engine.cut()
+
+
+async def hand_over(engine: Engine, seconds: float) -> None:
+    """What is not sent yet goes back first: others need not wait for what we still wait for."""
+    await _attempted(engine.leases.hand_back_unsent())
+    engine.doorbell.ring("dispatch")
+    await asyncio.gather(
+        _attempted(engine.poller.drain(min(seconds, POLLS_SECONDS))),
+        _attempted(engine.dispatcher.drain(seconds)),
+        _attempted(engine.deliverer.drain(seconds)),
+    )
+    await _attempted(engine.leases.hand_back())
+    await _attempted(engine.discretion.flush())
+    await _attempted(_take_leave(engine))
+
+
+async def _take_leave(engine: Engine) -> None:
+    async with engine.database.statement() as session:
+        await stop_beating(session, process_id=engine.process_id)
+
+
+async def _attempted(step: Coroutine[Any, Any, None]) -> None:
+    """Without Postgres the steps after it may still be possible."""
+    try:
+        await step
+    except StoreUnavailable as error:
+        log.warning("worker.not_handed_over", cause=repr(error))

@@ -1,0 +1,238 @@
+"""Whose jobs go next, of all tenants: start-time fair queueing (Goyal, Vin and Cheng, 1996), as pure functions.
+
+First the tenants whose turn it is: those with the lowest virtual time that have jobs in line and room for them. Of each the
+next few jobs are looked at; and of these the first ones go, in the order in which a server that shares itself out by weight,
+credit by credit, would begin them. The order is known up to a horizon: beyond it, jobs that were not looked at would come
+first.
+
+A key may have a limit of its own. Its jobs are parked, out of line, when they are met while it is at that limit; they come
+back, the oldest first, when it has room. A suspect is a job whose holders have died again and again; one goes at a time.
+"""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+PASSED_MAX = 100
+"""Jobs of keys at their limit that one claim passes over, of each tenant, to find what else it has."""
+
+
+class Queue(NamedTuple):
+    """The counts of a tenant, or of a key with limits of its own, read under lock."""
+
+    subject_id: UUID
+    tenant_id: UUID
+    weight: float
+    virtual_time: float
+    max_in_flight: int | None
+    ready: int
+    claimed: int
+    in_flight: int
+    kept_out: bool
+
+    @property
+    def is_key(self) -> bool:
+        """Whether it is a key's."""
+        return self.subject_id != self.tenant_id
+
+    @property
+    def places(self) -> float:
+        """How many more of its jobs may be claimed; infinite: any number. Below zero where the limit was lowered."""
+        return math.inf if self.max_in_flight is None else self.max_in_flight - self.in_flight - self.claimed
+
+    @property
+    def free(self) -> float:
+        """How many places of a key are left once all its jobs in line have one."""
+        return math.inf if self.max_in_flight is None else self.max_in_flight - self.in_flight - self.ready
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A tenant that may have a turn. `begins_at`: its virtual time. `room`: how many jobs it could send. `share`: how many of
+    them may go in this claim. `seen`: how many are looked at to find these."""
+
+    tenant_id: UUID
+    weight: float
+    begins_at: float
+    room: int
+    share: int
+    seen: int
+
+
+class Candidate(NamedTuple):
+    """A job in line that may go. `cost`: what it counts for, in micro-credits."""
+
+    id: UUID
+    tenant_id: UUID
+    key_id: UUID | None
+    rank_at: datetime
+    suspect: bool
+    cost: int
+
+    @property
+    def place(self) -> tuple[datetime, UUID]:
+        """Its place among the jobs of its tenant or its key."""
+        return (self.rank_at, self.id)
+
+
+class Parked(NamedTuple):
+    """A job of a limited key that is out of line and might stand in it."""
+
+    id: UUID
+    tenant_id: UUID
+    key_id: UUID
+    rank_at: datetime
+
+    @property
+    def place(self) -> tuple[datetime, UUID]:
+        """Its place among the jobs of its key."""
+        return (self.rank_at, self.id)
+
+
+class Chosen(NamedTuple):
+    """A job that goes, and the virtual times between which its tenant's share of the server does nothing else."""
+
+    job: Candidate
+    begins_at: float
+    ends_at: float
+
+    @property
+    def order(self) -> tuple[float, datetime, UUID]:
+        """Its place among the jobs of all."""
+        return (self.begins_at, *self.job.place)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a claim does: jobs that go, in their order; jobs that are parked; jobs that come back into line."""
+
+    chosen: Sequence[Chosen] = ()
+    parked: Sequence[Candidate] = ()
+    back: Sequence[Parked] = ()
+
+
+def take_turns(queues: Iterable[Queue], *, most: int, looked_at: int, virtual_time: float) -> list[Turn]:
+    """What each of these tenants may send in a claim of so many jobs, for which `looked_at` tenants had their turn.
+
+    `virtual_time`: where a tenant begins that had nothing to send for a while.
+    """
+    queues = list(queues)
+    short = {queue.tenant_id for queue in queues if queue.is_key and (queue.kept_out or queue.free < 0)}
+    each = 1 + most // max(1, looked_at)
+    turns = []
+    for queue in queues:
+        if queue.is_key:
+            continue
+        room = int(max(0, min(queue.ready - queue.claimed, queue.places)))
+        share = min(room, most, each)
+        seen = share + PASSED_MAX if share and queue.tenant_id in short else share
+        begins_at = max(queue.virtual_time, virtual_time)
+        turns.append(Turn(queue.tenant_id, queue.weight, begins_at, room, share, seen))
+    return turns
+
+
+def parked_seen(key: Queue, *, most: int) -> int:
+    """How many of a key's parked jobs are looked at."""
+    return int(max(0, min(most + PASSED_MAX, key.places))) if key.kept_out else 0
+
+
+def choose(
+    turns: Sequence[Turn],
+    *,
+    keys: Mapping[UUID, Queue],
+    candidates: Sequence[Candidate],
+    parked: Sequence[Parked],
+    most: int,
+    passed_at: float = math.inf,
+) -> Choice:
+    """Which of the candidates go, at most so many. `keys`: those with a queue of their own. `parked`: their parked jobs.
+    `passed_at`: where the first of the tenants would begin that were passed over. Of each other tenant the jobs go that begin no
+    later, or one, so that nobody is far ahead of those when they have their turn again."""
+    held = _without_room(keys, candidates, parked)
+    first_suspect = min((job.place for job in candidates if job.suspect), default=None)
+    roomy: defaultdict[UUID, list[Candidate]] = defaultdict(list)
+    for job in sorted(candidates, key=lambda job: job.place):
+        if job.id not in held and not (job.suspect and job.place != first_suspect):
+            roomy[job.tenant_id].append(job)
+    tagged: list[Chosen] = []
+    horizon = math.inf
+    for turn in turns:
+        of_tenant = _tag(turn, roomy[turn.tenant_id][: turn.share])
+        in_time = of_tenant[: max(1, sum(one.begins_at <= passed_at for one in of_tenant))]
+        if in_time and (turn.share < turn.room or len(in_time) < len(of_tenant)):
+            horizon = min(horizon, max(one.ends_at for one in in_time))
+        tagged += in_time
+    chosen = sorted((one for one in tagged if one.begins_at <= horizon), key=lambda one: one.order)[:most]
+    return Choice(chosen, [job for job in candidates if job.id in held], _coming_back(keys, held, candidates, parked))
+
+
+def _without_room(
+    keys: Mapping[UUID, Queue], candidates: Sequence[Candidate], parked: Sequence[Parked]
+) -> frozenset[UUID]:
+    """The candidates whose key has no place for them; parked jobs that are older come before them."""
+    held = set()
+    for key_id, of_key in _by_key(keys, candidates).items():
+        older = sorted(one.rank_at for one in parked if one.key_id == key_id)
+        for number, job in enumerate(sorted(of_key, key=lambda job: job.place), start=1):
+            before = sum(rank_at < job.rank_at for rank_at in older)
+            if number + before > keys[key_id].places:
+                held.add(job.id)
+    return frozenset(held)
+
+
+def _by_key(keys: Mapping[UUID, Queue], candidates: Sequence[Candidate]) -> dict[UUID, list[Candidate]]:
+    found: defaultdict[UUID, list[Candidate]] = defaultdict(list)
+    if keys:
+        for job in candidates:
+            if job.key_id is not None and job.key_id in keys:
+                found[job.key_id].append(job)
+    return found
+
+
+def _tag(turn: Turn, jobs: Sequence[Candidate]) -> list[Chosen]:
+    """These jobs of one tenant, in their order, with the virtual times at which they begin and end."""
+    tagged, cost = [], 0
+    for job in jobs:
+        cost += job.cost
+        ends_at = turn.begins_at + cost / turn.weight
+        tagged.append(Chosen(job, ends_at - job.cost / turn.weight, ends_at))
+    return tagged
+
+
+def _coming_back(
+    keys: Mapping[UUID, Queue], held: frozenset[UUID], candidates: Sequence[Candidate], parked: Sequence[Parked]
+) -> list[Parked]:
+    """The oldest parked jobs of each key, as many as it has places for, with those of the jobs that are parked now."""
+    freed = Counter(job.key_id for job in candidates if job.id in held)
+    number: Counter[UUID] = Counter()
+    back = []
+    for job in sorted(parked, key=lambda job: job.place):
+        number[job.key_id] += 1
+        if number[job.key_id] <= keys[job.key_id].free + freed[job.key_id]:
+            back.append(job)
+    return back
+
+
+def next_virtual_time(turns: Iterable[Turn], chosen: Sequence[Chosen], *, unseen: Iterable[float]) -> float | None:
+    """Where the next job of those that wait would begin: of tenants that have more to send, and of those that were not
+    looked at (`unseen`: their virtual times). None: nobody waits."""
+    sent = Counter(one.job.tenant_id for one in chosen)
+    ends_at: dict[UUID, float] = {}
+    for one in chosen:
+        ends_at[one.job.tenant_id] = max(one.ends_at, ends_at.get(one.job.tenant_id, -math.inf))
+    waiting = [ends_at.get(turn.tenant_id, turn.begins_at) for turn in turns if turn.room > sent[turn.tenant_id]]
+    return min([*waiting, *unseen], default=None)
+
+
+def virtual_times(chosen: Sequence[Chosen]) -> dict[UUID, float]:
+    """What the tenants and the keys of these jobs come to."""
+    found: dict[UUID, float] = {}
+    for one in chosen:
+        for subject_id in (one.job.tenant_id, one.job.key_id):
+            if subject_id is not None:
+                found[subject_id] = max(one.ends_at, found.get(subject_id, -math.inf))
+    return found

@@ -1,0 +1,99 @@
+"""Endpoints and deliveries as tenants and operators list them."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, func, select, tuple_
+
+from app.core.db import ReadSession, Row
+from app.core.select import equal, fetch
+from app.tenants.tables import tenants
+from app.webhooks.models import DeliveryStatus, EventType
+from app.webhooks.queries import DeliveryNotFound, EndpointNotFound
+from app.webhooks.tables import webhook_deliveries, webhook_endpoints, webhook_targets
+
+_endpoint, _target, _delivery = webhook_endpoints.c, webhook_targets.c, webhook_deliveries.c
+
+_ENDPOINTS = (
+    select(
+        _endpoint.id, _endpoint.tenant_id, tenants.c.name.label("tenant"), _endpoint.url, _endpoint.events,
+        _endpoint.description, _endpoint.created_at, _target.disabled_at, _target.disabled_reason, _target.failures,
+        _target.failing_since, _target.succeeded_at,
+    )
+    .join_from(webhook_endpoints, webhook_targets, _target.id == _endpoint.id)
+    .join(tenants, tenants.c.id == _endpoint.tenant_id)
+    .where(_endpoint.deleted_at.is_(None))
+)  # fmt: skip
+
+_DELIVERIES = (
+    select(
+        _delivery.id, _delivery.tenant_id, tenants.c.name.label("tenant"), _delivery.event_id,
+        _endpoint.id.label("endpoint_id"), _delivery.job_id, _delivery.type, _delivery.status, _delivery.attempts,
+        _delivery.created_at, _delivery.due_at, _delivery.delivered_at, _delivery.last_status_code, _delivery.last_error,
+        func.coalesce(_delivery.url, _endpoint.url).label("url"),
+    )
+    .join_from(webhook_deliveries, tenants, tenants.c.id == _delivery.tenant_id)
+    .outerjoin(webhook_endpoints, _endpoint.id == _delivery.target_id)
+)  # fmt: skip
+
+
+async def get_endpoint(session: ReadSession, *, tenant_id: UUID, endpoint_id: UUID) -> Row:
+    """One endpoint; raises EndpointNotFound."""
+    found = _ENDPOINTS.where(_endpoint.id == endpoint_id, _endpoint.tenant_id == tenant_id)
+    for row in await fetch(session, found):
+        return row
+    raise EndpointNotFound
+
+
+async def list_endpoints(session: ReadSession, *, tenant_id: UUID | None, after: UUID | None, limit: int) -> list[Row]:
+    """A tenant's endpoints, or everybody's, oldest first."""
+    found = _ENDPOINTS.where(*equal(_endpoint.tenant_id, tenant_id)).order_by(_endpoint.id).limit(limit)
+    return await fetch(session, found if after is None else found.where(_endpoint.id > after))
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryFilter:
+    """Which deliveries are wanted; None is no bound. after: the page before ended with it."""
+
+    tenant_id: UUID | None = None
+    after: UUID | None = None
+    status: DeliveryStatus | None = None
+    type: EventType | None = None
+    endpoint_id: UUID | None = None
+    job_id: UUID | None = None
+    event_id: UUID | None = None
+
+
+async def list_deliveries(session: ReadSession, *, wanted: DeliveryFilter, limit: int) -> list[Row]:
+    """Deliveries, newest first."""
+    found = (
+        _DELIVERIES.where(
+            *equal(_delivery.tenant_id, wanted.tenant_id),
+            *equal(_delivery.status, wanted.status),
+            *equal(_delivery.type, wanted.type),
+            *equal(_delivery.target_id, wanted.endpoint_id),
+            *equal(_delivery.job_id, wanted.job_id),
+            *equal(_delivery.event_id, wanted.event_id),
+        )
+        .order_by(_delivery.created_at.desc(), _delivery.id.desc())
+        .limit(limit)
+    )
+    if wanted.after is not None:
+        found = found.where(tuple_(_delivery.created_at, _delivery.id) < _place(wanted.after, wanted.tenant_id))
+    return await fetch(session, found)
+
+
+def _place(delivery_id: UUID, tenant_id: UUID | None) -> Any:
+    """Where a delivery stands in the list."""
+    last = webhook_deliveries.alias("last").c
+    found: Select[Any] = select(last.created_at, last.id).where(last.id == delivery_id)
+    return found.where(*equal(last.tenant_id, tenant_id)).scalar_subquery()
+
+
+async def get_delivery(session: ReadSession, *, tenant_id: UUID, delivery_id: UUID) -> Row:
+    """One delivery; raises DeliveryNotFound."""
+    found = _DELIVERIES.where(_delivery.id == delivery_id, _delivery.tenant_id == tenant_id)
+    for row in await fetch(session, found):
+        return row
+    raise DeliveryNotFound
