@@ -7,6 +7,17 @@ from uuid import UUID
 
 from app.admission.models import What
 from app.core.db import ReadSession, Row
+from app.core.sql import SqlFolder
+
+_SQL = SqlFolder(__file__)
+MAY_SUBMIT_PART = _SQL.part("may_submit")
+MAY_POLL_PART = _SQL.part("may_poll")
+SUBMITS_PAUSED_PART = _SQL.part("submits_paused")
+SUBMITS_PAUSED_BESIDE_PART = _SQL.part("submits_paused_beside")
+POLLS_PAUSED_PART = _SQL.part("polls_paused")
+COUNT_GRANTED_PART = _SQL.part("count_granted")
+ANYTHING_FORBIDDEN_PART = _SQL.part("anything_forbidden")
+"""For statements of other rooms; each file says what it needs."""
 
 PAUSE_COLUMNS = (
     "tenant_id, (SELECT tenants.name FROM tenants WHERE tenants.id = tenant_id) AS tenant_name, model, what, since,"

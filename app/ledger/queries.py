@@ -3,6 +3,12 @@
 from uuid import UUID
 
 from app.core.db import ReadSession, Row
+from app.core.sql import SqlFolder
+
+_SQL = SqlFolder(__file__)
+EXPOSE_SECOND_STARTS_PART = _SQL.part("expose_second_starts")
+LOTS_DUE_PART = _SQL.part("lots_due")
+"""For statements of other rooms; each file says what it needs."""
 
 TRANSFER_COLUMNS = "id, tenant_id, kind, amount, job_id, hold_id, reference, note, expires_at, created_at"
 """Of `transfers`, in a SELECT or after RETURNING."""

@@ -5,6 +5,11 @@ from uuid import UUID
 
 from app.core.db import ReadSession, Row
 from app.core.errors import NotFound
+from app.core.sql import SqlFolder
+
+_SQL = SqlFolder(__file__)
+WANTS_START_PART = _SQL.part("wants_start")
+"""For statements of other rooms; its file says what it needs."""
 
 
 class EndpointNotFound(NotFound):
