@@ -6,16 +6,11 @@ import resource
 import socket
 from collections.abc import AsyncIterator, Callable
 from functools import partial
-from http import HTTPStatus
-from importlib.metadata import version
 from typing import Any
 from uuid import UUID
 
 import uvicorn
-from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
-from starlette.exceptions import HTTPException
+from fastapi import FastAPI
 
 from app.admin.surface import ROUTERS as ADMIN_ROUTERS
 from app.admission.rates import RateLimiter
@@ -37,31 +32,28 @@ from app.core.cancel import cancel_all
 from app.core.db import Database, until_stored
 from app.core.docs import routes as docs_routes
 from app.core.doorbell import Doorbell
-from app.core.errors import Refusal, StoreUnavailable, WrongConnection
+from app.core.errors import StoreUnavailable, WrongConnection
 from app.core.guard import OUTPUT_NETWORKS, Guard
-from app.core.health import OPENAPI_PATHS as health_paths
 from app.core.health import routes as health_routes
 from app.core.heartbeat import beating, stop_beating
 from app.core.http_answering import RESPONSE_HEADERS
-from app.core.http_rules import HttpRules, allowed_methods
+from app.core.http_rules import HttpRules
 from app.core.http_server import CONNECTIONS_MAX, Protocol
 from app.core.ids import new_id
 from app.core.log import get_logger
 from app.core.memory import return_large_blocks
-from app.core.problems import body_fields, problem_response, problems_of
 from app.core.schema import SchemaGate
 from app.core.serving import Server
 from app.core.settings import Settings
+from app.error_responses import handle_errors
 from app.jobs.intake import Intake
 from app.jobs.outlook import Outlook
 from app.jobs.quoting import Quoter
 from app.jobs.reader import Reader
 from app.jobs.waiters import Waiters
+from app.openapi import openapi_document
 from app.segmind.media import Downloads
-from app.segmind.openapi import SCHEMAS as segmind_schemas
-from app.segmind.routes import OPENAPI_PATHS as segmind_paths
 from app.segmind.routes import routes as segmind_routes
-from app.segmind.schemas import refusal_response
 from app.segmind.steady import SteadyPolls
 from app.tenants.auth import Keyring
 from app.webhooks.secrets import Vault
@@ -74,29 +66,6 @@ READ_STATEMENT_SECONDS = 5.0
 """When Postgres stops a read: somebody waits for it, and others for its connection."""
 LEAVE_SECONDS = 1.0
 FILES_BESIDE_CONNECTIONS = 256
-VERSION = version("waystation")
-OURS = ("/api/", "/admin/")
-"""Below these, errors are problem documents; elsewhere they have the upstream's shape."""
-PLAIN_CODES = {400: "invalid_request", 404: "not_found", 405: "method_not_allowed"}
-
-
-class PlainRefusal(Refusal):
-    """What Starlette itself turns down: no such path, wrong method, a body it cannot parse."""
-
-    def __init__(self, error: HTTPException) -> None:
-        super().__init__(str(error.detail), headers=error.headers)
-        self.status = error.status_code  # type: ignore[misc]
-        self.code = PLAIN_CODES.get(error.status_code, "http_error")  # type: ignore[misc]
-
-
-class Broken(Refusal):
-    """500: our own fault; the log has it."""
-
-    status = 500
-    code = "internal_error"
-
-    def __init__(self) -> None:
-        super().__init__("something went wrong here; it has been logged")
 
 
 def create_app(settings: Settings, *, on_wrong: Callable[[WrongConnection], None] | None = None) -> FastAPI:
@@ -131,32 +100,9 @@ def create_app(settings: Settings, *, on_wrong: Callable[[WrongConnection], None
     for router in ADMIN_ROUTERS:
         app.include_router(router)
     app.add_middleware(HttpRules)
-    app.openapi = partial(_openapi, app)  # type: ignore[method-assign]
-    app.add_exception_handler(Refusal, _refused)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _plain)
-    app.add_exception_handler(Exception, _broken)
+    app.openapi = partial(openapi_document, app)  # type: ignore[method-assign]
+    handle_errors(app)
     return app
-
-
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    """The document of all surfaces, made once."""
-    if app.openapi_schema is None:
-        document = get_openapi(title=app.title, version=VERSION, routes=app.routes)
-        components = document["components"]
-        components["schemas"] |= segmind_schemas
-        components["securitySchemes"] |= {
-            "api_key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
-            "bearer": {"type": "http", "scheme": "bearer", "description": "the same key"},
-        }
-        document["paths"] |= segmind_paths
-        for path, item in document["paths"].items():
-            for operation in item.values():
-                if not path.startswith("/admin/"):
-                    operation["security"] = [{"api_key": []}, {"bearer": []}]
-        document["paths"] |= health_paths
-        app.openapi_schema = document
-    return app.openapi_schema
 
 
 async def _open(
@@ -269,33 +215,6 @@ async def _background(*work: "asyncio._CoroutineLike[None]") -> AsyncIterator[No
         yield
     finally:
         await cancel_all(tasks)
-
-
-def _shaped(request: Request, refusal: Refusal) -> Response:
-    return problem_response(refusal) if request.url.path.startswith(OURS) else refusal_response(refusal)
-
-
-def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refusal)
-    return _shaped(request, error)
-
-
-def _invalid(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    return _shaped(request, problems_of(error, fields=body_fields(request)))
-
-
-def _plain(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    refusal = PlainRefusal(error)
-    if refusal.status == HTTPStatus.METHOD_NOT_ALLOWED:
-        refusal.headers["Allow"] = allowed_methods(request.app.routes, request.scope)
-    return _shaped(request, refusal)
-
-
-def _broken(request: Request, error: Exception) -> Response:
-    log.error("request.broken", path=request.url.path, exc_info=error)
-    return _shaped(request, Broken())
 
 
 def run_api(settings: Settings, *, host: str, port: int, fd: int | None) -> None:

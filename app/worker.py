@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import cache
 from typing import Any, ClassVar
 
@@ -16,36 +16,26 @@ import uvloop
 from arq.connections import ArqRedis
 from arq.worker import Worker, create_worker
 
-from app.books.keeper import Keeper as WitnessKeeper
-from app.books.witness import Witness
-from app.core import clock
 from app.core.arq_redis import QUEUE, Later, PatientRedis, arq_pool, arq_settings, deserialized, serialized
 from app.core.cancel import cancel_all
-from app.core.db import Database, until_stored
 from app.core.doorbell import TASKS, Task
 from app.core.environment import ignore_variables_of_libpq
 from app.core.errors import WrongConnection
 from app.core.escapes import one_line
 from app.core.grouped_log import Outage
-from app.core.heartbeat import beating
-from app.core.ids import new_id
 from app.core.log import get_logger, scrubbed
 from app.core.memory import return_large_blocks
 from app.core.redaction import know, secrets_of_environment
-from app.core.schema import SchemaGate
 from app.core.setting_files import SettingsError, with_files
 from app.core.settings import Settings, load_settings, start
 from app.core.stop_signals import stop_signals
 from app.core.subscription import AWAY
 from app.core.terminal import echo
-from app.core.watchdog import EXIT_CODE, Watchdog
-from app.engine import Engine, wind_up
-from app.reconciliation.tasks.refute import refuting
+from app.engine import Engine
+from app.worker_process import Process
 
 log = get_logger(__name__)
 
-WRITERS_MAX = 8
-READERS_MAX = 2
 ARQ_POLL_SECONDS = 0.5
 """How often arq looks into Redis; who hears what is published need not wait for it."""
 ARQ_HEALTH_SECONDS = 5
@@ -54,104 +44,6 @@ ARQ_RESTART_SECONDS = 0.5
 ARQ_CLOSE_SECONDS = 1.0
 ARQ_CLAIM_SECONDS = 2.0
 """How long arq leaves a ring to a worker that died with it; its own least is 10 s, and nobody would find rings meanwhile."""
-
-
-class Process:
-    """A worker from its start to its end. Set `stop` to end it, and `hurried` to wait for nothing any longer."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.stop, self.hurried = asyncio.Event(), asyncio.Event()
-        self.engine: Engine
-        self._settings = settings
-        self._wrong: list[WrongConnection] = []
-        self._watchdog = Watchdog(blocked_seconds_max=max(1.0, settings.lease_seconds * 0.8))
-        self._process_id = new_id()
-        self._witness = Witness(
-            WitnessKeeper(settings.redis_url),
-            process_id=self._process_id,
-            lease_seconds=settings.lease_seconds,
-            sends=True,
-        )
-        self._taking: list[asyncio.Task[None]] = []
-        self._keeping: list[asyncio.Task[None]] = []
-
-    async def begin(self) -> None:
-        """Take work from now on."""
-        self._watchdog.start()
-        schema = SchemaGate(self._stop_for)
-        await self._witness.recall()
-        database = await Database.open(
-            self._settings.database_url,
-            name="worker",
-            writers_max=WRITERS_MAX,
-            readers_max=READERS_MAX,
-            on_wrong=self._stop_for,
-            schema=schema,
-            check=self._witness.check,
-        )
-        self.engine = Engine(self._settings, database, on_wrong=self._stop_for, process_id=self._process_id)
-        self.engine.dispatcher.opened = self._witness.opened
-        log.info("worker.started", worker=self._process_id.hex)
-        for pump in self.engine.pumps:
-            self.take(pump.run())
-        self.take(self.engine.listen())
-        beats = beating(
-            database,
-            process_id=self._process_id,
-            kind="worker",
-            lease_seconds=self._settings.lease_seconds,
-            schema=schema,
-            beaten=self._witness.beaten,
-        )
-        keeping = (
-            self.engine.renew(),
-            beats,
-            self._witness.keep(database),
-            refuting(self._settings, database, self._witness),
-        )
-        self._keeping = [asyncio.create_task(one) for one in keeping]
-        self._proving = asyncio.create_task(_proved(database))
-
-    def take(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run this, too, as long as work is taken; it never ends by itself."""
-        self._taking.append(asyncio.create_task(work))
-
-    async def over(self) -> None:
-        """Until `stop` is set, or a part has broken."""
-        stopped = asyncio.create_task(self.stop.wait())
-        parts = (*self._taking, *self._keeping)
-        await asyncio.wait([stopped, *parts], return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        for task in parts:
-            if task.done():  # none of these ever ends: better a new process than one that has lost a part
-                log.error("worker.broken", exc_info=task.exception())
-
-    async def end(self) -> int:
-        """Take nothing more, and hand back or finish within the grace. The exit code; raises WrongConnection where a connection
-        to Postgres has proved wrong."""
-        log.info("worker.stopping", worker=self._process_id.hex)
-        give_up_at = clock.monotonic() + self._settings.grace_seconds
-        await cancel_all([*self._taking, self._proving])
-        await wind_up(self.engine, max(0.0, give_up_at - clock.monotonic()), self.hurried)
-        await cancel_all(self._keeping)
-        self._watchdog.stop()
-        await self.engine.close()
-        await self._witness.leave()
-        await self.engine.database.close()
-        log.info("worker.stopped", worker=self._process_id.hex)
-        if self._wrong:
-            raise self._wrong[0]
-        return 0 if self.stop.is_set() else EXIT_CODE
-
-    def _stop_for(self, error: WrongConnection) -> None:
-        self._wrong.append(error)
-        self.stop.set()
-
-
-async def _proved(database: Database) -> None:
-    """The first connections, as soon as Postgres is there."""
-    with contextlib.suppress(WrongConnection):  # `_stop_for` has been told
-        await until_stored(database.prove)
 
 
 async def dispatch(ctx: dict[str, Any]) -> None:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 from app.admission.breaker import BREAK_SECONDS, MEND_SECONDS, Health, Sample, Verdict, judge
-from app.admission.decide import Budget, Refused, Second, learned
+from app.admission.decide import Budget, learned
+from app.admission.models import Refused, Second
 from app.admission.pace import Bucket, Lately, Pace, pace_of
 from app.core.db import Row, Session, columns
 

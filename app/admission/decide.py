@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from app.admission.breaker import Health, Verdict, judge
+from app.admission.models import Refused, Second
 
 WINDOW_SECONDS = 60.0
 RATE_START = 20.0
@@ -100,26 +101,6 @@ class Budget:
     def reads_free(self) -> bool:
         """Whether polls and fetches do not count towards the limit."""
         return self.doubt >= FREE_NATS
-
-
-@dataclass(frozen=True, slots=True)
-class Second:
-    """What was granted in one second, and what of it was refused with 429."""
-
-    at: int
-    submits: int = 0
-    reads: int = 0
-    refused_submits: int = 0
-    refused_reads: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """One answer 429: when its request was sent, and how long it asks us to wait, where it does."""
-
-    is_read: bool
-    sent_at: float
-    reset_at: float | None
 
 
 def learned(

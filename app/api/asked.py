@@ -19,7 +19,7 @@ from app.core.requests import (
 from app.jobs.intake import Asked
 from app.jobs.models import Surface
 from app.tenants.auth import Principal
-from app.upstream.wire import member
+from app.upstream.json_members import member
 from app.webhooks.emit import JobWebhook
 from app.webhooks.schemas import checked_job_webhook
 

@@ -28,8 +28,9 @@ from app.core.strict_json import without_bom
 from app.jobs.models import FINAL, STATUS, State, Status
 from app.jobs.outlook import NO_PROSPECT, Prospect
 from app.jobs.starting import NOT_BEFORE_MAX
+from app.upstream.json_members import NotAnObject, bytes_of, slices
 from app.upstream.plain_json import plain_json
-from app.upstream.wire import NotAnObject, bytes_of, rewritten, slices
+from app.upstream.wire import rewritten
 from app.webhooks.models import EventType
 
 OUTPUT_BYTES_MAX = 1_000_000

@@ -3,7 +3,8 @@
 from hashlib import sha256
 
 from app.core.strict_json import canonical
-from app.upstream.wire import Member, NotAnObject, Outcome, OutcomeKind, bytes_of, members, text_of
+from app.upstream.json_members import Member, NotAnObject, bytes_of, members, text_of
+from app.upstream.wire import Outcome, OutcomeKind
 
 SEED = "seed"
 """Bodies that differ in nothing else are one request, sent again."""

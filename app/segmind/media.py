@@ -14,7 +14,7 @@ from app.core.off_loop import run_sized
 from app.core.redaction import redacted_body, redacted_text
 from app.segmind.fetcher import Fetcher, NotFetched
 from app.segmind.schemas import credits_number, json_response, shown_result
-from app.upstream.wire import NotAnObject, bytes_of, slices, string_of
+from app.upstream.json_members import NotAnObject, bytes_of, slices, string_of
 
 log = get_logger(__name__)
 

@@ -14,7 +14,8 @@ from app.core.ids import show_id
 from app.core.problems import refusal_headers
 from app.jobs.models import STATUS, State, Status
 from app.upstream.discretion import may_be_shown
-from app.upstream.wire import NotAnObject, rewritten, slices
+from app.upstream.json_members import NotAnObject, slices
+from app.upstream.wire import rewritten
 
 JSON = "application/json"
 

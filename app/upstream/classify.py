@@ -15,20 +15,8 @@ from typing import Final
 import orjson
 
 from app.core.clock import now
-from app.upstream.wire import (
-    Metrics,
-    NotAnObject,
-    Outcome,
-    OutcomeKind,
-    UpstreamState,
-    members,
-    metrics_of,
-    slices,
-    storable,
-    string_of,
-    text_of,
-    upstream_id_of,
-)
+from app.upstream.json_members import NotAnObject, members, slices, string_of, text_of
+from app.upstream.wire import Metrics, Outcome, OutcomeKind, UpstreamState, metrics_of, storable, upstream_id_of
 
 RETRY_AFTER_SECONDS_MAX: Final = 3600.0
 _STATES: Final = {state.value: state for state in UpstreamState}

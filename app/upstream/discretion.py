@@ -12,7 +12,8 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Final, NamedTuple
 
 from app.upstream.classify import ERROR_KEYS, error_words
-from app.upstream.wire import NotAnObject, Outcome, OutcomeKind, slices, storable, string_of, text_of, with_members
+from app.upstream.json_members import NotAnObject, slices, string_of, text_of, with_members
+from app.upstream.wire import Outcome, OutcomeKind, storable
 
 LEFT_OUT: Final = "…"
 DIGITS_MIN: Final = 4

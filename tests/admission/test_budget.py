@@ -6,7 +6,8 @@ from dataclasses import asdict
 import pytest
 
 from app.admission.budget import configure, forget_seconds, learn
-from app.admission.decide import FREE_NATS, Refused, Second
+from app.admission.decide import FREE_NATS
+from app.admission.models import Refused, Second
 from app.core.db import Database
 from app.jobs.claims import claim_running
 from app.jobs.turns import Claimed, claim_queued

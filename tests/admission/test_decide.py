@@ -18,11 +18,10 @@ from app.admission.decide import (
     RATE_MAX,
     RATE_START,
     Budget,
-    Refused,
-    Second,
     hold_seconds,
     learned,
 )
+from app.admission.models import Refused, Second
 from tests.admission.virtual import Run, World, draw_world
 
 KINDS = ("token_bucket", "sliding_minute", "fixed_minute")

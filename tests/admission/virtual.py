@@ -11,7 +11,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from app.admission.decide import Budget, Refused, Second, learned
+from app.admission.decide import Budget, learned
+from app.admission.models import Refused, Second
 from app.admission.pace import (
     LOOK_SECONDS_MIN,
     SUBMIT_PRICE,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from app.core import http_server
+from app.core import http_server, http_timing
 from app.core.bodies import Bodies
 from app.core.errors import Refusal
 from app.core.http_deadlines import BODY_SECONDS, BODY_WINDOW_SECONDS, Progress
@@ -105,7 +105,9 @@ async def everything(reader: asyncio.StreamReader) -> bytes:
 
 def quick(monkeypatch: pytest.MonkeyPatch, **seconds: float) -> None:
     for name, value in seconds.items():
-        monkeypatch.setattr(http_server, name, value)
+        for module in (http_server, http_timing):
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, value)
 
 
 async def test_half_a_head_is_answered_and_closed(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,8 @@ import pytest
 import uvicorn
 
 from app.core.http_deadlines import FAREWELL_SECONDS
-from app.core.http_server import Phase, Protocol
+from app.core.http_server import Protocol
+from app.core.http_timing import Phase
 from app.core.serving import Server
 from tests.gateway import eventually
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.upstream.json_members import NotAnObject, slices, text_of
 from app.upstream.plain_json import plain_json
-from app.upstream.wire import NotAnObject, slices, text_of
 
 
 def strictly(raw: bytes) -> Any:

@@ -9,21 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.upstream.wire import (
-    Metrics,
-    NotAnObject,
-    bytes_of,
-    error_member,
-    member,
-    members,
-    metrics_of,
-    micro_of,
-    rewritten,
-    storable,
-    string_of,
-    text_of,
-    upstream_id_of,
-)
+from app.upstream.json_members import NotAnObject, bytes_of, member, members, string_of, text_of
+from app.upstream.wire import Metrics, error_member, metrics_of, micro_of, rewritten, storable, upstream_id_of
 
 OURS = "job_01902f5c7b1a7c3e8d4f"
 

@@ -10,7 +10,8 @@ from uuid import UUID
 
 from app.admission.breaker import BREAK_SECONDS, PROBE_MODEL, PROBE_TENANT, Sample, is_suspect, worth_telling
 from app.admission.budget import Taken, configure, forget_seconds, learn
-from app.admission.decide import Budget, Refused, Second
+from app.admission.decide import Budget
+from app.admission.models import Refused, Second
 from app.core import clock
 from app.core.db import Database, Row
 from app.core.errors import StoreUnavailable

@@ -12,7 +12,7 @@ from app.core.crash import crash_point
 from app.core.db import Database, ReadSession, Row, until_stored
 from app.core.doorbell import Doorbell
 from app.core.grouped_log import GroupedLog
-from app.core.http import BeforeSend
+from app.core.http_exchange import BeforeSend
 from app.core.ids import show_id
 from app.core.log import get_logger
 from app.core.pump import Pump
