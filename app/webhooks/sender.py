@@ -8,7 +8,8 @@ from typing import Final
 
 from app.core import clock
 from app.core.guard import Guard, UrlRefused, parse_url
-from app.core.http import BeforeSend, Called, Caller, Limits
+from app.core.http import Called, Caller, Limits
+from app.core.http_exchange import BeforeSend
 from app.core.redaction import redacted
 from app.webhooks.decide import outcome_of
 from app.webhooks.models import AttemptOutcome

@@ -5,7 +5,8 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from app.core.http import BeforeSend, Called, Caller, Limits
+from app.core.http import Called, Caller, Limits
+from app.core.http_exchange import BeforeSend
 
 
 class Http:
