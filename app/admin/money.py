@@ -6,10 +6,11 @@ from uuid import UUID
 from app.admin.decide import NOTE_MAX, REFERENCE_MAX, checked_line
 from app.admin.operations import record_audit
 from app.core import clock
-from app.core.db import Row, Session
+from app.core.db import Session
 from app.core.ids import show_id
 from app.jobs.charges import lower_charge
 from app.ledger import operations
+from app.ledger.rows import Transfer
 from app.tenants.decide import checked_expiry
 from app.tenants.queries import Tenant, get_tenant
 
@@ -23,7 +24,7 @@ async def grant_credits(
     reference: str,
     note: str | None = None,
     expires_at: datetime | None = None,
-) -> tuple[Tenant, Row, bool]:
+) -> tuple[Tenant, Transfer, bool]:
     """Credits in, in micro-credits; gives the tenant, the transfer, and whether it is new: the same reference and amount
     again are the same grant, which keeps the expiry that it was made with.
 
@@ -51,7 +52,7 @@ async def grant_credits(
 
 async def adjust_credits(
     session: Session, *, by: str, tenant: str, amount: int, note: str, job_id: UUID | None = None
-) -> tuple[Tenant, Row]:
+) -> tuple[Tenant, Transfer]:
     """Correct a balance by what the tenant gains, in micro-credits, or loses where that is below nothing; of a job, its
     charge, which can only be lowered, and once. Gives the tenant and the transfer.
 

@@ -6,10 +6,10 @@ from pydantic import BaseModel, Field
 
 from app.admin.models import Entry, Exposure
 from app.core.credits import show_credits
-from app.core.db import Row
 from app.core.fields import At
 from app.core.ids import show_id
 from app.ledger.models import ExposureReason, Kind
+from app.ledger.rows import Transfer
 from app.tenants.queries import Tenant
 
 
@@ -28,19 +28,19 @@ class TransferOut(BaseModel):
     created_at: At
 
     @classmethod
-    def of(cls, tenant: Tenant, transfer: Row) -> Self:
+    def of(cls, tenant: Tenant, transfer: Transfer) -> Self:
         """The transfer, ready to be shown."""
         return cls(
-            id=transfer["id"].hex,
+            id=transfer.id.hex,
             tenant_id=show_id("ten", tenant.id),
             tenant=tenant.name,
-            kind=transfer["kind"],
-            amount=show_credits(transfer["amount"]),
-            job_id=None if transfer["job_id"] is None else show_id("job", transfer["job_id"]),
-            reference=transfer["reference"],
-            note=transfer["note"],
-            expires_at=transfer["expires_at"],
-            created_at=transfer["created_at"],
+            kind=Kind(transfer.kind),
+            amount=show_credits(transfer.amount),
+            job_id=None if transfer.job_id is None else show_id("job", transfer.job_id),
+            reference=transfer.reference,
+            note=transfer.note,
+            expires_at=transfer.expires_at,
+            created_at=transfer.created_at,
         )
 
 

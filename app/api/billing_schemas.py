@@ -10,6 +10,7 @@ from app.core.fields import At
 from app.core.ids import show_id
 from app.ledger.listing import UsageBy
 from app.ledger.models import Kind
+from app.ledger.queries import BalanceRow
 
 
 class BalanceOut(BaseModel):
@@ -22,9 +23,9 @@ class BalanceOut(BaseModel):
     overdraft: str = Field(description="how far below nothing `available` may go")
 
     @classmethod
-    def of(cls, row: Row) -> Self:
-        """Of `ledger.queries`."""
-        return cls(**{name: show_credits(row[name]) for name in cls.model_fields})
+    def of(cls, balance: BalanceRow) -> Self:
+        """The balance, ready to be shown."""
+        return cls(**{name: show_credits(getattr(balance, name)) for name in cls.model_fields})
 
 
 class TransferOut(BaseModel):

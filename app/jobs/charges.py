@@ -3,12 +3,13 @@
 from uuid import UUID
 
 from app.core.credits import show_credits
-from app.core.db import Row, Session
+from app.core.db import Session
 from app.core.errors import Conflict, Malformed, Problem
 from app.jobs.operations import JobNotFound
 from app.ledger.corrections import recount_usage, return_to_budgets
 from app.ledger.models import ExposureReason
 from app.ledger.operations import correct_charge
+from app.ledger.rows import Transfer
 from app.ledger.settling import Exposure, expose
 
 
@@ -21,7 +22,7 @@ class ChargeCorrected(Conflict):
         super().__init__("the charge of this job has been corrected before")
 
 
-async def lower_charge(session: Session, *, tenant_id: UUID, job_id: UUID, amount_micro: int, note: str) -> Row:
+async def lower_charge(session: Session, *, tenant_id: UUID, job_id: UUID, amount_micro: int, note: str) -> Transfer:
     """Give a tenant back so much of what its job was charged, once; gives the transfer. What the upstream's cost then
     exceeds the charge by is exposure.
 

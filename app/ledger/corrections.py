@@ -4,21 +4,12 @@ from datetime import datetime
 from uuid import UUID
 
 from app.core.db import Session
+from app.core.sql import SqlFolder
 from app.ledger.holds import hold_id_of
 
-_RECOUNT = """
-INSERT INTO usage_hours AS hours (tenant_id, hour, key_id, model, charged_micro, cost_micro)
-VALUES ($1, date_trunc('hour', $2::timestamptz, 'UTC'), $3, $4, -$5::bigint, $6)
-ON CONFLICT ON CONSTRAINT usage_hours_key DO UPDATE SET
-    charged_micro = hours.charged_micro + excluded.charged_micro, cost_micro = hours.cost_micro + excluded.cost_micro
-"""
-
-_UNSPEND = """
-UPDATE budgets SET spent_micro = greatest(0, spent_micro - $2)
-FROM transfers AS hold
-WHERE hold.id = $1 AND budgets.subject_id IN (hold.tenant_id, hold.key_id)
-    AND (hold.created_at AT TIME ZONE 'UTC')::date >= budgets.starts_on
-"""
+_SQL = SqlFolder(__file__)
+_RECOUNT_USAGE = _SQL.command("recount_usage")
+_RETURN_TO_BUDGETS = _SQL.command("return_to_budgets")
 
 
 async def recount_usage(
@@ -32,9 +23,12 @@ async def recount_usage(
     cost_micro: int,
 ) -> None:
     """Count a cost that was told late, and a charge that was lowered by `returned_micro`, in the hour the job ended."""
-    await session.execute(_RECOUNT, tenant_id, ended_at, key_id, model, returned_micro, cost_micro)
+    await session.run(
+        _RECOUNT_USAGE, tenant_id=tenant_id, ended_at=ended_at, key_id=key_id, model=model, returned_micro=returned_micro,
+        cost_micro=cost_micro,
+    )  # fmt: skip
 
 
 async def return_to_budgets(session: Session, *, job_id: UUID, returned_micro: int) -> None:
     """Give back to the budgets over a job's hold what it was charged too much; the balance is locked."""
-    await session.execute(_UNSPEND, hold_id_of(job_id), returned_micro)
+    await session.run(_RETURN_TO_BUDGETS, hold_id=hold_id_of(job_id), amount=returned_micro)

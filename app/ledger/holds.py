@@ -4,30 +4,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from app.core.db import Session, columns
+from app.core.db import Session
 from app.core.ids import derived_id
+from app.core.sql import SqlFolder, columns_of
 from app.ledger.decide import Account, Budget, Hold, Lot, draw
 from app.ledger.models import Kind
+from app.ledger.rows import Drawn, FreeLot, NewHold, Spent
 
-# The balances are locked, and the holds are known to fit.
-_HOLD = """
-WITH asked AS (
-    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[])
-        AS t (id, tenant_id, job_id, key_id, amount)
-), made AS (
-    INSERT INTO transfers (id, tenant_id, kind, amount, job_id, key_id)
-    SELECT id, tenant_id, 'hold', amount, job_id, key_id FROM asked
-)
-UPDATE balances SET held = held + summed.amount
-FROM (SELECT tenant_id, sum(amount)::bigint AS amount FROM asked GROUP BY tenant_id) AS summed
-WHERE balances.tenant_id = summed.tenant_id
-"""
 
-_FREE_LOTS = """
-SELECT id, tenant_id, left_micro FROM lots
-WHERE tenant_id = ANY($1::uuid[]) AND left_micro > 0
-ORDER BY tenant_id, expires_at, id
-"""
+@dataclass(frozen=True, slots=True)
+class BudgetAlert:
+    """A budget has come to so many per cent, for the first time in its period."""
+
+    tenant_id: UUID
+    subject_id: UUID
+    period: str
+    percent: int
+
+
+_SQL = SqlFolder(__file__)
+_HOLD_CREDITS = _SQL.command("hold_credits")
+_LIST_FREE_LOTS = _SQL.query("list_free_lots", FreeLot)
+_ALLOCATE_LOTS = _SQL.command("allocate_lots")
+_SPEND_BUDGETS = _SQL.query("spend_budgets", BudgetAlert)
 
 
 def fits_ctes(lock: str) -> str:
@@ -58,66 +57,16 @@ def fits_ctes(lock: str) -> str:
 )"""  # noqa: S608
 
 
-# What these holds take out of lots.
-_ALLOCATE = """
-WITH asked AS (
-    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[]) AS t (hold_id, lot_id, amount, tenant_id)
-), kept AS (
-    INSERT INTO allocations (hold_id, lot_id, amount) SELECT hold_id, lot_id, amount FROM asked
-), emptied AS (
-    UPDATE lots SET left_micro = left_micro - summed.amount
-    FROM (SELECT lot_id, sum(amount)::bigint AS amount FROM asked GROUP BY lot_id) AS summed WHERE lots.id = summed.lot_id
-)
-UPDATE balances SET expiring = expiring - summed.amount
-FROM (SELECT tenant_id, sum(amount)::bigint AS amount FROM asked GROUP BY tenant_id) AS summed
-WHERE balances.tenant_id = summed.tenant_id
-"""
-
-# What budgets have come to, and the alerts they have earned by it: each once a period.
-_SPEND = """
-WITH asked AS (
-    SELECT * FROM unnest($1::uuid[], $2::text[], $3::date[], $4::bigint[], $5::smallint[])
-        AS t (subject_id, period, starts_on, spent_micro, percent)
-), spent AS (
-    UPDATE budgets SET
-        spent_micro = asked.spent_micro, starts_on = asked.starts_on,
-        alerted_percent = CASE
-            WHEN budgets.starts_on = asked.starts_on THEN greatest(budgets.alerted_percent, asked.percent)
-            ELSE asked.percent
-        END
-    FROM asked WHERE budgets.subject_id = asked.subject_id AND budgets.period = asked.period
-    RETURNING
-        budgets.tenant_id, budgets.subject_id, budgets.period, budgets.starts_on, budgets.limit_micro,
-        budgets.spent_micro, asked.percent
-)
-INSERT INTO budget_alerts (tenant_id, subject_id, period, starts_on, percent, spent_micro, limit_micro)
-SELECT tenant_id, subject_id, period, starts_on, level, spent_micro, limit_micro
-FROM spent JOIN unnest(ARRAY[50, 80, 100]::smallint[]) AS level ON level <= spent.percent
-ON CONFLICT DO NOTHING
-RETURNING tenant_id, subject_id, period, percent
-"""
-
-
 def hold_id_of(job_id: UUID) -> UUID:
     """The id of a job's hold."""
     return derived_id(job_id, Kind.HOLD)
 
 
-@dataclass(frozen=True, slots=True)
-class BudgetAlert:
-    """A budget has come to so many per cent, for the first time in its period."""
-
-    tenant_id: UUID
-    subject_id: UUID
-    period: str
-    percent: int
-
-
 async def hold(session: Session, *, accounts: Mapping[UUID, Account], holds: Sequence[Hold]) -> None:
     """Set these credits apart; `accounts` are locked and have admitted them. One statement where nothing expires."""
-    rows = [(hold_id_of(one.job_id), one.tenant_id, one.job_id, one.key_id, one.amount) for one in holds]
+    rows = [NewHold(hold_id_of(one.job_id), one.tenant_id, one.job_id, one.key_id, one.amount) for one in holds]
     await _draw(session, accounts, holds)
-    await session.execute(_HOLD, *columns(rows, 5))
+    await session.run(_HOLD_CREDITS, **columns_of(NewHold, rows))
 
 
 async def _draw(session: Session, accounts: Mapping[UUID, Account], holds: Sequence[Hold]) -> None:
@@ -126,16 +75,16 @@ async def _draw(session: Session, accounts: Mapping[UUID, Account], holds: Seque
     if not with_lots:
         return
     lots: dict[UUID, list[Lot]] = {}
-    for row in await session.fetch(_FREE_LOTS, with_lots):
-        lots.setdefault(row["tenant_id"], []).append(Lot(row["id"], row["left_micro"]))
+    for free in await session.rows(_LIST_FREE_LOTS, tenant_ids=with_lots):
+        lots.setdefault(free.tenant_id, []).append(Lot(free.id, free.left_micro))
     drawn = []
     for one in holds:
         mine = lots.get(one.tenant_id, [])
         taken = dict(draw(mine, one.amount))
         lots[one.tenant_id] = [Lot(lot.id, lot.left - taken.get(lot.id, 0)) for lot in mine]
-        drawn += [(hold_id_of(one.job_id), lot_id, amount, one.tenant_id) for lot_id, amount in taken.items()]
+        drawn += [Drawn(hold_id_of(one.job_id), lot_id, amount, one.tenant_id) for lot_id, amount in taken.items()]
     if drawn:
-        await session.execute(_ALLOCATE, *columns(drawn, 4))
+        await session.run(_ALLOCATE_LOTS, **columns_of(Drawn, drawn))
 
 
 async def spend(session: Session, *, accounts: Mapping[UUID, Account]) -> list[BudgetAlert]:
@@ -143,5 +92,5 @@ async def spend(session: Session, *, accounts: Mapping[UUID, Account]) -> list[B
     budgets: list[Budget] = [budget for account in accounts.values() for budget in account.budgets]
     if not budgets:
         return []
-    rows = [(one.subject_id, one.period, one.starts_on, one.spent, one.reached_percent) for one in budgets]
-    return [BudgetAlert(**alert) for alert in await session.fetch(_SPEND, *columns(rows, 5))]
+    rows = [Spent(one.subject_id, one.period, one.starts_on, one.spent, one.reached_percent) for one in budgets]
+    return await session.rows(_SPEND_BUDGETS, **columns_of(Spent, rows))

@@ -4,13 +4,25 @@ from datetime import datetime
 from uuid import UUID
 
 from app.core.credits import AMOUNT_MAX, show_credits
-from app.core.db import Row, Session
+from app.core.db import Session
 from app.core.errors import Conflict, Malformed, NotFound, malformed_field
 from app.core.ids import derived_id, new_id
+from app.core.sql import SqlFolder
 from app.ledger.accounts import lock_accounts
 from app.ledger.decide import Account, filled
 from app.ledger.models import Kind, Period
-from app.ledger.queries import TRANSFER_COLUMNS
+from app.ledger.rows import Transfer
+
+_SQL = SqlFolder(__file__)
+_FIND_GRANT = _SQL.query("find_grant", Transfer)
+_FIND_TRANSFER = _SQL.query("find_transfer", bool)
+_GRANT_CREDITS = _SQL.query("grant_credits", Transfer)
+_ADJUST_BALANCE = _SQL.query("adjust_balance", Transfer)
+_SHRINK_LOTS = _SQL.command("shrink_lots")
+_CORRECT_CHARGE = _SQL.query("correct_charge", Transfer)
+_SET_OVERDRAFT = _SQL.command("set_overdraft")
+_SET_BUDGET = _SQL.command("set_budget")
+_LIFT_BUDGET = _SQL.command("lift_budget")
 
 
 class ReferenceTaken(Conflict):
@@ -40,68 +52,6 @@ class AccountNotFound(NotFound):
         super().__init__("no such tenant")
 
 
-_GRANT = f"""
-WITH made AS (
-    INSERT INTO transfers (id, tenant_id, kind, amount, reference, note, expires_at)
-    VALUES ($1, $2, 'grant', $3, $4, $5, $6)
-    RETURNING {TRANSFER_COLUMNS}
-), lot AS (
-    INSERT INTO lots (id, tenant_id, expires_at, amount, left_micro)
-    SELECT $1, $2, $6, $3, $7 WHERE $6::timestamptz IS NOT NULL
-), moved AS (
-    UPDATE balances SET
-        granted = granted + $3, expiring = expiring + CASE WHEN $6::timestamptz IS NULL THEN 0 ELSE $7::bigint END
-    WHERE tenant_id = $2
-)
-SELECT * FROM made
-"""  # noqa: S608
-
-_ADJUST = f"""
-WITH made AS (
-    INSERT INTO transfers (id, tenant_id, kind, amount, note) VALUES ($1, $2, 'adjust', $3, $4)
-    RETURNING {TRANSFER_COLUMNS}
-), moved AS (
-    UPDATE balances SET granted = granted + $3, expiring = least(expiring, greatest(granted + $3 - posted - held, 0))
-    WHERE tenant_id = $2
-)
-SELECT * FROM made
-"""  # noqa: S608
-
-# What is taken from a balance is taken from credit that never expires; only then from the lots, the last to expire first.
-_SHRINK_LOTS = """
-WITH free AS (
-    SELECT id, left_micro, sum(left_micro) OVER (ORDER BY expires_at, id) AS up_to
-    FROM lots WHERE tenant_id = $1 AND left_micro > 0
-)
-UPDATE lots SET left_micro = greatest(0, least(lots.left_micro, $2 - (free.up_to - free.left_micro)))
-FROM free WHERE lots.id = free.id AND free.up_to > $2
-"""
-
-# A charge that turned out too high.
-_CORRECT = f"""
-WITH made AS (
-    INSERT INTO transfers (id, tenant_id, kind, amount, job_id, note) VALUES ($1, $2, 'adjust', $3, $4, $5)
-    RETURNING {TRANSFER_COLUMNS}
-), moved AS (
-    UPDATE balances SET posted = posted - $3 WHERE tenant_id = $2
-)
-SELECT * FROM made
-"""  # noqa: S608
-
-_BUDGET = """
-INSERT INTO budgets (subject_id, period, tenant_id, limit_micro, starts_on, spent_micro)
-SELECT $1, $2, $3, $4, began.on_day, coalesce((
-    SELECT sum(CASE resolution.kind WHEN 'post' THEN resolution.amount WHEN 'release' THEN 0 ELSE hold.amount END)::bigint
-    FROM transfers AS hold
-    LEFT JOIN transfers AS resolution ON resolution.hold_id = hold.id AND resolution.kind IN ('post', 'release')
-    WHERE hold.tenant_id = $3 AND hold.created_at >= began.on_day AT TIME ZONE 'UTC' AND hold.kind = 'hold'
-        AND ($1 = $3 OR hold.key_id = $1)
-), 0)
-FROM (SELECT date_trunc($2, now() AT TIME ZONE 'UTC')::date AS on_day) AS began
-ON CONFLICT (subject_id, period) DO UPDATE SET limit_micro = excluded.limit_micro, alerted_percent = 0
-"""
-
-
 async def grant(
     session: Session,
     *,
@@ -110,7 +60,7 @@ async def grant(
     reference: str,
     note: str | None = None,
     expires_at: datetime | None = None,
-) -> tuple[Row, bool]:
+) -> tuple[Transfer, bool]:
     """Credits in; gives the transfer, and whether it is new: the same reference and amount again are the same grant.
 
     The expiry is no part of what makes a grant the same: callers compute it from the present time, so that it differs
@@ -119,25 +69,19 @@ async def grant(
     """
     _checked_amount(amount_micro)
     account = await _locked(session, tenant_id=tenant_id)
-    there = await session.fetchrow(
-        f"SELECT {TRANSFER_COLUMNS} FROM transfers WHERE tenant_id = $1 AND reference = $2",  # noqa: S608
-        tenant_id,
-        reference,
-    )
+    there = await session.find_row(_FIND_GRANT, tenant_id=tenant_id, reference=reference)
     if there is not None:
-        if there["amount"] != amount_micro:
-            raise ReferenceTaken(there["amount"])
+        if there.amount != amount_micro:
+            raise ReferenceTaken(there.amount)
         return there, False
-    left = filled(amount_micro, account.balance.available)
-    row = await session.fetchrow(
-        _GRANT, derived_id(tenant_id, f"{Kind.GRANT} {reference}"), tenant_id, amount_micro, reference, note,
-        expires_at, left,
+    made = await session.get_row(
+        _GRANT_CREDITS, id=derived_id(tenant_id, f"{Kind.GRANT} {reference}"), tenant_id=tenant_id, amount=amount_micro,
+        reference=reference, note=note, expires_at=expires_at, left_micro=filled(amount_micro, account.balance.available),
     )  # fmt: skip
-    assert row is not None
-    return row, True
+    return made, True
 
 
-async def adjust(session: Session, *, tenant_id: UUID, amount_micro: int, note: str) -> Row:
+async def adjust(session: Session, *, tenant_id: UUID, amount_micro: int, note: str) -> Transfer:
     """Correct a balance by what the tenant gains (below nothing: loses); gives the transfer.
 
     Raises OverdraftExceeded, AccountNotFound, Malformed. After OverdraftExceeded nothing has been written.
@@ -148,24 +92,24 @@ async def adjust(session: Session, *, tenant_id: UUID, amount_micro: int, note: 
     if balance.spendable + amount_micro < 0:
         raise OverdraftExceeded
     if amount_micro < 0 and balance.expiring:
-        await session.execute(_SHRINK_LOTS, tenant_id, max(0, balance.available + amount_micro))
-    row = await session.fetchrow(_ADJUST, new_id(), tenant_id, amount_micro, note)
-    assert row is not None
-    return row
+        await session.run(_SHRINK_LOTS, tenant_id=tenant_id, available=max(0, balance.available + amount_micro))
+    return await session.get_row(_ADJUST_BALANCE, id=new_id(), tenant_id=tenant_id, amount=amount_micro, note=note)
 
 
 async def correct_charge(
     session: Session, *, tenant_id: UUID, job_id: UUID, amount_micro: int, note: str
-) -> Row | None:
+) -> Transfer | None:
     """Give back what a job was charged too much, once; gives the transfer, or None where it was done before.
 
     The caller lowers `charged_micro` of the job in the same transaction.
     """
     await _locked(session, tenant_id=tenant_id)
     transfer_id = derived_id(job_id, Kind.ADJUST)
-    if await session.fetchval("SELECT true FROM transfers WHERE id = $1", transfer_id):
+    if await session.find_value(_FIND_TRANSFER, id=transfer_id):
         return None
-    return await session.fetchrow(_CORRECT, transfer_id, tenant_id, amount_micro, job_id, note)
+    return await session.find_row(
+        _CORRECT_CHARGE, id=transfer_id, tenant_id=tenant_id, amount=amount_micro, job_id=job_id, note=note
+    )
 
 
 async def set_overdraft(session: Session, *, tenant_id: UUID, overdraft_micro: int) -> None:
@@ -175,7 +119,7 @@ async def set_overdraft(session: Session, *, tenant_id: UUID, overdraft_micro: i
     account = await _locked(session, tenant_id=tenant_id)
     if account.balance.available < -overdraft_micro:
         raise OverdraftExceeded
-    await session.execute("UPDATE balances SET overdraft = $2 WHERE tenant_id = $1", tenant_id, overdraft_micro)
+    await session.run(_SET_OVERDRAFT, tenant_id=tenant_id, overdraft=overdraft_micro)
 
 
 async def set_budget(
@@ -185,11 +129,11 @@ async def set_budget(
     period counts."""
     await _locked(session, tenant_id=tenant_id)
     if limit_micro is None:
-        await session.execute("DELETE FROM budgets WHERE subject_id = $1 AND period = $2", subject_id, period)
+        await session.run(_LIFT_BUDGET, subject_id=subject_id, period=period)
         return
     if not 0 <= limit_micro <= AMOUNT_MAX:
         raise _out_of_range(f"{'daily' if period is Period.DAY else 'monthly'}_credits")
-    await session.execute(_BUDGET, subject_id, period, tenant_id, limit_micro)
+    await session.run(_SET_BUDGET, subject_id=subject_id, period=period, tenant_id=tenant_id, limit_micro=limit_micro)
 
 
 async def _locked(session: Session, *, tenant_id: UUID) -> Account:

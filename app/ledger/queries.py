@@ -1,8 +1,9 @@
 """Reads of the ledger. Each names its tenant."""
 
+from typing import NamedTuple
 from uuid import UUID
 
-from app.core.db import ReadSession, Row
+from app.core.db import ReadSession
 from app.core.sql import SqlFolder
 
 _SQL = SqlFolder(__file__)
@@ -10,19 +11,23 @@ EXPOSE_SECOND_STARTS_PART = _SQL.part("expose_second_starts")
 LOTS_DUE_PART = _SQL.part("lots_due")
 """For statements of other rooms; each file says what it needs."""
 
-TRANSFER_COLUMNS = "id, tenant_id, kind, amount, job_id, hold_id, reference, note, expires_at, created_at"
-"""Of `transfers`, in a SELECT or after RETURNING."""
-
 LOTS_DUE = "EXISTS (SELECT FROM lots WHERE expired_at IS NULL AND expires_at <= now())"
 """Is there credit whose time is over? A condition for any statement."""
 
-_BALANCE = """
-SELECT granted, held, posted, granted - posted - held AS available, overdraft FROM balances WHERE tenant_id = $1
-"""
+
+class BalanceRow(NamedTuple):
+    """A tenant's balance in micro-credits. available: below nothing by at most the overdraft."""
+
+    granted: int
+    held: int
+    posted: int
+    available: int
+    overdraft: int
 
 
-async def get_balance(session: ReadSession, *, tenant_id: UUID) -> Row:
-    """(granted, held, posted, available, overdraft); every tenant has one."""
-    row = await session.fetchrow(_BALANCE, tenant_id)
-    assert row is not None
-    return row
+_FIND_BALANCE = _SQL.query("find_balance", BalanceRow)
+
+
+async def get_balance(session: ReadSession, *, tenant_id: UUID) -> BalanceRow:
+    """A tenant's balance; every tenant has one."""
+    return await session.get_row(_FIND_BALANCE, tenant_id=tenant_id)

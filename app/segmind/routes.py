@@ -35,7 +35,7 @@ from app.jobs.intake import NOT_STORED, Asked
 from app.jobs.models import FINAL, State, Surface
 from app.jobs.operations import JobNotFound
 from app.jobs.writer import Stored
-from app.ledger.queries import get_balance
+from app.ledger.queries import BalanceRow, get_balance
 from app.segmind.media import media_response
 from app.segmind.openapi import paths
 from app.segmind.schemas import (
@@ -231,11 +231,11 @@ async def get_credits(request: Request) -> Response:
     """`GET /v1/get-user-credits`: what the tenant has left."""
     principal = await patiently(lambda: _principal(request, Scope.BILLING_READ))
 
-    async def read() -> Row:
+    async def read() -> BalanceRow:
         async with request.app.state.database.snapshot(principal.tenant_id, point=True) as session:
             return await get_balance(session, tenant_id=principal.tenant_id)
 
-    return json_response(credits_body((await patiently(read))["available"]))
+    return json_response(credits_body((await patiently(read)).available))
 
 
 class SlugConvertor(StringConvertor):

@@ -1,0 +1,8 @@
+-- How are lots cut to what is available, after an amount was taken from the balance?
+-- What is taken from a balance is taken from credit that never expires; only then from the lots, the last to expire first.
+WITH free AS (
+    SELECT id, left_micro, sum(left_micro) OVER (ORDER BY expires_at, id) AS up_to
+    FROM lots WHERE tenant_id = :tenant_id AND left_micro > 0
+)
+UPDATE lots SET left_micro = greatest(0, least(lots.left_micro, :available - (free.up_to - free.left_micro)))
+FROM free WHERE lots.id = free.id AND free.up_to > :available
