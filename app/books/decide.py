@@ -42,6 +42,10 @@ class Found:
     unaccounted: bool
     now: datetime
 
+    def __post_init__(self) -> None:
+        if self.doubt is not None:
+            object.__setattr__(self, "doubt", Doubt(self.doubt))
+
 
 UNENDED_SECONDS = 3600.0
 """A witness that did not end in order speaks for so long, counted back from the youngest: then its process is dead, and

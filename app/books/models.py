@@ -5,9 +5,6 @@
 
 from enum import StrEnum
 
-RESTORED = "restored"
-"""`reason` of the pause that stops everything meanwhile."""
-
 
 class Doubt(StrEnum):
     """Older: something that a process knows is missing. Moved: another server, timeline or database has the books.

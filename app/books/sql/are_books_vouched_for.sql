@@ -1,0 +1,7 @@
+-- Have all workers that were alive when the books moved found all that they remember, and had time to object?
+SELECT doubt = 'moved' AND doubted_at < now() - make_interval(secs => :lease_seconds) AND NOT {{ unaccounted(moment=move) }}
+FROM books CROSS JOIN LATERAL (
+    SELECT
+        {{ server }} AS server, books.doubted_at AS at,
+        greatest(4 * :lease_seconds::double precision, :recent_seconds) AS seconds
+) AS move

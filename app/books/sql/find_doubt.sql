@@ -1,0 +1,2 @@
+-- Why is sending stopped?
+SELECT doubt FROM books WHERE EXISTS (SELECT FROM pauses WHERE reason = 'restored')
