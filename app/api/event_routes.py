@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from app.api.callers import ALWAYS, Caller, WebhooksReader, WebhooksWriter
 from app.api.webhook_bodies import render_events
 from app.api.webhook_routes import WRITES
-from app.core.db import ReadSession, Row
+from app.core.db import ReadSession
 from app.core.dependencies import TheDoorbell
 from app.core.errors import Malformed, Problem
 from app.core.ids import Prefix, find_id, show_id
@@ -22,7 +22,7 @@ from app.webhooks.claims import EventHead, freeze_bodies
 from app.webhooks.listing import DeliveryFilter, get_delivery, list_deliveries
 from app.webhooks.models import DeliveryStatus, EventType
 from app.webhooks.operations import DeliveryUnderWay, EndpointDisabled
-from app.webhooks.queries import DeliveryNotFound, find_position, list_attempts, list_events
+from app.webhooks.queries import DeliveryNotFound, Event, find_position, list_attempts, list_events
 from app.webhooks.schemas import DeliveryOut, DeliveryTold, EventPage, event_page_body
 
 router = APIRouter(prefix="/api/v1", tags=["webhooks"], route_class=CheckedRoute)
@@ -58,7 +58,7 @@ async def read_events(
         rows = await list_events(session, tenant_id=caller.tenant_id, after=position, limit=limit + 1)
         # within the tenant's share of reads: bodies that nobody has seen yet take a connection that writes, too
         bodies = await _frozen(caller, rows, base_url=request.app.state.public_url)
-        return [(show_id("evt", row["id"]), bodies[row["id"]]) for row in rows]
+        return [(show_id("evt", row.id), bodies[row.id]) for row in rows]
 
     page = cut_page(await caller.read(read), limit=limit, cursor_of=lambda event: event[0])
     return Response(event_page_body(page.items, next_cursor=page.next_cursor), media_type="application/json")
@@ -77,14 +77,10 @@ def _unknown_event() -> Malformed:
     return Malformed("after: no event of yours", problems=[Problem("query after", "expected the id of an event")])
 
 
-async def _frozen(caller: Caller, rows: list[Row], *, base_url: str) -> dict[UUID, bytes]:
+async def _frozen(caller: Caller, rows: list[Event], *, base_url: str) -> dict[UUID, bytes]:
     """The events' bodies; those that nobody has been shown yet are frozen now."""
-    bodies = {row["id"]: row["body"] for row in rows if row["body"] is not None}
-    new = [
-        EventHead(row["id"], row["type"], row["job_id"], row["sequence"], row["created_at"])
-        for row in rows
-        if row["body"] is None
-    ]
+    bodies = {row.id: row.body for row in rows if row.body is not None}
+    new = [EventHead(row.id, row.type, row.job_id, row.sequence, row.created_at) for row in rows if row.body is None]
     if new:
         render = partial(render_events, base_url=base_url)
         async with caller.transaction() as session:

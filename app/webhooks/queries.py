@@ -1,13 +1,54 @@
 """Reads of secrets, events and attempts. Each names its tenant, but for those of workers."""
 
 from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
-from app.core.db import ReadSession, Row
+from app.core.db import ReadSession
 from app.core.errors import NotFound
 from app.core.sql import SqlFolder
 
+
+class _SealedSecret(NamedTuple):
+    """A secret of a tenant's endpoint, or for the URLs of its jobs where there is none."""
+
+    tenant_id: UUID
+    endpoint_id: UUID | None
+    id: UUID
+    sealed: bytes
+
+
+class Event(NamedTuple):
+    """An event of a feed. body: None where nobody has been shown it yet."""
+
+    id: UUID
+    type: str
+    job_id: UUID
+    sequence: int
+    position: int
+    created_at: datetime
+    body: bytes | None
+
+
+class Attempt(NamedTuple):
+    """One attempt of a delivery. at: when its outcome was recorded; answer: the first bytes of the receiver's body."""
+
+    attempt: int
+    at: datetime
+    outcome: str
+    status_code: int | None
+    duration_seconds: float | None
+    address: str | None
+    detail: str
+    answer: bytes | None
+
+
 _SQL = SqlFolder(__file__)
+_LIST_SECRETS = _SQL.query("list_secrets", _SealedSecret)
+_LIST_EVENTS = _SQL.query("list_events", Event)
+_FIND_POSITION = _SQL.query("find_position", int)
+_LIST_ATTEMPTS = _SQL.query("list_attempts", Attempt)
 WANTS_START_PART = _SQL.part("wants_start")
 """For statements of other rooms; its file says what it needs."""
 
@@ -30,46 +71,29 @@ class DeliveryNotFound(NotFound):
         super().__init__("there is no such delivery")
 
 
-_SECRETS = """
-SELECT secret.tenant_id, secret.endpoint_id, secret.id, secret.sealed
-FROM unnest($1::uuid[], $2::uuid[]) AS asked (tenant_id, endpoint_id)
-JOIN webhook_secrets AS secret ON secret.tenant_id = asked.tenant_id
-    AND secret.endpoint_id IS NOT DISTINCT FROM asked.endpoint_id
-WHERE secret.expires_at IS NULL OR secret.expires_at > now()
-ORDER BY secret.expires_at DESC NULLS FIRST
-"""
-
-
 async def list_secrets(
     session: ReadSession, *, owners: Sequence[tuple[UUID, UUID | None]]
 ) -> dict[tuple[UUID, UUID | None], list[tuple[UUID, bytes]]]:
     """For each (tenant, endpoint or None): row ids and sealed secrets that sign now, newest first."""
-    rows = await session.fetch(_SECRETS, [tenant for tenant, _ in owners], [endpoint for _, endpoint in owners])
+    rows = await session.rows(
+        _LIST_SECRETS, tenant_ids=[tenant for tenant, _ in owners], endpoint_ids=[endpoint for _, endpoint in owners]
+    )
     found: dict[tuple[UUID, UUID | None], list[tuple[UUID, bytes]]] = {}
     for row in rows:
-        found.setdefault((row["tenant_id"], row["endpoint_id"]), []).append((row["id"], row["sealed"]))
+        found.setdefault((row.tenant_id, row.endpoint_id), []).append((row.id, row.sealed))
     return found
-
-
-_FEED = """
-SELECT id, type, job_id, sequence, position, created_at, body FROM webhook_events
-WHERE tenant_id = $1 AND position > $2 ORDER BY position LIMIT $3
-"""
 
 
 async def find_position(session: ReadSession, *, tenant_id: UUID, event_id: UUID) -> int | None:
     """Where an event stands in its tenant's feed."""
-    sql = "SELECT position FROM webhook_events WHERE id = $1 AND tenant_id = $2"
-    position: int | None = await session.fetchval(sql, event_id, tenant_id)
-    return position
+    return await session.find_value(_FIND_POSITION, tenant_id=tenant_id, event_id=event_id)
 
 
-async def list_events(session: ReadSession, *, tenant_id: UUID, after: int, limit: int) -> list[Row]:
+async def list_events(session: ReadSession, *, tenant_id: UUID, after: int, limit: int) -> list[Event]:
     """A tenant's events after this position, in the order of their commits."""
-    return await session.fetch(_FEED, tenant_id, after, limit)
+    return await session.rows(_LIST_EVENTS, tenant_id=tenant_id, after=after, limit=limit)
 
 
-async def list_attempts(session: ReadSession, *, delivery_id: UUID) -> list[Row]:
+async def list_attempts(session: ReadSession, *, delivery_id: UUID) -> list[Attempt]:
     """What was tried of one delivery, in order."""
-    sql = "SELECT * FROM webhook_attempts WHERE delivery_id = $1 ORDER BY attempt"
-    return await session.fetch(sql, delivery_id)
+    return await session.rows(_LIST_ATTEMPTS, delivery_id=delivery_id)

@@ -21,6 +21,7 @@ from app.webhooks.models import (
     DisabledReason,
     EventType,
 )
+from app.webhooks.queries import Attempt
 
 Wanted = Literal["job.completed", "job.failed", "job.canceled", "job.processing", "budget.alert", "endpoint.disabled"]
 Text = Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")]
@@ -139,10 +140,10 @@ class AttemptOut(BaseModel):
     answer: str | None = Field(description="the first 4 kB of what was answered")
 
     @classmethod
-    def of(cls, row: Row) -> Self:
+    def of(cls, attempt: Attempt) -> Self:
         """The attempt, ready to be shown."""
-        answer: bytes | None = row["answer"]
-        return cls(**{**row, "answer": None if answer is None else answer.decode("utf-8", "replace")})
+        answer = None if attempt.answer is None else attempt.answer.decode("utf-8", "replace")
+        return cls.model_validate({**attempt._asdict(), "answer": answer})
 
 
 class DeliveryOut(BaseModel):
@@ -198,7 +199,7 @@ class DeliveryTold(DeliveryOut):
     attempt_log: list[AttemptOut]
 
     @classmethod
-    def told(cls, row: Row, attempts: Sequence[Row]) -> Self:
+    def told(cls, row: Row, attempts: Sequence[Attempt]) -> Self:
         """The delivery and its attempts."""
         return cls(**cls.fields(row), attempt_log=[AttemptOut.of(one) for one in attempts])
 

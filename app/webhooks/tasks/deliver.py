@@ -3,13 +3,12 @@
 import math
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
 from uuid import UUID
 
 from app.core import clock
 from app.core.batch import Batcher
 from app.core.crash import crash_point
-from app.core.db import Database, ReadSession, Row, until_stored
+from app.core.db import Database, ReadSession, until_stored
 from app.core.doorbell import Doorbell
 from app.core.grouped_log import GroupedLog
 from app.core.http_exchange import BeforeSend
@@ -17,7 +16,7 @@ from app.core.ids import show_id
 from app.core.log import get_logger
 from app.core.pump import Pump
 from app.core.slots import Slots
-from app.webhooks.claims import LEASE_SECONDS, EventHead, claim_deliveries, freeze_bodies, give_back
+from app.webhooks.claims import LEASE_SECONDS, ClaimedDelivery, EventHead, claim_deliveries, freeze_bodies, give_back
 from app.webhooks.decide import next_delay, parse_retry_after
 from app.webhooks.models import AttemptOutcome, DeliveryStatus
 from app.webhooks.records import Record, Recorded, record_attempts
@@ -86,20 +85,20 @@ class Deliverer:
             return math.inf
         crash_point("deliver.after_claim")
         bodies = await self._bodies(rows)
-        await self._keeper.learn((row["tenant_id"], row["target_id"] if row["to_endpoint"] else None) for row in rows)
+        await self._keeper.learn((row.tenant_id, row.endpoint_id) for row in rows)
         for row in rows:
-            self._slots.start(self._deliver(row, bodies.get(row["event_id"]), asked_at))
+            self._slots.start(self._deliver(row, bodies.get(row.event_id), asked_at))
         if len(rows) == free:
             self._doorbell.ring("deliver")  # there may be more than we can take: let others look
         return math.inf
 
-    async def _bodies(self, rows: Sequence[Row]) -> dict[UUID, bytes]:
+    async def _bodies(self, rows: Sequence[ClaimedDelivery]) -> dict[UUID, bytes]:
         """The bodies of these deliveries' events; those that nobody has been shown yet are frozen first."""
-        bodies = {row["event_id"]: row["body"] for row in rows if row["body"] is not None}
+        bodies = {row.event_id: row.body for row in rows if row.body is not None}
         new = {
-            row["event_id"]: EventHead(row["event_id"], row["type"], row["job_id"], row["sequence"], row["created_at"])
+            row.event_id: EventHead(row.event_id, row.type, row.job_id, row.sequence, row.created_at)
             for row in rows
-            if row["body"] is None
+            if row.body is None and row.job_id is not None  # an event of a tenant has its body from the start
         }
         if new:
             async with self._database.transaction() as session:
@@ -124,7 +123,7 @@ class Deliverer:
         """While it drains: wait for nothing that is on the wire any longer."""
         self._slots.cut()
 
-    async def _deliver(self, row: Row, body: bytes | None, asked_at: float) -> None:
+    async def _deliver(self, row: ClaimedDelivery, body: bytes | None, asked_at: float) -> None:
         until = asked_at + LEASE_SECONDS - TOTAL_SECONDS + MARGIN_SECONDS
 
         async def before_send() -> None:
@@ -135,24 +134,24 @@ class Deliverer:
         try:
             attempted = await self._post(row, body, before_send)
         except LeaseLost:
-            log.warning("delivery.lease_lost", delivery_id=show_id("dlv", row["id"]))
+            log.warning("delivery.lease_lost", delivery_id=show_id("dlv", row.id))
             return
         crash_point("deliver.after_answer")
         await self._recorder.put(record_of(row, attempted, chance=random.random()))
 
-    async def _post(self, row: Row, body: bytes | None, before_send: BeforeSend) -> Attempted:
+    async def _post(self, row: ClaimedDelivery, body: bytes | None, before_send: BeforeSend) -> Attempted:
         if body is None:
             log.error(
-                "delivery.without_body", delivery_id=show_id("dlv", row["id"]), event_id=show_id("evt", row["event_id"])
+                "delivery.without_body", delivery_id=show_id("dlv", row.id), event_id=show_id("evt", row.event_id)
             )
             return Attempted(AttemptOutcome.FORBIDDEN, 0.0, detail="the body of its event cannot be made")
         try:
-            secrets = self._keeper.secrets_of(row["tenant_id"], row["target_id"] if row["to_endpoint"] else None)
+            secrets = self._keeper.secrets_of(row.tenant_id, row.endpoint_id)
         except SecretUnreadable as error:
-            log.error("delivery.secret_unreadable", delivery_id=show_id("dlv", row["id"]), secret=str(error))
+            log.error("delivery.secret_unreadable", delivery_id=show_id("dlv", row.id), secret=str(error))
             return Attempted(AttemptOutcome.FORBIDDEN, 0.0, detail="its signing secret cannot be read here")
-        headers = signed_headers(event_id=row["event_id"], at=clock.now(), body=body, secrets=secrets)
-        return await self._sender.post(row["url"], headers=headers, body=body, before_send=before_send)
+        headers = signed_headers(event_id=row.event_id, at=clock.now(), body=body, secrets=secrets)
+        return await self._sender.post(row.url, headers=headers, body=body, before_send=before_send)
 
     async def _record(self, records: Sequence[Record]) -> Sequence[None | Exception]:
         async def write() -> Recorded:
@@ -180,7 +179,7 @@ class Deliverer:
                 self._exhausted.warn("delivery.exhausted", name="delivery_ids", ids=ids, outcome=record.outcome)
 
 
-def record_of(row: Any, attempted: Attempted, *, chance: float) -> Record:
+def record_of(row: ClaimedDelivery, attempted: Attempted, *, chance: float) -> Record:
     """What follows from an attempt of a claimed delivery. chance: from 0 to 1, places the next one within its ±20 %."""
     delivered = attempted.outcome is AttemptOutcome.DELIVERED
     gone = attempted.status_code == GONE
@@ -189,16 +188,16 @@ def record_of(row: Any, attempted: Attempted, *, chance: float) -> Record:
     if not delivered:
         retry_after = parse_retry_after(attempted.retry_after, now=clock.now())
         if not gone:
-            due_seconds = next_delay(row["step"] + 1, chance=chance, retry_after=retry_after)
+            due_seconds = next_delay(row.step + 1, chance=chance, retry_after=retry_after)
         status = DeliveryStatus.EXHAUSTED if due_seconds is None else DeliveryStatus.PENDING
         error = f"HTTP {attempted.status_code}" if attempted.status_code else str(attempted.outcome)
         if attempted.detail:
             error += f": {attempted.detail}"
     return Record(
-        delivery_id=row["id"],
-        fence=row["fence"],
-        attempt=row["attempts"],
-        target_id=row["target_id"],
+        delivery_id=row.id,
+        fence=row.fence,
+        attempt=row.attempts,
+        target_id=row.target_id,
         status=status,
         outcome=attempted.outcome,
         duration_seconds=attempted.duration_seconds,

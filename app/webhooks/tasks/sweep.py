@@ -5,7 +5,7 @@ from app.core.crash import crash_point
 from app.core.db import Database
 from app.core.log import get_logger
 from app.core.pump import Pump
-from app.webhooks.claims import EXHAUST_MAX, exhaust_disabled, give_back_expired, look
+from app.webhooks.claims import EXHAUST_MAX, exhaust_disabled, find_next_times, give_back_expired
 from app.webhooks.records import FORGET_MAX, forget_attempts, forget_secrets
 
 log = get_logger(__name__)
@@ -34,7 +34,7 @@ class WebhookSweeper:
 
     async def _step(self) -> float:
         async with self._database.statement() as session:
-            seen = await look(session)
+            seen = await find_next_times(session)
         if seen.expires_seconds is not None and seen.expires_seconds < 0:
             crash_point("sweep.before_expire")
             async with self._database.statement() as session:
