@@ -35,9 +35,9 @@ async def get_tenants_limits(
     who = caller.principal
     row = await caller.read(lambda session: get_limits(session, tenant_id=who.tenant_id, key_id=who.key_id))
     # as they are now: the principal may have been looked up a few seconds ago
-    rate = Rate(row["rate_per_minute"], row["burst"])
-    own = key_rate(rate, per_minute=row["key_rate_per_minute"], burst=row["key_burst"])
-    refused = refused_bucket(who.tenant_id, rate, row["refused_per_minute"])
+    rate = Rate(row.rate_per_minute, row.burst)
+    own = key_rate(rate, per_minute=row.key_rate_per_minute, burst=row.key_burst)
+    refused = refused_bucket(who.tenant_id, rate, row.refused_per_minute)
     standings, (of_refused,) = await asyncio.gather(
         rates.look(limits_of(who.tenant_id, rate, who.key_id, own)), rates.look([refused])
     )

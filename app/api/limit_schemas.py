@@ -6,8 +6,8 @@ from pydantic import BaseModel, Field
 
 from app.admission.buckets import Standing
 from app.core.credits import show_credits
-from app.core.db import Row
 from app.core.fields import Number
+from app.jobs.places import Limits
 
 
 class _BucketOut(BaseModel):
@@ -72,23 +72,23 @@ class LimitsOut(BaseModel):
     key: KeyLimitsOut | None = Field(description="of this key alone; null: it has none")
 
     @classmethod
-    def of(cls, row: Row, standings: tuple[Standing, ...], refused: Standing) -> Self:
+    def of(cls, row: Limits, standings: tuple[Standing, ...], refused: Standing) -> Self:
         """Of `jobs.places`; `standings` are the tenant's, and the key's where it has a rate of its own; `refused` is that
         of the tenant's refused submits."""
         rates = {standing.policy: RateOut.of(standing) for standing in standings}
         own = KeyLimitsOut(
             rate=rates.get("key"),
-            in_flight=_own_places(row["key_max_in_flight"], row["key_in_flight"]),
-            queued=_own_places(row["key_max_queued"], row["key_queued"]),
+            in_flight=_own_places(row.key_max_in_flight, row.key_in_flight),
+            queued=_own_places(row.key_max_queued, row.key_queued),
         )
         return cls(
             rate=rates["tenant"],
             refused=RefusedOut.of(refused),
-            in_flight=PlacesOut(limit=row["max_in_flight"], used=row["in_flight"]),
-            queued=PlacesOut(limit=row["max_queued"], used=row["queued"]),
-            weight=row["weight"],
-            max_price=None if row["max_price_micro"] is None else show_credits(row["max_price_micro"]),
-            models=row["models"],
+            in_flight=PlacesOut(limit=row.max_in_flight, used=row.in_flight),
+            queued=PlacesOut(limit=row.max_queued, used=row.queued),
+            weight=row.weight,
+            max_price=None if row.max_price_micro is None else show_credits(row.max_price_micro),
+            models=row.models,
             key=own if own.rate or own.in_flight or own.queued else None,
         )
 

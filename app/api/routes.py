@@ -19,7 +19,7 @@ from app.api.schemas import (
     page_body,
 )
 from app.core.crash import crash_point
-from app.core.db import Row, patiently
+from app.core.db import patiently
 from app.core.errors import Refusal
 from app.core.faults import Faults
 from app.core.fields import Instant
@@ -41,6 +41,7 @@ from app.jobs.listing import JobFilter, list_jobs
 from app.jobs.models import FINAL, STATUS, State, Status, Surface
 from app.jobs.operations import JobFinished, JobNotFound, request_cancel
 from app.jobs.outlook import NO_PROSPECT, Prospect
+from app.jobs.rows import WholeJob
 from app.tenants.auth import Principal, TenantSuspended
 from app.tenants.models import Scope
 
@@ -120,7 +121,7 @@ async def submit_job(request: Request) -> Response:
         await intake.note_replay(asked, stored)
     del body, given, asked  # the wait may be long, and these large
     wait = preferred_wait(request.headers, default=0.0, most=PREFER_WAIT_MAX)
-    row: Row | None = await request.app.state.reader.wait_for_job(principal.tenant_id, stored.job_id, wait.seconds)
+    row: WholeJob | None = await request.app.state.reader.wait_for_job(principal.tenant_id, stored.job_id, wait.seconds)
     if row is None:
         raise JobNotFound
     location = f"{base_url}/api/v1/jobs/{show_id('job', stored.job_id)}"
@@ -128,7 +129,7 @@ async def submit_job(request: Request) -> Response:
     content = await _content(base_url, row, request.app.state.outlook.of_new(principal.tenant_id, row))
     if stored.replayed:
         return _json(content, 200, {**headers, "Idempotent-Replayed": "true"})
-    return _json(content, 201 if wait.seconds and State(row["state"]) in FINAL else 202, headers)
+    return _json(content, 201 if wait.seconds and State(row.state) in FINAL else 202, headers)
 
 
 @router.get(
@@ -178,7 +179,7 @@ async def list_jobs_of_tenant(
     found = await caller.read(
         lambda session: list_jobs(session, tenant_id=caller.tenant_id, wanted=wanted, limit=limit + 1)
     )
-    page = cut_page(found.rows, limit=limit, cursor_of=lambda row: show_id("job", row["id"]))
+    page = cut_page(found.rows, limit=limit, cursor_of=lambda row: show_id("job", row.id))
     if found.scanned_to is not None:
         page = replace(page, next_cursor=show_id("job", found.scanned_to))
     prospects = await request.app.state.outlook.of_jobs(caller.tenant_id, page.items)
@@ -228,16 +229,16 @@ async def cancel_job(request: Request, caller: JobsWriter, job_id: str) -> Respo
     return _json(content, 200 if at_once else 202)
 
 
-async def _shown(request: Request, principal: Principal, row: Row) -> Response:
+async def _shown(request: Request, principal: Principal, row: WholeJob) -> Response:
     """A job as it stands, with what is expected of it."""
     prospect = await _prospect(request, principal, row)
     return _json(await _content(request.app.state.public_url, row, prospect))
 
 
-async def _prospect(request: Request, principal: Principal, row: Row) -> Prospect:
+async def _prospect(request: Request, principal: Principal, row: WholeJob) -> Prospect:
     prospects: dict[UUID, Prospect] = await request.app.state.outlook.of_jobs(principal.tenant_id, [row])
-    return prospects.get(row["id"], NO_PROSPECT)
+    return prospects.get(row.id, NO_PROSPECT)
 
 
-async def _content(base_url: str, row: Row, prospect: Prospect) -> bytes:
-    return await run_sized(len(row["body"] or b""), lambda: job_body(base_url, row, prospect))
+async def _content(base_url: str, row: WholeJob, prospect: Prospect) -> bytes:
+    return await run_sized(len(row.body or b""), lambda: job_body(base_url, row, prospect))

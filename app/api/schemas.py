@@ -12,7 +12,6 @@ from starlette.datastructures import QueryParams
 
 from app.core import clock
 from app.core.credits import show_credits
-from app.core.db import Row
 from app.core.fields import At
 from app.core.ids import show_id
 from app.core.paging import Page
@@ -27,6 +26,7 @@ from app.core.requests import (
 from app.core.strict_json import without_bom
 from app.jobs.models import FINAL, STATUS, State, Status
 from app.jobs.outlook import NO_PROSPECT, Prospect
+from app.jobs.rows import EventJob, ShownJob, WholeJob
 from app.jobs.starting import NOT_BEFORE_MAX
 from app.upstream.json_members import NotAnObject, bytes_of, slices
 from app.upstream.plain_json import plain_json
@@ -212,41 +212,41 @@ class JobPage(BaseModel):
     next_cursor: str | None
 
 
-def job_body(base_url: str, row: Row, prospect: Prospect = NO_PROSPECT) -> bytes:
+def job_body(base_url: str, row: WholeJob, prospect: Prospect = NO_PROSPECT) -> bytes:
     """The JSON of a job."""
     return orjson.dumps(_whole(base_url, row, prospect))
 
 
-def canceled_body(base_url: str, row: Row, prospect: Prospect, *, at_once: bool) -> bytes:
+def canceled_body(base_url: str, row: WholeJob, prospect: Prospect, *, at_once: bool) -> bytes:
     """The JSON of a job that was canceled, `at_once` or once the upstream is done with it, and what that costs."""
     return orjson.dumps(_whole(base_url, row, prospect) | {"notice": FREE_NOTICE if at_once else CHARGED_NOTICE})
 
 
-def _whole(base_url: str, row: Row, prospect: Prospect) -> dict[str, Any]:
-    shown = show_id("job", row["id"])
+def _whole(base_url: str, row: WholeJob, prospect: Prospect) -> dict[str, Any]:
+    shown = show_id("job", row.id)
     body = _item(base_url, row, shown, prospect)
     # a mark was stored with it until bodies were read without
-    body["input"] = orjson.Fragment(without_bom(row["input"]))
+    body["input"] = orjson.Fragment(without_bom(row.input))
     output, lossy = _output(row, shown, body["urls"]["response"])
     return body | {"output_lossy": lossy, "output": output}
 
 
-def event_data(base_url: str, row: Row, *, type_: str) -> Iterator[bytes]:
+def event_data(base_url: str, row: EventJob, *, type_: str) -> Iterator[bytes]:
     """The JSON of a job as its events have it, without its input: first whole, then shorter and shorter.
 
     `job.processing` shows the job as it was when it began to run, also where it has ended since.
     """
-    shown = show_id("job", row["id"])
+    shown = show_id("job", row.id)
     job = _item(base_url, row, shown) | {"output_lossy": False, "output": None}
     if type_ == EventType.JOB_PROCESSING:
         job |= {"status": Status.PROCESSING, "error": None, "finished_at": None}
-        job["credits"] = _credits(row["held_micro"], finished=False, charged=0)
+        job["credits"] = _credits(row.held_micro, finished=False, charged=0)
         job["metrics"] |= {"upstream_seconds": None, "total_seconds": None}
-    elif row["state"] == State.COMPLETED:
-        if row["body"] is not None:
+    elif row.state == State.COMPLETED:
+        if row.body is not None:
             output, lossy = _output(row, shown, job["urls"]["response"])
             yield orjson.dumps(job | {"output_lossy": lossy, "output": output})
-        job["output"] = {"url": job["urls"]["response"], "size_bytes": row["result_bytes"]}
+        job["output"] = {"url": job["urls"]["response"], "size_bytes": row.result_bytes}
     yield orjson.dumps(job)
     if job["error"] is not None:
         message = str(job["error"]["message"])
@@ -257,43 +257,43 @@ def event_data(base_url: str, row: Row, *, type_: str) -> Iterator[bytes]:
     yield orjson.dumps(job | {"metadata": {}, "metadata_omitted": True})
 
 
-async def page_body(base_url: str, page: Page[Row], prospects: Mapping[UUID, Prospect]) -> bytes:
+async def page_body(base_url: str, page: Page[ShownJob], prospects: Mapping[UUID, Prospect]) -> bytes:
     """The JSON of a page of jobs; `prospects` of those that have not ended."""
     items = await each(
         page.items,
-        lambda row: _item(base_url, row, show_id("job", row["id"]), prospects.get(row["id"], NO_PROSPECT)),
+        lambda row: _item(base_url, row, show_id("job", row.id), prospects.get(row.id, NO_PROSPECT)),
     )
     return orjson.dumps({"items": items, "next_cursor": page.next_cursor})
 
 
-def _item(base_url: str, row: Row, shown: str, prospect: Prospect = NO_PROSPECT) -> dict[str, Any]:
-    state = State(row["state"])
+def _item(base_url: str, row: ShownJob, shown: str, prospect: Prospect = NO_PROSPECT) -> dict[str, Any]:
+    state = State(row.state)
     self_url = f"{base_url}/api/v1/jobs/{shown}"
     return {
         "id": shown,
-        "model": row["model"],
+        "model": row.model,
         "status": STATUS[state],
-        "error": {"code": row["error_code"], "message": row["message"]} if state is State.FAILED else None,
+        "error": {"code": row.error_code, "message": row.message} if state is State.FAILED else None,
         "metrics": {
-            "queue_seconds": _seconds(row["created_at"], row["submitted_at"]),
-            "upstream_seconds": _rounded(row["run_seconds"]),
-            "total_seconds": _seconds(row["created_at"], row["finished_at"]),
-            "polls": row["polls"],
+            "queue_seconds": _seconds(row.created_at, row.submitted_at),
+            "upstream_seconds": _rounded(row.run_seconds),
+            "total_seconds": _seconds(row.created_at, row.finished_at),
+            "polls": row.polls,
         },
-        "credits": _credits(row["held_micro"], finished=state in FINAL, charged=row["charged_micro"]),
+        "credits": _credits(row.held_micro, finished=state in FINAL, charged=row.charged_micro),
         "eta": None
         if prospect.p50 is None
         else {"p50": clock.rfc3339(prospect.p50), "p90": clock.rfc3339(prospect.p90)},
         "position": prospect.position,
-        "metadata": row["metadata"] or {},
-        "webhook_url": row["webhook_url"],
-        "priority": row["priority"],
-        "created_at": clock.rfc3339(row["created_at"]),
-        "started_at": clock.rfc3339(row["started_at"]),
-        "finished_at": clock.rfc3339(row["finished_at"]),
-        "cancel_requested_at": clock.rfc3339(row["cancel_requested_at"]),
-        "attempt": row["attempt"],
-        "late_result": row["late_result"],
+        "metadata": row.metadata or {},
+        "webhook_url": row.webhook_url,
+        "priority": row.priority,
+        "created_at": clock.rfc3339(row.created_at),
+        "started_at": clock.rfc3339(row.started_at),
+        "finished_at": clock.rfc3339(row.finished_at),
+        "cancel_requested_at": clock.rfc3339(row.cancel_requested_at),
+        "attempt": row.attempt,
+        "late_result": row.late_result,
         "urls": {
             "self": self_url,
             "cancel": f"{self_url}/cancel",
@@ -311,12 +311,12 @@ def _credits(hold: int, *, finished: bool, charged: int) -> dict[str, str]:
     }
 
 
-def _output(row: Row, shown: str, response_url: str) -> tuple[Any, bool]:
+def _output(row: WholeJob | EventJob, shown: str, response_url: str) -> tuple[Any, bool]:
     """The output, or a link to a large one; and whether it lacks something of the upstream's."""
-    if row["state"] != State.COMPLETED:
+    if row.state != State.COMPLETED or row.body is None:
         return None, False
     try:
-        output = slices(rewritten(row["body"], request_id=shown, remaining_credits=None), "output").get("output")
+        output = slices(rewritten(row.body, request_id=shown, remaining_credits=None), "output").get("output")
     except NotAnObject:
         return None, False
     if output is None:

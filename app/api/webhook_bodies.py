@@ -19,7 +19,7 @@ async def render_events(session: ReadSession, events: Sequence[EventHead], *, ba
     rows = await list_jobs_of_events(
         session, job_ids=[event.job_id for event in events], result_bytes_max=BODY_BYTES_MAX
     )
-    jobs = {row["id"]: row for row in rows}
+    jobs = {row.id: row for row in rows}
     bodies: dict[UUID, bytes] = {}
     for event in events:
         row = jobs.get(event.job_id)

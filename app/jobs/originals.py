@@ -2,11 +2,12 @@
 shown. Never part of an answer or a view."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
-from app.core.db import Session, columns
+from app.core.db import Session
 from app.core.errors import NotFound
+from app.core.sql import SqlFolder, columns_of
 from app.core.vault import Vault
 from app.jobs.operations import JobNotFound
 
@@ -33,37 +34,42 @@ class OriginalsVault(Vault):
         super().__init__(keys, purpose="original error")
 
 
+class _OriginalOfJob(NamedTuple):
+    """None: none is kept."""
+
+    tenant_id: UUID
+    original: bytes | None
+
+
+class _Original(NamedTuple):
+    job_id: UUID
+    original: bytes
+
+
+_SQL = SqlFolder(__file__)
+_GET_ORIGINAL = _SQL.query("get_original", _OriginalOfJob)
+_LOCK_ORIGINALS = _SQL.query("lock_originals", _Original)
+_RESEAL_ORIGINALS = _SQL.command("reseal_originals")
+
+
 async def get_original(session: Session, *, vault: Vault, job_id: UUID) -> tuple[UUID, bytes]:
     """A job's tenant, and the upstream's error as it came. Raises JobNotFound, NoOriginal, SecretUnreadable."""
-    row = await session.fetchrow(
-        "SELECT job.tenant_id, result.original FROM jobs AS job LEFT JOIN job_results AS result ON result.job_id = job.id"
-        " WHERE job.id = $1",
-        job_id,
-    )
-    if row is None:
+    found = await session.find_row(_GET_ORIGINAL, job_id=job_id)
+    if found is None:
         raise JobNotFound
-    if row["original"] is None:
+    if found.original is None:
         raise NoOriginal
-    return row["tenant_id"], vault.open(job_id, row["original"])
+    return found.tenant_id, vault.open(job_id, found.original)
 
 
 async def reencrypt_originals(session: Session, *, vault: Vault, after: UUID) -> tuple[int, int, UUID | None]:
     """The next BATCH_MAX originals, by their jobs' ids, under the first key: how many they are, how many were moved, and
     after which job to go on; None at the end. Raises SecretUnreadable, and then none of these is changed."""
-    rows = await session.fetch(
-        "SELECT job_id, original FROM job_results WHERE job_id > $1 AND original IS NOT NULL ORDER BY job_id LIMIT $2"
-        " FOR NO KEY UPDATE",
-        after,
-        BATCH_MAX,
-    )
+    originals = await session.rows(_LOCK_ORIGINALS, after=after, originals_max=BATCH_MAX)
     moved = [
-        (row["job_id"], vault.seal(row["job_id"], vault.open(row["job_id"], row["original"])))
-        for row in rows
-        if not vault.is_current(row["original"])
+        _Original(one.job_id, vault.seal(one.job_id, vault.open(one.job_id, one.original)))
+        for one in originals
+        if not vault.is_current(one.original)
     ]
-    await session.execute(
-        "UPDATE job_results AS result SET original = asked.original"
-        " FROM unnest($1::uuid[], $2::bytea[]) AS asked (job_id, original) WHERE result.job_id = asked.job_id",
-        *columns(moved, 2),
-    )
-    return len(rows), len(moved), rows[-1]["job_id"] if len(rows) == BATCH_MAX else None
+    await session.run(_RESEAL_ORIGINALS, **columns_of(_Original, moved))
+    return len(originals), len(moved), originals[-1].job_id if len(originals) == BATCH_MAX else None

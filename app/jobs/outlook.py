@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from app.core import clock
-from app.core.db import Database, Row
+from app.core.db import Database
 from app.core.errors import StoreUnavailable
 from app.core.grouped_log import Outage
 from app.core.log import get_logger
@@ -22,6 +22,7 @@ from app.jobs.eta import Durations, Expected, learned, of_flying, of_waiting
 from app.jobs.line import Course, Line
 from app.jobs.models import State
 from app.jobs.queries import list_durations, read_line
+from app.jobs.rows import ShownJob
 
 log = get_logger(__name__)
 
@@ -96,17 +97,17 @@ class Outlook:
         self._learning = asyncio.Lock()
         self._unread = Outage(log, begun="outlook.models_not_read", over="outlook.models_read")
 
-    async def of_jobs(self, tenant_id: UUID, rows: Sequence[Row]) -> dict[UUID, Prospect]:
+    async def of_jobs(self, tenant_id: UUID, rows: Sequence[ShownJob]) -> dict[UUID, Prospect]:
         """What is expected of these jobs of a tenant; of what has ended, nothing. While the store is away: what is known."""
-        open_ones = [row for row in rows if row["state"] in ("queued", "sending", "running")]
-        models = {row["model"] for row in open_ones}
-        waiting = [row for row in open_ones if row["state"] == State.QUEUED]
-        newest = max((_seconds(row["rank_at"]) for row in waiting if row["ready"]), default=-math.inf)
+        open_ones = [row for row in rows if row.state in ("queued", "sending", "running")]
+        models = {row.model for row in open_ones}
+        waiting = [row for row in open_ones if row.state == State.QUEUED]
+        newest = max((_seconds(row.rank_at) for row in waiting if row.ready), default=-math.inf)
         look = await self.look(tenant_id, newest_rank=newest) if waiting else None
         await self.learn(models if look is None else models | _named(look.line))
-        return dict(await each(open_ones, lambda row: (row["id"], self._prospect(row, look))))
+        return dict(await each(open_ones, lambda row: (row.id, self._prospect(row, look))))
 
-    def of_new(self, tenant_id: UUID, row: Row) -> Prospect:
+    def of_new(self, tenant_id: UUID, row: ShownJob) -> Prospect:
         """What is expected of a job just accepted, as far as that is known without asking."""
         look = self._looks.get(tenant_id)
         if look is not None and (clock.monotonic() - look.at > LINE_SECONDS or not look.played):
@@ -204,15 +205,15 @@ class Outlook:
         earliest = _seconds(job.due_at) - line.read_at
         return [max(wait, earliest) for wait in waits]
 
-    def _prospect(self, row: Row, look: Look | None) -> Prospect:
-        read_at: datetime = row["read_at"]
-        if row["state"] == State.QUEUED:
-            waiting = Waiting(row["model"], row["rank_at"], row["ready"], row["due_at"], row["deadline_at"])
+    def _prospect(self, row: ShownJob, look: Look | None) -> Prospect:
+        read_at: datetime = row.read_at
+        if row.state == State.QUEUED:
+            waiting = Waiting(row.model, row.rank_at, row.ready, row.due_at, row.deadline_at)
             return self.of_waiting(waiting, look, now=read_at)
-        times = self._known(row["model"])
-        if times is None or row["sent_at"] is None or row["state"] not in (State.SENDING, State.RUNNING):
+        times = self._known(row.model)
+        if times is None or row.sent_at is None or row.state not in (State.SENDING, State.RUNNING):
             return NO_PROSPECT
-        flying = of_flying(times, age_seconds=(read_at - row["sent_at"]).total_seconds())
+        flying = of_flying(times, age_seconds=(read_at - row.sent_at).total_seconds())
         return _shown(flying, read_at, read_at, None)
 
 

@@ -1,53 +1,56 @@
 """A tenant's and a key's places: how many of their jobs are in flight and queued, beside how many may be."""
 
+from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
 
-from app.core.db import ReadSession, Row, Session
+from app.core.db import ReadSession, Session
 from app.core.errors import StoreUnavailable
-from app.jobs.transitions import counts
+from app.core.sql import SqlFolder
 
 LOCK_SECONDS = 3
 
-# A key has a row in `queues` from the first time it is given places of its own; its jobs are counted from there on.
-_OPEN = f"""
-INSERT INTO queues (subject_id, tenant_id, {", ".join(counts())})
-SELECT $2, $1, {", ".join(f"count(*) FILTER (WHERE {condition})" for condition in counts().values())}
-FROM jobs
-WHERE tenant_id = $1 AND key_id = $2 AND state IN ('queued', 'sending', 'unknown', 'running')
-"""  # noqa: S608
 
-_REWEIGH = """
-UPDATE queues SET
-    virtual_time = state.virtual_time + (queues.virtual_time - state.virtual_time) * queues.weight / $2::double precision
-FROM upstream_state AS state
-WHERE subject_id = $1 AND queues.virtual_time > state.virtual_time AND $2::double precision > 0
-"""
+class Limits(NamedTuple):
+    """What a tenant and one of its keys may do, and the places they take now; None: no limit of their own."""
 
-_LIMITS = """
-SELECT
-    tenant.rate_per_minute, tenant.burst, tenant.refused_per_minute, tenant.max_in_flight, tenant.max_queued, tenant.weight,
-    tenant.max_price_micro, tenant.models, place.in_flight, place.queued,
-    key.rate_per_minute AS key_rate_per_minute, key.burst AS key_burst,
-    key.max_in_flight AS key_max_in_flight, key.max_queued AS key_max_queued,
-    own.in_flight AS key_in_flight, own.queued AS key_queued
-FROM tenants AS tenant
-JOIN api_keys AS key ON key.tenant_id = tenant.id
-JOIN queues AS place ON place.subject_id = tenant.id
-LEFT JOIN queues AS own ON own.subject_id = key.id
-WHERE tenant.id = $1 AND key.id = $2
-"""
+    rate_per_minute: int
+    burst: int
+    refused_per_minute: int | None
+    max_in_flight: int
+    max_queued: int
+    weight: float
+    max_price_micro: int | None
+    models: list[str] | None
+    in_flight: int
+    queued: int
+    key_rate_per_minute: int | None
+    key_burst: int | None
+    key_max_in_flight: int | None
+    key_max_queued: int | None
+    key_in_flight: int | None
+    key_queued: int | None
+
+
+_SQL = SqlFolder(__file__)
+_LOCK_QUEUE = _SQL.command("lock_queue")
+_REWEIGH = _SQL.command("reweigh")
+_HAS_QUEUE = _SQL.query("has_queue", bool)
+_LOCK_ALL_QUEUES = _SQL.command("lock_all_queues")
+_OPEN_QUEUE = _SQL.command("open_queue")
+_SET_LOCK_TIMEOUT = _SQL.query("set_lock_timeout", str)
+_GET_LIMITS = _SQL.query("get_limits", Limits)
 
 
 async def lock_queue(session: Session, *, subject_id: UUID) -> None:
     """Hold a tenant's counts. First in its transaction, as in that of whoever submits."""
-    await session.execute("SELECT FROM queues WHERE subject_id = $1 FOR UPDATE", subject_id)
+    await session.run(_LOCK_QUEUE, subject_id=subject_id)
 
 
 async def reweigh(session: Session, *, tenant_id: UUID, weight: float) -> None:
     """What a tenant has had beyond the others counts by its new weight. One statement, before that is written down."""
-    await session.execute(_REWEIGH, tenant_id, weight)
+    await session.run(_REWEIGH, tenant_id=tenant_id, weight=weight)
 
 
 async def open_places(session: Session, *, tenant_id: UUID, key_id: UUID) -> None:
@@ -56,21 +59,19 @@ async def open_places(session: Session, *, tenant_id: UUID, key_id: UUID) -> Non
     Nobody else changes a job's state until the transaction ends: who waits takes his snapshot afterwards, and sees the
     new row.
     """
-    if await session.fetchval("SELECT true FROM queues WHERE subject_id = $1", key_id):
+    if await session.find_value(_HAS_QUEUE, subject_id=key_id):
         return
     try:
         # whoever wants to write waits behind us: not for long, should somebody have stopped in mid-transaction
-        await session.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
+        await session.find_value(_SET_LOCK_TIMEOUT, seconds=LOCK_SECONDS)
         # not behind whoever has locked a queue and a balance, and goes on to write: he would wait for us, and we for him
-        await session.execute("LOCK TABLE queues IN EXCLUSIVE MODE")
+        await session.run(_LOCK_ALL_QUEUES)
     except asyncpg.LockNotAvailableError as error:
         raise StoreUnavailable from error
-    if not await session.fetchval("SELECT true FROM queues WHERE subject_id = $1", key_id):
-        await session.execute(_OPEN, tenant_id, key_id)
+    if not await session.find_value(_HAS_QUEUE, subject_id=key_id):
+        await session.run(_OPEN_QUEUE, tenant_id=tenant_id, key_id=key_id)
 
 
-async def get_limits(session: ReadSession, *, tenant_id: UUID, key_id: UUID) -> Row:
+async def get_limits(session: ReadSession, *, tenant_id: UUID, key_id: UUID) -> Limits:
     """What a tenant and one of its keys may do, and the places they take now. One statement."""
-    row = await session.fetchrow(_LIMITS, tenant_id, key_id)
-    assert row is not None, "keys and tenants are never deleted"
-    return row
+    return await session.get_row(_GET_LIMITS, tenant_id=tenant_id, key_id=key_id)  # neither is ever deleted

@@ -6,13 +6,15 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import NamedTuple
 from uuid import UUID
 
 from app.core.batch import Batcher, Overloaded
 from app.core.crash import crash_point
-from app.core.db import Database, Session, columns, until_stored
+from app.core.db import Database, Session, until_stored
 from app.core.errors import StoreUnavailable
 from app.core.log import get_logger
+from app.core.sql import SqlFolder, columns_of
 
 log = get_logger(__name__)
 
@@ -28,19 +30,6 @@ RECORD_SECONDS = 5.0
 """How long an answer waits for its record where Postgres hangs; the record goes on by itself."""
 MODELS_MAX = 50
 """Different models of one tenant's refusals in a minute, in one process; the others share a row without a name."""
-
-_RECORD = """
-INSERT INTO refusals (
-    minute, tenant_id, key_id, surface, model, status_code, code, job_id, received_at, last_at, count
-)
-SELECT date_trunc('minute', received_at), * FROM unnest(
-    $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::smallint[], $6::text[], $7::uuid[], $8::timestamptz[],
-    $9::timestamptz[], $10::bigint[]
-) AS t (tenant_id, key_id, surface, model, status_code, code, job_id, received_at, last_at, count)
-ORDER BY tenant_id, key_id, surface, model, status_code, code, job_id
-ON CONFLICT ON CONSTRAINT refusals_equal_key DO UPDATE SET
-    count = refusals.count + excluded.count, last_at = greatest(refusals.last_at, excluded.last_at)
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +81,10 @@ class Tally:
         first, last, count = self._counts.get(equal, (at, at, 0))
         self._counts[equal] = (min(first, at), max(last, at), count + 1)
 
-    def rows(self) -> list[tuple[object, ...]]:
-        """As `_RECORD` asks for them."""
+    def rows(self) -> list["_Counted"]:
+        """As `record_refusals.sql` asks for them."""
         return [
-            (
+            _Counted(
                 one.tenant_id, one.key_id, one.surface, one.model, one.status_code, one.code, one.job_id,
                 first, last, count,
             )
@@ -103,9 +92,27 @@ class Tally:
         ]  # fmt: skip
 
 
+class _Counted(NamedTuple):
+    """Equal refusals of a minute."""
+
+    tenant_id: UUID | None
+    key_id: UUID | None
+    surface: str
+    model: str | None
+    status_code: int
+    code: str
+    job_id: UUID | None
+    received_at: datetime
+    last_at: datetime
+    refused: int
+
+
+_RECORD_REFUSALS = SqlFolder(__file__).command("record_refusals")
+
+
 async def record_refusals(session: Session, *, tally: Tally) -> None:
     """Write a tally down, one row for equal ones. One statement."""
-    await session.execute(_RECORD, *columns(tally.rows(), 10))
+    await session.run(_RECORD_REFUSALS, **columns_of(_Counted, tally.rows()))
 
 
 class RefusalBook:

@@ -1,6 +1,7 @@
 """A job's whole story as operators see it, over HTTP and as `job show --json`."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -127,7 +128,7 @@ class JobStory(_Told):
     @classmethod
     def of(cls, story: Story) -> Self:
         """The story, ready to be shown."""
-        job: dict[str, Any] = dict(story.job)
+        job = asdict(story.job)
         return cls.model_validate(
             {
                 **job,
@@ -138,10 +139,10 @@ class JobStory(_Told):
                 "paused": bool(job["paused"]),
                 "credits": CreditsOut.of(job),
                 "status": STATUS[State(job["state"])],
-                "events": [dict(row) for row in story.events],
-                "attempts": [{**row, "worker": row["worker"].hex} for row in story.attempts],
-                "exchanges": [dict(row) for row in story.exchanges],
-                "observations": [{**row, "worker": row["worker"].hex} for row in story.observations],
+                "events": [row._asdict() for row in story.events],
+                "attempts": [{**row._asdict(), "worker": row.worker.hex} for row in story.attempts],
+                "exchanges": [row._asdict() for row in story.exchanges],
+                "observations": [{**row._asdict(), "worker": row.worker.hex} for row in story.observations],
             }
         )
 

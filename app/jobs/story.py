@@ -1,69 +1,134 @@
 """One job's whole story, for operators: what it carries, what was tried, what happened. Never its bodies."""
 
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from app.core.db import ReadSession, Row
+from app.core.db import ReadSession
+from app.core.sql import SqlFolder
 from app.jobs.operations import JobNotFound
-
-# An infinite due_at, of a job that waits for a pause to be lifted, has no place in RFC 3339: it is told by `paused`.
-_JOB = """
-SELECT
-    job.id, job.tenant_id, tenant.name AS tenant, job.key_id, job.surface, job.model, job.state, job.priority,
-    job.created_at, nullif(job.due_at, 'infinity') AS due_at, job.due_at = 'infinity' AS paused, job.deadline_at,
-    job.lease_until, job.owner, job.fence, job.attempt, job.retries, job.takeovers, job.sent_at, job.submitted_at,
-    job.started_at, job.gone_since, job.finished_at, job.cancel_requested_at, job.upstream_id, job.upstream_state,
-    job.polls, job.error_code, result.message, job.run_seconds, job.detection_seconds, job.cost_micro,
-    job.held_micro, job.charged_micro, job.idempotency_key, job.late_result, octet_length(input.body) AS input_bytes,
-    octet_length(result.body) AS result_bytes, input.metadata
-FROM jobs AS job
-JOIN tenants AS tenant ON tenant.id = job.tenant_id
-LEFT JOIN job_inputs AS input ON input.job_id = job.id
-LEFT JOIN job_results AS result ON result.job_id = job.id
-WHERE job.id = $1
-"""
-
-_EVENTS = "SELECT seq, at, from_state, to_state, reason FROM job_events WHERE job_id = $1 ORDER BY seq"
-
-_ATTEMPTS = """
-SELECT attempt, outcome, sent_at, settled_at, upstream_id, worker FROM attempts WHERE job_id = $1 ORDER BY attempt
-"""
 
 EXCHANGES_MAX = 1_000
 """The latest so many are told: a job that had trouble for a day has thousands."""
 
-_EXCHANGES = """
-SELECT * FROM (
-    SELECT id, at, kind, attempt, status_code, outcome, duration_seconds, detail FROM upstream_exchanges
-    WHERE job_id = $1 ORDER BY id DESC LIMIT $2
-) AS latest ORDER BY id
-"""
 
-_OBSERVATIONS = """
-SELECT at, attempt, upstream_id, worker FROM upstream_observations WHERE job_id = $1 ORDER BY id
-"""
+@dataclass(frozen=True, slots=True)
+class StoryJob:
+    """A job as operators see it. paused: a pause keeps it parked, and `due_at` is None."""
+
+    id: UUID
+    tenant_id: UUID
+    tenant: str
+    key_id: UUID | None
+    surface: str
+    model: str
+    state: str
+    priority: int
+    created_at: datetime
+    due_at: datetime | None
+    paused: bool | None
+    deadline_at: datetime | None
+    lease_until: datetime | None
+    owner: UUID | None
+    fence: int
+    attempt: int
+    retries: int
+    takeovers: int
+    sent_at: datetime | None
+    submitted_at: datetime | None
+    started_at: datetime | None
+    gone_since: datetime | None
+    finished_at: datetime | None
+    cancel_requested_at: datetime | None
+    upstream_id: str | None
+    upstream_state: str | None
+    polls: int
+    error_code: str | None
+    message: str | None
+    run_seconds: float | None
+    detection_seconds: float | None
+    cost_micro: int | None
+    held_micro: int
+    charged_micro: int
+    idempotency_key: str | None
+    late_result: bool
+    input_bytes: int | None
+    result_bytes: int | None
+    metadata: dict[str, Any] | None
+
+
+class StoryEvent(NamedTuple):
+    """A change of a job."""
+
+    seq: int
+    at: datetime
+    from_state: str | None
+    to_state: str
+    reason: str
+
+
+class StoryAttempt(NamedTuple):
+    """A try to start a job; outcome: None while it is on the wire."""
+
+    attempt: int
+    outcome: str | None
+    sent_at: datetime
+    settled_at: datetime | None
+    upstream_id: str | None
+    worker: UUID
+
+
+class StoryExchange(NamedTuple):
+    """A call to the upstream about a job."""
+
+    id: int
+    at: datetime
+    kind: str
+    attempt: int
+    status_code: int | None
+    outcome: str
+    duration_seconds: float
+    detail: str
+
+
+class StoryObservation(NamedTuple):
+    """An upstream id that came too late to be the job's own."""
+
+    at: datetime
+    attempt: int
+    upstream_id: str
+    worker: UUID
 
 
 @dataclass(frozen=True, slots=True)
 class Story:
     """A job's row, and the rows that hang on it, each in order."""
 
-    job: Row
-    events: list[Row]
-    attempts: list[Row]
-    exchanges: list[Row]
-    observations: list[Row]
+    job: StoryJob
+    events: list[StoryEvent]
+    attempts: list[StoryAttempt]
+    exchanges: list[StoryExchange]
+    observations: list[StoryObservation]
+
+
+_SQL = SqlFolder(__file__)
+_GET_STORY_JOB = _SQL.query("get_story_job", StoryJob)
+_LIST_JOB_EVENTS = _SQL.query("list_job_events", StoryEvent)
+_LIST_JOB_ATTEMPTS = _SQL.query("list_job_attempts", StoryAttempt)
+_LIST_EXCHANGES = _SQL.query("list_exchanges", StoryExchange)
+_LIST_OBSERVATIONS = _SQL.query("list_observations", StoryObservation)
 
 
 async def get_story(session: ReadSession, *, job_id: UUID) -> Story:
     """The story of any tenant's job; raises JobNotFound."""
-    job = await session.fetchrow(_JOB, job_id)
+    job = await session.find_row(_GET_STORY_JOB, job_id=job_id)
     if job is None:
         raise JobNotFound
     return Story(
         job=job,
-        events=await session.fetch(_EVENTS, job_id),
-        attempts=await session.fetch(_ATTEMPTS, job_id),
-        exchanges=await session.fetch(_EXCHANGES, job_id, EXCHANGES_MAX),
-        observations=await session.fetch(_OBSERVATIONS, job_id),
+        events=await session.rows(_LIST_JOB_EVENTS, job_id=job_id),
+        attempts=await session.rows(_LIST_JOB_ATTEMPTS, job_id=job_id),
+        exchanges=await session.rows(_LIST_EXCHANGES, job_id=job_id, exchanges_max=EXCHANGES_MAX),
+        observations=await session.rows(_LIST_OBSERVATIONS, job_id=job_id),
     )

@@ -5,13 +5,13 @@ import re
 
 from starlette.responses import Response
 
-from app.core.db import Row
 from app.core.guard import Guard
 from app.core.http import Limits
 from app.core.ids import show_id
 from app.core.log import get_logger
 from app.core.off_loop import run_sized
 from app.core.redaction import redacted_body, redacted_text
+from app.jobs.rows import JobResult
 from app.segmind.fetcher import Fetcher, NotFetched
 from app.segmind.schemas import credits_number, json_response, shown_result
 from app.upstream.json_members import NotAnObject, bytes_of, slices, string_of
@@ -55,14 +55,14 @@ class Downloads:
         return await redacted_body(fetched.content), media_type
 
 
-async def media_response(downloads: Downloads, row: Row) -> Response:
+async def media_response(downloads: Downloads, row: JobResult) -> Response:
     """The answer for a COMPLETED job: its file, the provider's own JSON of a language model, or the whole result."""
-    shown = show_id("job", row["id"])
-    body, parts = await run_sized(len(row["body"]), lambda: _shown_parts(row))
+    shown = show_id("job", row.id)
+    body, parts = await run_sized(len(row.body or b""), lambda: _shown_parts(row))
     headers = {
         "x-request-id": shown,
-        "x-cost": credits_number(row["charged_micro"]),
-        "x-remaining-credits": credits_number(row["available_micro"]),
+        "x-cost": credits_number(row.charged_micro),
+        "x-remaining-credits": credits_number(row.available_micro or 0),
         **_metric_headers(parts.get("metrics")),
     }
     output = string_of(parts.get("output")) or ""
@@ -75,7 +75,7 @@ async def media_response(downloads: Downloads, row: Row) -> Response:
     return json_response(_provider_json(output) or body, headers=headers)
 
 
-def _shown_parts(row: Row) -> tuple[bytes, dict[str, str]]:
+def _shown_parts(row: JobResult) -> tuple[bytes, dict[str, str]]:
     body = shown_result(row)
     return body, slices(body, "output", "metrics")
 

@@ -14,7 +14,7 @@ from starlette.types import Scope as AsgiScope
 from app.admission.strangers import submitter
 from app.catalog.check import RESERVED, SLUG, checked_slug
 from app.core.bodies import Bodies
-from app.core.db import Row, patiently
+from app.core.db import patiently
 from app.core.errors import Refusal, StoreUnavailable, Unauthorized
 from app.core.faults import Faults
 from app.core.ids import find_id, show_id
@@ -34,6 +34,7 @@ from app.core.strict_json import JsonInvalid
 from app.jobs.intake import NOT_STORED, Asked
 from app.jobs.models import FINAL, State, Surface
 from app.jobs.operations import JobNotFound
+from app.jobs.rows import JobResult
 from app.jobs.writer import Stored
 from app.ledger.queries import BalanceRow, get_balance
 from app.segmind.media import media_response
@@ -184,12 +185,12 @@ async def submit_and_wait(request: Request) -> Response:
     principal, stored, _headers = await _submit(request, Surface.SEGMIND_SYNC)
     state = request.app.state
     wait = preferred_wait(request.headers, default=SYNC_SECONDS, most=SYNC_SECONDS_MAX)
-    row: Row | None = None
+    row: JobResult | None = None
     with contextlib.suppress(StoreUnavailable):  # the job is stored all the same: its id must be told
         row = await state.reader.wait_for_result(principal.tenant_id, stored.job_id, wait.seconds)
-    if row is None or State(row["state"]) not in FINAL:
+    if row is None or State(row.state) not in FINAL:
         raise StillRunning(show_id("job", stored.job_id), state.public_url, wait)
-    completed = row["state"] == State.COMPLETED
+    completed = row.state == State.COMPLETED
     answer = await media_response(state.downloads, row) if completed else result_response(state.public_url, row)
     answer.headers.update(wait.headers)
     return answer
@@ -212,18 +213,18 @@ async def get_status(request: Request) -> Response:
     row = await state.reader.wait_for_result(*asked_for, state.steady_polls.hold_seconds(asked_for))
     if row is None:
         raise JobNotFound
-    state.steady_polls.answered(asked_for, final=State(row["state"]) in FINAL)
-    return await run_sized(len(row["body"] or b""), lambda: status_response(state.public_url, row))
+    state.steady_polls.answered(asked_for, final=State(row.state) in FINAL)
+    return await run_sized(len(row.body or b""), lambda: status_response(state.public_url, row))
 
 
 @refusing
 async def get_result(request: Request) -> Response:
     """`GET /v2/requests/{id}` and `GET /v1/requests/{id}`."""
     state = request.app.state
-    row: Row | None = await state.reader.find_result(*await _asked_for(request))
+    row: JobResult | None = await state.reader.find_result(*await _asked_for(request))
     if row is None:
         raise JobNotFound
-    return await run_sized(len(row["body"] or b""), lambda: result_response(state.public_url, row))
+    return await run_sized(len(row.body or b""), lambda: result_response(state.public_url, row))
 
 
 @refusing

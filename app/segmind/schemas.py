@@ -8,11 +8,11 @@ import orjson
 from starlette.responses import Response
 
 from app.core.credits import show_credits
-from app.core.db import Row
 from app.core.errors import Refusal
 from app.core.ids import show_id
 from app.core.problems import refusal_headers
 from app.jobs.models import STATUS, State, Status
+from app.jobs.rows import JobResult
 from app.upstream.discretion import may_be_shown
 from app.upstream.json_members import NotAnObject, slices
 from app.upstream.wire import rewritten
@@ -53,12 +53,12 @@ def accepted_body(base_url: str, job_id: UUID) -> bytes:
     return orjson.dumps({"request_id": shown, "status": "QUEUED", **request_urls(base_url, shown)})
 
 
-def status_response(base_url: str, row: Row) -> Response:
+def status_response(base_url: str, row: JobResult) -> Response:
     """`GET …/status`: 200 while it runs and when COMPLETED, 422 when FAILED."""
-    state = State(row["state"])
+    state = State(row.state)
     if state in (State.FAILED, State.CANCELED):
         return failed_response(row)
-    shown = show_id("job", row["id"])
+    shown = show_id("job", row.id)
     urls = request_urls(base_url, shown)
     metrics: Any = {}
     if state is State.COMPLETED:
@@ -73,17 +73,19 @@ def status_response(base_url: str, row: Row) -> Response:
     return json_response(orjson.dumps(body))
 
 
-def result_response(base_url: str, row: Row) -> Response:
+def result_response(base_url: str, row: JobResult) -> Response:
     """`GET …/requests/{id}`: the upstream's body when COMPLETED, else as the status."""
-    if row["state"] != State.COMPLETED:
+    if row.state != State.COMPLETED:
         return status_response(base_url, row)
     return json_response(shown_result(row))
 
 
-def shown_result(row: Row) -> bytes:
+def shown_result(row: JobResult) -> bytes:
     """The upstream's body of a COMPLETED job, with the tenant's own remaining credits: the company's are nobody's."""
-    remaining = credits_number(row["available_micro"])
-    return rewritten(row["body"], request_id=show_id("job", row["id"]), remaining_credits=remaining)
+    assert row.body is not None, "of a COMPLETED job"
+    assert row.available_micro is not None
+    remaining = credits_number(row.available_micro)
+    return rewritten(row.body, request_id=show_id("job", row.id), remaining_credits=remaining)
 
 
 def credits_number(micro: int) -> str:
@@ -97,16 +99,16 @@ def credits_body(micro: int) -> bytes:
     return b'{"credits":%b}' % credits_number(micro).encode()
 
 
-def failed_response(row: Row) -> Response:
+def failed_response(row: JobResult) -> Response:
     """422 with the upstream's own words, verbatim, and our cause in `code`; a canceled job reads FAILED, too."""
-    shown = show_id("job", row["id"])
-    parts = _raw_parts(row["body"], shown)
-    if row["state"] == State.CANCELED:
+    shown = show_id("job", row.id)
+    parts = _raw_parts(row.body, shown)
+    if row.state == State.CANCELED:
         code, error = "canceled", orjson.dumps("the job was canceled").decode()
     else:
-        code, error = row["error_code"], parts.get("error", "null")
-        if not may_be_shown(error, row["message"]):
-            error = json.dumps(row["message"])
+        code, error = row.error_code or "", parts.get("error", "null")
+        if not may_be_shown(error, row.message):
+            error = json.dumps(row.message)
     body = {
         "status": Status.FAILED,
         "request_id": shown,
@@ -127,7 +129,7 @@ def _raw_parts(body: bytes | None, shown: str) -> dict[str, str]:
         return {}
 
 
-def _raw_metrics(row: Row) -> orjson.Fragment:
+def _raw_metrics(row: JobResult) -> orjson.Fragment:
     try:
         metrics = slices(shown_result(row), "metrics").get("metrics", "{}")
     except NotAnObject:

@@ -1,0 +1,8 @@
+-- What does the upstream-shaped surface show of this job of a tenant?
+SELECT
+    job.id, job.state, job.error_code, job.charged_micro, result.message, result.body,
+    CASE WHEN job.state = 'completed' THEN (
+        SELECT granted - posted - held FROM balances WHERE balances.tenant_id = job.tenant_id
+    ) END AS available_micro
+FROM jobs AS job LEFT JOIN job_results AS result ON result.job_id = job.id
+WHERE job.id = :job_id AND job.tenant_id = :tenant_id

@@ -1,0 +1,11 @@
+-- How long did the latest jobs of these models take from being sent to their known end, newest first, and what is published?
+SELECT asked.model, latest.samples, models.run_seconds AS published
+FROM unnest(:models::text[]) AS asked (model)
+LEFT JOIN models ON models.slug = asked.model
+CROSS JOIN LATERAL (
+    SELECT array_agg(seconds) AS samples FROM (
+        SELECT extract(epoch FROM finished_at - sent_at)::double precision AS seconds FROM jobs
+        WHERE jobs.model = asked.model AND state = 'completed' AND sent_at IS NOT NULL
+        ORDER BY finished_at DESC LIMIT :samples_max
+    ) AS newest
+) AS latest

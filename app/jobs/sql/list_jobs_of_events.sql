@@ -1,0 +1,7 @@
+-- What do events show of these jobs? Larger results are only measured.
+SELECT {{ shown }}, octet_length(result.body) AS result_bytes,
+    CASE WHEN octet_length(result.body) <= :result_bytes_max THEN result.body END AS body
+FROM jobs AS job
+JOIN job_inputs AS input ON input.job_id = job.id
+LEFT JOIN job_results AS result ON result.job_id = job.id
+WHERE job.id = ANY (:job_ids::uuid[])

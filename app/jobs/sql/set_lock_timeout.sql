@@ -1,0 +1,2 @@
+-- How long does this transaction wait for a lock from here on?
+SELECT set_config('lock_timeout', :seconds::integer || 's', true)
