@@ -79,6 +79,11 @@ class Process:
     def running(self) -> bool:
         return self._popen.poll() is None
 
+    @property
+    def exit_code(self) -> int | None:
+        """None: it runs."""
+        return self._popen.poll()
+
 
 def listening() -> socket.socket:
     """A listening socket on a free port."""

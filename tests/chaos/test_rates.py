@@ -143,7 +143,10 @@ async def test_with_redis_nothing_is_admitted_beyond_the_limit(four: Stack, form
     await flood.run(form.pick(4, 30))
     at, over = await proved(flood, "with Redis")
     assert over <= OVER * len(at)
-    assert len(at) >= 0.9 * (BURST + PER_SECOND * (at[-1] - at[0]))
+    seconds = at[-1] - at[0]
+    # where the machine is so busy that much less than ten times the limit is asked for, there are gaps in it
+    full = flood.statuses.total() >= TIMES / 2 * PER_SECOND * seconds
+    assert len(at) >= (0.9 if full else 0.5) * (BURST + PER_SECOND * seconds)
 
 
 @pytest.mark.parametrize("lost", ["killed", "stopped"])

@@ -75,7 +75,7 @@ class Ledger(RuleBasedStateMachine):
                 assert again == (made, False)
                 with pytest.raises(ReferenceTaken):
                     await grant(session, tenant_id=self.tenant_id, amount_micro=amount + 1, reference=str(number))
-                return made["id"]
+                return made.id
 
         grant_id = self.write(steps())
         self.model.grant(amount, lot=None if lasts is None else number, expires_at=self.now + (lasts or 0))

@@ -48,7 +48,7 @@ async def _race(database: Database, tenant_id: UUID) -> str:
         one = Hold(job_id, tenant_id, None, HELD)
         assert accounts[tenant_id].admit(one) is None
         await hold(session, accounts=accounts, holds=[one])
-        await session.execute("UPDATE lots SET expires_at = now() WHERE id = $1", lot["id"])
+        await session.execute("UPDATE lots SET expires_at = now() WHERE id = $1", lot.id)
 
     async def resolve(charged: int) -> str | None:
         try:

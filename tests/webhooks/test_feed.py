@@ -51,10 +51,10 @@ async def test_a_reader_misses_nothing_while_transactions_overlap(hooks: Hooks, 
             last = over.is_set()
             async with hooks.database.snapshot() as session:
                 rows = await list_events(session, tenant_id=caller.tenant.id, after=position, limit=3)
-            seen.extend(row["job_id"] for row in rows)
+            seen.extend(row.job_id for row in rows)
             if rows:
-                assert [row["position"] for row in rows] == list(range(position + 1, position + 1 + len(rows)))
-                position = rows[-1]["position"]
+                assert [row.position for row in rows] == list(range(position + 1, position + 1 + len(rows)))
+                position = rows[-1].position
             elif last:
                 return
             await asyncio.sleep(0)
@@ -103,7 +103,7 @@ async def test_recover_delivers_exactly_what_was_missed(hooks: Hooks, caller: Ca
         assert missed == 4
         await hooks.once()
         rows = await hooks.rows("SELECT id, job_id FROM webhook_events")
-        jobs = {f"evt_{row['id'].hex}": row["job_id"] for row in rows}
+        jobs = {f"evt_{row['id'].hex}": row.job_id for row in rows}
         assert {jobs[one.id] for one in receiver.received[before:]} == {*exhausted, *while_off}
         async with hooks.database.transaction() as session:
             again = await recover_endpoint(

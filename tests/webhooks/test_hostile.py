@@ -226,7 +226,7 @@ async def test_every_tenant_has_a_share_of_its_own(hooks: Hooks, caller: Caller)
         async with hooks.database.statement() as session:
             rows = await claim_deliveries(session, owner=hooks.owner, most=256)
         assert len(rows) == 64
-        assert len({row["target_id"] for row in rows}) == 50
+        assert len({row.target_id for row in rows}) == 50
         async with hooks.database.statement() as session:
             assert await claim_deliveries(session, owner=hooks.owner, most=256) == []
         other = await make_caller(hooks.database)

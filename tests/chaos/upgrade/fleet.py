@@ -20,6 +20,7 @@ from alembic import command
 from sqlalchemy.exc import DBAPIError
 
 from app.core.migrate import alembic_config, open_engine
+from app.core.watchdog import EXIT_CODE
 from app.stack.postgres import EmbeddedPostgres
 from app.stack.valkey import EmbeddedValkey
 from app.upstream.simulator.book import Book
@@ -114,7 +115,13 @@ class Fleet(Stack):
         sql = "SELECT count(*) FROM processes WHERE kind = $1 AND pid = $2 AND stopped_at IS NULL"
 
         async def reported() -> bool:
-            assert process.running(), log.read_text()[-2000:]
+            nonlocal process
+            if process.exit_code is not None:
+                # its watchdog ends a process that the machine does not let run; whoever supervises it starts it again
+                assert process.exit_code == EXIT_CODE, log.read_text()[-2000:]
+                process = member.process = Process(
+                    kind, *arguments, env=environment, log=log, fds=descriptors, program=release.program
+                )
             return bool((await self.fetch(sql, kind, process.pid))[0][0])
 
         await until_async(reported, f"{kind} of the {release.name} release reports")

@@ -2,14 +2,11 @@
 -- full page is of no interest. OFFSET 0 has them looked at one by one, in order, until the page is full.
 page AS MATERIALIZED (
     SELECT wanted.*
-    FROM candidates AS candidate
-    CROSS JOIN LATERAL (
+    FROM candidates AS candidate CROSS JOIN LATERAL (
         SELECT {{ shown }}
         FROM jobs AS job
-        JOIN job_inputs AS input ON input.job_id = job.id
-        LEFT JOIN job_results AS result ON result.job_id = job.id
-        WHERE job.id = candidate.id
-            AND (:states::text[] IS NULL OR job.state = ANY (:states::text[]))
+        JOIN job_inputs AS input ON input.job_id = job.id LEFT JOIN job_results AS result ON result.job_id = job.id
+        WHERE job.id = candidate.id AND (:states::text[] IS NULL OR job.state = ANY (:states::text[]))
             AND (:model::text IS NULL OR job.model = :model)
             AND NOT EXISTS (
                 SELECT FROM unnest(:keys::text[], :values::text[]) AS member (key, value)
@@ -17,8 +14,7 @@ page AS MATERIALIZED (
             )
         OFFSET 0
     ) AS wanted
-    ORDER BY candidate.created_at DESC, candidate.id DESC
-    LIMIT :limit
+    ORDER BY candidate.created_at DESC, candidate.id DESC LIMIT :limit
 ), last AS (
     SELECT id AS scanned_to FROM candidates AS candidate
     WHERE (SELECT count(*) FROM page) < :limit
