@@ -5,6 +5,7 @@ import pkgutil
 import re
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
+from enum import StrEnum
 from importlib import import_module
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -51,16 +52,18 @@ def _expected(row: Callable[..., Any]) -> list[tuple[str | None, Any]]:
     return [(name, hints.get(name)) for name in parameters]
 
 
-def _fits(kind: str, hint: Any) -> bool:
-    """Whether a column of this type may be such a field."""
+def _fits(kind: str, hint: Any, *, converts: bool) -> bool:
+    """Whether a column of this type may be such a field. converts: the row makes an enum of a text."""
     if hint is None or hint is Any or hint is object:
         return True
     if get_origin(hint) in (Union, UnionType):
-        return any(_fits(kind, one) for one in get_args(hint) if one is not type(None))
+        return any(_fits(kind, one, converts=converts) for one in get_args(hint) if one is not type(None))
     if kind.endswith("[]"):
         return get_origin(hint) in (list, tuple) or hint is list or "Sequence" in str(hint)
     expected = _TYPES.get(kind)
     base = get_origin(hint) or hint
+    if converts and isinstance(base, type) and issubclass(base, StrEnum):
+        base = str
     return expected is None or base in expected
 
 
@@ -81,7 +84,7 @@ async def _wrong(connection: "asyncpg.Connection[Any]", statement: Command) -> l
     for (name, kind), (field, hint) in zip(found, expected, strict=True):
         if field is not None and name != field:
             wrong.append(f"{statement.name}: gives {name} where its row has {field}")
-        elif not _fits(kind, hint):
+        elif not _fits(kind, hint, converts=hasattr(statement.row, "__post_init__")):
             wrong.append(f"{statement.name}: {name} is {kind}, its row has {hint}")
     return wrong
 
