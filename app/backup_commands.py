@@ -4,10 +4,11 @@ import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from app.core.sql import SqlFolder
 from app.core.terminal import DATA_DIR, AsJson, DataDir, echo, found, say, say_all, silent
 
 if TYPE_CHECKING:
@@ -18,13 +19,16 @@ if TYPE_CHECKING:
 DIRECTORY = "backups"
 backups = typer.Typer(no_args_is_help=True, help="Dumps of the database: write one, prove that it can be restored.")
 
-# How much there is, and when the last word was written: by a process that says it lives, or about a job
-_HELD = """
-SELECT
-    (SELECT count(*) FROM jobs) AS jobs,
-    (SELECT max(at) FROM job_events) AS last_event_at,
-    greatest((SELECT max(at) FROM job_events), (SELECT max(beat_at) FROM processes)) AS at
-"""
+
+class _Held(NamedTuple):
+    """As `find_last_written.sql` gives it."""
+
+    jobs: int
+    last_event_at: datetime | None
+    at: datetime | None
+
+
+_HELD = SqlFolder(__file__).query("find_last_written", _Held)
 
 
 @backups.command()
@@ -130,16 +134,15 @@ async def _check(dump: "Dump", keys: tuple[bytes, ...], as_json: bool) -> Restor
         )
         try:
             async with database.snapshot() as session:
-                held = await session.fetchrow(_HELD)
-                assert held is not None
-                last = f"{held['last_event_at']:%Y-%m-%d %H:%M:%S} UTC" if held["last_event_at"] else "never"
-                said = f"{held['jobs']:,} jobs in {seconds:.1f} s, the last written to {last}; schema {schema.version}"
+                held = await session.get_row(_HELD)
+                last = f"{held.last_event_at:%Y-%m-%d %H:%M:%S} UTC" if held.last_event_at else "never"
+                said = f"{held.jobs:,} jobs in {seconds:.1f} s, the last written to {last}; schema {schema.version}"
                 tell(found("ok", "restored", said))
-                proofs = await prove_all(session, tell=tell, at=held["at"])
+                proofs = await prove_all(session, tell=tell, at=held.at)
             opened, locked = await _open_secrets(database, keys)
         finally:
             await database.close()
-    return Restored(seconds, schema.version, held["jobs"], held["last_event_at"], opened, locked, proofs)
+    return Restored(seconds, schema.version, held.jobs, held.last_event_at, opened, locked, proofs)
 
 
 def _find_keys(data_dir: Path) -> tuple[bytes, ...]:

@@ -15,10 +15,13 @@ from app.core.db import Database
 from app.core.ids import new_id
 from app.core.log import get_logger
 from app.core.migrate import migrate
+from app.core.sql import SqlFolder
 from app.stack.plan import Seams
 from app.webhooks.receiver import receiving
 
 log = get_logger(__name__)
+
+_IS_WORKER_READY = SqlFolder(__file__).query("is_worker_ready", bool)
 
 
 async def worker_ready(database_url: str, pid: int) -> bool:
@@ -26,8 +29,7 @@ async def worker_ready(database_url: str, pid: int) -> bool:
     database = await Database.open(database_url, name="up", writers_max=1, readers_max=1)
     try:
         async with database.snapshot() as session:
-            sql = "SELECT EXISTS (SELECT FROM processes WHERE kind = 'worker' AND pid = $1 AND stopped_at IS NULL)"
-            return bool(await session.fetchval(sql, pid))
+            return await session.get_value(_IS_WORKER_READY, pid=pid)
     finally:
         await database.close()
 

@@ -7,12 +7,15 @@ from app.admission.models import What
 from app.admission.queries import Pause, list_pauses
 from app.core.db import Session
 from app.core.ids import show_id
+from app.core.sql import SqlFolder
 from app.core.vault import Vault
 from app.jobs.models import State
 from app.jobs.originals import get_original
 from app.jobs.pausing import pause_jobs, resume_jobs
 from app.jobs.resolve import adopt_submission, release_submission
 from app.tenants.queries import get_tenant
+
+_TENANT_OF_JOB = SqlFolder(__file__).query("find_tenant_of_job", UUID)
 
 
 async def pause(
@@ -48,7 +51,7 @@ async def resolve(session: Session, *, by: str, job_id: UUID, adopt: str | None)
         state = await adopt_submission(session, job_id=job_id, upstream_id=adopt)
     else:
         state = await release_submission(session, job_id=job_id)
-    tenant_id = await session.fetchval("SELECT tenant_id FROM jobs WHERE id = $1", job_id)
+    tenant_id = await session.find_value(_TENANT_OF_JOB, job_id=job_id)
     detail = {"adopt": adopt} if adopt is not None else {"release": True}
     await record_audit(
         session, by=by, action="job.resolve", target=show_id("job", job_id), tenant_id=tenant_id, detail=detail

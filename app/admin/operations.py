@@ -5,11 +5,17 @@ from uuid import UUID
 
 from app.admin.decide import checked_operator_name, told
 from app.admin.models import Role
-from app.admin.queries import OPERATOR_COLUMNS, Operator, get_operator, operator_of
+from app.admin.queries import Operator, get_operator
 from app.core.db import Session
 from app.core.errors import Conflict
 from app.core.ids import new_id, show_id
+from app.core.sql import SqlFolder
 from app.tenants.keys import OPERATOR_MARK, hash_key, issue_key
+
+_SQL = SqlFolder(__file__)
+_RECORD_AUDIT = _SQL.command("record_audit")
+_CREATE = _SQL.query("create_operator", Operator)
+_REVOKE = _SQL.query("revoke_operator", Operator)
 
 
 class OperatorExists(Conflict):
@@ -31,13 +37,8 @@ async def record_audit(
     detail: Mapping[str, object] | None = None,
 ) -> None:
     """Write down who did what, in the transaction that does it. `action` is noun and verb; `detail` what was asked."""
-    await session.execute(
-        "INSERT INTO audit (operator, action, target, tenant_id, detail) VALUES ($1, $2, $3, $4, $5)",
-        by,
-        action,
-        target,
-        tenant_id,
-        told(detail or {}),
+    await session.run(
+        _RECORD_AUDIT, operator=by, action=action, target=target, tenant_id=tenant_id, detail=told(detail or {})
     )
 
 
@@ -45,18 +46,16 @@ async def create_operator(session: Session, *, by: str, name: str, role: Role, s
     """A new operator and their key's text, which is kept nowhere; `secret` is the first SECRET_KEY. Raises Malformed,
     OperatorExists."""
     key = issue_key(OPERATOR_MARK)
-    row = await session.fetchrow(
-        "INSERT INTO operators (id, name, role, prefix, hash) VALUES ($1, $2, $3, $4, $5)"  # noqa: S608
-        f" ON CONFLICT (name) DO NOTHING RETURNING {OPERATOR_COLUMNS}",
-        new_id(),
-        checked_operator_name(name),
-        role,
-        key.prefix,
-        hash_key(secret, key.text),
+    operator = await session.find_row(
+        _CREATE,
+        operator_id=new_id(),
+        name=checked_operator_name(name),
+        role=role,
+        prefix=key.prefix,
+        hash=hash_key(secret, key.text),
     )
-    if row is None:
+    if operator is None:
         raise OperatorExists(name)
-    operator = operator_of(row)
     await record_audit(
         session,
         by=by,
@@ -71,12 +70,7 @@ async def revoke_operator(session: Session, *, by: str, name_or_id: str) -> Oper
     """Their key is good no longer, from the next request on; revoked twice, it keeps the first instant. Raises
     OperatorNotFound."""
     operator = await get_operator(session, name_or_id=name_or_id)
-    row = await session.fetchrow(
-        "UPDATE operators SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1"  # noqa: S608
-        f" RETURNING {OPERATOR_COLUMNS}",
-        operator.id,
-    )
-    assert row is not None, "operators are never deleted"
+    revoked = await session.get_row(_REVOKE, operator_id=operator.id)  # operators are never deleted
     target = show_id("opr", operator.id)
     await record_audit(session, by=by, action="operator.revoke", target=target, detail={"name": operator.name})
-    return operator_of(row)
+    return revoked

@@ -9,7 +9,6 @@ import jsonschema_rs
 
 from app.catalog.decide import Terms, validator_of
 from app.catalog.faults import problems_of
-from app.catalog.models import PriceRule
 from app.catalog.queries import list_models_by_slug
 from app.core import clock
 from app.core.db import Database
@@ -165,14 +164,14 @@ class Catalog:
         if self._missing.get(slug, 0.0) > now:
             return None
         async with self._database.snapshot() as session:
-            row = (await list_models_by_slug(session, slugs=[slug])).get(slug)
-        if row is None:
+            model = (await list_models_by_slug(session, slugs=[slug])).get(slug)
+        if model is None:
             self._kept.pop(slug, None)
             _keep(self._missing, slug, now + FRESH_SECONDS)
             return None
-        validator = validator_of(row["schema"]) if row["schema"] is not None else None
-        terms = Terms(row["price_micro"], PriceRule(row["price_rule"]), row["markup_micro"])
-        known = _Known(validator, row["schema"], row["enabled"], row["retired_at"] is not None, terms)
+        validator = validator_of(model.schema) if model.schema is not None else None
+        terms = Terms(model.price_micro, model.price_rule, model.markup_micro)
+        known = _Known(validator, model.schema, model.enabled, model.retired_at is not None, terms)
         _keep(self._kept, slug, (known, now + FRESH_SECONDS))
         return known
 

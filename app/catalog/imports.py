@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from io import StringIO
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.catalog.check import is_slug
 from app.catalog.decide import parse_markup, usual_price
@@ -48,8 +48,7 @@ class ImportInvalid(Malformed):
     code = "invalid_import"
 
 
-@dataclass(frozen=True, slots=True)
-class ModelLine:
+class ModelLine(NamedTuple):
     """A model as a file tells it; None is what the file does not say."""
 
     slug: str

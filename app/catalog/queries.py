@@ -6,13 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from app.catalog.models import PriceRule
-from app.core.db import ReadSession, Row
+from app.core.db import ReadSession
 from app.core.errors import NotFound
-
-MODEL_COLUMNS = (
-    "slug, title, modality, schema, price_micro, price_rule, markup_micro, cost_micro, run_seconds, enabled,"
-    " disabled_reason, retired_at, updated_at"
-)
+from app.core.sql import SqlFolder
 
 
 class ModelNotFound(NotFound):
@@ -42,6 +38,10 @@ class Model:
     retired_at: datetime | None
     updated_at: datetime
 
+    def __post_init__(self) -> None:
+        """Postgres gives a text."""
+        object.__setattr__(self, "price_rule", PriceRule(self.price_rule))
+
 
 @dataclass(frozen=True, slots=True)
 class ModelFilter:
@@ -55,37 +55,26 @@ class ModelFilter:
 EVERY_MODEL = ModelFilter()
 
 
-def model_of(row: Row) -> Model:
-    """The model in a row of MODEL_COLUMNS."""
-    return Model(**{**row, "price_rule": PriceRule(row["price_rule"])})
+_SQL = SqlFolder(__file__)
+_FIND = _SQL.query("find_models", Model)
+_SLUGS = _SQL.query("list_slugs", str)
+_LIST = _SQL.query("list_models", Model)
 
 
-async def list_models_by_slug(session: ReadSession, *, slugs: Sequence[str]) -> dict[str, Row]:
+async def list_models_by_slug(session: ReadSession, *, slugs: Sequence[str]) -> dict[str, Model]:
     """Those of the models that the catalogue knows."""
-    sql = f"SELECT {MODEL_COLUMNS} FROM models WHERE slug = ANY($1::text[])"  # noqa: S608
-    return {row["slug"]: row for row in await session.fetch(sql, list(slugs))}
+    return {model.slug: model for model in await session.rows(_FIND, slugs=slugs)}
 
 
 async def list_slugs(session: ReadSession) -> list[str]:
     """The slugs of all models of the catalogue, those that are switched off or retired too."""
-    return [row["slug"] for row in await session.fetch("SELECT slug FROM models")]
+    return await session.values(_SLUGS)
 
 
 async def list_models(
     session: ReadSession, *, wanted: ModelFilter = EVERY_MODEL, after: str | None = None, limit: int | None = None
 ) -> list[Model]:
     """Models in the order of their slugs, those after the slug `after`."""
-    rows = await session.fetch(
-        f"""
-        SELECT {MODEL_COLUMNS} FROM models
-        WHERE ($1::text[] IS NULL OR slug = ANY($1)) AND ($2::text IS NULL OR slug > $2)
-            AND (NOT $3 OR (enabled AND retired_at IS NULL)) AND (NOT $4 OR price_micro IS NOT NULL)
-        ORDER BY slug LIMIT $5
-        """,  # noqa: S608
-        None if wanted.slugs is None else list(wanted.slugs),
-        after,
-        wanted.offered,
-        wanted.priced,
-        limit,
+    return await session.rows(
+        _LIST, slugs=wanted.slugs, after=after, offered=wanted.offered, priced=wanted.priced, limit=limit
     )
-    return [model_of(row) for row in rows]

@@ -10,15 +10,16 @@ import ssl
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 import orjson
 
 from app.core.database_url import EXAMPLE
 from app.core.errors import WrongConnection
-from app.core.pooler import LOST, MEND, SHARED, Connection, OwnNames, is_pooled, keeps_session
+from app.core.pooler import FIND_BACKEND, LOST, MEND, SHARED, Connection, OwnNames, is_pooled, keeps_session
 from app.core.schema import Found, SchemaGate
+from app.core.sql import SqlFolder
 
 SERVICE_ROLE = "waystation_service"
 
@@ -30,17 +31,20 @@ REFUSED = "a connection pooler, such as PgBouncer, does not take a start-up para
 KEPT = frozenset({"application_name"})
 """Start-up parameters that every pooler takes."""
 
-_FOUND = """
-SELECT
-    current_user AS role,
-    extract(epoch FROM current_setting('statement_timeout')::interval)::double precision AS statement_timeout,
-    extract(epoch FROM current_setting('idle_in_transaction_session_timeout')::interval)::double precision
-        AS idle_in_transaction_session_timeout,
-    current_setting('default_transaction_read_only') AS default_transaction_read_only,
-    pg_backend_pid() AS backend
-"""
 
-_SET = "SELECT set_config(name, value, false) FROM unnest($1::text[], $2::text[]) AS setting (name, value)"
+class _Settings(NamedTuple):
+    """What `find_settings.sql` finds of a session. The time-outs in seconds."""
+
+    role: str
+    statement_timeout: float
+    idle_in_transaction_session_timeout: float
+    default_transaction_read_only: str
+    backend: int
+
+
+_SQL = SqlFolder(__file__)
+_FIND_SETTINGS = _SQL.query("find_settings", _Settings)
+_SET = _SQL.command("set_settings")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ class Terms:
 
     @property
     def expected(self) -> dict[str, str | float]:
-        """What `_FOUND` finds where the server took them."""
+        """What `find_settings.sql` finds where the server took them."""
         return {
             "role": self.role,
             "statement_timeout": round(self.statement_seconds, 3),
@@ -91,7 +95,7 @@ async def connect_owner(arguments: Mapping[str, Any]) -> "asyncpg.Connection[asy
     """
     try:
         connection = await asyncpg.connect(**arguments, connection_class=OwnNames)
-        backend = await connection.fetchval("SELECT pg_backend_pid()")
+        backend = await connection.fetchval(FIND_BACKEND.text)
         shared = is_pooled(connection, backend) and not await keeps_session(
             connection, backend, lambda: asyncpg.connect(**arguments)
         )
@@ -120,6 +124,12 @@ def differences(terms: Terms, found: dict[str, Any]) -> list[str]:
         for name, wanted in terms.expected.items()
         if found[name] != wanted
     ]
+
+
+async def _find_settings(connection: Connection) -> _Settings:
+    row = await connection.fetchrow(_FIND_SETTINGS.text)
+    assert row is not None, _FIND_SETTINGS.name
+    return _Settings(*row)
 
 
 def _shown(value: str | float) -> str:
@@ -178,11 +188,10 @@ class Opener:
         """The proofs, a round trip each, and the codecs. Behind a pooler the settings first. Raises WrongConnection,
         SchemaBehind."""
         with self._refusals():
-            found = await connection.fetchrow(_FOUND)
-            assert found is not None
-            if self._pooled or is_pooled(connection, found["backend"]):
-                found = await self._settle(connection, found["backend"])
-        wrong = differences(self._terms, dict(found))
+            found = await _find_settings(connection)
+            if self._pooled or is_pooled(connection, found.backend):
+                found = await self._settle(connection, found.backend)
+        wrong = differences(self._terms, found._asdict())
         if wrong:
             raise self._wrong(
                 f"the database connection is not as asked for: {'; '.join(wrong)}. Cause: {DROPPED}: {MEND}"
@@ -203,16 +212,15 @@ class Opener:
                 self._told(error)
             raise
 
-    async def _settle(self, connection: Connection, backend: int) -> asyncpg.Record:
+    async def _settle(self, connection: Connection, backend: int) -> _Settings:
         """Set by SQL what a pooler does not take; what is found thereafter. Raises WrongConnection where it would not last."""
         async with self._proving:
             if not await keeps_session(connection, backend, self._second):
                 raise self._wrong(SHARED)
         settings = {name: value for name, value in self._settings.items() if name not in KEPT}
-        await connection.fetch(_SET, list(settings), list(settings.values()))
-        found = await connection.fetchrow(_FOUND)
-        assert found is not None
-        if found["backend"] != backend:
+        await connection.fetch(_SET.text, list(settings), list(settings.values()))
+        found = await _find_settings(connection)
+        if found.backend != backend:
             raise self._wrong(SHARED)
         return found
 

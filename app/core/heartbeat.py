@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
+from typing import NamedTuple
 from uuid import UUID
 
 from app.core.db import Database, Session
@@ -11,40 +12,48 @@ from app.core.errors import StoreUnavailable
 from app.core.grouped_log import Outage
 from app.core.log import get_logger
 from app.core.schema import SchemaGate
+from app.core.sql import SqlFolder
 
 log = get_logger(__name__)
 
 KEEP_DEAD_DAYS = 7
 
-# What the statement itself writes it does not see: this process is added to the others.
-_BEAT = """
-INSERT INTO processes (id, kind, host, pid) VALUES ($1, $2, $3, $4)
-ON CONFLICT (id) DO UPDATE SET beat_at = now(), beats = processes.beats + 1
-RETURNING beats, 1 + (
-    SELECT count(*) FROM processes AS other
-    WHERE other.id <> $1 AND other.kind = $2 AND other.stopped_at IS NULL
-        AND other.beat_at > now() - make_interval(secs => $5)
-) AS living
-"""
+
+class _Beat(NamedTuple):
+    """As `beat.sql` gives it: how often the process has said so before, and how many of its kind live."""
+
+    beats: int
+    living: int
+
+
+_SQL = SqlFolder(__file__)
+_BEAT = _SQL.query("beat", _Beat)
+_STOP = _SQL.command("stop_beating")
+_FORGET = _SQL.command("forget_dead")
 
 
 async def beat(session: Session, *, process_id: UUID, kind: str, lease_seconds: float = 15.0) -> tuple[int, int]:
     """Say that this process lives; gives how many of its kind have said so within a lease, itself too, and how often this
     one has said so before. One statement."""
-    args = (process_id, kind, socket.gethostname(), os.getpid(), lease_seconds)
-    row = await session.fetchrow(_BEAT, *args)
-    assert row is not None, "INSERT … RETURNING gives its row"
-    return row["living"], row["beats"]
+    found = await session.get_row(
+        _BEAT,
+        process_id=process_id,
+        kind=kind,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        lease_seconds=lease_seconds,
+    )
+    return found.living, found.beats
 
 
 async def stop_beating(session: Session, *, process_id: UUID) -> None:
     """Say that this process ends in order. One statement."""
-    await session.execute("UPDATE processes SET stopped_at = now(), beat_at = now() WHERE id = $1", process_id)
+    await session.run(_STOP, process_id=process_id)
 
 
 async def forget_dead(session: Session) -> None:
     """Drop the rows of processes that have not been heard of for days. One statement."""
-    await session.execute("DELETE FROM processes WHERE beat_at < now() - make_interval(days => $1)", KEEP_DEAD_DAYS)
+    await session.run(_FORGET, days=KEEP_DEAD_DAYS)
 
 
 def beat_seconds(lease_seconds: float) -> float:

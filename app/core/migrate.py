@@ -4,7 +4,7 @@ import asyncio
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -12,11 +12,16 @@ from app.core.connections import connect_owner
 from app.core.database_url import connect_arguments
 from app.core.errors import WrongSchema
 from app.core.revisions import head_revision, migrations_directory
-from app.core.schema import FOUND, Fit, Found
+from app.core.schema import FIND_SCHEMA, Fit, Found
+from app.core.sql import Query, SqlFolder
 
 MIGRATION_LOCK = 0x5741_5953_5441_5449
 """Key of the advisory lock: whoever holds it migrates, the others wait and then find nothing to do."""
 LOCK_AGAIN_SECONDS = 0.1
+
+_SQL = SqlFolder(__file__)
+_LOCK = _SQL.query("lock_migrations", bool)
+_HAS_SCHEMA = _SQL.query("has_schema", bool)
 
 
 def alembic_config(connection: Connection) -> Config:
@@ -33,20 +38,26 @@ def open_engine(database_url: str) -> AsyncEngine:
     return create_async_engine("postgresql+asyncpg://", async_creator=lambda: connect_owner(arguments))
 
 
+async def _value(connection: AsyncConnection, query: Query[bool], **given: object) -> bool:
+    """The only value of a statement, by the connection that Alembic runs on."""
+    found = await connection.exec_driver_sql(query.text, tuple(query.arguments(given)))
+    return bool(found.scalar())
+
+
 async def _lock(connection: AsyncConnection) -> None:
     """The advisory lock, until the connection ends, which commits each statement.
 
     Asked for again and again: a statement that waits keeps a snapshot, and whoever holds the lock may build an index
     concurrently, which waits for all snapshots.
     """
-    while not await connection.scalar(text(f"SELECT pg_try_advisory_lock({MIGRATION_LOCK})")):  # noqa: ASYNC110
+    while not await _value(connection, _LOCK, key=MIGRATION_LOCK):  # noqa: ASYNC110
         await asyncio.sleep(LOCK_AGAIN_SECONDS)
 
 
 async def _find(connection: AsyncConnection) -> Found:
-    if await connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
+    if not await _value(connection, _HAS_SCHEMA):
         return Found()
-    row = (await connection.execute(text(FOUND))).first()
+    row = (await connection.exec_driver_sql(FIND_SCHEMA.text)).first()
     return Found() if row is None else Found(*row)
 
 

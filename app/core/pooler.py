@@ -15,6 +15,7 @@ from uuid import uuid4
 import asyncpg
 
 from app.core.log import get_logger
+from app.core.sql import SqlFolder
 
 log = get_logger(__name__)
 
@@ -29,7 +30,7 @@ HEARD_SECONDS: Final = 2.0
 """How long a notification may take. It takes milliseconds; only where it never comes is the time used up."""
 SECOND_SECONDS: Final = 3.0
 """How long a second connection may take to be there and to answer."""
-_BACKEND: Final = "SELECT pg_backend_pid()"
+FIND_BACKEND: Final = SqlFolder(__file__).query("find_backend", int)
 MEND: Final = (
     "let WAYSTATION_DATABASE_URL name the Postgres server itself, postgresql://owner@host:5432/database, or PgBouncer with"
     " pool_mode = session for this database, as in deploy/pgbouncer/pgbouncer.ini"
@@ -81,7 +82,7 @@ async def keeps_session(connection: Connection, backend: int, connect: Callable[
     try:
         # most poolers that share sessions show it at once, and the others cannot hide it below
         async with _second(connect, backend) as (other, shown):
-            if shown or await connection.fetchval(_BACKEND) != backend:
+            if shown or await connection.fetchval(FIND_BACKEND.text) != backend:
                 return False
             await other.execute(f"NOTIFY {channel}")
             with suppress(TimeoutError):
@@ -89,7 +90,7 @@ async def keeps_session(connection: Connection, backend: int, connect: Callable[
                     await heard.wait()
         if not heard.is_set():
             # this process may have been held up: what the session was sent comes before the answer to its next question
-            await connection.fetchval(_BACKEND)
+            await connection.fetchval(FIND_BACKEND.text)
             await asyncio.sleep(0.01)
         return heard.is_set()
     finally:
@@ -104,7 +105,7 @@ async def _second(connect: Callable[[], Awaitable[Base]], backend: int) -> Async
         try:
             async with asyncio.timeout(SECOND_SECONDS):
                 other = await connect()
-                found = await other.fetchval(_BACKEND)
+                found = await other.fetchval(FIND_BACKEND.text)
         except (OSError, TimeoutError, asyncpg.PostgresConnectionError) as error:
             log.warning(
                 "pooler.no_second_connection",

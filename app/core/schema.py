@@ -15,17 +15,12 @@ from app.core.errors import SchemaBehind, WrongConnection, WrongSchema
 from app.core.grouped_log import Outage
 from app.core.log import get_logger
 from app.core.revisions import head_revision
+from app.core.sql import SqlFolder
 
 log = get_logger(__name__)
 
 PATIENCE_SECONDS = 30.0
 """How long a process waits for `waystation migrate` before it stops: both may have been started at the same time."""
-
-FOUND = """
-SELECT to_jsonb(ours) ->> 'version_num' AS version_num, to_jsonb(ours) ->> 'serves_from' AS serves_from
-FROM alembic_version AS ours
-"""
-"""Before revision 0015 the second column is missing."""
 
 
 class Fit(StrEnum):
@@ -62,6 +57,9 @@ class Found:
         return f"the database {at}, and this release needs revision {head}: run `waystation migrate` of this release"
 
 
+FIND_SCHEMA = SqlFolder(__file__).query("find_schema", Found)
+
+
 class Reads(Protocol):
     """A connection, or a session on one."""
 
@@ -72,10 +70,10 @@ class Reads(Protocol):
 async def find_schema(session: Reads) -> Found:
     """What the database says. One statement."""
     try:
-        row = await session.fetchrow(FOUND)
+        row = await session.fetchrow(FIND_SCHEMA.text)
     except asyncpg.UndefinedTableError:
         return Found()
-    return Found() if row is None else Found(row["version_num"], row["serves_from"])
+    return Found() if row is None else Found(*row)
 
 
 class SchemaGate:

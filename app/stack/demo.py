@@ -5,8 +5,9 @@ import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -16,6 +17,7 @@ from app.core.db import Database
 from app.core.escapes import json_text, one_line
 from app.core.http_own import Client, open_client
 from app.core.settings import PREFIX
+from app.core.sql import SqlFolder
 from app.core.terminal import echo
 from app.stack.errors import StackError
 from app.stack.plan import Seams, UpOptions, setting
@@ -43,10 +45,35 @@ GIVE_UP_SECONDS = 900.0
 WEBHOOK_SECONDS = 30.0
 RECEIVER_NETWORK = "127.0.0.1/32"
 
-STORY = """
-SELECT seq, to_char(at, 'HH24:MI:SS.MS') AS at, from_status, to_status, to_state, reason
-FROM ops.job_events WHERE job_id = $1 ORDER BY seq
-"""
+_SQL = SqlFolder(__file__)
+
+
+class _Event(NamedTuple):
+    """A row of ops.job_events; at: as it is shown."""
+
+    seq: int
+    at: str
+    from_status: str | None
+    to_status: str
+    to_state: str
+    reason: str
+
+
+class _Job(NamedTuple):
+    """What is shown of a row of ops.jobs."""
+
+    queue_seconds: float | None
+    upstream_seconds: float | None
+    detection_seconds: float | None
+    polls: int
+    upstream_cost: Decimal | None
+    held: Decimal
+    hold_now: Decimal
+    charged: Decimal
+
+
+_EVENTS = _SQL.query("list_job_events", _Event)
+_JOB = _SQL.query("find_job", _Job)
 
 
 async def run_demo(seams: Seams, *, speed: float) -> int:
@@ -195,18 +222,19 @@ async def _print_story(console: Console, found: RunningStack, request_id: str) -
     database = await Database.open(found["database_url"], name="demo", writers_max=1, readers_max=1)
     try:
         async with database.snapshot() as session:
-            events = await session.fetch(STORY, request_id.removeprefix("job_"))
-            job = await session.fetchrow("SELECT * FROM ops.jobs WHERE job_id = $1", request_id.removeprefix("job_"))
+            job_id = request_id.removeprefix("job_")
+            events = await session.rows(_EVENTS, job_id=job_id)
+            job = await session.find_row(_JOB, job_id=job_id)
     finally:
         await database.close()
     console.print("\nSELECT * FROM ops.job_events")
     for event in events:
-        console.print(f"  {event['at']}  {event['to_status']:<11}{event['to_state']:<11}{event['reason']}")
+        console.print(f"  {event.at}  {event.to_status:<11}{event.to_state:<11}{event.reason}")
     if job is not None:
         console.print(
-            f"\nSELECT * FROM ops.jobs\n  queued {job['queue_seconds']:.2f} s, ran {job['upstream_seconds']:.2f} s upstream,"
-            f" noticed {job['detection_seconds']:.2f} s later with {job['polls']} polls; the upstream's cost: {job['upstream_cost']};"
-            f" held at submit {job['held']}, held now {job['hold_now']}, charged {job['charged']}"
+            f"\nSELECT * FROM ops.jobs\n  queued {job.queue_seconds:.2f} s, ran {job.upstream_seconds:.2f} s upstream,"
+            f" noticed {job.detection_seconds:.2f} s later with {job.polls} polls; the upstream's cost: {job.upstream_cost};"
+            f" held at submit {job.held}, held now {job.hold_now}, charged {job.charged}"
         )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from app.core.clock import monotonic
 from app.core.log import get_logger
+from app.core.sql import SqlFolder
 from app.stack.binaries import PostgresPrograms, find_postgres
 from app.stack.errors import StackError
 from app.stack.files import last_lines, make_directory, open_log, text_of, write_private
@@ -26,6 +27,8 @@ log = get_logger(__name__)
 
 NAME = "waystation"
 """The owner's role and the database. The role is a superuser, as in other images of Postgres meant for one program."""
+
+_CREATE_DATABASE = SqlFolder(__file__).command("create_database")
 
 START_SECONDS = 120.0
 """How long recovery after a crash may take, as long as the postmaster lives."""
@@ -175,7 +178,7 @@ class EmbeddedPostgres:
         finally:
             secret.unlink()
         single = [str(programs.postgres), "--single", "-D", str(fresh), "-c", "exit_on_error=true", "postgres"]
-        await self._once(single, identity, lock, given=f"CREATE DATABASE {NAME};\n")
+        await self._once(single, identity, lock, given=f"{_CREATE_DATABASE.text}\n")
         fresh.rename(self.data)
 
     async def _once(self, command: list[str], identity: Identity, lock: int, *, given: str = "") -> None:

@@ -9,11 +9,19 @@ from collections.abc import Iterator
 import asyncpg
 
 from app.core.connections import SERVICE_ROLE
+from app.core.db import Session
 from app.core.schema import find_schema
+from app.core.sql import SqlFolder
 from app.stack.binaries import PostgresPrograms
 from app.stack.client_programs import run_program
 from app.stack.dumps import Dump, Form
 from app.stack.errors import StackError
+
+_SQL = SqlFolder(__file__)
+_HAS_VIEWS = _SQL.query("has_views", bool)
+_HAS_PRIVILEGES = _SQL.query("has_privileges", bool)
+_ANALYZE = _SQL.command("analyze")
+_NEW_ROLES = _SQL.query("list_new_roles", str)
 
 _RESTORE_JOBS = 2
 _PIECE_BYTES = 4 * 1024 * 1024
@@ -52,15 +60,14 @@ async def _finish(dump: Dump, database_url: str) -> None:
     try:
         if (await find_schema(connection)).version is None:
             raise StackError(f"{dump.path} holds nothing of ours, or no rows: {_WHOLE}, with its data")
-        if await connection.fetchval("SELECT to_regnamespace('ops') IS NULL"):
+        session = Session(connection)
+        if not await session.get_value(_HAS_VIEWS):
             raise StackError(f"{dump.path} is without the schema ops: {_WHOLE}")
-        if not await connection.fetchval(
-            "SELECT EXISTS (SELECT FROM information_schema.role_table_grants WHERE grantee = $1)", SERVICE_ROLE
-        ):
+        if not await session.get_value(_HAS_PRIVILEGES, role=SERVICE_ROLE):
             raise StackError(
                 f"{dump.path} is without privileges: {_WHOLE}, without the option --no-privileges (-x) of pg_dump"
             )
-        await connection.execute("ANALYZE")
+        await session.run(_ANALYZE)
     finally:
         await connection.close()
 
@@ -105,9 +112,9 @@ def _roles_of(line: bytes) -> Iterator[str]:
 async def _make_roles(names: set[str], database_url: str) -> None:
     connection = await asyncpg.connect(database_url)
     try:
-        for name in sorted(names - {"public"}):
+        for statement in await Session(connection).values(_NEW_ROLES, names=sorted(names - {"public"})):
             # it is there, or is no name of a role but a word of a row: whatever lacks it will say so
             with contextlib.suppress(asyncpg.DuplicateObjectError, asyncpg.ReservedNameError, asyncpg.InvalidNameError):
-                await connection.execute('CREATE ROLE "{}" NOLOGIN'.format(name.replace('"', '""')))
+                await connection.execute(statement)
     finally:
         await connection.close()

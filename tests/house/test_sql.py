@@ -52,8 +52,8 @@ def _expected(row: Callable[..., Any]) -> list[tuple[str | None, Any]]:
     return [(name, hints.get(name)) for name in parameters]
 
 
-def _fits(kind: str, hint: Any, *, converts: bool = False) -> bool:
-    """Whether a column of this type may be such a field. converts: the row makes enums of text by itself."""
+def _fits(kind: str, hint: Any, *, converts: bool) -> bool:
+    """Whether a column of this type may be such a field. converts: the row makes an enum of a text."""
     if hint is None or hint is Any or hint is object:
         return True
     if get_origin(hint) in (Union, UnionType):
@@ -62,8 +62,8 @@ def _fits(kind: str, hint: Any, *, converts: bool = False) -> bool:
         return get_origin(hint) in (list, tuple) or hint is list or "Sequence" in str(hint)
     expected = _TYPES.get(kind)
     base = get_origin(hint) or hint
-    if converts and kind == "text" and isinstance(base, type) and issubclass(base, StrEnum):
-        return True
+    if converts and isinstance(base, type) and issubclass(base, StrEnum):
+        base = str
     return expected is None or base in expected
 
 

@@ -1,0 +1,2 @@
+-- Whose job is this?
+SELECT tenant_id FROM jobs WHERE id = :job_id

@@ -1,0 +1,2 @@
+-- Which session of the server answers?
+SELECT pg_backend_pid()

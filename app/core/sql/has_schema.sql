@@ -1,0 +1,2 @@
+-- Has anybody ever migrated this database?
+SELECT to_regclass('alembic_version') IS NOT NULL

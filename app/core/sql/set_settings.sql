@@ -1,0 +1,2 @@
+-- Which settings does this session have from now on?
+SELECT set_config(name, value, false) FROM unnest(:names::text[], :values::text[]) AS setting (name, value)

@@ -1,0 +1,2 @@
+-- How many rows are there, for the planner to know?
+ANALYZE
