@@ -5,6 +5,7 @@ import pkgutil
 import re
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
+from enum import StrEnum
 from importlib import import_module
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -61,6 +62,8 @@ def _fits(kind: str, hint: Any) -> bool:
         return get_origin(hint) in (list, tuple) or hint is list or "Sequence" in str(hint)
     expected = _TYPES.get(kind)
     base = get_origin(hint) or hint
+    if isinstance(base, type) and issubclass(base, StrEnum):  # the row makes it one of the text
+        base = str
     return expected is None or base in expected
 
 
