@@ -56,8 +56,10 @@ class _LoadedRow(Budget):
 
 @dataclass(frozen=True, slots=True)
 class _PaceRow(Budget):
-    """As `read_pace.sql` gives it: then the fields of a Bucket, of a Lately and of a Known. stale: another transaction had
-    the lock, so that all but the row of upstream_state is of before."""
+    """As `read_pace.sql` gives it: a Budget, then the fields of a Bucket, of a Lately and of a Known.
+
+    stale: another transaction had the lock, so that all but the row of upstream_state is of before.
+    """
 
     tokens: float = 0.0
     read_tokens: float = 0.0
@@ -176,7 +178,7 @@ async def read_pace(session: Session, *, for_submits: bool) -> Known:
     if row.stale:
         row = await session.get_row(_READ_PACE, for_submits=for_submits)
     pace = pace_of(
-        _budget_of(row),
+        row,
         Bucket(row.tokens, row.read_tokens, row.refilled_at),
         now=row.now,
         lately=Lately(row.submits, row.reads, row.all_kinds),
