@@ -7,13 +7,14 @@ many it may take is said by `pace`. Learning is a transaction of its own, only w
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from app.admission.breaker import BREAK_SECONDS, MEND_SECONDS, Health, Sample, Verdict, judge
 from app.admission.decide import Budget, learned
 from app.admission.models import Refused, Second
 from app.admission.pace import Bucket, Lately, Pace, pace_of
-from app.core.db import Row, Session, columns
+from app.core.db import Row, Session
+from app.core.sql import SqlFolder, columns_of
 
 SECONDS_KEPT = 600
 SECONDS_SEEN = 200
@@ -44,109 +45,60 @@ class Taken(NamedTuple):
     """Reads sent in spite of a pause, to find out whether they count."""
 
 
-_INSTANTS = ("cut_at", "resume_at", "trial_at", "learned_at", "broken_at", "judged_at")
-_KEPT = {field.name: "limit_per_minute" if field.name == "limit" else field.name for field in fields(Budget)}
-_READ = ", ".join(
-    f"date_part('epoch', {column}) AS {name}" if name in _INSTANTS else f"{column} AS {name}"
-    for name, column in _KEPT.items()
-)
-_WRITTEN = ", ".join(
-    f"{column} = to_timestamp(${place})" if name in _INSTANTS else f"{column} = ${place}"
-    for place, (name, column) in enumerate(_KEPT.items(), start=1)
-)
+# Rows that begin with the columns of a Budget. Their own fields have defaults only because those of Budget do.
 
-_BUCKET = """
-    state.tokens, state.read_tokens, date_part('epoch', state.refilled_at) AS refilled_at
-"""
 
-# What is known of the upstream's limit, what was granted in the last minute, and what stops all submits? Minutes are counted
-# only where something is limited, and jobs in flight ($1: for submits) only where their number is. Whoever waited for the lock
-# has the row of now, and beside it what stood there before: `stale`.
-#
-# The commit of this transaction does not wait for the disk, or whoever claims next would. Where Postgres dies, a claim of the
-# last moments may be forgotten; that a job is sent is written down durably by a later transaction (`open_attempts`), which does
-# not come to be without the claim.
-_KNOWN = f"""
-SELECT
-    {_READ}, {_BUCKET}, lately.*,
-    date_part('epoch', now()) AS now, state.ceiling_per_minute, state.virtual_time,
-    state.broken_at IS NOT NULL OR state.alarmed_at > now() - interval '{BREAK_SECONDS} seconds' AS alarmed,
-    coalesce(state.paused_until > now(), false)
-        OR EXISTS (SELECT FROM pauses WHERE tenant_id IS NULL AND model IS NULL) AS paused,
-    state.paused_reason = 'account' AS doubted,
-    CASE WHEN $1 AND state.max_in_flight IS NOT NULL THEN
-        state.max_in_flight - (SELECT coalesce(sum(in_flight + claimed), 0) FROM queues WHERE subject_id = tenant_id)
-    END AS places,
-    state.xmin <> (SELECT before.xmin FROM upstream_state AS before) AS stale,
-    set_config('synchronous_commit', 'off', true) AS synchronous_commit
-FROM upstream_state AS state CROSS JOIN LATERAL (
-    SELECT
-        coalesce(sum(submits - refused_submits) FILTER (WHERE at > now() - interval '60 seconds'), 0) AS submits,
-        coalesce(sum(reads - refused_reads) FILTER (WHERE at > now() - interval '60 seconds'), 0) AS reads,
-        coalesce(sum(submits + reads), 0) AS all_kinds
-    FROM upstream_seconds
-    WHERE (state.limit_per_minute IS NOT NULL OR state.ceiling_per_minute IS NOT NULL)
-        AND at > now() - interval '61 seconds'
-) AS lately
-FOR UPDATE OF state
-"""  # noqa: S608
+@dataclass(frozen=True, slots=True)
+class _LoadedRow(Budget):
+    """As `load_budget.sql` gives it. now: the database's clock, seconds since 1970."""
 
-_LOAD = f"""
-SELECT {_READ}, date_part('epoch', clock_timestamp()) AS now
-FROM upstream_state FOR UPDATE
-"""  # noqa: S608
+    now: float = 0.0
 
-# Whoever goes on after a pause begins with nothing in hand.
-_SAVE = f"""
-UPDATE upstream_state SET
-    tokens = CASE WHEN to_timestamp(${list(_KEPT).index("resume_at") + 1}) > resume_at THEN least(tokens, 0) ELSE tokens END,
-    alarmed_at = CASE WHEN ${len(_KEPT) + 1} THEN now() ELSE alarmed_at END,
-    updated_at = now(), {_WRITTEN}
-"""  # noqa: S608
 
-_COUNT = """
-INSERT INTO upstream_seconds AS kept (at, refused_submits, refused_reads)
-SELECT to_timestamp(at), refused_submits, refused_reads
-FROM unnest($1::bigint[], $2::integer[], $3::integer[]) AS t (at, refused_submits, refused_reads)
-ORDER BY at
-ON CONFLICT (at) DO UPDATE SET
-    refused_submits = kept.refused_submits + excluded.refused_submits,
-    refused_reads = kept.refused_reads + excluded.refused_reads
-"""
+@dataclass(frozen=True, slots=True)
+class _PaceRow(Budget):
+    """As `read_pace.sql` gives it: a Budget, then the fields of a Bucket, of a Lately and of a Known.
 
-# Whoever learns holds the row of upstream_state: no two of these run side by side.
-_TELL = """
-WITH gone AS (
-    DELETE FROM upstream_health WHERE at < now() - make_interval(secs => $6)
-)
-INSERT INTO upstream_health AS kept (job_id, tenant_id, model, at, failed)
-SELECT job_id, tenant_id, model, to_timestamp(at), failed
-FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::double precision[], $5::boolean[])
-    AS t (job_id, tenant_id, model, at, failed)
-WHERE to_timestamp(at) > now() - make_interval(secs => $6)
-ON CONFLICT (job_id) DO UPDATE SET at = excluded.at, failed = excluded.failed WHERE kept.at < excluded.at
-"""
+    stale: another transaction had the lock, so that all but the row of upstream_state is of before.
+    """
 
-_HEALTH = """
-SELECT
-    tenant_id, model, count(*)::integer AS jobs, count(*) FILTER (WHERE failed)::integer AS failed,
-    extract(epoch FROM max(at))::double precision AS at
-FROM upstream_health WHERE at > to_timestamp($1)
-GROUP BY tenant_id, model
-"""
+    tokens: float = 0.0
+    read_tokens: float = 0.0
+    refilled_at: float = 0.0
+    submits: int = 0
+    reads: int = 0
+    all_kinds: int = 0
+    now: float = 0.0
+    ceiling_per_minute: float | None = None
+    virtual_time: float = 0.0
+    alarmed: bool = False
+    paused: bool = False
+    doubted: bool | None = None
+    places: int | None = None
+    stale: bool = False
+    synchronous_commit: str = ""
 
-_LATELY = """
-SELECT
-    extract(epoch FROM at)::bigint AS at, submits, reads, refused_submits, refused_reads
-FROM upstream_seconds WHERE at > now() - make_interval(secs => $1) ORDER BY at
-"""
 
-_FORGET = "DELETE FROM upstream_seconds WHERE at < now() - make_interval(secs => $1)"
+class _RefusedRow(NamedTuple):
+    """As `count_refused.sql` takes it."""
 
-_CONFIGURE = """
-UPDATE upstream_state SET ceiling_per_minute = $1, max_in_flight = $2
-WHERE (ceiling_per_minute, max_in_flight) IS DISTINCT FROM ($1, $2)
-"""
+    at: int
+    refused_submits: int
+    refused_reads: int
+
+
+_BUDGET_FIELDS: Final = tuple(field.name for field in fields(Budget))
+
+_SQL = SqlFolder(__file__)
+_READ_PACE = _SQL.query("read_pace", _PaceRow)
+_LOAD = _SQL.query("load_budget", _LoadedRow)
+_SAVE = _SQL.command("save_budget")
+_COUNT_REFUSED = _SQL.command("count_refused")
+_SECONDS = _SQL.query("list_seconds", Second)
+_FORGET_SECONDS = _SQL.command("forget_seconds")
+_TELL = _SQL.command("tell_health")
+_HEALTH = _SQL.query("list_health", Health)
+_CONFIGURE = _SQL.command("configure")
 
 
 class Learned(NamedTuple):
@@ -172,17 +124,15 @@ async def learn(
     ended: 429s by second, not told before. heard: exchanges by job, to judge by whether the upstream is away. alarm: all
     processes are to tell theirs.
     """
-    row = await session.fetchrow(_LOAD)
-    assert row is not None, "upstream_state has one row"
-    now = row["now"]
-    told = [(one.at, one.refused_submits, one.refused_reads) for one in ended]
+    row = await session.get_row(_LOAD)
+    before, now = _budget_of(row), row.now
+    told = [_RefusedRow(one.at, one.refused_submits, one.refused_reads) for one in ended]
     if told:
-        await session.execute(_COUNT, *columns(told, 3))
-    seconds = [Second(**lately) for lately in await session.fetch(_LATELY, float(SECONDS_SEEN))]
-    before = Budget(*tuple(row)[: len(_KEPT)])
+        await session.run(_COUNT_REFUSED, **columns_of(_RefusedRow, told))
+    seconds = await session.rows(_SECONDS, seconds=float(SECONDS_SEEN))
     health = [] if heard is None else await _hear(session, heard, before, now)
     after = learned(before, now=now, held=held, refused=refused, passed=passed, seconds=seconds, health=health)
-    await session.execute(_SAVE, *(getattr(after, name) for name in _KEPT), alarm)
+    await session.run(_SAVE, **{name: getattr(after, name) for name in _BUDGET_FIELDS}, alarm=alarm)
     if after.broken_at is None:
         ask = before.broken_at is None and judge(health, broken=False) is Verdict.ASK
     else:
@@ -190,16 +140,21 @@ async def learn(
     return Learned(before, after, ask)
 
 
+def _budget_of(row: Budget) -> Budget:
+    """The budget in a row that begins with one."""
+    return Budget(*(getattr(row, name) for name in _BUDGET_FIELDS))
+
+
 async def _hear(session: Session, heard: Sequence[Sample], budget: Budget, now: float) -> list[Health]:
     """Tell these, and hear what all processes have told lately."""
-    await session.execute(_TELL, *columns(heard, 5), HEALTH_KEPT_SECONDS)
+    await session.run(_TELL, **columns_of(Sample, heard), kept_seconds=HEALTH_KEPT_SECONDS)
     seconds = BREAK_SECONDS if budget.broken_at is None else MEND_SECONDS
-    return [Health(**row) for row in await session.fetch(_HEALTH, max(now - seconds, budget.judged_at))]
+    return await session.rows(_HEALTH, since=max(now - seconds, budget.judged_at))
 
 
 async def configure(session: Session, *, ceiling_per_minute: float | None, max_in_flight: int | None) -> None:
     """Say what the settings allow at most; the last process to say so holds. One statement."""
-    await session.execute(_CONFIGURE, ceiling_per_minute, max_in_flight)
+    await session.run(_CONFIGURE, ceiling_per_minute=ceiling_per_minute, max_in_flight=max_in_flight)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,19 +175,20 @@ class Known:
 async def read_pace(session: Session, *, for_submits: bool) -> Known:
     """What may go out now. Until the transaction ends no other one claims, or learns. One statement, or two where another
     one was first."""
-    row = await session.fetchrow(_KNOWN, for_submits)
-    if row is not None and row["stale"]:
-        row = await session.fetchrow(_KNOWN, for_submits)
-    assert row is not None, "upstream_state has one row"
-    given = tuple(row)
-    budget = Budget(*given[: len(_KEPT)])
-    bucket = Bucket(*given[len(_KEPT) : len(_KEPT) + 3])
-    lately = Lately(*given[len(_KEPT) + 3 : len(_KEPT) + 6])
-    pace = pace_of(budget, bucket, now=row["now"], lately=lately, ceiling_per_minute=row["ceiling_per_minute"])
-    places = math.inf if row["places"] is None else row["places"]
-    return Known(pace, row["now"], row["virtual_time"], row["alarmed"], row["paused"], bool(row["doubted"]), places)
+    row = await session.get_row(_READ_PACE, for_submits=for_submits)
+    if row.stale:
+        row = await session.get_row(_READ_PACE, for_submits=for_submits)
+    pace = pace_of(
+        row,
+        Bucket(row.tokens, row.read_tokens, row.refilled_at),
+        now=row.now,
+        lately=Lately(row.submits, row.reads, row.all_kinds),
+        ceiling_per_minute=row.ceiling_per_minute,
+    )
+    places = math.inf if row.places is None else row.places
+    return Known(pace, row.now, row.virtual_time, row.alarmed, row.paused, bool(row.doubted), places)
 
 
 async def forget_seconds(session: Session) -> None:
     """Drop counts that nobody asks for any more. One statement."""
-    await session.execute(_FORGET, float(SECONDS_KEPT))
+    await session.run(_FORGET_SECONDS, kept_seconds=float(SECONDS_KEPT))

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from app.admission.models import What
-from app.core.db import ReadSession, Row
+from app.core.db import ReadSession
 from app.core.sql import SqlFolder
 
 _SQL = SqlFolder(__file__)
@@ -18,12 +19,6 @@ POLLS_PAUSED_PART = _SQL.part("polls_paused")
 COUNT_GRANTED_PART = _SQL.part("count_granted")
 ANYTHING_FORBIDDEN_PART = _SQL.part("anything_forbidden")
 """For statements of other rooms; each file says what it needs."""
-
-PAUSE_COLUMNS = (
-    "tenant_id, (SELECT tenants.name FROM tenants WHERE tenants.id = tenant_id) AS tenant_name, model, what, since,"
-    " paused_by, note, probe_at, refusals, reason"
-)
-"""Of `pauses`, in a SELECT or after RETURNING."""
 
 _MATCHES = (
     "(pause.tenant_id IS NULL OR pause.tenant_id = job.tenant_id) AND (pause.model IS NULL OR pause.model = job.model)"
@@ -66,38 +61,35 @@ class Pause:
     reason: str | None = None
     """`restored`: the database may be older than what was sent. None: any other pause."""
 
+    def __post_init__(self) -> None:
+        """Postgres gives text."""
+        object.__setattr__(self, "what", What(self.what))
 
-def pause_of(row: Row) -> Pause:
-    """The pause in a row of PAUSE_COLUMNS."""
-    return Pause(**{**row, "what": What(row["what"])})
+
+class _PausedModel(NamedTuple):
+    """As `list_paused_models.sql` gives it."""
+
+    model: str
+    by_upstream: bool
+
+
+_PAUSES = _SQL.query("list_pauses", Pause)
+_PAUSE = _SQL.query("find_pause", Pause)
+_PAUSED_MODELS = _SQL.query("list_paused_models", _PausedModel)
 
 
 async def list_pauses(session: ReadSession) -> list[Pause]:
     """All pauses in force, the oldest first."""
-    rows = await session.fetch(f"SELECT {PAUSE_COLUMNS} FROM pauses ORDER BY since, id")  # noqa: S608
-    return [pause_of(row) for row in rows]
+    return await session.rows(_PAUSES)
 
 
 async def find_pause(session: ReadSession, *, tenant_id: UUID | None, model: str | None) -> Pause | None:
     """The pause of exactly this scope."""
-    row = await session.fetchrow(
-        f"SELECT {PAUSE_COLUMNS} FROM pauses"  # noqa: S608
-        " WHERE tenant_id IS NOT DISTINCT FROM $1 AND model IS NOT DISTINCT FROM $2",
-        tenant_id,
-        model,
-    )
-    return None if row is None else pause_of(row)
-
-
-_PAUSED_MODELS = """
-SELECT DISTINCT ON (model) model, probe_at IS NOT NULL AS by_upstream FROM pauses
-WHERE model = ANY ($1::text[]) AND (tenant_id IS NULL OR tenant_id = $2)
-ORDER BY model, probe_at NULLS FIRST
-"""
+    return await session.find_row(_PAUSE, tenant_id=tenant_id, model=model)
 
 
 async def list_paused_models(session: ReadSession, *, models: Sequence[str], tenant_id: UUID) -> dict[str, bool]:
     """Those of the models of which this tenant's submits wait for a pause of the model: whether the upstream alone has
     caused it. One statement."""
-    rows = await session.fetch(_PAUSED_MODELS, list(models), tenant_id)
-    return {row["model"]: row["by_upstream"] for row in rows}
+    rows = await session.rows(_PAUSED_MODELS, models=list(models), tenant_id=tenant_id)
+    return {row.model: row.by_upstream for row in rows}

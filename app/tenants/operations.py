@@ -11,6 +11,7 @@ from app.core import clock
 from app.core.db import Session
 from app.core.errors import Conflict
 from app.core.ids import new_id
+from app.core.sql import Command, SqlFolder
 from app.tenants.decide import (
     LIMITS,
     TENANT_LIMITS,
@@ -23,16 +24,7 @@ from app.tenants.decide import (
 )
 from app.tenants.keys import hash_key, issue_key
 from app.tenants.models import Scope
-from app.tenants.queries import (
-    KEY_COLUMNS,
-    TENANT_COLUMNS,
-    ApiKey,
-    KeyNotFound,
-    Tenant,
-    TenantNotFound,
-    key_of,
-    tenant_of,
-)
+from app.tenants.queries import ApiKey, KeyNotFound, Tenant, TenantNotFound
 
 TENANT_SETTINGS = {
     "name": "name",
@@ -44,6 +36,18 @@ TENANT_SETTINGS = {
 }
 KEY_SETTINGS = {"name": "name", "expires_at": "expires_at", **{name: name for name in LIMITS}}
 """The column of each setting that is stored as it is."""
+
+QUEUE_SETTINGS = frozenset({"weight", "max_in_flight", "max_queued"})
+"""Those that the queue of a tenant or a key has as well. Triggers write them there where a statement sets their columns."""
+
+_SQL = SqlFolder(__file__)
+_CREATE_TENANT = _SQL.query("create_tenant", Tenant)
+_UPDATE_TENANT = _SQL.query("update_tenant", Tenant)
+_UPDATE_TENANT_AND_QUEUE = _SQL.query("update_tenant_and_queue", Tenant)
+_CREATE_KEY = _SQL.query("create_key", ApiKey)
+_UPDATE_KEY = _SQL.query("update_key", ApiKey)
+_UPDATE_KEY_AND_QUEUE = _SQL.query("update_key_and_queue", ApiKey)
+_REVOKE_KEY = _SQL.query("revoke_key", ApiKey)
 
 
 class TenantExists(Conflict):
@@ -57,15 +61,10 @@ class TenantExists(Conflict):
 
 async def create_tenant(session: Session, *, name: str) -> Tenant:
     """A new tenant; raises Malformed or TenantExists."""
-    row = await session.fetchrow(
-        "INSERT INTO tenants (id, name) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING"  # noqa: S608
-        f" RETURNING {TENANT_COLUMNS}",
-        new_id(),
-        checked_tenant_name(name),
-    )
-    if row is None:
+    tenant = await session.find_row(_CREATE_TENANT, tenant_id=new_id(), name=checked_tenant_name(name))
+    if tenant is None:
         raise TenantExists(name)
-    return tenant_of(row)
+    return tenant
 
 
 async def update_tenant(session: Session, *, tenant_id: UUID, **changes: Unpack[TenantChanges]) -> Tenant:
@@ -73,28 +72,21 @@ async def update_tenant(session: Session, *, tenant_id: UUID, **changes: Unpack[
     TenantNotFound."""
     if "name" in changes:
         checked_tenant_name(changes["name"])
-    said = dict(changes)
-    suspended = said.pop("suspended", None)
-    assignments, values = _assignments(said, TENANT_SETTINGS)
-    if suspended is not None:
-        assignments.append(f"suspended_at = {'coalesce(suspended_at, now())' if suspended else 'NULL'}")
+    update = _UPDATE_TENANT_AND_QUEUE if changes.keys() & QUEUE_SETTINGS else _UPDATE_TENANT
+    said = _said(changes, TENANT_SETTINGS, update)
     try:
-        row = await session.fetchrow(
-            f"UPDATE tenants SET {', '.join(assignments) or 'name = name'} WHERE id = $1 RETURNING {TENANT_COLUMNS}",  # noqa: S608
-            tenant_id,
-            *values,
-        )
+        tenant = await session.find_row(update, tenant_id=tenant_id, suspended=changes.get("suspended"), **said)
     except asyncpg.UniqueViolationError:
         raise TenantExists(changes.get("name", "")) from None
-    if row is None:
+    if tenant is None:
         raise TenantNotFound("no such tenant")
-    return tenant_of(row)
+    return tenant
 
 
-def _assignments(changes: Mapping[str, object], columns: Mapping[str, str]) -> tuple[list[str], list[object]]:
-    """`column = $2` and so on, and the values: only of what is said, since triggers tell from that what is to be done."""
-    said = [name for name in columns if name in changes]
-    return [f"{columns[name]} = ${at}" for at, name in enumerate(said, 2)], [changes[name] for name in said]
+def _said(changes: Mapping[str, object], columns: Mapping[str, str], update: Command) -> dict[str, object]:
+    """What the statement takes of these: the columns that are said, and the value of each that it may set."""
+    said = {columns[name]: value for name, value in changes.items() if name in columns}
+    return {"said": list(said), **{name: said.get(name) for name in columns.values() if name in update.parameters}}
 
 
 async def create_key(
@@ -110,21 +102,19 @@ async def create_key(
     TenantNotFound."""
     key = issue_key()
     try:
-        row = await session.fetchrow(
-            "INSERT INTO api_keys (id, tenant_id, name, prefix, hash, scopes, expires_at)"  # noqa: S608
-            f" VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING {KEY_COLUMNS}",
-            new_id(),
-            tenant_id,
-            checked_key_name(name),
-            key.prefix,
-            hash_key(secret, key.text),
-            checked_scopes(scopes),
-            checked_expiry(expires_at, now=clock.now()),
+        made = await session.get_row(
+            _CREATE_KEY,
+            key_id=new_id(),
+            tenant_id=tenant_id,
+            name=checked_key_name(name),
+            prefix=key.prefix,
+            hash=hash_key(secret, key.text),
+            scopes=checked_scopes(scopes),
+            expires_at=checked_expiry(expires_at, now=clock.now()),
         )
     except asyncpg.ForeignKeyViolationError:
         raise TenantNotFound("no such tenant") from None
-    assert row is not None, "INSERT … RETURNING gives its row"
-    return key_of(row), key.text
+    return made, key.text
 
 
 async def update_key(session: Session, *, key_id: UUID, **changes: Unpack[KeyChanges]) -> ApiKey:
@@ -132,23 +122,16 @@ async def update_key(session: Session, *, key_id: UUID, **changes: Unpack[KeyCha
     if "name" in changes:
         checked_key_name(changes["name"])
     checked_expiry(changes.get("expires_at"), now=clock.now())
-    assignments, values = _assignments(changes, KEY_SETTINGS)
-    row = await session.fetchrow(
-        f"UPDATE api_keys SET {', '.join(assignments) or 'name = name'} WHERE id = $1 RETURNING {KEY_COLUMNS}",  # noqa: S608
-        key_id,
-        *values,
-    )
-    if row is None:
+    update = _UPDATE_KEY_AND_QUEUE if changes.keys() & QUEUE_SETTINGS else _UPDATE_KEY
+    key = await session.find_row(update, key_id=key_id, **_said(changes, KEY_SETTINGS, update))
+    if key is None:
         raise KeyNotFound("no such key")
-    return key_of(row)
+    return key
 
 
 async def revoke_key(session: Session, *, key_id: UUID) -> ApiKey:
     """The key is good no longer; revoked twice, it keeps the first instant. Raises KeyNotFound."""
-    row = await session.fetchrow(
-        f"UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1 RETURNING {KEY_COLUMNS}",  # noqa: S608
-        key_id,
-    )
-    if row is None:
+    key = await session.find_row(_REVOKE_KEY, key_id=key_id)
+    if key is None:
         raise KeyNotFound("no such key")
-    return key_of(row)
+    return key

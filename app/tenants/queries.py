@@ -6,23 +6,12 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from app.core.db import ReadSession, Row
+from app.core.db import ReadSession
 from app.core.errors import NotFound
 from app.core.ids import find_id
 from app.core.sql import SqlFolder
 from app.tenants.decide import TENANT_NAME, Rate
 from app.tenants.models import Scope
-
-TENANT_COLUMNS = (
-    "id, name, created_at, suspended_at, max_price_micro, default_price_micro, models, weight, rate_per_minute, burst,"
-    " refused_per_minute, max_in_flight, max_queued"
-)
-KEY_COLUMNS = (
-    "id, tenant_id, (SELECT tenants.name FROM tenants WHERE tenants.id = tenant_id) AS tenant_name, name, prefix,"
-    " scopes, created_at, expires_at, revoked_at, rate_per_minute, burst, max_in_flight, max_queued"
-)
-"""Of `api_keys`, in a SELECT or after RETURNING."""
-
 
 NAMES_MAX = 20_000
 
@@ -129,16 +118,6 @@ _TENANTS = _SQL.query("list_tenants", Tenant)
 _KEYS = _SQL.query("list_keys", ApiKey)
 _KEY = _SQL.query("find_key", ApiKey)
 _KNOWN_KEYS = _SQL.query("list_known_keys", _KnownKeyRow)
-
-
-def tenant_of(row: Row) -> Tenant:
-    """The tenant in a row of TENANT_COLUMNS."""
-    return Tenant(**row)
-
-
-def key_of(row: Row) -> ApiKey:
-    """The key in a row of KEY_COLUMNS."""
-    return ApiKey(**row)
 
 
 async def find_tenant(session: ReadSession, *, name_or_id: str) -> Tenant | None:

@@ -5,8 +5,8 @@ from uuid import UUID
 
 import pytest
 
-from app.admission.breaker import PROBE_MODEL, PROBE_TENANT, Sample
-from app.admission.budget import Learned, learn
+from app.admission.breaker import BREAK_SECONDS, PROBE_MODEL, PROBE_TENANT, Sample
+from app.admission.budget import _READ_PACE, Learned, learn
 from app.core.db import Database
 from app.jobs.claims import claim_running
 from app.jobs.turns import claim_queued
@@ -84,6 +84,10 @@ async def test_of_one_model_alone_the_balance_tells(database: Database) -> None:
         await session.execute("DELETE FROM upstream_health WHERE model = ''")
     silent = await hear(database, Sample(UUID(int=98), PROBE_TENANT, PROBE_MODEL, at, failed=True))
     assert silent.after.broken_at is not None
+
+
+def test_an_alarm_lasts_as_long_as_answers_are_judged_by() -> None:
+    assert f"alarmed_at > now() - interval '{BREAK_SECONDS:g} seconds' AS alarmed" in _READ_PACE.text
 
 
 async def test_an_alarm_reaches_whoever_claims(engine: Engine, database: Database) -> None:

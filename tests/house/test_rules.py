@@ -7,6 +7,7 @@ import pytest
 
 from app.admission import budget
 from app.core.log import scrubbed
+from app.core.sql import Command
 from app.jobs import claims, operations, pausing, places, probing, records, recover, resolve, sweeps, turns
 from tests.house.source import ROOT, Source, sources
 
@@ -62,10 +63,11 @@ def test_functions_are_short() -> None:
 def test_statements_that_claim_and_move_jobs_are_short() -> None:
     """With all that is put into them, the door's part as well. What claims decide is in `pace` and `fair_queue`."""
     statements = [
-        (f"{module.__name__}.{name}", len(sql.strip().splitlines()))
+        (f"{module.__name__}.{name}", len(text.strip().splitlines()))
         for module in (turns, claims, budget, operations, pausing, places, probing, records, recover, resolve, sweeps)
         for name, sql in vars(module).items()
-        if isinstance(sql, str) and re.match(r"\s*(SELECT|WITH|INSERT|UPDATE|DELETE)\b", sql)
+        for text in [sql.text if isinstance(sql, Command) else sql]
+        if isinstance(text, str) and re.match(r"\s*(SELECT|WITH|INSERT|UPDATE|DELETE)\b", text)
     ]
     assert len(statements) > 40
     assert {name: lines for name, lines in statements if lines > STATEMENT_LINES_MAX} == {}

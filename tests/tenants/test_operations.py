@@ -2,7 +2,9 @@
 
 import base64
 import re
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -11,9 +13,19 @@ from app.core import clock
 from app.core.db import Database
 from app.core.errors import Malformed
 from app.core.ids import new_id, show_id
+from app.tenants.decide import KeyChanges, TenantChanges
 from app.tenants.keys import MARK, parse_key
 from app.tenants.models import Scope
-from app.tenants.operations import TenantExists, create_key, create_tenant, revoke_key, update_tenant
+from app.tenants.operations import (
+    QUEUE_SETTINGS,
+    TENANT_SETTINGS,
+    TenantExists,
+    create_key,
+    create_tenant,
+    revoke_key,
+    update_key,
+    update_tenant,
+)
 from app.tenants.queries import (
     KeyNotFound,
     TenantNotFound,
@@ -61,6 +73,73 @@ async def test_suspension_keeps_its_first_instant(database: Database, new_caller
     with pytest.raises(TenantNotFound):
         async with database.transaction() as session:
             await update_tenant(session, tenant_id=new_id(), suspended=True)
+
+
+TENANT_CHANGES: TenantChanges = {
+    "max_price": 5,
+    "default_price": 4,
+    "models": ["one", "two"],
+    "weight": 2.5,
+    "rate_per_minute": 7,
+    "burst": 3,
+    "refused_per_minute": 9,
+    "max_in_flight": 1,
+    "max_queued": 2,
+}
+KEY_CHANGES: KeyChanges = {
+    "name": "ci",
+    "expires_at": datetime(2100, 1, 1, tzinfo=UTC),
+    "rate_per_minute": 7,
+    "burst": 3,
+    "max_in_flight": 1,
+    "max_queued": 2,
+}
+
+
+def one_by_one(changes: TenantChanges | KeyChanges) -> list[dict[str, Any]]:
+    """Each of these alone, and with each what may be null is made null again."""
+    nullable = {"max_price", "default_price", "models", "refused_per_minute", "expires_at"}
+    return [{name: value} for name, value in changes.items()] + [{name: None} for name in changes if name in nullable]
+
+
+async def test_a_change_of_a_tenant_changes_nothing_else(database: Database, new_caller: NewCaller) -> None:
+    tenant = (await new_caller()).tenant
+    async with database.transaction() as session:
+        assert await update_tenant(session, tenant_id=tenant.id) == tenant
+        for change in one_by_one(TENANT_CHANGES):
+            expected = replace(tenant, **{TENANT_SETTINGS[name]: value for name, value in change.items()})
+            tenant = await update_tenant(session, tenant_id=tenant.id, **change)
+            assert tenant == expected
+    async with database.snapshot() as session:
+        assert await get_tenant(session, name_or_id=tenant.name) == tenant
+
+
+async def test_a_change_of_a_key_changes_nothing_else(database: Database, new_caller: NewCaller) -> None:
+    key = (await new_caller()).key
+    async with database.transaction() as session:
+        assert await update_key(session, key_id=key.id) == key
+        for change in one_by_one(KEY_CHANGES):
+            expected = replace(key, **change)
+            key = await update_key(session, key_id=key.id, **change)
+            assert key == expected
+        assert (await update_key(session, key_id=key.id, max_queued=None, burst=None)).max_queued is None
+
+
+async def test_only_a_change_of_what_queues_have_touches_a_queue(database: Database, new_caller: NewCaller) -> None:
+    """Who claims may hold the lock on a queue."""
+    tenant = (await new_caller()).tenant
+    async with database.transaction() as session:
+        touched = set()
+        for change in [{"suspended": True}, {"name": f"n{uuid4().hex}"}, *one_by_one(TENANT_CHANGES)]:
+            before = await session.fetchval("SELECT ctid FROM queues WHERE subject_id = $1", tenant.id)
+            await update_tenant(session, tenant_id=tenant.id, **change)
+            if before != await session.fetchval("SELECT ctid FROM queues WHERE subject_id = $1", tenant.id):
+                touched |= set(change)
+        columns = await session.fetch(
+            "SELECT attname FROM pg_trigger JOIN pg_attribute ON attrelid = tgrelid AND attnum = ANY (tgattr)"
+            " WHERE tgname IN ('tenants_queue', 'api_keys_queue')"
+        )
+    assert touched == QUEUE_SETTINGS == {row["attname"] for row in columns}
 
 
 async def test_lists_are_in_order_and_continue(database: Database, new_caller: NewCaller) -> None:

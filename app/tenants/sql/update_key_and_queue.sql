@@ -1,0 +1,7 @@
+-- What is this key now, with these settings changed? A trigger changes its queue as well, for it sets columns of the queue.
+UPDATE api_keys SET
+    {{ key_settings }},
+    max_in_flight = CASE WHEN 'max_in_flight' = ANY (:said) THEN :max_in_flight ELSE max_in_flight END,
+    max_queued = CASE WHEN 'max_queued' = ANY (:said) THEN :max_queued ELSE max_queued END
+WHERE id = :key_id
+RETURNING {{ key_columns }}
