@@ -9,6 +9,7 @@ from app.core.sql import SqlFolder
 _SQL = SqlFolder(__file__)
 EXPOSE_SECOND_STARTS_PART = _SQL.part("expose_second_starts")
 LOTS_DUE_PART = _SQL.part("lots_due")
+FOLD_PART = _SQL.part("fold")
 """For statements of other rooms; each file says what it needs."""
 
 LOTS_DUE = "EXISTS (SELECT FROM lots WHERE expired_at IS NULL AND expires_at <= now())"

@@ -84,8 +84,8 @@ async def _accept(data_dir: Path, number: int, note: str) -> None:
     async with opened(data_dir) as database, database.transaction() as session:
         row = await accept(session, number=number, note=note)
         await record_audit(
-            session, by=operator_here(), action="discrepancy.accept", target=str(number), tenant_id=row["tenant_id"],
-            detail={"kind": row["kind"], "subject": row["subject"], "note": note},
+            session, by=operator_here(), action="discrepancy.accept", target=str(number), tenant_id=row.tenant_id,
+            detail={"kind": row.kind, "subject": row.subject, "note": note},
         )  # fmt: skip
 
 
@@ -93,13 +93,13 @@ async def _reconcile(
     data_dir: Path, since: datetime | None, until: datetime | None
 ) -> tuple[list["Report"], list[dict[str, Any]]]:
     from app.core.local import find_history_settle_seconds, find_upstream, opened
-    from app.reconciliation.queries import list_shown
+    from app.reconciliation.queries import find_now, list_shown
     from app.reconciliation.tasks.daily import STATEMENT_SECONDS
 
     upstream, settle_seconds = find_upstream(data_dir), find_history_settle_seconds()
     async with opened(data_dir, statement_seconds=STATEMENT_SECONDS) as database:
         async with database.snapshot() as snapshot:
-            now: datetime = await snapshot.fetchval("SELECT now()")
+            now = await find_now(snapshot)
         settled = now - timedelta(seconds=settle_seconds)
         since, until = _window(since, until, settled=settled)
         reports = await _run(database, upstream, since, until)

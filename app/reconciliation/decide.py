@@ -32,6 +32,9 @@ class OurJob:
     price_rule: str
     markup_micro: int
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "state", State(self.state))
+
 
 @dataclass(frozen=True, slots=True)
 class Discrepancy:

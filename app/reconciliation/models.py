@@ -37,6 +37,3 @@ OF_HISTORY = (
     Kind.COST, Kind.COST_UNKNOWN, Kind.MISSING, Kind.NOT_OURS, Kind.SECOND_START, Kind.LOST_START,
 )  # fmt: skip
 """Those about one request of the upstream's."""
-
-OPEN = "settled_at IS NULL AND accepted_at IS NULL"
-"""Of a discrepancy: it is still so, and nobody has seen to it."""

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
-from app.core.db import Row, Session, columns
+from app.core.db import Session
 from app.core.errors import NotFound
+from app.core.sql import SqlFolder, columns_of
 from app.jobs.models import State
 from app.ledger.accounts import lock_accounts
 from app.ledger.corrections import recount_usage, return_to_budgets
@@ -14,7 +16,7 @@ from app.ledger.models import ExposureReason
 from app.ledger.operations import correct_charge
 from app.ledger.settling import Exposure, expose
 from app.reconciliation.decide import Discrepancy, OurJob
-from app.reconciliation.models import OPEN, Kind
+from app.reconciliation.models import Kind
 
 
 class DiscrepancyNotFound(NotFound):
@@ -26,59 +28,48 @@ class DiscrepancyNotFound(NotFound):
         super().__init__("no open discrepancy has that number")
 
 
-# Equal ones are one row; one that was settled and is back is open again.
-SAME = (
-    "(kept.ours_micro, kept.theirs_micro) IS NOT DISTINCT FROM (excluded.ours_micro, excluded.theirs_micro)"
-    " AND kept.settled_at IS NULL"
-)
-_NOTE = f"""
-WITH asked AS (
-    SELECT DISTINCT ON (kind, subject) * FROM unnest(
-        $1::text[], $2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::bigint[], $8::bigint[],
-        $9::timestamptz[]
-    ) AS t (kind, subject, job_id, tenant_id, upstream_id, model, ours_micro, theirs_micro, happened_at)
-    ORDER BY kind, subject
-)
-INSERT INTO discrepancies AS kept (
-    kind, subject, job_id, tenant_id, upstream_id, model, ours_micro, theirs_micro, happened_at
-)
-SELECT * FROM asked
-ON CONFLICT (kind, subject) DO UPDATE SET
-    job_id = excluded.job_id, tenant_id = excluded.tenant_id, model = coalesce(excluded.model, kept.model),
-    ours_micro = excluded.ours_micro, theirs_micro = excluded.theirs_micro, last_seen_at = now(), settled_at = NULL,
-    accepted_at = CASE WHEN {SAME} THEN kept.accepted_at END, accepted_note = CASE WHEN {SAME} THEN kept.accepted_note END
-RETURNING first_seen_at = now() AS is_new
-"""  # noqa: S608
+class _Noted(NamedTuple):
+    """As `note_discrepancies.sql` asks for it."""
 
-_SETTLE = """
-UPDATE discrepancies SET settled_at = now()
-FROM unnest($1::text[], $2::text[]) AS gone (kind, subject)
-WHERE discrepancies.kind = gone.kind AND discrepancies.subject = gone.subject AND settled_at IS NULL
-"""
+    kind: str
+    subject: str
+    job_id: UUID | None
+    tenant_id: UUID | None
+    upstream_id: str | None
+    model: str | None
+    ours_micro: int | None
+    theirs_micro: int | None
+    happened_at: datetime | None
 
-_ACCEPT = f"""
-UPDATE discrepancies SET accepted_at = now(), accepted_note = $2 WHERE id = $1 AND {OPEN}
-RETURNING kind, subject, tenant_id
-"""  # noqa: S608
 
-_SETTLE_OTHERS = """
-UPDATE discrepancies SET settled_at = now()
-WHERE kind = $1 AND settled_at IS NULL AND subject <> ALL($2::text[])
-"""
+class _Gone(NamedTuple):
+    kind: str
+    subject: str
 
-_READING = """
-INSERT INTO credit_readings (
-    asked_at, at, paid_micro, free_micro, previous_id, spent_micro, least_micro, most_micro, topped_up_micro
-)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id
-"""
 
-# Never one that is still to end: whoever ends it holds it, and waits for the balance.
-_LOCK_JOB = """
-SELECT cost_micro, charged_micro, finished_at FROM jobs WHERE id = $1 AND finished_at IS NOT NULL FOR UPDATE
-"""
+class Accepted(NamedTuple):
+    """A discrepancy that an operator has seen to."""
 
-_TELL_COST = "UPDATE jobs SET cost_micro = $2, charged_micro = $3 WHERE id = $1"
+    kind: str
+    subject: str
+    tenant_id: UUID | None
+
+
+class _EndedJob(NamedTuple):
+    cost_micro: int | None
+    charged_micro: int
+    finished_at: datetime
+
+
+_SQL = SqlFolder(__file__)
+_NOTE_DISCREPANCIES = _SQL.query("note_discrepancies", bool)
+_SETTLE_DISCREPANCIES = _SQL.command("settle_discrepancies")
+_SETTLE_OTHERS = _SQL.command("settle_others")
+_LOOK_AGAIN = _SQL.command("look_again")
+_ACCEPT_DISCREPANCY = _SQL.query("accept_discrepancy", Accepted)
+_KEEP_READING = _SQL.query("keep_reading", int)
+_LOCK_ENDED_JOB = _SQL.query("lock_ended_job", _EndedJob)
+_SET_COST = _SQL.command("set_cost")
 
 
 async def note(session: Session, *, discrepancies: Sequence[Discrepancy]) -> int:
@@ -86,35 +77,32 @@ async def note(session: Session, *, discrepancies: Sequence[Discrepancy]) -> int
     if not discrepancies:
         return 0
     rows = [
-        (
+        _Noted(
             one.kind, one.subject, one.job_id, one.tenant_id, one.upstream_id, one.model, one.ours, one.theirs,
             one.happened_at,
         )
         for one in discrepancies
     ]  # fmt: skip
-    return sum(row["is_new"] for row in await session.fetch(_NOTE, *columns(rows, 9)))
+    return sum(await session.values(_NOTE_DISCREPANCIES, **columns_of(_Noted, rows)))
 
 
 async def settle(session: Session, *, gone: Sequence[tuple[Kind, str]]) -> int:
     """These (kind, subject) are told alike now; gives how many had been open."""
-    return await session.execute(_SETTLE, *columns(gone, 2)) if gone else 0
+    rows = [_Gone(*one) for one in gone]
+    return await session.run(_SETTLE_DISCREPANCIES, **columns_of(_Gone, rows)) if rows else 0
 
 
 async def look_again(session: Session, *, kind: Kind, subject: str) -> None:
     """It was asked about, and is still open: others are next."""
-    await session.execute(
-        "UPDATE discrepancies SET last_seen_at = now() WHERE kind = $1 AND subject = $2 AND settled_at IS NULL",
-        kind,
-        subject,
-    )
+    await session.run(_LOOK_AGAIN, kind=kind, subject=subject)
 
 
-async def accept(session: Session, *, number: int, note: str) -> Row:
+async def accept(session: Session, *, number: int, note: str) -> Accepted:
     """An operator has seen to an open discrepancy: it is told no more unless its amounts change; gives its row.
 
     Raises DiscrepancyNotFound where there is no open one of that number.
     """
-    row = await session.fetchrow(_ACCEPT, number, note)
+    row = await session.find_row(_ACCEPT_DISCREPANCY, id=number, note=note)
     if row is None:
         raise DiscrepancyNotFound
     return row
@@ -122,7 +110,7 @@ async def accept(session: Session, *, number: int, note: str) -> Row:
 
 async def settle_others(session: Session, *, kind: Kind, but: Sequence[str]) -> int:
     """Those of a kind that were not found this time; gives how many had been open."""
-    return await session.execute(_SETTLE_OTHERS, kind, list(but))
+    return await session.run(_SETTLE_OTHERS, kind=kind, subjects=list(but))
 
 
 async def keep_reading(
@@ -136,21 +124,21 @@ async def keep_reading(
     topped_up_micro: int,
 ) -> int:
     """Keep a reading; gives its number. `compared`: (the reading before, spent, least, most), None for the first."""
-    number: int = await session.fetchval(
-        _READING, asked_at, at, paid_micro, free_micro, *(compared or (None, None, None, None)), topped_up_micro
-    )
-    return number
+    previous_id, spent_micro, least_micro, most_micro = compared or (None, None, None, None)
+    return await session.get_value(
+        _KEEP_READING, asked_at=asked_at, at=at, paid_micro=paid_micro, free_micro=free_micro, previous_id=previous_id,
+        spent_micro=spent_micro, least_micro=least_micro, most_micro=most_micro, topped_up_micro=topped_up_micro,
+    )  # fmt: skip
 
 
 async def tell_cost(session: Session, *, job: OurJob, cost_micro: int) -> int | None:
     """Write down a cost that only the history has told, once, and give back what the job was charged too much; gives how
     much that is. None where it was told meanwhile."""
     await lock_accounts(session, tenant_ids=[job.tenant_id])
-    row = await session.fetchrow(_LOCK_JOB, job.id)
-    if row is None or row["cost_micro"] is not None:
+    ended = await session.find_row(_LOCK_ENDED_JOB, job_id=job.id)
+    if ended is None or ended.cost_micro is not None:
         return None
-    charged: int = row["charged_micro"]
-    due = charged
+    charged = due = ended.charged_micro
     if charged:
         due = min(
             charged, charge(price_rule=job.price_rule, markup_micro=job.markup_micro, held=job.held, cost=cost_micro)
@@ -163,9 +151,9 @@ async def tell_cost(session: Session, *, job: OurJob, cost_micro: int) -> int | 
             due, returned = charged, 0
         else:
             await return_to_budgets(session, job_id=job.id, returned_micro=returned)
-    await session.execute(_TELL_COST, job.id, cost_micro, due)
+    await session.run(_SET_COST, job_id=job.id, cost_micro=cost_micro, charged_micro=due)
     await recount_usage(
-        session, tenant_id=job.tenant_id, key_id=job.key_id, model=job.model, ended_at=row["finished_at"],
+        session, tenant_id=job.tenant_id, key_id=job.key_id, model=job.model, ended_at=ended.finished_at,
         returned_micro=returned, cost_micro=cost_micro,
     )  # fmt: skip
     await expose(session, exposures=_uncovered(job, due, cost_micro))

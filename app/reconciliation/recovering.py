@@ -3,9 +3,11 @@
 import json
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import NamedTuple
 from uuid import UUID
 
 from app.core.db import ReadSession, Session
+from app.core.sql import SqlFolder
 from app.jobs.decide import Step
 from app.jobs.models import State
 from app.jobs.records import SubmitRecord, record_late, record_submits
@@ -19,10 +21,13 @@ from app.upstream.wire import Outcome, OutcomeKind, UpstreamState
 
 BATCH_MAX = 500
 
-_OBSERVED = """
-SELECT DISTINCT ON (job_id) job_id, upstream_id FROM upstream_observations
-WHERE job_id = ANY ($1::uuid[]) ORDER BY job_id, id DESC
-"""
+
+class _Observed(NamedTuple):
+    job_id: UUID
+    upstream_id: str
+
+
+_LIST_OBSERVED = SqlFolder(__file__).query("list_observed", _Observed)
 
 
 def candidate_of(job: Forgotten) -> Candidate:
@@ -32,7 +37,7 @@ def candidate_of(job: Forgotten) -> Candidate:
 
 async def list_observed(session: ReadSession, *, job_ids: Sequence[UUID]) -> dict[UUID, str]:
     """By job: the id that the upstream gave it, where a worker of the lost time has come to tell."""
-    return {row["job_id"]: row["upstream_id"] for row in await session.fetch(_OBSERVED, list(job_ids))}
+    return {row.job_id: row.upstream_id for row in await session.rows(_LIST_OBSERVED, job_ids=list(job_ids))}
 
 
 async def adopt(session: Session, *, jobs: dict[UUID, int], upstream_ids: dict[UUID, str]) -> int:

@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 
 from app.core.tables import instant, metadata, one_of
-from app.reconciliation.models import OPEN, Kind, Result
+from app.reconciliation.models import Kind, Result
 
 
 def _count(name: str, comment: str) -> "Column[int]":
@@ -78,7 +78,9 @@ discrepancies = Table(
     CheckConstraint("(accepted_at IS NULL) = (accepted_note IS NULL)", name="accepted"),
     one_of("kind", Kind),
     UniqueConstraint("kind", "subject"),
-    Index("discrepancies_open_idx", "last_seen_at", postgresql_where=text(OPEN)),
+    Index(
+        "discrepancies_open_idx", "last_seen_at", postgresql_where=text("settled_at IS NULL AND accepted_at IS NULL")
+    ),
 )
 
 credit_readings = Table(

@@ -175,12 +175,12 @@ class Reconciler:
         async with self._database.snapshot() as snapshot:
             still_open = await queries.list_open(snapshot, most=REVISITS_MAX)
         for one in still_open:
-            row = await history.find(one["subject"])
+            row = await history.find(one.subject)
             if row is not None:
                 await requests.judge([row])
             async with self._database.transaction() as session:
                 await hold_run(session, run=run)
-                await operations.look_again(session, kind=one["kind"], subject=one["subject"])
+                await operations.look_again(session, kind=Kind(one.kind), subject=one.subject)
 
     async def _look_for_ours(
         self, run: Run, history: HistoryClient, requests: Requests, seen: set[str], reached: datetime
@@ -208,8 +208,7 @@ class Reconciler:
 
     async def _now(self) -> datetime:
         async with self._database.snapshot() as snapshot:
-            now: datetime = await snapshot.fetchval("SELECT now()")
-            return now
+            return await queries.find_now(snapshot)
 
 
 def _result(unread: list[str], cut: bool, open_now: int) -> Result:

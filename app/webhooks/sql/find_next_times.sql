@@ -1,5 +1,4 @@
 -- In how many seconds is the next delivery due, and does the next claim run out?
--- Is there anything due that may be sent, and if not, when will there be? When does the next claim run out?
 SELECT
     extract(epoch FROM (SELECT min(due_at) FROM webhook_deliveries WHERE status = 'pending') - now())::float8 AS due_seconds,
     extract(epoch FROM (SELECT min(lease_until) FROM webhook_deliveries WHERE status = 'sending') - now())::float8

@@ -1,0 +1,2 @@
+-- How many discrepancies are open?
+SELECT count(*) FROM discrepancies AS discrepancy WHERE {{ open(discrepancy=discrepancy) }}
