@@ -99,7 +99,7 @@ async def verify(on: Stand) -> None:
     total = 0.0
     for one in OF_MONEY:
         began_at = time.monotonic()
-        [row] = await query(on.database_url, one.sql)
+        [row] = await query(on.database_url, one.query.text, *one.arguments())
         took = time.monotonic() - began_at
         total += took
         print(f"  {one.name:12} {took:6.1f} s  {row['checked']:>12,} checked, {row['wrong']} wrong")

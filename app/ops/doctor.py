@@ -2,8 +2,9 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from redis.exceptions import AuthenticationError, ResponseError
@@ -26,6 +27,7 @@ from app.core.revisions import head_revision
 from app.core.schema import Fit, Found, find_schema
 from app.core.setting_files import find_setting
 from app.core.settings import SettingsError, load_settings
+from app.core.sql import SqlFolder
 from app.core.subscription import AWAY, REDIS_SECONDS
 
 POSTGRES_MIN = 160_000
@@ -33,28 +35,31 @@ SKEW_SECONDS = 2.0
 SILENT_SECONDS = 60
 UPSTREAM_SECONDS = 10.0
 
-_DATABASE = """
-SELECT
-    current_setting('server_version_num')::integer AS version, current_setting('server_version') AS version_shown,
-    current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes,
-    current_setting('synchronous_commit') AS synchronous_commit, pg_is_in_recovery() AS standby,
-    clock_timestamp() AS at
-"""
-
-_WORKERS = """
-SELECT count(*) FROM processes
-WHERE kind = 'worker' AND stopped_at IS NULL AND beat_at > now() - make_interval(secs => $1)
-"""
-
-
-_BOOKS = """
-SELECT
-    count(*) AS open,
-    count(*) FILTER (WHERE kind = 'not_ours' AND happened_at > now() - make_interval(days => $1)) AS strangers,
-    (SELECT max(finished_at) FROM ops.reconciliations WHERE result IN ('agrees', 'differs')) AS compared_at
-FROM ops.discrepancies WHERE settled_at IS NULL AND accepted_at IS NULL
-"""
 STRANGERS_DAYS = 7
+
+
+class _Server(NamedTuple):
+    version: int
+    version_shown: str
+    fsync: str
+    full_page_writes: str
+    synchronous_commit: str
+    standby: bool
+    at: datetime
+
+
+class _Reconciled(NamedTuple):
+    """compared_at: None, never yet. strangers: requests that are not ours."""
+
+    compared_at: datetime | None
+    open: int
+    strangers: int
+
+
+_SQL = SqlFolder(__file__)
+_FIND_SERVER = _SQL.query("find_server", _Server)
+_COUNT_WORKERS = _SQL.query("count_workers", int)
+_FIND_RECONCILED = _SQL.query("find_reconciled", _Reconciled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +100,13 @@ async def _database(data_dir: Path) -> AsyncIterator[Finding]:
         await database.prove()
         async with database.snapshot() as session:
             before = clock.now()
-            row = await session.fetchrow(_DATABASE)
+            server = await session.get_row(_FIND_SERVER)
             after = clock.now()
-            assert row is not None
-            yield _version(row["version"], row["version_shown"], standby=row["standby"])
-            yield _durable({name: row[name] for name in ("fsync", "full_page_writes", "synchronous_commit")})
-            yield _clock((row["at"] - before).total_seconds(), (row["at"] - after).total_seconds())
+            yield _version(server.version, server.version_shown, standby=server.standby)
+            yield _durable(
+                {name: getattr(server, name) for name in ("fsync", "full_page_writes", "synchronous_commit")}
+            )
+            yield _clock((server.at - before).total_seconds(), (server.at - after).total_seconds())
             schema = await find_schema(session)
             yield _migrations(schema)
             if schema.version is None:
@@ -156,7 +162,7 @@ def _migrations(found: Found) -> Finding:
 
 
 async def _workers(session: ReadSession) -> Finding:
-    alive: int = await session.fetchval(_WORKERS, SILENT_SECONDS)
+    alive = await session.get_value(_COUNT_WORKERS, silent_seconds=SILENT_SECONDS)
     if alive:
         return Finding("workers", f"{alive} alive")
     return Finding("workers", f"none heard of for {SILENT_SECONDS} s", "start `waystation worker`: nothing is sent")
@@ -164,14 +170,13 @@ async def _workers(session: ReadSession) -> Finding:
 
 async def _books(session: ReadSession) -> Finding:
     """What the last reconciliations have found: in the first place, whether somebody else uses the upstream key."""
-    row = await session.fetchrow(_BOOKS, STRANGERS_DAYS)
-    assert row is not None
-    if row["compared_at"] is None:
+    found = await session.get_row(_FIND_RECONCILED, days=STRANGERS_DAYS)
+    if found.compared_at is None:
         return Finding("books", "not compared with the upstream's yet; a worker does it daily")
-    said = f"compared on {row['compared_at']:%Y-%m-%d}, {row['open']} discrepancies open"
-    if not row["strangers"]:
+    said = f"compared on {found.compared_at:%Y-%m-%d}, {found.open} discrepancies open"
+    if not found.strangers:
         return Finding("books", said)
-    said += f"; {row['strangers']} requests of the last {STRANGERS_DAYS} days on the upstream key are not ours"
+    said += f"; {found.strangers} requests of the last {STRANGERS_DAYS} days on the upstream key are not ours"
     return Finding("books", said, "see ops.discrepancies, and give whoever else uses the key one of their own")
 
 

@@ -317,7 +317,7 @@ class Lives:
             )
             assert tuple(row) == self.model.counts(subject_id)
         for one in (*OF_QUEUES, *(one for one in OF_JOBS if one.name in ("path", "last", "final", "due"))):
-            [row] = await self.sql(one.sql)
+            [row] = await self.sql(one.query.text, *one.arguments())
             assert row["wrong"] == 0, one.name
 
 

@@ -19,8 +19,9 @@ from app.ledger.accounts import expire_due, lock_accounts
 from app.ledger.decide import Hold
 from app.ledger.holds import hold
 from app.ledger.operations import OverdraftExceeded, ReferenceTaken, adjust, grant, set_overdraft
+from app.ledger.queries import FOLD_PART
 from app.ledger.settling import Settlement, settle
-from app.ops.money import FOLD, OF_MONEY
+from app.ops.money import OF_MONEY
 from app.tenants.operations import create_tenant
 from tests.ledger.model import Model
 
@@ -180,7 +181,7 @@ class Ledger(RuleBasedStateMachine):
             async with self.database.snapshot() as session:
                 row = await session.fetchrow("SELECT * FROM balances WHERE tenant_id = $1", self.tenant_id)
                 one = "WITH transfers AS (SELECT * FROM public.transfers WHERE tenant_id = $1) "
-                return row, await session.fetchrow(f"{one} {FOLD}", self.tenant_id)
+                return row, await session.fetchrow(f"{one} {FOLD_PART.text}", self.tenant_id)
 
         row, fold = self.write(steps())
         model = self.model
@@ -219,4 +220,4 @@ async def _proved(database: Database) -> dict[str, int]:
     """How much is wrong by what `verify` asks of money alone; there are no jobs here."""
     async with database.snapshot() as session:
         wanted = [one for one in OF_MONEY if one.name in ("balances", "available", "resolutions", "lots", "usage")]
-        return {one.name: (await session.fetchrow(one.sql))["wrong"] for one in wanted}  # type: ignore[index]
+        return {one.name: (await one.count(session)).wrong for one in wanted}

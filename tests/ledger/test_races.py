@@ -99,7 +99,7 @@ async def test_post_release_and_expiry_race_and_one_wins(
     assert set(won) <= {"post", "release"}
     async with database.snapshot() as session:
         wrong = {
-            one.name: (await session.fetchrow(one.sql))["wrong"]
+            one.name: (await one.count(session)).wrong
             for one in OF_MONEY
             if one.name
             in (  # type: ignore[index]

@@ -47,7 +47,7 @@ async def test_all_hold_and_each_finds_what_is_spoilt(
         for statement in filter(None, sql.split(";")):
             await owner.execute(statement)
         [invariant] = [one for one in OF_WEBHOOKS if one.name == name]
-        row = await owner.fetchrow(invariant.sql)
+        row = await owner.fetchrow(invariant.query.text, *invariant.arguments())
         assert row is not None
         assert row["wrong"] > 0, name
         assert row["examples"], name

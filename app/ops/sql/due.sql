@@ -1,0 +1,16 @@
+-- Which unfinished jobs would the engine never look at again? Only those may wait without end that a pause holds, or the
+-- limit of their key.
+WITH found AS (
+    SELECT id FROM jobs AS job
+    WHERE (finished_at IS NULL) <> (due_at IS NOT NULL)
+        OR (due_at = 'infinity' AND NOT EXISTS (
+            SELECT FROM pauses AS pause
+            WHERE (pause.tenant_id IS NULL OR pause.tenant_id = job.tenant_id)
+                AND (pause.model IS NULL OR pause.model = job.model)
+                AND (pause.what = 'all' OR job.state = 'queued')
+        ) AND NOT (job.state = 'queued' AND EXISTS (
+            SELECT FROM queues AS key WHERE key.subject_id = job.key_id
+        )))
+), counted AS (
+    SELECT count(*) AS number FROM jobs WHERE finished_at IS NULL
+), {{ proof_of_jobs }}

@@ -1,0 +1,13 @@
+-- Which jobs own a request of the upstream that another job owns or was given, too, without that being written down?
+WITH found AS (
+    SELECT id FROM (SELECT min(id::text)::uuid AS id FROM jobs GROUP BY upstream_id HAVING count(upstream_id) > 1) AS twice
+    UNION
+    SELECT job.id FROM upstream_observations AS seen
+    JOIN jobs AS job ON job.upstream_id = seen.upstream_id AND job.id <> seen.job_id
+    WHERE NOT EXISTS (
+        SELECT FROM upstream_exchanges AS exchange
+        WHERE exchange.job_id = seen.job_id AND exchange.detail = 'upstream_id_taken'
+    )
+), counted AS (
+    SELECT count(upstream_id) AS number FROM jobs
+), {{ proof_of_jobs }}

@@ -1,0 +1,5 @@
+-- The end of an invariant about jobs: how many were looked at (`counted`), how many are wrong (`found`), and the first ten of them.
+wrong AS MATERIALIZED (SELECT DISTINCT id FROM found)
+SELECT
+    (SELECT number FROM counted)::bigint AS checked, (SELECT count(*) FROM wrong) AS wrong,
+    ARRAY(SELECT 'job_' || replace(id::text, '-', '') FROM wrong ORDER BY id LIMIT 10) AS examples
