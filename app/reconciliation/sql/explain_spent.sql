@@ -23,5 +23,5 @@ WITH ended AS (
 )
 SELECT
     of_ended.least::bigint AS least, (of_ended.most + of_others.most + of_exposures.most)::bigint AS most,
-    of_ended.number + of_exposures.number AS number
+    of_ended.number + of_exposures.number AS jobs
 FROM of_ended, of_others, of_exposures
