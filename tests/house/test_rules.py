@@ -7,6 +7,7 @@ import pytest
 
 from app.admission import budget
 from app.core.log import scrubbed
+from app.core.sql import Command
 from app.jobs import claims, operations, pausing, places, probing, records, recover, resolve, sweeps, turns
 from tests.house.source import ROOT, Source, sources
 
@@ -64,7 +65,8 @@ def test_statements_that_claim_and_move_jobs_are_short() -> None:
     statements = [
         (f"{module.__name__}.{name}", len(sql.strip().splitlines()))
         for module in (turns, claims, budget, operations, pausing, places, probing, records, recover, resolve, sweeps)
-        for name, sql in vars(module).items()
+        for name, value in vars(module).items()
+        for sql in [value.text if isinstance(value, Command) else value]
         if isinstance(sql, str) and re.match(r"\s*(SELECT|WITH|INSERT|UPDATE|DELETE)\b", sql)
     ]
     assert len(statements) > 40

@@ -36,7 +36,7 @@ async def test_adopted_it_runs(database: Database, engine: Engine, caller: Calle
     assert (await engine.events(job_id))[-1] == ("unknown", "running", "adopted")
     async with database.snapshot() as session:
         story = await get_story(session, job_id=job_id)
-    assert [(row["outcome"], row["upstream_id"]) for row in story.attempts] == [("accepted", "up-1")]
+    assert [(one.outcome, one.upstream_id) for one in story.attempts] == [("accepted", "up-1")]
     assert not await wrong(database)
     with pytest.raises(JobNotUnknown, match="running"):
         await adopt(database, job_id, "up-1")
@@ -64,7 +64,7 @@ async def test_an_answer_that_comes_later_is_kept(database: Database, engine: En
         assert await engine.record(job_id, 1, OutcomeKind.ACCEPTED) == []
         async with database.snapshot() as session:
             story = await get_story(session, job_id=job_id)
-        assert [row["upstream_id"] for row in story.observations] == [f"up-{job_id.hex}"]
+        assert [one.upstream_id for one in story.observations] == [f"up-{job_id.hex}"]
     assert not await wrong(database)
 
 
