@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
-from app.core.db import Row, Session, asked, columns
+from app.core.db import Session, asked, columns
 from app.core.errors import Conflict, NotFound
+from app.core.sql import SqlFolder
 from app.jobs.endings import ENDED, end_jobs
 from app.jobs.models import FINAL, State
 from app.jobs.queues import places_ctes
@@ -37,6 +39,19 @@ class Submission:
     markup_micro: int
     webhook: JobWebhook | None = None
 
+
+class Twin(NamedTuple):
+    """The job that has the id or the idempotency key of the submission `asked_id`."""
+
+    asked_id: UUID
+    id: UUID
+    fingerprint: bytes | None
+    created_at: datetime
+    state: str
+
+
+_SQL = SqlFolder(__file__)
+_FIND_TWINS = _SQL.query("find_twins", Twin)
 
 _COLUMNS = {
     "id": "uuid", "tenant_id": "uuid", "key_id": "uuid", "surface": "text", "model": "text", "priority": "smallint",
@@ -88,18 +103,6 @@ SELECT tenant_id FROM fits
 _SUBMIT_OF_ONE = _submit_if_fits("FOR UPDATE")
 _SUBMIT_OF_MANY = _submit_if_fits("FOR UPDATE SKIP LOCKED")
 
-# Who already has the id or the idempotency key of these?
-_TWINS = """
-SELECT asked.id AS asked_id, job.id, job.fingerprint, job.created_at, job.state
-FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS asked (id, tenant_id, idempotency_key)
-JOIN jobs AS job ON job.id = asked.id
-UNION ALL
-SELECT asked.id, job.id, job.fingerprint, job.created_at, job.state
-FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS asked (id, tenant_id, idempotency_key)
-JOIN jobs AS job ON job.tenant_id = asked.tenant_id AND job.idempotency_key = asked.idempotency_key
-WHERE job.id <> asked.id
-"""
-
 
 async def submit_jobs(session: Session, *, submissions: Sequence[Submission]) -> None:
     """Store a group of jobs as queued. None may have a twin (see `find_twins`), or none is stored. One statement."""
@@ -127,10 +130,13 @@ async def submit_jobs_that_fit(
     return {row["tenant_id"] for row in await session.fetch(sql, *columns(rows, 20), lock_seconds)}
 
 
-async def find_twins(session: Session, *, submissions: Sequence[Submission]) -> dict[UUID, Row]:
+async def find_twins(session: Session, *, submissions: Sequence[Submission]) -> dict[UUID, Twin]:
     """For each submission that has one: the job with its id or its idempotency key."""
-    rows = [(s.id, s.tenant_id, s.idempotency_key) for s in submissions]
-    return {row["asked_id"]: row for row in await session.fetch(_TWINS, *columns(rows, 3))}
+    twins = await session.rows(
+        _FIND_TWINS, job_ids=[s.id for s in submissions], tenant_ids=[s.tenant_id for s in submissions],
+        idempotency_keys=[s.idempotency_key for s in submissions],
+    )  # fmt: skip
+    return {twin.asked_id: twin for twin in twins}
 
 
 # May this job still be canceled at once?

@@ -10,8 +10,9 @@ from uuid import UUID
 from app.admission.model_pauses import forget_answers
 from app.admission.models import What
 from app.admission.operations import checked_scope, lift_pause, lock_pauses, set_pause
-from app.admission.queries import POLLS_PAUSED, SUBMITS_PAUSED, Pause
+from app.admission.queries import POLLS_PAUSED_PART, SUBMITS_PAUSED, Pause
 from app.core.db import Session
+from app.core.sql import SqlFolder
 from app.jobs.transitions import WAS, Move, transition
 
 BATCH_MAX = 5_000
@@ -48,10 +49,9 @@ WITH aside AS (
 ), {transition(Move(rows="aside", sets="due_at = jobs.created_at, ready = true"))}
 SELECT count(*) FROM moved
 """  # noqa: S608
-_PUT_BACK_RUNNING = f"""
-UPDATE jobs AS job SET due_at = submitted_at
-WHERE state = 'running' AND due_at = 'infinity' AND NOT {POLLS_PAUSED}
-"""  # noqa: S608
+
+_SQL = SqlFolder(__file__)
+_PUT_BACK_RUNNING = _SQL.command("put_back_running", parts={"polls_paused": POLLS_PAUSED_PART})
 
 
 async def set_aside(session: Session) -> int:
@@ -63,7 +63,7 @@ async def set_aside(session: Session) -> int:
 async def put_back(session: Session) -> int:
     """Put the jobs back in line that no pause holds any more; gives how many. Jobs alone first: who has counted holds
     queues, and waits for no job any more."""
-    running = await session.execute(_PUT_BACK_RUNNING)
+    running = await session.run(_PUT_BACK_RUNNING)
     queued: int = await session.fetchval(_PUT_BACK_QUEUED)
     return running + queued
 
@@ -78,7 +78,7 @@ async def pause_jobs(
     await lock_pauses(session)
     pause = await set_pause(session, tenant_id=tenant_id, model=model, what=what, paused_by=paused_by, note=note)
     # a pause of all that becomes one of submits frees polls, and no submits
-    return pause, await session.execute(_PUT_BACK_RUNNING) + await set_aside(session)
+    return pause, await session.run(_PUT_BACK_RUNNING) + await set_aside(session)
 
 
 async def resume_jobs(session: Session, *, tenant_id: UUID | None, model: str | None) -> tuple[Pause | None, int]:

@@ -11,6 +11,7 @@ from app.admission.models import What
 from app.admission.operations import lift_pause, lock_pauses, set_pause
 from app.admission.queries import Pause, find_pause
 from app.core.db import ReadSession, Session
+from app.core.sql import SqlFolder
 from app.jobs.pausing import put_back
 from app.jobs.transitions import WAS, Move, holding, transition
 
@@ -78,26 +79,6 @@ WITH due AS (
 SELECT id FROM freed ORDER BY id DESC
 """  # noqa: S608
 
-_LEFT = """
-SELECT
-    count(*) FILTER (WHERE state = 'queued') AS queued,
-    count(*) FILTER (WHERE state = 'unknown') AS unknown
-FROM jobs WHERE state IN ('queued', 'unknown')
-"""
-
-
-# Whose submission is unknown? Those that a worker had opened, too: their answers may have been lost with the time.
-_FORGOTTEN = """
-SELECT
-    job.id, job.tenant_id, job.attempt, job.model, job.created_at, input.body,
-    tried.worker = $1 AND tried.sent_at >= $2 AS made_up
-FROM jobs AS job
-JOIN attempts AS tried ON tried.job_id = job.id AND tried.attempt = job.attempt
-JOIN job_inputs AS input ON input.job_id = job.id
-WHERE job.state = 'unknown'
-ORDER BY job.created_at, job.id
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class Left:
@@ -121,6 +102,12 @@ class Forgotten:
     made_up: bool
 
 
+_SQL = SqlFolder(__file__)
+_READ_CLOCK = _SQL.query("read_clock", datetime)
+_COUNT_LEFT = _SQL.query("count_left", Left)
+_LIST_FORGOTTEN = _SQL.query("list_forgotten", Forgotten)
+
+
 async def begin_recovery(session: Session) -> tuple[Pause, datetime]:
     """Pause submits, unless everything is paused already; gives the pause, and the database's present instant: no job
     accepted after it can have been sent in the time that is lost."""
@@ -130,8 +117,7 @@ async def begin_recovery(session: Session) -> tuple[Pause, datetime]:
         pause = await set_pause(
             session, tenant_id=None, model=None, what=What.SUBMITS, paused_by=MARK, note="recovery of the database"
         )
-    now: datetime = await session.fetchval("SELECT now()")
-    return pause, now
+    return pause, await session.get_value(_READ_CLOCK)
 
 
 async def forget_queued(session: Session, *, before: datetime, unknown_max_seconds: float) -> int:
@@ -155,15 +141,12 @@ async def free_running(session: Session, *, before: datetime, after: UUID) -> li
 
 async def count_left(session: ReadSession) -> Left:
     """What is queued and unknown now. Scans the unfinished jobs."""
-    row = await session.fetchrow(_LEFT)
-    assert row is not None
-    return Left(row["queued"], row["unknown"])
+    return await session.get_row(_COUNT_LEFT)
 
 
 async def list_forgotten(session: ReadSession, *, since: datetime) -> list[Forgotten]:
     """All unknown jobs; which of them `forget_queued` has made so since. Reads them with their inputs."""
-    rows = await session.fetch(_FORGOTTEN, RECOVERER, since)
-    return [Forgotten(**row) for row in rows]
+    return await session.rows(_LIST_FORGOTTEN, recoverer=RECOVERER, since=since)
 
 
 async def end_recovery(session: Session) -> Pause | None:

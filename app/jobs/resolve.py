@@ -1,12 +1,14 @@
 """An operator's decision on a submission of which nobody could say whether it arrived."""
 
 import json
+from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
 
-from app.core.db import Row, Session
+from app.core.db import Session
 from app.core.errors import Conflict, Malformed, Problem
+from app.core.sql import SqlFolder
 from app.jobs.endings import ENDED, end_jobs
 from app.jobs.models import State
 from app.jobs.operations import JobNotFound
@@ -62,14 +64,17 @@ WITH unknown AS (
 SELECT * FROM moved
 """  # noqa: S608
 
-_LOOK = """
-SELECT
-    job.state,
-    EXISTS (SELECT FROM jobs AS other WHERE other.upstream_id = $2 AND other.id <> job.id)
-        OR EXISTS (SELECT FROM upstream_observations AS seen WHERE seen.upstream_id = $2 AND seen.job_id <> job.id)
-        AS taken
-FROM jobs AS job WHERE job.id = $1
-"""
+
+class _Unknown(NamedTuple):
+    """A job of which somebody decides. taken: the upstream's request is another job's."""
+
+    state: str
+    taken: bool
+
+
+_SQL = SqlFolder(__file__)
+_FIND_CLAIM_OF_UPSTREAM_ID = _SQL.query("find_claim_of_upstream_id", _Unknown)
+_FIND_JOB_STATE = _SQL.query("find_job_state", str)
 
 
 class JobNotUnknown(Conflict):
@@ -99,8 +104,10 @@ async def adopt_submission(session: Session, *, job_id: UUID, upstream_id: str) 
     """The upstream's request is this unknown job's: it runs on. Raises JobNotFound, JobNotUnknown, UpstreamIdTaken,
     Malformed. The block must end with this call: after UpstreamIdTaken the transaction is lost."""
     checked_upstream_id(upstream_id)
-    seen = await _look(session, job_id, upstream_id)
-    if seen["taken"]:
+    seen = await session.find_row(_FIND_CLAIM_OF_UPSTREAM_ID, job_id=job_id, upstream_id=upstream_id)
+    if seen is None:
+        raise JobNotFound
+    if seen.taken:
         raise UpstreamIdTaken
     try:
         row = await session.fetchrow(_ADOPT, job_id, upstream_id)
@@ -121,13 +128,6 @@ async def release_submission(session: Session, *, job_id: UUID) -> State:
     return State(row["state"])
 
 
-async def _look(session: Session, job_id: UUID, upstream_id: str) -> Row:
-    seen = await session.fetchrow(_LOOK, job_id, upstream_id)
-    if seen is None:
-        raise JobNotFound
-    return seen
-
-
 async def _why_not(session: Session, job_id: UUID) -> JobNotFound | JobNotUnknown:
-    state: str | None = await session.fetchval("SELECT state FROM jobs WHERE id = $1", job_id)
+    state = await session.find_value(_FIND_JOB_STATE, job_id=job_id)
     return JobNotFound() if state is None else JobNotUnknown(f"its submission is not unknown: the job is {state}")

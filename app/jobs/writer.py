@@ -206,7 +206,7 @@ async def _store(
         twin = twins.get(one.id)
         earlier = keys.get((one.tenant_id, one.idempotency_key)) if one.idempotency_key is not None else None
         if twin is not None:
-            verdicts.append(_replayed(one, twin["id"], twin["created_at"], twin["fingerprint"]))
+            verdicts.append(_replayed(one, twin.id, twin.created_at, twin.fingerprint))
         elif earlier is not None:
             verdicts.append(_replayed(one, earlier.id, earlier.created_at, earlier.fingerprint))
         elif (full := places.admit(tenant_id=one.tenant_id, key_id=one.key_id)) is not None:

@@ -17,6 +17,7 @@ from app.core.ids import new_id
 from app.core.requests import METADATA_BYTES_MAX, checked_metadata
 from app.core.settings import PUBLIC_URL_BYTES_MAX
 from app.jobs.models import State
+from app.jobs.rows import EventJob
 from app.webhooks.decide import BODY_BYTES_MAX, event_body
 from app.webhooks.models import EventType
 from tests.api.conftest import NewJob, assert_problem
@@ -41,17 +42,18 @@ LARGEST: dict[str, dict[str, str]] = {
 }
 
 
-def row(state: State, metadata: dict[str, Any]) -> Any:
+def row(state: State, metadata: dict[str, Any]) -> EventJob:
     """The dearest row of a job that there can be."""
     failed, done = state is State.FAILED, state is State.COMPLETED
-    return {
-        "id": new_id(), "model": "m" * 128, "state": state, "error_code": "submission_unknown" if failed else None,
-        "message": ESC * 20_000 if failed else None, "created_at": NOW, "submitted_at": NOW, "started_at": NOW,
-        "finished_at": NOW, "cancel_requested_at": NOW, "run_seconds": 123_456.789, "polls": 2**31 - 1,
-        "held_micro": 2**53, "charged_micro": 2**53, "metadata": metadata, "webhook_url": LONGEST_HOOK, "priority": 9,
-        "attempt": 2**31 - 1, "late_result": False, "result_bytes": 2**31 - 1,
-        "body": b'{"output":"' + b"x" * 30_000 + b'"}' if done else None,
-    }  # fmt: skip
+    return EventJob(
+        id=new_id(), model="m" * 128, state=state, error_code="submission_unknown" if failed else None,
+        message=ESC * 20_000 if failed else None, created_at=NOW, submitted_at=NOW, started_at=NOW,
+        finished_at=NOW, cancel_requested_at=NOW, run_seconds=123_456.789, polls=2**31 - 1,
+        held_micro=2**53, charged_micro=2**53, metadata=metadata, webhook_url=LONGEST_HOOK, priority=9,
+        attempt=2**31 - 1, late_result=False, result_bytes=2**31 - 1,
+        body=b'{"output":"' + b"x" * 30_000 + b'"}' if done else None,
+        deadline_at=None, sent_at=NOW, rank_at=NOW, ready=False, due_at=None, read_at=NOW,
+    )  # fmt: skip
 
 
 def arrived(state: State, metadata: dict[str, Any]) -> dict[str, Any]:

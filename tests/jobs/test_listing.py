@@ -230,7 +230,7 @@ async def test_no_filter_reads_all_jobs(database: Database, caller: Caller, many
         assert [row.id for row in page.rows] == right, name
         assert page.scanned_to is None, name
         touched[name] = explained.touched
-    assert {name: pages for name, pages in touched.items() if pages > TOUCHED_MAX} == {}
+    assert {name: pages for name, pages in touched.items() if not 0 < pages <= TOUCHED_MAX} == {}
 
 
 async def test_filters_that_no_index_brings_together_are_followed_a_page_at_a_time(
@@ -244,7 +244,7 @@ async def test_filters_that_no_index_brings_together_are_followed_a_page_at_a_ti
     assert page.rows == []
     even = [job["id"] for job in reversed(many) if job["metadata"]["half"] == "even"]
     assert page.scanned_to == even[listing.SCAN_MAX - 1]
-    assert explained.touched < 10 * listing.SCAN_MAX
+    assert 0 < explained.touched < 10 * listing.SCAN_MAX
     assert await pages(database, caller.tenant.id, wanted, limit=50) == []
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
+from app.core.sql import Command
 from app.jobs import claims, operations, probing, records, sweeps, turns
 from tests.conftest import NewDatabase
 
@@ -35,7 +36,8 @@ MANY = (
 STATEMENTS = {
     f"{module.__name__}.{name}": sql
     for module in (turns, claims, records, operations, sweeps, probing)
-    for name, sql in vars(module).items()
+    for name, value in vars(module).items()
+    for sql in [value.text if isinstance(value, Command) else value]
     if isinstance(sql, str)
     and re.match(r"\s*(WITH|SELECT|UPDATE)\b", sql)
     and "{" not in sql

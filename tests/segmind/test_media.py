@@ -5,6 +5,7 @@ from uuid import uuid4
 import pytest
 
 from app.core.guard import Guard
+from app.jobs.rows import JobResult
 from app.segmind.media import Downloads, media_response
 from tests.doubles.raw_server import Peer, answer, raw_server
 
@@ -33,10 +34,10 @@ async def test_what_a_browser_would_run_is_an_attachment(media_type: str) -> Non
             await peer.send(answer(BODY, "200 OK", f"content-type: {media_type}"))
 
     async with raw_server(script) as server:
-        row = {
-            "id": uuid4(), "body": f'{{"output":"{server.url}/x"}}'.encode(), "charged_micro": 1, "available_micro": 2,
-            "state": "completed",
-        }  # fmt: skip
-        found = await media_response(Downloads(server.url, Guard(())), row)  # type: ignore[arg-type]
+        row = JobResult(
+            id=uuid4(), body=f'{{"output":"{server.url}/x"}}'.encode(), charged_micro=1, available_micro=2,
+            state="completed", error_code=None, message=None,
+        )  # fmt: skip
+        found = await media_response(Downloads(server.url, Guard(())), row)
     assert found.body == BODY
     assert found.headers.get("content-disposition") == ("attachment" if media_type in ACTIVE else None)

@@ -1,0 +1,9 @@
+-- Which state has this job, and is the upstream's request another job's?
+SELECT
+    job.state,
+    EXISTS (SELECT FROM jobs AS other WHERE other.upstream_id = :upstream_id AND other.id <> job.id)
+        OR EXISTS (
+            SELECT FROM upstream_observations AS seen WHERE seen.upstream_id = :upstream_id AND seen.job_id <> job.id
+        )
+        AS taken
+FROM jobs AS job WHERE job.id = :job_id

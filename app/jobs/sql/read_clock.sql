@@ -1,0 +1,2 @@
+-- What does the database's clock say?
+SELECT now()
