@@ -161,6 +161,8 @@ async def test_a_ring_is_not_left_for_long_to_a_worker_that_died_with_it(redis_u
 
 
 async def test_a_task_that_is_given_up_leaves_no_noise(redis_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with Redis.from_url(redis_url) as redis:
+        await redis.flushdb()  # of what other tests have left in the queue
     async with arq(redis_url) as one, Redis.from_url(redis_url) as redis:
         await redis.zadd(QUEUE, {"poll": 1})  # without its payload, as after an eviction
         await eventually(one.runs)
