@@ -1,0 +1,20 @@
+-- What is there to do, and is anything unfinished at all?
+-- Each look at jobs has the order of its partial index. Without it the planner expects to find such a job soon among all jobs, and
+-- those that are not finished come last there.
+SELECT
+    EXISTS (SELECT FROM queues WHERE runnable) OR EXISTS (SELECT FROM queues WHERE {{ key_has_room }}) AS queued_due,
+    (SELECT true FROM jobs WHERE state = 'queued' AND NOT ready AND due_at <= now() ORDER BY due_at LIMIT 1) IS NOT NULL
+        AS waiting_due,
+    EXISTS (SELECT FROM queues WHERE claimed > 0) AS claimed,
+    (
+        SELECT true FROM jobs WHERE state = 'running' AND due_at <= now() AND (lease_until IS NULL OR lease_until < now())
+        ORDER BY due_at LIMIT 1
+    ) IS NOT NULL AS running_due,
+    EXISTS (SELECT FROM pauses WHERE tenant_id IS NOT NULL OR model IS NOT NULL) AS paused,
+    EXISTS (SELECT FROM pauses WHERE probe_at <= now() OR probe_job_id IS NOT NULL) AS probing,
+    (SELECT true FROM jobs WHERE ready ORDER BY tenant_id, rank_at LIMIT 1) IS NOT NULL
+        OR (SELECT true FROM jobs WHERE state = 'queued' AND NOT ready ORDER BY due_at LIMIT 1) IS NOT NULL
+        OR (SELECT true FROM jobs WHERE state = 'running' ORDER BY due_at LIMIT 1) IS NOT NULL
+        OR (SELECT true FROM jobs WHERE state = 'sending' ORDER BY sent_at LIMIT 1) IS NOT NULL
+        OR (SELECT true FROM jobs WHERE state = 'unknown' ORDER BY due_at LIMIT 1) IS NOT NULL AS unfinished,
+    {{ lots_due }} AS lots_due

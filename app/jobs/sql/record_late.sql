@@ -1,0 +1,21 @@
+-- What came of these attempts too late to move their jobs?
+-- An id that is not the job's own is kept as an observation; where the job has one of its own, the upstream has started it twice.
+-- Asked again, it changes nothing.
+WITH asked AS ({{ submit_records }}), patience AS MATERIALIZED ({{ patience }}), exchanges AS (
+    INSERT INTO upstream_exchanges (kind, job_id, attempt, status_code, outcome, duration_seconds, detail)
+    SELECT 'submit', id, attempt, status_code, outcome, duration_seconds, detail FROM asked
+    WHERE NOT EXISTS (
+        SELECT FROM upstream_exchanges AS kept WHERE kept.job_id = asked.id AND kept.attempt = asked.attempt
+            AND kept.kind = 'submit' AND kept.outcome = asked.outcome AND kept.duration_seconds = asked.duration_seconds
+    )
+), another AS (
+    SELECT job.id, asked.attempt, job.tenant_id, job.held_micro, job.upstream_id AS own_id, asked.upstream_id
+    FROM asked JOIN jobs AS job ON job.id = asked.id AND job.upstream_id IS DISTINCT FROM asked.upstream_id
+    WHERE asked.upstream_id IS NOT NULL AND (SELECT taken FROM patience)
+), observed AS (
+    INSERT INTO upstream_observations (job_id, attempt, upstream_id, worker)
+    SELECT id, attempt, upstream_id, :worker FROM another ON CONFLICT DO NOTHING
+), second_starts AS (
+    SELECT id, tenant_id, upstream_id, held_micro FROM another WHERE own_id IS NOT NULL
+)
+{{ expose_second_starts(rows=second_starts) }}
