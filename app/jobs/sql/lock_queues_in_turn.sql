@@ -1,0 +1,38 @@
+-- Whose turn is it?
+-- The :tenants_max tenants with the lowest virtual time that have ready jobs and room for them, and those of keys that have room for
+-- parked jobs; of the next tenant only where it would begin. Their queues are locked. Those of the tenants in :passed_over, or of all
+-- where that is null, are passed over where somebody else has locked them: such a one is known by `weight`, which is null. For the
+-- others this waits :lock_seconds, in the order in which all others lock queues.
+WITH patience AS MATERIALIZED ({{ patience }}), in_turn AS MATERIALIZED (
+    SELECT subject_id, virtual_time, row_number() OVER (ORDER BY virtual_time) AS place
+    FROM queues WHERE runnable
+    ORDER BY virtual_time LIMIT :tenants_max::bigint + 1
+), keepers AS MATERIALIZED (
+    -- the second condition only where the first holds: it is dear
+    SELECT tenant_id FROM queues
+    WHERE {{ key_has_room }} AND CASE WHEN {{ tenant_is_paused(queue=queues) }} THEN false
+        ELSE (SELECT true FROM jobs AS job WHERE job.key_id = queues.subject_id AND {{ may_stand_in_line }} LIMIT 1)
+    END
+    LIMIT :keys_max
+), reached AS MATERIALIZED (
+    SELECT subject_id, tenant_id, tenant_id = ANY (:passed_over::uuid[]) IS NOT FALSE AS passed FROM queues
+    WHERE tenant_id = ANY (ARRAY(
+        SELECT subject_id FROM in_turn WHERE place <= :tenants_max::bigint UNION SELECT tenant_id FROM keepers
+    ))
+), waited_for AS MATERIALIZED (
+    SELECT subject_id, weight, virtual_time, max_in_flight, ready, claimed, in_flight, kept_out FROM queues
+    WHERE subject_id = ANY (ARRAY(SELECT subject_id FROM reached WHERE NOT passed)) AND (SELECT taken FROM patience)
+    ORDER BY subject_id
+    FOR UPDATE
+), free AS MATERIALIZED (
+    SELECT subject_id, weight, virtual_time, max_in_flight, ready, claimed, in_flight, kept_out FROM queues
+    WHERE subject_id = ANY (ARRAY(SELECT subject_id FROM reached WHERE passed))
+        AND (SELECT count(*) FROM waited_for) >= 0
+    ORDER BY subject_id
+    FOR UPDATE SKIP LOCKED
+)
+SELECT
+    subject_id, reached.tenant_id, locked.weight, locked.virtual_time, locked.max_in_flight, locked.ready,
+    locked.claimed, locked.in_flight, locked.kept_out, in_turn.place, in_turn.virtual_time AS turn_at
+FROM reached LEFT JOIN (TABLE waited_for UNION ALL TABLE free) AS locked USING (subject_id)
+FULL JOIN in_turn USING (subject_id)

@@ -1,0 +1,3 @@
+-- How are these new jobs stored?
+WITH accepted AS ({{ submissions }}), {{ stored }}, {{ counted }}
+SELECT

@@ -1,0 +1,15 @@
+-- Which of these tenants have room and credit for all their new jobs? Those are stored, and what they may cost is held.
+-- None waits for another's queue or balance: a tenant whose own somebody has locked is passed over.
+WITH asked AS ({{ submissions }}), holds AS (
+    SELECT hold_id AS id, tenant_id, id AS job_id, key_id, held_micro AS amount FROM asked
+), patience AS MATERIALIZED ({{ patience }}), newcomers AS ({{ newcomers }}), places AS MATERIALIZED (
+    SELECT subject_id, max_queued, queued, ready, claimed, in_flight FROM queues
+    WHERE subject_id = ANY (ARRAY(SELECT subject_id FROM newcomers)) AND (SELECT taken FROM patience)
+    ORDER BY subject_id FOR UPDATE SKIP LOCKED
+), roomy AS MATERIALIZED ({{ roomy }}), locked AS MATERIALIZED (
+    SELECT tenant_id, granted, posted, held, overdraft, expiring FROM balances
+    WHERE tenant_id = ANY (ARRAY(SELECT tenant_id FROM roomy)) ORDER BY tenant_id FOR UPDATE SKIP LOCKED
+), {{ holds_that_fit }}, accepted AS (
+    SELECT * FROM asked WHERE tenant_id IN (SELECT tenant_id FROM fits)
+), {{ stored }}, {{ counted_of_locked(held=places) }}
+SELECT tenant_id FROM fits
