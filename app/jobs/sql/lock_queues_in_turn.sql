@@ -11,7 +11,11 @@ WITH patience AS MATERIALIZED ({{ patience }}), in_turn AS MATERIALIZED (
     -- the second condition only where the first holds: it is dear
     SELECT tenant_id FROM queues
     WHERE {{ key_has_room }} AND CASE WHEN {{ tenant_is_paused(queue=queues) }} THEN false
-        ELSE (SELECT true FROM jobs AS job WHERE job.key_id = queues.subject_id AND {{ may_stand_in_line }} LIMIT 1)
+        ELSE (
+            SELECT true FROM jobs AS job
+            WHERE job.key_id = queues.subject_id AND job.state = 'queued' AND job.due_at = 'infinity' AND {{ may_submit(job=job) }}
+                AND (job.deadline_at IS NULL OR job.deadline_at > now()) LIMIT 1
+        )
     END
     LIMIT :keys_max
 ), reached AS MATERIALIZED (

@@ -16,7 +16,8 @@ WITH held AS (
     FROM unfinished AS before WHERE jobs.id = before.id
     RETURNING {{ moved_columns }}, 'cancel_requested' AS event_reason, {{ ended_columns }}
 ), moved_events AS ({{ events_of(rows=moved) }}), changes AS ({{ changes_of(rows=moved) }}), {{ counted }}
-SELECT held.was_state AS from_state, id, moved.tenant_id, moved.key_id, coalesce(moved.state, held.was_state) AS state,
+SELECT id, moved.tenant_id, moved.key_id, coalesce(moved.state, held.was_state) AS state,
     moved.revision, moved.model, moved.error_code, moved.upstream_id, moved.finished_at, moved.held_micro, moved.charged_micro,
-    moved.price_rule, moved.markup_micro, moved.cost_micro, moved.run_seconds, 'cancel_requested' AS reason
+    moved.price_rule, moved.markup_micro, moved.cost_micro, moved.run_seconds, 'cancel_requested' AS reason,
+    held.was_state AS from_state
 FROM held LEFT JOIN moved USING (id)

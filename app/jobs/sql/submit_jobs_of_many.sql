@@ -11,5 +11,5 @@ WITH asked AS ({{ submissions }}), holds AS (
     WHERE tenant_id = ANY (ARRAY(SELECT tenant_id FROM roomy)) ORDER BY tenant_id FOR UPDATE SKIP LOCKED
 ), {{ holds_that_fit }}, accepted AS (
     SELECT * FROM asked WHERE tenant_id IN (SELECT tenant_id FROM fits)
-), {{ stored }}, {{ counted_of_locked(held=places) }}
+), {{ stored }}, changes AS ({{ changes_of_new(rows=stored) }}), {{ counted_of_locked(held=places) }}, {{ inputs_of_stored }}
 SELECT tenant_id FROM fits

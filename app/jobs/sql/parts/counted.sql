@@ -4,9 +4,7 @@
 -- that another has changed it.
 queue_moves AS MATERIALIZED ({{ queue_moves }}), queue_locks AS MATERIALIZED (
     SELECT subject_id, queued, ready, claimed, in_flight FROM queues
-    WHERE subject_id = ANY (ARRAY(
-        SELECT subject_id FROM queue_moves WHERE queued <> 0 OR ready <> 0 OR claimed <> 0 OR in_flight <> 0
-    ))
+    WHERE subject_id = ANY (ARRAY(SELECT subject_id FROM queue_moves WHERE queued <> 0 OR ready <> 0 OR claimed <> 0 OR in_flight <> 0))
     ORDER BY subject_id FOR UPDATE
 ), counted AS (
     UPDATE queues SET queued = held.queued + moves.queued, ready = held.ready + moves.ready,

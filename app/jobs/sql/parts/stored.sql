@@ -7,13 +7,7 @@ stored AS (
     SELECT 'queued', not_before IS NULL OR not_before <= now(), greatest(not_before, created_at),
         greatest(not_before, created_at) - priority * interval '1 minute', id, tenant_id, key_id, surface, model, priority,
         created_at, deadline_at, idempotency_key, fingerprint, held_micro, price_rule, markup_micro
-    FROM accepted
-    RETURNING id, tenant_id, key_id, state, ready, revision
+    FROM accepted RETURNING id, tenant_id, key_id, state, ready, revision
 ), stored_events AS (
     INSERT INTO job_events (job_id, seq, to_state, reason) SELECT id, revision, state, 'submitted' FROM stored
-), inputs AS (
-    INSERT INTO job_inputs (job_id, body, metadata) SELECT id, body, metadata FROM accepted
-), webhooks AS (
-    INSERT INTO job_webhooks (job_id, target_id, url, events)
-    SELECT id, webhook_target_id, webhook_url, string_to_array(webhook_events, ',') FROM accepted WHERE webhook_url IS NOT NULL
-), changes AS ({{ changes_of_new(rows=stored) }})
+)
