@@ -160,7 +160,7 @@ async def send(table: Table | None, one: Side, jobs: int, *, most: int) -> float
             opened = await open_attempts(
                 session,
                 owner=one.owner,
-                claims=[(row["id"], row["fence"]) for row in rows],
+                claims=[(row.id, row.fence) for row in rows],
                 lease_seconds=LEASE_SECONDS,
             )
         step = Step(State.RUNNING, "accepted", 3600.0, upstream_state=UpstreamState.QUEUED)

@@ -7,13 +7,13 @@ many it may take is said by `pace`. Learning is a transaction of its own, only w
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from typing import Final, NamedTuple
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from app.admission.breaker import BREAK_SECONDS, MEND_SECONDS, Health, Sample, Verdict, judge
 from app.admission.decide import Budget, learned
 from app.admission.models import Refused, Second
 from app.admission.pace import Bucket, Lately, Pace, pace_of
-from app.core.db import Row, Session
+from app.core.db import Session
 from app.core.sql import SqlFolder, columns_of
 
 SECONDS_KEPT = 600
@@ -22,22 +22,17 @@ HEALTH_KEPT_SECONDS = 60.0
 PROBE_SECONDS = 1.0
 """Between two balances asked for while the breaker is open."""
 
-COUNT_GRANTED = """
-INSERT INTO upstream_seconds (at, {kind})
-SELECT date_trunc('second', now()), granted FROM (SELECT ({number})::integer AS granted) AS counted WHERE granted > 0
-ON CONFLICT (at) DO UPDATE SET {kind} = upstream_seconds.{kind} + excluded.{kind}
-"""
-"""Counts requests granted now. `kind`: submits or reads; `number`: SQL for how many."""
+Claimed = TypeVar("Claimed")
 
 
-class Taken(NamedTuple):
+class Taken(NamedTuple, Generic[Claimed]):
     """What a claim was given. at: the database's clock then, seconds since 1970.
 
     wait_seconds: there was more, and only the budget kept it back; look again then. None: it did not.
     alarmed: some process suspects that the upstream is away, or it is taken to be so: all tell what they hear.
     """
 
-    rows: list[Row]
+    rows: list[Claimed]
     at: float
     wait_seconds: float | None
     alarmed: bool = False

@@ -21,11 +21,6 @@ FORGOTTEN_MAX = 1_000
 LOCK_KEY = 403
 """Keeps the advisory locks on models apart from all others."""
 
-ANYTHING_FORBIDDEN = """(
-    SELECT EXISTS (SELECT FROM forbidden_answers) OR EXISTS (SELECT FROM pauses WHERE probe_at IS NOT NULL)
-)"""
-"""SQL for whether anything at all may stand against the acceptance of a submit. See `find_refuted`."""
-
 
 @dataclass(frozen=True, slots=True)
 class Lifted:

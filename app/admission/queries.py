@@ -20,28 +20,6 @@ COUNT_GRANTED_PART = _SQL.part("count_granted")
 ANYTHING_FORBIDDEN_PART = _SQL.part("anything_forbidden")
 """For statements of other rooms; each file says what it needs."""
 
-_MATCHES = (
-    "(pause.tenant_id IS NULL OR pause.tenant_id = job.tenant_id) AND (pause.model IS NULL OR pause.model = job.model)"
-)
-
-SUBMITS_PAUSED = f"EXISTS (SELECT FROM pauses AS pause WHERE {_MATCHES} AND pause.probe_job_id IS DISTINCT FROM job.id)"  # noqa: S608
-"""Whether submits of `job`, a row of jobs, are paused. The probe of a pause may be sent in spite of it."""
-
-
-def submits_paused_beside(pause_id: str) -> str:
-    """SQL for whether submits of `job` are paused by another pause than this one."""
-    return f"EXISTS (SELECT FROM pauses AS pause WHERE {_MATCHES} AND pause.id <> {pause_id})"
-
-
-POLLS_PAUSED = f"EXISTS (SELECT FROM pauses AS pause WHERE pause.what = 'all' AND {_MATCHES})"
-"""Whether polls of `job` are paused."""
-
-# Asked first whether there is any pause at all: once a statement, not once a row, and no join the planner could get wrong.
-MAY_SUBMIT = f"((SELECT NOT EXISTS (SELECT FROM pauses)) OR NOT {SUBMITS_PAUSED})"  # noqa: S608
-"""Whether no pause stops submits of `job`."""
-MAY_POLL = f"((SELECT NOT EXISTS (SELECT FROM pauses WHERE what = 'all')) OR NOT {POLLS_PAUSED})"  # noqa: S608
-"""Whether no pause stops polls of `job`."""
-
 
 @dataclass(frozen=True, slots=True)
 class Pause:

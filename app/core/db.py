@@ -6,7 +6,7 @@ six to nine times. SQLAlchemy describes the schema (`tables`), with which the mi
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from itertools import starmap
 from typing import Any, Self, TypeVar
@@ -297,17 +297,6 @@ class Database:
                     await pool.close()
             except TimeoutError:
                 pool.terminate()
-
-
-def columns(rows: Sequence[Sequence[object]], width: int) -> list[list[object]]:
-    """Rows turned into columns, as `unnest($1::…[], $2::…[])` wants them; `width` empty ones when there are no rows."""
-    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
-
-
-def asked(first: int = 1, /, **types: str) -> str:
-    """A SELECT of the rows that `columns` has made parameters of, from number `first` on: each column with its type."""
-    arrays = ", ".join(f"${number}::{type_}[]" for number, type_ in enumerate(types.values(), start=first))
-    return f"SELECT * FROM unnest({arrays}) AS asked ({', '.join(types)})"  # noqa: S608
 
 
 async def until_stored(write: Callable[[], Awaitable[Result]]) -> Result:

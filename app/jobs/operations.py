@@ -6,14 +6,14 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from app.core.db import Session, asked, columns
+from app.core.db import Session
 from app.core.errors import Conflict, NotFound
-from app.core.sql import SqlFolder
-from app.jobs.endings import ENDED, end_jobs
+from app.core.sql import SqlFolder, columns_of
+from app.jobs.endings import EndedJob, end_jobs
+from app.jobs.line import NO_LIMIT
 from app.jobs.models import FINAL, State
-from app.jobs.queues import places_ctes
-from app.jobs.transitions import WAS, Entry, Move, transition
-from app.ledger.holds import fits_ctes, hold_id_of
+from app.ledger.holds import hold_id_of
+from app.ledger.queries import HOLDS_THAT_FIT_PART
 from app.webhooks.emit import JobWebhook
 
 
@@ -50,71 +50,57 @@ class Twin(NamedTuple):
     state: str
 
 
+class _NewJob(NamedTuple):
+    """As `submissions` asks for it. webhook_events: in a comma list. hold_id: None where no hold is made along."""
+
+    id: UUID
+    tenant_id: UUID
+    key_id: UUID
+    surface: str
+    model: str
+    priority: int
+    created_at: datetime
+    not_before: datetime | None
+    deadline_at: datetime | None
+    idempotency_key: str | None
+    fingerprint: bytes | None
+    body: bytes
+    metadata: dict[str, object] | None
+    held_micro: int
+    price_rule: str
+    markup_micro: int
+    webhook_target_id: UUID | None
+    webhook_url: str | None
+    webhook_events: str | None
+    hold_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class _CanceledJob(EndedJob):
+    """from_state: its state before. Where that was final, it was not moved."""
+
+    from_state: str
+
+
 _SQL = SqlFolder(__file__)
 _FIND_TWINS = _SQL.query("find_twins", Twin)
-
-_COLUMNS = {
-    "id": "uuid", "tenant_id": "uuid", "key_id": "uuid", "surface": "text", "model": "text", "priority": "smallint",
-    "created_at": "timestamptz", "not_before": "timestamptz", "deadline_at": "timestamptz", "idempotency_key": "text",
-    "fingerprint": "bytea", "body": "bytea", "metadata": "jsonb", "held_micro": "bigint", "price_rule": "text",
-    "markup_micro": "bigint", "webhook_target_id": "uuid", "webhook_url": "text", "webhook_events": "text",
-}  # fmt: skip
-_RANK = "greatest(not_before, created_at) - priority * interval '1 minute'"
-"""A level of priority is worth a minute of waiting: who waits long enough comes before whoever is more urgent.
-A `not_before` in the past is no time waited."""
-_AS_ASKED = """id, tenant_id, key_id, surface, model, priority, created_at, deadline_at, idempotency_key,
-    fingerprint, held_micro, price_rule, markup_micro"""
-_ACCEPTED = Entry(
-    rows="accepted",
-    columns=f"due_at, rank_at, {_AS_ASKED}",
-    values=f"greatest(not_before, created_at), {_RANK}, {_AS_ASKED}",
-    ready="not_before IS NULL OR not_before <= now()",
-    reason="'submitted'",
-)
-
-
-def _store_ctes(*, locked: str | None = None) -> str:
-    return f"""{transition(_ACCEPTED, locked=locked)}, inputs AS (
-    INSERT INTO job_inputs (job_id, body, metadata) SELECT id, body, metadata FROM accepted
-), webhooks AS (
-    INSERT INTO job_webhooks (job_id, target_id, url, events)
-    SELECT id, webhook_target_id, webhook_url, string_to_array(webhook_events, ',') FROM accepted WHERE webhook_url IS NOT NULL
-)"""  # noqa: S608
-
-
-_SUBMIT = f"WITH accepted AS ({asked(**_COLUMNS)}), {_store_ctes()} SELECT"
-
-
-def _submit_if_fits(lock: str) -> str:
-    return f"""
-WITH asked AS (
-    {asked(**_COLUMNS, hold_id="uuid")}
-), holds AS (
-    SELECT hold_id AS id, tenant_id, id AS job_id, key_id, held_micro AS amount FROM asked
-), {places_ctes(lock, lock_seconds="$21::double precision")}, {fits_ctes(lock)}, accepted AS (
-    SELECT * FROM asked WHERE tenant_id IN (SELECT tenant_id FROM fits)
-), {_store_ctes(locked="places")}
-SELECT tenant_id FROM fits
-"""  # noqa: S608
-
-
-# Is there room and enough for all jobs of a tenant? Then they are jobs. One tenant waits a little for whoever holds its queue
-# or its balance; of several, none waits for another's.
-_SUBMIT_OF_ONE = _submit_if_fits("FOR UPDATE")
-_SUBMIT_OF_MANY = _submit_if_fits("FOR UPDATE SKIP LOCKED")
+_SUBMIT_JOBS = _SQL.command("submit_jobs")
+_SUBMIT_JOBS_OF_ONE = _SQL.query("submit_jobs_of_one", UUID, parts={"holds_that_fit": HOLDS_THAT_FIT_PART})
+_SUBMIT_JOBS_OF_MANY = _SQL.query("submit_jobs_of_many", UUID, parts={"holds_that_fit": HOLDS_THAT_FIT_PART})
+_REQUEST_CANCEL = _SQL.query("request_cancel", _CanceledJob)
 
 
 async def submit_jobs(session: Session, *, submissions: Sequence[Submission]) -> None:
     """Store a group of jobs as queued. None may have a twin (see `find_twins`), or none is stored. One statement."""
-    rows = [_row(s) for s in submissions]
-    await session.execute(_SUBMIT, *columns(rows, 19))
+    await session.run(_SUBMIT_JOBS, **columns_of(_NewJob, [_new_job(one, hold_id=None) for one in submissions]))
 
 
-def _row(s: Submission) -> tuple[object, ...]:
-    return (
-        s.id, s.tenant_id, s.key_id, s.surface, s.model, s.priority, s.created_at, s.not_before, s.deadline_at,
-        s.idempotency_key, s.fingerprint, s.body, s.metadata, s.held_micro, s.price_rule, s.markup_micro,
-        *(s.webhook.row(s.tenant_id) if s.webhook is not None else (None, None, None)),
+def _new_job(one: Submission, *, hold_id: UUID | None) -> _NewJob:
+    target_id, url, events = one.webhook.row(one.tenant_id) if one.webhook is not None else (None, None, None)
+    return _NewJob(
+        one.id, one.tenant_id, one.key_id, one.surface, one.model, one.priority, one.created_at, one.not_before,
+        one.deadline_at, one.idempotency_key, one.fingerprint, one.body, one.metadata, one.held_micro, one.price_rule,
+        one.markup_micro, target_id, url, events, hold_id,
     )  # fmt: skip
 
 
@@ -125,9 +111,10 @@ async def submit_jobs_that_fit(
     gives these tenants. Where several ask, those are left out whose queue or balance somebody holds just now. One
     statement. Stores nothing and raises asyncpg.UniqueViolationError where one has a twin, and asyncpg.LockNotAvailableError
     where a lock is not free within `lock_seconds`."""
-    rows = [(*_row(s), hold_id_of(s.id)) for s in submissions]
-    sql = _SUBMIT_OF_ONE if len({s.tenant_id for s in submissions}) == 1 else _SUBMIT_OF_MANY
-    return {row["tenant_id"] for row in await session.fetch(sql, *columns(rows, 20), lock_seconds)}
+    jobs = columns_of(_NewJob, [_new_job(one, hold_id=hold_id_of(one.id)) for one in submissions])
+    alone = len({one.tenant_id for one in submissions}) == 1
+    query = _SUBMIT_JOBS_OF_ONE if alone else _SUBMIT_JOBS_OF_MANY
+    return set(await session.values(query, **jobs, lock_seconds=lock_seconds, no_limit=NO_LIMIT))
 
 
 async def find_twins(session: Session, *, submissions: Sequence[Submission]) -> dict[UUID, Twin]:
@@ -137,34 +124,6 @@ async def find_twins(session: Session, *, submissions: Sequence[Submission]) -> 
         idempotency_keys=[s.idempotency_key for s in submissions],
     )  # fmt: skip
     return {twin.asked_id: twin for twin in twins}
-
-
-# May this job still be canceled at once?
-_CANCELED = Move(
-    rows="unfinished",
-    state="CASE jobs.state WHEN 'queued' THEN 'canceled' ELSE jobs.state END",
-    also_told="before.cancel_requested_at IS NULL",
-    reason="'cancel_requested'",
-    sets="""
-        cancel_requested_at = coalesce(jobs.cancel_requested_at, now()),
-        finished_at = CASE jobs.state WHEN 'queued' THEN now() END,
-        due_at = CASE jobs.state WHEN 'queued' THEN NULL ELSE jobs.due_at END,
-        lease_until = CASE jobs.state WHEN 'queued' THEN NULL ELSE jobs.lease_until END,
-        owner = CASE jobs.state WHEN 'queued' THEN NULL ELSE jobs.owner END,
-        ready = false
-    """,
-    returning=f"{ENDED}, 'cancel_requested' AS reason",
-)
-_CANCEL = f"""
-WITH held AS (
-    SELECT job.id, {WAS}, job.cancel_requested_at FROM jobs AS job WHERE job.id = $1 AND job.tenant_id = $2
-    FOR UPDATE OF job
-), unfinished AS (
-    SELECT * FROM held WHERE was_state NOT IN ('completed', 'failed', 'canceled')
-), {transition(_CANCELED)}
-SELECT held.was_state AS from_state, coalesce(moved.state, held.was_state) AS now_state, moved.*
-FROM held LEFT JOIN moved USING (id)
-"""  # noqa: S608
 
 
 class JobNotFound(NotFound):
@@ -187,12 +146,12 @@ async def request_cancel(session: Session, *, tenant_id: UUID, job_id: UUID) -> 
 
     Raises JobNotFound, and JobFinished where it had ended before (a second cancel of a canceled one as well).
     """
-    row = await session.fetchrow(_CANCEL, job_id, tenant_id)
-    if row is None:
+    job = await session.find_row(_REQUEST_CANCEL, tenant_id=tenant_id, job_id=job_id)
+    if job is None:
         raise JobNotFound
-    if State(row["from_state"]) in FINAL:
-        raise JobFinished(f"the job is {row['from_state']} already")
-    state = State(row["now_state"])
+    if State(job.from_state) in FINAL:
+        raise JobFinished(f"the job is {job.from_state} already")
+    state = State(job.state)
     if state in FINAL:
-        await end_jobs(session, ended=[row])
+        await end_jobs(session, ended=[job])
     return state

@@ -10,62 +10,28 @@ from uuid import UUID
 from app.admission.model_pauses import forget_answers
 from app.admission.models import What
 from app.admission.operations import checked_scope, lift_pause, lock_pauses, set_pause
-from app.admission.queries import POLLS_PAUSED_PART, SUBMITS_PAUSED, Pause
+from app.admission.queries import POLLS_PAUSED_PART, SUBMITS_PAUSED_PART, Pause
 from app.core.db import Session
 from app.core.sql import SqlFolder
-from app.jobs.transitions import WAS, Move, transition
 
 BATCH_MAX = 5_000
 
-# Which due jobs wait for a pause of their tenant or model, and are still in the claims' way?
-_SET_ASIDE = f"""
-WITH held AS (
-    SELECT * FROM pauses WHERE tenant_id IS NOT NULL OR model IS NOT NULL FOR SHARE
-), due AS (
-    SELECT job.id, {WAS} FROM jobs AS job
-    WHERE (
-            (job.ready AND job.owner IS NULL)
-            OR (job.state = 'running' AND job.due_at <= now() AND (job.lease_until IS NULL OR job.lease_until < now()))
-        )
-        AND EXISTS (
-            SELECT FROM held
-            WHERE (held.tenant_id IS NULL OR held.tenant_id = job.tenant_id)
-                AND (held.model IS NULL OR held.model = job.model)
-                AND (held.what = 'all' OR job.state = 'queued')
-                AND held.probe_job_id IS DISTINCT FROM job.id
-        )
-    LIMIT $1
-    FOR UPDATE OF job SKIP LOCKED
-), {transition(Move(rows="due", sets="due_at = 'infinity', ready = false"))}
-SELECT count(*) FROM moved
-"""  # noqa: S608
-
-# Which jobs set aside are held by no pause any more? They had been due: back in line by age.
-_PUT_BACK_QUEUED = f"""
-WITH aside AS (
-    SELECT job.id, {WAS} FROM jobs AS job
-    WHERE job.state = 'queued' AND NOT job.ready AND job.due_at = 'infinity' AND NOT {SUBMITS_PAUSED}
-    FOR UPDATE OF job
-), {transition(Move(rows="aside", sets="due_at = jobs.created_at, ready = true"))}
-SELECT count(*) FROM moved
-"""  # noqa: S608
-
 _SQL = SqlFolder(__file__)
+_PARK_PAUSED = _SQL.query("park_paused", int)
+_UNPARK_QUEUED = _SQL.query("unpark_queued", int, parts={"submits_paused": SUBMITS_PAUSED_PART})
 _PUT_BACK_RUNNING = _SQL.command("put_back_running", parts={"polls_paused": POLLS_PAUSED_PART})
 
 
 async def set_aside(session: Session) -> int:
     """Set up to BATCH_MAX jobs aside that a pause of their tenant or model holds; gives how many. One statement."""
-    aside: int = await session.fetchval(_SET_ASIDE, BATCH_MAX)
-    return aside
+    return await session.get_value(_PARK_PAUSED, jobs_max=BATCH_MAX)
 
 
 async def put_back(session: Session) -> int:
     """Put the jobs back in line that no pause holds any more; gives how many. Jobs alone first: who has counted holds
     queues, and waits for no job any more."""
     running = await session.run(_PUT_BACK_RUNNING)
-    queued: int = await session.fetchval(_PUT_BACK_QUEUED)
-    return running + queued
+    return running + await session.get_value(_UNPARK_QUEUED)
 
 
 async def pause_jobs(

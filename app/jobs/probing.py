@@ -12,26 +12,11 @@ from app.admission.queries import SUBMITS_PAUSED_BESIDE_PART
 from app.core.db import ReadSession, Session
 from app.core.sql import SqlFolder
 from app.jobs.line import NO_LIMIT
-from app.jobs.transitions import WAS, Move, transition
 
 PROBES_MAX = 50
 """Pauses that one sweep looks at."""
 IDLE_SECONDS = 1.0
 """Between two looks for a job that waits for a pause."""
-
-# Is it still this pause's turn? Then the job is its probe, and stands in line again. The pause is locked before the job.
-_SEND = f"""
-WITH chosen AS (
-    UPDATE pauses SET probe_job_id = $3, probe_at = now() + make_interval(secs => $4)
-    WHERE id = $1 AND probe_at IS NOT NULL AND probe_job_id IS NOT DISTINCT FROM $2
-    RETURNING probe_job_id
-), aside AS (
-    SELECT job.id, {WAS} FROM jobs AS job JOIN chosen ON chosen.probe_job_id = job.id
-    WHERE job.state = 'queued' AND NOT job.ready AND job.due_at = 'infinity'
-    FOR UPDATE OF job
-), {transition(Move(rows="aside", sets="due_at = jobs.created_at, ready = true"))}
-SELECT count(*) FROM moved
-"""  # noqa: S608
 
 
 class Probe(NamedTuple):
@@ -63,6 +48,7 @@ _LIST_PROBES = _SQL.query("list_probes", _ProbeRow)
 _FIND_PROBE_CANDIDATE = _SQL.query(
     "find_probe_candidate", UUID, parts={"submits_paused_beside": SUBMITS_PAUSED_BESIDE_PART}
 )
+_SEND_PROBE = _SQL.query("send_probe", int)
 _POSTPONE_PROBE = _SQL.command("postpone_probe")
 
 
@@ -96,7 +82,10 @@ async def find_candidate(session: ReadSession, *, probe: Probe) -> UUID | None:
 async def send_probe(session: Session, *, probe: Probe, job_id: UUID) -> bool:
     """Make this waiting job the pause's probe and put it in line; gives whether it was: another worker may have chosen
     meanwhile, or the job may be waiting no more. One statement."""
-    return bool(await session.fetchval(_SEND, probe.pause_id, probe.job_id, job_id, SOON_SECONDS))
+    sent = await session.get_value(
+        _SEND_PROBE, pause_id=probe.pause_id, probe_job_id=probe.job_id, job_id=job_id, seconds=SOON_SECONDS
+    )
+    return sent > 0
 
 
 async def postpone_probe(session: Session, *, probe: Probe) -> None:

@@ -13,7 +13,6 @@ from app.admission.queries import Pause, find_pause
 from app.core.db import ReadSession, Session
 from app.core.sql import SqlFolder
 from app.jobs.pausing import put_back
-from app.jobs.transitions import WAS, Move, holding, transition
 
 BATCH_MAX = 2_000
 MARK = "waystation recover"
@@ -24,60 +23,6 @@ FENCE_STEP = 1_000_000
 """Fences went back with the database: this far ahead of what any claim of the lost time had reached."""
 CLOCK_SECONDS = 300.0
 """A job due later than this could not have been sent, by whichever server's clock."""
-
-# Which queued jobs may have been sent in the time that is lost? All that were due, and all that a pause had set aside.
-# The attempt has the number which the lost one had, so that its answer, should somebody still hold it, is believed.
-_QUEUED_FORGOTTEN = Move(
-    rows="due",
-    state="'unknown'",
-    reason="'recovered'",
-    sets="""
-        ready = false, attempt = jobs.attempt + 1, sent_at = now(), lease_until = NULL, owner = NULL, takeovers = 0,
-        fence = jobs.fence + $4, due_at = now() + make_interval(secs => $5)
-    """,
-    returning="jobs.attempt",
-)
-_FORGET_QUEUED = f"""
-WITH due AS (
-    SELECT job.id, {WAS} FROM jobs AS job
-    WHERE job.state = 'queued' AND job.created_at < $1
-        AND (job.due_at <= now() + make_interval(secs => $2) OR job.due_at = 'infinity')
-    LIMIT $3 FOR UPDATE OF job
-), {transition(_QUEUED_FORGOTTEN)}, opened AS (
-    INSERT INTO attempts (job_id, attempt, worker, sent_at, settled_at, outcome)
-    SELECT id, attempt, $6, now(), now(), 'unknown' FROM moved
-)
-SELECT count(*) FROM moved
-"""  # noqa: S608
-
-# Which jobs were being sent? Nobody may be waiting for their answers any more.
-_SENDING_FORGOTTEN = Move(
-    rows="due",
-    state="'unknown'",
-    reason="'recovered'",
-    sets="""
-        lease_until = NULL, owner = NULL, fence = jobs.fence + $3, due_at = now() + make_interval(secs => $4)
-    """,
-    returning="jobs.attempt",
-)
-_FORGET_SENDING = f"""
-WITH due AS (
-    SELECT job.id, {WAS} FROM jobs AS job WHERE job.state = 'sending' AND job.created_at < $1 LIMIT $2 FOR UPDATE OF job
-), {transition(_SENDING_FORGOTTEN)}, settled AS (
-    UPDATE attempts SET outcome = 'unknown', settled_at = now()
-    FROM moved WHERE attempts.job_id = moved.id AND attempts.attempt = moved.attempt AND attempts.outcome IS NULL
-)
-SELECT count(*) FROM moved
-"""  # noqa: S608
-
-# Running jobs go on, in nobody's hands: a holder of the lost time has a fence that may be given out again.
-_FREE = "fence = fence + $4, lease_until = NULL, owner = NULL, takeovers = 0"
-_FREE_RUNNING = f"""
-WITH due AS (
-    SELECT id FROM jobs WHERE state = 'running' AND created_at < $1 AND id > $2 ORDER BY id LIMIT $3 FOR UPDATE
-), {holding(name="freed", rows="due", sets=_FREE, returning="id")}
-SELECT id FROM freed ORDER BY id DESC
-"""  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +49,9 @@ class Forgotten:
 
 _SQL = SqlFolder(__file__)
 _READ_CLOCK = _SQL.query("read_clock", datetime)
+_FORGET_QUEUED = _SQL.query("forget_queued", int)
+_FORGET_SENDING = _SQL.query("forget_sending", int)
+_FREE_RUNNING = _SQL.query("free_running", UUID)
 _COUNT_LEFT = _SQL.query("count_left", Left)
 _LIST_FORGOTTEN = _SQL.query("list_forgotten", Forgotten)
 
@@ -122,21 +70,26 @@ async def begin_recovery(session: Session) -> tuple[Pause, datetime]:
 
 async def forget_queued(session: Session, *, before: datetime, unknown_max_seconds: float) -> int:
     """Queued jobs that may have been sent become unknown; gives how many, up to BATCH_MAX. One statement."""
-    moved: int = await session.fetchval(
-        _FORGET_QUEUED, before, CLOCK_SECONDS, BATCH_MAX, FENCE_STEP, unknown_max_seconds, RECOVERER
-    )
-    return moved
+    return await session.get_value(
+        _FORGET_QUEUED, before=before, clock_seconds=CLOCK_SECONDS, jobs_max=BATCH_MAX, fence_step=FENCE_STEP,
+        unknown_max_seconds=unknown_max_seconds, worker=RECOVERER,
+    )  # fmt: skip
 
 
 async def forget_sending(session: Session, *, before: datetime, unknown_max_seconds: float) -> int:
     """Jobs that were being sent become unknown; gives how many, up to BATCH_MAX. One statement."""
-    moved: int = await session.fetchval(_FORGET_SENDING, before, BATCH_MAX, FENCE_STEP, unknown_max_seconds)
-    return moved
+    return await session.get_value(
+        _FORGET_SENDING,
+        before=before,
+        jobs_max=BATCH_MAX,
+        fence_step=FENCE_STEP,
+        unknown_max_seconds=unknown_max_seconds,
+    )
 
 
 async def free_running(session: Session, *, before: datetime, after: UUID) -> list[UUID]:
     """Take running jobs out of every hand, those with an id above `after`; gives their ids, the highest first."""
-    return [row["id"] for row in await session.fetch(_FREE_RUNNING, before, after, BATCH_MAX, FENCE_STEP)]
+    return await session.values(_FREE_RUNNING, before=before, after=after, jobs_max=BATCH_MAX, fence_step=FENCE_STEP)
 
 
 async def count_left(session: ReadSession) -> Left:

@@ -9,60 +9,10 @@ import asyncpg
 from app.core.db import Session
 from app.core.errors import Conflict, Malformed, Problem
 from app.core.sql import SqlFolder
-from app.jobs.endings import ENDED, end_jobs
+from app.jobs.endings import EndedJob, end_jobs
 from app.jobs.models import State
 from app.jobs.operations import JobNotFound
-from app.jobs.transitions import WAS, Move, transition
 from app.upstream.wire import upstream_id_of
-
-# Does the upstream's request belong to this unknown job? Its age counts from the sending: the upstream's hour does, too.
-_ADOPTED = Move(
-    rows="unknown",
-    state="'running'",
-    reason="'adopted'",
-    sets="""
-        upstream_id = $2, upstream_state = 'QUEUED', submitted_at = coalesce(jobs.sent_at, now()), due_at = now(), retries = 0,
-        takeovers = 0
-    """,
-)
-_ADOPT = f"""
-WITH unknown AS (
-    SELECT job.id, {WAS}, job.attempt FROM jobs AS job
-    WHERE job.id = $1 AND job.state = 'unknown'
-        AND NOT EXISTS (SELECT FROM upstream_observations WHERE upstream_id = $2 AND job_id <> $1)
-    FOR UPDATE OF job
-), settled AS (
-    UPDATE attempts SET outcome = 'accepted', settled_at = now(), upstream_id = $2
-    FROM unknown WHERE attempts.job_id = unknown.id AND attempts.attempt = unknown.attempt
-), {transition(_ADOPTED)}
-SELECT id FROM unknown
-"""  # noqa: S608
-
-# The operator has established that it never started: it ends, and is not sent again.
-_RELEASED = Move(
-    rows="unknown",
-    state="before.to_state",
-    reason="'released'",
-    sets="""
-        cancel_requested_at = before.cancel_requested_at, due_at = NULL, finished_at = now(),
-        error_code = CASE before.to_state WHEN 'failed' THEN 'submission_unknown' END, lease_until = NULL, owner = NULL
-    """,
-    returning=f"{ENDED}, 'released' AS reason",
-)
-_RELEASE = f"""
-WITH unknown AS (
-    SELECT
-        job.id, {WAS}, job.cancel_requested_at,
-        CASE WHEN job.cancel_requested_at IS NULL THEN 'failed' ELSE 'canceled' END AS to_state
-    FROM jobs AS job WHERE job.id = $1 AND job.state = 'unknown'
-    FOR UPDATE OF job
-), {transition(_RELEASED)}, results AS (
-    INSERT INTO job_results (job_id, message)
-    SELECT id, 'the answer to the submission was lost; an operator has established that it never started'
-    FROM moved WHERE state = 'failed'
-)
-SELECT * FROM moved
-"""  # noqa: S608
 
 
 class _Unknown(NamedTuple):
@@ -75,6 +25,8 @@ class _Unknown(NamedTuple):
 _SQL = SqlFolder(__file__)
 _FIND_CLAIM_OF_UPSTREAM_ID = _SQL.query("find_claim_of_upstream_id", _Unknown)
 _FIND_JOB_STATE = _SQL.query("find_job_state", str)
+_ADOPT_SUBMISSION = _SQL.query("adopt_submission", UUID)
+_RELEASE_SUBMISSION = _SQL.query("release_submission", EndedJob)
 
 
 class JobNotUnknown(Conflict):
@@ -110,10 +62,10 @@ async def adopt_submission(session: Session, *, job_id: UUID, upstream_id: str) 
     if seen.taken:
         raise UpstreamIdTaken
     try:
-        row = await session.fetchrow(_ADOPT, job_id, upstream_id)
+        adopted = await session.find_value(_ADOPT_SUBMISSION, job_id=job_id, upstream_id=upstream_id)
     except asyncpg.UniqueViolationError:
         raise UpstreamIdTaken from None
-    if row is None:
+    if adopted is None:
         raise await _why_not(session, job_id)
     return State.RUNNING
 
@@ -121,11 +73,11 @@ async def adopt_submission(session: Session, *, job_id: UUID, upstream_id: str) 
 async def release_submission(session: Session, *, job_id: UUID) -> State:
     """This unknown job never started: it FAILS submission_unknown, or is CANCELED where that was asked for; free of
     charge, and never sent again. Raises JobNotFound, JobNotUnknown."""
-    row = await session.fetchrow(_RELEASE, job_id)
-    if row is None:
+    job = await session.find_row(_RELEASE_SUBMISSION, job_id=job_id)
+    if job is None:
         raise await _why_not(session, job_id)
-    await end_jobs(session, ended=[row])
-    return State(row["state"])
+    await end_jobs(session, ended=[job])
+    return State(job.state)
 
 
 async def _why_not(session: Session, job_id: UUID) -> JobNotFound | JobNotUnknown:

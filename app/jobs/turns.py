@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
 
-from app.admission.budget import COUNT_GRANTED, Known, read_pace
+from app.admission.budget import Known, read_pace
 from app.admission.pace import SUBMIT_PRICE, next_submit_seconds, submits_granted
-from app.admission.queries import MAY_SUBMIT
-from app.core.db import Row, Session, asked, columns
-from app.jobs.claims import HANDS_FREE, count_reads_due
+from app.admission.queries import COUNT_GRANTED_PART, MAY_SUBMIT_PART
+from app.core.db import Session
+from app.core.sql import SqlFolder, columns_of
+from app.jobs.claims import count_reads_due
 from app.jobs.fair_queue import (
     Candidate,
     Choice,
@@ -28,8 +29,7 @@ from app.jobs.fair_queue import (
     take_turns,
     virtual_times,
 )
-from app.jobs.queues import KEY_HAS_ROOM, set_patience
-from app.jobs.transitions import WAS, Move, transition
+from app.jobs.line import NO_LIMIT
 
 KEEPERS_MAX = 20
 """Tenants of keys with room and jobs that are out of line, looked at in one claim."""
@@ -38,121 +38,17 @@ BEYOND_MIN = 8
 COST_MICRO_MIN = 1_000
 """What a job counts for at least when tenants take turns: free ones use up the upstream's patience, too."""
 
-# ANY (ARRAY(…)) and LATERAL … LIMIT where a join would do: of a LIMIT that is a parameter the planner expects a tenth of
-# all rows, and reads the whole table to join them.
 
-# Of a job that is parked: might it stand in line, as far as pauses go?
-_PARKED = f"""job.state = 'queued' AND job.due_at = 'infinity' AND {MAY_SUBMIT}
-    AND (job.deadline_at IS NULL OR job.deadline_at > now())"""
-# Of a queue: is its tenant paused as a whole? Then what is parked need not be looked through.
-_PAUSED = "EXISTS (SELECT FROM pauses AS whole WHERE whole.tenant_id = {0}.tenant_id AND whole.model IS NULL)"
+class ClaimedJob(NamedTuple):
+    """A queued job that was claimed. body: its parameters."""
 
-_COUNTS = "subject_id, weight, virtual_time, max_in_flight, ready, claimed, in_flight, kept_out"
-
-# Whose turn is it? The $1 tenants with the lowest virtual time that have jobs in line and room for them, and those with keys
-# that have room for parked jobs; of the next tenant only where it would begin. Their queues are locked. Those of the tenants
-# in $2, or of all where that is null, are passed over where somebody else has locked them: such a one is told by `weight`, which
-# is null. For the others this waits $3 seconds, in the order in which all others lock queues.
-_LOCK_QUEUES = f"""
-WITH patience AS MATERIALIZED ({set_patience("$3::double precision")}), in_turn AS MATERIALIZED (
-    SELECT subject_id, virtual_time, row_number() OVER (ORDER BY virtual_time) AS place
-    FROM queues WHERE runnable
-    ORDER BY virtual_time LIMIT $1::bigint + 1
-), keepers AS MATERIALIZED (
-    SELECT tenant_id FROM queues
-    WHERE {KEY_HAS_ROOM} AND CASE WHEN {_PAUSED.format("queues")} THEN false
-        ELSE (SELECT true FROM jobs AS job WHERE job.key_id = queues.subject_id AND {_PARKED} LIMIT 1)
-    END
-    LIMIT {KEEPERS_MAX}
-), reached AS MATERIALIZED (
-    SELECT subject_id, tenant_id, tenant_id = ANY ($2::uuid[]) IS NOT FALSE AS passed FROM queues
-    WHERE tenant_id = ANY (ARRAY(
-        SELECT subject_id FROM in_turn WHERE place <= $1::bigint UNION SELECT tenant_id FROM keepers
-    ))
-), waited_for AS MATERIALIZED (
-    SELECT {_COUNTS} FROM queues
-    WHERE subject_id = ANY (ARRAY(SELECT subject_id FROM reached WHERE NOT passed)) AND (SELECT taken FROM patience)
-    ORDER BY subject_id
-    FOR UPDATE
-), free AS MATERIALIZED (
-    SELECT {_COUNTS} FROM queues
-    WHERE subject_id = ANY (ARRAY(SELECT subject_id FROM reached WHERE passed))
-        AND (SELECT count(*) FROM waited_for) >= 0
-    ORDER BY subject_id
-    FOR UPDATE SKIP LOCKED
-)
-SELECT
-    subject_id, reached.tenant_id, locked.weight, locked.virtual_time, locked.max_in_flight, locked.ready,
-    locked.claimed, locked.in_flight, locked.kept_out, in_turn.place, in_turn.virtual_time AS turn_at
-FROM reached LEFT JOIN (TABLE waited_for UNION ALL TABLE free) AS locked USING (subject_id)
-FULL JOIN in_turn USING (subject_id)
-"""  # noqa: S608
-
-# Which of the jobs in line of these tenants may go, so many of each?
-_CANDIDATES = f"""
-SELECT job.id, turn.tenant_id, job.key_id, job.rank_at, job.suspect, job.cost
-FROM unnest($1::uuid[], $3::bigint[]) AS turn (tenant_id, seen) CROSS JOIN LATERAL (
-    SELECT job.id, job.key_id, job.rank_at, job.takeovers > 1 AS suspect, greatest(job.held_micro, $4) AS cost
-    FROM jobs AS job
-    WHERE job.tenant_id = turn.tenant_id AND job.ready AND job.owner IS NULL
-        AND (job.deadline_at IS NULL OR job.deadline_at > now())
-        AND {MAY_SUBMIT}
-        AND (job.takeovers < 2 OR {HANDS_FREE})
-    ORDER BY job.rank_at
-    LIMIT turn.seen
-    FOR UPDATE OF job SKIP LOCKED
-) AS job
-"""  # noqa: S608
-
-# Which parked jobs of these keys might stand in line, so many of each?
-_PARKED_OF_KEYS = f"""
-SELECT job.id, job.tenant_id, job.key_id, job.rank_at
-FROM unnest($1::uuid[], $2::uuid[], $3::bigint[]) AS key (subject_id, tenant_id, seen) CROSS JOIN LATERAL (
-    SELECT job.id, job.tenant_id, job.key_id, job.rank_at FROM jobs AS job
-    WHERE job.key_id = key.subject_id AND {_PARKED}
-    ORDER BY job.rank_at
-    LIMIT CASE WHEN {_PAUSED.format("key")} THEN 0 ELSE key.seen END
-    FOR UPDATE OF job SKIP LOCKED
-) AS job
-"""  # noqa: S608
-
-# All that was decided, under the locks of the statements before: $1 go, $4 are parked, $5 come back into line.
-_HELD = f"SELECT job.id, {WAS} FROM jobs AS job WHERE job.id = ANY ({{0}}::uuid[])"  # noqa: S608
-_TAKEN = Move(
-    name="taken",
-    rows="goes",
-    sets="lease_until = now() + make_interval(secs => $3), owner = $2, fence = jobs.fence + 1",
-    returning="jobs.fence, jobs.model, jobs.retries, jobs.takeovers",
-)
-_PARKED_NOW = Move(name="parked", rows="leaves", sets="ready = false, due_at = 'infinity'")
-_BACK = Move(name="back", rows="comes_back", sets="ready = true, due_at = jobs.created_at")
-_TAKE = f"""
-WITH goes AS (
-    {_HELD.format("$1")}
-), leaves AS (
-    {_HELD.format("$4")}
-), comes_back AS (
-    {_HELD.format("$5")}
-), times AS (
-    {asked(6, subject_id="uuid", virtual_time="double precision")}
-), {transition(_TAKEN, _PARKED_NOW, _BACK, virtual_times="times", locked_before=True)}, spent AS (
-    UPDATE upstream_state SET
-        virtual_time = greatest(virtual_time, $8), tokens = $9, read_tokens = $10,
-        refilled_at = greatest(refilled_at, now())
-    WHERE cardinality($1::uuid[]) > 0
-), tallied AS (
-    {COUNT_GRANTED.format(kind="submits", number="cardinality($1::uuid[])")}
-)
-SELECT taken.id, taken.tenant_id, taken.fence, taken.model, taken.retries, taken.takeovers, input.body
-FROM taken CROSS JOIN LATERAL (SELECT body FROM job_inputs WHERE job_id = taken.id LIMIT 1) AS input
-"""  # noqa: S608
-
-# Does a tenant wait for a token?
-_ANYBODY_WAITS = f"""
-SELECT
-    (SELECT subject_id FROM queues WHERE runnable ORDER BY virtual_time LIMIT 1) IS NOT NULL
-    OR EXISTS (SELECT FROM queues WHERE {KEY_HAS_ROOM})
-"""  # noqa: S608
+    id: UUID
+    tenant_id: UUID
+    fence: int
+    model: str
+    retries: int
+    takeovers: int
+    body: bytes
 
 
 class Claimed(NamedTuple):
@@ -161,7 +57,7 @@ class Claimed(NamedTuple):
     job that may go, and there are others. `passed_over`: tenants whose queues somebody else had locked. `at`, `wait_seconds`
     and `alarmed` as in Taken."""
 
-    rows: list[Row]
+    rows: list[ClaimedJob]
     more: bool
     at: float
     wait_seconds: float | None
@@ -182,6 +78,48 @@ class Line:
     passed_at: float
     unseen: Sequence[float]
     hidden: bool
+
+
+class _Reached(NamedTuple):
+    """A queue that was reached, locked or passed over, and its tenant's turn. weight: null where it was passed over. turn_at: the
+    virtual time of the turn."""
+
+    subject_id: UUID
+    tenant_id: UUID | None
+    weight: float | None
+    virtual_time: float | None
+    max_in_flight: int | None
+    ready: int | None
+    claimed: int | None
+    in_flight: int | None
+    kept_out: bool | None
+    place: int | None
+    turn_at: float | None
+
+
+class _Seen(NamedTuple):
+    tenant_id: UUID
+    seen: int
+
+
+class _SeenOfKey(NamedTuple):
+    subject_id: UUID
+    tenant_id: UUID
+    seen: int
+
+
+class _VirtualTime(NamedTuple):
+    subject_id: UUID
+    virtual_time: float
+
+
+_SQL = SqlFolder(__file__)
+_MAY_SUBMIT = {"may_submit": MAY_SUBMIT_PART}
+_LOCK_QUEUES_IN_TURN = _SQL.query("lock_queues_in_turn", _Reached, parts=_MAY_SUBMIT)
+_LOCK_CANDIDATES = _SQL.query("lock_candidates", Candidate, parts=_MAY_SUBMIT)
+_LOCK_PARKED_OF_KEYS = _SQL.query("lock_parked_of_keys", Parked, parts=_MAY_SUBMIT)
+_TAKE_TURNS = _SQL.query("take_turns", ClaimedJob, parts={"count_granted": COUNT_GRANTED_PART})
+_DOES_ANYBODY_WAIT = _SQL.query("does_anybody_wait", bool)
 
 
 async def claim_queued(
@@ -205,7 +143,7 @@ async def claim_queued(
     granted = submits_granted(known.pace, asked=most, reads_due=reads_due)
     allowed = 0 if known.paused else int(max(0, min(granted, known.places, 1 if known.doubted else most)))
     if not allowed:
-        waits = not known.paused and granted == 0 and await session.fetchval(_ANYBODY_WAITS)
+        waits = not known.paused and granted == 0 and await session.get_value(_DOES_ANYBODY_WAIT, no_limit=NO_LIMIT)
         wait_seconds = next_submit_seconds(known.pace, granted=0, reads_due=reads_due) if waits else None
         return Claimed([], False, known.now, wait_seconds, False, known.alarmed)
     line = await _lock_line(session, allowed + beyond, passed_over, lock_seconds)
@@ -234,13 +172,18 @@ async def _lock_line(
     session: Session, looked_at: int, passed_over: Collection[UUID] | None, lock_seconds: float
 ) -> Line:
     to_pass, seconds = (None, 0.0) if passed_over is None else (list(passed_over), lock_seconds)
-    rows = await session.fetch(_LOCK_QUEUES, looked_at, to_pass, seconds)
-    reached = [row for row in rows if row["tenant_id"] is not None]
-    locked_out = {row["tenant_id"] for row in reached if row["weight"] is None}
-    queues = [Queue(*tuple(row)[:9]) for row in reached if row["tenant_id"] not in locked_out]
-    in_turn = [row for row in rows if row["place"] is not None]
-    beyond = [row["turn_at"] for row in in_turn if row["place"] > looked_at]
-    passed_at = [row["turn_at"] for row in in_turn if row["subject_id"] in locked_out]
+    rows = await session.rows(
+        _LOCK_QUEUES_IN_TURN, tenants_max=looked_at, passed_over=to_pass, lock_seconds=seconds, keys_max=KEEPERS_MAX,
+        no_limit=NO_LIMIT,
+    )  # fmt: skip
+    reached = [row for row in rows if row.tenant_id is not None]
+    locked_out = {row.tenant_id for row in reached if row.weight is None and row.tenant_id is not None}
+    queues = [Queue(*row[:9]) for row in reached if row.tenant_id not in locked_out]  # type: ignore[arg-type]
+    in_turn = [
+        (row.place, row.turn_at, row.subject_id) for row in rows if row.place is not None and row.turn_at is not None
+    ]
+    beyond = [turn_at for place, turn_at, _ in in_turn if place > looked_at]
+    passed_at = [turn_at for _, turn_at, subject_id in in_turn if subject_id in locked_out]
     return Line(
         queues,
         looked_at=len(in_turn) - len(beyond),
@@ -252,17 +195,17 @@ async def _lock_line(
 
 
 async def _read_candidates(session: Session, turns: Sequence[Turn], owner: UUID) -> list[Candidate]:
-    seen = [(turn.tenant_id, turn.seen) for turn in turns if turn.seen]
+    seen = [_Seen(turn.tenant_id, turn.seen) for turn in turns if turn.seen]
     if not seen:
         return []
-    tenant_ids, limits = columns(seen, 2)
-    rows = await session.fetch(_CANDIDATES, tenant_ids, owner, limits, COST_MICRO_MIN)
-    return [Candidate(*row) for row in rows]
+    return await session.rows(_LOCK_CANDIDATES, **columns_of(_Seen, seen), owner=owner, cost_micro_min=COST_MICRO_MIN)
 
 
 async def _read_parked(session: Session, keys: Iterable[Queue], *, most: int) -> list[Parked]:
-    seen = [(key.subject_id, key.tenant_id, number) for key in keys if (number := parked_seen(key, most=most))]
-    return [Parked(*row) for row in await session.fetch(_PARKED_OF_KEYS, *columns(seen, 3))] if seen else []
+    seen = [
+        _SeenOfKey(key.subject_id, key.tenant_id, number) for key in keys if (number := parked_seen(key, most=most))
+    ]
+    return await session.rows(_LOCK_PARKED_OF_KEYS, **columns_of(_SeenOfKey, seen)) if seen else []
 
 
 async def _take(
@@ -272,23 +215,17 @@ async def _take(
     left_at: float | None,
     owner: UUID,
     lease_seconds: float,
-) -> list[Row]:
+) -> list[ClaimedJob]:
     """Write down what was chosen; gives the rows of the jobs that go, in their order."""
     if not (choice.chosen or choice.parked or choice.back):
         return []
     ids = [one.job.id for one in choice.chosen]
     begins_at = left_at if left_at is not None else max((one.begins_at for one in choice.chosen), default=0.0)
-    rows = await session.fetch(
-        _TAKE,
-        ids,
-        owner,
-        lease_seconds,
-        [job.id for job in choice.parked],
-        [job.id for job in choice.back],
-        *columns(list(virtual_times(choice.chosen).items()), 2),
-        begins_at,
-        known.pace.shared - SUBMIT_PRICE.shared * len(ids),
-        known.pace.free,
-    )
+    times = [_VirtualTime(*one) for one in virtual_times(choice.chosen).items()]
+    rows = await session.rows(
+        _TAKE_TURNS, going=ids, owner=owner, lease_seconds=lease_seconds, parked=[job.id for job in choice.parked],
+        coming_back=[job.id for job in choice.back], **columns_of(_VirtualTime, times), begins_at=begins_at,
+        tokens=known.pace.shared - SUBMIT_PRICE.shared * len(ids), read_tokens=known.pace.free,
+    )  # fmt: skip
     order = {job_id: place for place, job_id in enumerate(ids)}
-    return sorted(rows, key=lambda row: order[row["id"]])
+    return sorted(rows, key=lambda row: order[row.id])

@@ -29,34 +29,6 @@ _ALLOCATE_LOTS = _SQL.command("allocate_lots")
 _SPEND_BUDGETS = _SQL.query("spend_budgets", BudgetAlert)
 
 
-def fits_ctes(lock: str) -> str:
-    """CTEs for a statement that stores jobs where all holds of their tenant fit, and there is nobody to be judged.
-
-    It has CTEs `holds (id, tenant_id, job_id, key_id, amount)` and `roomy (tenant_id)`, who may store anything at all,
-    before these, and stores its own rows of the tenants in `fits`. Tenants with budgets or credit that expires are not
-    among these; they take the longer way. Nor are those whose balances are passed over by this `lock`. All of a balance is
-    written as it was read under lock: an UPDATE judges CHECKs by the row that its statement saw first, before it finds
-    that another has changed it.
-    """
-    return f"""locked AS MATERIALIZED (
-    SELECT tenant_id, granted, posted, held, overdraft, expiring FROM balances
-    WHERE tenant_id = ANY (ARRAY(SELECT tenant_id FROM roomy)) ORDER BY tenant_id {lock}
-), fits AS MATERIALIZED (
-    SELECT locked.*, amount
-    FROM locked JOIN (SELECT tenant_id, sum(amount)::bigint AS amount FROM holds GROUP BY tenant_id) AS needed USING (tenant_id)
-    WHERE granted - posted - held + overdraft >= amount AND expiring = 0
-        AND NOT EXISTS (SELECT FROM budgets WHERE budgets.tenant_id = locked.tenant_id)
-), made AS (
-    INSERT INTO transfers (id, tenant_id, kind, amount, job_id, key_id)
-    SELECT id, tenant_id, 'hold', amount, job_id, key_id FROM holds WHERE tenant_id IN (SELECT tenant_id FROM fits)
-), set_apart AS (
-    UPDATE balances SET
-        granted = fits.granted, posted = fits.posted, held = fits.held + fits.amount, overdraft = fits.overdraft,
-        expiring = fits.expiring
-    FROM fits WHERE balances.tenant_id = fits.tenant_id
-)"""  # noqa: S608
-
-
 def hold_id_of(job_id: UUID) -> UUID:
     """The id of a job's hold."""
     return derived_id(job_id, Kind.HOLD)

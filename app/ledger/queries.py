@@ -10,10 +10,8 @@ _SQL = SqlFolder(__file__)
 EXPOSE_SECOND_STARTS_PART = _SQL.part("expose_second_starts")
 LOTS_DUE_PART = _SQL.part("lots_due")
 FOLD_PART = _SQL.part("fold")
+HOLDS_THAT_FIT_PART = _SQL.part("holds_that_fit")
 """For statements of other rooms; each file says what it needs."""
-
-LOTS_DUE = "EXISTS (SELECT FROM lots WHERE expired_at IS NULL AND expires_at <= now())"
-"""Is there credit whose time is over? A condition for any statement."""
 
 
 class BalanceRow(NamedTuple):

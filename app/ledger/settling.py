@@ -55,14 +55,6 @@ class Exposure:
     upstream_id: str | None = None
 
 
-EXPOSE_SECOND_STARTS = """
-    INSERT INTO exposures (job_id, tenant_id, upstream_id, reason, amount)
-    SELECT id, tenant_id, upstream_id, 'second_start', held_micro FROM second_starts ON CONFLICT DO NOTHING
-"""
-"""For a statement with a CTE `second_starts (id, tenant_id, upstream_id, held_micro)`: the upstream has started these jobs
-under an id that is not their own, which will cost about as much again."""
-
-
 async def settle(session: Session, *, settlements: Sequence[Settlement]) -> None:
     """Resolve the holds of jobs that have just ended, in the transaction that ended them. One statement; more for tenants
     with budgets or credit that expires. Raises asyncpg.IntegrityConstraintViolationError where a hold was resolved before."""

@@ -40,16 +40,6 @@ _SQL = SqlFolder(__file__)
 _EMIT_JOB_EVENTS = _SQL.query("emit_job_events", int)
 _EMIT_TENANT_EVENT = _SQL.query("emit_tenant_event", UUID)
 
-WANTS_START = """(jobs.started_at IS NULL AND (
-    EXISTS (
-        SELECT FROM webhook_endpoints AS endpoint
-        WHERE endpoint.tenant_id = jobs.tenant_id AND endpoint.deleted_at IS NULL
-            AND 'job.processing' = ANY (endpoint.events)
-    )
-    OR EXISTS (SELECT FROM job_webhooks AS hook WHERE hook.job_id = jobs.id AND 'job.processing' = ANY (hook.events))
-))"""
-"""Is the job still to be seen running, and does somebody want to be told? A condition of a statement about `jobs`."""
-
 
 async def emit_job_events(session: Session, *, events: Sequence[JobEvent]) -> int:
     """Write these down; gives how many deliveries are due at once, for which somebody should ring. One statement.

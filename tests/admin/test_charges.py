@@ -11,7 +11,7 @@ import pytest
 from app.admin.demo import ensure_demo_tenant
 from app.core.db import Database
 from app.core.ids import new_id, show_id
-from app.jobs.endings import ENDED, end_jobs
+from app.jobs.endings import EndedJob, end_jobs
 from app.jobs.models import State
 from app.reconciliation.decide import OurJob
 from app.reconciliation.operations import tell_cost
@@ -25,11 +25,13 @@ from tests.factories.callers import SECRET, Caller, make_caller
 from tests.factories.jobs import Engine, wrong
 
 HERE = f"command line: {getpass.getuser()}"
-COMPLETE = f"""
+COMPLETE = """
 UPDATE jobs SET
     state = 'completed', upstream_state = 'COMPLETED', finished_at = now(), started_at = now(), due_at = NULL,
     lease_until = NULL, owner = NULL, revision = revision + 1, charged_micro = 60000, cost_micro = $2
-WHERE id = $1 RETURNING id, tenant_id, key_id, state, revision, {ENDED}, 'completed' AS reason
+WHERE id = $1
+RETURNING id, tenant_id, key_id, state, revision, model, error_code, upstream_id, finished_at, held_micro, charged_micro, price_rule,
+    markup_micro, cost_micro, run_seconds, 'completed' AS reason
 """
 
 
@@ -64,7 +66,7 @@ async def completed(database: Database, caller: Caller, cost: int | None = 60_00
     """A job that was charged 0.06."""
     [job_id] = await Engine(database).running(caller)
     async with database.transaction() as session:
-        ended = await session.fetch(COMPLETE, job_id, cost)
+        ended = [EndedJob(*row) for row in await session.fetch(COMPLETE, job_id, cost)]
         await session.execute("UPDATE queues SET in_flight = in_flight - 1 WHERE subject_id = $1", caller.tenant.id)
         await session.execute(
             "INSERT INTO job_events (job_id, seq, from_state, to_state, reason)"

@@ -83,7 +83,7 @@ async def test_pause_and_resume(here: httpx.AsyncClient, engine: Engine, caller:
         async with asyncio.timeout(60):
             while not await redis.zscore(QUEUE, "dispatch"):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-    assert [row["id"] for row in await engine.claim()] == [job_id]
+    assert [row.id for row in await engine.claim()] == [job_id]
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume"])

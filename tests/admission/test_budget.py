@@ -176,7 +176,7 @@ async def test_the_results_that_are_forgotten_next_come_first(engine: Engine, ca
     await put(engine, "rate = 8, tokens = 2, limit_per_minute = 480, refilled_at = now() + interval '1 minute'")
     async with engine.database.transaction() as session:
         taken = await claim_running(session, owner=engine.owner, most=64, lease_seconds=30, expires_seconds=3600)
-    assert sorted(ages[row["id"]] for row in taken.rows) == [2000, 3000], "one is past its hour"
+    assert sorted(ages[row.id] for row in taken.rows) == [2000, 3000], "one is past its hour"
     assert taken.wait_seconds is not None
 
 

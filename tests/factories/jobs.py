@@ -1,6 +1,7 @@
 """Jobs in every state, moved there by the engine's own statements, with no worker about."""
 
 import dataclasses
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -15,7 +16,7 @@ from app.jobs.operations import Submission, submit_jobs
 from app.jobs.queues import lock_places
 from app.jobs.records import SubmitRecord, record_late, record_submits
 from app.jobs.sweeps import promote, take_back
-from app.jobs.turns import BEYOND_MIN, claim_queued
+from app.jobs.turns import BEYOND_MIN, ClaimedJob, claim_queued
 from app.ledger.accounts import lock_accounts
 from app.ledger.decide import Hold
 from app.ledger.holds import hold
@@ -60,7 +61,7 @@ class Engine:
             await hold(session, accounts=accounts, holds=holds)
         return [one.id for one in asked]
 
-    async def claim(self, most: int = 64, lease_seconds: float = LEASE_SECONDS) -> list[Row]:
+    async def claim(self, most: int = 64, lease_seconds: float = LEASE_SECONDS) -> list[ClaimedJob]:
         """Queued jobs, after a sweep has put in line what belongs there."""
         async with self.database.statement() as session:
             await take_back(session, lease_seconds=lease_seconds)
@@ -82,18 +83,18 @@ class Engine:
         async with self.database.statement() as session:
             await session.execute("UPDATE upstream_state SET rate = 10000, tokens = 2500, limit_per_minute = NULL")
 
-    async def open(self, rows: list[Row], lease_seconds: float = LEASE_SECONDS) -> dict[UUID, int]:
+    async def open(self, rows: Sequence[ClaimedJob], lease_seconds: float = LEASE_SECONDS) -> dict[UUID, int]:
         """Attempts of these claims."""
         async with self.database.statement() as session:
             opened = await open_attempts(
                 session,
                 owner=self.owner,
-                claims=[(row["id"], row["fence"]) for row in rows],
+                claims=[(row.id, row.fence) for row in rows],
                 lease_seconds=lease_seconds,
             )
         return {job_id: attempt for (job_id, _), attempt in opened.items()}
 
-    async def record(self, job_id: UUID, attempt: int, outcome: OutcomeKind, **step: Any) -> list[Row]:
+    async def record(self, job_id: UUID, attempt: int, outcome: OutcomeKind, **step: Any) -> list[Any]:
         """What came of one attempt; accepted gives the upstream id `up-<job>`."""
         accepted = outcome is OutcomeKind.ACCEPTED
         told = Outcome(outcome, 200, 0.1, "told", upstream_id=f"up-{job_id.hex}" if accepted else None)

@@ -5,15 +5,11 @@ import re
 
 import pytest
 
-from app.admission import budget
 from app.core.log import scrubbed
-from app.core.sql import Command
-from app.jobs import claims, operations, pausing, places, probing, records, recover, resolve, sweeps, turns
 from tests.house.source import ROOT, Source, sources
 
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 70
-STATEMENT_LINES_MAX = 60
 
 EDGES = re.compile(r"app/(cli|main|worker|engine|(.*/)?(\w+_)?commands|.*/(\w+_)?routes|.*/tasks/\w+|.*/tasks)\.py")
 """Where a transaction may begin: HTTP, arq, the command line."""
@@ -58,19 +54,6 @@ def test_functions_are_short() -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (lines := (node.end_lineno or 0) - node.lineno + 1) > FUNCTION_LINES_MAX
     ] == []
-
-
-def test_statements_that_claim_and_move_jobs_are_short() -> None:
-    """With all that is put into them, the door's part as well. What claims decide is in `pace` and `fair_queue`."""
-    statements = [
-        (f"{module.__name__}.{name}", len(text.strip().splitlines()))
-        for module in (turns, claims, budget, operations, pausing, places, probing, records, recover, resolve, sweeps)
-        for name, sql in vars(module).items()
-        for text in [sql.text if isinstance(sql, Command) else sql]
-        if isinstance(text, str) and re.match(r"\s*(SELECT|WITH|INSERT|UPDATE|DELETE)\b", text)
-    ]
-    assert len(statements) > 40
-    assert {name: lines for name, lines in statements if lines > STATEMENT_LINES_MAX} == {}
 
 
 def test_an_init_is_a_docstring() -> None:

@@ -8,7 +8,6 @@ rows, and it puts in `events_of` and `counted`. See the parts of these names.
 import re
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 
 import pytest
 
@@ -37,9 +36,7 @@ _CTE = re.compile(r"(?:\bWITH\s+|,\s*)(\w+) AS (?:(?:NOT )?MATERIALIZED )?\(")
 _UPDATE = re.compile(r"\bUPDATE\s+(?:ONLY\s+)?jobs\b(?:\s+(?:AS\s+)?(?!SET\b)\w+)?\s+SET\b", re.I)
 _WRITES = {
     "jobs": re.compile(r"\b(?:(?:INSERT|MERGE)\s+INTO|DELETE\s+FROM)\s+jobs\b", re.I),
-    "job_events": re.compile(
-        r"\b(?:(?:INSERT|MERGE)\s+INTO|UPDATE(?:\s+ONLY)?|DELETE\s+FROM)\s+job_events\b", re.I
-    ),
+    "job_events": re.compile(r"\b(?:(?:INSERT|MERGE)\s+INTO|UPDATE(?:\s+ONLY)?|DELETE\s+FROM)\s+job_events\b", re.I),
     "queues": re.compile(r"\b(?:(?:INSERT|MERGE)\s+INTO|UPDATE(?:\s+ONLY)?|DELETE\s+FROM)\s+queues\b", re.I),
 }
 
@@ -47,7 +44,9 @@ _WRITES = {
 @cache
 def part(name: str, **arguments: str) -> str:
     """What a part of jobs is put in as, in one line."""
-    text = JOBS._expanded("{{ %s%s }}" % (name, f"({_listed(arguments)})" if arguments else ""), {}, deep=0)
+    text = JOBS._expanded(
+        "{{ NAME }}".replace("NAME", name + (f"({_listed(arguments)})" if arguments else "")), {}, deep=0
+    )
     return one_line(text)
 
 
@@ -148,9 +147,7 @@ def wrong(text: str, *, name: str = "") -> list[str]:
         counted = [one for one in COUNTED if one in sql]
         known["queues"] = len(counted)
         problems += [] if counted else ["changes are not counted"]
-    problems += [
-        f"writes {table}" for table, writes in _WRITES.items() if len(writes.findall(sql)) != known[table]
-    ]
+    problems += [f"writes {table}" for table, writes in _WRITES.items() if len(writes.findall(sql)) != known[table]]
     return problems
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from app.core.db import Database, StoreUnavailable
 from app.jobs.tasks.account import AccountWatch, Verdict
+from app.jobs.turns import ClaimedJob
 from app.upstream.account import UpstreamCredits
 from app.upstream.readings import NotRead
 from app.upstream.wire import Outcome, OutcomeKind
@@ -60,7 +61,7 @@ async def test_what_is_not_in_json_is_believed_where_the_account_says_the_same(
 ) -> None:
     [job_id] = await engine.sending(caller)
     account: Any = Account(told)
-    row: Any = {"id": job_id, "body": b"{}"}
+    row = ClaimedJob(job_id, caller.tenant.id, 1, "m", 0, 0, b"{}")
     assert await AccountWatch(database, account).judge(outcome, row) is verdict
 
 
@@ -70,7 +71,7 @@ async def test_an_answer_is_not_forgotten_while_postgres_is_away(
 ) -> None:
     [job_id] = await engine.sending(caller)
     account: Any = Account(CREDITS)
-    row: Any = {"id": job_id, "body": b"{}"}
+    row = ClaimedJob(job_id, caller.tenant.id, 1, "m", 0, 0, b"{}")
     async with forwarding(url) as forwarder:
         database = await Database.open(forwarder.url, name="tests", writers_max=1, readers_max=1)
         try:

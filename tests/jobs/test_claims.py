@@ -21,11 +21,11 @@ async def test_of_two_claims_of_one_process_the_later_one_holds(
     [first] = await engine.claim()
     await engine.let_run_out()
     [second] = await engine.claim()
-    claims = [(job_id, first["fence"]), (job_id, second["fence"])]
+    claims = [(job_id, first.fence), (job_id, second.fence)]
     for _ in range(2):  # the second time because the first answer was lost
         async with database.statement() as session:
             opened = await open_attempts(session, owner=engine.owner, claims=claims, lease_seconds=LEASE_SECONDS)
-        assert opened == {(job_id, second["fence"]): 1}
+        assert opened == {(job_id, second.fence): 1}
     assert (await engine.get(job_id))["attempt"] == 1
     assert not await wrong(database)
 
@@ -50,10 +50,10 @@ async def test_a_claim_that_the_database_has_forgotten_opens_nothing_of_anothers
     assert await engine.open([forgotten]) == {}, "nobody holds it"
     other = Engine(database)
     [claimed] = await other.claim()
-    assert claimed["fence"] == forgotten["fence"]
+    assert claimed.fence == forgotten.fence
     assert await engine.open([forgotten]) == {}, "it is another's now"
     async with database.statement() as session:
-        released = (job_id, forgotten["fence"], 0.0, "refused", 0.1)
+        released = (job_id, forgotten.fence, 0.0, "refused", 0.1)
         await release_claims(session, owner=engine.owner, rows=[released])
     assert await other.open([claimed]) == {job_id: 1}
     assert await engine.open([forgotten]) == {}, "another has opened it"
@@ -69,11 +69,11 @@ async def test_the_same_claim_a_second_time_is_worked_on_once(
     [job_id] = await engine.submit(caller)
     leases = Leases(database, owner=engine.owner, lease_seconds=LEASE_SECONDS)
     [first] = leases.fresh(await engine.claim(), held=leases.now_held())
-    with leases.held((job_id, first["fence"]), asked_at=monotonic()):
+    with leases.held((job_id, first.fence), asked_at=monotonic()):
         await forget(database, job_id)
         held = leases.now_held()
         again = await engine.claim()
-        assert [(row["id"], row["fence"]) for row in again] == [(job_id, first["fence"])]
+        assert [(row.id, row.fence) for row in again] == [(job_id, first.fence)]
         assert await engine.open([first]) == {job_id: 1}, "who works on it goes on"
         await engine.record(job_id, 1, OutcomeKind.UNKNOWN, to_state=State.UNKNOWN, reason="maybe_sent")
     assert leases.now_held() == frozenset()
@@ -92,9 +92,7 @@ async def test_only_claims_do_not_wait_for_the_disk(database: Database, engine: 
         assert not await durable(session)
     async with database.transaction() as session:
         assert await durable(session)
-        await open_attempts(
-            session, owner=engine.owner, claims=[(row["id"], row["fence"])], lease_seconds=LEASE_SECONDS
-        )
+        await open_attempts(session, owner=engine.owner, claims=[(row.id, row.fence)], lease_seconds=LEASE_SECONDS)
         assert await durable(session)
     async with database.transaction() as session:
         await claim_running(session, owner=engine.owner, most=1, lease_seconds=LEASE_SECONDS)

@@ -27,9 +27,7 @@ async def end(
     """The one running job that is due has come to this."""
     async with engine.database.transaction() as session:
         [row] = (await claim_running(session, owner=engine.owner, most=10, lease_seconds=30)).rows
-        await record_polls(
-            session, records=[PollRecord(row["id"], row["fence"], step, run_seconds, 0.1, cost, charge, ())]
-        )
+        await record_polls(session, records=[PollRecord(row.id, row.fence, step, run_seconds, 0.1, cost, charge, ())])
 
 
 COMPLETED = Step(State.COMPLETED, "completed", None, body=b"{}")
@@ -78,7 +76,7 @@ async def test_a_record_that_is_written_again_settles_nothing_twice(
 ) -> None:
     async with database.transaction() as session:
         [row] = (await claim_running(session, owner=engine.owner, most=10, lease_seconds=30)).rows
-    record = PollRecord(row["id"], row["fence"], COMPLETED, 1.0, 0.1, COST, COST, ())
+    record = PollRecord(row.id, row.fence, COMPLETED, 1.0, 0.1, COST, COST, ())
     for moved in (1, 0):
         async with database.transaction() as session:
             assert len((await record_polls(session, records=[record])).rows) == moved
@@ -138,7 +136,7 @@ async def test_an_unknown_submission_that_nobody_resolves_is_exposure(
     [job_id] = await engine.unknown(caller)
     await engine.set(job_id, "due_at = now()")
     async with database.transaction() as session:
-        assert [row["id"] for row in await expire_waiting(session, lease_seconds=30)] == [job_id]
+        assert [row.id for row in await expire_waiting(session, lease_seconds=30)] == [job_id]
     assert await lines(database, job_id) == [("hold", HELD), ("release", HELD)]
     assert await exposed(database) == [(job_id, "unknown", HELD, None)]
     assert not await wrong(database)
@@ -168,7 +166,7 @@ async def test_a_deadline_that_passes_gives_the_hold_back(database: Database, en
     [job_id] = await engine.submit(caller)
     await engine.set(job_id, "deadline_at = now()")
     async with database.transaction() as session:
-        assert [row["id"] for row in await expire_waiting(session, lease_seconds=30)] == [job_id]
+        assert [row.id for row in await expire_waiting(session, lease_seconds=30)] == [job_id]
     assert await lines(database, job_id) == [("hold", HELD), ("release", HELD)]
     assert await exposed(database) == []
     assert not await wrong(database)
@@ -187,4 +185,4 @@ async def test_a_cost_told_once_is_kept_and_answers_that_cannot_be_read_are_coun
         assert (row["unreadable"], row["cost_micro"]) == (counted, COST)
     async with engine.database.transaction() as session:
         [row] = (await claim_running(session, owner=engine.owner, most=10, lease_seconds=30)).rows
-    assert (row["unreadable"], row["cost_micro"]) == (0, COST)
+    assert (row.unreadable, row.cost_micro) == (0, COST)

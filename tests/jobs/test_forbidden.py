@@ -14,6 +14,7 @@ from app.jobs.pausing import pause_jobs, resume_jobs, set_aside
 from app.jobs.probing import list_probes, send_probe
 from app.jobs.sweeps import expire_sending, look
 from app.jobs.tasks.forbidden import ForbiddenModels
+from app.jobs.turns import ClaimedJob
 from app.upstream.wire import Outcome, OutcomeKind
 from tests.factories.callers import Caller, make_caller
 from tests.factories.jobs import MODEL, Engine, wrong
@@ -29,33 +30,35 @@ class Wire(Engine):
         super().__init__(database)
         self.forbidden = ForbiddenModels(database)
 
-    async def send(self, caller: Caller, body: bytes = b"{}") -> tuple[Row, int]:
+    async def send(self, caller: Caller, body: bytes = b"{}") -> tuple[ClaimedJob, int]:
         """One job on the wire."""
         [job_id] = await self.submit(caller, body=body)
         [sent] = await self.send_all()
-        assert sent[0]["id"] == job_id
+        assert sent[0].id == job_id
         return sent
 
-    async def send_all(self) -> list[tuple[Row, int]]:
+    async def send_all(self) -> list[tuple[ClaimedJob, int]]:
         """All that may go now."""
         rows = await self.claim()
         opened = await self.open(rows)
-        return [(row, opened[row["id"]]) for row in rows]
+        return [(row, opened[row.id]) for row in rows]
 
-    async def forbid(self, sent: tuple[Row, int], body: bytes = JSON, error: str | None = "not permitted") -> None:
+    async def forbid(
+        self, sent: tuple[ClaimedJob, int], body: bytes = JSON, error: str | None = "not permitted"
+    ) -> None:
         """It is answered 403."""
         row, attempt = sent
         outcome = Outcome(OutcomeKind.REJECTED, 403, 0.1, "http_403", body=body, error=error)
         await self.forbidden.note(row, outcome)
         await self.record(
-            row["id"], attempt, OutcomeKind.REJECTED,
+            row.id, attempt, OutcomeKind.REJECTED,
             to_state=State.FAILED, reason="rejected", error_code=ErrorCode.UPSTREAM_REJECTED, message="no",
         )  # fmt: skip
 
-    async def accept(self, sent: tuple[Row, int]) -> bool:
+    async def accept(self, sent: tuple[ClaimedJob, int]) -> bool:
         """It is accepted; gives whether waiting jobs may go on by it."""
-        rows = await self.record(sent[0]["id"], sent[1], OutcomeKind.ACCEPTED)
-        return await self.forbidden.accepted({(row["model"], row["tenant_id"]) for row in rows})
+        rows = await self.record(sent[0].id, sent[1], OutcomeKind.ACCEPTED)
+        return await self.forbidden.accepted({(row.model, row.tenant_id) for row in rows})
 
     async def refused(self, caller: Caller, body: bytes = b"{}", **answer: Any) -> None:
         await self.forbid(await self.send(caller, body), **answer)
@@ -117,7 +120,7 @@ async def test_two_tenants_pause_a_model(wire: Wire, caller: Caller, other: Call
     third = await make_caller(wire.database)
     [waits] = await wire.submit(third)
     [goes] = await wire.submit(third, model="another")
-    assert [row["id"] for row in await wire.claim()] == [goes]
+    assert [row.id for row in await wire.claim()] == [goes]
     assert (await wire.get(waits))["state"] == "queued"
     assert not await wrong(wire.database)
 
@@ -145,7 +148,7 @@ async def test_403s_of_different_models_and_of_long_ago_do_not_add_up(
     await wire.refused(caller)
     [job_id] = await wire.submit(other, model="another")
     [sent] = await wire.send_all()
-    assert sent[0]["id"] == job_id
+    assert sent[0].id == job_id
     await wire.forbid(sent)
     async with wire.database.statement() as session:
         await session.execute("UPDATE forbidden_answers SET last_at = last_at - interval '11 minutes'")
@@ -192,10 +195,10 @@ async def test_one_probe_at_a_time_until_one_is_accepted(wire: Wire, caller: Cal
         probe = await wire.probe()
         assert await wire.probe() == probe, "one at a time"
         [sent] = await wire.send_all()
-        assert sent[0]["id"] == probe
+        assert sent[0].id == probe
         assert await wire.probe() == probe
         await wire.forbid(sent)
-        assert (await wire.get(sent[0]["id"]))["error_code"] == "upstream_rejected"
+        assert (await wire.get(sent[0].id))["error_code"] == "upstream_rejected"
         seconds.append((await wire.pause())["seconds"])
         assert not await wrong(wire.database)
     assert [5 < gap <= 5.1 * 2**number for number, gap in enumerate(seconds, start=1)] == [True] * 3
@@ -262,7 +265,7 @@ async def test_of_two_choices_made_at_once_one_holds(wire: Wire, caller: Caller,
     for job_id, holds in ((first, True), (second, False)):
         async with wire.database.statement() as session:
             assert await send_probe(session, probe=seen, job_id=job_id) is holds
-    assert [row["id"] for row in await wire.claim()] == [first]
+    assert [row.id for row in await wire.claim()] == [first]
 
 
 async def test_a_worker_that_dies_with_the_probe_leaves_no_pause_for_ever(
@@ -271,20 +274,20 @@ async def test_a_worker_that_dies_with_the_probe_leaves_no_pause_for_ever(
     await paused(wire, caller, other)
     first, second = await wire.submit(caller, 2)
     assert await wire.probe() == first
-    assert [row["id"] for row in await wire.claim()] == [first]
+    assert [row.id for row in await wire.claim()] == [first]
     await wire.let_run_out()  # it died with the claim: nothing was sent, and the same job goes
     [sent] = await wire.send_all()
-    assert sent[0]["id"] == first
+    assert sent[0].id == first
     await wire.let_run_out()  # it died in mid-submit
     assert await wire.probe() == first
     async with wire.database.statement() as session:
-        assert [row["id"] for row in await expire_sending(session, unknown_max_seconds=3600)] == [first]
+        assert [row.id for row in await expire_sending(session, unknown_max_seconds=3600)] == [first]
     assert await wire.probe() == first, "the next one is not due yet"
     async with wire.database.statement() as session:
         await session.execute("UPDATE pauses SET probe_at = now()")
     assert await wire.probe() == second
     [sent] = await wire.send_all()
-    await wire.record(sent[0]["id"], sent[1], OutcomeKind.ACCEPTED)  # and died before it had lifted the pause
+    await wire.record(sent[0].id, sent[1], OutcomeKind.ACCEPTED)  # and died before it had lifted the pause
     async with wire.database.statement() as session:
         assert (await look(session)).probing
     assert await wire.forbidden.probe()
@@ -341,4 +344,4 @@ async def test_what_was_on_the_wire_ends_the_pause_too(wire: Wire, caller: Calle
 async def test_ordinary_submits_have_nothing_to_refute(wire: Wire, caller: Caller) -> None:
     [job_id] = await wire.sending(caller)
     [row] = await wire.record(job_id, 1, OutcomeKind.ACCEPTED)
-    assert row["forbidden"] is False
+    assert row.forbidden is False

@@ -23,7 +23,7 @@ from app.jobs.records import PollRecord, SubmitRecord, record_late, record_polls
 from app.jobs.recover import forget_queued, forget_sending, free_running
 from app.jobs.resolve import adopt_submission, release_submission
 from app.jobs.sweeps import expire_sending, expire_waiting, promote, take_back
-from app.jobs.turns import claim_queued
+from app.jobs.turns import ClaimedJob, claim_queued
 from app.ops.invariants import OF_JOBS
 from app.ops.queue_invariants import OF_QUEUES
 from app.upstream.wire import Outcome, OutcomeKind, UpstreamState
@@ -133,19 +133,20 @@ class Lives:
         await self.engine.fill_budget()
         claimed = await self.write(claim_queued, owner=self.engine.owner, most=most, lease_seconds=HOUR)
         for row in claimed.rows:
-            job = self.model.jobs[row["id"]]
+            job = self.model.jobs[row.id]
             assert (job.state, job.ready, job.held, job.late) == ("queued", True, False, False)
             assert job.tenant_id not in self.model.paused
             job.held = True
         # which jobs of a limited key are parked, and which come back, is the choice's: its own tests say which
-        for row in await self.sql("SELECT id, ready FROM jobs WHERE state = 'queued' AND due_at <> $1", clock.now()):
-            job = self.model.jobs[row["id"]]
-            if job.key_id == self.limited and job.due is not Due.LATER and job.ready != row["ready"]:
-                job.ready, job.due = row["ready"], Due.NOW if row["ready"] else Due.ASIDE
+        for seen in await self.sql("SELECT id, ready FROM jobs WHERE state = 'queued' AND due_at <> $1", clock.now()):
+            job = self.model.jobs[seen["id"]]
+            if job.key_id == self.limited and job.due is not Due.LATER and job.ready != seen["ready"]:
+                job.ready, job.due = seen["ready"], Due.NOW if seen["ready"] else Due.ASIDE
 
     async def open(self) -> None:
         held = self.model.those(lambda job: job.state == "queued" and job.held)
-        await self.engine.open([{"id": job.id, "fence": await self.fence(job)} for job in held], HOUR)  # type: ignore[misc]
+        claims = [ClaimedJob(job.id, job.tenant_id, await self.fence(job), "m", 0, 0, b"") for job in held]
+        await self.engine.open(claims, HOUR)
         for job in held:
             if job.lapsed:
                 continue
@@ -186,11 +187,11 @@ class Lives:
         most = self.draw.randint(1, 6)
         taken = await self.write(claim_running, owner=self.engine.owner, most=most, lease_seconds=HOUR)
         for row in taken.rows:
-            job = self.model.jobs[row["id"]]
+            job = self.model.jobs[row.id]
             assert (job.state, job.due) == ("running", Due.NOW)
             assert not job.held or job.lapsed
-            assert row["takeovers"] == job.takeovers + job.lapsed
-            job.held, job.lapsed, job.takeovers = True, False, row["takeovers"]
+            assert row.takeovers == job.takeovers + job.lapsed
+            job.held, job.lapsed, job.takeovers = True, False, row.takeovers
 
     async def poll(self, job: Job) -> None:
         said, stale = self.draw.choice(sorted(_SAID)), self.seldom()

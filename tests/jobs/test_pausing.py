@@ -39,7 +39,7 @@ async def resume(database: Database, *, tenant: Caller | None = None, model: str
 async def polls(engine: Engine) -> set[UUID]:
     async with engine.database.transaction() as session:
         rows = (await claim_running(session, owner=engine.owner, most=100, lease_seconds=30)).rows
-    return {row["id"] for row in rows}
+    return {row.id for row in rows}
 
 
 async def test_each_scope_stops_its_own(database: Database, engine: Engine, caller: Caller) -> None:
@@ -55,11 +55,11 @@ async def test_each_scope_stops_its_own(database: Database, engine: Engine, call
     for scope, goes in scopes:
         await pause(database, **scope)
         claimed = await engine.claim()
-        assert {row["id"] for row in claimed} == goes
+        assert {row.id for row in claimed} == goes
         assert not await wrong(database)
         await engine.hand_back()
         await resume(database, **scope)
-    assert {row["id"] for row in await engine.claim()} == {*mine, *theirs}
+    assert {row.id for row in await engine.claim()} == {*mine, *theirs}
 
 
 async def test_pauses_add_up_and_the_last_one_lifted_frees(database: Database, engine: Engine, caller: Caller) -> None:
@@ -71,7 +71,7 @@ async def test_pauses_add_up_and_the_last_one_lifted_frees(database: Database, e
         assert await engine.claim() == []
         assert not await wrong(database)
         assert await resume(database, **scope) == freed  # type: ignore[arg-type]
-    assert [row["id"] for row in await engine.claim()] == job_ids
+    assert [row.id for row in await engine.claim()] == job_ids
 
 
 async def test_what_was_due_comes_back_in_order_and_the_rest_stays(
@@ -86,7 +86,7 @@ async def test_what_was_due_comes_back_in_order_and_the_rest_stays(
     assert await resume(database, tenant=caller) == 3
     claimed = []
     while rows := await engine.claim(1):
-        claimed.append(rows[0]["id"])
+        claimed.append(rows[0].id)
     assert claimed == [urgent, first, second]
 
 
@@ -147,7 +147,7 @@ async def test_deadlines_pass_while_paused(database: Database, engine: Engine, c
     await pause(database, tenant=caller)
     await engine.set(job_id, "deadline_at = now()")
     async with database.statement() as session:
-        assert [row["id"] for row in await expire_waiting(session, lease_seconds=30)] == [job_id]
+        assert [row.id for row in await expire_waiting(session, lease_seconds=30)] == [job_id]
     assert (await engine.get(job_id))["error_code"] == "deadline_exceeded"
 
 

@@ -34,14 +34,10 @@ MANY = (
     "INSERT INTO attempts (job_id, attempt, worker, sent_at) SELECT id, 1, id, now() FROM jobs",
 )
 STATEMENTS = {
-    f"{module.__name__}.{name}": sql
+    statement.name: statement.text
     for module in (turns, claims, records, operations, sweeps, probing)
-    for name, value in vars(module).items()
-    for sql in [value.text if isinstance(value, Command) else value]
-    if isinstance(sql, str)
-    and re.match(r"\s*(WITH|SELECT|UPDATE)\b", sql)
-    and "{" not in sql
-    and sql is not records._EXCHANGES
+    for statement in vars(module).values()
+    if isinstance(statement, Command) and re.match(r"\s*(WITH|SELECT|UPDATE)\b", statement.text)
 }
 READ_THROUGH = re.compile(r"Seq Scan on (?:jobs|job_inputs|attempts)\b")
 

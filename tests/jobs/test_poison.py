@@ -19,7 +19,7 @@ async def polled(engine: Engine, most: int = 100) -> dict[UUID, int]:
     """Claims of running jobs: id and fence."""
     async with engine.database.transaction() as session:
         rows = (await claim_running(session, owner=engine.owner, most=most, lease_seconds=LEASE_SECONDS)).rows
-    return {row["id"]: row["fence"] for row in rows}
+    return {row.id: row.fence for row in rows}
 
 
 async def answered(engine: Engine, claims: dict[UUID, int]) -> int:
@@ -32,7 +32,7 @@ async def answered(engine: Engine, claims: dict[UUID, int]) -> int:
 
 async def swept(database: Database) -> list[UUID]:
     async with database.statement() as session:
-        return [row["id"] for row in await expire_waiting(session, lease_seconds=LEASE_SECONDS)]
+        return [row.id for row in await expire_waiting(session, lease_seconds=LEASE_SECONDS)]
 
 
 async def test_the_third_holder_is_the_last(database: Database, engine: Engine, caller: Caller) -> None:
@@ -60,7 +60,7 @@ async def test_a_queued_job_that_is_never_sent(database: Database, engine: Engin
     for _ in range(3):
         taken = []
         while rows := await engine.claim():  # suspects come one by one
-            taken += [row["id"] for row in rows]
+            taken += [row.id for row in rows]
             async with database.statement() as session:  # … to this worker, which lets go of them without dying
                 await session.execute("UPDATE jobs SET owner = gen_random_uuid() WHERE owner = $1", engine.owner)
         assert set(taken) == {job_id, canceled}

@@ -84,17 +84,17 @@ async def test_an_end_finds_the_cancel_asked_for_meanwhile(
     [job_id] = await engine.sending(caller)
     no = {"to_state": State.FAILED, "reason": "rejected", "error_code": ErrorCode.UPSTREAM_REJECTED, "message": "no"}
     [row] = await while_held(url, caller, asked, lambda: engine.record(job_id, 1, OutcomeKind.REJECTED, **no))
-    assert row["state"] == State.CANCELED
+    assert row.state == State.CANCELED
     other = await make_caller(database)
     [running] = await engine.running(other)
     async with database.transaction() as session:
         [claim] = (await claim_running(session, owner=engine.owner, most=9, lease_seconds=30)).rows
     failed = Step(State.FAILED, "failed", None, error_code=ErrorCode.UPSTREAM_FAILED, message="no")
-    record = PollRecord(running, claim["fence"], failed, 1.0, 0.1, None, 0, ())
+    record = PollRecord(running, claim.fence, failed, 1.0, 0.1, None, 0, ())
 
     async def end() -> State:
         async with database.transaction() as session:
-            return State((await record_polls(session, records=[record])).rows[0]["state"])
+            return State((await record_polls(session, records=[record])).rows[0].state)
 
     assert await while_held(url, other, asked, end) is State.CANCELED
 

@@ -8,13 +8,16 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from app.core.db import Database, Row
+from app.core.clock import now
+from app.core.db import Database
+from app.core.sql import SqlFolder
+from app.jobs import queries
 from app.jobs.claims import open_attempts
 from app.jobs.models import State
 from app.jobs.operations import request_cancel
 from app.jobs.places import open_places
+from app.jobs.recover import free_running
 from app.jobs.sweeps import expire_sending
-from app.jobs.transitions import WAS, Move, holding, transition
 from app.upstream.wire import OutcomeKind
 from tests.factories.callers import Caller, make_caller
 from tests.factories.jobs import Engine, wrong
@@ -40,33 +43,33 @@ BEFORE = (
 AFTER = (*BEFORE, *(Place(state, (0, 0, 0, 0)) for state in ("completed", "failed", "canceled")))
 NONE = (0, 0, 0, 0)
 
-LOCKED = f"held AS (SELECT job.id, {WAS} FROM jobs AS job WHERE job.id = ANY ($1::uuid[]) FOR UPDATE OF job)"
+
+class Was(NamedTuple):
+    """What a job was before it moved."""
+
+    was_state: str
+    was_ready: bool
+    was_owner: UUID | None
 
 
-def to(state: str, *, also_told: str = "false", name: str = "moved", rows: str = "held", first: int = 2) -> Move:
-    """To a state; $first says whether it is ready, and the one after it whether it is owned."""
-    final = f"{state} IN ('completed', 'failed', 'canceled')"
-    started = f"{state} IN ('running', 'completed')"
-    return Move(
-        name=name, rows=rows, state=state, reason="'because'", also_told=also_told,
-        sets=f"""
-            ready = ${first}, owner = CASE WHEN ${first + 1} THEN jobs.id END, attempt = 1,
-            lease_until = CASE WHEN ${first + 1} THEN now() END,
-            due_at = CASE WHEN {final} THEN NULL ELSE now() END, finished_at = CASE WHEN {final} THEN now() END,
-            upstream_id = CASE WHEN {started} THEN jobs.id::text END, submitted_at = CASE WHEN {started} THEN now() END,
-            error_code = CASE WHEN {state} = 'failed' THEN 'upstream_failed' END,
-            cancel_requested_at = CASE WHEN {state} = 'canceled' THEN now() END
-        """,
-    )  # fmt: skip
+_JOBS = SqlFolder(queries.__file__)
+_PARTS = {
+    name: _JOBS.part(name)
+    for name in ("was", "moved_columns", "events_of", "changes_of", "counted", "counted_of_claim")
+}
+_SQL = SqlFolder(__file__)
+_MOVE_JOBS = _SQL.query("move_jobs", Was, parts=_PARTS)
+_SEND_SOME = _SQL.query("send_some", int, parts=_PARTS)
+_CLAIM_AT = _SQL.command("claim_at", parts=_PARTS)
 
 
-async def move(database: Database, job_id: UUID, place: Place, *, also_told: str = "false") -> Row:
-    """Put a job there, by the door."""
-    ctes = transition(to(f"'{place.state}'", also_told=also_told))
-    sql = f"WITH {LOCKED}, {ctes} SELECT * FROM moved"
+async def move(database: Database, job_id: UUID, place: Place, *, told_where_ready: bool | None = None) -> Was:
+    """Put a job there, in the form in which all statements change jobs."""
     async with database.statement() as session:
-        [row] = await session.fetch(sql, [job_id], place.ready, place.owned)
-    return row
+        return await session.get_row(
+            _MOVE_JOBS, job_ids=[job_id], state=place.state, ready=place.ready, owned=place.owned,
+            told_where_ready=told_where_ready,
+        )  # fmt: skip
 
 
 async def counts(database: Database, subject_id: UUID) -> tuple[int, ...] | None:
@@ -97,7 +100,7 @@ async def test_from_every_place_to_every_other(database: Database, engine: Engin
         job = await engine.get(job_id)
         assert job["revision"] == len(told) + len(changed), (before, after)
         assert (job["state"], job["ready"], job["owner"] is not None) == (after.state, after.ready, after.owned)
-        assert (moved["was_state"], moved["was_ready"], moved["was_owner"] is not None) == (
+        assert (moved.was_state, moved.was_ready, moved.was_owner is not None) == (
             before.state, before.ready, before.owned,
         )  # fmt: skip
         for subject_id in (limited.tenant.id, limited.key.id):
@@ -120,8 +123,8 @@ async def test_an_event_without_another_state_where_it_is_asked_for(
     database: Database, engine: Engine, caller: Caller
 ) -> None:
     [job_id] = await engine.submit(caller)
-    await move(database, job_id, IN_LINE, also_told="before.was_ready")
-    await move(database, job_id, IN_LINE, also_told="NOT before.was_ready")
+    await move(database, job_id, IN_LINE, told_where_ready=True)
+    await move(database, job_id, IN_LINE, told_where_ready=False)
     assert await engine.events(job_id) == [(None, "queued", "submitted"), ("queued", "queued", "because")]
     assert (await engine.get(job_id))["revision"] == 2
 
@@ -131,29 +134,18 @@ async def test_two_moves_of_one_statement_and_of_several_tenants_are_counted(
 ) -> None:
     other = await make_caller(database)
     mine, theirs = await engine.submit(limited, 3), await engine.submit(other, 2)
-    sql = f"""
-        WITH {LOCKED}, these AS (SELECT * FROM held WHERE id = ANY ($4::uuid[])), rest AS (
-            SELECT * FROM held WHERE id <> ALL ($4::uuid[])
-        ), {transition(to("'sending'", rows="these"), Move(name="taken", rows="rest", sets="owner = jobs.id"))}
-        SELECT count(*) FROM moved
-    """
+    sent = [mine[0], mine[1], theirs[0]]
     async with database.statement() as session:
-        went = [mine[0], mine[1], theirs[0]]
-        assert await session.fetchval(sql, [*mine, *theirs], False, True, went) == 3
+        assert await session.get_value(_SEND_SOME, job_ids=[*mine, *theirs], sent_ids=sent) == 3
     assert await counts(database, limited.tenant.id) == await counts(database, limited.key.id) == (1, 1, 1, 2)
     assert await counts(database, other.tenant.id) == (1, 1, 1, 1)
 
 
 async def test_virtual_times_only_rise(database: Database, engine: Engine, limited: Caller) -> None:
-    taken = Move(name="taken", rows="held", sets="owner = CASE WHEN before.was_owner IS NULL THEN jobs.id END")
-    sql = f"""
-        WITH {LOCKED}, times AS (SELECT $2::uuid AS subject_id, $3::double precision AS virtual_time),
-        {transition(taken, virtual_times="times")} SELECT
-    """
     job_ids = await engine.submit(limited)
     for asked, expected in ((5.0, 5.0), (3.0, 5.0), (7.0, 7.0)):
         async with database.statement() as session:
-            await session.execute(sql, job_ids, limited.tenant.id, asked)
+            await session.run(_CLAIM_AT, job_ids=job_ids, tenant_id=limited.tenant.id, virtual_time=asked)
         async with database.snapshot() as session:
             times = await session.fetch("SELECT subject_id, virtual_time FROM queues")
         assert {row["subject_id"]: row["virtual_time"] for row in times} == {
@@ -161,12 +153,15 @@ async def test_virtual_times_only_rise(database: Database, engine: Engine, limit
         }  # fmt: skip
 
 
-async def test_a_new_holder_is_given_to_running_jobs_alone(database: Database, engine: Engine, caller: Caller) -> None:
+async def test_running_jobs_alone_are_taken_out_of_all_hands(
+    database: Database, engine: Engine, caller: Caller
+) -> None:
     [running] = await engine.running(caller)
     [queued] = await engine.submit(caller)
-    sql = f"WITH {LOCKED}, {holding(name='taken', rows='held', sets='owner = jobs.id', returning='id')} SELECT id FROM taken"
+    await engine.claim()
     async with database.statement() as session:
-        assert [row["id"] for row in await session.fetch(sql, [running, queued])] == [running]
+        assert await free_running(session, before=now(), after=UUID(int=0)) == [running]
+    assert (await engine.get(queued))["owner"] == engine.owner
     assert not await wrong(database)
 
 
@@ -206,7 +201,7 @@ async def test_a_cancel_finds_its_job_sent_meanwhile(
             return await request_cancel(session, tenant_id=limited.tenant.id, job_id=job_id)
 
     async with database.transaction() as session:
-        claims = [(job_id, row["fence"])]
+        claims = [(job_id, row.fence)]
         assert await open_attempts(session, owner=engine.owner, claims=claims, lease_seconds=60)
         canceling = asyncio.create_task(cancel())
         await wait_for_another(url)
@@ -224,7 +219,7 @@ async def test_who_asks_again_while_the_first_statement_runs_gets_its_attempt(
     [job_id] = await engine.submit(caller)
     [row] = await engine.claim()
     async with database.transaction() as session:
-        claims = [(job_id, row["fence"])]
+        claims = [(job_id, row.fence)]
         assert await open_attempts(session, owner=engine.owner, claims=claims, lease_seconds=60)
         again = asyncio.create_task(engine.open([row]))
         await wait_for_another(url)
@@ -234,15 +229,8 @@ async def test_who_asks_again_while_the_first_statement_runs_gets_its_attempt(
 
 
 async def test_what_was_not_read_does_not_move(database: Database) -> None:
-    ctes = transition(to("'failed'", first=1))
-    sql = f"WITH held AS (SELECT job.id FROM jobs AS job FOR UPDATE OF job), {ctes} SELECT"
+    unread = _MOVE_JOBS.text.replace(f", {_PARTS['was'].text}", "")
+    assert unread != _MOVE_JOBS.text
     async with database.statement() as session:
         with pytest.raises(asyncpg.UndefinedColumnError):
-            await session.execute(sql, False, False)
-
-
-@pytest.mark.parametrize("given", [{"sets": "ready = false, state = 'failed'"}, {"sets": "revision = 7"},
-                                   {"sets": "ready = false", "state": "'failed'"}])  # fmt: skip
-def test_no_state_without_its_event(given: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match="expected"):
-        Move(rows="held", **given)
+            await session.fetch(unread, [], "failed", None, False, False)

@@ -13,9 +13,10 @@ import pytest
 from app.admission.models import PauseReason
 from app.admission.operations import pause_submits, resume_submits
 from app.core import clock
-from app.core.db import Database, Row, Session
+from app.core.db import Database, Made, Session
+from app.core.sql import Query
 from app.jobs.models import ErrorCode, State
-from app.jobs.turns import claim_queued
+from app.jobs.turns import ClaimedJob, claim_queued
 from app.upstream.wire import OutcomeKind
 from tests.factories.callers import Caller, make_caller
 from tests.factories.jobs import Engine, later, wrong
@@ -60,7 +61,7 @@ async def test_shares_are_in_credits_and_by_weight(database: Database, engine: E
     sent: Counter[int] = Counter()
     while sum(sent.values()) < 300_000_000:
         for row in await engine.claim(chance.choice(sizes)):
-            weight, price = price_of[row["id"]]
+            weight, price = price_of[row.id]
             sent[weight] += price
     shares = [sent[weight] / weight for weight in prices]
     print(f"claims of {sizes}: {dict(sent)}, Jain {jain(shares):.4f}")
@@ -78,9 +79,9 @@ async def test_who_comes_late_goes_next_and_gains_nothing_by_it(
         await engine.claim(10)
     light = await make_caller(database)
     [mine] = await engine.submit(light)
-    assert [row["id"] for row in await engine.claim(1)] == [mine]
+    assert [row.id for row in await engine.claim(1)] == [mine]
     many = set(await engine.submit(light, 100))
-    taken = [row["id"] in many for row in await engine.claim(40)]
+    taken = [row.id in many for row in await engine.claim(40)]
     assert 19 <= sum(taken) <= 21, "half each, though it had nothing to send for so long"
 
 
@@ -88,7 +89,7 @@ async def test_a_free_job_takes_a_turn(database: Database, engine: Engine, calle
     await engine.submit(caller, 200, held_micro=0)
     paying = await make_caller(database)
     theirs = set(await engine.submit(paying, 20, held_micro=1_000))
-    taken = Counter(row["id"] in theirs for row in await engine.claim(40))
+    taken = Counter(row.id in theirs for row in await engine.claim(40))
     assert taken[True] >= 19
 
 
@@ -101,7 +102,7 @@ async def test_within_a_tenant_by_priority_and_age(database: Database, engine: E
 
     old, plain, urgent = await at(5.5, 0), await at(0, 5), await at(0.1, 9)
     older = await at(12, 0)
-    assert [(await engine.claim(1))[0]["id"] for _ in range(4)] == [older, urgent, old, plain]
+    assert [(await engine.claim(1))[0].id for _ in range(4)] == [older, urgent, old, plain]
 
 
 async def test_not_before_and_back_in_line_in_its_old_place(database: Database, engine: Engine, caller: Caller) -> None:
@@ -109,10 +110,10 @@ async def test_not_before_and_back_in_line_in_its_old_place(database: Database, 
     first, second = await engine.submit(caller, 2)
     assert await queue_of(database, caller) == (3, 2, 0, 0)
     [row] = await engine.claim(1)
-    assert row["id"] == first
+    assert row.id == first
     await engine.hand_back()
     await engine.set(future, "due_at = now(), rank_at = rank_at - interval '1 hour'")
-    assert [row["id"] for row in await engine.claim()] == [first, second, future]
+    assert [row.id for row in await engine.claim()] == [first, second, future]
     assert await queue_of(database, caller) == (3, 3, 3, 0)
     assert not await wrong(database)
 
@@ -160,20 +161,20 @@ async def test_a_key_at_its_limit_holds_up_nobody(database: Database, engine: En
         await session.execute("UPDATE api_keys SET max_in_flight = 3 WHERE id = $1", caller.key.id)
     limited = await engine.submit(caller, 100)
     free = await engine.submit(caller, 5, key_id=other.key.id)
-    taken: list[Row] = []
+    taken: list[ClaimedJob] = []
     for _ in range(10):
         taken += await engine.claim(20)
         assert not await wrong(database)
-    assert {row["id"] for row in taken} == {*limited[:3], *free}
+    assert {row.id for row in taken} == {*limited[:3], *free}
     opened = await engine.open(taken)
     for job_id in limited[:2]:
         await refuse(engine, job_id, opened[job_id])
-    again = [row["id"] for _ in range(3) for row in await engine.claim(20)]
+    again = [row.id for _ in range(3) for row in await engine.claim(20)]
     assert again == limited[3:5]
     assert not await wrong(database)
     async with database.statement() as session:
         await session.execute("UPDATE api_keys SET max_in_flight = NULL WHERE id = $1", caller.key.id)
-    rest = [row["id"] for _ in range(10) for row in await engine.claim(20)]
+    rest = [row.id for _ in range(10) for row in await engine.claim(20)]
     assert sorted(rest) == sorted(limited[5:])
     assert not await wrong(database)
 
@@ -218,7 +219,7 @@ async def test_two_claims_at_once_share_what_is_there(database: Database, engine
         await engine.submit(caller, 40)
     workers = [Engine(database) for _ in range(4)]
     claims = await asyncio.gather(*(worker.claim(50) for worker in workers))
-    ids = [row["id"] for rows in claims for row in rows]
+    ids = [row.id for rows in claims for row in rows]
     assert len(ids) == len(set(ids)) == 200
     taken: defaultdict[UUID, int] = defaultdict(int)
     async with database.snapshot() as session:
@@ -255,15 +256,22 @@ class Explained(Session):
 
     pages = 0
 
-    async def fetch(self, sql: str, *args: object) -> list[Row]:
-        plan = await super().fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}", *args)
+    async def rows(self, query: Query[Made], /, **given: object) -> list[Made]:
+        await self._explain(query, given)
+        return [] if "UPDATE jobs SET" in query.text else await super().rows(query, **given)
+
+    async def find_row(self, query: Query[Made], /, **given: object) -> Made | None:
+        await self._explain(query, given)
+        return await super().find_row(query, **given)
+
+    async def find_value(self, query: Query[Made], /, **given: object) -> Made | None:
+        await self._explain(query, given)
+        return await super().find_value(query, **given)
+
+    async def _explain(self, query: Query[Made], given: dict[str, object]) -> None:
+        plan = await self.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {query.text}", *query.arguments(given))
         top = json.loads(plan)[0]["Plan"] if isinstance(plan, str) else plan[0]["Plan"]
         self.pages += top["Shared Hit Blocks"] + top["Shared Read Blocks"]
-        return [] if "UPDATE jobs SET" in sql else await super().fetch(sql, *args)
-
-    async def fetchrow(self, sql: str, *args: object) -> Row | None:
-        rows = await self.fetch(sql, *args)
-        return rows[0] if rows else None
 
 
 async def buffers_of_a_claim(database: Database) -> int:

@@ -34,7 +34,7 @@ async def send(engine: Engine, most: int = 64) -> list[UUID]:
     sent: list[UUID] = []
     while rows := await engine.claim(most):
         await engine.open(rows)
-        sent += [row["id"] for row in rows]
+        sent += [row.id for row in rows]
     return sent
 
 
@@ -53,7 +53,7 @@ async def test_keys_with_jobs_that_are_not_due_hide_no_key_with_room(
         await engine.claim()
     assert (await engine.get(second))["aside"]
     await end(engine, first)
-    went = [row["id"] for _ in range(5) for row in await engine.claim()]
+    went = [row.id for _ in range(5) for row in await engine.claim()]
     assert went == [second]
 
 
@@ -74,7 +74,7 @@ async def test_what_is_aside_comes_before_what_came_later(database: Database, en
             rows += await engine.claim(1)
         assert len(rows) == 1
         await engine.open(rows)
-        under_way = rows[0]["id"]
+        under_way = rows[0].id
         order.append(job_ids.index(under_way) if under_way in job_ids else -1)
     assert order[:3] == [1, 2, 3]
     assert not await wrong(database)
@@ -87,7 +87,7 @@ async def test_paused_jobs_hide_nobody_elses(database: Database, engine: Engine,
     [mine] = await engine.submit(other)
     async with database.statement() as session:
         await session.execute("UPDATE queues SET virtual_time = 1000 WHERE subject_id = $1", other.tenant.id)
-    assert [row["id"] for row in await engine.claim(1)] == [mine]
+    assert [row.id for row in await engine.claim(1)] == [mine]
 
 
 async def test_the_late_hide_nobody_elses(database: Database, engine: Engine, caller: Caller) -> None:
@@ -97,7 +97,7 @@ async def test_the_late_hide_nobody_elses(database: Database, engine: Engine, ca
     [mine] = await engine.submit(other)
     async with database.statement() as session:
         await session.execute("UPDATE queues SET virtual_time = 1000 WHERE subject_id = $1", other.tenant.id)
-    assert [row["id"] for row in await engine.claim(1)] == [mine]
+    assert [row.id for row in await engine.claim(1)] == [mine]
 
 
 async def test_many_of_a_full_key_hide_nobody_for_long(database: Database, engine: Engine, caller: Caller) -> None:
@@ -142,7 +142,7 @@ async def test_a_weight_counts_at_once(database: Database, engine: Engine, calle
     [mine] = await engine.submit(caller, held_micro=5_000_000)
     async with database.transaction() as session:
         await change_tenant(session, by="me", tenant=caller.tenant.name, settings=TenantSettings(weight=1))
-    went = [row["id"] for _ in range(5) for row in await engine.claim(64)]
+    went = [row.id for _ in range(5) for row in await engine.claim(64)]
     assert mine in went, "it has had five credits, the other one sixteen"
 
 
@@ -165,7 +165,7 @@ async def test_a_limited_key_of_a_paused_tenant_costs_claims_nothing(
 async def test_a_not_before_of_long_ago_is_no_priority(database: Database, engine: Engine, caller: Caller) -> None:
     [urgent] = await engine.submit(caller, priority=9)
     await engine.submit(caller, priority=0, not_before=later(days=-3000))
-    assert [row["id"] for row in await engine.claim(1)] == [urgent]
+    assert [row.id for row in await engine.claim(1)] == [urgent]
 
 
 async def test_a_full_budget_lets_keys_wait_for_a_token(database: Database, engine: Engine, caller: Caller) -> None:
@@ -259,7 +259,7 @@ async def test_a_locked_tenant_is_passed_over_and_keeps_its_turn(
             await connection.execute("SELECT FROM queues WHERE subject_id = $1 FOR UPDATE", caller.tenant.id)
             async with asyncio.timeout(10), database.transaction() as session:
                 claimed = await claim_queued(session, owner=engine.owner, most=64, lease_seconds=30)
-            assert [row["id"] for row in claimed.rows] == theirs[:1], "nobody is far ahead when it has its turn again"
+            assert [row.id for row in claimed.rows] == theirs[:1], "nobody is far ahead when it has its turn again"
             assert claimed.more
             assert claimed.passed_over == [caller.tenant.id]
         async with database.statement() as session:
@@ -284,6 +284,6 @@ async def test_of_a_tenant_with_a_locked_key_nothing_is_claimed(
                 claimed = await claim_queued(session, owner=engine.owner, most=64, lease_seconds=30)
             assert claimed.rows == []
             assert claimed.passed_over == [caller.tenant.id]
-        assert [row["id"] for row in await engine.claim()] == job_ids[:1]
+        assert [row.id for row in await engine.claim()] == job_ids[:1]
     finally:
         await connection.close()

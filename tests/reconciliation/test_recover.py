@@ -40,7 +40,7 @@ async def test_each_state(database: Database, engine: Engine, caller: Caller, re
     before = await engine.get(unknown)
     queued, claimed = await engine.submit(caller, 2)
     [future] = await engine.submit(caller, not_before=later(hours=1))
-    held = [row for row in await engine.claim() if row["id"] == claimed]
+    held = [row for row in await engine.claim() if row.id == claimed]
     async with database.transaction() as session:
         [poll] = (await claim_running(session, owner=engine.owner, most=9, lease_seconds=30)).rows
     told = await recover()
@@ -56,7 +56,7 @@ async def test_each_state(database: Database, engine: Engine, caller: Caller, re
     assert (await engine.events(sending))[-1] == ("sending", "unknown", "recovered")
     assert (await engine.get(unknown)) == before
     assert (await engine.get(future))["state"] == "queued", "what was never due cannot have been sent"
-    assert (await engine.get(running))["fence"] > poll["fence"] + 1000, "an old holder's fence is never given out again"
+    assert (await engine.get(running))["fence"] > poll.fence + 1000, "an old holder's fence is never given out again"
     assert await engine.open(held) == {}
     assert await engine.claim() == []
     assert not await wrong(database)
@@ -81,7 +81,7 @@ async def test_only_what_existed_before_the_restore_point(
     [new] = await engine.submit(caller, created_at=since + timedelta(seconds=1))
     assert (await recover(since=since))["queued"] == 1
     assert (await engine.get(old))["state"] == "unknown"
-    assert [row["id"] for row in await engine.claim()] == [new]
+    assert [row.id for row in await engine.claim()] == [new]
 
 
 async def test_jobs_that_a_pause_had_set_aside(
@@ -155,7 +155,7 @@ async def test_with_the_history(
     }  # fmt: skip
     job = await engine.get(known)
     assert (job["state"], job["upstream_id"]) == ("running", asked[0])
-    assert [row["id"] for row in await engine.claim()] == [unsent]
+    assert [row.id for row in await engine.claim()] == [unsent]
     async with database.snapshot() as session:
         rows = await session.fetch("SELECT kind, upstream_id FROM ops.discrepancies")
     assert [tuple(row) for row in rows] == [("not_ours", asked[1])]

@@ -6,13 +6,14 @@ from enum import StrEnum
 
 from app.admission.operations import pause_submits, resume_submits
 from app.core import clock
-from app.core.db import Database, Row, until_stored
+from app.core.db import Database, until_stored
 from app.core.grouped_log import GroupedLog
 from app.core.ids import show_id
 from app.core.log import get_logger
 from app.jobs.models import State
 from app.jobs.queries import find_accepted_since, get_micro_in_flight
 from app.jobs.records import SubmitRecord
+from app.jobs.turns import ClaimedJob
 from app.upstream.account import AccountClient
 from app.upstream.classify import account_words, is_about_spending
 from app.upstream.readings import NotRead
@@ -64,14 +65,14 @@ class AccountWatch:
         """Log what is waiting, before the process ends."""
         self._doubts.flush()
 
-    async def judge(self, outcome: Outcome, row: Row) -> Verdict:
+    async def judge(self, outcome: Outcome, row: ClaimedJob) -> Verdict:
         """What to make of an outcome ACCOUNT of this claimed job."""
         if not outcome.in_json:
             return await self._judge_page(outcome, row)
         words = account_words(outcome.error or "")
         if outcome.status_code != 406 or words is None:
             return Verdict.BELIEVED
-        if words.encode().lower() in row["body"].lower():
+        if words.encode().lower() in row.body.lower():
             return Verdict.REJECTED  # they quote what the tenant wrote
         if is_about_spending(words):
             return Verdict.BELIEVED  # no balance could tell
@@ -84,7 +85,7 @@ class AccountWatch:
         self._doubt("upstream.credits_doubted", row, detail=outcome.error, again=again)
         return Verdict.REJECTED if again else Verdict.DOUBTED
 
-    async def _judge_page(self, outcome: Outcome, row: Row) -> Verdict:
+    async def _judge_page(self, outcome: Outcome, row: ClaimedJob) -> Verdict:
         """What is not in JSON, or was cut off, is about this request alone, unless our balance is refused or used up."""
         balance = await self._micro()
         self._doubt("upstream.account_not_in_json", row, status_code=outcome.status_code)
@@ -96,17 +97,17 @@ class AccountWatch:
         whole = outcome.detail == f"http_{outcome.status_code}"
         return Verdict.REJECTED if again or (whole and self._standing is _Standing.READ) else Verdict.DOUBTED
 
-    def _doubt(self, event: str, row: Row, **keywords: str | int | None) -> None:
-        self._doubts.warn(event, name="job_ids", ids=[show_id("job", row["id"])], **keywords)
+    def _doubt(self, event: str, row: ClaimedJob, **keywords: str | int | None) -> None:
+        self._doubts.warn(event, name="job_ids", ids=[show_id("job", row.id)], **keywords)
 
-    async def _look(self, balance: int | None, row: Row) -> tuple[bool, bool]:
+    async def _look(self, balance: int | None, row: ClaimedJob) -> tuple[bool, bool]:
         """Whether the jobs under way may use up this balance, and whether another submit was accepted since this job was
         last refused so. The answer was read already: it is not forgotten while Postgres is away."""
 
         async def look() -> tuple[bool, bool]:
             async with self._database.snapshot() as session:
                 used_up = balance is not None and balance <= await get_micro_in_flight(session)
-                return used_up, await find_accepted_since(session, job_id=row["id"])
+                return used_up, await find_accepted_since(session, job_id=row.id)
 
         return await until_stored(look)
 

@@ -12,7 +12,7 @@ import asyncpg
 
 from app.core import clock
 from app.core.crash import crash_point
-from app.core.db import Database, Row, Session, until_stored
+from app.core.db import Database, Session, until_stored
 from app.core.doorbell import Doorbell
 from app.core.ids import show_id
 from app.core.log import get_logger
@@ -34,7 +34,7 @@ from app.jobs.tasks.meter import Meter
 from app.jobs.tasks.passed import PassedOver
 from app.jobs.tasks.recording import open_recorder
 from app.jobs.tasks.trouble import JobTrouble
-from app.jobs.turns import BEYOND_MIN, Claimed, claim_queued
+from app.jobs.turns import BEYOND_MIN, Claimed, ClaimedJob, claim_queued
 from app.upstream.client import UpstreamClient
 from app.upstream.wire import Outcome, OutcomeKind
 
@@ -130,11 +130,11 @@ class Dispatcher:
         rows = taken.rows
         if rows:
             crash_point("dispatch.after_claim")
-        await self._run_times.learn(row["model"] for row in rows)
+        await self._run_times.learn(row.model for row in rows)
         for row in self._leases.fresh(rows, held=held):
             self._slots.start(self._send(row, asked_at, taken.at))
         # suspects are claimed one by one: the end of one makes room for the next
-        self._full = len(rows) == free or any(row["takeovers"] for row in rows)
+        self._full = len(rows) == free or any(row.takeovers for row in rows)
         if self._full:
             self._doorbell.ring("dispatch")  # there may be more than we can take: let others look
             return math.inf
@@ -189,19 +189,19 @@ class Dispatcher:
         """While it drains: wait for nothing that is on the wire any longer."""
         self._slots.cut()
 
-    async def _send(self, row: Row, asked_at: float, sent_at: float) -> None:
-        with self._leases.held((row["id"], row["fence"]), asked_at=asked_at):
+    async def _send(self, row: ClaimedJob, asked_at: float, sent_at: float) -> None:
+        with self._leases.held((row.id, row.fence), asked_at=asked_at):
             await self._send_held(row, sent_at)
 
-    async def _send_held(self, row: Row, sent_at: float) -> None:
-        claim: Claim = (row["id"], row["fence"])
-        job_id = row["id"]
+    async def _send_held(self, row: ClaimedJob, sent_at: float) -> None:
+        claim: Claim = (row.id, row.fence)
+        job_id = row.id
         opening: list[asyncio.Future[int | None]] = []
         opened: list[int] = []
 
         async def before_send() -> None:
             self._connecting.discard(claim)
-            opening.append(self._opener.post((row["tenant_id"], claim)))
+            opening.append(self._opener.post((row.tenant_id, claim)))
             # once it is asked for, an attempt may be open: what comes of it must be heard in any case
             attempt = await asyncio.shield(opening[0])
             if attempt is None:
@@ -213,9 +213,7 @@ class Dispatcher:
         started_at = clock.monotonic()
         self._connecting.add(claim)
         try:
-            outcome = believed(
-                await self._upstream.submit(model=row["model"], body=row["body"], before_send=before_send)
-            )
+            outcome = believed(await self._upstream.submit(model=row.model, body=row.body, before_send=before_send))
         except ClaimLost:
             log.info("submit.claim_lost", job_id=show_id("job", job_id))
             return
@@ -247,18 +245,18 @@ class Dispatcher:
                 outcome = replace(outcome, kind=OutcomeKind.REJECTED)
         await self._settle(row, opened[0] if opened else None, outcome, doubted=doubted)
 
-    async def _judged(self, outcome: Outcome, row: Row) -> Verdict:
+    async def _judged(self, outcome: Outcome, row: ClaimedJob) -> Verdict:
         try:
             return await self._account.judge(outcome, row)
         except asyncio.CancelledError:  # shut down meanwhile; that nothing was started is still to be recorded
             return Verdict.DOUBTED
 
-    async def _settle(self, row: Row, attempt: int | None, outcome: Outcome, *, doubted: bool) -> None:
-        job_id: UUID = row["id"]
+    async def _settle(self, row: ClaimedJob, attempt: int | None, outcome: Outcome, *, doubted: bool) -> None:
+        job_id: UUID = row.id
         step = after_submit(
             outcome,
-            retries=row["retries"],
-            schedule=self._run_times.of(row["model"]),
+            retries=row.retries,
+            schedule=self._run_times.of(row.model),
             unknown_max_seconds=self._unknown_max_seconds,
             doubted=doubted,
         )
@@ -287,23 +285,23 @@ class Dispatcher:
                     worker=self._leases.owner,
                 )
 
-    async def _write_down(self, row: Row, record: SubmitRecord) -> None:
-        late = await self._recorder.post((row["tenant_id"], record))
+    async def _write_down(self, row: ClaimedJob, record: SubmitRecord) -> None:
+        late = await self._recorder.post((row.tenant_id, record))
         if late is not None:
             await late
 
-    async def _note_forbidden(self, row: Row, outcome: Outcome) -> None:
+    async def _note_forbidden(self, row: ClaimedJob, outcome: Outcome) -> None:
         """Whatever comes of it: that the job was refused is still to be recorded, or it would pass for one that was sent."""
         try:
             await self._forbidden.note(row, outcome)
         except asyncio.CancelledError:  # shut down meanwhile
-            log.warning("model.not_noted", job_id=show_id("job", row["id"]))
+            log.warning("model.not_noted", job_id=show_id("job", row.id))
         except Exception:
-            log.exception("model.not_noted", job_id=show_id("job", row["id"]))
+            log.exception("model.not_noted", job_id=show_id("job", row.id))
 
-    async def _release(self, row: Row, step: Step, outcome: Outcome) -> None:
+    async def _release(self, row: ClaimedJob, step: Step, outcome: Outcome) -> None:
         self._trouble.not_sent(row, outcome.detail)
-        released = (row["id"], row["fence"], step.due_seconds or 0.0, outcome.detail, outcome.duration_seconds)
+        released = (row.id, row.fence, step.due_seconds or 0.0, outcome.detail, outcome.duration_seconds)
 
         async def write() -> None:
             async with self._database.statement() as session:
@@ -355,7 +353,7 @@ class Dispatcher:
         if recorded.room:
             self.pump.ring()
         crash_point("send.after_record")
-        moved = {(row["id"], row["attempt"]): State(row["state"]) for row in recorded.rows}
+        moved = {(row.id, row.attempt): State(row.state) for row in recorded.rows}
         self._doorbell.announce(
             (job_id for (job_id, _), state in moved.items() if state in FINAL), due=recorded.due > 0
         )
@@ -369,7 +367,7 @@ class Dispatcher:
                 self._again_in(record.step.due_seconds or 0.0)
             elif state is State.RUNNING and self.followed is not None:
                 self.followed.ring_in(record.step.due_seconds or 0.0)
-        accepted = {(row["model"], row["tenant_id"]) for row in recorded.rows if row["state"] == State.RUNNING}
+        accepted = {(row.model, row.tenant_id) for row in recorded.rows if row.state == State.RUNNING}
         if forbidden and accepted and await self._forbidden.accepted(accepted):
             self.pump.ring()
             self._doorbell.ring("dispatch")

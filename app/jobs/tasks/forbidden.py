@@ -17,7 +17,7 @@ from app.admission.model_pauses import (
     pause_model,
     refuse_probe,
 )
-from app.core.db import Database, Row, until_stored
+from app.core.db import Database, until_stored
 from app.core.ids import show_id
 from app.core.log import get_logger
 from app.core.off_loop import run_sized
@@ -26,6 +26,7 @@ from app.jobs.evidence import body_digest, is_evidence
 from app.jobs.pausing import put_back
 from app.jobs.probing import Probe, find_candidate, list_probes, postpone_probe, send_probe
 from app.jobs.queries import find_owner
+from app.jobs.turns import ClaimedJob
 from app.upstream.wire import Outcome
 
 log = get_logger(__name__)
@@ -40,32 +41,32 @@ class ForbiddenModels:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def note(self, row: Row, outcome: Outcome) -> None:
+    async def note(self, row: ClaimedJob, outcome: Outcome) -> None:
         """The submit of this claimed job was answered 403: the job fails, and its model is paused where the answers of
         the last minutes agree. Before the job is recorded: whoever sees it FAILED sees the pause, too."""
 
         async def refuse() -> bool:
             async with self._database.statement() as session:
-                return await refuse_probe(session, job_id=row["id"])
+                return await refuse_probe(session, job_id=row.id)
 
         refused = await until_stored(refuse)
         if refused:
-            log.info("model.probe_refused", model=row["model"], job_id=show_id("job", row["id"]))
+            log.info("model.probe_refused", model=row.model, job_id=show_id("job", row.id))
         if not is_evidence(outcome):
             return
-        digest = await run_sized(cost_at_least(row["body"]), body_digest, row["body"])
+        digest = await run_sized(cost_at_least(row.body), body_digest, row.body)
         reason = _UNFIT.sub(" ", outcome.error or outcome.detail)
 
         async def keep() -> tuple[Scope | None, UUID]:
             async with self._database.transaction() as session:
-                at, tenant_id = await find_owner(session, job_id=row["id"])
-                await lock_model(session, model=row["model"])
-                own, others = await list_answers(session, model=row["model"], tenant_id=tenant_id)
+                at, tenant_id = await find_owner(session, job_id=row.id)
+                await lock_model(session, model=row.model)
+                own, others = await list_answers(session, model=row.model, tenant_id=tenant_id)
                 now = noted(own, body=digest, at=at)
-                await keep_answer(session, model=row["model"], tenant_id=tenant_id, answer=now)
+                await keep_answer(session, model=row.model, tenant_id=tenant_id, answer=now)
                 scope = forbidden_scope(now, others, at=at)
                 if scope is None or not await pause_model(
-                    session, model=row["model"], tenant_id=tenant_id, scope=scope, note=reason
+                    session, model=row.model, tenant_id=tenant_id, scope=scope, note=reason
                 ):
                     return None, tenant_id
                 return scope, tenant_id
@@ -73,7 +74,7 @@ class ForbiddenModels:
         scope, tenant_id = await until_stored(keep)
         if scope is not None:
             of = None if scope is Scope.EVERYBODY else show_id("ten", tenant_id)
-            log.warning("model.paused", model=row["model"], tenant_id=of, reason=reason)
+            log.warning("model.paused", model=row.model, tenant_id=of, reason=reason)
 
     async def accepted(self, submits: Collection[tuple[str, UUID]]) -> bool:
         """Submits of these models by these tenants were accepted: what was kept against them is refuted, and pauses are

@@ -5,16 +5,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from app.core.db import Database, Session
+from app.core.sql import SqlFolder
 
-IDLE_SECONDS = 1.0
-"""So long may a process that claims or learns keep the others waiting between two statements: one that is stopped then is
-rolled back."""
-_LIMIT_IDLE = f"SET LOCAL idle_in_transaction_session_timeout = {round(IDLE_SECONDS * 1000)}"
+_LIMIT_IDLE = SqlFolder(__file__).command("limit_idle")
 
 
 class Gate:
     """Lets one transaction of this process wait there at a time. A process that is stopped then keeps the others waiting once,
-    for IDLE_SECONDS, and not once for each of its claims."""
+    for as long as `limit_idle.sql` says, and not once for each of its claims."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -23,5 +21,5 @@ class Gate:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
         """As `Database.transaction`, for one that claims or learns."""
-        async with self._lock, self._database.transaction(first=_LIMIT_IDLE) as session:
+        async with self._lock, self._database.transaction(first=_LIMIT_IDLE.text) as session:
             yield session

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 from uuid import UUID
 
 from app.core import clock
 from app.core.crash import crash_point
-from app.core.db import Database, Row
-from app.jobs.claims import hand_back, renew_leases
+from app.core.db import Database
+from app.jobs.claims import ClaimedRead, hand_back, renew_leases
+from app.jobs.turns import ClaimedJob
 
+Job = TypeVar("Job", ClaimedJob, ClaimedRead)
 Claim = tuple[UUID, int]
 """A job's id and the fence with which it was claimed."""
 
@@ -33,13 +36,13 @@ class Leases:
         return frozenset(self._held)
 
     @staticmethod
-    def fresh(rows: Sequence[Row], *, held: frozenset[Claim]) -> list[Row]:
-        """Those of the claimed rows, with `id` and `fence`, that this process did not hold when it began to claim.
+    def fresh(rows: Sequence[Job], *, held: frozenset[Claim]) -> list[Job]:
+        """Those of the claimed jobs that this process did not hold when it began to claim.
 
         The same claim comes a second time only where Postgres has died and has forgotten the first one: who works on that goes
         on, and nobody else may. Not even where it has ended since: it may have sent the job, by this second claim.
         """
-        return [row for row in rows if (row["id"], row["fence"]) not in held]
+        return [row for row in rows if (row.id, row.fence) not in held]
 
     @contextmanager
     def held(self, claim: Claim, *, asked_at: float) -> Iterator[None]:

@@ -13,13 +13,14 @@ from app.admission.budget import Taken, configure, forget_seconds, learn
 from app.admission.decide import Budget
 from app.admission.models import Refused, Second
 from app.core import clock
-from app.core.db import Database, Row
+from app.core.db import Database
 from app.core.errors import StoreUnavailable
 from app.core.ids import new_id
 from app.core.log import get_logger
 from app.core.pump import Pump
+from app.jobs.claims import ClaimedRead
 from app.jobs.tasks.gate import Gate
-from app.jobs.turns import Claimed
+from app.jobs.turns import Claimed, ClaimedJob
 from app.upstream.account import AccountClient
 from app.upstream.readings import NotRead
 from app.upstream.wire import Outcome, OutcomeKind
@@ -78,7 +79,7 @@ class Meter:
         """Whether polls have lately taken the places of submits in the budget."""
         return clock.monotonic() < self._dear_until
 
-    def took(self, taken: Taken | Claimed, asked_at: float) -> None:
+    def took(self, taken: Taken[ClaimedRead] | Claimed, asked_at: float) -> None:
         """A claim asked for at this monotonic instant was granted its share."""
         self._clock_offset = taken.at - asked_at
         if taken.rows and math.isinf(self._forget_at):
@@ -92,7 +93,9 @@ class Meter:
             self._held = True
             self.pump.ring()
 
-    def heard(self, outcome: Outcome, job: Row, *, is_read: bool, sent_at: float, trial: bool = False) -> None:
+    def heard(
+        self, outcome: Outcome, job: ClaimedJob | ClaimedRead, *, is_read: bool, sent_at: float, trial: bool = False
+    ) -> None:
         """An exchange about this claimed job, whose request was sent then by the database's clock, has come to an end."""
         if outcome.detail in OUR_OWN:
             return
@@ -105,7 +108,7 @@ class Meter:
         elif trial and outcome.answered:
             self._passed += 1
             self.pump.ring()
-        self._remember(Sample(job["id"], job["tenant_id"], job["model"], now, not outcome.answered))
+        self._remember(Sample(job.id, job.tenant_id, job.model, now, not outcome.answered))
         if not (outcome.answered or self._troubled):
             self._troubled = True
             self.pump.ring()

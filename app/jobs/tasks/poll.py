@@ -7,17 +7,17 @@ from uuid import UUID
 from app.admission.budget import Taken
 from app.core import clock
 from app.core.crash import crash_point
-from app.core.db import Database, Row, until_stored
+from app.core.db import Database, until_stored
 from app.core.doorbell import Doorbell
 from app.core.errors import StoreUnavailable
 from app.core.ids import show_id
 from app.core.log import get_logger
 from app.core.pump import Pump
 from app.core.slots import Slots
-from app.jobs.claims import EVER_SECONDS, claim_running
+from app.jobs.claims import EVER_SECONDS, ClaimedRead, claim_running
 from app.jobs.decide import RECORD_SECONDS, Running, Step, after_poll, run_time
 from app.jobs.models import FINAL, ExchangeKind, State
-from app.jobs.records import Exchange, Moved, PollRecord, record_polls
+from app.jobs.records import Exchange, Moved, PolledJob, PollRecord, record_polls
 from app.jobs.tasks.discretion import Discretion
 from app.jobs.tasks.learn import RunTimes
 from app.jobs.tasks.lease import Leases
@@ -105,11 +105,11 @@ class Poller:
         rows = taken.rows
         if rows:
             crash_point("poll.after_claim")
-        await self._run_times.learn(row["model"] for row in rows)
+        await self._run_times.learn(row.model for row in rows)
         for row in self._leases.fresh(rows, held=held):
             self._slots.start(self._ask(row, asked_at, taken))
         # suspects are claimed one by one: the end of one makes room for the next
-        self._full = len(rows) == free or any(row["takeovers"] for row in rows)
+        self._full = len(rows) == free or any(row.takeovers for row in rows)
         if self._full:
             self._doorbell.ring("poll")  # there may be more than we can take: let others look
         if taken.wait_seconds is not None:
@@ -119,7 +119,7 @@ class Poller:
         self._behind = 0
         return 0.0 if by_expiry and not self._full else math.inf
 
-    async def _claim(self, most: int, *, thorough: bool, by_expiry: bool) -> Taken:
+    async def _claim(self, most: int, *, thorough: bool, by_expiry: bool) -> Taken[ClaimedRead]:
         debt, self._debt = self._debt, 0
         try:
             async with self._gate.transaction() as session:
@@ -156,13 +156,13 @@ class Poller:
         """While it drains: wait for nothing that is on the wire any longer."""
         self._slots.cut()
 
-    async def _ask(self, row: Row, asked_at: float, taken: Taken) -> None:
-        with self._leases.held((row["id"], row["fence"]), asked_at=asked_at):
+    async def _ask(self, row: ClaimedRead, asked_at: float, taken: Taken[ClaimedRead]) -> None:
+        with self._leases.held((row.id, row.fence), asked_at=asked_at):
             await self._ask_held(row, asked_at, taken)
 
-    async def _ask_held(self, row: Row, asked_at: float, taken: Taken) -> None:
-        upstream_id: str = row["upstream_id"]
-        seen = UpstreamState(row["upstream_state"]) if row["upstream_state"] else None
+    async def _ask_held(self, row: ClaimedRead, asked_at: float, taken: Taken[ClaimedRead]) -> None:
+        upstream_id: str = row.upstream_id
+        seen = UpstreamState(row.upstream_state) if row.upstream_state else None
         exchanges: list[tuple[ExchangeKind, Outcome]] = []
         if seen is not UpstreamState.COMPLETED:
             outcome = await self._upstream.poll(upstream_id)
@@ -171,7 +171,7 @@ class Poller:
             exchanges.append((ExchangeKind.POLL, outcome))
             if outcome.kind is OutcomeKind.SUCCEEDED:
                 seen = UpstreamState.COMPLETED
-        junk = bool(exchanges) and exchanges[0][1].kind is OutcomeKind.UNREADABLE and row["unreadable"] >= FETCH_AFTER
+        junk = bool(exchanges) and exchanges[0][1].kind is OutcomeKind.UNREADABLE and row.unreadable >= FETCH_AFTER
         if seen is UpstreamState.COMPLETED or junk:
             crash_point("fetch.before_send")
             sent_at = self._meter.now()
@@ -183,14 +183,14 @@ class Poller:
             if not junk or fetched.kind in _TELLING:
                 outcome = fetched
         outcome = await self._discretion.told(outcome)
-        age_seconds = row["age_seconds"] + clock.monotonic() - asked_at
-        job = Running(age_seconds, row["gone_seconds"], row["retries"], seen, row["unreadable"])
+        age_seconds = row.age_seconds + clock.monotonic() - asked_at
+        job = Running(age_seconds, row.gone_seconds, row.retries, seen, row.unreadable)
         await self._settle(row, job, outcome, exchanges)
 
     async def _settle(
-        self, row: Row, job: Running, outcome: Outcome, exchanges: Sequence[tuple[ExchangeKind, Outcome]]
+        self, row: ClaimedRead, job: Running, outcome: Outcome, exchanges: Sequence[tuple[ExchangeKind, Outcome]]
     ) -> None:
-        schedule = self._run_times.of(row["model"])
+        schedule = self._run_times.of(row.model)
         step = after_poll(outcome, job, schedule=schedule)
         self._warn(row, outcome, step)
         run_seconds = detection_seconds = None
@@ -198,48 +198,48 @@ class Poller:
             gap_seconds = schedule.gap_before(job.age_seconds)
             run_seconds, detection_seconds = run_time(outcome, age_seconds=job.age_seconds, gap_seconds=gap_seconds)
         told = [one.metrics.cost_micro for _, one in exchanges if one.metrics and one.metrics.cost_micro is not None]
-        cost = told[-1] if told else row["cost_micro"]
-        before = row["upstream_state"]
+        cost = told[-1] if told else row.cost_micro
+        before = row.upstream_state
         record = PollRecord(
-            job_id=row["id"],
-            fence=row["fence"],
+            job_id=row.id,
+            fence=row.fence,
             step=step,
             run_seconds=run_seconds,
             detection_seconds=detection_seconds,
             cost_micro=cost,
             charge_micro=_charge(row, cost) if step.to_state is State.COMPLETED else 0,
             exchanges=tuple(
-                Exchange(kind, row["id"], row["attempt"], one) for kind, one in exchanges if _worth_a_row(one, before)
+                Exchange(kind, row.id, row.attempt, one) for kind, one in exchanges if _worth_a_row(one, before)
             ),
-            starts=row["wants_start"] and step.upstream_state is UpstreamState.PROCESSING,
-            original=self._discretion.sealed(row["id"], outcome) if step.to_state is State.FAILED else None,
+            starts=row.wants_start and step.upstream_state is UpstreamState.PROCESSING,
+            original=self._discretion.sealed(row.id, outcome) if step.to_state is State.FAILED else None,
         )
-        await self._recorder.post((row["tenant_id"], record))
+        await self._recorder.post((row.tenant_id, record))
 
-    def _warn(self, row: Row, outcome: Outcome, step: Step) -> None:
+    def _warn(self, row: ClaimedRead, outcome: Outcome, step: Step) -> None:
         """Trouble with a job is worth a warning when it begins; how it ends is told when that is recorded."""
         if step.to_state in FINAL:
             return
-        if step.unreadable and not row["unreadable"]:
+        if step.unreadable and not row.unreadable:
             self._trouble.unreadable(row, outcome)
-        elif step.retry and not step.unreadable and not row["retries"]:
+        elif step.retry and not step.unreadable and not row.retries:
             self._trouble.no_answer(row, outcome)
 
     async def _record(self, records: Sequence[PollRecord], lock_seconds: float) -> Sequence[None | Exception]:
         more = any(record.step.to_state in FINAL or record.starts for record in records)
         door = self._database.transaction if more else self._database.statement
 
-        async def write() -> Moved:
+        async def write() -> Moved[PolledJob]:
             async with door() as session:
                 return await record_polls(session, records=records, lock_seconds=lock_seconds)
 
         crash_point("poll.before_record")
         recorded = await until_stored(write)
         rows = recorded.rows
-        if recorded.room or (self._rings_at_ends and any(State(row["state"]) in FINAL for row in rows)):
+        if recorded.room or (self._rings_at_ends and any(State(row.state) in FINAL for row in rows)):
             self._doorbell.ring("dispatch")
         crash_point("poll.after_record")
-        moved = {row["id"]: State(row["state"]) for row in rows}
+        moved = {row.id: State(row.state) for row in rows}
         self._doorbell.announce((job_id for job_id, state in moved.items() if state in FINAL), due=recorded.due > 0)
         self._trouble.polled(recorded)
         for record in records:
@@ -256,8 +256,8 @@ def _is_large(one: _OfTenant) -> bool:
     return body is not None and len(body) > LARGE_BYTES
 
 
-def _charge(row: Row, cost: int | None) -> int:
-    return charge(price_rule=row["price_rule"], markup_micro=row["markup_micro"], held=row["held_micro"], cost=cost)
+def _charge(row: ClaimedRead, cost: int | None) -> int:
+    return charge(price_rule=row.price_rule, markup_micro=row.markup_micro, held=row.held_micro, cost=cost)
 
 
 def _worth_a_row(outcome: Outcome, before: str | None) -> bool:

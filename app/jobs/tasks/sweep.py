@@ -119,9 +119,9 @@ class Sweeper:
             ended = await expire_waiting(session, lease_seconds=self._lease_seconds)
         if unknown or ended:
             crash_point("sweep.after_expire")
-        self._trouble.unknown((row["model"], "lease_expired", row["id"]) for row in unknown)
+        self._trouble.unknown((row.model, "lease_expired", row.id) for row in unknown)
         self._trouble.failed(ended)
-        self._doorbell.announce(row["id"] for row in ended)
+        self._doorbell.announce(row.id for row in ended)
         return len(unknown) == BATCH_MAX or len(ended) >= BATCH_MAX
 
     async def _expire_credits(self) -> None:
