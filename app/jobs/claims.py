@@ -1,7 +1,6 @@
 """Taking running jobs for work, and opening, releasing and renewing what was taken: leased by the database's clock, fence + 1."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
 
@@ -17,8 +16,7 @@ LOOKAHEAD_SECONDS = 0.05
 EVER_SECONDS = 1e9
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimedRead:
+class ClaimedRead(NamedTuple):
     """A running job that was claimed to be asked about. wants_start: it has not been seen running, and somebody wants to be told when
     it is. number: of reads that were claimed; in a row of its own, with nothing else, where there is none."""
 

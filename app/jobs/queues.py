@@ -1,7 +1,7 @@
 """The queues of tenants and of keys with limits of their own: who may have how many jobs waiting, and how many has.
 
-The statements that move jobs count them (part `counted`). A claim locks queues first and never waits for a job: it passes over those that are locked. Nor
-does it wait long for a queue.
+The statements that change jobs count them: see the part `counted`. A claim locks queues first and never waits for a job: it
+passes over those that are locked. Nor does it wait long for a queue.
 """
 
 from collections.abc import Iterable, Sequence

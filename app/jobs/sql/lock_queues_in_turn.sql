@@ -7,8 +7,8 @@ WITH patience AS MATERIALIZED ({{ patience }}), in_turn AS MATERIALIZED (
     SELECT subject_id, virtual_time, row_number() OVER (ORDER BY virtual_time) AS place
     FROM queues WHERE runnable
     ORDER BY virtual_time LIMIT :tenants_max::bigint + 1
-), keepers AS MATERIALIZED (
-    -- the second condition only where the first holds: it is dear
+), with_parked_jobs AS MATERIALIZED (
+    -- jobs are looked for only where the first condition holds
     SELECT tenant_id FROM queues
     WHERE {{ key_has_room }} AND CASE WHEN {{ tenant_is_paused(queue=queues) }} THEN false
         ELSE (
@@ -21,7 +21,7 @@ WITH patience AS MATERIALIZED ({{ patience }}), in_turn AS MATERIALIZED (
 ), reached AS MATERIALIZED (
     SELECT subject_id, tenant_id, tenant_id = ANY (:passed_over::uuid[]) IS NOT FALSE AS passed FROM queues
     WHERE tenant_id = ANY (ARRAY(
-        SELECT subject_id FROM in_turn WHERE place <= :tenants_max::bigint UNION SELECT tenant_id FROM keepers
+        SELECT subject_id FROM in_turn WHERE place <= :tenants_max::bigint UNION SELECT tenant_id FROM with_parked_jobs
     ))
 ), waited_for AS MATERIALIZED (
     SELECT subject_id, weight, virtual_time, max_in_flight, ready, claimed, in_flight, kept_out FROM queues
