@@ -5,11 +5,11 @@ from importlib import import_module
 
 import pytest
 
-from tests.house.source import sources
+from tests.house.source import ROOT, sources
 
 DOOR = "app/jobs/transitions.py"
-PLACES = "app/jobs/places.py"
-"""Begins to count a key's jobs, and gives a tenant another weight."""
+PLACES = ("app/jobs/sql/open_queue.sql", "app/jobs/sql/reweigh.sql")
+"""Begin to count a key's jobs, and give a tenant another weight."""
 
 LOCKED_BEFORE = "app.jobs.turns._TAKE"
 """Writes what was chosen of jobs that earlier statements of its transaction have locked."""
@@ -30,9 +30,13 @@ def by_another_door(text: str) -> list[str]:
 
 
 def test_jobs_change_by_one_door() -> None:
-    found = {source.path: found for source in sources("app") if (found := by_another_door(source.text))}
+    texts = {source.path: source.text for source in sources("app")}
+    texts |= {
+        str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in (ROOT / "app").rglob("sql/**/*.sql")
+    }
+    found = {path: found for path, text in texts.items() if (found := by_another_door(text))}
     assert found.pop(DOOR) == ["jobs", "jobs", "jobs", "job_events", "queues"]
-    assert found == {PLACES: ["queues"]}
+    assert found == dict.fromkeys(PLACES, ["queues"])
 
 
 @pytest.mark.parametrize(

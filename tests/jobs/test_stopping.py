@@ -170,7 +170,7 @@ async def test_a_wait_whose_store_is_away_ends_with_the_state_last_seen(
         waiters.release()
         row = await waiting
         assert row is not None
-        assert (row["id"], row["state"]) == (job_id, "queued")
+        assert (row.id, row.state) == (job_id, "queued")
         store.mend()
         row = await reader.wait_for_job(caller.tenant.id, job_id, EVER)
         assert row is not None, "nobody waits any longer"
