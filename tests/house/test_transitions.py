@@ -36,7 +36,7 @@ def test_jobs_change_by_one_door() -> None:
     }
     found = {path: found for path, text in texts.items() if (found := by_another_door(text))}
     assert found.pop(DOOR) == ["jobs", "jobs", "jobs", "job_events", "queues"]
-    assert found == dict.fromkeys(PLACES, ["queues"])
+    assert found == {path: ["queues"] for path in PLACES}
 
 
 @pytest.mark.parametrize(
