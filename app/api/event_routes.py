@@ -80,7 +80,11 @@ def _unknown_event() -> Malformed:
 async def _frozen(caller: Caller, rows: list[Event], *, base_url: str) -> dict[UUID, bytes]:
     """The events' bodies; those that nobody has been shown yet are frozen now."""
     bodies = {row.id: row.body for row in rows if row.body is not None}
-    new = [EventHead(row.id, row.type, row.job_id, row.sequence, row.created_at) for row in rows if row.body is None]
+    new = [
+        EventHead(row.id, row.type, row.job_id, row.sequence, row.created_at)
+        for row in rows
+        if row.body is None and row.job_id is not None  # an event of a tenant has its body from the start
+    ]
     if new:
         render = partial(render_events, base_url=base_url)
         async with caller.transaction() as session:

@@ -210,7 +210,7 @@ async def send_test_event(caller: WebhooksWriter, doorbell: TheDoorbell, endpoin
             session,
             tenant_id=caller.tenant_id,
             type_=EventType.WEBHOOK_TEST,
-            data={"endpoint_id": show_id("whe", endpoint_id), "url": row["url"], "message": "It works."},
+            data={"endpoint_id": show_id("whe", endpoint_id), "url": row.url, "message": "It works."},
             endpoint_id=endpoint_id,
         )
         if not deliveries:

@@ -4,7 +4,8 @@ A list that can be filtered is one statement for each set of filters, planned fo
 quarter of a millisecond: engine and submits have SQL text instead.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Select
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
@@ -13,12 +14,19 @@ from app.core.db import ReadSession, Row
 
 _DIALECT = dialect()  # type: ignore[no-untyped-call]
 
+Made = TypeVar("Made")
+
 
 async def fetch(session: ReadSession, statement: Select[Any]) -> list[Row]:
     """All rows, as asyncpg gives them: columns by the names they have in the statement."""
     compiled = statement.compile(dialect=_DIALECT)
     values = compiled.params
     return await session.fetch(compiled.string, *(values[name] for name in compiled.positiontup or ()))
+
+
+async def rows(session: ReadSession, statement: Select[Any], row: Callable[..., Made]) -> list[Made]:
+    """All rows, each made of its columns by their names. Raises TypeError where they are not the row's fields."""
+    return [row(**found) for found in await fetch(session, statement)]
 
 
 def equal(column: ColumnElement[Any], value: object) -> list[ColumnElement[bool]]:

@@ -51,9 +51,9 @@ class _Server(NamedTuple):
 class _Reconciled(NamedTuple):
     """compared_at: None, never yet. strangers: requests that are not ours."""
 
-    compared_at: datetime | None
     open: int
     strangers: int
+    compared_at: datetime | None
 
 
 _SQL = SqlFolder(__file__)

@@ -4,31 +4,20 @@ Each counts what it looked at and gives the ids of what is wrong. They read whol
 nothing in memory here: `job_events`, the largest, is read twice, `jobs` some ten times, bodies never.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from app.core.connections import SERVICE_ROLE
-from app.core.db import READONLY_ROLE, ReadSession
+from app.core.db import ReadSession
 from app.core.sql import Query, SqlFolder
 from app.jobs.models import TRANSITIONS, State
 
 LATE_SECONDS = 60
 """What a sweep puts right may be wrong for so long: sweeps come every second, and at most every 30."""
-APPEND_ONLY = (
-    "job_events", "upstream_exchanges", "upstream_observations", "transfers", "allocations", "budget_alerts", "exposures",
-    "audit", "credit_readings", "job_webhooks",
-)  # fmt: skip
-"""Tables to which the service may only add rows."""
-MAY_DELETE = (
-    "pauses", "processes", "budgets", "webhook_attempts", "webhook_secrets", "upstream_seconds", "forbidden_answers",
-    "upstream_health", "upstream_balances",
-)  # fmt: skip
-"""Tables of which alone it may drop rows."""
 ARROWS = [
-    *(f"{one} {other}" for one, others in TRANSITIONS.items() for other in sorted(others)),
-    *(f"{state} {state}" for state in (State.SENDING, State.UNKNOWN, State.RUNNING)),
+    *((one, other) for one, others in TRANSITIONS.items() for other in sorted(others)),
+    *((state, state) for state in (State.SENDING, State.UNKNOWN, State.RUNNING)),
 ]
 """The declared transitions, and events that change no state: a cancel asked for, the upstream's progress."""
 
@@ -44,12 +33,13 @@ class Counted(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Invariant:
     """`claim`: what holds, with `{checked}` in it. `guarantee`: its number in the list of guarantees. `query`: one statement,
-    which sees one snapshot."""
+    which sees one snapshot. `given`: values of parameters that it alone has."""
 
     name: str
     guarantee: int
     claim: str
     query: Query[Counted]
+    given: Mapping[str, object] = field(default_factory=dict)
 
     async def count(self, session: ReadSession, *, at: datetime | None = None) -> Counted:
         """What is wrong now, or was at that instant."""
@@ -60,10 +50,7 @@ class Invariant:
         return self.query.arguments(self._given(at))
 
     def _given(self, at: datetime | None) -> dict[str, object]:
-        known = {
-            "at": at, "late_seconds": LATE_SECONDS, "arrows": ARROWS, "append_only": APPEND_ONLY, "may_delete": MAY_DELETE,
-            "service_role": SERVICE_ROLE, "readonly_role": READONLY_ROLE,
-        }  # fmt: skip
+        known = {"at": at, "late_seconds": LATE_SECONDS, **self.given}
         return {name: known[name] for name in self.query.parameters}
 
 
@@ -74,7 +61,11 @@ OF_JOBS = (
         "stored", 1, "{checked} accepted jobs have their input and their first event", _SQL.query("stored", Counted)
     ),
     Invariant(
-        "path", 1, "{checked} events have no gap, and each is an arrow of the life cycle", _SQL.query("path", Counted)
+        "path",
+        1,
+        "{checked} events have no gap, and each is an arrow of the life cycle",
+        _SQL.query("path", Counted),
+        {"from_states": [one for one, _ in ARROWS], "to_states": [other for _, other in ARROWS]},
     ),
     Invariant("last", 1, "{checked} jobs are where their last event says", _SQL.query("last", Counted)),
     Invariant(
@@ -110,7 +101,10 @@ OF_JOBS = (
         _SQL.query("owned", Counted),
     ),
     Invariant(
-        "sending", 2, "{checked} jobs are being sent, none by a worker silent for 60 s", _SQL.query("sending", Counted)
+        "sending",
+        2,
+        f"{{checked}} jobs are being sent, none by a worker silent for {LATE_SECONDS} s",
+        _SQL.query("sending", Counted),
     ),
     Invariant("unknown", 2, "{checked} jobs are unknown, none beyond its limit", _SQL.query("unknown", Counted)),
     Invariant(

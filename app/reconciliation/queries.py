@@ -140,7 +140,7 @@ async def explain_spent(
     """What our costs between a reading and the newest come to. `slack_seconds`: how far we may be out about the instant
     at which the upstream charged."""
     return await session.get_row(
-        _EXPLAIN_SPENT, asked_before=before.asked_at, before_at=before.at, asked_at=asked_at, at=at,
+        _EXPLAIN_SPENT, before_asked_at=before.asked_at, before_at=before.at, asked_at=asked_at, at=at,
         slack_seconds=slack_seconds,
     )  # fmt: skip
 

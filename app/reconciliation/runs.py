@@ -84,14 +84,14 @@ async def begin_due(session: Session, *, settle_seconds: float) -> Run | None:
 
 async def hold_run(session: Session, *, run: Run) -> None:
     """Say that it is alive; raises RunLost where somebody has closed it."""
-    if await session.run(_HOLD_RUN, id=run.id, lease_seconds=LEASE_SECONDS) == 0:
+    if await session.run(_HOLD_RUN, run_id=run.id, lease_seconds=LEASE_SECONDS) == 0:
         raise RunLost
 
 
 async def finish(session: Session, *, run: Run, result: Result, detail: str, tally: Tally) -> None:
     """Close it; raises RunLost."""
     closed = await session.run(
-        _FINISH_RUN, id=run.id, result=result, detail=detail,
+        _FINISH_RUN, run_id=run.id, result=result, detail=detail,
         **{field.name: getattr(tally, field.name) for field in fields(tally)},
     )  # fmt: skip
     if closed == 0:

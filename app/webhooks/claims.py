@@ -60,6 +60,8 @@ class EventHead:
 
 
 class _Body(NamedTuple):
+    """The body of an event."""
+
     id: UUID
     body: bytes
 

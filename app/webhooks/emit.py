@@ -56,7 +56,7 @@ async def emit_tenant_event(
     """Write down what happened to a tenant, for those who asked, or for one endpoint; the deliveries' ids. One statement."""
     body = event_body(type_=type_, at=clock.now(), sequence=1, data=[orjson.dumps(data)])
     return await session.values(
-        _EMIT_TENANT_EVENT, id=new_id(), tenant_id=tenant_id, type=type_, body=body, endpoint_id=endpoint_id
+        _EMIT_TENANT_EVENT, event_id=new_id(), tenant_id=tenant_id, type=type_, body=body, endpoint_id=endpoint_id
     )
 
 

@@ -1,17 +1,56 @@
 """Endpoints and deliveries as tenants and operators list them."""
 
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Select, func, select, tuple_
 
-from app.core.db import ReadSession, Row
-from app.core.select import equal, fetch
+from app.core.db import ReadSession
+from app.core.select import equal, rows
 from app.tenants.tables import tenants
 from app.webhooks.models import DeliveryStatus, EventType
 from app.webhooks.queries import DeliveryNotFound, EndpointNotFound
 from app.webhooks.tables import webhook_deliveries, webhook_endpoints, webhook_targets
+
+
+class Endpoint(NamedTuple):
+    """An endpoint, without its secret, and what is known of its target's health."""
+
+    id: UUID
+    tenant_id: UUID
+    tenant: str
+    url: str
+    events: list[str]
+    description: str
+    created_at: datetime
+    disabled_at: datetime | None
+    disabled_reason: str | None
+    failures: int
+    failing_since: datetime | None
+    succeeded_at: datetime | None
+
+
+class Delivery(NamedTuple):
+    """One event owed to one receiver. endpoint_id: None where it goes to the URL that its job was submitted with."""
+
+    id: UUID
+    tenant_id: UUID
+    tenant: str
+    event_id: UUID
+    endpoint_id: UUID | None
+    job_id: UUID | None
+    type: str
+    status: str
+    attempts: int
+    created_at: datetime
+    due_at: datetime | None
+    delivered_at: datetime | None
+    last_status_code: int | None
+    last_error: str | None
+    url: str
+
 
 _endpoint, _target, _delivery = webhook_endpoints.c, webhook_targets.c, webhook_deliveries.c
 
@@ -38,18 +77,20 @@ _DELIVERIES = (
 )  # fmt: skip
 
 
-async def get_endpoint(session: ReadSession, *, tenant_id: UUID, endpoint_id: UUID) -> Row:
+async def get_endpoint(session: ReadSession, *, tenant_id: UUID, endpoint_id: UUID) -> Endpoint:
     """One endpoint; raises EndpointNotFound."""
     found = _ENDPOINTS.where(_endpoint.id == endpoint_id, _endpoint.tenant_id == tenant_id)
-    for row in await fetch(session, found):
-        return row
+    for endpoint in await rows(session, found, Endpoint):
+        return endpoint
     raise EndpointNotFound
 
 
-async def list_endpoints(session: ReadSession, *, tenant_id: UUID | None, after: UUID | None, limit: int) -> list[Row]:
+async def list_endpoints(
+    session: ReadSession, *, tenant_id: UUID | None, after: UUID | None, limit: int
+) -> list[Endpoint]:
     """A tenant's endpoints, or everybody's, oldest first."""
     found = _ENDPOINTS.where(*equal(_endpoint.tenant_id, tenant_id)).order_by(_endpoint.id).limit(limit)
-    return await fetch(session, found if after is None else found.where(_endpoint.id > after))
+    return await rows(session, found if after is None else found.where(_endpoint.id > after), Endpoint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +106,7 @@ class DeliveryFilter:
     event_id: UUID | None = None
 
 
-async def list_deliveries(session: ReadSession, *, wanted: DeliveryFilter, limit: int) -> list[Row]:
+async def list_deliveries(session: ReadSession, *, wanted: DeliveryFilter, limit: int) -> list[Delivery]:
     """Deliveries, newest first."""
     found = (
         _DELIVERIES.where(
@@ -81,7 +122,7 @@ async def list_deliveries(session: ReadSession, *, wanted: DeliveryFilter, limit
     )
     if wanted.after is not None:
         found = found.where(tuple_(_delivery.created_at, _delivery.id) < _place(wanted.after, wanted.tenant_id))
-    return await fetch(session, found)
+    return await rows(session, found, Delivery)
 
 
 def _place(delivery_id: UUID, tenant_id: UUID | None) -> Any:
@@ -91,9 +132,9 @@ def _place(delivery_id: UUID, tenant_id: UUID | None) -> Any:
     return found.where(*equal(last.tenant_id, tenant_id)).scalar_subquery()
 
 
-async def get_delivery(session: ReadSession, *, tenant_id: UUID, delivery_id: UUID) -> Row:
+async def get_delivery(session: ReadSession, *, tenant_id: UUID, delivery_id: UUID) -> Delivery:
     """One delivery; raises DeliveryNotFound."""
     found = _DELIVERIES.where(_delivery.id == delivery_id, _delivery.tenant_id == tenant_id)
-    for row in await fetch(session, found):
-        return row
+    for delivery in await rows(session, found, Delivery):
+        return delivery
     raise DeliveryNotFound

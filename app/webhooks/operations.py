@@ -45,6 +45,8 @@ class DeliveryUnderWay(Conflict):
 
 
 class _Sealed(NamedTuple):
+    """A secret at rest."""
+
     id: UUID
     sealed: bytes
 
@@ -93,8 +95,9 @@ async def create_endpoint(
         raise TooManyEndpoints
     endpoint_id = new_id()
     await session.run(
-        _CREATE_ENDPOINT, id=endpoint_id, tenant_id=tenant_id, url=url, events=list(events), description=description
-    )
+        _CREATE_ENDPOINT, endpoint_id=endpoint_id, tenant_id=tenant_id, url=url, events=list(events),
+        description=description,
+    )  # fmt: skip
     return endpoint_id, await _add_secret(session, vault=vault, tenant_id=tenant_id, endpoint_id=endpoint_id)
 
 
@@ -133,7 +136,7 @@ async def delete_endpoint(session: Session, *, tenant_id: UUID, endpoint_id: UUI
 async def _add_secret(session: Session, *, vault: Vault, tenant_id: UUID, endpoint_id: UUID | None) -> bytes:
     row_id, secret = new_id(), new_secret()
     sealed = vault.seal(row_id, secret)
-    await session.run(_ADD_SECRET, id=row_id, tenant_id=tenant_id, endpoint_id=endpoint_id, sealed=sealed)
+    await session.run(_ADD_SECRET, secret_id=row_id, tenant_id=tenant_id, endpoint_id=endpoint_id, sealed=sealed)
     return secret
 
 

@@ -20,11 +20,11 @@ class _SealedSecret(NamedTuple):
 
 
 class Event(NamedTuple):
-    """An event of a feed. body: None where nobody has been shown it yet."""
+    """An event of a feed. job_id: None of an event of the tenant. body: None where nobody has been shown it yet."""
 
     id: UUID
     type: str
-    job_id: UUID
+    job_id: UUID | None
     sequence: int
     position: int
     created_at: datetime

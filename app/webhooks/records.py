@@ -12,7 +12,7 @@ from app.core.ids import show_id
 from app.core.sql import SqlFolder, columns_of
 from app.webhooks.decide import WELL, Health, after_failure, gives_up
 from app.webhooks.emit import emit_tenant_event
-from app.webhooks.models import AttemptOutcome, DeliveryStatus, DisabledReason, EventType
+from app.webhooks.models import AttemptOutcome, DeliveryStatus, DisabledReason, EventType, TargetKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ _RECORD_ATTEMPTS = _SQL.query("record_attempts", UUID)
 _RESET_TARGETS = _SQL.command("reset_targets")
 _LOCK_TARGETS = _SQL.query("lock_targets", _Target)
 _SET_HEALTH = _SQL.command("set_health")
-_DISABLE_FAILING_ENDPOINT = _SQL.query("disable_failing_endpoint", UUID)
+_GIVE_UP_ENDPOINT = _SQL.query("give_up_endpoint", UUID)
 _FORGET_ATTEMPTS = _SQL.command("forget_attempts")
 _FORGET_SECRETS = _SQL.command("forget_secrets")
 
@@ -145,7 +145,7 @@ async def _judge(session: Session, *, target: _Target, records: Sequence[Record]
         spell_failures=health.spell_failures, open_until=health.open_until, failed_since=health.failed_since,
         failing_since=health.failing_since, succeeded_at=succeeded_at,
     )  # fmt: skip
-    if target.kind == "endpoint" and target.disabled_at is None:
+    if target.kind == TargetKind.ENDPOINT and target.disabled_at is None:
         if any(record.gone for record in records):
             return await _disable(session, target=target, reason=DisabledReason.GONE)
         if gives_up(health, at=target.now):
@@ -154,7 +154,7 @@ async def _judge(session: Session, *, target: _Target, records: Sequence[Record]
 
 
 async def _disable(session: Session, *, target: _Target, reason: DisabledReason) -> DisabledReason | None:
-    if await session.find_value(_DISABLE_FAILING_ENDPOINT, endpoint_id=target.id, reason=reason) is None:
+    if await session.find_value(_GIVE_UP_ENDPOINT, endpoint_id=target.id, reason=reason) is None:
         return None
     data: dict[str, object] = {
         "endpoint_id": show_id("whe", target.id),

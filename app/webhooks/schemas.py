@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal, Self
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
-from app.core.db import Row
 from app.core.faults import Faults
 from app.core.fields import At
 from app.core.guard import Guard, UrlRefused, parse_url
 from app.core.ids import show_id
 from app.core.requests import malformed, problem
 from app.webhooks.emit import JobWebhook
+from app.webhooks.listing import Delivery, Endpoint
 from app.webhooks.models import (
     OF_JOBS,
     AttemptOutcome,
@@ -70,19 +70,19 @@ class EndpointOut(BaseModel):
     created_at: At
 
     @classmethod
-    def fields(cls, row: Row) -> dict[str, Any]:
-        """Of `webhooks.queries`."""
+    def fields(cls, endpoint: Endpoint) -> dict[str, Any]:
+        """The endpoint, as its columns have it."""
         return {
-            **row,
-            "id": show_id("whe", row["id"]),
-            "enabled": row["disabled_at"] is None,
-            "last_success_at": row["succeeded_at"],
+            **endpoint._asdict(),
+            "id": show_id("whe", endpoint.id),
+            "enabled": endpoint.disabled_at is None,
+            "last_success_at": endpoint.succeeded_at,
         }
 
     @classmethod
-    def of(cls, row: Row) -> Self:
+    def of(cls, endpoint: Endpoint) -> Self:
         """The endpoint, ready to be shown."""
-        return cls(**cls.fields(row))
+        return cls(**cls.fields(endpoint))
 
 
 class EndpointCreated(EndpointOut):
@@ -91,9 +91,9 @@ class EndpointCreated(EndpointOut):
     secret: str = Field(examples=["whsec_…"])
 
     @classmethod
-    def created(cls, row: Row, *, secret: str) -> Self:
+    def created(cls, endpoint: Endpoint, *, secret: str) -> Self:
         """The new endpoint and its secret."""
-        return cls(**cls.fields(row), secret=secret)
+        return cls(**cls.fields(endpoint), secret=secret)
 
 
 class EndpointOfTenant(EndpointOut):
@@ -103,9 +103,9 @@ class EndpointOfTenant(EndpointOut):
     tenant: str
 
     @classmethod
-    def fields(cls, row: Row) -> dict[str, Any]:
-        """Of `webhooks.queries`."""
-        return {**super().fields(row), "tenant_id": show_id("ten", row["tenant_id"])}
+    def fields(cls, endpoint: Endpoint) -> dict[str, Any]:
+        """The endpoint, as its columns have it."""
+        return {**super().fields(endpoint), "tenant_id": show_id("ten", endpoint.tenant_id)}
 
 
 class SecretOut(BaseModel):
@@ -164,21 +164,21 @@ class DeliveryOut(BaseModel):
     last_error: str | None
 
     @classmethod
-    def fields(cls, row: Row) -> dict[str, Any]:
-        """Of `webhooks.queries`."""
+    def fields(cls, delivery: Delivery) -> dict[str, Any]:
+        """The delivery, as its columns have it."""
         return {
-            **row,
-            "id": show_id("dlv", row["id"]),
-            "event_id": show_id("evt", row["event_id"]),
-            "endpoint_id": row["endpoint_id"] and show_id("whe", row["endpoint_id"]),
-            "job_id": row["job_id"] and show_id("job", row["job_id"]),
-            "next_attempt_at": row["due_at"],
+            **delivery._asdict(),
+            "id": show_id("dlv", delivery.id),
+            "event_id": show_id("evt", delivery.event_id),
+            "endpoint_id": delivery.endpoint_id and show_id("whe", delivery.endpoint_id),
+            "job_id": delivery.job_id and show_id("job", delivery.job_id),
+            "next_attempt_at": delivery.due_at,
         }
 
     @classmethod
-    def of(cls, row: Row) -> Self:
+    def of(cls, delivery: Delivery) -> Self:
         """The delivery, ready to be shown."""
-        return cls(**cls.fields(row))
+        return cls(**cls.fields(delivery))
 
 
 class DeliveryOfTenant(DeliveryOut):
@@ -188,9 +188,9 @@ class DeliveryOfTenant(DeliveryOut):
     tenant: str
 
     @classmethod
-    def fields(cls, row: Row) -> dict[str, Any]:
-        """Of `webhooks.queries`."""
-        return {**super().fields(row), "tenant_id": show_id("ten", row["tenant_id"])}
+    def fields(cls, delivery: Delivery) -> dict[str, Any]:
+        """The delivery, as its columns have it."""
+        return {**super().fields(delivery), "tenant_id": show_id("ten", delivery.tenant_id)}
 
 
 class DeliveryTold(DeliveryOut):
@@ -199,9 +199,9 @@ class DeliveryTold(DeliveryOut):
     attempt_log: list[AttemptOut]
 
     @classmethod
-    def told(cls, row: Row, attempts: Sequence[Attempt]) -> Self:
+    def told(cls, delivery: Delivery, attempts: Sequence[Attempt]) -> Self:
         """The delivery and its attempts."""
-        return cls(**cls.fields(row), attempt_log=[AttemptOut.of(one) for one in attempts])
+        return cls(**cls.fields(delivery), attempt_log=[AttemptOut.of(one) for one in attempts])
 
 
 class EventOut(BaseModel):

@@ -248,8 +248,8 @@ async def test_rights_that_are_missing_are_named_once(tmp_path: Path, monkeypatc
                     await eventually(rung)
                 await eventually(lambda: refused({"subscription.lost", "redis.refused"}))
             await one.close()
-        refusals = [line for line in lines if "NOPERM" in str(line)]
-        assert not any(line["event"] in ("redis.away", "redis.back") for line in refusals), refusals
+        refusals = [line for line in lines if "mend" in line]  # other tests' processes log here, too
+        assert not any("Permission" in str(line) for line in lines if line["event"] == "redis.away"), lines
         told = [(line["event"], str(line.get("name") or line["channels"])) for line in refusals]
         assert len(told) == len(set(told)) == 3, lines
         assert all("&waystation:*" in line["mend"] for line in refusals)

@@ -157,10 +157,7 @@ async def received(server: RawServer) -> bool:
 
 
 async def test_no_free_connection_in_time_is_not_sent() -> None:
-    async with (
-        raw_server(hang_after()) as server,
-        calling(server.url, connections_max=1, connect_seconds=0.3) as http,
-    ):
+    async with raw_server(hang_after()) as server, calling(server.url, connections_max=1, connect_seconds=0.3) as http:
         first = asyncio.create_task(http.get())
 
         async def sent() -> bool:

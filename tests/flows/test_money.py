@@ -58,5 +58,8 @@ async def test_exactly_as_many_as_can_be_paid_for(stack: Gateway, surface: str) 
     [row] = await stack.sql("SELECT sum(count)::int AS refused FROM refusals WHERE tenant_id = $1 AND status_code = $2",
                             tenant.id, refused)  # fmt: skip
     assert row["refused"] == ASKING - JOBS
-    wrong = {one.name: (await stack.sql(one.sql))[0]["wrong"] for one in INVARIANTS if one.guarantee in (3, 4)}
+    wrong = {
+        one.name: (await stack.sql(one.query.text, *one.arguments()))[0]["wrong"]
+        for one in INVARIANTS if one.guarantee in (3, 4)
+    }  # fmt: skip
     assert set(wrong.values()) == {0}, wrong

@@ -103,7 +103,7 @@ async def test_recover_delivers_exactly_what_was_missed(hooks: Hooks, caller: Ca
         assert missed == 4
         await hooks.once()
         rows = await hooks.rows("SELECT id, job_id FROM webhook_events")
-        jobs = {f"evt_{row['id'].hex}": row.job_id for row in rows}
+        jobs = {f"evt_{row['id'].hex}": row["job_id"] for row in rows}
         assert {jobs[one.id] for one in receiver.received[before:]} == {*exhausted, *while_off}
         async with hooks.database.transaction() as session:
             again = await recover_endpoint(

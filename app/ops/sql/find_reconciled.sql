@@ -1,6 +1,6 @@
 -- What have the last reconciliations found, and how many requests on the upstream key are not ours?
 SELECT
-    (SELECT max(finished_at) FROM ops.reconciliations WHERE result IN ('agrees', 'differs')) AS compared_at,
     count(*) AS open,
-    count(*) FILTER (WHERE kind = 'not_ours' AND happened_at > now() - make_interval(days => :days)) AS strangers
+    count(*) FILTER (WHERE kind = 'not_ours' AND happened_at > now() - make_interval(days => :days)) AS strangers,
+    (SELECT max(finished_at) FROM ops.reconciliations WHERE result IN ('agrees', 'differs')) AS compared_at
 FROM ops.discrepancies WHERE settled_at IS NULL AND accepted_at IS NULL

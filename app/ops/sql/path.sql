@@ -9,7 +9,10 @@ WITH found AS (
     WHERE told.seq <> told.seq_before + 1
         OR told.from_state IS DISTINCT FROM told.state_before
         OR CASE WHEN told.seq = 1 THEN told.to_state <> 'queued'
-            ELSE told.from_state || ' ' || told.to_state <> ALL (:arrows::text[])
+            ELSE (told.from_state, told.to_state) NOT IN (
+                SELECT arrow.from_state, arrow.to_state
+                FROM unnest(:from_states::text[], :to_states::text[]) AS arrow (from_state, to_state)
+            )
         END
 ), counted AS (
     SELECT count(*) AS number FROM job_events

@@ -1,6 +1,6 @@
 -- Does the daily run begin, since it is due and no other is under way?
--- Begin the daily one if it is due: a cut one is gone on with at once, from where it stopped; one that could not read
--- everything is tried again before the day is over.
+-- One that was cut is gone on with at once, from where it stopped. One that could not read everything is tried again before the
+-- day is over.
 WITH last AS (
     SELECT started_at, finished_at, result, read_until FROM reconciliations
     WHERE asked_by IS NULL ORDER BY id DESC LIMIT 1

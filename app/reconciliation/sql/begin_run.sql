@@ -1,5 +1,4 @@
 -- Does this run begin, since no other is under way?
--- Begin one as asked, unless one is under way.
 INSERT INTO reconciliations (asked_by, since, until, lease_until)
 VALUES (:asked_by, :since, :until, now() + make_interval(secs => :lease_seconds))
 ON CONFLICT ((finished_at IS NULL)) WHERE finished_at IS NULL DO NOTHING

@@ -7,19 +7,19 @@ WITH ended AS (
             - make_interval(secs => :slack_seconds) AS charged_from,
         finished_at + make_interval(secs => :slack_seconds) AS charged_to
     FROM jobs
-    WHERE finished_at >= :asked_before::timestamptz - make_interval(secs => :slack_seconds) AND finished_at <= now()
+    WHERE finished_at >= :before_asked_at::timestamptz - make_interval(secs => :slack_seconds) AND finished_at <= now()
         AND upstream_id IS NOT NULL AND (cost_micro > 0 OR (cost_micro IS NULL AND error_code IS DISTINCT FROM 'upstream_failed'))
 ), of_ended AS (
     SELECT
         coalesce(sum(cost_micro) FILTER (WHERE charged_from > :before_at AND charged_to <= :asked_at), 0) AS least,
         coalesce(sum(coalesce(cost_micro, held_micro)), 0) AS most,
         count(*) AS number
-    FROM ended WHERE charged_to > :asked_before AND charged_from <= :at
+    FROM ended WHERE charged_to > :before_asked_at AND charged_from <= :at
 ), of_others AS (
     SELECT coalesce(sum(held_micro), 0) AS most FROM jobs WHERE state IN ('sending', 'unknown', 'running')
 ), of_exposures AS (
     SELECT coalesce(sum(amount), 0) AS most, count(*) AS number FROM exposures
-    WHERE at >= :asked_before::timestamptz - make_interval(secs => :slack_seconds) AND reason IN ('second_start', 'unknown')
+    WHERE at >= :before_asked_at::timestamptz - make_interval(secs => :slack_seconds) AND reason IN ('second_start', 'unknown')
 )
 SELECT
     of_ended.least::bigint AS least, (of_ended.most + of_others.most + of_exposures.most)::bigint AS most,

@@ -3,7 +3,7 @@
 -- does not answer are not read. A target is locked meanwhile, so that two workers cannot both fill its slots: the second one
 -- skips it, and looks again at the next notification or sweep.
 WITH RECURSIVE waiting AS (
-    -- each target that has pending deliveries, found by one index look-up a target
+    -- Each target that has pending deliveries, found by one index look-up a target. The last row is null.
     (SELECT target_id FROM webhook_deliveries WHERE status = 'pending' ORDER BY target_id LIMIT 1)
     UNION ALL
     SELECT (
@@ -12,9 +12,14 @@ WITH RECURSIVE waiting AS (
     )
     FROM waiting WHERE waiting.target_id IS NOT NULL
 ), busy AS MATERIALIZED (
+    -- the slots in use
     SELECT tenant_id, target_id, count(*) AS sending FROM webhook_deliveries WHERE status = 'sending' GROUP BY 1, 2
 ), open AS MATERIALIZED (
-    SELECT target.id, target.tenant_id, CASE
+    -- The targets that may be called now, locked, each with its free slots. After many slow failures one delivery at a time
+    -- finds out whether the target answers again.
+    SELECT
+        target.id, target.tenant_id,
+        CASE
             WHEN target.slow_failures >= :breaker_failures THEN 1
             WHEN target.failures = 0 AND target.succeeded_at IS NOT NULL THEN :slots_healthy
             ELSE :slots_unknown
@@ -28,6 +33,7 @@ WITH RECURSIVE waiting AS (
         )
     FOR NO KEY UPDATE SKIP LOCKED
 ), turns AS (
+    -- The deliveries that fit into these slots. The first of each target comes before the second of any.
     SELECT due.id, open.tenant_id, due.turn, due.due_at,
         row_number() OVER (PARTITION BY open.tenant_id ORDER BY due.turn, due.due_at) AS turn_of_tenant
     FROM open CROSS JOIN LATERAL (
@@ -47,9 +53,10 @@ WITH RECURSIVE waiting AS (
         status = 'sending', due_at = NULL, lease_until = now() + make_interval(secs => :lease_seconds), owner = :owner,
         fence = delivery.fence + 1, attempts = delivery.attempts + 1
     WHERE delivery.id = ANY (ARRAY(SELECT id FROM chosen)) AND delivery.status = 'pending'
-    RETURNING delivery.*
+    RETURNING id, fence, attempts, step, event_id, target_id, tenant_id, job_id, type, url
 )
-SELECT taken.id, taken.fence, taken.attempts, taken.step, taken.event_id, taken.target_id, taken.tenant_id, taken.job_id,
+SELECT
+    taken.id, taken.fence, taken.attempts, taken.step, taken.event_id, taken.target_id, taken.tenant_id, taken.job_id,
     taken.type, taken.url IS NULL AS to_endpoint, coalesce(taken.url, endpoint.url) AS url, event.sequence,
     event.created_at, event.body
 FROM taken

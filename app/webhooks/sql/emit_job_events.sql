@@ -1,10 +1,11 @@
--- Which events of jobs have happened, and how many deliveries are due for them?
+-- How many deliveries are due for these events of jobs?
 -- Every end of a job is an event, numbered in the feed of its tenant: the row of the feed stays locked until the commit,
 -- so that nobody can see a number before all smaller ones. `job.processing` is one only where somebody asked for it.
 WITH asked AS (
     SELECT * FROM unnest(:id::uuid[], :tenant_id::uuid[], :job_id::uuid[], :type::text[], :sequence::integer[])
         AS t (id, tenant_id, job_id, type, sequence)
 ), wanted AS MATERIALIZED (
+    -- who asked for them: endpoints of the tenant, and the URLs that jobs were submitted with
     SELECT asked.id AS event_id, endpoint.id AS target_id, NULL AS url
     FROM asked
     JOIN webhook_endpoints AS endpoint ON endpoint.tenant_id = asked.tenant_id
@@ -14,7 +15,8 @@ WITH asked AS (
     SELECT asked.id, hook.target_id, hook.url
     FROM asked JOIN job_webhooks AS hook ON hook.job_id = asked.job_id AND asked.type = ANY (hook.events)
 ), happened AS MATERIALIZED (
-    SELECT * FROM asked
+    -- those that are not written down yet
+    SELECT id, tenant_id, job_id, type, sequence FROM asked
     WHERE (type <> 'job.processing' OR id IN (SELECT event_id FROM wanted))
         AND NOT EXISTS (
             SELECT FROM webhook_events AS told WHERE told.job_id = asked.job_id AND told.type = asked.type
@@ -28,6 +30,7 @@ WITH asked AS (
     INSERT INTO webhook_events (id, tenant_id, position, job_id, sequence, type)
     SELECT
         happened.id, happened.tenant_id,
+        -- the last of the feed's new numbers belongs to the newest event
         counted.last + 1 - row_number() OVER (PARTITION BY happened.tenant_id ORDER BY happened.id DESC),
         happened.job_id, happened.sequence, happened.type
     FROM happened JOIN counted ON counted.tenant_id = happened.tenant_id

@@ -1,2 +1,2 @@
--- Which secrets end with their endpoint?
+-- Which secrets sign no more, since their endpoint is deleted?
 UPDATE webhook_secrets SET expires_at = now() WHERE endpoint_id = :endpoint_id

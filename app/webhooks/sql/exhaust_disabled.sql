@@ -1,5 +1,5 @@
--- Which deliveries are given up, since their endpoint is disabled?
--- Nothing is owed to who is switched off: it is listed as exhausted, and can be recovered.
+-- Which deliveries are given up, since their endpoint is disabled or deleted?
+-- They are listed as exhausted, and can be recovered.
 WITH idle AS (
     SELECT delivery.id, endpoint.deleted_at IS NOT NULL AS deleted
     FROM webhook_targets AS target

@@ -1,9 +1,8 @@
--- Which deliveries has this process taken and not finished?
+-- Which deliveries has this process claimed and not finished?
 -- They are due at once. Their POST may have arrived; receivers recognise events by their ids.
 WITH left_behind AS (
-    UPDATE webhook_deliveries SET
-        status = 'pending', due_at = now(), lease_until = NULL, owner = NULL, last_error = 'interrupted'
+    UPDATE webhook_deliveries SET {{ due_again }}
     WHERE status = 'sending' AND owner = :owner
     RETURNING id, attempts
 )
-{{ given_back }}
+{{ record_interruptions }}

@@ -1,8 +1,7 @@
--- Which deliveries were taken by processes that are dead by now?
+-- Which deliveries were claimed by processes that are dead by now? See give_back.
 WITH left_behind AS (
-    UPDATE webhook_deliveries SET
-        status = 'pending', due_at = now(), lease_until = NULL, owner = NULL, last_error = 'interrupted'
+    UPDATE webhook_deliveries SET {{ due_again }}
     WHERE status = 'sending' AND lease_until < now()
     RETURNING id, attempts
 )
-{{ given_back }}
+{{ record_interruptions }}

@@ -1,2 +1,2 @@
--- Who else changes the webhooks of this tenant? They wait until the transaction ends.
+-- Who may change the webhooks of this tenant? Only this transaction, until it ends.
 SELECT FROM tenants WHERE id = :tenant_id FOR NO KEY UPDATE

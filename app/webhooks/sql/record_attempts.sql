@@ -1,9 +1,9 @@
--- What becomes of these deliveries after an attempt?
--- What becomes of these deliveries? Only who holds the fence may say; what a late one knows is not lost to the receiver.
+-- What becomes of these deliveries after an attempt? It gives those whose fence still held.
 WITH asked AS (
     SELECT * FROM unnest(
-        :id::uuid[], :fence::bigint[], :attempt::integer[], :status::text[], :due_seconds::float8[], :outcome::text[], :duration_seconds::float8[], :status_code::smallint[],
-        :address::text[], :detail::text[], :answer::bytea[], :error::text[]
+        :id::uuid[], :fence::bigint[], :attempt::integer[], :status::text[], :due_seconds::float8[], :outcome::text[],
+        :duration_seconds::float8[], :status_code::smallint[], :address::text[], :detail::text[], :answer::bytea[],
+        :error::text[]
     ) AS t (
         id, fence, attempt, status, due_seconds, outcome, duration_seconds, status_code, address, detail, answer, error
     )
@@ -17,9 +17,11 @@ WITH asked AS (
         last_error = asked.error,
         lease_until = NULL,
         owner = NULL
+    -- only the holder of the fence may say
     FROM asked WHERE delivery.id = asked.id AND delivery.fence = asked.fence AND delivery.status = 'sending'
     RETURNING delivery.id
 ), attempts AS (
+    -- those of a late worker, too: the receiver has seen them
     INSERT INTO webhook_attempts (
         delivery_id, attempt, outcome, duration_seconds, status_code, address, detail, answer
     )

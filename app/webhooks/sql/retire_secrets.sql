@@ -1,4 +1,5 @@
--- Until when do the secrets of before sign?
+-- Until when do the secrets of this owner sign, now that a new one is made?
+-- The newest signs for :hours more. One that was retired before ends at once.
 UPDATE webhook_secrets SET
     expires_at = CASE WHEN expires_at IS NULL THEN now() + make_interval(hours => :hours) ELSE least(expires_at, now()) END
 WHERE tenant_id = :tenant_id AND endpoint_id IS NOT DISTINCT FROM :endpoint_id
