@@ -13,6 +13,7 @@ from app.admission.queries import Pause, find_pause
 from app.core.db import ReadSession, Session
 from app.core.sql import SqlFolder
 from app.jobs.pausing import put_back
+from app.jobs.queries import read_clock
 from app.jobs.transitions import WAS, Move, holding, transition
 
 BATCH_MAX = 2_000
@@ -103,7 +104,6 @@ class Forgotten:
 
 
 _SQL = SqlFolder(__file__)
-_READ_CLOCK = _SQL.query("read_clock", datetime)
 _COUNT_LEFT = _SQL.query("count_left", Left)
 _LIST_FORGOTTEN = _SQL.query("list_forgotten", Forgotten)
 
@@ -117,7 +117,7 @@ async def begin_recovery(session: Session) -> tuple[Pause, datetime]:
         pause = await set_pause(
             session, tenant_id=None, model=None, what=What.SUBMITS, paused_by=MARK, note="recovery of the database"
         )
-    return pause, await session.get_value(_READ_CLOCK)
+    return pause, await read_clock(session)
 
 
 async def forget_queued(session: Session, *, before: datetime, unknown_max_seconds: float) -> int:
