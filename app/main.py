@@ -29,7 +29,7 @@ from app.books.witness import Witness
 from app.catalog.check import Catalog
 from app.core.bodies import Bodies
 from app.core.cancel import cancel_all
-from app.core.db import Database, until_stored
+from app.core.db import Database
 from app.core.docs import routes as docs_routes
 from app.core.doorbell import Doorbell
 from app.core.errors import StoreUnavailable, WrongConnection
@@ -150,7 +150,7 @@ async def _open(
     state.quoter = Quoter(database=state.database, intake=state.intake, outlook=state.outlook, rates=state.rates)
     await stack.enter_async_context(
         _background(
-            _proved(state.database),
+            state.database.prove_when_there(),
             state.doorbell.listen(state.waiters.wake),
             state.waiters.watch(),
             beating(
@@ -191,12 +191,6 @@ async def _witness(settings: Settings, process_id: UUID) -> Witness:
     )
     await witness.recall()
     return witness
-
-
-async def _proved(database: Database) -> None:
-    """The first connections, as soon as Postgres is there: what is wrong must show before somebody asks for something."""
-    with contextlib.suppress(WrongConnection):  # `on_wrong` has been told
-        await until_stored(database.prove)
 
 
 async def _take_leave(database: Database, process_id: UUID) -> None:

@@ -1,7 +1,6 @@
 """One worker process: the engine, its heartbeat and its witness, from the start to the end."""
 
 import asyncio
-import contextlib
 from collections.abc import Coroutine
 from typing import Any
 
@@ -9,7 +8,7 @@ from app.books.keeper import Keeper as WitnessKeeper
 from app.books.witness import Witness
 from app.core import clock
 from app.core.cancel import cancel_all
-from app.core.db import Database, until_stored
+from app.core.db import Database
 from app.core.errors import WrongConnection
 from app.core.heartbeat import beating
 from app.core.ids import new_id
@@ -80,7 +79,7 @@ class Process:
             refuting(self._settings, database, self._witness),
         )
         self._keeping = [asyncio.create_task(one) for one in keeping]
-        self._proving = asyncio.create_task(_proved(database))
+        self._proving = asyncio.create_task(database.prove_when_there())
 
     def take(self, work: Coroutine[Any, Any, None]) -> None:
         """Run this, too, as long as work is taken; it never ends by itself."""
@@ -116,9 +115,3 @@ class Process:
     def _stop_for(self, error: WrongConnection) -> None:
         self._wrong.append(error)
         self.stop.set()
-
-
-async def _proved(database: Database) -> None:
-    """The first connections, as soon as Postgres is there."""
-    with contextlib.suppress(WrongConnection):  # `_stop_for` has been told
-        await until_stored(database.prove)

@@ -7,7 +7,7 @@ six to nine times. SQLAlchemy describes the schema (`tables`), with which the mi
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from itertools import starmap
 from typing import Any, Self, TypeVar
 from uuid import UUID
@@ -234,6 +234,12 @@ class Database:
         with _translated(self._on_wrong):
             async with self._writers.acquire(timeout=ACQUIRE_SECONDS), self._readers.acquire(timeout=ACQUIRE_SECONDS):
                 return
+
+    async def prove_when_there(self) -> None:
+        """The same as soon as Postgres is there: what is wrong must show before somebody asks for something. Nothing is raised:
+        `on_wrong` is told."""
+        with suppress(WrongConnection):
+            await until_stored(self.prove)
 
     @asynccontextmanager
     async def transaction_of(self, tenant_id: UUID) -> AsyncIterator[Session]:

@@ -1,6 +1,7 @@
 """Reads of jobs. Each names its tenant, but for those of the engine itself."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -58,6 +59,7 @@ _LIST_JOBS_OF_EVENTS = _SQL.query("list_jobs_of_events", EventJob)
 _GET_MICRO_IN_FLIGHT = _SQL.query("get_micro_in_flight", int)
 _IS_ACCEPTED_SINCE = _SQL.query("is_accepted_since", bool)
 _FIND_OWNER = _SQL.query("find_owner", _Owner)
+_READ_CLOCK = _SQL.query("read_clock", datetime)
 
 
 async def list_run_times(session: ReadSession, *, models: Sequence[str]) -> list[tuple[str, list[float], float | None]]:
@@ -140,3 +142,8 @@ async def find_accepted_since(session: ReadSession, *, job_id: UUID) -> bool:
 async def find_owner(session: ReadSession, *, job_id: UUID) -> tuple[float, UUID]:
     """The tenant of a claimed job, and the database's clock: seconds since 1970. One statement."""
     return await session.get_row(_FIND_OWNER, job_id=job_id)  # a claimed job has a row
+
+
+async def read_clock(session: ReadSession) -> datetime:
+    """What the database's clock says. One statement."""
+    return await session.get_value(_READ_CLOCK)

@@ -13,6 +13,7 @@ from app.admission.queries import Pause, find_pause
 from app.core.db import ReadSession, Session
 from app.core.sql import SqlFolder
 from app.jobs.pausing import put_back
+from app.jobs.queries import read_clock
 
 BATCH_MAX = 2_000
 MARK = "waystation recover"
@@ -48,7 +49,6 @@ class Forgotten:
 
 
 _SQL = SqlFolder(__file__)
-_READ_CLOCK = _SQL.query("read_clock", datetime)
 _FORGET_QUEUED = _SQL.query("forget_queued", int)
 _FORGET_SENDING = _SQL.query("forget_sending", int)
 _FREE_RUNNING = _SQL.query("free_running", UUID)
@@ -65,7 +65,7 @@ async def begin_recovery(session: Session) -> tuple[Pause, datetime]:
         pause = await set_pause(
             session, tenant_id=None, model=None, what=What.SUBMITS, paused_by=MARK, note="recovery of the database"
         )
-    return pause, await session.get_value(_READ_CLOCK)
+    return pause, await read_clock(session)
 
 
 async def forget_queued(session: Session, *, before: datetime, unknown_max_seconds: float) -> int:

@@ -8,12 +8,12 @@ from app.core.ids import derived_id
 from app.core.sql import SqlFolder, columns_of
 from app.ledger.decide import Account
 from app.ledger.models import Kind
-from app.ledger.rows import AccountRow, BudgetRow, DueLot, Expired, LockedBalance
+from app.ledger.rows import BudgetRow, Expired, LockedBalance, LotRow, ReadBalance
 
 _SQL = SqlFolder(__file__)
 _LOCK_BALANCES = _SQL.query("lock_balances", LockedBalance)
-_FIND_ACCOUNT = _SQL.query("find_account", AccountRow)
-_LIST_DUE_LOTS = _SQL.query("list_due_lots", DueLot)
+_FIND_ACCOUNT = _SQL.query("find_account", ReadBalance)
+_LIST_DUE_LOTS = _SQL.query("list_due_lots", LotRow)
 _CLOSE_LOTS = _SQL.command("close_lots")
 _EXPIRE_CREDITS = _SQL.command("expire_credits")
 _LIST_BUDGETS = _SQL.query("list_budgets", BudgetRow)
@@ -24,9 +24,7 @@ async def lock_accounts(session: Session, *, tenant_ids: Iterable[UUID]) -> dict
     """The accounts of these tenants, locked until the transaction ends, with what has expired taken away. One statement
     where nothing has."""
     rows = await session.rows(_LOCK_BALANCES, tenant_ids=list(set(tenant_ids)))
-    accounts = {
-        row.tenant_id: Account(row.balance(), has_lots=row.has_lots, has_budgets=row.has_budgets) for row in rows
-    }
+    accounts = {row.tenant_id: Account(row, has_lots=row.has_lots, has_budgets=row.has_budgets) for row in rows}
     due = [row.tenant_id for row in rows if row.expires]
     if due:
         await _expire_due(session, accounts, due)
@@ -37,7 +35,7 @@ async def look_at_account(session: ReadSession, *, tenant_id: UUID, key_id: UUID
     """A tenant's account with the budgets over it and over this key, as they stand and not locked: another may spend what
     is there. One statement where there are no budgets."""
     row = await session.get_row(_FIND_ACCOUNT, tenant_id=tenant_id)  # every tenant has a balance
-    account = Account(row.balance(), has_budgets=row.has_budgets)
+    account = Account(row, has_budgets=row.has_budgets)
     await load_budgets(session, accounts={tenant_id: account}, key_ids=[key_id])
     return account
 

@@ -9,7 +9,7 @@ from app.core.ids import derived_id
 from app.core.sql import SqlFolder, columns_of
 from app.ledger.decide import Account, Budget, Hold, Lot, draw
 from app.ledger.models import Kind
-from app.ledger.rows import Drawn, FreeLot, NewHold, Spent
+from app.ledger.rows import Drawn, LotRow, NewHold, Spent
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class BudgetAlert:
 
 _SQL = SqlFolder(__file__)
 _HOLD_CREDITS = _SQL.command("hold_credits")
-_LIST_FREE_LOTS = _SQL.query("list_free_lots", FreeLot)
+_LIST_FREE_LOTS = _SQL.query("list_free_lots", LotRow)
 _ALLOCATE_LOTS = _SQL.command("allocate_lots")
 _SPEND_BUDGETS = _SQL.query("spend_budgets", BudgetAlert)
 

@@ -28,55 +28,28 @@ class Transfer:
     created_at: datetime
 
 
-class LockedBalance(NamedTuple):
+@dataclass(slots=True)
+class LockedBalance(Balance):
     """A balance that is locked. expires: whether a lot's time is over."""
 
-    tenant_id: UUID
-    granted: int
-    posted: int
-    held: int
-    overdraft: int
-    expiring: int
     has_lots: bool
     expires: bool
     has_budgets: bool
 
-    def balance(self) -> Balance:
-        """The balance alone."""
-        return Balance(self.tenant_id, self.granted, self.posted, self.held, self.overdraft, self.expiring)
 
-
-class AccountRow(NamedTuple):
+@dataclass(slots=True)
+class ReadBalance(Balance):
     """A balance that is not locked."""
 
-    tenant_id: UUID
-    granted: int
-    posted: int
-    held: int
-    overdraft: int
-    expiring: int
     has_budgets: bool
 
-    def balance(self) -> Balance:
-        """The balance alone."""
-        return Balance(self.tenant_id, self.granted, self.posted, self.held, self.overdraft, self.expiring)
 
-
-class SettledBalance(NamedTuple):
+@dataclass(slots=True)
+class SettledBalance(Balance):
     """A balance before its jobs were settled, of a tenant with lots or budgets."""
 
-    tenant_id: UUID
-    granted: int
-    posted: int
-    held: int
-    overdraft: int
-    expiring: int
     has_lots: bool
     has_budgets: bool
-
-    def balance(self) -> Balance:
-        """The balance alone."""
-        return Balance(self.tenant_id, self.granted, self.posted, self.held, self.overdraft, self.expiring)
 
 
 class BudgetRow(NamedTuple):
@@ -102,16 +75,8 @@ class BudgetRow(NamedTuple):
         )
 
 
-class DueLot(NamedTuple):
-    """A lot whose time is over, and what is free in it."""
-
-    id: UUID
-    tenant_id: UUID
-    left_micro: int
-
-
-class FreeLot(NamedTuple):
-    """A lot that has credit left."""
+class LotRow(NamedTuple):
+    """A lot, and what is free in it."""
 
     id: UUID
     tenant_id: UUID

@@ -59,7 +59,7 @@ async def settle(session: Session, *, settlements: Sequence[Settlement]) -> None
     """Resolve the holds of jobs that have just ended, in the transaction that ended them. One statement; more for tenants
     with budgets or credit that expires. Raises asyncpg.IntegrityConstraintViolationError where a hold was resolved before."""
     rows = await session.rows(_SETTLE_JOBS, **columns_of(Settled, [_settled(one) for one in settlements]))
-    before = {row.tenant_id: row.balance() for row in rows if row.has_lots}
+    before: dict[UUID, Balance] = {row.tenant_id: row for row in rows if row.has_lots}
     await _return_to_lots(session, before, [one for one in settlements if one.tenant_id in before])
     budgeted = {row.tenant_id for row in rows if row.has_budgets}
     await _return_to_budgets(session, [one for one in settlements if one.tenant_id in budgeted])

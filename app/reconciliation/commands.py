@@ -93,13 +93,14 @@ async def _reconcile(
     data_dir: Path, since: datetime | None, until: datetime | None
 ) -> tuple[list["Report"], list[dict[str, Any]]]:
     from app.core.local import find_history_settle_seconds, find_upstream, opened
-    from app.reconciliation.queries import find_now, list_shown
+    from app.jobs.queries import read_clock
+    from app.reconciliation.queries import list_shown
     from app.reconciliation.tasks.daily import STATEMENT_SECONDS
 
     upstream, settle_seconds = find_upstream(data_dir), find_history_settle_seconds()
     async with opened(data_dir, statement_seconds=STATEMENT_SECONDS) as database:
         async with database.snapshot() as snapshot:
-            now = await find_now(snapshot)
+            now = await read_clock(snapshot)
         settled = now - timedelta(seconds=settle_seconds)
         since, until = _window(since, until, settled=settled)
         reports = await _run(database, upstream, since, until)

@@ -97,7 +97,6 @@ _LIST_OPEN = _SQL.query("list_open", OpenDiscrepancy)
 _LIST_OPEN_CREDITS = _SQL.query("list_open_credits", _OpenCredits)
 _LIST_SHOWN = _SQL.query("list_shown", _Shown)
 _COUNT_OPEN = _SQL.query("count_open", int)
-_FIND_NOW = _SQL.query("find_now", datetime)
 
 
 async def list_differing(session: ReadSession) -> list[tuple[UUID, int, int]]:
@@ -178,8 +177,3 @@ async def list_shown(session: ReadSession, *, most: int) -> list[dict[str, Any]]
 async def count_open(session: ReadSession) -> int:
     """How many discrepancies are open."""
     return await session.get_value(_COUNT_OPEN)
-
-
-async def find_now(session: ReadSession) -> datetime:
-    """The database's clock."""
-    return await session.get_value(_FIND_NOW)

@@ -148,7 +148,8 @@ async def test_a_bucket_is_found_within_seconds(stack: Stack, tells_reset: bool)
         limited = (await stats(stack))["limited"]
         use, refusals = share(limited, begin=now - 10, end=now - 1, per_minute=600)
         print(f"ten a second in a bucket of ten: {use:.3f} used, {refusals:.4f} refused")
-        if use >= ENOUGH:
+        # the window in which it is found may hold few requests, and many refusals
+        if use >= ENOUGH and refusals <= 0.1:
             break
     [row] = await stack.fetch("SELECT * FROM ops.upstream_now")
     assert use >= ENOUGH

@@ -10,6 +10,7 @@ from typing import Final
 
 from app.admission.balances import note_balances
 from app.core.db import Database
+from app.jobs.queries import read_clock
 from app.reconciliation import operations, queries
 from app.reconciliation.decide import Discrepancy, compare_spent
 from app.reconciliation.models import Kind, Result
@@ -208,7 +209,7 @@ class Reconciler:
 
     async def _now(self) -> datetime:
         async with self._database.snapshot() as snapshot:
-            return await queries.find_now(snapshot)
+            return await read_clock(snapshot)
 
 
 def _result(unread: list[str], cut: bool, open_now: int) -> Result:

@@ -1,2 +1,0 @@
--- What does the database's clock say?
-SELECT now()
