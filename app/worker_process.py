@@ -46,7 +46,6 @@ class Process:
 
     async def begin(self) -> None:
         """Take work from now on."""
-        self._watchdog.start()
         schema = SchemaGate(self._stop_for)
         await self._witness.recall()
         database = await Database.open(
@@ -60,6 +59,7 @@ class Process:
         )
         self.engine = Engine(self._settings, database, on_wrong=self._stop_for, process_id=self._process_id)
         self.engine.dispatcher.opened = self._witness.opened
+        self._watchdog.start()  # it has no lease before
         log.info("worker.started", worker=self._process_id.hex)
         for pump in self.engine.pumps:
             self.take(pump.run())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from app.core.clock import monotonic
 from app.core.setting_files import replaced
+from app.core.watchdog import EXIT_CODE
 from app.stack.errors import StackError
 from app.stack.files import last_lines, make_directory, open_log
 from app.stack.interlock import sign, take_over
@@ -79,10 +80,16 @@ class Child:
                 output.close()
 
     async def until_ready(self) -> None:
-        """Return once it is up; StackError where it ends first or takes longer than `ready_seconds`."""
+        """Return once it is up; StackError where it ends first or takes longer than `ready_seconds`.
+
+        One that its watchdog has ended, as the machine did not let it run, is started again within that time.
+        """
         until = monotonic() + self.spec.ready_seconds
         while True:
             process = self._process
+            if process is not None and process.returncode == EXIT_CODE and monotonic() < until:
+                await self.start()
+                continue
             if process is None or process.returncode is not None:
                 raise StackError(f"{self.name} does not start{self._last_words()}")
             if self.spec.ready is None or await self.spec.ready(process.pid):

@@ -92,6 +92,8 @@ class Supervisor:
             await child.start()
             self._note(child)
         await side_by_side(*(child.until_ready() for child in children))
+        for child in children:
+            self._note(child)
         self._keepers += [asyncio.create_task(self._keep(child)) for child in children]
 
     def pids(self, kind: str) -> list[int]:

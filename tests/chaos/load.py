@@ -24,6 +24,12 @@ RETRY_SECONDS = 0.2
 GIVE_UP_SECONDS = 120.0
 ANSWER_SECONDS = 90.0
 MODEL = "sim-echo"
+CUT = frozenset(
+    {"connect_refused", "connect_failed", "closed_before_send", "closed_without_answer", "connection_reset"}
+)
+"""What a client finds whose connection was closed, or closing."""
+CUT_WITHIN = frozenset({"half_head", "half_body", "bad_answer"})
+"""What it finds where that was within the answer."""
 
 
 @dataclass(slots=True)

@@ -111,7 +111,9 @@ class Stack:
             return 0
         for pid in tuple(self._paused):
             self.resume_pid(pid)
-        pids = [pid for role in ("api", "worker", "postgres", "redis") for pid in self.pids(role)]
+        started = read_json(self._ready_file) is not None
+        roles = ("api", "worker", "postgres", "redis") if started else ()
+        pids = [pid for role in roles for pid in self.pids(role)]
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGTERM)
         try:

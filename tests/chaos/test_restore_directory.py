@@ -1,6 +1,7 @@
 """The data directory of `waystation up` is put back as it was some time ago, while jobs ran: nothing is sent twice."""
 
 import asyncio
+import contextlib
 import json
 import shutil
 import subprocess
@@ -48,8 +49,7 @@ def _put_back(stack: Stack, copy: Path) -> None:
 
 async def test_a_directory_that_is_put_back_sends_nothing_twice(plan: Plan, form: Form, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
-    async with running(plan) as stack:
-        load = Load(stack, seed=form.seed)
+    async with running(plan) as stack, contextlib.aclosing(Load(stack, seed=form.seed)) as load:
         await load.run(seconds=form.pick(3, 7), per_second=20)
         # a copy of a stopped stack that has work left; `up` then goes on as if nothing had been
         assert await stack.stop() == 0
@@ -85,4 +85,3 @@ async def test_a_directory_that_is_put_back_sends_nothing_twice(plan: Plan, form
         await until_async(none_left, "every job is final or listed")
         assert all(len(ids) == 1 for ids in stack.book().starts_by_body().values())
         print(await stack.states(), len(stack.book().started_ids()))
-        await load.aclose()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.form import Form
-from tests.chaos.load import Load
+from tests.chaos.load import CUT, CUT_WITHIN, Load
 from tests.chaos.pollers import SdkPollers
 from tests.chaos.prove import prove
 from tests.chaos.stack import Plan
@@ -31,7 +31,7 @@ LEASE_SECONDS = "10"
 """Long enough that no process ends itself on a busy machine, whose event loop is held up."""
 KNOWS_NEWER = "0015"
 """Releases before this migration say on a newer schema that they are not ready, and their `waystation migrate` fails."""
-DROPPED = {"AnswerLost", "AnswerMalformed", "ConnectFailed", "RemoteProtocolError", "ReadError"}
+DROPPED = {"RemoteProtocolError", "ReadError"} | CUT | CUT_WITHIN
 """A client's connection ended under its request, before or within the answer: where an API was killed, hardly elsewhere."""
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.core.clock import monotonic
+from app.core.watchdog import EXIT_CODE
 from app.stack import supervisor as supervising
 from app.stack.child import ChildSpec
 from app.stack.errors import StackError
@@ -118,6 +119,21 @@ async def test_a_child_that_ends_before_it_is_ready_fails_the_start_in_its_own_w
     assert alive(other)
     await supervisor.stop()
     assert not alive(other)
+
+
+async def test_a_child_that_its_watchdog_ends_while_it_starts_is_started_again(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
+    tried, up = tmp_path / "tried", tmp_path / "up"
+
+    async def ready(_: int) -> bool:
+        return up.exists()
+
+    program = f"test -e {tried} || {{ touch {tried}; exit {EXIT_CODE}; }}; touch {up}; exec sleep 60"
+    spec = ChildSpec(name="worker-0", kind="worker", argv=("/bin/sh", "-c", program), ready=ready)
+    await supervisor.add_children([spec])
+    [pid] = supervisor.pids("worker")
+    assert alive(pid)
 
 
 async def test_a_child_that_takes_too_long_fails_the_start(supervisor: Supervisor) -> None:
