@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from app.core.sql import SqlFolder
-from app.core.terminal import DATA_DIR, AsJson, DataDir, echo, found, say, say_all, silent
+from app.core.commands.terminal import DATA_DIR, AsJson, DataDir, echo, found, say, say_all, silent
+from app.core.database.sql import SqlFolder
 
 if TYPE_CHECKING:
-    from app.core.db import Database
+    from app.core.database.db import Database
     from app.ops.verify import Proof
-    from app.stack.dumps import Dump
+    from app.stack.backups.dumps import Dump
 
 DIRECTORY = "backups"
 backups = typer.Typer(no_args_is_help=True, help="Dumps of the database: write one, prove that it can be restored.")
@@ -43,9 +43,9 @@ def create(
 
     A dump is a snapshot: jobs accepted after it are lost with the database. Archive the WAL as well if you can.
     """
-    from app.core.local import find_database_url
-    from app.stack.dumps import create_dump
-    from app.stack.signals import interruptible
+    from app.core.commands.local import find_database_url
+    from app.stack.backups.dumps import create_dump
+    from app.stack.processes.signals import interruptible
 
     url = find_database_url(data_dir)
     dump = asyncio.run(interruptible(create_dump(url, to or data_dir / DIRECTORY), hurry=lambda: None))
@@ -83,8 +83,8 @@ def check(
     """
     from app.core.escapes import one_line
     from app.ops.verify import as_value, summary, wrong_of
-    from app.stack.dumps import find_dump
-    from app.stack.signals import interruptible
+    from app.stack.backups.dumps import find_dump
+    from app.stack.processes.signals import interruptible
 
     keys = _find_keys(data_dir)
     last = find_dump(dump or data_dir / DIRECTORY)
@@ -117,11 +117,11 @@ def check(
 
 async def _check(dump: "Dump", keys: tuple[bytes, ...], as_json: bool) -> Restored:
     from app.core.clock import monotonic
-    from app.core.db import Database
-    from app.core.migrate import migrate
+    from app.core.database.db import Database
+    from app.core.database.migrate import migrate
     from app.ops.verify import STATEMENT_SECONDS, prove_all
-    from app.stack.empty_server import empty_server
-    from app.stack.restoring import restore
+    from app.stack.backups.restoring import restore
+    from app.stack.servers.empty_server import empty_server
 
     tell = silent if as_json else echo
     async with empty_server() as (programs, url):
@@ -147,8 +147,8 @@ async def _check(dump: "Dump", keys: tuple[bytes, ...], as_json: bool) -> Restor
 
 def _find_keys(data_dir: Path) -> tuple[bytes, ...]:
     """SECRET_KEY; empty where there is none. Raises SettingsError where it cannot be one."""
-    from app.core.local import find_secrets
-    from app.core.setting_files import SettingMissing
+    from app.core.commands.local import find_secrets
+    from app.core.config.setting_files import SettingMissing
 
     try:
         return find_secrets(data_dir)
@@ -158,8 +158,8 @@ def _find_keys(data_dir: Path) -> tuple[bytes, ...]:
 
 async def _open_secrets(database: "Database", keys: tuple[bytes, ...]) -> tuple[int | None, str | None]:
     """How many sealed secrets the keys open, and which one they do not; seals them anew in the copy."""
-    from app.admin.secret_commands import reencrypt_all
-    from app.core.vault import SecretUnreadable
+    from app.admin.commands.secret_commands import reencrypt_all
+    from app.core.database.vault import SecretUnreadable
 
     if not keys:
         return None, None

@@ -8,24 +8,24 @@ from typing import Annotated
 
 import typer
 
-from app.admin import pause_commands, secret_commands
-from app.admin.credit_commands import credits_
-from app.admin.job_commands import jobs
-from app.admin.key_commands import keys
-from app.admin.model_commands import models
-from app.admin.operator_commands import operators
-from app.admin.tenant_commands import tenants
+from app.admin.commands import pause_commands, secret_commands
+from app.admin.commands.credit_commands import credits_
+from app.admin.commands.job_commands import jobs
+from app.admin.commands.key_commands import keys
+from app.admin.commands.model_commands import models
+from app.admin.commands.operator_commands import operators
+from app.admin.commands.tenant_commands import tenants
 from app.backup_commands import backups
 from app.commands import register
-from app.core.environment import ignore_variables_of_libpq
+from app.core.commands.terminal import DATA_DIR, AsJson, DataDir, echo, say
+from app.core.config.environment import ignore_variables_of_libpq
+from app.core.config.setting_files import with_files
 from app.core.escapes import one_line
-from app.core.redaction import know, secrets_of_environment
-from app.core.setting_files import with_files
-from app.core.terminal import DATA_DIR, AsJson, DataDir, echo, say
+from app.core.logs.redaction import know, secrets_of_environment
 from app.ops import commands as ops_commands
-from app.reconciliation import commands as reconciliation_commands
-from app.reconciliation import recover_commands
-from app.webhooks import commands as webhook_commands
+from app.reconciliation.commands import reconcile as reconciliation_commands
+from app.reconciliation.commands import recover as recover_commands
+from app.webhooks.listen import commands as webhook_commands
 
 app = typer.Typer(
     invoke_without_command=True,
@@ -71,9 +71,9 @@ def _root(
 def migrate(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
     """Bring the database to the newest schema; several at once are safe."""
     # imported here: alembic and SQLAlchemy take 0.5 s, and `--help` needs neither
-    from app.core.local import find_database_url
-    from app.core.migrate import migrate as upgrade
-    from app.core.revisions import head_revision
+    from app.core.commands.local import find_database_url
+    from app.core.database.migrate import migrate as upgrade
+    from app.core.database.revisions import head_revision
 
     revision, head = upgrade(find_database_url(data_dir)).version, head_revision()
     newer = "" if revision == head else f", newer than this release's {head}, which it still serves"
@@ -110,9 +110,9 @@ def explain(error: Exception) -> str:
     # imported here: only a command that has failed pays for it
     import asyncpg
 
+    from app.core.config.setting_files import SettingsError
     from app.core.errors import Refusal, StatementTimedOut, StoreUnavailable, WrongConnection
-    from app.core.log import scrubbed
-    from app.core.setting_files import SettingsError
+    from app.core.logs.log import scrubbed
     from app.stack.errors import StackError
 
     cause = error.__cause__ if isinstance(error, StoreUnavailable) else error

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from app.core.stop_signals import exit_when_told
-from app.core.terminal import DATA_DIR, DataDir, echo
+from app.core.commands.terminal import DATA_DIR, DataDir, echo
+from app.core.process.stop_signals import exit_when_told
 
 Host = Annotated[str, typer.Option("--host", help="Address to listen on.")]
 Speed = Annotated[
@@ -39,8 +39,8 @@ def up(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Run everything on this machine until Ctrl-C: Postgres, Valkey, the simulator, APIs and workers."""
-    from app.stack.plan import UpOptions
-    from app.stack.up import run_up
+    from app.stack.running.plan import UpOptions
+    from app.stack.running.up import run_up
     from app.stack_seams import seams
 
     options = UpOptions(
@@ -60,7 +60,7 @@ def up(
 
 def demo(speed: Speed = 10.0) -> None:
     """From nothing to a finished job, in front of your eyes; leaves nothing behind."""
-    from app.stack.demo import run_demo
+    from app.stack.running.demo import run_demo
     from app.stack_seams import seams
 
     raise typer.Exit(asyncio.run(run_demo(seams(), speed=speed)))
@@ -73,7 +73,7 @@ def api(
 ) -> None:
     """Run one API process; SIGTERM ends it in order."""
     exit_when_told()
-    from app.core.settings import start
+    from app.core.config.settings import start
     from app.main import run_api
 
     run_api(start(), host=host, port=port, fd=fd)
@@ -82,7 +82,7 @@ def api(
 def worker() -> None:
     """Run one worker process; SIGTERM ends it in order."""
     exit_when_told()
-    from app.core.settings import start
+    from app.core.config.settings import start
     from app.worker import run_worker
 
     run_worker(start())
@@ -98,8 +98,8 @@ def simulator(
     api_key: Annotated[str, typer.Option(help="The only key it takes; empty: any.")] = "",
 ) -> None:
     """Run the simulator of the upstream's v2 API alone."""
-    from app.upstream.simulator.config import SimulatorConfig
-    from app.upstream.simulator.serve import RunningSimulator, run_simulator
+    from app.simulator.config import SimulatorConfig
+    from app.simulator.surface.serve import RunningSimulator, run_simulator
 
     config = SimulatorConfig(
         host=host,

@@ -6,39 +6,39 @@ from functools import cached_property, partial
 from typing import Any
 from uuid import UUID
 
-from app.api.webhook_bodies import render_events
-from app.core.cancel import cancel_all
-from app.core.db import Database
-from app.core.doorbell import TASKS, Doorbell, Task
+from app.api.webhooks.webhook_bodies import render_events
+from app.core.config.settings import Settings
+from app.core.database.db import Database
 from app.core.errors import StoreUnavailable, WrongConnection
-from app.core.grouped_log import Outage
-from app.core.guard import Guard
-from app.core.heartbeat import stop_beating
 from app.core.ids import new_id
-from app.core.log import get_logger
-from app.core.pump import Pump
-from app.core.settings import Settings
-from app.jobs.originals import OriginalsVault
-from app.jobs.tasks.account import AccountWatch
-from app.jobs.tasks.discretion import Discretion
-from app.jobs.tasks.dispatch import SLOTS as SUBMIT_SLOTS
-from app.jobs.tasks.dispatch import Dispatcher
-from app.jobs.tasks.forbidden import ForbiddenModels
-from app.jobs.tasks.learn import RunTimes
-from app.jobs.tasks.lease import Leases
-from app.jobs.tasks.meter import Meter
-from app.jobs.tasks.poll import SLOTS as POLL_SLOTS
-from app.jobs.tasks.poll import Poller
-from app.jobs.tasks.sweep import Sweeper
-from app.jobs.tasks.trouble import JobTrouble
+from app.core.logs.grouped_log import Outage
+from app.core.logs.log import get_logger
+from app.core.process.cancel import cancel_all
+from app.core.process.heartbeat import stop_beating
+from app.core.process.pump import Pump
+from app.core.redis.doorbell import TASKS, Doorbell, Task
+from app.http_client.guard import Guard
+from app.jobs.admin.originals import OriginalsVault
+from app.jobs.claiming.lease import Leases
+from app.jobs.claiming.trouble import JobTrouble
+from app.jobs.engine.dispatch import SLOTS as SUBMIT_SLOTS
+from app.jobs.engine.dispatch import Dispatcher
+from app.jobs.engine.poll import SLOTS as POLL_SLOTS
+from app.jobs.engine.poll import Poller
+from app.jobs.engine.sweep import Sweeper
+from app.jobs.observing.account import AccountWatch
+from app.jobs.observing.discretion import Discretion
+from app.jobs.observing.forbidden import ForbiddenModels
+from app.jobs.observing.learn import RunTimes
+from app.jobs.observing.meter import Meter
 from app.reconciliation.tasks.daily import DailyReconciliation
 from app.upstream.account import AccountClient
 from app.upstream.client import UpstreamClient
+from app.webhooks.delivery.deliver import Deliverer
+from app.webhooks.delivery.keeper import Keeper
+from app.webhooks.delivery.sender import Sender
+from app.webhooks.delivery.sweep import WebhookSweeper
 from app.webhooks.secrets import Vault
-from app.webhooks.sender import Sender
-from app.webhooks.tasks.deliver import Deliverer
-from app.webhooks.tasks.keeper import Keeper
-from app.webhooks.tasks.sweep import WebhookSweeper
 
 log = get_logger(__name__)
 

@@ -7,10 +7,10 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from app.core.errors import Refusal
-from app.core.http_rules import allowed_methods
-from app.core.log import get_logger
-from app.core.problems import body_fields, problem_response, problems_of
+from app.core.logs.log import get_logger
 from app.segmind.schemas import refusal_response
+from app.web.problems import body_fields, problem_response, problems_of
+from app.web.server.rules import allowed_methods
 
 log = get_logger(__name__)
 

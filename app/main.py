@@ -12,50 +12,50 @@ from uuid import UUID
 import uvicorn
 from fastapi import FastAPI
 
-from app.admin.surface import ROUTERS as ADMIN_ROUTERS
-from app.admission.rates import RateLimiter
-from app.admission.strangers import Strangers
+from app.admin.http.surface import ROUTERS as ADMIN_ROUTERS
 from app.api.billing_routes import router as api_billing_router
-from app.api.event_routes import router as event_router
+from app.api.jobs.quote_routes import router as quote_router
+from app.api.jobs.routes import router as api_router
+from app.api.jobs.routes import submit_router
 from app.api.limit_routes import router as limits_router
 from app.api.model_routes import router as api_models_router
-from app.api.quote_routes import router as quote_router
-from app.api.routes import router as api_router
-from app.api.routes import submit_router
-from app.api.webhook_routes import router as webhook_router
+from app.api.webhooks.event_routes import router as event_router
+from app.api.webhooks.webhook_routes import router as webhook_router
 from app.books.keeper import Keeper
 from app.books.operations import find_doubt
 from app.books.witness import Witness
 from app.catalog.check import Catalog
-from app.core.bodies import Bodies
-from app.core.cancel import cancel_all
-from app.core.db import Database
-from app.core.docs import routes as docs_routes
-from app.core.doorbell import Doorbell
+from app.core.config.settings import Settings
+from app.core.database.db import Database
+from app.core.database.schema import SchemaGate
 from app.core.errors import StoreUnavailable, WrongConnection
-from app.core.guard import OUTPUT_NETWORKS, Guard
-from app.core.health import routes as health_routes
-from app.core.heartbeat import beating, stop_beating
-from app.core.http_answering import RESPONSE_HEADERS
-from app.core.http_rules import HttpRules
-from app.core.http_server import CONNECTIONS_MAX, Protocol
 from app.core.ids import new_id
-from app.core.log import get_logger
-from app.core.memory import return_large_blocks
-from app.core.schema import SchemaGate
-from app.core.serving import Server
-from app.core.settings import Settings
+from app.core.logs.log import get_logger
+from app.core.process.cancel import cancel_all
+from app.core.process.heartbeat import beating, stop_beating
+from app.core.process.memory import return_large_blocks
+from app.core.redis.doorbell import Doorbell
 from app.error_responses import handle_errors
-from app.jobs.intake import Intake
-from app.jobs.outlook import Outlook
-from app.jobs.quoting import Quoter
-from app.jobs.reader import Reader
-from app.jobs.waiters import Waiters
+from app.http_client.guard import OUTPUT_NETWORKS, Guard
+from app.jobs.reading.outlook import Outlook
+from app.jobs.reading.reader import Reader
+from app.jobs.reading.waiters import Waiters
+from app.jobs.submit.intake import Intake
+from app.jobs.submit.quoting import Quoter
+from app.limits.rates import RateLimiter
+from app.limits.strangers import Strangers
 from app.openapi import openapi_document
 from app.segmind.media import Downloads
 from app.segmind.routes import routes as segmind_routes
 from app.segmind.steady import SteadyPolls
 from app.tenants.auth import Keyring
+from app.web.bodies import Bodies
+from app.web.pages.docs import routes as docs_routes
+from app.web.pages.health import routes as health_routes
+from app.web.server.answering import RESPONSE_HEADERS
+from app.web.server.protocol import CONNECTIONS_MAX, Protocol
+from app.web.server.rules import HttpRules
+from app.web.server.serving import Server
 from app.webhooks.secrets import Vault
 
 log = get_logger(__name__)
@@ -81,7 +81,7 @@ def create_app(settings: Settings, *, on_wrong: Callable[[WrongConnection], None
         title="Waystation",
         lifespan=lifespan,
         openapi_url="/openapi.json",
-        docs_url=None,  # `app.core.docs` serves it: FastAPI's own page needs the internet
+        docs_url=None,  # `app.web.pages.docs` serves it: FastAPI's own page needs the internet
         redoc_url=None,
         redirect_slashes=False,  # a redirect has no JSON, would follow the Host header, and the SDK follows none
     )

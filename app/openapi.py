@@ -6,9 +6,9 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from app.core.health import OPENAPI_PATHS as health_paths
 from app.segmind.openapi import SCHEMAS as segmind_schemas
 from app.segmind.routes import OPENAPI_PATHS as segmind_paths
+from app.web.pages.health import OPENAPI_PATHS as health_paths
 
 VERSION = version("waystation")
 

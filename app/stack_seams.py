@@ -3,21 +3,21 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
-from app.admin.demo import ensure_demo_tenant
-from app.admission.models import What
-from app.admission.operations import lock_pauses, set_pause
-from app.admission.queries import find_pause
+from app.admin.actions.demo import ensure_demo_tenant
 from app.books.decide import Known
 from app.books.keeper import Keeper
 from app.books.models import WORDS, Doubt
 from app.books.operations import find_books, stop_sending
-from app.core.db import Database
+from app.core.database.db import Database
+from app.core.database.migrate import migrate
+from app.core.database.sql import SqlFolder
 from app.core.ids import new_id
-from app.core.log import get_logger
-from app.core.migrate import migrate
-from app.core.sql import SqlFolder
-from app.stack.plan import Seams
-from app.webhooks.receiver import receiving
+from app.core.logs.log import get_logger
+from app.pace.models import What
+from app.pace.pauses.operations import lock_pauses, set_pause
+from app.pace.pauses.queries import find_pause
+from app.stack.running.plan import Seams
+from app.webhooks.listen.receiver import receiving
 
 log = get_logger(__name__)
 

@@ -16,21 +16,21 @@ import uvloop
 from arq.connections import ArqRedis
 from arq.worker import Worker, create_worker
 
-from app.core.arq_redis import QUEUE, Later, PatientRedis, arq_pool, arq_settings, deserialized, serialized
-from app.core.cancel import cancel_all
-from app.core.doorbell import TASKS, Task
-from app.core.environment import ignore_variables_of_libpq
+from app.core.commands.terminal import echo
+from app.core.config.environment import ignore_variables_of_libpq
+from app.core.config.setting_files import SettingsError, with_files
+from app.core.config.settings import Settings, load_settings, start
 from app.core.errors import WrongConnection
 from app.core.escapes import one_line
-from app.core.grouped_log import Outage
-from app.core.log import get_logger, scrubbed
-from app.core.memory import return_large_blocks
-from app.core.redaction import know, secrets_of_environment
-from app.core.setting_files import SettingsError, with_files
-from app.core.settings import Settings, load_settings, start
-from app.core.stop_signals import stop_signals
-from app.core.subscription import AWAY
-from app.core.terminal import echo
+from app.core.logs.grouped_log import Outage
+from app.core.logs.log import get_logger, scrubbed
+from app.core.logs.redaction import know, secrets_of_environment
+from app.core.process.cancel import cancel_all
+from app.core.process.memory import return_large_blocks
+from app.core.process.stop_signals import stop_signals
+from app.core.redis.arq_redis import QUEUE, Later, PatientRedis, arq_pool, arq_settings, deserialized, serialized
+from app.core.redis.doorbell import TASKS, Task
+from app.core.redis.subscription import AWAY
 from app.engine import Engine
 from app.worker_process import Process
 

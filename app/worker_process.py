@@ -7,15 +7,15 @@ from typing import Any
 from app.books.keeper import Keeper as WitnessKeeper
 from app.books.witness import Witness
 from app.core import clock
-from app.core.cancel import cancel_all
-from app.core.db import Database
+from app.core.config.settings import Settings
+from app.core.database.db import Database
+from app.core.database.schema import SchemaGate
 from app.core.errors import WrongConnection
-from app.core.heartbeat import beating
 from app.core.ids import new_id
-from app.core.log import get_logger
-from app.core.schema import SchemaGate
-from app.core.settings import Settings
-from app.core.watchdog import EXIT_CODE, Watchdog
+from app.core.logs.log import get_logger
+from app.core.process.cancel import cancel_all
+from app.core.process.heartbeat import beating
+from app.core.process.watchdog import EXIT_CODE, Watchdog
 from app.engine import Engine, wind_up
 from app.reconciliation.tasks.refute import refuting
 

@@ -19,13 +19,13 @@ from uuid import UUID
 
 import uvloop
 
-from app.core.db import Database
+from app.core.database.db import Database
 from app.core.ids import new_id
-from app.jobs.claims import open_attempts
-from app.jobs.decide import Step
+from app.jobs.claiming.claims import open_attempts
+from app.jobs.claiming.decide import Step
+from app.jobs.claiming.records import SubmitRecord, record_submits
+from app.jobs.claiming.turns import claim_queued
 from app.jobs.models import State
-from app.jobs.records import SubmitRecord, record_submits
-from app.jobs.turns import claim_queued
 from app.upstream.wire import Outcome, OutcomeKind, UpstreamState
 from bench.load import PADDING
 from bench.stand import MODEL, SHORT, Load, Runs, Stand, load, query, stand

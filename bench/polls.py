@@ -16,13 +16,13 @@ from itertools import pairwise
 
 import uvloop
 
-from app.core.db import Database
+from app.core.database.db import Database
 from app.core.ids import new_id
-from app.jobs.claims import claim_running
-from app.jobs.decide import Step
+from app.jobs.claiming.claims import claim_running
+from app.jobs.claiming.decide import Step
+from app.jobs.claiming.records import PollRecord, record_polls
+from app.jobs.estimates.schedule import GAP_SECONDS_MAX
 from app.jobs.models import State
-from app.jobs.records import PollRecord, record_polls
-from app.jobs.schedule import GAP_SECONDS_MAX
 from app.upstream.client import UpstreamClient
 from app.upstream.wire import OutcomeKind
 from bench.cpu import cpu_seconds

@@ -15,12 +15,12 @@ from uuid import uuid4
 
 import uvloop
 
-from app.admission.rate_headers import rate_headers
-from app.admission.rate_script import limits_of
-from app.admission.rates import RateLimiter
 from app.core.ids import new_id
-from app.core.log import configure_logging
-from app.stack.valkey import EmbeddedValkey
+from app.core.logs.log import configure_logging
+from app.limits.rate_headers import rate_headers
+from app.limits.rate_script import limits_of
+from app.limits.rates import RateLimiter
+from app.stack.servers.valkey import EmbeddedValkey
 from app.tenants.decide import Rate
 from bench.table import Table
 

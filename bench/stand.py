@@ -19,11 +19,11 @@ from typing import Any
 
 import asyncpg
 
-from app.core.db import Database
-from app.core.settings import PREFIX, split_secrets
+from app.core.config.settings import PREFIX, split_secrets
+from app.core.database.db import Database
 from app.ledger.operations import grant
-from app.stack.plan import UpOptions
-from app.stack.up import Stack, running
+from app.stack.running.plan import UpOptions
+from app.stack.running.up import Stack, running
 from app.stack_seams import seams
 from app.tenants.keys import hash_key
 from app.tenants.operations import create_key, create_tenant, update_tenant

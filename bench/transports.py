@@ -17,7 +17,7 @@ import aiohttp
 import httpx
 import uvloop
 
-from app.core.http import Caller, Limits
+from app.http_client.caller import Caller, Limits
 
 STATUS = b'{"status":"PROCESSING","request_id":"47411f110c6fa4fe05dcb9ffed2c1962","metrics":{}}'
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(STATUS), STATUS)

@@ -11,10 +11,10 @@ import urllib.request
 from collections.abc import Callable
 from uuid import UUID
 
-from app.core.db import Database
-from app.core.doorbell import Doorbell
+from app.core.config.settings import PREFIX
+from app.core.database.db import Database
 from app.core.ids import find_id
-from app.core.settings import PREFIX
+from app.core.redis.doorbell import Doorbell
 from app.webhooks.emit import emit_tenant_event
 from app.webhooks.models import EventType
 from bench.stand import SHORT, Stand, load, query, stand

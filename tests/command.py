@@ -23,7 +23,7 @@ SECONDS_MAX = 240
 _LOADED = """
 import gc, json, os, signal, sys
 
-import app.cli, app.admin.demo, app.core.local, app.core.migrate, app.ops.doctor, app.ops.verify
+import app.cli, app.admin.actions.demo, app.core.commands.local, app.core.database.migrate, app.ops.doctor, app.ops.verify
 import alembic.command, sqlalchemy.dialects.postgresql.asyncpg
 
 gc.collect()

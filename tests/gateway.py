@@ -18,11 +18,11 @@ from uuid import UUID, uuid4
 import asyncpg
 import httpx
 
-from app.core.db import Database
+from app.core.database.db import Database
 from app.ledger.operations import grant
+from app.simulator.book import Book
 from app.tenants.models import Scope
 from app.tenants.operations import create_key, create_tenant, update_tenant
-from app.upstream.simulator.book import Book
 from tests.servers import redis_of_a_gateway
 
 SECRET = "a-secret-that-only-tests-know-0123456789"

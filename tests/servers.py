@@ -14,9 +14,9 @@ from uuid import uuid4
 
 import asyncpg
 
-from app.core.migrate import migrate
-from app.stack.postgres import EmbeddedPostgres
-from app.stack.valkey import EmbeddedValkey
+from app.core.database.migrate import migrate
+from app.stack.servers.postgres import EmbeddedPostgres
+from app.stack.servers.valkey import EmbeddedValkey
 
 REDIS_DATABASES = 64
 REDIS_SHARE = 15

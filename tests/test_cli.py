@@ -14,7 +14,7 @@ from uuid import uuid4
 import pytest
 
 from app.cli import main
-from app.core.db import Database
+from app.core.database.db import Database
 from app.core.errors import Unauthorized
 from app.tenants.auth import Keyring
 from app.tenants.keys import parse_key

@@ -11,16 +11,16 @@ from pydantic import SecretStr
 
 from app.admin.models import Role
 from app.admin.queries import find_known_operator
-from app.admission.buckets import Standing, seconds_up
-from app.admission.rate_headers import rate_headers
-from app.admission.strangers import LOGINS, Strangers
-from app.core.bodies import Bodies
 from app.core.errors import Forbidden, Refusal, Unauthorized
-from app.core.log import get_logger
-from app.core.parse_budget import Allowance
-from app.core.query import CheckedRoute
-from app.core.requests import check_media_type
+from app.core.logs.log import get_logger
+from app.limits.buckets import Standing, seconds_up
+from app.limits.rate_headers import rate_headers
+from app.limits.strangers import LOGINS, Strangers
 from app.tenants.keys import OPERATOR_MARK, hash_key, parse_key
+from app.web.bodies import Bodies
+from app.web.parse_budget import Allowance
+from app.web.query import CheckedRoute
+from app.web.requests import check_media_type
 
 log = get_logger(__name__)
 

@@ -15,7 +15,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from app.core.tables import metadata
+from app.core.database.tables import metadata
 
 operators = Table(
     "operators",

@@ -9,15 +9,15 @@ from fastapi import APIRouter, Depends
 from app.api.billing_schemas import BalanceOut, TransferOut, UsageItem, UsageOut
 from app.api.callers import ALWAYS, BillingReader
 from app.core import clock
-from app.core.fields import Instant
 from app.core.ids import find_id
-from app.core.paging import LIMIT_DEFAULT, Page, cut_page, parse_cursor
-from app.core.problems import documented
-from app.core.query import CheckedRoute, Limit
-from app.core.requests import malformed
 from app.ledger.listing import TransferFilter, UsageBy, list_transfers, list_usage
 from app.ledger.models import Kind
 from app.ledger.queries import get_balance
+from app.web.fields import Instant
+from app.web.paging import LIMIT_DEFAULT, Page, cut_page, parse_cursor
+from app.web.problems import documented
+from app.web.query import CheckedRoute, Limit
+from app.web.requests import malformed
 
 USAGE_WINDOW = timedelta(days=30)
 USAGE_WINDOW_MAX = timedelta(days=366)

@@ -5,12 +5,12 @@ from typing import Self
 from pydantic import BaseModel, Field
 
 from app.core.credits import show_credits
-from app.core.db import Row
-from app.core.fields import At
+from app.core.database.db import Row
 from app.core.ids import show_id
 from app.ledger.listing import UsageBy
 from app.ledger.models import Kind
 from app.ledger.queries import BalanceRow
+from app.web.fields import At
 
 
 class BalanceOut(BaseModel):

@@ -5,18 +5,18 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from app.admission.rate_headers import rate_headers
-from app.admission.rate_script import limits_of
-from app.admission.rates import RateLimiter
-from app.admission.refused import refused_bucket
 from app.api.callers import AnyReader
 from app.api.limit_schemas import LimitsOut
 from app.core.errors import Malformed, StatementTimedOut, StoreUnavailable, TooManyReads, Unauthorized
-from app.core.problems import documented
-from app.core.query import CheckedRoute
 from app.jobs.places import get_limits
+from app.limits.rate_headers import rate_headers
+from app.limits.rate_script import limits_of
+from app.limits.rates import RateLimiter
+from app.limits.refused import refused_bucket
 from app.tenants.decide import Rate
 from app.tenants.queries import key_rate
+from app.web.problems import documented
+from app.web.query import CheckedRoute
 
 router = APIRouter(prefix="/api/v1", tags=["limits"], route_class=CheckedRoute)
 REFUSALS = documented(Malformed, Unauthorized, StoreUnavailable, StatementTimedOut, TooManyReads)

@@ -4,10 +4,10 @@ from typing import Self
 
 from pydantic import BaseModel, Field
 
-from app.admission.buckets import Standing
 from app.core.credits import show_credits
-from app.core.fields import Number
 from app.jobs.places import Limits
+from app.limits.buckets import Standing
+from app.web.fields import Number
 
 
 class _BucketOut(BaseModel):

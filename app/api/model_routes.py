@@ -4,20 +4,20 @@ from collections.abc import Mapping
 
 from fastapi import APIRouter, Request
 
-from app.admission.queries import list_paused_models
 from app.api.callers import ALWAYS, Caller, JobsReader
 from app.api.model_schemas import OfferOut
 from app.catalog.check import SLUG
 from app.catalog.decide import Terms, quote
 from app.catalog.queries import Model, ModelFilter, ModelNotFound, list_models
-from app.core.db import ReadSession
-from app.core.paging import LIMIT_DEFAULT, Page, cut_page
-from app.core.problems import documented
-from app.core.query import CheckedRoute, Limit
-from app.core.requests import malformed
+from app.core.database.db import ReadSession
 from app.jobs.queries import list_run_times
-from app.jobs.quoting import PausedBy
+from app.jobs.submit.quoting import PausedBy
+from app.pace.pauses.queries import list_paused_models
 from app.tenants.auth import Principal
+from app.web.paging import LIMIT_DEFAULT, Page, cut_page
+from app.web.problems import documented
+from app.web.query import CheckedRoute, Limit
+from app.web.requests import malformed
 
 router = APIRouter(prefix="/api/v1", tags=["models"], route_class=CheckedRoute)
 

@@ -9,7 +9,7 @@ from app.catalog.decide import recent_run_seconds
 from app.catalog.models import PriceRule
 from app.catalog.queries import Model
 from app.core.credits import show_credits
-from app.jobs.quoting import PausedBy
+from app.jobs.submit.quoting import PausedBy
 
 
 class RunSeconds(BaseModel):

@@ -8,10 +8,10 @@ import orjson
 
 from app.books.decide import WITNESS_SECONDS, Known, speaking
 from app.core import clock
-from app.core.grouped_log import Outage
-from app.core.log import get_logger
-from app.core.redis_pool import open_redis
-from app.core.subscription import AWAY, REDIS_SECONDS
+from app.core.logs.grouped_log import Outage
+from app.core.logs.log import get_logger
+from app.core.redis.redis_pool import open_redis
+from app.core.redis.subscription import AWAY, REDIS_SECONDS
 
 log = get_logger(__name__)
 

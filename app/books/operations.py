@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from app.admission.operations import lock_pauses
 from app.books.decide import Found, Known
 from app.books.models import WORDS, Doubt
-from app.core.db import ReadSession, Session
-from app.core.sql import SqlFolder, columns_of
-from app.jobs.pausing import put_back
+from app.core.database.db import ReadSession, Session
+from app.core.database.sql import SqlFolder, columns_of
+from app.jobs.admin.pausing import put_back
+from app.pace.pauses.operations import lock_pauses
 
 MARK = "waystation"
 """Who set the pause. One that somebody had set before keeps its name, and stays when the doubt is over."""

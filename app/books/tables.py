@@ -3,7 +3,7 @@
 from sqlalchemy import CheckConstraint, Column, Integer, SmallInteger, Table, Text, Uuid
 
 from app.books.models import Doubt
-from app.core.tables import instant, metadata, one_of
+from app.core.database.tables import instant, metadata, one_of
 
 books = Table(
     "books",

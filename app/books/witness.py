@@ -14,10 +14,10 @@ from app.books.decide import Found, Known, doubt_of
 from app.books.keeper import Keeper
 from app.books.models import WORDS, Doubt
 from app.books.operations import adopt_books, find_books, settle_if_vouched, stop_sending, vouch
-from app.core.db import Database, Session
+from app.core.database.db import Database, Session
 from app.core.errors import StoreUnavailable, WrongConnection
 from app.core.ids import new_id
-from app.core.log import get_logger
+from app.core.logs.log import get_logger
 
 log = get_logger(__name__)
 

@@ -11,7 +11,7 @@ from app.catalog.decide import Terms, validator_of
 from app.catalog.faults import problems_of
 from app.catalog.queries import list_models_by_slug
 from app.core import clock
-from app.core.db import Database
+from app.core.database.db import Database
 from app.core.errors import Forbidden, Malformed, NotFound, Refusal, StoreUnavailable, sentence
 from app.core.off_loop import run_sized
 

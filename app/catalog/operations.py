@@ -8,8 +8,8 @@ from app.catalog.check import checked_slug
 from app.catalog.decide import ModelChanges
 from app.catalog.imports import ModelLine
 from app.catalog.queries import Model
-from app.core.db import Session
-from app.core.sql import SqlFolder, columns_of
+from app.core.database.db import Session
+from app.core.database.sql import SqlFolder, columns_of
 
 IMPORT_LINES_MAX = 200
 """Models written by one statement of an import. It looks each line up among the others, so its cost grows with their square."""

@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from app.catalog.models import PriceRule
-from app.core.db import ReadSession
+from app.core.database.db import ReadSession
+from app.core.database.sql import SqlFolder
 from app.core.errors import NotFound
-from app.core.sql import SqlFolder
 
 
 class ModelNotFound(NotFound):

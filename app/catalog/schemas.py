@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from app.catalog.models import PriceRule
 from app.catalog.queries import Model
 from app.core.credits import show_credits
-from app.core.fields import At
+from app.web.fields import At
 
 
 class ModelOut(BaseModel):

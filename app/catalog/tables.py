@@ -3,7 +3,7 @@
 from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, DateTime, Float, Integer, Table, Text, func, true
 from sqlalchemy.dialects.postgresql import JSONB
 
-from app.core.tables import metadata
+from app.core.database.tables import metadata
 
 models = Table(
     "models",

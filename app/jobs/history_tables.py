@@ -17,7 +17,7 @@ from sqlalchemy import (
     func,
 )
 
-from app.core.tables import instant, metadata, one_of
+from app.core.database.tables import instant, metadata, one_of
 from app.jobs.models import ExchangeKind, State, Surface
 
 OUTCOMES = (

@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from app.core.db import Session
+from app.core.database.db import Session
+from app.core.database.sql import SqlFolder, columns_of
 from app.core.errors import Conflict, NotFound
-from app.core.sql import SqlFolder, columns_of
 from app.jobs.endings import EndedJob, end_jobs
-from app.jobs.line import NO_LIMIT
+from app.jobs.estimates.line import NO_LIMIT
 from app.jobs.models import FINAL, State
 from app.ledger.holds import hold_id_of
 from app.ledger.queries import HOLDS_THAT_FIT_PART

@@ -5,9 +5,9 @@ from uuid import UUID
 
 import asyncpg
 
-from app.core.db import ReadSession, Session
+from app.core.database.db import ReadSession, Session
+from app.core.database.sql import SqlFolder
 from app.core.errors import StoreUnavailable
-from app.core.sql import SqlFolder
 
 LOCK_SECONDS = 3
 

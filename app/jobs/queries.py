@@ -5,11 +5,11 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from app.core.db import ReadSession
-from app.core.sql import SqlFolder
-from app.jobs.line import NO_LIMIT, PLACES_MAX, RANKS_MAX, RECENT_MAX, Line, Sent
+from app.core.database.db import ReadSession
+from app.core.database.sql import SqlFolder
+from app.jobs.estimates.line import NO_LIMIT, PLACES_MAX, RANKS_MAX, RECENT_MAX, Line, Sent
+from app.jobs.estimates.schedule import SAMPLES_MAX
 from app.jobs.rows import EventJob, JobResult, WholeJob
-from app.jobs.schedule import SAMPLES_MAX
 
 
 class RunTimes(NamedTuple):

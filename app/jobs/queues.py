@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
 
-from app.core.db import ReadSession, Session
+from app.core.database.db import ReadSession, Session
+from app.core.database.sql import SqlFolder
 from app.core.errors import Refusal
-from app.core.sql import SqlFolder
 
 QUEUE_FULL_SECONDS = 5
 """When to come back to a full queue: it empties at the pace of runs, which nobody knows to the second."""

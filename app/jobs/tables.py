@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from app.core.tables import instant, metadata, one_of
+from app.core.database.tables import instant, metadata, one_of
 from app.jobs.models import ErrorCode, State, Surface
 
 jobs = Table(

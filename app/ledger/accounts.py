@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
-from app.core.db import ReadSession, Session
+from app.core.database.db import ReadSession, Session
+from app.core.database.sql import SqlFolder, columns_of
 from app.core.ids import derived_id
-from app.core.sql import SqlFolder, columns_of
 from app.ledger.decide import Account
 from app.ledger.models import Kind
 from app.ledger.rows import BudgetRow, Expired, LockedBalance, LotRow, ReadBalance

@@ -3,8 +3,8 @@
 from datetime import datetime
 from uuid import UUID
 
-from app.core.db import Session
-from app.core.sql import SqlFolder
+from app.core.database.db import Session
+from app.core.database.sql import SqlFolder
 from app.ledger.holds import hold_id_of
 
 _SQL = SqlFolder(__file__)

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from app.core.db import Session
+from app.core.database.db import Session
+from app.core.database.sql import SqlFolder, columns_of
 from app.core.ids import derived_id
-from app.core.sql import SqlFolder, columns_of
 from app.ledger.decide import Account, Budget, Hold, Lot, draw
 from app.ledger.models import Kind
 from app.ledger.rows import Drawn, LotRow, NewHold, Spent

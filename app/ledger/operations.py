@@ -4,10 +4,10 @@ from datetime import datetime
 from uuid import UUID
 
 from app.core.credits import AMOUNT_MAX, show_credits
-from app.core.db import Session
+from app.core.database.db import Session
+from app.core.database.sql import SqlFolder
 from app.core.errors import Conflict, Malformed, NotFound, malformed_field
 from app.core.ids import derived_id, new_id
-from app.core.sql import SqlFolder
 from app.ledger.accounts import lock_accounts
 from app.ledger.decide import Account, filled
 from app.ledger.models import Kind, Period

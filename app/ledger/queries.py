@@ -3,8 +3,8 @@
 from typing import NamedTuple
 from uuid import UUID
 
-from app.core.db import ReadSession
-from app.core.sql import SqlFolder
+from app.core.database.db import ReadSession
+from app.core.database.sql import SqlFolder
 
 _SQL = SqlFolder(__file__)
 EXPOSE_SECOND_STARTS_PART = _SQL.part("expose_second_starts")

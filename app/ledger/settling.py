@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from app.core.db import Session
+from app.core.database.db import Session
+from app.core.database.sql import SqlFolder, columns_of
 from app.core.ids import derived_id
-from app.core.sql import SqlFolder, columns_of
 from app.ledger.accounts import expire_returned
 from app.ledger.decide import Balance, Lot, give_back
 from app.ledger.holds import hold_id_of

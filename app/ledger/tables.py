@@ -35,7 +35,7 @@ from sqlalchemy import (
     text,
 )
 
-from app.core.tables import metadata, one_of
+from app.core.database.tables import metadata, one_of
 from app.ledger.models import ExposureReason, Kind, Period
 
 

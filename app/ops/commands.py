@@ -4,8 +4,8 @@ import asyncio
 
 import typer
 
+from app.core.commands.terminal import DATA_DIR, AsJson, DataDir, echo, found, say, say_all, silent
 from app.core.escapes import one_line
-from app.core.terminal import DATA_DIR, AsJson, DataDir, echo, found, say, say_all, silent
 
 
 def register(app: typer.Typer) -> None:
@@ -19,7 +19,7 @@ def verify(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
 
     Reads all jobs, attempts and events, and no bodies; locks nothing, and may run while everything works.
     """
-    from app.core.local import opened
+    from app.core.commands.local import opened
     from app.ops.verify import STATEMENT_SECONDS, Proof, as_value, prove_all, summary, wrong_of
 
     async def run() -> tuple[Proof, ...]:
@@ -36,7 +36,7 @@ def verify(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
 
 def doctor(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
     """Look at settings, database, workers, Redis, upstream and clock; say how to mend what is wrong, and exit 1 then."""
-    from app.core.log import scrubbed
+    from app.core.logs.log import scrubbed
     from app.ops.doctor import Finding, examine
 
     findings: list[Finding] = []

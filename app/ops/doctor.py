@@ -12,23 +12,23 @@ from redis.exceptions import AuthenticationError, ResponseError
 from app.books.models import WORDS
 from app.books.operations import find_doubt
 from app.core import clock
-from app.core.db import Database, ReadSession
-from app.core.errors import StoreUnavailable, WrongConnection
-from app.core.http import Caller, Limits
-from app.core.local import (
+from app.core.commands.local import (
     STACK_FILE,
     find_database_url,
     find_redis_url,
     find_upstream_proxy,
     find_upstream_url,
 )
-from app.core.redis_pool import open_redis
-from app.core.revisions import head_revision
-from app.core.schema import Fit, Found, find_schema
-from app.core.setting_files import find_setting
-from app.core.settings import SettingsError, load_settings
-from app.core.sql import SqlFolder
-from app.core.subscription import AWAY, REDIS_SECONDS
+from app.core.config.setting_files import find_setting
+from app.core.config.settings import SettingsError, load_settings
+from app.core.database.db import Database, ReadSession
+from app.core.database.revisions import head_revision
+from app.core.database.schema import Fit, Found, find_schema
+from app.core.database.sql import SqlFolder
+from app.core.errors import StoreUnavailable, WrongConnection
+from app.core.redis.redis_pool import open_redis
+from app.core.redis.subscription import AWAY, REDIS_SECONDS
+from app.http_client.caller import Caller, Limits
 
 POSTGRES_MIN = 160_000
 SKEW_SECONDS = 2.0

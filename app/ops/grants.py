@@ -1,8 +1,8 @@
 """What must be true of the database itself: who may do what, that constraints are in force, that commits are durable."""
 
-from app.core.connections import SERVICE_ROLE
-from app.core.db import READONLY_ROLE
-from app.core.sql import SqlFolder
+from app.core.database.connections import SERVICE_ROLE
+from app.core.database.db import READONLY_ROLE
+from app.core.database.sql import SqlFolder
 from app.ops.invariants import Counted, Invariant
 
 APPEND_ONLY = (

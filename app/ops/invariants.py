@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from app.core.db import ReadSession
-from app.core.sql import Query, SqlFolder
+from app.core.database.db import ReadSession
+from app.core.database.sql import Query, SqlFolder
 from app.jobs.models import TRANSITIONS, State
 
 LATE_SECONDS = 60

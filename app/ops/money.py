@@ -3,7 +3,7 @@
 Read are all transfers some five times, by hash, and all jobs twice: a million transfers take seconds.
 """
 
-from app.core.sql import SqlFolder
+from app.core.database.sql import SqlFolder
 from app.ledger.queries import FOLD_PART
 from app.ops.invariants import Counted, Invariant
 

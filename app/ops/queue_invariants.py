@@ -1,6 +1,6 @@
 """What must be true of the lines that jobs stand in, and of the counts of them, at every instant."""
 
-from app.core.sql import SqlFolder
+from app.core.database.sql import SqlFolder
 from app.ops.invariants import Counted, Invariant
 
 _SQL = SqlFolder(__file__)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from app.core.db import ReadSession
+from app.core.commands.terminal import found
+from app.core.database.db import ReadSession
 from app.core.escapes import one_line
-from app.core.terminal import found
 from app.ops.grants import OF_DATABASE
 from app.ops.invariants import OF_JOBS, Invariant
 from app.ops.money import OF_MONEY

@@ -1,6 +1,6 @@
 """What must be true of the webhooks at every instant."""
 
-from app.core.sql import SqlFolder
+from app.core.database.sql import SqlFolder
 from app.ops.invariants import Counted, Invariant
 
 _SQL = SqlFolder(__file__)

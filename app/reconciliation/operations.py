@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from app.core.db import Session
+from app.core.database.db import Session
+from app.core.database.sql import SqlFolder, columns_of
 from app.core.errors import NotFound
-from app.core.sql import SqlFolder, columns_of
 from app.jobs.models import State
 from app.ledger.accounts import lock_accounts
 from app.ledger.corrections import recount_usage, return_to_budgets

@@ -10,9 +10,9 @@ from uuid import UUID
 
 from app.core.clock import rfc3339
 from app.core.credits import show_credits
-from app.core.db import ReadSession
+from app.core.database.db import ReadSession
+from app.core.database.sql import SqlFolder
 from app.core.ids import show_id
-from app.core.sql import SqlFolder
 from app.ledger.queries import FOLD_PART
 from app.reconciliation.decide import Explained, OurJob
 from app.reconciliation.models import OF_HISTORY

@@ -6,12 +6,12 @@ from decimal import Decimal
 from typing import NamedTuple
 from uuid import UUID
 
-from app.core.db import ReadSession, Session
-from app.core.sql import SqlFolder
-from app.jobs.decide import Step
+from app.core.database.db import ReadSession, Session
+from app.core.database.sql import SqlFolder
+from app.jobs.admin.recover import RECOVERER, Forgotten
+from app.jobs.claiming.decide import Step
+from app.jobs.claiming.records import SubmitRecord, record_late, record_submits
 from app.jobs.models import State
-from app.jobs.records import SubmitRecord, record_late, record_submits
-from app.jobs.recover import RECOVERER, Forgotten
 from app.reconciliation.decide import about
 from app.reconciliation.matching import Candidate
 from app.reconciliation.models import Kind

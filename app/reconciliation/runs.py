@@ -3,9 +3,9 @@
 from dataclasses import dataclass, fields
 from datetime import datetime
 
-from app.core.db import Session
+from app.core.database.db import Session
+from app.core.database.sql import SqlFolder
 from app.core.errors import Conflict
-from app.core.sql import SqlFolder
 from app.reconciliation.models import Result
 
 LEASE_SECONDS = 2400.0

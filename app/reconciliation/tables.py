@@ -16,7 +16,7 @@ from sqlalchemy import (
     text,
 )
 
-from app.core.tables import instant, metadata, one_of
+from app.core.database.tables import instant, metadata, one_of
 from app.reconciliation.models import Kind, Result
 
 

@@ -8,8 +8,8 @@ import ssl
 from dataclasses import dataclass
 from typing import Final
 
-from app.core.guard import Guard, Url, UrlRefused, parse_url
-from app.core.http import Called, Caller, Limits, default_ssl_context
+from app.http_client.caller import Called, Caller, Limits, default_ssl_context
+from app.http_client.guard import Guard, Url, UrlRefused, parse_url
 
 URL_LENGTH_MAX: Final = 8192
 """Signed URLs of object stores are longer than most."""

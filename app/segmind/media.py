@@ -5,12 +5,12 @@ import re
 
 from starlette.responses import Response
 
-from app.core.guard import Guard
-from app.core.http import Limits
 from app.core.ids import show_id
-from app.core.log import get_logger
+from app.core.logs.log import get_logger
+from app.core.logs.redaction import redacted_body, redacted_text
 from app.core.off_loop import run_sized
-from app.core.redaction import redacted_body, redacted_text
+from app.http_client.caller import Limits
+from app.http_client.guard import Guard
 from app.jobs.rows import JobResult
 from app.segmind.fetcher import Fetcher, NotFetched
 from app.segmind.schemas import credits_number, json_response, shown_result

@@ -4,8 +4,8 @@ from http import HTTPStatus
 from typing import Any
 
 from app.core.errors import Refusal
-from app.core.problems import LIMIT_HEADERS
 from app.segmind.schemas import status_of
+from app.web.problems import LIMIT_HEADERS
 
 Json = dict[str, Any]
 

@@ -11,32 +11,20 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Scope as AsgiScope
 
-from app.admission.strangers import submitter
 from app.catalog.check import RESERVED, SLUG, checked_slug
-from app.core.bodies import Bodies
-from app.core.db import patiently
+from app.core.database.db import patiently
 from app.core.errors import Refusal, StoreUnavailable, Unauthorized
 from app.core.faults import Faults
 from app.core.ids import find_id, show_id
 from app.core.off_loop import run_sized
-from app.core.prefer import Wait, preferred_wait
-from app.core.requests import (
-    checked_deadline,
-    checked_metadata,
-    checked_priority,
-    idempotency_key,
-    malformed,
-    plain_seconds,
-    single_header,
-    whole_number,
-)
 from app.core.strict_json import JsonInvalid
-from app.jobs.intake import NOT_STORED, Asked
 from app.jobs.models import FINAL, State, Surface
 from app.jobs.operations import JobNotFound
 from app.jobs.rows import JobResult
-from app.jobs.writer import Stored
+from app.jobs.submit.intake import NOT_STORED, Asked
+from app.jobs.submit.writer import Stored
 from app.ledger.queries import BalanceRow, get_balance
+from app.limits.strangers import submitter
 from app.segmind.media import media_response
 from app.segmind.openapi import paths
 from app.segmind.schemas import (
@@ -50,6 +38,18 @@ from app.segmind.schemas import (
 )
 from app.tenants.auth import Principal, ScopeMissing, TenantSuspended
 from app.tenants.models import Scope
+from app.web.bodies import Bodies
+from app.web.prefer import Wait, preferred_wait
+from app.web.requests import (
+    checked_deadline,
+    checked_metadata,
+    checked_priority,
+    idempotency_key,
+    malformed,
+    plain_seconds,
+    single_header,
+    whole_number,
+)
 from app.webhooks.emit import JobWebhook
 from app.webhooks.schemas import checked_job_webhook
 

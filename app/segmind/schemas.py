@@ -10,12 +10,12 @@ from starlette.responses import Response
 from app.core.credits import show_credits
 from app.core.errors import Refusal
 from app.core.ids import show_id
-from app.core.problems import refusal_headers
 from app.jobs.models import STATUS, State, Status
 from app.jobs.rows import JobResult
 from app.upstream.discretion import may_be_shown
 from app.upstream.json_members import NotAnObject, slices
 from app.upstream.wire import rewritten
+from app.web.problems import refusal_headers
 
 JSON = "application/json"
 

@@ -8,15 +8,15 @@ from hashlib import sha256
 from typing import ClassVar, Generic, TypeVar
 from uuid import UUID
 
-from app.core.batch import Batcher, Overloaded
 from app.core.clock import monotonic
-from app.core.db import Database
+from app.core.database.db import Database
 from app.core.errors import Forbidden, StoreUnavailable, Unauthorized
-from app.core.parse_budget import Allowance
+from app.core.process.batch import Batcher, Overloaded
 from app.tenants.decide import Rate
 from app.tenants.keys import hash_key, parse_key
 from app.tenants.models import Scope
 from app.tenants.queries import KnownKey, list_known_keys
+from app.web.parse_budget import Allowance
 
 BELIEVED_SECONDS = 3.0
 """How long an answer of the database is believed, counted from when it was asked."""

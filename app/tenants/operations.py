@@ -8,10 +8,10 @@ from uuid import UUID
 import asyncpg
 
 from app.core import clock
-from app.core.db import Session
+from app.core.database.db import Session
+from app.core.database.sql import Command, SqlFolder
 from app.core.errors import Conflict
 from app.core.ids import new_id
-from app.core.sql import Command, SqlFolder
 from app.tenants.decide import (
     LIMITS,
     TENANT_LIMITS,

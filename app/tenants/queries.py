@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from app.core.db import ReadSession
+from app.core.database.db import ReadSession
+from app.core.database.sql import SqlFolder
 from app.core.errors import NotFound
 from app.core.ids import find_id
-from app.core.sql import SqlFolder
 from app.tenants.decide import TENANT_NAME, Rate
 from app.tenants.models import Scope
 

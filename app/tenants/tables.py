@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from app.core.tables import metadata
+from app.core.database.tables import metadata
 
 RATE = "rate_per_minute BETWEEN 1 AND 10000000 AND burst BETWEEN 1 AND 10000000"
 

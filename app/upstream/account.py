@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ssl import SSLContext
 from typing import Any, Final
 
-from app.core.http import Caller, Limits
+from app.http_client.caller import Caller, Limits
 from app.upstream.readings import NotRead, get_json, micro
 
 BODY_BYTES_MAX: Final = 64 * 1024

@@ -8,9 +8,9 @@ from typing import Final
 from urllib.parse import quote
 
 from app.core.clock import monotonic
-from app.core.http import Called, Caller, Limits
+from app.core.logs.redaction import redacted_body, redacted_headers
 from app.core.off_loop import run_sized
-from app.core.redaction import redacted_body, redacted_headers
+from app.http_client.caller import Called, Caller, Limits
 from app.upstream.classify import Exchange, classify_fetch, classify_poll, classify_submit
 from app.upstream.wire import Outcome, OutcomeKind
 

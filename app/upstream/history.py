@@ -10,7 +10,7 @@ from ssl import SSLContext
 from typing import Final
 from urllib.parse import quote, urlencode
 
-from app.core.http import Caller, Limits
+from app.http_client.caller import Caller, Limits
 from app.upstream.history_rows import PER_PAGE, HistoryPage, HistoryRow, read_page, read_row
 from app.upstream.readings import NotRead, get_json
 

@@ -4,8 +4,8 @@ import json
 from decimal import Decimal
 from typing import Any, Final
 
-from app.core.http import Caller
-from app.core.redaction import redacted_body
+from app.core.logs.redaction import redacted_body
+from app.http_client.caller import Caller
 from app.upstream.wire import micro_of
 
 RETRY_AFTER_SECONDS_MAX: Final = 60.0

@@ -12,7 +12,7 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 from enum import StrEnum
 from typing import Final
 
-from app.core.redaction import MARK
+from app.core.logs.redaction import MARK
 from app.upstream.json_members import bytes_of, member, members, rebuilt, slices, string_of, text_of
 
 ERROR_CHARACTERS_MAX: Final = 8_000

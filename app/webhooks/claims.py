@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from app.core.db import ReadSession, Session
-from app.core.sql import SqlFolder, columns_of
+from app.core.database.db import ReadSession, Session
+from app.core.database.sql import SqlFolder, columns_of
 from app.webhooks.decide import BREAKER_FAILURES, SLOTS_HEALTHY, SLOTS_TENANT, SLOTS_UNKNOWN
 
 LEASE_SECONDS = 30.0

@@ -8,10 +8,10 @@ from uuid import UUID, uuid5
 import orjson
 
 from app.core import clock
-from app.core.db import Session
-from app.core.guard import parse_url
+from app.core.database.db import Session
+from app.core.database.sql import SqlFolder, columns_of
 from app.core.ids import new_id
-from app.core.sql import SqlFolder, columns_of
+from app.http_client.guard import parse_url
 from app.webhooks.decide import event_body
 from app.webhooks.models import BY_DEFAULT, EventType
 

@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from app.core.db import Session
+from app.core.database.db import Session
+from app.core.database.sql import SqlFolder, columns_of
 from app.core.errors import Conflict
 from app.core.ids import new_id
-from app.core.sql import SqlFolder, columns_of
 from app.webhooks.models import DeliveryStatus
 from app.webhooks.queries import DeliveryNotFound, EndpointNotFound
 from app.webhooks.secrets import Vault, new_secret

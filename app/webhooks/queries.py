@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from app.core.db import ReadSession
+from app.core.database.db import ReadSession
+from app.core.database.sql import SqlFolder
 from app.core.errors import NotFound
-from app.core.sql import SqlFolder
 
 
 class _SealedSecret(NamedTuple):

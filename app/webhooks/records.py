@@ -7,9 +7,9 @@ from typing import NamedTuple
 from uuid import UUID
 
 from app.core.clock import rfc3339
-from app.core.db import Session
+from app.core.database.db import Session
+from app.core.database.sql import SqlFolder, columns_of
 from app.core.ids import show_id
-from app.core.sql import SqlFolder, columns_of
 from app.webhooks.decide import WELL, Health, after_failure, gives_up
 from app.webhooks.emit import emit_tenant_event
 from app.webhooks.models import AttemptOutcome, DeliveryStatus, DisabledReason, EventType, TargetKind

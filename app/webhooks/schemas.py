@@ -8,10 +8,10 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from app.core.faults import Faults
-from app.core.fields import At
-from app.core.guard import Guard, UrlRefused, parse_url
 from app.core.ids import show_id
-from app.core.requests import malformed, problem
+from app.http_client.guard import Guard, UrlRefused, parse_url
+from app.web.fields import At
+from app.web.requests import malformed, problem
 from app.webhooks.emit import JobWebhook
 from app.webhooks.listing import Delivery, Endpoint
 from app.webhooks.models import (

@@ -3,8 +3,8 @@
 import os
 from collections.abc import Sequence
 
-from app.core import vault
-from app.core.vault import SecretUnreadable
+from app.core.database import vault
+from app.core.database.vault import SecretUnreadable
 
 __all__ = ["SECRET_BYTES", "SecretUnreadable", "Vault", "new_secret"]
 

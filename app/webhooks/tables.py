@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from app.core.tables import instant, metadata, one_of
+from app.core.database.tables import instant, metadata, one_of
 from app.webhooks.models import AttemptOutcome, DeliveryStatus, DisabledReason, EventType, TargetKind
 
 event_feeds = Table(

@@ -7,15 +7,15 @@ import pytest
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 
-from app.admin.surface import ROUTERS
-from app.admission.strangers import Strangers
-from app.core.bodies import Bodies
-from app.core.db import Database
-from app.core.doorbell import Doorbell
+from app.admin.http.surface import ROUTERS
+from app.core.config.settings import load_settings
+from app.core.database.db import Database
 from app.core.errors import Refusal
-from app.core.problems import body_fields, problem_response, problems_of
-from app.core.settings import load_settings
+from app.core.redis.doorbell import Doorbell
+from app.limits.strangers import Strangers
 from app.tenants.auth import Keyring
+from app.web.bodies import Bodies
+from app.web.problems import body_fields, problem_response, problems_of
 from tests.factories.callers import SECRET
 
 ADMIN_KEY = "admin-key-of-the-tests-0123456789"

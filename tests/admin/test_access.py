@@ -10,8 +10,8 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
-from app.core.db import Database
-from app.core.log import configure_logging
+from app.core.database.db import Database
+from app.core.logs.log import configure_logging
 from tests.admin.conftest import ADMIN_KEY, app_with
 
 ROUTES = [

@@ -8,8 +8,8 @@ from uuid import UUID
 import httpx
 import pytest
 
-from app.admin.demo import ensure_demo_tenant
-from app.core.db import Database
+from app.admin.actions.demo import ensure_demo_tenant
+from app.core.database.db import Database
 from app.core.ids import new_id, show_id
 from app.jobs.endings import EndedJob, end_jobs
 from app.jobs.models import State

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app.core.db import Database
+from app.core.database.db import Database
 from app.tenants.keys import OPERATOR_MARK, parse_key
 from tests.admin.test_operators import as_operator
 from tests.command import run

@@ -9,10 +9,10 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from app.core.arq_redis import QUEUE
-from app.core.db import Database
-from app.core.doorbell import FINISHED
+from app.core.database.db import Database
 from app.core.ids import new_id, show_id
+from app.core.redis.arq_redis import QUEUE
+from app.core.redis.doorbell import FINISHED
 from tests.admin.conftest import ADMIN_KEY, app_with
 from tests.admin.test_routes import assert_problem
 from tests.command import run

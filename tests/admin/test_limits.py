@@ -8,11 +8,11 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
+from app.admin.actions.demo import LIMITS as OF_DEMO
+from app.admin.actions.demo import ensure_demo_tenant
+from app.admin.actions.tenancy import change_key, change_tenant
 from app.admin.decide import parse_settings
-from app.admin.demo import LIMITS as OF_DEMO
-from app.admin.demo import ensure_demo_tenant
-from app.admin.tenancy import change_key, change_tenant
-from app.core.db import Database
+from app.core.database.db import Database
 from app.core.errors import Malformed
 from app.core.ids import find_id
 from app.tenants.decide import LIMITS, Rate

@@ -10,8 +10,8 @@ from structlog.testing import capture_logs
 
 from app.admin.models import Role
 from app.admin.operations import create_operator
-from app.admission.strangers import LOGINS, Strangers
-from app.core.db import Database
+from app.core.database.db import Database
+from app.limits.strangers import LOGINS, Strangers
 from app.tenants.keys import OPERATOR_MARK, issue_key
 from tests.admin.conftest import ADMIN_KEY
 from tests.factories.callers import SECRET

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from app.core.credits import parse_credits
-from app.core.db import Database
+from app.core.database.db import Database
 from app.core.ids import new_id, show_id
 from app.tenants.auth import Keyring
 from tests.admin.test_operators import entries

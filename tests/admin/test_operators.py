@@ -10,10 +10,10 @@ from fastapi import FastAPI
 from app.admin.models import Role
 from app.admin.operations import OperatorExists, create_operator, revoke_operator
 from app.admin.queries import OperatorNotFound, get_operator, list_operators
-from app.core.db import Database
+from app.core.database.db import Database
 from app.core.errors import Unauthorized
 from app.core.ids import new_id, show_id
-from app.core.log import scrubbed
+from app.core.logs.log import scrubbed
 from app.tenants.keys import MARK, OPERATOR_MARK, hash_key, parse_key
 from tests.admin.test_access import ROUTES
 from tests.admin.test_routes import assert_problem

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.admission.breaker import (
+from app.pace.breaker import (
     BREAK_JOBS,
     PROBE_MODEL,
     PROBE_TENANT,

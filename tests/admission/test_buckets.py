@@ -5,8 +5,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.admission.buckets import TOKEN, Level, Standing, drained, fits, poured, room_of
-from app.admission.rate_headers import RateLimited, rate_headers
+from app.limits.buckets import TOKEN, Level, Standing, drained, fits, poured, room_of
+from app.limits.rate_headers import RateLimited, rate_headers
 from app.tenants.decide import LIMITS, Rate
 
 RATES = st.builds(Rate, st.integers(*LIMITS["rate_per_minute"]), st.integers(*LIMITS["burst"]))

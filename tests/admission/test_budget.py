@@ -5,12 +5,12 @@ from dataclasses import asdict
 
 import pytest
 
-from app.admission.budget import configure, forget_seconds, learn
-from app.admission.decide import FREE_NATS
-from app.admission.models import Refused, Second
-from app.core.db import Database
-from app.jobs.claims import claim_running
-from app.jobs.turns import Claimed, claim_queued
+from app.core.database.db import Database
+from app.jobs.claiming.claims import claim_running
+from app.jobs.claiming.turns import Claimed, claim_queued
+from app.pace.budget import configure, forget_seconds, learn
+from app.pace.decide import FREE_NATS
+from app.pace.models import Refused, Second
 from tests.conftest import NewDatabase
 from tests.factories.callers import Caller, make_caller
 from tests.factories.jobs import Engine

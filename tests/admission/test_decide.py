@@ -9,8 +9,8 @@ from uuid import uuid4
 
 import pytest
 
-from app.admission.breaker import Health
-from app.admission.decide import (
+from app.pace.breaker import Health
+from app.pace.decide import (
     EASE_RATE,
     FREE_NATS,
     HOLD_SECONDS,
@@ -21,7 +21,7 @@ from app.admission.decide import (
     hold_seconds,
     learned,
 )
-from app.admission.models import Refused, Second
+from app.pace.models import Refused, Second
 from tests.admission.virtual import Run, World, draw_world
 
 KINDS = ("token_bucket", "sliding_minute", "fixed_minute")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.admission.forbidden import (
+from app.pace.pauses.forbidden import (
     QUEUED_SECONDS,
     WINDOW_SECONDS,
     Forbidden,

@@ -5,11 +5,11 @@ from uuid import UUID
 
 import pytest
 
-from app.admission.breaker import BREAK_SECONDS, PROBE_MODEL, PROBE_TENANT, Sample
-from app.admission.budget import _READ_PACE, Learned, learn
-from app.core.db import Database
-from app.jobs.claims import claim_running
-from app.jobs.turns import claim_queued
+from app.core.database.db import Database
+from app.jobs.claiming.claims import claim_running
+from app.jobs.claiming.turns import claim_queued
+from app.pace.breaker import BREAK_SECONDS, PROBE_MODEL, PROBE_TENANT, Sample
+from app.pace.budget import _READ_PACE, Learned, learn
 from tests.conftest import NewDatabase
 from tests.factories.jobs import Engine
 

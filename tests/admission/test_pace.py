@@ -5,8 +5,8 @@ import random
 
 import pytest
 
-from app.admission.decide import FREE_NATS, RISE_TO, Budget
-from app.admission.pace import (
+from app.pace.decide import FREE_NATS, RISE_TO, Budget
+from app.pace.pace import (
     BURST_MIN,
     BURST_SECONDS,
     LOOK_SECONDS_MAX,

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from app.admission.buckets import TOKEN, Level, Standing, drained, fits, poured, room_of
-from app.admission.rate_script import PREFIX, Bucket, Charge, Known, RateScript
+from app.limits.buckets import TOKEN, Level, Standing, drained, fits, poured, room_of
+from app.limits.rate_script import PREFIX, Bucket, Charge, Known, RateScript
 from app.tenants.decide import Rate
 
 RATES = st.builds(Rate, st.sampled_from([1, 7, 600, 10_000_000]), st.sampled_from([1, 5, 100, 10_000_000]))

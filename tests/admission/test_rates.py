@@ -14,12 +14,12 @@ import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from app.admission.buckets import SECOND
-from app.admission.rate_headers import RateLimited
-from app.admission.rate_script import PREFIX, Bucket, limits_of
-from app.admission.rates import PROBE_SECONDS, REDIS_SECONDS, RateLimiter
 from app.core.ids import new_id
-from app.stack.valkey import EmbeddedValkey
+from app.limits.buckets import SECOND
+from app.limits.rate_headers import RateLimited
+from app.limits.rate_script import PREFIX, Bucket, limits_of
+from app.limits.rates import PROBE_SECONDS, REDIS_SECONDS, RateLimiter
+from app.stack.servers.valkey import EmbeddedValkey
 from app.tenants.decide import Rate
 from tests.gateway import eventually
 from tests.pace import Stopwatch

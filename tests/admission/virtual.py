@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from app.admission.decide import Budget, learned
-from app.admission.models import Refused, Second
-from app.admission.pace import (
+from app.pace.decide import Budget, learned
+from app.pace.models import Refused, Second
+from app.pace.pace import (
     LOOK_SECONDS_MIN,
     SUBMIT_PRICE,
     Bucket,
@@ -28,8 +28,8 @@ from app.admission.pace import (
     reads_granted,
     submits_granted,
 )
-from app.upstream.simulator.account import RateLimit
-from app.upstream.simulator.config import SimulatorConfig
+from app.simulator.account import RateLimit
+from app.simulator.config import SimulatorConfig
 
 BEGAN_AT = 1_800_000_017.0
 SLOTS = 64

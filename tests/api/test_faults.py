@@ -8,7 +8,7 @@ import pytest
 
 from app.catalog.decide import validator_of
 from app.catalog.faults import problems_of
-from app.core.guard import OUTPUT_NETWORKS, Guard, UrlRefused, parse_url
+from app.http_client.guard import OUTPUT_NETWORKS, Guard, UrlRefused, parse_url
 from tests.api.conftest import assert_problem
 from tests.gateway import Gateway, TenantKey
 

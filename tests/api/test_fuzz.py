@@ -9,7 +9,7 @@ import httpx
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.core.settings import load_settings
+from app.core.config.settings import load_settings
 from app.main import create_app
 from tests.gateway import Gateway, TenantKey
 

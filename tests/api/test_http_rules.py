@@ -11,7 +11,7 @@ import httpx
 import pytest
 from starlette.routing import Route
 
-from app.core.settings import load_settings
+from app.core.config.settings import load_settings
 from app.main import create_app
 from app.segmind.routes import NoModel
 from tests.gateway import Gateway, TenantKey

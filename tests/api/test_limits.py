@@ -7,7 +7,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from app.admin.tenancy import change_key, change_tenant
+from app.admin.actions.tenancy import change_key, change_tenant
 from app.tenants.decide import TenantChanges
 from app.tenants.models import Scope
 from app.tenants.operations import create_key

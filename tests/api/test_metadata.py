@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.api.schemas import event_data
+from app.api.jobs.schemas import event_data
+from app.core.config.settings import PUBLIC_URL_BYTES_MAX
 from app.core.errors import Malformed
 from app.core.ids import new_id
-from app.core.requests import METADATA_BYTES_MAX, checked_metadata
-from app.core.settings import PUBLIC_URL_BYTES_MAX
 from app.jobs.models import State
 from app.jobs.rows import EventJob
+from app.web.requests import METADATA_BYTES_MAX, checked_metadata
 from app.webhooks.decide import BODY_BYTES_MAX, event_body
 from app.webhooks.models import EventType
 from tests.api.conftest import NewJob, assert_problem

@@ -11,7 +11,7 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from starlette.routing import Route
 
-from app.core.settings import load_settings
+from app.core.config.settings import load_settings
 from app.main import create_app
 from tests.gateway import Gateway, TenantKey
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from starlette.routing import Route
 
-from app.core.settings import load_settings
+from app.core.config.settings import load_settings
 from app.main import create_app
 from tests.api.conftest import NewJob, assert_problem
 from tests.gateway import Gateway, TenantKey

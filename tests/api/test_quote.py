@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from app.core import clock
-from app.jobs.line import Line
-from app.jobs.outlook import Look
-from app.jobs.quoting import held_up_by
+from app.jobs.estimates.line import Line
+from app.jobs.reading.outlook import Look
+from app.jobs.submit.quoting import held_up_by
 from app.ledger.models import Period
 from app.ledger.operations import grant, set_budget
 from app.tenants.models import Scope

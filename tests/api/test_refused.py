@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from app.admin.tenancy import change_tenant
-from app.admission.rates import RateLimiter
-from app.admission.strangers import SUBMITS
+from app.admin.actions.tenancy import change_tenant
+from app.limits.rates import RateLimiter
+from app.limits.strangers import SUBMITS
 from app.tenants.keys import issue_key
 from app.tenants.models import Scope
 from tests.gateway import Gateway, TenantKey, eventually

@@ -7,7 +7,7 @@ import pytest
 
 from app.core import clock
 from app.core.errors import Malformed
-from app.jobs.starting import checked_not_before
+from app.jobs.submit.starting import checked_not_before
 from tests.api.conftest import assert_problem
 from tests.gateway import Gateway, TenantKey
 

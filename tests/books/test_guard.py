@@ -1,8 +1,8 @@
 """What `waystation up` does to the database before any process of ours runs."""
 
-from app.admission.queries import find_pause
 from app.books.models import Doubt
-from app.core.db import Database
+from app.core.database.db import Database
+from app.pace.pauses.queries import find_pause
 from app.stack_seams import guard_books, pause
 from tests.books.test_witness import Start, caller, database, doubt_in, engine, start, url
 from tests.factories.callers import Caller

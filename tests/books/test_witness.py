@@ -10,17 +10,17 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from app.admission.models import What
-from app.admission.operations import PausedUntilRecovered
 from app.books.keeper import KEY, Keeper
 from app.books.models import Doubt
 from app.books.operations import find_doubt, settle
 from app.books.witness import Witness
-from app.core.db import Database
+from app.core.database.db import Database
 from app.core.errors import WrongConnection
-from app.core.heartbeat import beat
 from app.core.ids import new_id
-from app.jobs.pausing import pause_jobs, resume_jobs
+from app.core.process.heartbeat import beat
+from app.jobs.admin.pausing import pause_jobs, resume_jobs
+from app.pace.models import What
+from app.pace.pauses.operations import PausedUntilRecovered
 from tests.conftest import NewDatabase
 from tests.factories.callers import Caller
 from tests.factories.jobs import Engine

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.core.db import Database
+from app.core.database.db import Database
 from tests.conftest import NewDatabase
 
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import orjson
 
-from app.core.http import Caller, Limits
+from app.http_client.caller import Caller, Limits
 from tests.chaos.hostile.upstream import SHARED_MODEL
 from tests.chaos.stack import Stack
 

@@ -16,7 +16,7 @@ from uuid import uuid4
 import httpx
 import orjson
 
-from app.core.http import Caller, Limits
+from app.http_client.caller import Caller, Limits
 from tests.chaos.stack import Stack
 
 IN_DOUBT = "store_in_doubt"

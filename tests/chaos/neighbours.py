@@ -17,7 +17,7 @@ import httpx
 import orjson
 
 from app.core import clock
-from app.core.db import Database
+from app.core.database.db import Database
 from app.stack.files import read_json
 from app.tenants.operations import update_tenant
 from tests.chaos.healthy import HEALTHY_MODELS

@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 import httpx
 
-from app.core.db import Database
+from app.core.database.db import Database
 from app.jobs.models import FINAL, TRANSITIONS, State
 from app.ops.verify import prove as prove_invariants
 from tests.chaos.load import Load, Submit

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from app.stack.binaries import find_postgres
-from app.stack.postgres import EmbeddedPostgres
+from app.stack.servers.binaries import find_postgres
+from app.stack.servers.postgres import EmbeddedPostgres
 from tests.chaos.stack import is_alive, until, until_async
 from tests.doubles.forwarder import Forwarder, forwarding
 

@@ -21,12 +21,12 @@ from typing import Any
 import asyncpg
 import httpx
 
-from app.core.db import Database
+from app.core.database.db import Database
 from app.ledger.operations import grant
+from app.simulator.book import Book
 from app.stack.files import read_json
-from app.stack.interlock import signed
+from app.stack.processes.interlock import signed
 from app.tenants.queries import find_tenant
-from app.upstream.simulator.book import Book
 
 PATIENCE_SECONDS = 240.0
 """After which a wait is given up. It tells a hang from a busy machine, and says nothing of how fast anything is."""

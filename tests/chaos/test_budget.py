@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.core.db import Database
+from app.core.database.db import Database
 from tests.chaos.form import Form
 from tests.chaos.stack import Plan, Stack, running
 from tests.factories.callers import make_caller

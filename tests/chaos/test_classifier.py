@@ -12,10 +12,10 @@ from uuid import uuid4
 
 import pytest
 
+from app.simulator.book import Book, hash_body
+from app.simulator.config import SimulatorConfig
+from app.simulator.surface.serve import RunningSimulator, running_simulator
 from app.upstream.client import UpstreamClient
-from app.upstream.simulator.book import Book, hash_body
-from app.upstream.simulator.config import SimulatorConfig
-from app.upstream.simulator.serve import RunningSimulator, running_simulator
 from app.upstream.wire import Outcome, OutcomeKind
 from tests.chaos.form import Form
 from tests.doubles.raw_server import Peer, RawServer, raw_server, unused_port

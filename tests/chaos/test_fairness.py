@@ -9,7 +9,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from app.core.db import Database
+from app.core.database.db import Database
 from tests.chaos.form import Form
 from tests.chaos.load import echo
 from tests.chaos.stack import Plan, Stack, running

@@ -13,7 +13,7 @@ from typing import Self
 
 import pytest
 
-from app.core.db import Database
+from app.core.database.db import Database
 from tests.chaos.form import Form
 from tests.chaos.healthy import Healthy, Seen
 from tests.chaos.memory import Memory

@@ -14,11 +14,11 @@ import httpx
 import orjson
 import pytest
 
-from app.core.db import Database
-from app.upstream.simulator.book import Book, hash_object
-from app.upstream.simulator.config import SimulatorConfig
-from app.upstream.simulator.profiles import find_profile
-from app.upstream.simulator.runs import draw_run, to_fact
+from app.core.database.db import Database
+from app.simulator.book import Book, hash_object
+from app.simulator.config import SimulatorConfig
+from app.simulator.profiles import find_profile
+from app.simulator.runs import draw_run, to_fact
 from tests.chaos.form import Form
 from tests.factories.callers import make_caller
 from tests.factories.jobs import Engine, wrong

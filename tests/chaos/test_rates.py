@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from app.core.db import Database
+from app.core.database.db import Database
 from app.ledger.operations import grant
 from app.stack.files import read_json
 from app.tenants.operations import create_key, create_tenant, update_tenant

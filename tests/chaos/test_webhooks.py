@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.core.doorbell import Doorbell
+from app.core.redis.doorbell import Doorbell
 from tests.chaos.form import Form
 from tests.conftest import NewDatabase
 from tests.doubles.raw_server import Peer

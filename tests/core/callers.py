@@ -5,8 +5,8 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from app.core.http import Called, Caller, Limits
-from app.core.http_exchange import BeforeSend
+from app.http_client.caller import Called, Caller, Limits
+from app.http_client.exchange import BeforeSend
 
 
 class Http:

@@ -10,10 +10,10 @@ from arq.constants import health_check_key_suffix
 from arq.worker import Worker, create_worker, func
 from redis.asyncio import Redis
 
-from app.core import arq_redis
-from app.core.arq_redis import QUEUE, PatientRedis, QueueRedis, arq_pool, deserialized, serialized
-from app.core.cancel import cancel_all
-from app.core.stop_signals import STOP_SIGNALS
+from app.core.process.cancel import cancel_all
+from app.core.process.stop_signals import STOP_SIGNALS
+from app.core.redis import arq_redis
+from app.core.redis.arq_redis import QUEUE, PatientRedis, QueueRedis, arq_pool, deserialized, serialized
 from app.worker import WorkerSettings
 from tests.doubles.forwarder import Forwarder, forwarding
 from tests.gateway import eventually

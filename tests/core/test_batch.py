@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.core import clock
-from app.core.batch import LARGE_MAX, Batcher, Overloaded, WriteApart
+from app.core.process.batch import LARGE_MAX, Batcher, Overloaded, WriteApart
 
 
 @settings(max_examples=40, deadline=None)

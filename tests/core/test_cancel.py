@@ -1,7 +1,7 @@
 import asyncio
 import contextlib
 
-from app.core.cancel import cancel_all
+from app.core.process.cancel import cancel_all
 
 
 async def _swallows_one(seen: list[int]) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from app.core.clock import parse_instant
 from app.core.errors import Malformed
-from app.core.requests import checked_instant
+from app.web.requests import checked_instant
 
 NO_INSTANTS = (
     "20260131T120000Z",

@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from app.core.connections import SERVICE_ROLE, Terms, differences
-from app.core.db import Database, patiently, until_stored
+from app.core.database.connections import SERVICE_ROLE, Terms, differences
+from app.core.database.db import Database, patiently, until_stored
 from app.core.errors import StatementTimedOut, StoreUnavailable, WrongConnection
 from tests.conftest import NewDatabase
 from tests.doubles.pooler import SETTINGS, pooling

@@ -12,10 +12,10 @@ import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from app.core import subscription
-from app.core.arq_redis import QUEUE
-from app.core.doorbell import FINISHED, RUNG, TASKS, Doorbell, Task
-from app.core.spaced import Spaced
+from app.core.process.spaced import Spaced
+from app.core.redis import subscription
+from app.core.redis.arq_redis import QUEUE
+from app.core.redis.doorbell import FINISHED, RUNG, TASKS, Doorbell, Task
 from tests.doubles.forwarder import forwarding
 from tests.doubles.redis_server import PORT, PROGRAMS, find_server, redis_server
 from tests.gateway import eventually

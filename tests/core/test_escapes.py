@@ -6,16 +6,16 @@ import sys
 
 import pytest
 
+from app.core.commands.terminal import say, table
 from app.core.escapes import json_text, lines, one_line
-from app.core.terminal import say, table
 from tests.house.source import sources
 
 HOSTILE = "\x1b[2J\x1b]0;pwn\x07\x9b31m\r\nevents  forged\x7f\u2028\u2029\u202e\u2066\x00\t"
 SHOWN = r"\x1b[2J\x1b]0;pwn\x07\x9b31m\r\nevents  forged\x7f\u2028\u2029\u202e\u2066\x00\t"
 LOGS = """
 import logging, sys
-from app.core.log import configure_logging, get_logger
-from app.core.redaction import know
+from app.core.logs.log import configure_logging, get_logger
+from app.core.logs.redaction import know
 HOSTILE, KEY = {hostile!r}, "COMPANY-KEY"
 know([KEY])
 configure_logging(format=sys.argv[1], level="INFO")
@@ -72,5 +72,5 @@ def test_nothing_is_printed_but_through_the_terminal() -> None:
     printing = ("typer.echo(", "sys.stdout.write(", "sys.stderr.write(", "click.echo(")
     strangers = {
         source.path for source in sources("app") if any(one in source.text for one in printing)
-    } - {"app/core/terminal.py"}  # fmt: skip
+    } - {"app/core/commands/terminal.py"}  # fmt: skip
     assert strangers == set()

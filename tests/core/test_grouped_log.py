@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from app.core import grouped_log
-from app.core.grouped_log import IDS_MAX, GroupedLog, Outage
-from app.core.log import get_logger
+from app.core.logs import grouped_log
+from app.core.logs.grouped_log import IDS_MAX, GroupedLog, Outage
+from app.core.logs.log import get_logger
 from tests.gateway import eventually
 
 JOBS = [f"job_{number}" for number in range(10_000)]

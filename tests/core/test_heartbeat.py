@@ -2,9 +2,9 @@
 
 from uuid import UUID
 
-from app.core.db import Database
-from app.core.heartbeat import beat, stop_beating
+from app.core.database.db import Database
 from app.core.ids import new_id
+from app.core.process.heartbeat import beat, stop_beating
 from tests.conftest import NewDatabase
 
 

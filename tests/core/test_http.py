@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 
-from app.core.http import Caller, Limits
+from app.http_client.caller import Caller, Limits
 from tests.core.callers import calling
 from tests.doubles.raw_server import Peer, RawServer, answer, cut_after, hang_after, in_full, raw_server, unused_port
 from tests.gateway import eventually

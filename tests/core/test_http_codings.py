@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 
-from app.core.http_exchange import STEP_BYTES
+from app.http_client.exchange import STEP_BYTES
 from tests.core.callers import calling
 from tests.doubles.raw_server import Peer, answer, in_full, raw_server
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from app.core.http import Called
+from app.http_client.caller import Called
 from tests.core.callers import calling
 from tests.doubles.raw_server import answer, in_full, raw_server
 

@@ -7,7 +7,7 @@ import time
 
 import uvloop
 
-from app.core.http import Caller, Limits
+from app.http_client.caller import Caller, Limits
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 TOTAL_SECONDS = 1.5

@@ -8,8 +8,8 @@ from functools import partial
 import pytest
 import uvloop
 
-from app.core.guard import Guard
-from app.core.settings import split_networks
+from app.core.config.settings import split_networks
+from app.http_client.guard import Guard
 from tests.core.callers import Http, calling
 from tests.doubles.raw_server import Peer, RawServer, answer, hang_after, in_full, raw_server
 from tests.gateway import eventually

@@ -5,7 +5,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 
-from app.core.http_rules import allowed_methods, plain_path
+from app.web.server.rules import allowed_methods, plain_path
 
 
 @pytest.mark.parametrize(

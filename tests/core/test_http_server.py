@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 import uvicorn
 
-from app.core import http_server, http_timing
-from app.core.bodies import Bodies
 from app.core.errors import Refusal
-from app.core.http_deadlines import BODY_SECONDS, BODY_WINDOW_SECONDS, Progress
-from app.core.http_rules import HttpRules
-from app.core.http_server import Protocol
-from app.core.parse_budget import Allowance
+from app.web.bodies import Bodies
+from app.web.deadlines import BODY_SECONDS, BODY_WINDOW_SECONDS, Progress
+from app.web.parse_budget import Allowance
+from app.web.server import protocol as http_server
+from app.web.server import timing as http_timing
+from app.web.server.protocol import Protocol
+from app.web.server.rules import HttpRules
 from tests.gateway import eventually
 
 BIG = 8 * 1024 * 1024

@@ -8,7 +8,7 @@ import pytest
 PROGRAM = """
 import resource, sys
 from pathlib import Path
-from app.core.memory import return_large_blocks
+from app.core.process.memory import return_large_blocks
 
 def resident_mb():
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6

@@ -5,8 +5,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from app.core.migrate import migrate
-from app.core.revisions import head_revision, migrations_directory
+from app.core.database.migrate import migrate
+from app.core.database.revisions import head_revision, migrations_directory
 from tests.servers import Urls, temporary_database
 
 ONLINE = """
@@ -32,7 +32,7 @@ async def test_a_migration_may_leave_its_transaction_and_be_run_again_while_othe
     shutil.copytree(migrations_directory(), directory)
     added = directory / "versions" / "9000_online.py"
     added.write_text(ONLINE.format(head=head_revision(), table="no_such_table"))
-    monkeypatch.setattr("app.core.migrate.migrations_directory", lambda: directory)
+    monkeypatch.setattr("app.core.database.migrate.migrations_directory", lambda: directory)
     async with temporary_database(servers.database) as url:
         with pytest.raises(asyncpg.UndefinedTableError):
             await asyncio.to_thread(migrate, url)

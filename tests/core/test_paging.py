@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from app.core.errors import Malformed
 from app.core.ids import new_id, show_id
-from app.core.paging import cut_page, parse_cursor
+from app.web.paging import cut_page, parse_cursor
 
 
 @given(items=st.lists(st.integers(), unique=True), limit=st.integers(1, 20))

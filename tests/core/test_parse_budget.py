@@ -2,8 +2,8 @@
 
 import pytest
 
-from app.core import parse_budget
-from app.core.parse_budget import BURST_BYTES, SMALL_BYTES, Allowance, ParseBudgetExceeded, ParseBudgets, parse_cost
+from app.web import parse_budget
+from app.web.parse_budget import BURST_BYTES, SMALL_BYTES, Allowance, ParseBudgetExceeded, ParseBudgets, parse_cost
 
 MB = 1024 * 1024
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from app.core.connections import SERVICE_ROLE
-from app.core.db import Database
+from app.core.database.connections import SERVICE_ROLE
+from app.core.database.db import Database
+from app.core.database.migrate import migrate
 from app.core.errors import StoreUnavailable, WrongConnection
-from app.core.migrate import migrate
 from tests.conftest import NewDatabase
 from tests.doubles.pgbouncer import pgbouncer
 from tests.gateway import eventually

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from app.core.pieces import PIECE, each
+from app.core.process.pieces import PIECE, each
 
 
 async def test_others_get_a_turn_after_every_piece() -> None:

@@ -15,14 +15,14 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from app.core.connections import SERVICE_ROLE
-from app.core.db import Database
+from app.core.database.connections import SERVICE_ROLE
+from app.core.database.db import Database
+from app.core.database.migrate import migrate
 from app.core.errors import StoreUnavailable, WrongConnection
-from app.core.migrate import migrate
-from app.stack.binaries import PostgresPrograms, find_postgres
-from app.stack.dumps import Form, create_dump
-from app.stack.identity import choose_identity
-from app.stack.process import Process, start_process
+from app.stack.backups.dumps import Form, create_dump
+from app.stack.processes.identity import choose_identity
+from app.stack.processes.process import Process, start_process
+from app.stack.servers.binaries import PostgresPrograms, find_postgres
 from tests.deploy.tools import loopback
 from tests.doubles.authority import Authority
 from tests.gateway import eventually

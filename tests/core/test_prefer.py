@@ -3,7 +3,7 @@
 import pytest
 from starlette.datastructures import Headers
 
-from app.core.prefer import BARE_SECONDS, Wait, preferred_wait
+from app.web.prefer import BARE_SECONDS, Wait, preferred_wait
 
 MOST = 300.0
 DEFAULT = 7.0

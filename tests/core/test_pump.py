@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.core.errors import StoreUnavailable
-from app.core.pump import Pump
+from app.core.process.pump import Pump
 from tests.gateway import eventually
 
 

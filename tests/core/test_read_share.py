@@ -6,11 +6,11 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from app.core import read_share
-from app.core.db import Database, patiently
+from app.core.database import read_share
+from app.core.database.db import Database, patiently
+from app.core.database.read_share import ReadShare
 from app.core.errors import TooManyReads
 from app.core.ids import new_id
-from app.core.read_share import ReadShare
 from tests.gateway import eventually
 
 READERS = 8

@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 import pytest
 
-from app.core.redaction import MARK, PIECE_BYTES, Redactor, is_telling, secrets_of_environment, secrets_of_url
-from app.core.settings import load_settings
+from app.core.config.settings import load_settings
+from app.core.logs.redaction import MARK, PIECE_BYTES, Redactor, is_telling, secrets_of_environment, secrets_of_url
 from tests.pace import Stopwatch
 
 KEY = "COMPANY-KEY"

@@ -11,13 +11,13 @@ import pytest
 from arq.worker import Worker, async_check_health, func
 from redis.asyncio import Redis
 
-from app.admission.rates import RateLimiter
-from app.core.arq_redis import QUEUE, arq_pool, arq_settings, deserialized, serialized
-from app.core.doorbell import Doorbell
-from app.core.redis_pool import open_redis
-from app.core.redis_url import checked_redis_url, parse_redis_url
-from app.core.subscription import AWAY
-from app.stack.process import Process
+from app.core.redis.arq_redis import QUEUE, arq_pool, arq_settings, deserialized, serialized
+from app.core.redis.doorbell import Doorbell
+from app.core.redis.redis_pool import open_redis
+from app.core.redis.redis_url import checked_redis_url, parse_redis_url
+from app.core.redis.subscription import AWAY
+from app.limits.rates import RateLimiter
+from app.stack.processes.process import Process
 from tests.admission.test_rates import bucket
 from tests.doubles.authority import Authority
 from tests.doubles.redis_server import PORT, PROGRAMS, SENTINEL_PORT, TLS_PORT, find_server, redis_server

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from app.core.resolver import Resolver
+from app.http_client.resolver import Resolver
 
 
 async def test_a_name_for_which_there_was_no_thread_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,10 +3,10 @@ import asyncio
 import asyncpg
 import pytest
 
-from app.core.db import Database
+from app.core.database.db import Database
+from app.core.database.revisions import head_revision
+from app.core.database.schema import Fit, Found, SchemaGate
 from app.core.errors import SchemaBehind, WrongConnection, WrongSchema
-from app.core.revisions import head_revision
-from app.core.schema import Fit, Found, SchemaGate
 from tests.command import run
 from tests.conftest import NewDatabase
 from tests.servers import Urls

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import uvicorn
 
-from app.core.http_deadlines import FAREWELL_SECONDS
-from app.core.http_server import Protocol
-from app.core.http_timing import Phase
-from app.core.serving import Server
+from app.web.deadlines import FAREWELL_SECONDS
+from app.web.server.protocol import Protocol
+from app.web.server.serving import Server
+from app.web.server.timing import Phase
 from tests.gateway import eventually
 
 GET = b"GET %b HTTP/1.1\r\nhost: a\r\n\r\n"
@@ -157,7 +157,7 @@ async def test_during_the_delay_all_is_served_and_connections_are_given_up_one_b
 async def test_a_request_that_comes_on_an_idle_connection_meanwhile_is_answered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("app.core.http_server.FAREWELL_SECONDS", 30.0)
+    monkeypatch.setattr("app.web.server.protocol.FAREWELL_SECONDS", 30.0)
     async with running() as one:
         used, used_writer = await one.ask(GET % b"/")
         await used.readuntil(b"{}")

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from app.core.local import find_database_url, find_redis_url, find_secrets, find_upstream_url
-from app.core.redaction import secrets_of_environment
-from app.core.setting_files import FILE_BYTES_MAX, replaced, with_files
-from app.core.settings import PREFIX, Settings, SettingsError, load_settings, unknown_settings
+from app.core.commands.local import find_database_url, find_redis_url, find_secrets, find_upstream_url
+from app.core.config.setting_files import FILE_BYTES_MAX, replaced, with_files
+from app.core.config.settings import PREFIX, Settings, SettingsError, load_settings, unknown_settings
+from app.core.logs.redaction import secrets_of_environment
 from tests.core.test_settings_history import REQUIRED
 from tests.house.source import sources
 
@@ -190,6 +190,6 @@ def test_our_variables_are_read_in_one_place() -> None:
     readers = {source.path for source in sources("app") if read.search(source.text)}
     assert readers == {
         "app/core/crash.py",  # the tests' own
-        "app/core/setting_files.py",
-        "app/core/settings.py",  # names that are none of ours
+        "app/core/config/setting_files.py",
+        "app/core/config/settings.py",  # names that are none of ours
     }

@@ -4,7 +4,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from app.core.settings import SettingsError, load_settings
+from app.core.config.settings import SettingsError, load_settings
 from tests.core.test_settings_history import REQUIRED
 
 

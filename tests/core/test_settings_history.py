@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from app.core.local import find_history_settle_seconds, find_upstream
-from app.core.settings import SettingsError, find_history_url, load_settings
+from app.core.commands.local import find_history_settle_seconds, find_upstream
+from app.core.config.settings import SettingsError, find_history_url, load_settings
 
 REAL = "https://api.segmind.com"
 REQUIRED = {

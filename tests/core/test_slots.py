@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from app.core.slots import Slots
+from app.core.process.slots import Slots
 
 
 async def test_a_slot_is_free_again_whatever_became_of_it() -> None:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pytest
 
-from app.core.sql import SqlFolder, columns_of
+from app.core.database.sql import SqlFolder, columns_of
 
 
 class Pair(NamedTuple):

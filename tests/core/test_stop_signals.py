@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from app.core import clock
-from app.core.stop_signals import AGAIN_SECONDS, stop_signals
+from app.core.process.stop_signals import AGAIN_SECONDS, stop_signals
 
 
 async def test_a_signal_that_comes_twice_at_once_is_one_order(monkeypatch: pytest.MonkeyPatch) -> None:

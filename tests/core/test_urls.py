@@ -7,13 +7,13 @@ import re
 
 import pytest
 
-from app.core.database_url import connect_arguments, for_programs
-from app.core.db import Database
-from app.core.http_url import checked_http_url, checked_proxy_url
-from app.core.migrate import open_engine
-from app.core.redis_url import checked_redis_url
-from app.core.settings import SettingsError, load_settings
-from app.stack.binaries import find_postgres
+from app.core.config.settings import SettingsError, load_settings
+from app.core.config.urls import checked_http_url, checked_proxy_url
+from app.core.database.database_url import connect_arguments, for_programs
+from app.core.database.db import Database
+from app.core.database.migrate import open_engine
+from app.core.redis.redis_url import checked_redis_url
+from app.stack.servers.binaries import find_postgres
 
 TAKEN = [
     "postgresql://",

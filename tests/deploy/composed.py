@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from app.stack.binaries import find_postgres, find_valkey
-from app.stack.identity import CAP_DAC_READ_SEARCH, OURSELVES, Identity, choose_identity
-from app.stack.process import Process, start_process
+from app.stack.processes.identity import CAP_DAC_READ_SEARCH, OURSELVES, Identity, choose_identity
+from app.stack.processes.process import Process, start_process
+from app.stack.servers.binaries import find_postgres, find_valkey
 from tests.deploy.tools import DEPLOY, copy_nginx_files, find_nginx, loopback, run, tool
 from tests.gateway import eventually
 

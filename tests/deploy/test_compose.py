@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.stack.demo import MODEL, PAYLOAD
+from app.stack.running.demo import MODEL, PAYLOAD
 from tests.deploy.composed import PATIENCE_SECONDS, Composed
 from tests.gateway import eventually
 

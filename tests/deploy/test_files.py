@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from app.core.settings import PREFIX, Settings
+from app.core.config.settings import PREFIX, Settings
 from tests.deploy.tools import COMPOSE, DEPLOY, copy_nginx_files, find_nginx, run, tool
 from tests.house.source import ROOT
 

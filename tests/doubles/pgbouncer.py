@@ -11,8 +11,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
-from app.stack.identity import choose_identity
-from app.stack.process import Process, start_process
+from app.stack.processes.identity import choose_identity
+from app.stack.processes.process import Process, start_process
 from tests.deploy.tools import DEPLOY, loopback, tool
 from tests.gateway import eventually
 

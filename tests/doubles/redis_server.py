@@ -12,8 +12,8 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from app.stack.binaries import find_valkey
-from app.stack.process import Process, start_process
+from app.stack.processes.process import Process, start_process
+from app.stack.servers.binaries import find_valkey
 from tests.deploy.tools import loopback
 from tests.gateway import eventually
 

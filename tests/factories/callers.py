@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import uuid4
 
-from app.core.db import Database
+from app.core.database.db import Database
 from app.ledger.operations import grant
 from app.tenants.models import Scope
 from app.tenants.operations import create_key, create_tenant

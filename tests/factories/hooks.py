@@ -9,22 +9,22 @@ from uuid import UUID
 
 import orjson
 
-from app.core.db import Database, ReadSession, Row
-from app.core.doorbell import Doorbell
-from app.core.guard import Guard
+from app.core.config.settings import split_networks
+from app.core.database.db import Database, ReadSession, Row
 from app.core.ids import new_id
-from app.core.settings import split_networks
+from app.core.redis.doorbell import Doorbell
+from app.http_client.guard import Guard
 from app.webhooks.claims import EventHead
 from app.webhooks.decide import event_body
+from app.webhooks.delivery.deliver import Deliverer
+from app.webhooks.delivery.keeper import Keeper
+from app.webhooks.delivery.sender import Sender
+from app.webhooks.delivery.sweep import WebhookSweeper
 from app.webhooks.emit import JobEvent, emit_job_events, target_of_job_url
 from app.webhooks.models import BY_DEFAULT, EventType
 from app.webhooks.operations import create_endpoint, ensure_secret
 from app.webhooks.secrets import Vault
-from app.webhooks.sender import Sender
 from app.webhooks.signing import show_secret
-from app.webhooks.tasks.deliver import Deliverer
-from app.webhooks.tasks.keeper import Keeper
-from app.webhooks.tasks.sweep import WebhookSweeper
 from tests.factories.callers import SECRET, Caller
 
 LOOPBACK = split_networks("127.0.0.0/8")

@@ -7,16 +7,16 @@ from typing import Any
 from uuid import UUID
 
 from app.core import clock
-from app.core.db import Database, Row
+from app.core.database.db import Database, Row
 from app.core.ids import new_id
-from app.jobs.claims import hand_back, open_attempts
-from app.jobs.decide import Step
+from app.jobs.claiming.claims import hand_back, open_attempts
+from app.jobs.claiming.decide import Step
+from app.jobs.claiming.records import SubmitRecord, record_late, record_submits
+from app.jobs.claiming.turns import BEYOND_MIN, ClaimedJob, claim_queued
+from app.jobs.engine.sweeps import promote, take_back
 from app.jobs.models import State
 from app.jobs.operations import Submission, submit_jobs
 from app.jobs.queues import lock_places
-from app.jobs.records import SubmitRecord, record_late, record_submits
-from app.jobs.sweeps import promote, take_back
-from app.jobs.turns import BEYOND_MIN, ClaimedJob, claim_queued
 from app.ledger.accounts import lock_accounts
 from app.ledger.decide import Hold
 from app.ledger.holds import hold

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from app.jobs.tasks.account import FRESH_SECONDS
+from app.jobs.observing.account import FRESH_SECONDS
 from tests.gateway import Gateway, ended, eventually, running_gateway
 from tests.servers import Urls, temporary_database
 

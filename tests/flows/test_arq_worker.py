@@ -13,8 +13,8 @@ import asyncpg
 import httpx
 import pytest
 
-from app.core.arq_redis import QUEUE, arq_pool
 from app.core.errors import WrongSchema
+from app.core.redis.arq_redis import QUEUE, arq_pool
 from app.worker import ARQ_POLL_SECONDS
 from tests.doubles.forwarder import Forwarder, forwarding
 from tests.gateway import SECRET, Gateway, Process, TenantKey, ended, eventually, opened_gateway

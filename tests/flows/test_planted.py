@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.core.redaction import Redactor
+from app.core.logs.redaction import Redactor
 from tests.flows.planted import balances, plant
 from tests.gateway import SECRET, UPSTREAM_KEY, Gateway, ended, eventually, running_gateway
 from tests.servers import Urls, temporary_database

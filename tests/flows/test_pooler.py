@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.core.settings import load_settings
+from app.core.config.settings import load_settings
 from app.main import create_app
 from tests.doubles.pgbouncer import pgbouncer
 from tests.doubles.pooler import SETTINGS, Pooler, pooling

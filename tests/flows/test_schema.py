@@ -9,8 +9,8 @@ import asyncpg
 import httpx
 import pytest
 
+from app.core.database.revisions import head_revision
 from app.core.errors import WrongSchema
-from app.core.revisions import head_revision
 from tests.command import run
 from tests.conftest import NewDatabase
 from tests.flows.test_pooler import sentence, settings

@@ -10,7 +10,7 @@ from typing import Any, Self
 import httpx
 import pytest
 
-from app.core.stop_signals import AGAIN_SECONDS
+from app.core.process.stop_signals import AGAIN_SECONDS
 from tests.doubles.forwarder import forwarding
 from tests.gateway import LATER, Gateway, Process, TenantKey, eventually, opened_gateway
 from tests.servers import Urls, temporary_database

@@ -9,7 +9,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from app.jobs.decide import RESULT_TRIES
+from app.jobs.claiming.decide import RESULT_TRIES
 from tests.gateway import Gateway, ended, eventually, opened_gateway
 from tests.servers import Urls, temporary_database
 

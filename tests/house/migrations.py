@@ -14,7 +14,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.core.migrate import alembic_config
+from app.core.database.migrate import alembic_config
 from tests.house.source import ROOT
 
 LOCKS = frozenset({

@@ -5,31 +5,36 @@ import re
 
 import pytest
 
-from app.core.log import scrubbed
+from app.core.logs.log import scrubbed
 from tests.house.source import ROOT, Source, sources
 
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 70
 
-EDGES = re.compile(r"app/(cli|main|worker|engine|(.*/)?(\w+_)?commands|.*/(\w+_)?routes|.*/tasks/\w+|.*/tasks)\.py")
+EDGES = re.compile(
+    r"app/(cli|main|worker|engine|(.*/)?(\w+_)?commands|.*/commands/\w+|.*/(\w+_)?routes|reconciliation/tasks/\w+"
+    r"|jobs/(engine|observing)/\w+|webhooks/delivery/\w+)\.py"
+)
 """Where a transaction may begin: HTTP, arq, the command line."""
 
 OTHER_DOORS = {
     "app/admin/auth.py": "who of ours is calling",
-    "app/admin/demo.py": "the tenant of `waystation up`",
+    "app/admin/actions/demo.py": "the tenant of `waystation up`",
     "app/api/callers.py": "a tenant's way to the database, for the routes of /api/v1",
     "app/books/witness.py": "what a process knows of the database, held against it",
     "app/catalog/check.py": "what an API process remembers of the catalogue",
-    "app/core/health.py": "the routes of /healthz and /readyz",
-    "app/core/heartbeat.py": "each process's own sign of life",
-    "app/jobs/outlook.py": "groups what an API process asks of lines and run times",
-    "app/jobs/quoting.py": "looks at what a submit would meet, for the quote",
-    "app/jobs/reader.py": "groups the reads of an API process",
-    "app/jobs/refusals.py": "groups the refusals of an API process",
-    "app/jobs/waiters.py": "tells those who wait for a job",
-    "app/jobs/writer.py": "groups the submits of an API process",
+    "app/web/pages/health.py": "the routes of /healthz and /readyz",
+    "app/core/process/heartbeat.py": "each process's own sign of life",
+    "app/jobs/claiming/gate.py": "one process's way to the pace, for the loops of the engine",
+    "app/jobs/claiming/lease.py": "renews and hands back what the loops of the engine hold",
+    "app/jobs/reading/outlook.py": "groups what an API process asks of lines and run times",
+    "app/jobs/submit/quoting.py": "looks at what a submit would meet, for the quote",
+    "app/jobs/reading/reader.py": "groups the reads of an API process",
+    "app/jobs/submit/refusals.py": "groups the refusals of an API process",
+    "app/jobs/reading/waiters.py": "tells those who wait for a job",
+    "app/jobs/submit/writer.py": "groups the submits of an API process",
     "app/ops/doctor.py": "looks at the database as at everything else, for the command",
-    "app/stack/demo.py": "shows the job's story in SQL, as an operator would ask for it",
+    "app/stack/running/demo.py": "shows the job's story in SQL, as an operator would ask for it",
     "app/stack_seams.py": "what `waystation up` asks of the database",
     "app/tenants/auth.py": "what an API process remembers of keys",
 }
@@ -79,7 +84,7 @@ def test_nobody_commits_by_hand() -> None:
 
 def test_only_edges_open_the_database() -> None:
     doors = {source.path for source in sources("app") if source.calls("transaction", "statement", "snapshot")}
-    doors -= {"app/core/db.py"}  # it is the door
+    doors -= {"app/core/database/db.py"}  # it is the door
     strangers = {path for path in doors if not EDGES.fullmatch(path)} - set(OTHER_DOORS)
     assert strangers == set(), "open it at an edge and hand the session down"
     assert set(OTHER_DOORS) - doors == set(), "these open nothing any more: strike them off"
@@ -88,11 +93,11 @@ def test_only_edges_open_the_database() -> None:
 def test_reads_for_a_tenant_are_of_its_share() -> None:
     """`snapshot()` without a tenant takes any connection that is free: only for what all tenants share."""
     shared = {
-        "app/jobs/outlook.py": 1,  # how long jobs of a model take
-        "app/jobs/waiters.py": 1,  # one look a second for all who wait
-        "app/jobs/tasks/account.py": 1,
-        "app/jobs/tasks/discretion.py": 1,
-        "app/jobs/tasks/learn.py": 1,
+        "app/jobs/reading/outlook.py": 1,  # how long jobs of a model take
+        "app/jobs/reading/waiters.py": 1,  # one look a second for all who wait
+        "app/jobs/observing/account.py": 1,
+        "app/jobs/observing/discretion.py": 1,
+        "app/jobs/observing/learn.py": 1,
     }
     bare = re.compile(r"\.snapshot\(\)")
     surfaces = [source for source in sources("app") if re.match(r"app/(api|segmind|jobs)/", source.path)]
@@ -131,7 +136,7 @@ def test_the_network_is_reached_through_one_room() -> None:
         source.path
         for source in sources("app")
         if source.imports() & {"httpx", "aiohttp", "urllib.request", "http.client", "requests"}
-        and not re.fullmatch(r"app/core/http\w*\.py", source.path)
+        and not source.path.startswith("app/http_client/")
     }
     assert strangers == set()
 
@@ -229,7 +234,7 @@ def test_logs_have_constant_events_and_ids_as_people_see_them() -> None:
     assert [
         f"{source.path}:{call.lineno}"
         for source in sources("app")
-        if source.path not in ("app/core/log.py", "app/core/grouped_log.py")
+        if source.path not in ("app/core/logs/log.py", "app/core/logs/grouped_log.py")
         for call in source.nodes(ast.Call)
         if isinstance(call, ast.Call) and _logs(call) and not _speaks_plainly(call)
     ] == []

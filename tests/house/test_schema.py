@@ -12,9 +12,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 
-from app.core.db import READONLY_ROLE
-from app.core.migrate import alembic_config, open_engine
-from app.core.tables import metadata
+from app.core.database.db import READONLY_ROLE
+from app.core.database.migrate import alembic_config, open_engine
+from app.core.database.tables import metadata
 from tests.conftest import NewDatabase
 from tests.house.source import sources
 

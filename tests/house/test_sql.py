@@ -17,7 +17,7 @@ import asyncpg
 import pytest
 
 import app
-from app.core.sql import Command, Query, SqlFolder
+from app.core.database.sql import Command, Query, SqlFolder
 from tests.house.source import ROOT
 
 STATEMENT_LINES_MAX = 60

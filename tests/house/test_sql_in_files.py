@@ -40,13 +40,13 @@ SQL = re.compile(
 """What no text but SQL has: two words of it in their order, a numbered parameter, a cast. In capitals, as all of ours is."""
 
 STAYS = {
-    ("app/core/db.py", "BEGIN; {}"): "the door itself: what comes with it is a statement of whoever opens it",
-    ("app/core/db.py", "COMMIT;"): "the door itself",
-    ("app/core/db.py", "ROLLBACK;"): "the door itself",
-    ("app/stack/demo.py", "SELECT * FROM ops.job_events"): "shown to the reader, who may type it",
-    ("app/stack/demo.py", "SELECT * FROM ops.jobs"): "shown to the reader, who may type it",
+    ("app/core/database/db.py", "BEGIN; {}"): "the door itself: what comes with it is a statement of whoever opens it",
+    ("app/core/database/db.py", "COMMIT;"): "the door itself",
+    ("app/core/database/db.py", "ROLLBACK;"): "the door itself",
+    ("app/stack/running/demo.py", "SELECT * FROM ops.job_events"): "shown to the reader, who may type it",
+    ("app/stack/running/demo.py", "SELECT * FROM ops.jobs"): "shown to the reader, who may type it",
     (
-        "app/core/pooler.py",
+        "app/core/database/pooler.py",
         "NOTIFY {}",
     ): "takes no parameter; pg_notify would be prepared in a session that is in doubt",
 }

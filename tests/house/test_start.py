@@ -75,7 +75,7 @@ def test_a_command_loads_what_it_needs_of_the_database(command: str) -> None:
     assert modules < 600
 
 
-@pytest.mark.parametrize("module", ["app.main", "app.worker", "app.upstream.simulator.serve"])
+@pytest.mark.parametrize("module", ["app.main", "app.worker", "app.simulator.surface.serve"])
 def test_processes_load_nothing_that_they_do_not_use(module: str) -> None:
     packages, _ = loaded(f"import {module}")
     assert "app" in packages
@@ -90,5 +90,5 @@ def test_only_tables_migrations_and_lists_know_sqlalchemy() -> None:
         if any(name.partition(".")[0] in ("alembic", "sqlalchemy") for name in source.imports())
     }
     others = {path for path in knowing if not path.endswith(("tables.py", "/listing.py"))}
-    assert others == {"app/core/migrate.py", "app/core/select.py"}
+    assert others == {"app/core/database/migrate.py", "app/core/database/select.py"}
     assert len(knowing) > 5

@@ -1,4 +1,4 @@
-"""A job's state, its place in line and its owner are changed in `app/jobs/sql` alone, each time with the event and the counts that
+"""A job's state, its place in line and its owner are changed in `app/jobs` alone, each time with the event and the counts that
 follow from it.
 
 Such a statement has a CTE for each change, in one form: it locks the jobs and reads their `was` columns, it updates them from these
@@ -11,7 +11,7 @@ from functools import cache
 
 import pytest
 
-from app.core.sql import SqlFolder
+from app.core.database.sql import SqlFolder
 from tests.house.source import ROOT
 from tests.house.test_sql import statements
 
@@ -23,7 +23,7 @@ OF_PLACES = {
 }
 """What else writes queues."""
 
-LOCKED_BEFORE = "jobs/take_turns.sql"
+LOCKED_BEFORE = "jobs/claiming/take_turns.sql"
 """Writes what was chosen of jobs that earlier statements of its transaction have locked."""
 
 NO_MOVE = "state = 'running'"
@@ -163,14 +163,14 @@ def test_jobs_change_in_one_form() -> None:
 def test_jobs_change_in_their_own_room() -> None:
     moving = [one for one in statements() if part("moved_columns") in one_line(one.text)]
     assert len(moving) >= 17
-    assert {one.path.parent for one in moving} == {JOBS.path}
+    assert [one.name for one in moving if not one.path.is_relative_to(ROOT / "app/jobs")] == []
     text = next(one.text for one in moving if one.name == LOCKED_BEFORE)
     assert one_line(text).count(part("was")) == 3, "locked before: its jobs are those of three lists"
 
 
-MOVE = (JOBS.path / "expire_sending.sql").read_text(encoding="utf-8")
-NEW = (JOBS.path / "submit_jobs.sql").read_text(encoding="utf-8")
-OWNED = (JOBS.path / "free_running.sql").read_text(encoding="utf-8")
+MOVE = (ROOT / "app/jobs/engine/sql/expire_sending.sql").read_text(encoding="utf-8")
+NEW = (ROOT / "app/jobs/sql/submit_jobs.sql").read_text(encoding="utf-8")
+OWNED = (ROOT / "app/jobs/admin/sql/free_running.sql").read_text(encoding="utf-8")
 
 
 def sent(text: str) -> str:

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from app.core.db import Database, StoreUnavailable
-from app.jobs.tasks.account import AccountWatch, Verdict
-from app.jobs.turns import ClaimedJob
+from app.core.database.db import Database, StoreUnavailable
+from app.jobs.claiming.turns import ClaimedJob
+from app.jobs.observing.account import AccountWatch, Verdict
 from app.upstream.account import UpstreamCredits
 from app.upstream.readings import NotRead
 from app.upstream.wire import Outcome, OutcomeKind

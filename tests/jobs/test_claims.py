@@ -3,11 +3,11 @@
 from uuid import UUID
 
 from app.core.clock import monotonic
-from app.core.db import Database, Session
-from app.jobs.claims import claim_running, open_attempts, release_claims
+from app.core.database.db import Database, Session
+from app.jobs.claiming.claims import claim_running, open_attempts, release_claims
+from app.jobs.claiming.lease import Leases
+from app.jobs.claiming.turns import claim_queued
 from app.jobs.models import State
-from app.jobs.tasks.lease import Leases
-from app.jobs.turns import claim_queued
 from app.upstream.wire import OutcomeKind
 from tests.factories.callers import Caller
 from tests.factories.jobs import LEASE_SECONDS, Engine, wrong

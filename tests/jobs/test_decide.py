@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.jobs.decide import MESSAGE_MAX, Running, after_poll, after_submit, backoff, believed, run_time
+from app.jobs.claiming.decide import MESSAGE_MAX, Running, after_poll, after_submit, backoff, believed, run_time
+from app.jobs.estimates.schedule import schedule
 from app.jobs.models import FINAL, TRANSITIONS, ErrorCode, State
-from app.jobs.schedule import schedule
 from app.upstream.wire import Metrics, Outcome, OutcomeKind, UpstreamState
 
 SCHEDULE = schedule([], published_seconds=None)

@@ -4,10 +4,10 @@ import asyncio
 
 import asyncpg
 
-from app.core.cancel import cancel_all
-from app.core.db import Database
-from app.jobs.originals import OriginalsVault
-from app.jobs.tasks.discretion import Discretion
+from app.core.database.db import Database
+from app.core.process.cancel import cancel_all
+from app.jobs.admin.originals import OriginalsVault
+from app.jobs.observing.discretion import Discretion
 from app.upstream.account import UpstreamCredits
 from tests.conftest import NewDatabase
 from tests.gateway import eventually

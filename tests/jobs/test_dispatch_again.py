@@ -7,11 +7,11 @@ from typing import Any
 
 import asyncpg
 
-from app.core.db import Database
+from app.core.database.db import Database
 from app.core.ids import new_id
-from app.jobs.tasks.dispatch import Dispatcher
-from app.jobs.tasks.gate import Gate
-from app.jobs.tasks.lease import Leases
+from app.jobs.claiming.gate import Gate
+from app.jobs.claiming.lease import Leases
+from app.jobs.engine.dispatch import Dispatcher
 from tests.factories.callers import Caller, make_caller
 from tests.factories.jobs import Engine, later
 from tests.gateway import eventually

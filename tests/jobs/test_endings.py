@@ -5,14 +5,14 @@ from uuid import UUID
 
 import pytest
 
-from app.core.db import Database, Row
-from app.jobs.claims import claim_running
-from app.jobs.decide import Step
+from app.core.database.db import Database, Row
+from app.jobs.admin.resolve import release_submission
+from app.jobs.claiming.claims import claim_running
+from app.jobs.claiming.decide import Step
+from app.jobs.claiming.records import PollRecord, record_polls
+from app.jobs.engine.sweeps import expire_waiting
 from app.jobs.models import ErrorCode, State
 from app.jobs.operations import request_cancel
-from app.jobs.records import PollRecord, record_polls
-from app.jobs.resolve import release_submission
-from app.jobs.sweeps import expire_waiting
 from app.upstream.wire import OutcomeKind, UpstreamState
 from tests.factories.callers import Caller
 from tests.factories.jobs import Engine, wrong

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.jobs.eta import Durations, learned, middle_of, of_flying, of_waiting
-from app.jobs.line import NO_LIMIT, PAUSE_SECONDS, RANKS_MAX, Course, Line, Sent, pause_between
+from app.jobs.estimates.eta import Durations, learned, middle_of, of_flying, of_waiting
+from app.jobs.estimates.line import NO_LIMIT, PAUSE_SECONDS, RANKS_MAX, Course, Line, Sent, pause_between
 
 seconds = st.floats(min_value=0, max_value=1e6, allow_nan=False)
 samples = st.lists(seconds, max_size=30)

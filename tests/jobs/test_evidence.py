@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.jobs.evidence import body_digest, is_evidence, is_forbidden
+from app.jobs.observing.evidence import body_digest, is_evidence, is_forbidden
 from app.upstream.classify import Exchange, classify_submit
 
 JSON = b'{"error": "Your account is not permitted to use this model"}'

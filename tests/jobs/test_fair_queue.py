@@ -9,7 +9,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.jobs.fair_queue import (
+from app.jobs.claiming.fair_queue import (
     PASSED_MAX,
     Candidate,
     Choice,

@@ -6,15 +6,15 @@ from uuid import UUID
 
 import pytest
 
-from app.admission.models import What
-from app.core.db import Database, Row
+from app.core.database.db import Database, Row
+from app.jobs.admin.pausing import pause_jobs, resume_jobs, set_aside
+from app.jobs.claiming.turns import ClaimedJob
+from app.jobs.engine.sweeps import expire_sending, look
 from app.jobs.models import ErrorCode, State
+from app.jobs.observing.forbidden import ForbiddenModels
+from app.jobs.observing.probing import list_probes, send_probe
 from app.jobs.operations import request_cancel
-from app.jobs.pausing import pause_jobs, resume_jobs, set_aside
-from app.jobs.probing import list_probes, send_probe
-from app.jobs.sweeps import expire_sending, look
-from app.jobs.tasks.forbidden import ForbiddenModels
-from app.jobs.turns import ClaimedJob
+from app.pace.models import What
 from app.upstream.wire import Outcome, OutcomeKind
 from tests.factories.callers import Caller, make_caller
 from tests.factories.jobs import MODEL, Engine, wrong

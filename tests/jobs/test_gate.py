@@ -5,9 +5,9 @@ import asyncio
 import asyncpg
 import pytest
 
-from app.core.db import Database
+from app.core.database.db import Database
 from app.core.errors import StoreUnavailable
-from app.jobs.tasks.gate import Gate
+from app.jobs.claiming.gate import Gate
 from tests.gateway import eventually
 
 IDLE_LIMIT = "SELECT current_setting('idle_in_transaction_session_timeout')"

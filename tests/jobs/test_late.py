@@ -5,10 +5,10 @@ from uuid import UUID
 
 import asyncpg
 
-from app.core.db import Database, Row
-from app.jobs.decide import Step
+from app.core.database.db import Database, Row
+from app.jobs.claiming.decide import Step
+from app.jobs.claiming.records import SubmitRecord, record_late, record_submits
 from app.jobs.models import State
-from app.jobs.records import SubmitRecord, record_late, record_submits
 from app.upstream.wire import Outcome, OutcomeKind, UpstreamState
 from tests.factories.callers import Caller, make_caller
 from tests.factories.jobs import Engine, wrong

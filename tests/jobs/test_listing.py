@@ -13,12 +13,12 @@ import asyncpg
 import pytest
 from alembic import command
 
-from app.core.db import Database, Made, ReadSession
-from app.core.migrate import alembic_config, open_engine
-from app.core.sql import Query
-from app.jobs import listing
-from app.jobs.listing import COUNT_MAX, JobFilter, Way, choose_way, list_jobs, ways_of
+from app.core.database.db import Database, Made, ReadSession
+from app.core.database.migrate import alembic_config, open_engine
+from app.core.database.sql import Query
 from app.jobs.models import STATUS, State, Status
+from app.jobs.reading import listing
+from app.jobs.reading.listing import COUNT_MAX, JobFilter, Way, choose_way, list_jobs, ways_of
 from tests.conftest import NewDatabase
 from tests.factories.callers import Caller, make_caller
 from tests.factories.jobs import Engine

@@ -10,22 +10,22 @@ from uuid import UUID
 
 import pytest
 
-from app.admission.models import What
 from app.core import clock
-from app.core.db import Database, Row
-from app.jobs.claims import claim_running, release_claims
-from app.jobs.decide import Step
+from app.core.database.db import Database, Row
+from app.jobs.admin.pausing import pause_jobs, resume_jobs, set_aside
+from app.jobs.admin.recover import forget_queued, forget_sending, free_running
+from app.jobs.admin.resolve import adopt_submission, release_submission
+from app.jobs.claiming.claims import claim_running, release_claims
+from app.jobs.claiming.decide import Step
+from app.jobs.claiming.records import PollRecord, SubmitRecord, record_late, record_polls, record_submits
+from app.jobs.claiming.turns import ClaimedJob, claim_queued
+from app.jobs.engine.sweeps import expire_sending, expire_waiting, promote, take_back
 from app.jobs.models import ErrorCode, State
 from app.jobs.operations import JobFinished, request_cancel
-from app.jobs.pausing import pause_jobs, resume_jobs, set_aside
 from app.jobs.places import open_places
-from app.jobs.records import PollRecord, SubmitRecord, record_late, record_polls, record_submits
-from app.jobs.recover import forget_queued, forget_sending, free_running
-from app.jobs.resolve import adopt_submission, release_submission
-from app.jobs.sweeps import expire_sending, expire_waiting, promote, take_back
-from app.jobs.turns import ClaimedJob, claim_queued
 from app.ops.invariants import OF_JOBS
 from app.ops.queue_invariants import OF_QUEUES
+from app.pace.models import What
 from app.upstream.wire import Outcome, OutcomeKind, UpstreamState
 from tests.factories.callers import Caller, make_caller
 from tests.factories.jobs import Engine

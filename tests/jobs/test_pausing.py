@@ -5,14 +5,14 @@ from uuid import UUID
 
 import pytest
 
-from app.admission.models import What
-from app.admission.queries import list_pauses
-from app.core.db import Database
+from app.core.database.db import Database
 from app.core.errors import Malformed
 from app.core.ids import new_id
-from app.jobs.claims import claim_running
-from app.jobs.pausing import pause_jobs, resume_jobs, set_aside
-from app.jobs.sweeps import expire_waiting, look
+from app.jobs.admin.pausing import pause_jobs, resume_jobs, set_aside
+from app.jobs.claiming.claims import claim_running
+from app.jobs.engine.sweeps import expire_waiting, look
+from app.pace.models import What
+from app.pace.pauses.queries import list_pauses
 from app.tenants.queries import TenantNotFound
 from app.upstream.wire import OutcomeKind
 from tests.factories.callers import Caller, make_caller

@@ -6,8 +6,11 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from app.core.sql import Command
-from app.jobs import claims, operations, probing, records, sweeps, turns
+from app.core.database.sql import Command
+from app.jobs import operations
+from app.jobs.claiming import claims, records, turns
+from app.jobs.engine import sweeps
+from app.jobs.observing import probing
 from tests.conftest import NewDatabase
 
 MANY = (

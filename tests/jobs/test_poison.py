@@ -2,13 +2,13 @@
 
 from uuid import UUID
 
-from app.core.db import Database
-from app.core.heartbeat import beat
-from app.jobs.claims import claim_running, hand_back
-from app.jobs.decide import Step
+from app.core.database.db import Database
+from app.core.process.heartbeat import beat
+from app.jobs.claiming.claims import claim_running, hand_back
+from app.jobs.claiming.decide import Step
+from app.jobs.claiming.records import PollRecord, record_polls
+from app.jobs.engine.sweeps import expire_waiting
 from app.jobs.models import State
-from app.jobs.records import PollRecord, record_polls
-from app.jobs.sweeps import expire_waiting
 from tests.factories.callers import Caller
 from tests.factories.jobs import Engine, wrong
 

@@ -5,12 +5,12 @@ import dataclasses
 from collections import Counter
 
 from app.core import clock
-from app.core.db import Database
+from app.core.database.db import Database
 from app.core.errors import Refusal
 from app.core.ids import new_id
 from app.jobs.operations import request_cancel
 from app.jobs.queues import QueueFull
-from app.jobs.writer import Stored, SubmitWriter
+from app.jobs.submit.writer import Stored, SubmitWriter
 from tests.factories.callers import Caller
 from tests.factories.jobs import SUBMISSION, Engine, wrong
 

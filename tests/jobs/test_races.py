@@ -6,15 +6,15 @@ from typing import Any
 
 import asyncpg
 
-from app.core.db import Database
+from app.core.database.db import Database
 from app.core.ids import new_id
-from app.jobs.claims import claim_running
-from app.jobs.decide import Step
+from app.jobs.claiming.claims import claim_running
+from app.jobs.claiming.decide import Step
+from app.jobs.claiming.records import PollRecord, record_polls
+from app.jobs.claiming.turns import claim_queued
 from app.jobs.models import ErrorCode, State
 from app.jobs.operations import request_cancel
-from app.jobs.records import PollRecord, record_polls
-from app.jobs.turns import claim_queued
-from app.jobs.writer import SubmitWriter
+from app.jobs.submit.writer import SubmitWriter
 from app.upstream.wire import OutcomeKind
 from tests.factories.callers import Caller, make_caller
 from tests.factories.jobs import SUBMISSION, Engine, wrong

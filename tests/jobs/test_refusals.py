@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.db import Database
-from app.jobs import refusals as refusals_module
-from app.jobs.refusals import MODELS_MAX, ModelNames, RefusalBook, Refused, Tally
+from app.core.database.db import Database
+from app.jobs.submit import refusals as refusals_module
+from app.jobs.submit.refusals import MODELS_MAX, ModelNames, RefusalBook, Refused, Tally
 
 BEGIN = datetime(2026, 1, 31, 23, 59, 50, tzinfo=UTC)
 refusals = st.builds(

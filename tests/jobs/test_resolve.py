@@ -4,14 +4,14 @@ from uuid import UUID
 
 import pytest
 
-from app.core.db import Database
+from app.core.database.db import Database
 from app.core.errors import Malformed, Refusal
 from app.core.ids import new_id
+from app.jobs.admin.resolve import JobNotUnknown, UpstreamIdTaken, adopt_submission, release_submission
+from app.jobs.admin.story import get_story
+from app.jobs.claiming.records import observe_upstream_id
 from app.jobs.models import State
 from app.jobs.operations import JobNotFound
-from app.jobs.records import observe_upstream_id
-from app.jobs.resolve import JobNotUnknown, UpstreamIdTaken, adopt_submission, release_submission
-from app.jobs.story import get_story
 from app.upstream.wire import OutcomeKind
 from tests.factories.callers import Caller
 from tests.factories.jobs import Engine, wrong

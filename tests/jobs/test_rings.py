@@ -6,10 +6,10 @@ from functools import partial
 from arq.constants import health_check_key_suffix
 from redis.asyncio import Redis
 
-from app.core.arq_redis import QUEUE
-from app.core.cancel import cancel_all
-from app.core.db import Database
-from app.core.doorbell import Doorbell
+from app.core.database.db import Database
+from app.core.process.cancel import cancel_all
+from app.core.redis.arq_redis import QUEUE
+from app.core.redis.doorbell import Doorbell
 from app.worker import ring_forever
 from tests.conftest import NewDatabase
 from tests.core.test_doorbell import worker as another

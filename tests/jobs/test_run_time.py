@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.jobs.decide import run_time
+from app.jobs.claiming.decide import run_time
 from app.upstream.wire import Outcome, OutcomeKind
 
 SILENT = Outcome(OutcomeKind.SUCCEEDED, 200, 0.1, "")

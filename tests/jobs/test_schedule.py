@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.jobs.schedule import (
+from app.jobs.estimates.schedule import (
     DEAR_POLL_WORTH_SECONDS,
     GAP_SECONDS_MAX,
     GAP_SECONDS_MIN,

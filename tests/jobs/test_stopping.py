@@ -12,13 +12,13 @@ import asyncpg
 import psutil
 import pytest
 
-from app.core.cancel import cancel_all
-from app.core.db import Database, Row
-from app.core.settings import load_settings
+from app.core.config.settings import load_settings
+from app.core.database.db import Database, Row
+from app.core.process.cancel import cancel_all
 from app.engine import Engine as Worker
 from app.engine import hand_over
-from app.jobs.reader import Reader
-from app.jobs.waiters import Waiters
+from app.jobs.reading.reader import Reader
+from app.jobs.reading.waiters import Waiters
 from app.upstream.client import UpstreamClient
 from tests.core.test_settings_history import REQUIRED
 from tests.doubles.forwarder import forwarding
@@ -102,7 +102,7 @@ async def test_a_claim_goes_back_while_its_connection_is_still_being_opened(
 async def test_an_attempt_that_is_being_opened_is_recorded_as_not_sent(
     url: str, database: Database, redis_url: str, engine: Engine, caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.jobs.tasks.dispatch.LAST_WORDS_SECONDS", EVER)
+    monkeypatch.setattr("app.jobs.engine.dispatch.LAST_WORDS_SECONDS", EVER)
     [job_id] = await engine.submit(caller)
 
     async def silent(peer: Peer) -> None:
@@ -154,7 +154,7 @@ class Counted(Reader):
 async def test_a_wait_whose_store_is_away_ends_with_the_state_last_seen(
     url: str, engine: Engine, caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.jobs.reader.LAST_READ_SECONDS", 0.2)
+    monkeypatch.setattr("app.jobs.reading.reader.LAST_READ_SECONDS", 0.2)
     [job_id] = await engine.submit(caller)
     async with forwarding(url) as store:
         database = await Database.open(store.url, name="test", writers_max=1, readers_max=2)

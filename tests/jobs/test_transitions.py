@@ -9,15 +9,15 @@ import asyncpg
 import pytest
 
 from app.core.clock import now
-from app.core.db import Database
-from app.core.sql import SqlFolder
+from app.core.database.db import Database
+from app.core.database.sql import SqlFolder
 from app.jobs import queries
-from app.jobs.claims import open_attempts
+from app.jobs.admin.recover import free_running
+from app.jobs.claiming.claims import open_attempts
+from app.jobs.engine.sweeps import expire_sending
 from app.jobs.models import State
 from app.jobs.operations import request_cancel
 from app.jobs.places import open_places
-from app.jobs.recover import free_running
-from app.jobs.sweeps import expire_sending
 from app.upstream.wire import OutcomeKind
 from tests.factories.callers import Caller, make_caller
 from tests.factories.jobs import Engine, wrong

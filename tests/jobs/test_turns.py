@@ -10,13 +10,13 @@ from uuid import UUID
 
 import pytest
 
-from app.admission.models import PauseReason
-from app.admission.operations import pause_submits, resume_submits
 from app.core import clock
-from app.core.db import Database, Made, Session
-from app.core.sql import Query
+from app.core.database.db import Database, Made, Session
+from app.core.database.sql import Query
+from app.jobs.claiming.turns import ClaimedJob, claim_queued
 from app.jobs.models import ErrorCode, State
-from app.jobs.turns import ClaimedJob, claim_queued
+from app.pace.models import PauseReason
+from app.pace.pauses.operations import pause_submits, resume_submits
 from app.upstream.wire import OutcomeKind
 from tests.factories.callers import Caller, make_caller
 from tests.factories.jobs import Engine, later, wrong

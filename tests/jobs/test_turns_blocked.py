@@ -5,13 +5,13 @@ from uuid import UUID
 
 import asyncpg
 
+from app.admin.actions.tenancy import change_key, change_tenant
 from app.admin.decide import KeySettings, TenantSettings
-from app.admin.tenancy import change_key, change_tenant
-from app.admission.models import What
 from app.core import clock
-from app.core.db import Database
+from app.core.database.db import Database
+from app.jobs.claiming.turns import claim_queued
 from app.jobs.places import open_places
-from app.jobs.turns import claim_queued
+from app.pace.models import What
 from tests.factories.callers import Caller, make_caller
 from tests.factories.jobs import Engine, later, wrong
 from tests.jobs.test_pausing import pause, resume

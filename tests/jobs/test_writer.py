@@ -6,13 +6,14 @@ import dataclasses
 import asyncpg
 import pytest
 
-from app.core import batch, clock
-from app.core.db import Database
+from app.core import clock
+from app.core.database.db import Database
 from app.core.errors import StoreFull, StoreUnavailable
 from app.core.ids import new_id
-from app.jobs import writer
+from app.core.process import batch
 from app.jobs.operations import Submission
-from app.jobs.writer import LANES, LARGE_BYTES, InDoubt, Stored, SubmitWriter
+from app.jobs.submit import writer
+from app.jobs.submit.writer import LANES, LARGE_BYTES, InDoubt, Stored, SubmitWriter
 from app.ledger.decide import InsufficientCredits
 from app.main import WRITERS_MAX
 from tests.factories.callers import Caller, make_caller

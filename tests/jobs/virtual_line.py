@@ -7,9 +7,9 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from app.jobs.eta import Durations, Expected, learned, of_flying, of_waiting
-from app.jobs.line import PLACES_MAX, RANKS_MAX, RECENT_MAX, Course, Line, Sent
-from app.jobs.schedule import SAMPLES_MAX
+from app.jobs.estimates.eta import Durations, Expected, learned, of_flying, of_waiting
+from app.jobs.estimates.line import PLACES_MAX, RANKS_MAX, RECENT_MAX, Course, Line, Sent
+from app.jobs.estimates.schedule import SAMPLES_MAX
 
 MODELS = {"image": (3.0, 0.25), "svd": (62.74, 0.3), "video": (189.0, 0.5)}
 """Mean run time in seconds and sigma of each."""

@@ -7,7 +7,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from app.core.db import Database
+from app.core.database.db import Database
 from tests.conftest import NewDatabase
 from tests.servers import Urls, create_database, drop_database
 

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from app.core import clock
-from app.core.db import Database
+from app.core.database.db import Database
 from app.core.ids import new_id
 from app.ledger.accounts import lock_accounts
 from app.ledger.decide import Hold

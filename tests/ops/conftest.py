@@ -8,7 +8,7 @@ import pytest
 from app.core import clock
 from app.core.ids import show_id
 from app.jobs.models import State
-from app.jobs.refusals import Refused, Tally, record_refusals
+from app.jobs.submit.refusals import Refused, Tally, record_refusals
 from app.upstream.wire import OutcomeKind
 from tests.factories.callers import Caller
 from tests.factories.jobs import Engine

@@ -17,7 +17,7 @@ import pytest
 from app.core.clock import now
 from app.core.ids import show_id
 from app.ops.verify import INVARIANTS
-from app.stack.binaries import find_postgres
+from app.stack.servers.binaries import find_postgres
 from app.webhooks.operations import ensure_secret
 from app.webhooks.secrets import Vault
 from tests.command import COLD, ROOT, environment, run

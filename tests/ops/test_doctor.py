@@ -9,9 +9,9 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from app.core.db import Database
-from app.core.heartbeat import beat
+from app.core.database.db import Database
 from app.core.ids import new_id
+from app.core.process.heartbeat import beat
 from tests.command import run
 from tests.doubles.raw_server import answer
 from tests.servers import Urls, with_path

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from app.core import clock
-from app.core.db import Database
+from app.core.database.db import Database
 from app.core.ids import show_id
 from app.jobs.operations import request_cancel
 from app.ledger.operations import grant

@@ -6,10 +6,10 @@ import re
 import asyncpg
 import pytest
 
-from app.core.db import Database
+from app.core.database.db import Database
 from app.core.ids import show_id
+from app.jobs.claiming.records import observe_upstream_id
 from app.jobs.models import State
-from app.jobs.records import observe_upstream_id
 from app.ops.verify import INVARIANTS, NOT_SHOWN, prove
 from app.upstream.wire import OutcomeKind
 from tests.command import run

@@ -6,18 +6,18 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from app.core.db import Database, Row
-from app.jobs.claims import claim_running
-from app.jobs.decide import Step
+from app.core.database.db import Database, Row
+from app.jobs.claiming.claims import claim_running
+from app.jobs.claiming.decide import Step
+from app.jobs.claiming.records import PollRecord, SubmitRecord, observe_upstream_id, record_polls, record_submits
 from app.jobs.models import ErrorCode, State
-from app.jobs.records import PollRecord, SubmitRecord, observe_upstream_id, record_polls, record_submits
 from app.ledger.decide import charge
 from app.reconciliation.runs import Run, begin
 from app.reconciliation.tasks.run import Reconciler, Report
+from app.simulator.surface.serve import RunningSimulator
 from app.upstream.account import AccountClient
 from app.upstream.client import UpstreamClient
 from app.upstream.history import HistoryClient
-from app.upstream.simulator.serve import RunningSimulator
 from app.upstream.wire import Outcome, OutcomeKind, UpstreamState
 from tests.factories.callers import Caller
 from tests.factories.jobs import Engine

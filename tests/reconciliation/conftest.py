@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.core.db import Database
-from app.upstream.simulator.config import SimulatorConfig
-from app.upstream.simulator.serve import RunningSimulator, running_simulator
+from app.core.database.db import Database
+from app.simulator.config import SimulatorConfig
+from app.simulator.surface.serve import RunningSimulator, running_simulator
 from tests.factories.callers import Caller
 from tests.factories.jobs import Engine
 from tests.jobs.conftest import caller, database, engine, url

@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from app.cli import app
+from app.core.config.settings import Settings, load_settings
 from app.core.errors import Malformed, WrongConnection
-from app.core.settings import Settings, load_settings
 from app.reconciliation.models import Result
 from app.reconciliation.runs import ReconciliationRunning, RunLost, begin_due, hold_run
 from app.reconciliation.tasks.daily import DailyReconciliation

@@ -8,15 +8,15 @@ from typing import Any
 import httpx
 import pytest
 
-from app.admission.models import What
-from app.admission.queries import find_pause
 from app.core import clock
-from app.core.db import Database
-from app.jobs.claims import claim_running
-from app.jobs.pausing import pause_jobs
-from app.jobs.records import observe_upstream_id
-from app.reconciliation.recover_commands import _recover
-from app.upstream.simulator.serve import RunningSimulator
+from app.core.database.db import Database
+from app.jobs.admin.pausing import pause_jobs
+from app.jobs.claiming.claims import claim_running
+from app.jobs.claiming.records import observe_upstream_id
+from app.pace.models import What
+from app.pace.pauses.queries import find_pause
+from app.reconciliation.commands.recover import _recover
+from app.simulator.surface.serve import RunningSimulator
 from app.upstream.wire import OutcomeKind
 from tests.factories.callers import Caller
 from tests.factories.jobs import Engine, later, wrong

@@ -3,7 +3,7 @@
 import asyncio
 from datetime import timedelta
 
-from app.core.db import Database
+from app.core.database.db import Database
 from app.ledger.models import Period
 from app.ledger.operations import correct_charge, set_budget
 from app.reconciliation.operations import tell_cost

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from app.core.guard import OUTPUT_NETWORKS, Guard, parse_url
-from app.core.http import Limits
-from app.core.settings import split_networks
+from app.core.config.settings import split_networks
+from app.http_client.caller import Limits
+from app.http_client.guard import OUTPUT_NETWORKS, Guard, parse_url
 from app.segmind.fetcher import Fetcher, NotFetched
 from tests.doubles.authority import Authority
 from tests.doubles.raw_server import answer, hang_after, in_full, raw_server

@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from app.core.guard import Guard
+from app.http_client.guard import Guard
 from app.jobs.rows import JobResult
 from app.segmind.media import Downloads, media_response
 from tests.doubles.raw_server import Peer, answer, raw_server

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import asyncpg
 
-from app.core.log import configure_logging
+from app.core.logs.log import configure_logging
 from app.stack.errors import StackError
-from app.stack.plan import Seams, UpOptions
-from app.stack.up import run_up
+from app.stack.running.plan import Seams, UpOptions
+from app.stack.running.up import run_up
 from app.stack_seams import receive_webhooks
 
 directory = Path(sys.argv[1])

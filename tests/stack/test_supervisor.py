@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from app.core.clock import monotonic
-from app.core.watchdog import EXIT_CODE
-from app.stack import supervisor as supervising
-from app.stack.child import ChildSpec
+from app.core.process.watchdog import EXIT_CODE
 from app.stack.errors import StackError
-from app.stack.supervisor import BACKOFF_MAX_SECONDS, Supervisor, backoff_seconds, stop_leftovers
+from app.stack.processes import supervisor as supervising
+from app.stack.processes.child import ChildSpec
+from app.stack.processes.supervisor import BACKOFF_MAX_SECONDS, Supervisor, backoff_seconds, stop_leftovers
 from tests.stack.until import alive, until, until_count
 
 SLEEP = ("/bin/sleep", "60")

@@ -16,7 +16,7 @@ import pytest
 from redis.asyncio import Redis
 
 from app.stack.files import read_json
-from app.stack.running import RunningStack, find_running
+from app.stack.running.running import RunningStack, find_running
 from tests.gateway import Gateway
 from tests.stack.until import alive, until
 

@@ -11,7 +11,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, RedisError
 
-from app.stack.valkey import EmbeddedValkey
+from app.stack.servers.valkey import EmbeddedValkey
 from tests.stack.until import alive, until_count
 
 PASSWORD = "correct-horse-battery"

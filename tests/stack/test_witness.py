@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.stack.witness import is_copy, mark
+from app.stack.running.witness import is_copy, mark
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from app.core.db import Database
+from app.core.database.db import Database
 from tests.factories.callers import SECRET, NewCaller, make_caller
 
 

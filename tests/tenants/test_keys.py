@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.log import scrubbed
+from app.core.logs.log import scrubbed
 from app.tenants.keys import ALPHABET, KEY_LENGTH, PREFIX_LENGTH, checksum, hash_key, issue_key, parse_key
 
 PRINTABLE = ALPHABET + "-_ .\u00e9"

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from app.core import clock
-from app.core.db import Database
+from app.core.database.db import Database
 from app.core.errors import Malformed
 from app.core.ids import new_id, show_id
 from app.tenants.decide import KeyChanges, TenantChanges

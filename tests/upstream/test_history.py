@@ -10,12 +10,12 @@ import httpx
 import pytest
 
 from app.core import clock
+from app.simulator.config import SimulatorConfig
+from app.simulator.surface.serve import RunningSimulator, running_simulator
 from app.upstream.account import AccountClient, UpstreamCredits
 from app.upstream.history import HistoryClient
 from app.upstream.history_rows import HistoryRow
 from app.upstream.readings import NotRead
-from app.upstream.simulator.config import SimulatorConfig
-from app.upstream.simulator.serve import RunningSimulator, running_simulator
 from tests.doubles.raw_server import Script, answer, in_full, raw_server
 
 KEY = "SG_3ec0a235721add59"

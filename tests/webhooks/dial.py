@@ -11,11 +11,11 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from app.core.guard import Guard
-from app.core.http import Limits
-from app.core.settings import split_networks
+from app.core.config.settings import split_networks
+from app.http_client.caller import Limits
+from app.http_client.guard import Guard
 from app.segmind.fetcher import Fetcher, NotFetched
-from app.webhooks.sender import Sender
+from app.webhooks.delivery.sender import Sender
 from tests.doubles.name_server import lookup
 
 Attempt = Callable[[str], Awaitable[str]]

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from app.core.guard import Guard, UrlRefused, is_public, parse_url
-from app.core.settings import split_networks
+from app.core.config.settings import split_networks
+from app.http_client.guard import Guard, UrlRefused, is_public, parse_url
 from tests.doubles.name_server import name_server
 from tests.doubles.receiver import receiving, says
 from tests.factories.callers import Caller

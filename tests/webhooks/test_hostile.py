@@ -10,12 +10,12 @@ from collections.abc import Awaitable, Callable, Sequence
 import pytest
 import uvloop
 
-from app.core.guard import Guard
-from app.core.settings import split_networks
+from app.core.config.settings import split_networks
+from app.http_client.guard import Guard
 from app.webhooks.claims import claim_deliveries
+from app.webhooks.delivery import deliver
+from app.webhooks.delivery.sender import TOTAL_SECONDS, Attempted, Sender
 from app.webhooks.models import AttemptOutcome
-from app.webhooks.sender import TOTAL_SECONDS, Attempted, Sender
-from app.webhooks.tasks import deliver
 from tests.doubles.raw_server import Peer, answer, in_full, raw_server
 from tests.doubles.receiver import Received, receiving
 from tests.factories.callers import Caller, make_caller

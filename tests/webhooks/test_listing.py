@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Select
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
-from app.core.sql import Query
+from app.core.database.sql import Query
 from app.webhooks.listing import _DELIVERIES, _ENDPOINTS, Delivery, Endpoint
 from tests.house.test_sql import _wrong
 

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Callable
 
 from app.core import clock
-from app.core.db import Database
+from app.core.config.settings import Settings
+from app.core.database.db import Database
+from app.core.database.schema import SchemaGate
 from app.core.errors import StoreUnavailable, WrongConnection
-from app.core.log import get_logger
-from app.core.pump import Pump
-from app.core.schema import SchemaGate
-from app.core.settings import Settings
+from app.core.logs.log import get_logger
+from app.core.process.pump import Pump
 from app.reconciliation.models import Result
 from app.reconciliation.runs import RunLost, begin_due
 from app.reconciliation.tasks.run import Reconciler

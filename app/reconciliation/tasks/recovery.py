@@ -8,8 +8,8 @@ from uuid import UUID
 
 from app.admin.operations import record_audit
 from app.books.operations import LostTime, find_lost_time, settle, take_over_pause
-from app.core.db import Database
-from app.jobs.recover import (
+from app.core.database.db import Database
+from app.jobs.admin.recover import (
     MARK,
     Forgotten,
     begin_recovery,

@@ -4,13 +4,13 @@ import asyncio
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from app.admission.operations import lock_pauses
 from app.books.models import Doubt
 from app.books.operations import find_doubt, find_lost_time, settle
-from app.core.db import Database, ReadSession
+from app.core.config.settings import Settings
+from app.core.database.db import Database, ReadSession
 from app.core.errors import StoreUnavailable
-from app.core.log import get_logger
-from app.core.settings import Settings
+from app.core.logs.log import get_logger
+from app.pace.pauses.operations import lock_pauses
 from app.reconciliation.queries import list_owners
 from app.upstream.history import HistoryClient
 from app.upstream.history_rows import HistoryRow, once_each

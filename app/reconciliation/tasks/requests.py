@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from app.core.db import Database, Session
+from app.core.database.db import Database, Session
 from app.reconciliation import operations, queries
 from app.reconciliation.decide import (
     Agrees,

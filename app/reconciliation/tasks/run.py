@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from app.admission.balances import note_balances
-from app.core.db import Database
+from app.core.database.db import Database
 from app.jobs.queries import read_clock
+from app.pace.balances import note_balances
 from app.reconciliation import operations, queries
 from app.reconciliation.decide import Discrepancy, compare_spent
 from app.reconciliation.models import Kind, Result

@@ -14,7 +14,7 @@ from typing import Final
 
 import orjson
 
-from app.core.requests import METADATA_BYTES_MAX, METADATA_MEMBERS_MAX
+from app.web.requests import METADATA_BYTES_MAX, METADATA_MEMBERS_MAX
 from tests.chaos.hostile.governor import Governor
 
 ANSWER_SECONDS: Final = 75.0

@@ -19,11 +19,11 @@ import httpx
 from alembic import command
 from sqlalchemy.exc import DBAPIError
 
-from app.core.migrate import alembic_config, open_engine
-from app.core.watchdog import EXIT_CODE
-from app.stack.postgres import EmbeddedPostgres
-from app.stack.valkey import EmbeddedValkey
-from app.upstream.simulator.book import Book
+from app.core.database.migrate import alembic_config, open_engine
+from app.core.process.watchdog import EXIT_CODE
+from app.simulator.book import Book
+from app.stack.servers.postgres import EmbeddedPostgres
+from app.stack.servers.valkey import EmbeddedValkey
 from tests.chaos.stack import Plan, Stack, until, until_async
 from tests.chaos.upgrade.release import Release
 from tests.gateway import UPSTREAM_KEY, Process, listening, url_of

@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from app.upstream.simulator.config import SimulatorConfig
-from app.upstream.simulator.serve import RunningSimulator, running_simulator
+from app.simulator.config import SimulatorConfig
+from app.simulator.surface.serve import RunningSimulator, running_simulator
 
 KEY = "SG_3ec0a235721add59"
 

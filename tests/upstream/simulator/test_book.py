@@ -9,10 +9,10 @@ import httpx
 import orjson
 import pytest
 
-from app.upstream.simulator.book import Book, BookError, hash_body
-from app.upstream.simulator.config import SimulatorConfig
-from app.upstream.simulator.serve import RunningSimulator, running_simulator
-from app.upstream.simulator.simulator import Simulator
+from app.simulator.book import Book, BookError, hash_body
+from app.simulator.config import SimulatorConfig
+from app.simulator.simulator import Simulator
+from app.simulator.surface.serve import RunningSimulator, running_simulator
 
 Submit = Callable[..., Awaitable[str]]
 KEY = {"x-api-key": "SG_abcd1234"}

@@ -8,11 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
-from app.upstream.simulator.config import SimulatorConfig
-from app.upstream.simulator.profiles import catalogue
-from app.upstream.simulator.runs import Run, draw_run, reservation_micros
-from app.upstream.simulator.serve import RunningSimulator
-from app.upstream.simulator.stats import Stats
+from app.simulator.config import SimulatorConfig
+from app.simulator.profiles import catalogue
+from app.simulator.runs import Run, draw_run, reservation_micros
+from app.simulator.stats import Stats
+from app.simulator.surface.serve import RunningSimulator
 
 Submit = Callable[..., Awaitable[str]]
 

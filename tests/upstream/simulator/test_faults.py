@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from app.upstream.simulator.faults import FaultError, FaultRule, FaultRules
-from app.upstream.simulator.serve import RunningSimulator
+from app.simulator.faults import FaultError, FaultRule, FaultRules
+from app.simulator.surface.serve import RunningSimulator
 from tests.gateway import eventually
 
 Submit = Callable[..., Awaitable[str]]

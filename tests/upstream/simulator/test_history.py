@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.upstream.simulator.serve import RunningSimulator
+from app.simulator.surface.serve import RunningSimulator
 
 Submit = Callable[..., Awaitable[str]]
 Finished = Callable[[str], Awaitable[httpx.Response]]

@@ -7,9 +7,9 @@ from datetime import datetime
 import httpx
 import pytest
 
-from app.upstream.simulator.account import RateLimit
-from app.upstream.simulator.config import SimulatorConfig
-from app.upstream.simulator.serve import RunningSimulator
+from app.simulator.account import RateLimit
+from app.simulator.config import SimulatorConfig
+from app.simulator.surface.serve import RunningSimulator
 
 Submit = Callable[..., Awaitable[str]]
 Finished = Callable[[str], Awaitable[httpx.Response]]

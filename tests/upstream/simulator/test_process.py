@@ -11,15 +11,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.upstream.simulator.book import Book
+from app.simulator.book import Book
 
 KEY = {"x-api-key": "SG_abcd1234"}
 PROGRAM = """
 import sys, uvloop
 from pathlib import Path
-from app.core.log import configure_logging
-from app.upstream.simulator.config import SimulatorConfig
-from app.upstream.simulator.serve import run_simulator
+from app.core.logs.log import configure_logging
+from app.simulator.config import SimulatorConfig
+from app.simulator.surface.serve import run_simulator
 configure_logging(format="json", level="INFO")
 config = SimulatorConfig(book_path=Path(sys.argv[1]))
 uvloop.run(run_simulator(config, on_ready=lambda running: print(running.url, flush=True)))

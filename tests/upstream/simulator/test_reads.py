@@ -9,7 +9,7 @@ import httpx
 import orjson
 import pytest
 
-from app.upstream.simulator.serve import RunningSimulator
+from app.simulator.surface.serve import RunningSimulator
 
 Submit = Callable[..., Awaitable[str]]
 Finished = Callable[[str], Awaitable[httpx.Response]]

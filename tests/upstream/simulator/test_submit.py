@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.upstream.simulator.serve import RunningSimulator
+from app.simulator.surface.serve import RunningSimulator
 
 SEED_PAYLOAD: dict[str, Any] = {
     "input_image": "https://segmind-sd-models.s3.amazonaws.com/display_images/motion-control-svd/motionctrl_ip.png",

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import httpx
 import pytest
 
-from app.upstream.simulator.serve import RunningSimulator
+from app.simulator.surface.serve import RunningSimulator
 
 
 async def test_a_media_model_answers_with_its_bytes(client: httpx.AsyncClient, sim: RunningSimulator) -> None:

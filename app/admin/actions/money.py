@@ -1,0 +1,77 @@
+"""What operators do to balances. Each writes its line in the audit log; `by` is whoever does it."""
+
+from datetime import datetime
+from uuid import UUID
+
+from app.admin.decide import NOTE_MAX, REFERENCE_MAX, checked_line
+from app.admin.operations import record_audit
+from app.core import clock
+from app.core.database.db import Session
+from app.core.ids import show_id
+from app.jobs.admin.charges import lower_charge
+from app.ledger import operations
+from app.ledger.rows import Transfer
+from app.tenants.decide import checked_expiry
+from app.tenants.queries import Tenant, get_tenant
+
+
+async def grant_credits(
+    session: Session,
+    *,
+    by: str,
+    tenant: str,
+    amount: int,
+    reference: str,
+    note: str | None = None,
+    expires_at: datetime | None = None,
+) -> tuple[Tenant, Transfer, bool]:
+    """Credits in, in micro-credits; gives the tenant, the transfer, and whether it is new: the same reference and amount
+    again are the same grant, which keeps the expiry that it was made with.
+
+    Raises Malformed, TenantNotFound, ReferenceTaken.
+    """
+    checked_line(reference, field="reference", most=REFERENCE_MAX, required=True)
+    checked_line(note or "", field="note", most=NOTE_MAX)
+    found = await get_tenant(session, name_or_id=tenant)
+    asked = {"amount": amount, "reference": reference, "note": note, "expires_at": expires_at}
+    transfer, new = await operations.grant(
+        session, tenant_id=found.id, amount_micro=amount, reference=reference, note=note or None, expires_at=expires_at
+    )
+    if new:  # one that is only told again may have expired since
+        checked_expiry(expires_at, now=clock.now())
+    await record_audit(
+        session,
+        by=by,
+        action="credits.grant",
+        target=show_id("ten", found.id),
+        tenant_id=found.id,
+        detail={**asked, "new": new},
+    )
+    return found, transfer, new
+
+
+async def adjust_credits(
+    session: Session, *, by: str, tenant: str, amount: int, note: str, job_id: UUID | None = None
+) -> tuple[Tenant, Transfer]:
+    """Correct a balance by what the tenant gains, in micro-credits, or loses where that is below nothing; of a job, its
+    charge, which can only be lowered, and once. Gives the tenant and the transfer.
+
+    Raises Malformed, TenantNotFound, OverdraftExceeded, JobNotFound, ChargeCorrected.
+    """
+    checked_line(note, field="note", most=NOTE_MAX, required=True)
+    found = await get_tenant(session, name_or_id=tenant)
+    asked: dict[str, object] = {"amount": amount, "note": note}
+    if job_id is None:
+        transfer = await operations.adjust(session, tenant_id=found.id, amount_micro=amount, note=note)
+    else:
+        asked["job_id"] = show_id("job", job_id)
+        transfer = await lower_charge(session, tenant_id=found.id, job_id=job_id, amount_micro=amount, note=note)
+    await record_audit(
+        session,
+        by=by,
+        action="credits.adjust",
+        target=show_id("ten", found.id),
+        tenant_id=found.id,
+        detail=asked,
+    )
+    return found, transfer

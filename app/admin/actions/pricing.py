@@ -1,0 +1,39 @@
+"""What operators do to the catalogue. Each writes its line in the audit log; `by` is whoever does it."""
+
+from collections.abc import Callable, Sequence
+
+from app.admin.operations import record_audit
+from app.catalog import operations
+from app.catalog.decide import ModelChanges
+from app.catalog.imports import ModelLine
+from app.catalog.operations import Imported
+from app.catalog.queries import Model
+from app.core.credits import show_credits
+from app.core.database.db import Session
+
+
+async def set_model(session: Session, *, by: str, slug: str, changes: ModelChanges) -> Model:
+    """Write a model into the catalogue, or change what is said of it; raises SlugInvalid."""
+    model = await operations.set_model(session, slug=slug, changes=changes)
+    asked: dict[str, object] = {}
+    for name, value in changes.items():
+        amount = isinstance(value, int) and name.endswith("_micro")
+        asked[name.removesuffix("_micro")] = show_credits(value) if amount and isinstance(value, int) else value
+    await record_audit(session, by=by, action="model.set", target=slug, detail=asked)
+    return model
+
+
+async def import_models(
+    session: Session,
+    *,
+    by: str,
+    file: str,
+    lines: Sequence[ModelLine],
+    overwrite: bool,
+    on_progress: Callable[[int], None],
+) -> Imported:
+    """Write the models of a file into the catalogue; `overwrite` also what an operator has set."""
+    imported = await operations.import_models(session, lines=lines, overwrite=overwrite, on_progress=on_progress)
+    detail = {"overwrite": overwrite, "new": imported.new, "known": imported.known, "kept": imported.kept}
+    await record_audit(session, by=by, action="model.import", target=file, detail=detail)
+    return imported

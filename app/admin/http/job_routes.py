@@ -1,0 +1,83 @@
+"""`/admin/v1`: the incident switch, one job's story, and decisions on unknown submissions."""
+
+from fastapi import APIRouter
+
+from app.admin.actions import incidents
+from app.admin.auth import Operator, OperatorRoute
+from app.admin.http.routes import READS, SECURITY, WRITES
+from app.admin.http.schemas import PauseIn, PauseScope, ResolveIn
+from app.core.ids import find_id, show_id
+from app.core.logs.log import get_logger
+from app.jobs.admin.resolve import JobNotUnknown, UpstreamIdTaken
+from app.jobs.admin.schemas import JobResolved, JobStory
+from app.jobs.admin.story import get_story
+from app.jobs.models import STATUS
+from app.jobs.operations import JobNotFound
+from app.pace.models import What
+from app.pace.pauses.operations import PausedUntilRecovered
+from app.pace.pauses.schemas import PausesOut
+from app.tenants.queries import TenantNotFound
+from app.web.dependencies import TheDatabase, TheDoorbell
+from app.web.problems import documented
+
+log = get_logger(__name__)
+
+router = APIRouter(prefix="/admin/v1", tags=["admin"], route_class=OperatorRoute, dependencies=SECURITY)
+
+
+@router.post("/pause", responses=documented(*WRITES, TenantNotFound))
+async def pause(database: TheDatabase, by: Operator, doorbell: TheDoorbell, body: PauseIn) -> PausesOut:
+    """Stop sending to the upstream. Tenants may go on submitting; accepted jobs wait, and nothing is lost.
+
+    Said again of the same scope, the last word holds.
+    """
+    what = What.ALL if body.all else What.SUBMITS
+    async with database.transaction() as session:
+        changed, count, pauses = await incidents.pause(
+            session, by=by, paused_by=by, tenant=body.tenant, model=body.model, what=what, note=body.note
+        )
+    log.warning("operator.paused", tenant=changed.tenant_name, model=changed.model, what=what, note=body.note)
+    doorbell.ring("poll")
+    return PausesOut.told(changed, count, pauses)
+
+
+@router.post("/resume", responses=documented(*WRITES, PausedUntilRecovered, TenantNotFound))
+async def resume(database: TheDatabase, by: Operator, doorbell: TheDoorbell, body: PauseScope) -> PausesOut:
+    """Lift the pause of exactly this scope, whole; `changed` is null where there was none."""
+    async with database.transaction() as session:
+        changed, count, pauses = await incidents.resume(session, by=by, tenant=body.tenant, model=body.model)
+    log.warning("operator.resumed", tenant=body.tenant, model=body.model, was_paused=changed is not None)
+    for task in ("dispatch", "poll"):
+        doorbell.ring(task)
+    return PausesOut.told(changed, count, pauses)
+
+
+@router.get("/jobs/{job}", responses=documented(*READS, JobNotFound))
+async def read_job(database: TheDatabase, job: str) -> JobStory:
+    """One job's whole story, of any tenant, without its input and output."""
+    job_id = find_id("job", job)
+    if job_id is None:
+        raise JobNotFound
+    async with database.snapshot() as session:
+        return JobStory.of(await get_story(session, job_id=job_id))
+
+
+@router.post(
+    "/jobs/{job}/resolve",
+    responses=documented(*WRITES, JobNotFound, JobNotUnknown, UpstreamIdTaken),
+)
+async def resolve_job(
+    database: TheDatabase, by: Operator, doorbell: TheDoorbell, job: str, body: ResolveIn
+) -> JobResolved:
+    """Decide on a submission of which nobody could say whether it arrived. Either way it is not sent again."""
+    job_id = find_id("job", job)
+    if job_id is None:
+        raise JobNotFound
+    async with database.transaction() as session:
+        state = await incidents.resolve(session, by=by, job_id=job_id, adopt=body.adopt)
+    log.warning("operator.resolved", job_id=show_id("job", job_id), adopted=body.adopt, state=state)
+    if body.adopt is not None:
+        doorbell.ring("poll")
+    else:
+        doorbell.announce([job_id])
+    return JobResolved(id=show_id("job", job_id), status=STATUS[state], state=state)

@@ -1,0 +1,96 @@
+"""Transfers, exposure and the audit log as operators see them."""
+
+from typing import Any, Self
+
+from pydantic import BaseModel, Field
+
+from app.admin.models import Entry, Exposure
+from app.core.credits import show_credits
+from app.core.ids import show_id
+from app.ledger.models import ExposureReason, Kind
+from app.ledger.rows import Transfer
+from app.tenants.queries import Tenant
+from app.web.fields import At
+
+
+class TransferOut(BaseModel):
+    """A movement of credits, which is never changed."""
+
+    id: str
+    tenant_id: str
+    tenant: str = Field(description="the tenant's name")
+    kind: Kind
+    amount: str = Field(examples=["100.000000"], description="of an adjustment: what the tenant gains")
+    job_id: str | None
+    reference: str | None
+    note: str | None
+    expires_at: At | None
+    created_at: At
+
+    @classmethod
+    def of(cls, tenant: Tenant, transfer: Transfer) -> Self:
+        """The transfer, ready to be shown."""
+        return cls(
+            id=transfer.id.hex,
+            tenant_id=show_id("ten", tenant.id),
+            tenant=tenant.name,
+            kind=Kind(transfer.kind),
+            amount=show_credits(transfer.amount),
+            job_id=None if transfer.job_id is None else show_id("job", transfer.job_id),
+            reference=transfer.reference,
+            note=transfer.note,
+            expires_at=transfer.expires_at,
+            created_at=transfer.created_at,
+        )
+
+
+class ExposureOut(BaseModel):
+    """What the upstream charged, or may have charged, that no tenant pays."""
+
+    job_id: str
+    tenant: str
+    tenant_id: str
+    amount: str = Field(description="credits; where nobody has told, what is to be expected")
+    reason: ExposureReason
+    at: At
+    upstream_id: str | None = Field(description="of a second start")
+
+    @classmethod
+    def of(cls, exposure: Exposure) -> Self:
+        """The exposure, ready to be shown."""
+        return cls(
+            job_id=show_id("job", exposure.job_id),
+            tenant=exposure.tenant,
+            tenant_id=show_id("ten", exposure.tenant_id),
+            amount=show_credits(exposure.amount),
+            reason=ExposureReason(exposure.reason),
+            at=exposure.at,
+            upstream_id=exposure.upstream_id,
+        )
+
+
+class EntryOut(BaseModel):
+    """Something an operator did."""
+
+    id: str
+    at: At
+    operator: str = Field(description="an operator's name, `admin key`, or who was at the command line")
+    action: str = Field(examples=["credits.grant"], description="noun and verb")
+    target: str = Field(description="id or name of what was acted on")
+    tenant: str | None
+    tenant_id: str | None
+    detail: dict[str, Any] = Field(description="what was asked; never a secret")
+
+    @classmethod
+    def of(cls, entry: Entry) -> Self:
+        """The entry, ready to be shown."""
+        return cls(
+            id=str(entry.id),
+            at=entry.at,
+            operator=entry.operator,
+            action=entry.action,
+            target=entry.target,
+            tenant=entry.tenant,
+            tenant_id=None if entry.tenant_id is None else show_id("ten", entry.tenant_id),
+            detail=entry.detail,
+        )

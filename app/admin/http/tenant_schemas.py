@@ -1,0 +1,154 @@
+"""Tenants, keys and operators as operators see them, over HTTP and as the commands' `--json`."""
+
+from typing import Self
+
+from pydantic import BaseModel, Field
+
+from app.admin.models import Role
+from app.admin.queries import Allowance, Operator
+from app.core.credits import show_credits
+from app.core.ids import show_id
+from app.tenants.decide import Rate, refused_rate
+from app.tenants.models import Scope
+from app.tenants.queries import ApiKey, Tenant
+from app.web.fields import At, Number
+
+NO_ALLOWANCE = Allowance()
+
+
+def shown_amount(micro: int | None) -> str | None:
+    """Credits, or None where nothing is set."""
+    return None if micro is None else show_credits(micro)
+
+
+class TenantOut(BaseModel):
+    """A tenant."""
+
+    id: str = Field(examples=["ten_0198f2c07b7a7c3e9d5b1f0e2a4c6d8e"])
+    name: str
+    created_at: At
+    suspended: bool
+    suspended_at: At | None
+    max_price: str | None = Field(description="the dearest job it may ask for; null: any")
+    default_price: str | None = Field(description="of models without a price; null: WAYSTATION_DEFAULT_PRICE")
+    overdraft: str = Field(description="how far below nothing it may go", examples=["0.000000"])
+    daily_credits: str | None = Field(description="what it may spend in a day of UTC; null: any")
+    monthly_credits: str | None = Field(description="what it may spend in a month of UTC; null: any")
+    models: list[str] | None = Field(description="slugs of the models it may ask for; null: any")
+    weight: Number = Field(description="its share of what all may spend upstream, beside the others'")
+    rate_per_minute: int = Field(description="submits")
+    burst: int = Field(description="submits at once, after a rest")
+    refused_per_minute: int = Field(description="submits that may be refused; beyond that 429 too_many_refused")
+    max_in_flight: int = Field(description="jobs at the upstream at once; more wait")
+    max_queued: int = Field(description="jobs that may wait; more are refused")
+
+    @classmethod
+    def of(cls, tenant: Tenant, allowance: Allowance) -> Self:
+        """The tenant, ready to be shown."""
+        return cls(
+            id=show_id("ten", tenant.id),
+            name=tenant.name,
+            created_at=tenant.created_at,
+            suspended=tenant.suspended_at is not None,
+            suspended_at=tenant.suspended_at,
+            max_price=shown_amount(tenant.max_price_micro),
+            default_price=shown_amount(tenant.default_price_micro),
+            overdraft=show_credits(allowance.overdraft),
+            daily_credits=shown_amount(allowance.daily_credits),
+            monthly_credits=shown_amount(allowance.monthly_credits),
+            models=tenant.models,
+            weight=tenant.weight,
+            rate_per_minute=tenant.rate_per_minute,
+            burst=tenant.burst,
+            refused_per_minute=refused_rate(
+                Rate(tenant.rate_per_minute, tenant.burst), tenant.refused_per_minute
+            ).per_minute,
+            max_in_flight=tenant.max_in_flight,
+            max_queued=tenant.max_queued,
+        )
+
+
+class KeyOut(BaseModel):
+    """An api key, without its secret."""
+
+    id: str = Field(examples=["key_0198f2c07b7a7c3e9d5b1f0e2a4c6d8e"])
+    tenant_id: str
+    tenant: str = Field(description="the tenant's name")
+    name: str
+    prefix: str = Field(description="the beginning of the key, which may be shown")
+    scopes: list[Scope]
+    created_at: At
+    expires_at: At | None
+    revoked_at: At | None
+    daily_credits: str | None = Field(description="what it may spend in a day of UTC; null: any")
+    monthly_credits: str | None = Field(description="what it may spend in a month of UTC; null: any")
+    rate_per_minute: int | None = Field(description="submits, beside its tenant's limit; null: only that one")
+    burst: int | None = Field(description="submits at once, after a rest; null: its tenant's")
+    max_in_flight: int | None = Field(description="jobs at the upstream at once; null: only its tenant's")
+    max_queued: int | None = Field(description="jobs that may wait; null: only its tenant's")
+
+    @classmethod
+    def of(cls, key: ApiKey, allowance: Allowance) -> Self:
+        """The key, ready to be shown."""
+        return cls(
+            id=show_id("key", key.id),
+            tenant_id=show_id("ten", key.tenant_id),
+            tenant=key.tenant_name,
+            name=key.name,
+            prefix=key.prefix,
+            scopes=list(key.scopes),
+            created_at=key.created_at,
+            expires_at=key.expires_at,
+            revoked_at=key.revoked_at,
+            daily_credits=shown_amount(allowance.daily_credits),
+            monthly_credits=shown_amount(allowance.monthly_credits),
+            rate_per_minute=key.rate_per_minute,
+            burst=key.burst,
+            max_in_flight=key.max_in_flight,
+            max_queued=key.max_queued,
+        )
+
+
+class IssuedKeyOut(KeyOut):
+    """A new api key: the only time `key` is shown."""
+
+    key: str
+
+    @classmethod
+    def issued(cls, key: ApiKey, *, text: str) -> Self:
+        """The new key and its text."""
+        return cls(**dict(KeyOut.of(key, NO_ALLOWANCE)), key=text)
+
+
+class OperatorOut(BaseModel):
+    """An operator, without their key."""
+
+    id: str
+    name: str
+    role: Role
+    prefix: str
+    created_at: At
+    revoked_at: At | None
+
+    @classmethod
+    def of(cls, operator: Operator) -> Self:
+        """The operator, ready to be shown."""
+        return cls(
+            id=show_id("opr", operator.id),
+            name=operator.name,
+            role=operator.role,
+            prefix=operator.prefix,
+            created_at=operator.created_at,
+            revoked_at=operator.revoked_at,
+        )
+
+
+class IssuedOperatorOut(OperatorOut):
+    """A new operator: the only time `key` is shown."""
+
+    key: str
+
+    @classmethod
+    def issued(cls, operator: Operator, *, text: str) -> Self:
+        """The new operator and their key's text."""
+        return cls(**dict(OperatorOut.of(operator)), key=text)

@@ -1,0 +1,98 @@
+"""What the body of a `POST /jobs` asks for, with every fault of it told at once."""
+
+from typing import Any
+
+from app.api.jobs.schemas import JobIn
+from app.core.faults import Faults
+from app.core.near import did_you_mean
+from app.core.off_loop import run_sized
+from app.http_client.guard import Guard
+from app.jobs.models import Surface
+from app.jobs.submit.intake import Asked
+from app.tenants.auth import Principal
+from app.upstream.json_members import member
+from app.web.parse_budget import cost_at_least
+from app.web.requests import (
+    checked_amount,
+    checked_deadline,
+    checked_instant,
+    checked_metadata,
+    checked_priority,
+    problem,
+)
+from app.webhooks.emit import JobWebhook
+from app.webhooks.schemas import checked_job_webhook
+
+FIELDS = tuple(JobIn.model_fields)
+UNKNOWN_MAX = 20
+"""Unknown fields that are told by name."""
+_CHECKS = {
+    "metadata": checked_metadata,
+    "priority": checked_priority,
+    "deadline_seconds": checked_deadline,
+    "not_before": checked_instant,
+    "max_price": checked_amount,
+}
+
+
+def checked_job(given: dict[str, Any], faults: Faults) -> dict[str, Any]:
+    """The optional fields of a `POST /jobs` body, as `Asked` takes them; one that is null was left out. What is wrong with
+    these and the others, but for `input`'s content, goes to `faults`. Raises Malformed where there is no end of it."""
+    unknown = [name for name in given if name not in JobIn.model_fields]
+    for name in unknown[:UNKNOWN_MAX]:
+        faults.problems.append(problem(f"$.{name[:100]}", f"unknown field{did_you_mean(name, FIELDS)}"))
+    if len(unknown) > UNKNOWN_MAX:
+        faults.problems.append(problem("$", f"{len(unknown) - UNKNOWN_MAX} more unknown fields"))
+        faults.check()  # so many that the rest of it is not looked at
+    if not isinstance(given.get("model"), str):
+        faults.problems.append(problem("$.model", 'expected the slug of a model, such as "motionctrl-svd"'))
+    if not isinstance(given.get("input"), dict):
+        expected = 'expected a JSON object with the model\'s parameters, such as {"prompt": "a red fox"}'
+        faults.problems.append(problem("$.input", expected))
+    if given.get("on_unknown") not in (None, "hold"):
+        faults.problems.append(problem("$.on_unknown", 'expected "hold"'))
+    options = {}
+    for name, check in _CHECKS.items():
+        if given.get(name) is not None:
+            with faults:
+                options[name] = check(given[name], f"$.{name}")
+    return options
+
+
+async def asked_job(
+    principal: Principal,
+    given: dict[str, Any],
+    body: bytes,
+    key: str | None,
+    guard: Guard,
+    faults: Faults | None = None,
+) -> Asked:
+    """What a `POST /jobs` body asks for; `faults` of the headers beside it. Raises Malformed naming every field that is not
+    as it must be; where the model is known, the judge of its parameters does, so that theirs are told with them."""
+    faults = faults or Faults()
+    options = checked_job(given, faults)
+    webhook: JobWebhook | None = None
+    with faults:
+        webhook = checked_job_webhook(
+            given.get("webhook_url"),
+            given.get("webhook_events"),
+            guard,
+            where=("$.webhook_url", "$.webhook_events"),
+        )
+    model, parameters = given.get("model"), given.get("input")
+    if not isinstance(model, str) or not isinstance(parameters, dict):
+        faults.check()
+        raise AssertionError("both are there where nothing is wrong")
+    raw = await run_sized(cost_at_least(body), member, body, "input")
+    assert raw is not None
+    return Asked(
+        principal=principal,
+        surface=Surface.NATIVE,
+        model=model,
+        body=raw,
+        parameters=parameters,
+        idempotency_key=key,
+        webhook=webhook,
+        faults=tuple(faults.problems),
+        **options,
+    )

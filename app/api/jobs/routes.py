@@ -1,0 +1,244 @@
+"""Routes of the native surface."""
+
+from dataclasses import replace
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+
+from app.api.callers import ALWAYS, JobsReader, JobsWriter, authenticated
+from app.api.jobs.asked import asked_job
+from app.api.jobs.schemas import (
+    CanceledJobOut,
+    JobIn,
+    JobOut,
+    JobPage,
+    canceled_body,
+    job_body,
+    metadata_filter,
+    page_body,
+)
+from app.core.crash import crash_point
+from app.core.database.db import patiently
+from app.core.errors import Refusal
+from app.core.faults import Faults
+from app.core.ids import find_id, show_id
+from app.core.off_loop import run_sized
+from app.jobs.models import FINAL, STATUS, State, Status, Surface
+from app.jobs.operations import JobFinished, JobNotFound, request_cancel
+from app.jobs.reading.listing import JobFilter, list_jobs
+from app.jobs.reading.outlook import NO_PROSPECT, Prospect
+from app.jobs.rows import WholeJob
+from app.jobs.submit.intake import NOT_STORED
+from app.limits.strangers import submitter
+from app.tenants.auth import Principal, TenantSuspended
+from app.tenants.models import Scope
+from app.web.fields import Instant
+from app.web.paging import LIMIT_DEFAULT, cut_page, parse_cursor
+from app.web.prefer import preferred_wait
+from app.web.problems import documented
+from app.web.query import CheckedRoute, Limit, check_query
+from app.web.requests import (
+    METADATA_MEMBERS_MAX,
+    checked_text,
+    checked_wait,
+    idempotency_key,
+    malformed,
+)
+
+PREFER_WAIT_MAX = 300.0
+QUERY_WAIT_MAX = 60.0
+SUBMIT_HEADERS = {
+    "Idempotency-Key": "1 to 255 printable ASCII characters; makes the submit safe to repeat",
+    "Prefer": "`wait=N`, in seconds, at most 300 (25 without N): answer when the job ends; `Preference-Applied` tells N",
+}
+
+METADATA_PARAMETER = {
+    "name": "metadata.{key}",
+    "in": "query",
+    "description": f"jobs whose metadata has this value at `key`; at most {METADATA_MEMBERS_MAX} of them",
+    "schema": {"type": "string"},
+    "example": "a",
+}
+
+router = APIRouter(prefix="/api/v1", tags=["jobs"], route_class=CheckedRoute)
+submit_router = APIRouter(prefix="/api/v1", tags=["jobs"])
+"""Of submits: also one that is refused for its query is written down, by the route itself."""
+
+
+def _json(content: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(content, status_code=status, headers=headers, media_type="application/json")
+
+
+def _job_id(shown: str) -> UUID:
+    job_id = find_id("job", shown)
+    if job_id is None:
+        raise JobNotFound
+    return job_id
+
+
+@submit_router.post(
+    "/jobs",
+    status_code=202,
+    response_class=Response,
+    responses={
+        202: {"model": JobOut, "description": "Stored; it goes on by itself."},
+        201: {"model": JobOut, "description": "Finished within the wait."},
+        200: {"model": JobOut, "description": "The job this idempotency key led to before."},
+        **documented(*ALWAYS, TenantSuspended, *NOT_STORED),
+    },
+    openapi_extra={
+        "requestBody": {"required": True, "content": {"application/json": {"schema": JobIn.model_json_schema()}}},
+        "parameters": [
+            {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}
+            for name, description in SUBMIT_HEADERS.items()
+        ],
+    },
+)
+async def submit_job(request: Request) -> Response:
+    """Ask for a job. `Idempotency-Key` makes it safe to repeat, `Prefer: wait=N` waits for its end."""
+    intake, base_url = request.app.state.intake, request.app.state.public_url
+    who: Principal | None = None
+    model: str | None = None
+    key: str | None = None
+    faults = Faults()
+    try:
+        who = principal = await submitter(request)
+        intake.admit(principal)
+        principal.require(Scope.JOBS_WRITE)
+        body = await request.app.state.bodies.read(request, principal.allowance)
+        given = await request.app.state.bodies.parse(body, principal.allowance)
+        model = given["model"] if isinstance(given.get("model"), str) else None
+        with faults:
+            check_query(request)
+        with faults:
+            key = idempotency_key(request.headers)
+        asked = await asked_job(principal, given, body, key, request.app.state.guard, faults)
+        stored, limits = await intake.accept(asked)
+    except Refusal as refusal:
+        await intake.note_refusal(refusal, surface=Surface.NATIVE, who=who, model=model)
+        raise
+    if stored.replayed:
+        await intake.note_replay(asked, stored)
+    del body, given, asked  # the wait may be long, and these large
+    wait = preferred_wait(request.headers, default=0.0, most=PREFER_WAIT_MAX)
+    row: WholeJob | None = await request.app.state.reader.wait_for_job(principal.tenant_id, stored.job_id, wait.seconds)
+    if row is None:
+        raise JobNotFound
+    location = f"{base_url}/api/v1/jobs/{show_id('job', stored.job_id)}"
+    headers = {**limits, **wait.headers, "Location": location}
+    content = await _content(base_url, row, request.app.state.outlook.of_new(principal.tenant_id, row))
+    if stored.replayed:
+        return _json(content, 200, {**headers, "Idempotent-Replayed": "true"})
+    return _json(content, 201 if wait.seconds and State(row.state) in FINAL else 202, headers)
+
+
+@router.get(
+    "/jobs/{job_id}",
+    response_class=Response,
+    responses={200: {"model": JobOut}, **documented(*ALWAYS, JobNotFound)},
+)
+async def get_job(request: Request, job_id: str, wait: str | None = None) -> Response:
+    """One job. `wait=N`, at most 60 seconds, answers when it ends or the time is over."""
+    principal = await patiently(lambda: authenticated(request, Scope.JOBS_READ))
+    seconds = checked_wait(wait, where="query wait", most=QUERY_WAIT_MAX) if wait is not None else 0.0
+    row = await request.app.state.reader.wait_for_job(principal.tenant_id, _job_id(job_id), seconds)
+    if row is None:
+        raise JobNotFound
+    return await _shown(request, principal, row)
+
+
+@router.get(
+    "/jobs",
+    response_class=Response,
+    responses={200: {"model": JobPage}, **documented(*ALWAYS)},
+    openapi_extra={"parameters": [METADATA_PARAMETER]},
+)
+async def list_jobs_of_tenant(
+    request: Request,
+    caller: JobsReader,
+    status: Status | None = None,
+    model: str | None = None,
+    created_after: Instant = None,
+    created_before: Instant = None,
+    cursor: str | None = None,
+    limit: Limit = LIMIT_DEFAULT,
+) -> Response:
+    """The tenant's jobs, newest first; `metadata.k=v` filters, too.
+
+    A page may have fewer items than `limit`, or none, and still a `next_cursor`: where filters that are met together only
+    seldom leave much to look through. The list is at its end when `next_cursor` is null.
+    """
+    wanted = JobFilter(
+        after=parse_cursor("job", cursor),
+        states=None if status is None else [state for state, shown in STATUS.items() if shown is status],
+        model=None if model is None else _slug(model),
+        created_after=created_after,
+        created_before=created_before,
+        metadata=metadata_filter(request.query_params),
+    )
+    found = await caller.read(
+        lambda session: list_jobs(session, tenant_id=caller.tenant_id, wanted=wanted, limit=limit + 1)
+    )
+    page = cut_page(found.rows, limit=limit, cursor_of=lambda row: show_id("job", row.id))
+    if found.scanned_to is not None:
+        page = replace(page, next_cursor=show_id("job", found.scanned_to))
+    prospects = await request.app.state.outlook.of_jobs(caller.tenant_id, page.items)
+    return _json(await page_body(request.app.state.public_url, page, prospects))
+
+
+def _slug(text: str) -> str:
+    if not text:
+        raise malformed("query model", "expected the slug of a model, such as motionctrl-svd")
+    return checked_text(text, "query model")
+
+
+@router.post(
+    "/jobs/{job_id}/cancel",
+    status_code=200,
+    response_class=Response,
+    responses={
+        200: {"model": CanceledJobOut, "description": "It was queued, and is canceled. Nothing is charged."},
+        202: {
+            "model": CanceledJobOut,
+            "description": "The upstream may be running it and cannot cancel it. No result is delivered. The hold stays"
+            " until the job ends; then its true cost is charged, and it becomes CANCELED.",
+        },
+        **documented(*ALWAYS, TenantSuspended, JobNotFound, JobFinished),
+    },
+)
+async def cancel_job(request: Request, caller: JobsWriter, job_id: str) -> Response:
+    """Cancel a job.
+
+    A job that was not sent yet is canceled at once and is free. The upstream cannot cancel a job that it has started: such
+    a job delivers no result, but its true cost is charged. `notice` in the answer says which of the two it is.
+    """
+    state, principal = request.app.state, caller.principal
+    wanted = _job_id(job_id)
+    async with caller.transaction() as session:
+        crash_point("cancel.before_store")
+        became = await request_cancel(session, tenant_id=caller.tenant_id, job_id=wanted)
+    crash_point("cancel.after_store")
+    if became is State.CANCELED:
+        state.doorbell.announce([wanted])
+    row = await state.reader.find_job(principal.tenant_id, wanted)
+    if row is None:
+        raise JobNotFound
+    at_once = became is State.CANCELED
+    prospect = await _prospect(request, principal, row)
+    content = canceled_body(state.public_url, row, prospect, at_once=at_once)
+    return _json(content, 200 if at_once else 202)
+
+
+async def _shown(request: Request, principal: Principal, row: WholeJob) -> Response:
+    """A job as it stands, with what is expected of it."""
+    prospect = await _prospect(request, principal, row)
+    return _json(await _content(request.app.state.public_url, row, prospect))
+
+
+async def _prospect(request: Request, principal: Principal, row: WholeJob) -> Prospect:
+    prospects: dict[UUID, Prospect] = await request.app.state.outlook.of_jobs(principal.tenant_id, [row])
+    return prospects.get(row.id, NO_PROSPECT)
+
+
+async def _content(base_url: str, row: WholeJob, prospect: Prospect) -> bytes:
+    return await run_sized(len(row.body or b""), lambda: job_body(base_url, row, prospect))

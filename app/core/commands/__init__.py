@@ -1,0 +1,1 @@
+"""What all commands share: how they find the database, and how they print."""

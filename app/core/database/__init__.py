@@ -1,0 +1,1 @@
+"""Postgres: connections, transactions, SQL files, schema and migrations, and encryption at rest."""

@@ -1,0 +1,94 @@
+"""Bring a database to the newest schema, one process at a time."""
+
+import asyncio
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from app.core.database.connections import connect_owner
+from app.core.database.database_url import connect_arguments
+from app.core.database.revisions import head_revision, migrations_directory
+from app.core.database.schema import FIND_SCHEMA, Fit, Found
+from app.core.database.sql import Query, SqlFolder
+from app.core.errors import WrongSchema
+
+MIGRATION_LOCK = 0x5741_5953_5441_5449
+"""Key of the advisory lock: whoever holds it migrates, the others wait and then find nothing to do."""
+LOCK_AGAIN_SECONDS = 0.1
+
+_SQL = SqlFolder(__file__)
+_LOCK = _SQL.query("lock_migrations", bool)
+_HAS_SCHEMA = _SQL.query("has_schema", bool)
+
+
+def alembic_config(connection: Connection) -> Config:
+    """Alembic's configuration for one connection."""
+    config = Config()
+    config.set_main_option("script_location", str(migrations_directory()))
+    config.attributes["connection"] = connection
+    return config
+
+
+def open_engine(database_url: str) -> AsyncEngine:
+    """SQLAlchemy on a connection that asyncpg opens, so that the URL is read as everywhere else; raises ValueError."""
+    arguments = connect_arguments(database_url)
+    return create_async_engine("postgresql+asyncpg://", async_creator=lambda: connect_owner(arguments))
+
+
+async def _value(connection: AsyncConnection, query: Query[bool], **given: object) -> bool:
+    """The only value of a statement, by the connection that Alembic runs on."""
+    found = await connection.exec_driver_sql(query.text, tuple(query.arguments(given)))
+    return bool(found.scalar())
+
+
+async def _lock(connection: AsyncConnection) -> None:
+    """The advisory lock, until the connection ends, which commits each statement.
+
+    Asked for again and again: a statement that waits keeps a snapshot, and whoever holds the lock may build an index
+    concurrently, which waits for all snapshots.
+    """
+    while not await _value(connection, _LOCK, key=MIGRATION_LOCK):  # noqa: ASYNC110
+        await asyncio.sleep(LOCK_AGAIN_SECONDS)
+
+
+async def _find(connection: AsyncConnection) -> Found:
+    if not await _value(connection, _HAS_SCHEMA):
+        return Found()
+    row = (await connection.exec_driver_sql(FIND_SCHEMA.text)).first()
+    return Found() if row is None else Found(*row)
+
+
+def _upgrade(connection: Connection) -> None:
+    command.upgrade(alembic_config(connection), "head")
+
+
+async def _migrate(database_url: str) -> Found:
+    engine = open_engine(database_url)
+    try:
+        async with engine.connect() as guard, engine.connect() as connection:
+            await guard.execution_options(isolation_level="AUTOCOMMIT")
+            await _lock(guard)
+            found, head = await _find(guard), head_revision()
+            if found.version is not None and found.version > head:
+                if found.fit(head) is Fit.CONTRACTED:
+                    raise WrongSchema(found.sentence(head))
+                return found
+            await connection.run_sync(_upgrade)
+            return await _find(guard)
+    finally:
+        await engine.dispose()
+
+
+def migrate(database_url: str) -> Found:
+    """Upgrade to head as the database's owner, a transaction for each migration; gives what the schema is now. Blocks;
+    several at once are safe. A schema of a newer release that serves this one stays as it is.
+
+    Raises asyncpg's own errors where the database refuses, and WrongSchema where the schema does not serve this release.
+    """
+    try:
+        return asyncio.run(_migrate(database_url))
+    except DBAPIError as error:  # callers need not import SQLAlchemy to tell what went wrong
+        raise (error.orig and error.orig.__cause__) or error from None

@@ -1,0 +1,125 @@
+"""Whether this process may run on the schema that it finds.
+
+The database says which migration is its newest (`version_num`), and the oldest whose processes it still serves
+(`serves_from`, which only contract migrations raise). Ids of migrations are numbers of four digits that only rise.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import asyncpg
+
+from app.core.clock import monotonic
+from app.core.database.revisions import head_revision
+from app.core.database.sql import SqlFolder
+from app.core.errors import SchemaBehind, WrongConnection, WrongSchema
+from app.core.logs.grouped_log import Outage
+from app.core.logs.log import get_logger
+
+log = get_logger(__name__)
+
+PATIENCE_SECONDS = 30.0
+"""How long a process waits for `waystation migrate` before it stops: both may have been started at the same time."""
+
+
+class Fit(StrEnum):
+    """Whether the code and the schema fit."""
+
+    FITS = "fits"
+    BEHIND = "behind"
+    """The schema is older than the code: `waystation migrate` has not run yet."""
+    CONTRACTED = "contracted"
+    """The schema is newer, and no longer has what this code needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the database says of its schema; None: it says nothing, since it has none of ours or an old one."""
+
+    version: str | None = None
+    serves_from: str | None = None
+
+    def fit(self, head: str) -> Fit:
+        """How it fits code whose newest migration is `head`."""
+        if self.version is None or self.serves_from is None or self.version < head:
+            return Fit.BEHIND
+        return Fit.FITS if self.serves_from <= head else Fit.CONTRACTED
+
+    def sentence(self, head: str) -> str:
+        """What is wrong, and what to do."""
+        if self.fit(head) is Fit.CONTRACTED:
+            return (
+                f"the database's schema is at revision {self.version} and serves releases from revision"
+                f" {self.serves_from} on; this release is made for {head}: run a newer release"
+            )
+        at = "has no schema of this release" if self.version is None else f"is at revision {self.version}"
+        return f"the database {at}, and this release needs revision {head}: run `waystation migrate` of this release"
+
+
+FIND_SCHEMA = SqlFolder(__file__).query("find_schema", Found)
+
+
+class Reads(Protocol):
+    """A connection, or a session on one."""
+
+    async def fetchrow(self, sql: str, /) -> asyncpg.Record | None:
+        """The first row, or None."""
+
+
+async def find_schema(session: Reads) -> Found:
+    """What the database says. One statement."""
+    try:
+        row = await session.fetchrow(FIND_SCHEMA.text)
+    except asyncpg.UndefinedTableError:
+        return Found()
+    return Found() if row is None else Found(*row)
+
+
+class SchemaGate:
+    """Lets a process use its database only while the schema fits."""
+
+    def __init__(self, told: "ToldWrong | None" = None, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
+        """`told`: called with what no waiting mends; the process must then stop."""
+        self._told = told
+        self._patience_seconds = patience_seconds
+        self._behind_since: float | None = None
+        self._behind = Outage(log, begun="schema.behind", over="schema.fits")
+
+    async def check(self, session: Reads) -> None:
+        """Return where the schema fits. One statement.
+
+        Raises SchemaBehind while `waystation migrate` may still come, and WrongSchema where it is too late for that or
+        the schema is contracted.
+        """
+        self.judge(await find_schema(session))
+
+    def judge(self, found: Found) -> None:
+        """As `check`, of what was found."""
+        head = head_revision()
+        fit = found.fit(head)
+        if fit is Fit.FITS:
+            self._behind_since = None
+            self._behind.passed()
+            return
+        sentence = found.sentence(head)
+        if fit is Fit.BEHIND and self._waits():
+            self._behind.met(cause=sentence)
+            raise SchemaBehind(sentence)
+        error = WrongSchema(sentence)
+        if self._told is not None:
+            self._told(error)
+        raise error
+
+    def _waits(self) -> bool:
+        now = monotonic()
+        if self._behind_since is None:
+            self._behind_since = now
+        return now < self._behind_since + self._patience_seconds
+
+
+class ToldWrong(Protocol):
+    """Hears of a connection that proved wrong."""
+
+    def __call__(self, error: WrongConnection, /) -> object:
+        """Take note."""

@@ -1,0 +1,1 @@
+"""Logs: constant events with keywords, grouped where there are many, without secrets."""

@@ -1,0 +1,1 @@
+"""Redis: connections, notifications, and subscriptions."""

@@ -1,0 +1,205 @@
+"""Redis' URL, read by the library that will use it. Its forms:
+
+redis://host:6379/0                                     one server; rediss:// with TLS, unix:///path for a socket
+redis://one:6379,redis://two:6379                       several, of which the one that takes writes is used
+redis+sentinel://one:26379,two:26379/mymaster/0         Sentinels, and what they call the master; rediss+sentinel:// with TLS
+"""
+
+import difflib
+import re
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
+
+from app.core.addresses import PORT_MAX
+
+EXPECTED: Final = (
+    "expected a URL such as redis://host:6379/0, rediss://… for TLS, unix:///path/to/socket, a comma list of URLs, or"
+    " redis+sentinel://host:26379/mymaster"
+)
+_NAMES: Final = frozenset(
+    [
+        "db",
+        "username",
+        "password",
+        "protocol",
+        "client_name",
+        "encoding",
+        "encoding_errors",
+        "decode_responses",
+        "socket_timeout",
+        "socket_connect_timeout",
+        "socket_keepalive",
+        "retry_on_timeout",
+        "max_connections",
+        "health_check_interval",
+    ]
+)
+_OF_TLS: Final = frozenset(
+    [
+        "ssl_keyfile",
+        "ssl_certfile",
+        "ssl_cert_reqs",
+        "ssl_ca_certs",
+        "ssl_ca_data",
+        "ssl_check_hostname",
+        "ssl_ciphers",
+    ]
+)
+"""redis-py hands any other parameter to its classes as text, which only some of them can read."""
+_CONNECTIONS_MIN: Final = 8
+"""One listens all the time, and several ring at once."""
+_LIST_EXPECTED: Final = (
+    "expected a comma list of URLs that differ in host and port alone, such as redis://one:6379/0,redis://two:6379/0"
+)
+_SENTINEL_EXPECTED: Final = (
+    "expected hosts and the name of the master, such as redis+sentinel://one:26379,two:26379/mymaster/0"
+)
+_SENTINEL: Final = "+sentinel"
+_SENTINEL_PORT: Final = 26379
+_OF_SENTINEL: Final = {"sentinel_username": "username", "sentinel_password": "password"}
+_HOST: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\[\]:@,/]+)(?::(?P<port>[0-9]{1,5}))?")
+_ABOVE_ZERO: Final = ("socket_timeout", "socket_connect_timeout")
+
+
+@dataclass(frozen=True, slots=True)
+class SentinelGroup:
+    """What Sentinels call the master, and how to log in to them."""
+
+    name: str
+    login: dict[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RedisAddress:
+    """A URL taken apart. `plain`: the same for one server, as redis-py reads it; `servers`: hosts and ports, of Sentinels
+    where `sentinel` is given, and empty for a socket."""
+
+    plain: str = field(repr=False)
+    servers: tuple[tuple[str, int], ...] = ()
+    sentinel: SentinelGroup | None = None
+
+
+def parse_redis_url(url: str) -> RedisAddress:
+    """Raises ValueError where it has none of the forms; redis-py has yet to read `plain`."""
+    if url.startswith((f"redis{_SENTINEL}://", f"rediss{_SENTINEL}://")):
+        return _parse_sentinel(url)
+    urls = re.split(r",(?=rediss?://)", url)
+    if not all(one.startswith(("redis://", "rediss://", "unix://")) for one in urls):
+        raise ValueError(EXPECTED)
+    if len(urls) == 1:
+        if "," in _split(url).netloc.rpartition("@")[2]:
+            raise ValueError(_LIST_EXPECTED)
+        return RedisAddress(url)
+    parts = [_split(one) for one in urls]
+    if len({one._replace(netloc=one.netloc.rpartition("@")[0]) for one in parts}) > 1:
+        raise ValueError(_LIST_EXPECTED)
+    return RedisAddress(urls[0], tuple(_host(one.netloc.rpartition("@")[2], 6379, _LIST_EXPECTED) for one in parts))
+
+
+def _parse_sentinel(url: str) -> RedisAddress:
+    parts = _split(url)
+    login, at, hosts = parts.netloc.rpartition("@")
+    name, _, database = parts.path.removeprefix("/").partition("/")
+    if not name:
+        raise ValueError(_SENTINEL_EXPECTED)
+    servers = tuple(_host(one, _SENTINEL_PORT, _SENTINEL_EXPECTED) for one in hosts.split(","))
+    given = parse_qsl(parts.query, keep_blank_values=True)
+    plain = parts._replace(
+        scheme=parts.scheme.removesuffix(_SENTINEL),
+        netloc=f"{login}{at}localhost",
+        path=f"/{database}",
+        query=urlencode([(key, value) for key, value in given if key not in _OF_SENTINEL]),
+    )
+    of_sentinel = {_OF_SENTINEL[key]: value for key, value in given if key in _OF_SENTINEL}
+    return RedisAddress(urlunsplit(plain), servers, SentinelGroup(name, of_sentinel))
+
+
+def _split(url: str) -> SplitResult:
+    """As `urlsplit`, of several hosts, too: newer versions of it take brackets for one IPv6 address alone."""
+    scheme, slashes, rest = url.partition("://")
+    netloc = re.split("[/?#]", rest, maxsplit=1)[0]
+    several = "," in netloc
+    try:
+        parts = urlsplit(f"{scheme}{slashes}{rest[len(netloc) :]}" if several else url)
+    except ValueError:
+        raise ValueError(EXPECTED) from None
+    return parts._replace(netloc=netloc) if several else parts
+
+
+def _host(text: str, port: int, expected: str) -> tuple[str, int]:
+    found = _HOST.fullmatch(text)
+    if found is None:
+        raise ValueError(expected)
+    port = port if found["port"] is None else int(found["port"])
+    if not 0 < port <= PORT_MAX:
+        raise ValueError(f"{expected}; expected a port from 1 to {PORT_MAX}")
+    return found["host"].strip("[]"), port
+
+
+def checked_redis_url(url: str) -> str:
+    """The URL itself; raises ValueError where redis-py cannot make a connection of it. Connects to nothing.
+
+    No error quotes the URL or a part of it that may be a password.
+    """
+    plain = parse_redis_url(url).plain
+    _check_names(plain)
+    # imported here: commands that need other settings do not wait for it
+    from redis.exceptions import RedisError
+
+    from app.core.redis.redis_pool import open_pool
+
+    try:
+        pool = open_pool(url)
+        connection = pool.make_connection()  # type: ignore[no-untyped-call]
+        if (context := getattr(connection, "ssl_context", None)) is not None:
+            context.get()  # reads the certificates
+    except OSError as error:
+        raise ValueError(f"a certificate or key file cannot be read: {error.strerror or 'it is none'}") from None
+    except (RedisError, TypeError, ValueError) as error:
+        raise ValueError(f"{EXPECTED}{_reason(error)}") from None
+    _check(plain, {**pool.connection_kwargs, "max_connections": pool.max_connections})
+    return url
+
+
+def _check_names(url: str) -> None:
+    """Raise ValueError for a parameter that does nothing, or that redis-py cannot read from a URL."""
+    parts = _split(url)
+    known = _NAMES | _OF_TLS if parts.scheme == "rediss" else _NAMES
+    for name, _ in parse_qsl(parts.query, keep_blank_values=True):
+        if name in known:
+            continue
+        near = difflib.get_close_matches(name, sorted(known), n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        if name.startswith("ssl_") and parts.scheme != "rediss":
+            hint = "; parameters that begin with ssl_ need rediss://"
+        raise ValueError(f"{EXPECTED}; there is no parameter {name[:50]!r} for this kind of URL{hint}")
+
+
+def _check(url: str, options: dict[str, Any]) -> None:
+    """What redis-py takes, and what then works with no server."""
+    parts = urlsplit(url)
+    if parts.port == 0:
+        raise ValueError(f"{EXPECTED}; expected a port from 1 to {PORT_MAX}")
+    path = parts.path.lstrip("/")
+    if path and not path.isdigit() and parts.scheme != "unix":
+        raise ValueError(f"{EXPECTED}; expected the number of a database after the port")
+    if options.get("decode_responses"):
+        raise ValueError("decode_responses: leave it out: answers are read as bytes")
+    if int(options.get("max_connections", _CONNECTIONS_MIN)) < _CONNECTIONS_MIN:
+        raise ValueError(f"max_connections: expected {_CONNECTIONS_MIN} or more, such as max_connections=32")
+    for name in _ABOVE_ZERO:
+        if (value := options.get(name)) is not None and value <= 0:
+            raise ValueError(f"{name}: expected a number above 0")
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong with it, as far as that can be told without quoting a value."""
+    text = str(error)
+    if text.startswith("Port "):
+        return (
+            f"; expected a port from 1 to {PORT_MAX}, and `@ : / ? #` in the password percent-encoded (`%40` for `@`)"
+        )
+    if text.startswith("Invalid value for "):
+        return f"; the value of {text.split(maxsplit=4)[3]} is not of its kind"
+    return f"; {text}" if text.startswith(("Invalid SSL ", "protocol must")) else ""

@@ -1,0 +1,1 @@
+"""Outbound HTTP: calls to the upstream and to receivers, and which addresses they may reach."""

@@ -1,0 +1,75 @@
+"""The upstream's errors as they came, for a dispute with it: sealed, and kept where something was left out of what is
+shown. Never part of an answer or a view."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from app.core.database.db import Session
+from app.core.database.sql import SqlFolder, columns_of
+from app.core.database.vault import Vault
+from app.core.errors import NotFound
+from app.jobs.operations import JobNotFound
+
+BYTES_MAX: Final = 64 * 1024
+"""Of an original so much is kept."""
+BATCH_MAX: Final = 500
+NO_JOB: Final = UUID(int=0)
+"""Before the first of them."""
+
+
+class NoOriginal(NotFound):
+    """404: nothing was left out of what the job shows, or its error is kept no longer."""
+
+    code = "no_original"
+
+    def __init__(self) -> None:
+        super().__init__("no original is kept: nothing was left out of what the job shows of the upstream's error")
+
+
+class OriginalsVault(Vault):
+    """Seals and opens original errors."""
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        super().__init__(keys, purpose="original error")
+
+
+class _OriginalOfJob(NamedTuple):
+    """None: none is kept."""
+
+    tenant_id: UUID
+    original: bytes | None
+
+
+class _Original(NamedTuple):
+    job_id: UUID
+    original: bytes
+
+
+_SQL = SqlFolder(__file__)
+_GET_ORIGINAL = _SQL.query("get_original", _OriginalOfJob)
+_LOCK_ORIGINALS = _SQL.query("lock_originals", _Original)
+_RESEAL_ORIGINALS = _SQL.command("reseal_originals")
+
+
+async def get_original(session: Session, *, vault: Vault, job_id: UUID) -> tuple[UUID, bytes]:
+    """A job's tenant, and the upstream's error as it came. Raises JobNotFound, NoOriginal, SecretUnreadable."""
+    found = await session.find_row(_GET_ORIGINAL, job_id=job_id)
+    if found is None:
+        raise JobNotFound
+    if found.original is None:
+        raise NoOriginal
+    return found.tenant_id, vault.open(job_id, found.original)
+
+
+async def reencrypt_originals(session: Session, *, vault: Vault, after: UUID) -> tuple[int, int, UUID | None]:
+    """The next BATCH_MAX originals, by their jobs' ids, under the first key: how many they are, how many were moved, and
+    after which job to go on; None at the end. Raises SecretUnreadable, and then none of these is changed."""
+    originals = await session.rows(_LOCK_ORIGINALS, after=after, originals_max=BATCH_MAX)
+    moved = [
+        _Original(one.job_id, vault.seal(one.job_id, vault.open(one.job_id, one.original)))
+        for one in originals
+        if not vault.is_current(one.original)
+    ]
+    await session.run(_RESEAL_ORIGINALS, **columns_of(_Original, moved))
+    return len(originals), len(moved), originals[-1].job_id if len(originals) == BATCH_MAX else None

@@ -1,0 +1,85 @@
+"""An operator's decision on a submission of which nobody could say whether it arrived."""
+
+import json
+from typing import NamedTuple
+from uuid import UUID
+
+import asyncpg
+
+from app.core.database.db import Session
+from app.core.database.sql import SqlFolder
+from app.core.errors import Conflict, Malformed, Problem
+from app.jobs.endings import EndedJob, end_jobs
+from app.jobs.models import State
+from app.jobs.operations import JobNotFound
+from app.upstream.wire import upstream_id_of
+
+
+class _Unknown(NamedTuple):
+    """A job of which somebody decides. taken: the upstream's request is another job's."""
+
+    state: str
+    taken: bool
+
+
+_SQL = SqlFolder(__file__)
+_FIND_CLAIM_OF_UPSTREAM_ID = _SQL.query("find_claim_of_upstream_id", _Unknown)
+_FIND_JOB_STATE = _SQL.query("find_job_state", str)
+_ADOPT_SUBMISSION = _SQL.query("adopt_submission", UUID)
+_RELEASE_SUBMISSION = _SQL.query("release_submission", EndedJob)
+
+
+class JobNotUnknown(Conflict):
+    """409: everybody knows what became of its submission."""
+
+    code = "job_not_unknown"
+
+
+class UpstreamIdTaken(Conflict):
+    """409: the upstream's request is another job's."""
+
+    code = "upstream_id_taken"
+
+    def __init__(self) -> None:
+        super().__init__("that upstream id belongs to another job")
+
+
+def checked_upstream_id(text: str) -> str:
+    """An id as the upstream gives them, or Malformed."""
+    if upstream_id_of(json.dumps(text)) != text:
+        expected = "expected the request id that the upstream gave"
+        raise Malformed(f"adopt: {expected}", problems=[Problem("$.adopt", expected)])
+    return text
+
+
+async def adopt_submission(session: Session, *, job_id: UUID, upstream_id: str) -> State:
+    """The upstream's request is this unknown job's: it runs on. Raises JobNotFound, JobNotUnknown, UpstreamIdTaken,
+    Malformed. The block must end with this call: after UpstreamIdTaken the transaction is lost."""
+    checked_upstream_id(upstream_id)
+    seen = await session.find_row(_FIND_CLAIM_OF_UPSTREAM_ID, job_id=job_id, upstream_id=upstream_id)
+    if seen is None:
+        raise JobNotFound
+    if seen.taken:
+        raise UpstreamIdTaken
+    try:
+        adopted = await session.find_value(_ADOPT_SUBMISSION, job_id=job_id, upstream_id=upstream_id)
+    except asyncpg.UniqueViolationError:
+        raise UpstreamIdTaken from None
+    if adopted is None:
+        raise await _why_not(session, job_id)
+    return State.RUNNING
+
+
+async def release_submission(session: Session, *, job_id: UUID) -> State:
+    """This unknown job never started: it FAILS submission_unknown, or is CANCELED where that was asked for; free of
+    charge, and never sent again. Raises JobNotFound, JobNotUnknown."""
+    job = await session.find_row(_RELEASE_SUBMISSION, job_id=job_id)
+    if job is None:
+        raise await _why_not(session, job_id)
+    await end_jobs(session, ended=[job])
+    return State(job.state)
+
+
+async def _why_not(session: Session, job_id: UUID) -> JobNotFound | JobNotUnknown:
+    state = await session.find_value(_FIND_JOB_STATE, job_id=job_id)
+    return JobNotFound() if state is None else JobNotUnknown(f"its submission is not unknown: the job is {state}")

@@ -1,0 +1,155 @@
+"""A job's whole story as operators see it, over HTTP and as `job show --json`."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.core.credits import show_credits
+from app.core.ids import show_id
+from app.jobs.admin.story import Story
+from app.jobs.models import STATUS, State, Status
+from app.web.fields import At
+
+
+class _Told(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+
+class EventOut(_Told):
+    """A change of state."""
+
+    seq: int
+    at: At
+    from_state: State | None
+    to_state: State
+    reason: str
+
+
+class AttemptOut(_Told):
+    """A numbered try at getting the job started upstream."""
+
+    attempt: int
+    outcome: str | None = Field(description="null: on the wire")
+    sent_at: At
+    settled_at: At | None
+    upstream_id: str | None
+    worker: str
+
+
+class ExchangeOut(_Told):
+    """One HTTP call to the upstream; quiet polls are only counted."""
+
+    at: At
+    kind: str
+    attempt: int
+    status_code: int | None
+    outcome: str
+    duration_seconds: float
+    detail: str
+
+
+class ObservationOut(_Told):
+    """An upstream id that came too late to be the job's own."""
+
+    at: At
+    attempt: int
+    upstream_id: str
+    worker: str
+
+
+class CreditsOut(_Told):
+    """Credits with six decimals."""
+
+    hold: str = Field(description="what was held when it was accepted")
+    held: str = Field(description="what is held now; nothing once it has ended")
+    charged: str
+    cost: str | None = Field(description="what the upstream reported; null: it did not say")
+
+    @classmethod
+    def of(cls, job: Mapping[str, Any]) -> Self:
+        """Those of a job's row."""
+        return cls(
+            hold=show_credits(job["held_micro"]),
+            held=show_credits(0 if job["finished_at"] is not None else job["held_micro"]),
+            charged=show_credits(job["charged_micro"]),
+            cost=None if job["cost_micro"] is None else show_credits(job["cost_micro"]),
+        )
+
+
+class JobStory(_Told):
+    """One job's whole story, without its input and output."""
+
+    id: str
+    tenant_id: str
+    tenant: str
+    key_id: str | None
+    surface: str
+    model: str
+    status: Status
+    state: State
+    priority: int
+    created_at: At
+    due_at: At | None = Field(description="when the engine looks at it next")
+    paused: bool = Field(description="set aside until a pause is lifted")
+    deadline_at: At | None
+    lease_until: At | None
+    owner: str | None = Field(description="incarnation of the worker that holds it")
+    fence: int
+    attempt: int
+    retries: int
+    takeovers: int
+    sent_at: At | None
+    submitted_at: At | None
+    started_at: At | None
+    gone_since: At | None
+    finished_at: At | None
+    cancel_requested_at: At | None
+    upstream_id: str | None
+    upstream_state: str | None
+    polls: int
+    error_code: str | None
+    message: str | None
+    run_seconds: float | None
+    detection_seconds: float | None
+    cost_micro: int | None
+    credits: CreditsOut
+    idempotency_key: str | None
+    late_result: bool
+    input_bytes: int | None
+    result_bytes: int | None
+    metadata: dict[str, Any] | None
+    events: list[EventOut]
+    attempts: list[AttemptOut]
+    exchanges: list[ExchangeOut]
+    observations: list[ObservationOut]
+
+    @classmethod
+    def of(cls, story: Story) -> Self:
+        """The story, ready to be shown."""
+        job = asdict(story.job)
+        return cls.model_validate(
+            {
+                **job,
+                "id": show_id("job", job["id"]),
+                "tenant_id": show_id("ten", job["tenant_id"]),
+                "key_id": job["key_id"] and show_id("key", job["key_id"]),
+                "owner": job["owner"] and job["owner"].hex,
+                "paused": bool(job["paused"]),
+                "credits": CreditsOut.of(job),
+                "status": STATUS[State(job["state"])],
+                "events": [row._asdict() for row in story.events],
+                "attempts": [{**row._asdict(), "worker": row.worker.hex} for row in story.attempts],
+                "exchanges": [row._asdict() for row in story.exchanges],
+                "observations": [{**row._asdict(), "worker": row.worker.hex} for row in story.observations],
+            }
+        )
+
+
+class JobResolved(_Told):
+    """What an operator's decision made of a job."""
+
+    id: str
+    status: Status
+    state: State

@@ -1,0 +1,164 @@
+"""Taking running jobs for work, and opening, releasing and renewing what was taken: leased by the database's clock, fence + 1."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from app.core.database.db import Session
+from app.core.database.sql import SqlFolder, columns_of
+from app.pace.budget import Taken, read_pace
+from app.pace.pace import Pace, fetch_price, next_read_seconds, read_price, reads_granted
+from app.pace.pauses.queries import COUNT_GRANTED_PART, MAY_POLL_PART, MAY_SUBMIT_PART
+from app.webhooks.queries import WANTS_START_PART
+
+LOOKAHEAD_SECONDS = 0.05
+"""Jobs due this soon are claimed along: a poll a little early is cheaper than one more statement."""
+EVER_SECONDS = 1e9
+
+
+class ClaimedRead(NamedTuple):
+    """A running job that was claimed to be asked about. wants_start: it has not been seen running, and somebody wants to be told when
+    it is. number: of reads that were claimed; in a row of its own, with nothing else, where there is none."""
+
+    id: UUID
+    fence: int
+    attempt: int
+    model: str
+    upstream_id: str
+    upstream_state: str | None
+    retries: int
+    takeovers: int
+    tenant_id: UUID
+    unreadable: int
+    cost_micro: int | None
+    held_micro: int
+    price_rule: str
+    markup_micro: int
+    wants_start: bool
+    age_seconds: float
+    gone_seconds: float | None
+    number: int
+
+
+class _Claim(NamedTuple):
+    id: UUID
+    fence: int
+
+
+class _Attempt(NamedTuple):
+    id: UUID
+    fence: int
+    attempt: int
+
+
+class _Released(NamedTuple):
+    id: UUID
+    fence: int
+    due_seconds: float
+    detail: str
+    duration_seconds: float
+
+
+_SQL = SqlFolder(__file__)
+_OF_READS = {"may_poll": MAY_POLL_PART, "wants_start": WANTS_START_PART, "count_granted": COUNT_GRANTED_PART}
+_CLAIM_RUNNING = _SQL.query("claim_running", ClaimedRead, parts=_OF_READS)
+_CLAIM_EXPIRING = _SQL.query("claim_expiring", ClaimedRead, parts=_OF_READS)
+_COUNT_READS_DUE = _SQL.query("count_reads_due", int)
+_OPEN_ATTEMPTS = _SQL.query("open_attempts", _Attempt, parts={"may_submit": MAY_SUBMIT_PART})
+_RELEASE_CLAIMS = _SQL.command("release_claims")
+_RENEW_LEASES = _SQL.query("renew_leases", _Claim)
+_HAND_BACK = _SQL.command("hand_back")
+
+
+async def claim_running(
+    session: Session,
+    *,
+    owner: UUID,
+    most: int,
+    lease_seconds: float,
+    overdue_seconds: float = EVER_SECONDS,
+    debt: int = 0,
+    expires_seconds: float | None = None,
+) -> Taken[ClaimedRead]:
+    """Up to `most` running jobs that are due, the longest overdue first; none due longer ago. Two
+    statements, one more where the budget keeps some back.
+
+    A short `overdue_seconds` is cheap: before what is due lie the index entries of all that was due since the last
+    vacuum, and without it every look wades through them. debt: fetches that went out since the last claim.
+    expires_seconds: only those that were submitted within it, the oldest first.
+    """
+    known = await read_pace(session, for_submits=False)
+    pace = known.pace
+    granted = reads_granted(pace, asked=most)
+    # before the claim takes those that are due
+    due = await count_reads_due(session, most=granted + 1, with_suspects=True) if granted < most else 0
+    given = {
+        "jobs_max": granted, "owner": owner, "lease_seconds": lease_seconds, "lookahead_seconds": LOOKAHEAD_SECONDS,
+        "overdue_seconds": overdue_seconds, "fetches": debt, **_prices(pace, debt),
+    }  # fmt: skip
+    if expires_seconds is None:
+        rows = await session.rows(_CLAIM_RUNNING, **given)
+    else:
+        rows = await session.rows(_CLAIM_EXPIRING, **given, expires_seconds=expires_seconds)
+    held = rows[0].number == granted < due
+    return Taken(
+        [row for row in rows if row.id is not None],
+        known.now,
+        next_read_seconds(pace, granted=granted) if held else None,
+        known.alarmed,
+        pace.on_trial,
+    )
+
+
+def _prices(pace: Pace, debt: int) -> dict[str, float]:
+    """Of `claimed_reads`: what is left once the fetches are paid, and what a read takes of it."""
+    fetch, read = fetch_price(pace), read_price(pace)
+    return {
+        "tokens": pace.shared - fetch.shared * debt, "free_tokens": pace.free - fetch.free * debt,
+        "trial_reads": pace.trial_reads, "token_price": read.shared, "free_price": read.free, "trial_price": read.trial,
+    }  # fmt: skip
+
+
+async def count_reads_due(session: Session, *, most: int, with_suspects: bool = False) -> int:
+    """How many running jobs are due to be asked about, up to so many. One statement; none where `most` is 0."""
+    return await session.get_value(_COUNT_READS_DUE, reads_max=most, with_suspects=with_suspects) if most else 0
+
+
+async def open_attempts(
+    session: Session,
+    *,
+    owner: UUID,
+    claims: Sequence[tuple[UUID, int]],
+    lease_seconds: float,
+    lock_seconds: float = 0.0,
+) -> dict[tuple[UUID, int], int]:
+    """Number the attempts of these claims (id, fence); a claim that is missing from the answer was lost. One statement.
+
+    Asked again after a lost answer, it gives the attempts that were opened then; nothing may have been sent meanwhile.
+    Raises asyncpg.LockNotAvailableError where it waits longer than `lock_seconds` for a lock; 0: as long as it takes.
+    """
+    rows = await session.rows(
+        _OPEN_ATTEMPTS, **columns_of(_Claim, [_Claim(*one) for one in claims]), owner=owner, lease_seconds=lease_seconds,
+        lock_seconds=lock_seconds,
+    )  # fmt: skip
+    return {(row.id, row.fence): row.attempt for row in rows}
+
+
+async def release_claims(session: Session, *, owner: UUID, rows: Sequence[tuple[UUID, int, float, str, float]]) -> None:
+    """Give back claims whose connection never came about: id, fence, due_seconds, detail, duration. One statement."""
+    await session.run(_RELEASE_CLAIMS, **columns_of(_Released, [_Released(*one) for one in rows]), owner=owner)
+
+
+async def renew_leases(
+    session: Session, *, owner: UUID, claims: Sequence[tuple[UUID, int]], lease_seconds: float
+) -> set[tuple[UUID, int]]:
+    """Lengthen the leases of those claims (id, fence) that still hold; gives which did. One statement."""
+    asked = columns_of(_Claim, [_Claim(*one) for one in claims])
+    rows = await session.rows(_RENEW_LEASES, **asked, owner=owner, lease_seconds=lease_seconds)
+    return {(row.id, row.fence) for row in rows}
+
+
+async def hand_back(session: Session, *, owner: UUID, unsent_alone: bool = False) -> None:
+    """A process that ends gives back what it holds: jobs that are not sent, and, but for `unsent_alone`, running ones. One
+    statement."""
+    await session.run(_HAND_BACK, owner=owner, running_too=not unsent_alone)

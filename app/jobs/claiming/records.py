@@ -1,0 +1,227 @@
+"""Writing down what came of a claim: guarded by the attempt for submits, by the fence for polls."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
+from uuid import UUID
+
+from app.core.database.db import Session
+from app.core.database.sql import SqlFolder, columns_of
+from app.jobs.claiming.decide import Step
+from app.jobs.endings import Ended, EndedJob, end_jobs, tell_started
+from app.jobs.models import FINAL, ExchangeKind
+from app.ledger.queries import EXPOSE_SECOND_STARTS_PART
+from app.pace.pauses.queries import ANYTHING_FORBIDDEN_PART
+from app.upstream.wire import Outcome, OutcomeKind
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One HTTP call to the upstream that is worth a row."""
+
+    kind: ExchangeKind
+    job_id: UUID
+    attempt: int
+    outcome: Outcome
+
+    def row(self) -> "_ExchangeRow":
+        """As `upstream_exchanges` has it; there, what could not be read is trouble, and `detail` tells."""
+        outcome = self.outcome
+        kind = OutcomeKind.TROUBLE if outcome.kind is OutcomeKind.UNREADABLE else outcome.kind
+        return _ExchangeRow(
+            self.kind, self.job_id, self.attempt, outcome.status_code, kind, outcome.duration_seconds, outcome.detail
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitRecord:
+    """What came of one attempt."""
+
+    job_id: UUID
+    attempt: int
+    step: Step
+    outcome: Outcome
+    original: bytes | None = None
+    """The upstream's error as it came, sealed, where something was left out of it."""
+
+    def row(self) -> "_SubmitRow":
+        """As `record_submits.sql` asks for it."""
+        step, told = self.step, self.outcome
+        return _SubmitRow(
+            self.job_id, self.attempt, step.to_state, step.reason, step.due_seconds, told.upstream_id,
+            step.upstream_state, step.error_code, step.message, step.body, step.retry, told.status_code, told.kind,
+            told.duration_seconds, told.detail, self.original,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class PollRecord:
+    """What came of asking about one running job."""
+
+    job_id: UUID
+    fence: int
+    step: Step
+    run_seconds: float | None
+    detection_seconds: float | None
+    cost_micro: int | None
+    charge_micro: int
+    """What its tenant pays if this is its end."""
+    exchanges: tuple[Exchange, ...]
+    starts: bool = False
+    """Whether it is seen running now, for the first time, and somebody wants to be told."""
+    original: bytes | None = None
+    """The upstream's error as it came, sealed, where something was left out of it."""
+
+    def row(self) -> "_PollRow":
+        """As `record_polls.sql` asks for it."""
+        step = self.step
+        return _PollRow(
+            self.job_id, self.fence, step.to_state, step.reason, step.due_seconds, step.upstream_state, step.gone,
+            step.retry, step.error_code, step.message, step.body, self.run_seconds, self.detection_seconds,
+            self.cost_micro, self.charge_micro, step.unreadable, self.original,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class SettledJob(EndedJob):
+    """runnable: whether a queue that was counted has a job that may go. forbidden: see Settled."""
+
+    attempt: int
+    runnable: bool | None
+    forbidden: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PolledJob(EndedJob):
+    """started: it is seen running for the first time. runnable: as of a SettledJob."""
+
+    started: bool
+    runnable: bool | None
+
+
+Job_co = TypeVar("Job_co", bound=EndedJob, covariant=True)
+
+
+class Moved(NamedTuple, Generic[Job_co]):
+    """What a record has moved, how many deliveries are due by it, and whether it has made room for jobs that wait: of
+    either somebody should ring. ended: what else hangs on the ends among them."""
+
+    rows: Sequence[Job_co]
+    due: int
+    room: bool
+    ended: Ended
+
+
+class Settled(NamedTuple):
+    """What a record of attempts has moved. late: what came too late to move its job, or was recorded before, also where the
+    same group has a later attempt of that job: for `record_late`. forbidden: whether 403s, or a pause because of them, are kept
+    of any model: for `find_refuted`."""
+
+    moved: Moved[SettledJob]
+    late: list[SubmitRecord]
+    forbidden: bool
+
+
+class _ExchangeRow(NamedTuple):
+    kind: str
+    job_id: UUID
+    attempt: int
+    status_code: int | None
+    outcome: str
+    duration_seconds: float
+    detail: str
+
+
+class _SubmitRow(NamedTuple):
+    id: UUID
+    attempt: int
+    to_state: str
+    reason: str
+    due_seconds: float | None
+    upstream_id: str | None
+    upstream_state: str | None
+    error_code: str | None
+    message: str | None
+    body: bytes | None
+    retry: bool
+    status_code: int | None
+    outcome: str
+    duration_seconds: float
+    detail: str
+    original: bytes | None
+
+
+class _PollRow(NamedTuple):
+    id: UUID
+    fence: int
+    to_state: str
+    reason: str
+    due_seconds: float | None
+    upstream_state: str | None
+    gone: bool
+    retry: bool
+    error_code: str | None
+    message: str | None
+    body: bytes | None
+    run_seconds: float | None
+    detection_seconds: float | None
+    cost_micro: int | None
+    charge_micro: int
+    unreadable: bool
+    original: bytes | None
+
+
+_SQL = SqlFolder(__file__)
+_RECORD_SUBMITS = _SQL.query("record_submits", SettledJob, parts={"anything_forbidden": ANYTHING_FORBIDDEN_PART})
+_RECORD_LATE = _SQL.command("record_late", parts={"expose_second_starts": EXPOSE_SECOND_STARTS_PART})
+_OBSERVE_UPSTREAM_ID = _SQL.command("observe_upstream_id")
+_RECORD_POLLS = _SQL.query("record_polls", PolledJob)
+
+
+async def record_submits(session: Session, *, records: Sequence[SubmitRecord], lock_seconds: float = 0.0) -> Settled:
+    """Settle attempts; gives id, attempt, state, model and tenant_id of the jobs that moved. One statement where none of them ends.
+
+    Raises asyncpg.UniqueViolationError where the upstream gave one id to two submits, and asyncpg.LockNotAvailableError
+    where the transaction waits longer than `lock_seconds` for a lock; 0: as long as it takes.
+    """
+    rows = columns_of(_SubmitRow, [record.row() for record in records])
+    moved = await session.rows(_RECORD_SUBMITS, **rows, lock_seconds=lock_seconds)
+    ended = await end_jobs(session, ended=[row for row in moved if row.state in FINAL])
+    settled = {(row.id, row.attempt) for row in moved}
+    late = [record for record in records if (record.job_id, record.attempt) not in settled]
+    forbidden = bool(moved and moved[0].forbidden)
+    return Settled(Moved(moved, ended.due, _room(moved), ended), late, forbidden)
+
+
+async def record_late(
+    session: Session, *, worker: UUID, records: Sequence[SubmitRecord], lock_seconds: float = 0.0
+) -> None:
+    """Keep what came too late to move its job. One statement, which changes nothing where it is asked for again.
+    `lock_seconds` as of `record_submits`."""
+    rows = columns_of(_SubmitRow, [record.row() for record in records])
+    await session.run(_RECORD_LATE, **rows, worker=worker, lock_seconds=lock_seconds)
+
+
+async def observe_upstream_id(session: Session, *, job_id: UUID, attempt: int, upstream_id: str, worker: UUID) -> None:
+    """Keep an upstream id that cannot become the job's own. One statement."""
+    await session.run(_OBSERVE_UPSTREAM_ID, job_id=job_id, attempt=attempt, upstream_id=upstream_id, worker=worker)
+
+
+async def record_polls(
+    session: Session, *, records: Sequence[PollRecord], lock_seconds: float = 0.0
+) -> Moved[PolledJob]:
+    """Write down polls and ends; gives id and state of the jobs whose fence still held. One statement where none of
+    them ends or begins to run. `lock_seconds` as of `record_submits`."""
+    exchanges = columns_of(_ExchangeRow, [exchange.row() for record in records for exchange in record.exchanges])
+    moved = await session.rows(
+        _RECORD_POLLS, **columns_of(_PollRow, [record.row() for record in records]),
+        **{f"exchange_{name}": values for name, values in exchanges.items()}, lock_seconds=lock_seconds,
+    )  # fmt: skip
+    ended = await end_jobs(session, ended=[row for row in moved if row.state in FINAL])
+    starts = {record.job_id for record in records if record.starts}
+    due = await tell_started(session, started=[row for row in moved if row.started and row.id in starts])
+    return Moved(moved, ended.due + due, _room(moved), ended)
+
+
+def _room(moved: Sequence[SettledJob | PolledJob]) -> bool:
+    return bool(moved and moved[0].runnable)

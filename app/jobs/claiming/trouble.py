@@ -1,0 +1,79 @@
+"""What a worker's log says of jobs that went wrong. Always after the commit: what is rolled back did not happen."""
+
+from collections.abc import Iterable
+from itertools import groupby
+from uuid import UUID
+
+from app.core.ids import show_id
+from app.core.logs.grouped_log import GroupedLog
+from app.core.logs.log import get_logger
+from app.jobs.claiming.claims import ClaimedRead
+from app.jobs.claiming.records import Moved, SubmitRecord
+from app.jobs.claiming.turns import ClaimedJob
+from app.jobs.endings import EndedJob
+from app.jobs.models import State
+from app.upstream.wire import Outcome
+
+log = get_logger(__name__)
+
+_Kind = tuple[str, str]
+
+
+class JobTrouble:
+    """The warnings of one worker about jobs. Equal ones of a few seconds share a line that lists the ids."""
+
+    def __init__(self) -> None:
+        self._log = GroupedLog(log)
+
+    def failed(self, ended: Iterable[EndedJob]) -> None:
+        """Those of the ended jobs that FAILED, by model and code. Canceled ones are no trouble."""
+        failed = ((row.model, row.error_code or "", row.id) for row in ended if row.state == State.FAILED)
+        for (model, code), ids in _grouped(failed):
+            self._warn("job.failed", ids, model=model, code=code)
+
+    def unknown(self, jobs: Iterable[tuple[str, str, UUID]]) -> None:
+        """Submissions of which nobody can say whether they arrived: model, reason and id of each job."""
+        for (model, reason), ids in _grouped(jobs):
+            self._warn("job.unknown", ids, model=model, reason=reason)
+
+    def submitted(self, moved: Moved[EndedJob], records: Iterable[SubmitRecord]) -> None:
+        """What is wrong with what a group of submits has come to."""
+        self.failed(moved.rows)
+        reasons = {one.job_id: one.outcome.detail for one in records if one.step.to_state is State.UNKNOWN}
+        if reasons:
+            lost = [row for row in moved.rows if row.id in reasons and row.state == State.UNKNOWN]
+            self.unknown((row.model, reasons[row.id], row.id) for row in lost)
+
+    def polled(self, moved: Moved[EndedJob]) -> None:
+        """What is wrong with what a group of polls has come to."""
+        self.failed(moved.rows)
+        for (model, _), ids in _grouped((row.model, "", row.id) for row in moved.ended.above_hold):
+            self._warn("job.cost_above_hold", ids, model=model)
+        for model in moved.ended.disabled:
+            log.warning("model.disabled", model=model, reason="cost_above_hold")
+
+    def not_sent(self, row: ClaimedJob, detail: str) -> None:
+        """A submit did not leave this process, and is tried again. Told of a job once, not with each try."""
+        if not row.retries:
+            self._warn("submit.not_sent", [row.id], detail=detail)
+
+    def no_answer(self, row: ClaimedRead, outcome: Outcome) -> None:
+        """A poll came to nothing, and the one before had not."""
+        self._warn("poll.no_answer", [row.id], outcome=outcome.kind, detail=outcome.detail)
+
+    def unreadable(self, row: ClaimedRead, outcome: Outcome) -> None:
+        """The answer to a poll cannot be read, and the one before could."""
+        self._warn("poll.unreadable", [row.id], status_code=outcome.status_code, detail=outcome.detail)
+
+    def flush(self) -> None:
+        """Log what is waiting, before the process ends."""
+        self._log.flush()
+
+    def _warn(self, event: str, ids: Iterable[UUID], **keywords: str | int | None) -> None:
+        self._log.warn(event, name="job_ids", ids=[show_id("job", one) for one in ids], **keywords)
+
+
+def _grouped(jobs: Iterable[tuple[str, str, UUID]]) -> Iterable[tuple[_Kind, list[UUID]]]:
+    """The ids by the two words before them."""
+    for kind, group in groupby(sorted(jobs), key=lambda one: one[:2]):
+        yield kind, [job_id for _, _, job_id in group]

@@ -1,0 +1,231 @@
+"""Turns: which queued jobs a worker sends next, of all tenants. A claim is one transaction of a few short statements.
+
+It begins with the pace, whose lock lets one claim at a time through. Behind that it waits for nobody for long: a tenant one of
+whose queues is locked for long is passed over, and so is a job that is locked. What it reads it reads under lock, and it
+decides in Python: `pace` says how many may go, `fair_queue` which ones. The last statement writes down all of it.
+"""
+
+import math
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+from uuid import UUID
+
+from app.core.database.db import Session
+from app.core.database.sql import SqlFolder, columns_of
+from app.jobs.claiming.claims import count_reads_due
+from app.jobs.claiming.fair_queue import (
+    Candidate,
+    Choice,
+    Parked,
+    Queue,
+    Turn,
+    choose,
+    next_virtual_time,
+    parked_seen,
+    take_turns,
+    virtual_times,
+)
+from app.jobs.estimates.line import NO_LIMIT
+from app.pace.budget import Known, read_pace
+from app.pace.pace import SUBMIT_PRICE, next_submit_seconds, submits_granted
+from app.pace.pauses.queries import COUNT_GRANTED_PART, MAY_SUBMIT_PART
+
+KEEPERS_MAX = 20
+"""Tenants of keys with room and jobs that are out of line, looked at in one claim."""
+BEYOND_MIN = 8
+"""So many tenants more are looked at where none of those whose turn it is has a job that may go."""
+COST_MICRO_MIN = 1_000
+"""What a job counts for at least when tenants take turns: free ones use up the upstream's patience, too."""
+
+
+class ClaimedJob(NamedTuple):
+    """A queued job that was claimed. body: its parameters."""
+
+    id: UUID
+    tenant_id: UUID
+    fence: int
+    model: str
+    retries: int
+    takeovers: int
+    body: bytes
+
+
+class Claimed(NamedTuple):
+    """Claimed jobs in the order of their turns: id, tenant_id, fence, model, retries, takeovers, body. `more`: these are
+    fewer than might go, and there is more to be had for whoever asks again. `hidden`: none of the tenants looked at has a
+    job that may go, and there are others. `passed_over`: tenants whose queues somebody else had locked. `at`, `wait_seconds`
+    and `alarmed` as in Taken."""
+
+    rows: list[ClaimedJob]
+    more: bool
+    at: float
+    wait_seconds: float | None
+    hidden: bool
+    alarmed: bool = False
+    passed_over: Sequence[UUID] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The queues that a claim has locked, and what it knows of those that it has not. `looked_at`: how many tenants had their
+    turn. `passed_at`: the least virtual time of tenants in line that were passed over. `unseen`: those of tenants in line that
+    were passed over or not looked at; `hidden`: whether some were not looked at."""
+
+    queues: Sequence[Queue]
+    looked_at: int
+    passed_over: Sequence[UUID]
+    passed_at: float
+    unseen: Sequence[float]
+    hidden: bool
+
+
+class _Reached(NamedTuple):
+    """A queue that was reached, locked or passed over, and its tenant's turn. weight: null where it was passed over. turn_at: the
+    virtual time of the turn."""
+
+    subject_id: UUID
+    tenant_id: UUID | None
+    weight: float | None
+    virtual_time: float | None
+    max_in_flight: int | None
+    ready: int | None
+    claimed: int | None
+    in_flight: int | None
+    kept_out: bool | None
+    place: int | None
+    turn_at: float | None
+
+
+class _Seen(NamedTuple):
+    tenant_id: UUID
+    seen: int
+
+
+class _SeenOfKey(NamedTuple):
+    subject_id: UUID
+    tenant_id: UUID
+    seen: int
+
+
+class _VirtualTime(NamedTuple):
+    subject_id: UUID
+    virtual_time: float
+
+
+_SQL = SqlFolder(__file__)
+_MAY_SUBMIT = {"may_submit": MAY_SUBMIT_PART}
+_LOCK_QUEUES_IN_TURN = _SQL.query("lock_queues_in_turn", _Reached, parts=_MAY_SUBMIT)
+_LOCK_CANDIDATES = _SQL.query("lock_candidates", Candidate, parts=_MAY_SUBMIT)
+_LOCK_PARKED_OF_KEYS = _SQL.query("lock_parked_of_keys", Parked, parts=_MAY_SUBMIT)
+_TAKE_TURNS = _SQL.query("take_turns", ClaimedJob, parts={"count_granted": COUNT_GRANTED_PART})
+_DOES_ANYBODY_WAIT = _SQL.query("does_anybody_wait", bool)
+
+
+async def claim_queued(
+    session: Session,
+    *,
+    owner: UUID,
+    most: int,
+    lease_seconds: float,
+    beyond: int = 0,
+    passed_over: Collection[UUID] | None = None,
+    lock_seconds: float = 0.0,
+) -> Claimed:
+    """Up to `most` of the jobs in line. `beyond`: how many tenants to look at beside so many. `passed_over`: the tenants that
+    are passed over where somebody else has locked their queues; None: all of them. Raises asyncpg.LockNotAvailableError where
+    the queue of another one is locked for longer than `lock_seconds`; 0: it waits as long as it takes.
+
+    Four statements; fewer where nothing may go or is there, more where due polls take tokens, too, or jobs are parked.
+    """
+    known = await read_pace(session, for_submits=True)
+    reads_due = await count_reads_due(session, most=known.pace.reads_to_count)
+    granted = submits_granted(known.pace, asked=most, reads_due=reads_due)
+    allowed = 0 if known.paused else int(max(0, min(granted, known.places, 1 if known.doubted else most)))
+    if not allowed:
+        waits = not known.paused and granted == 0 and await session.get_value(_DOES_ANYBODY_WAIT, no_limit=NO_LIMIT)
+        wait_seconds = next_submit_seconds(known.pace, granted=0, reads_due=reads_due) if waits else None
+        return Claimed([], False, known.now, wait_seconds, False, known.alarmed)
+    line = await _lock_line(session, allowed + beyond, passed_over, lock_seconds)
+    turns = take_turns(line.queues, most=allowed, looked_at=line.looked_at, virtual_time=known.virtual_time)
+    keys = {queue.subject_id: queue for queue in line.queues if queue.is_key}
+    candidates = await _read_candidates(session, turns, owner)
+    parked = await _read_parked(session, keys.values(), most=allowed)
+    passed_at = max(line.passed_at, known.virtual_time)
+    choice = choose(turns, keys=keys, candidates=candidates, parked=parked, most=allowed, passed_at=passed_at)
+    left_at = next_virtual_time(turns, choice.chosen, unseen=line.unseen)
+    rows = await _take(session, choice, known, left_at, owner, lease_seconds)
+    short = len(choice.chosen) < allowed
+    held = not short and granted == allowed < most and left_at is not None
+    return Claimed(
+        rows,
+        more=bool(choice.back) or (left_at is not None and short and bool(choice.chosen or choice.parked)),
+        at=known.now,
+        wait_seconds=next_submit_seconds(known.pace, granted=allowed, reads_due=reads_due) if held else None,
+        hidden=line.hidden and not choice.chosen,
+        alarmed=known.alarmed,
+        passed_over=line.passed_over,
+    )
+
+
+async def _lock_line(
+    session: Session, looked_at: int, passed_over: Collection[UUID] | None, lock_seconds: float
+) -> Line:
+    to_pass, seconds = (None, 0.0) if passed_over is None else (list(passed_over), lock_seconds)
+    rows = await session.rows(
+        _LOCK_QUEUES_IN_TURN, tenants_max=looked_at, passed_over=to_pass, lock_seconds=seconds, keys_max=KEEPERS_MAX,
+        no_limit=NO_LIMIT,
+    )  # fmt: skip
+    reached = [row for row in rows if row.tenant_id is not None]
+    locked_out = {row.tenant_id for row in reached if row.weight is None and row.tenant_id is not None}
+    queues = [Queue(*row[:9]) for row in reached if row.tenant_id not in locked_out]  # type: ignore[arg-type]
+    in_turn = [
+        (row.place, row.turn_at, row.subject_id) for row in rows if row.place is not None and row.turn_at is not None
+    ]
+    beyond = [turn_at for place, turn_at, _ in in_turn if place > looked_at]
+    passed_at = [turn_at for _, turn_at, subject_id in in_turn if subject_id in locked_out]
+    return Line(
+        queues,
+        looked_at=len(in_turn) - len(beyond),
+        passed_over=list(locked_out),
+        passed_at=min(passed_at, default=math.inf),
+        unseen=[*beyond, *passed_at],
+        hidden=bool(beyond),
+    )
+
+
+async def _read_candidates(session: Session, turns: Sequence[Turn], owner: UUID) -> list[Candidate]:
+    seen = [_Seen(turn.tenant_id, turn.seen) for turn in turns if turn.seen]
+    if not seen:
+        return []
+    return await session.rows(_LOCK_CANDIDATES, **columns_of(_Seen, seen), owner=owner, cost_micro_min=COST_MICRO_MIN)
+
+
+async def _read_parked(session: Session, keys: Iterable[Queue], *, most: int) -> list[Parked]:
+    seen = [
+        _SeenOfKey(key.subject_id, key.tenant_id, number) for key in keys if (number := parked_seen(key, most=most))
+    ]
+    return await session.rows(_LOCK_PARKED_OF_KEYS, **columns_of(_SeenOfKey, seen)) if seen else []
+
+
+async def _take(
+    session: Session,
+    choice: Choice,
+    known: Known,
+    left_at: float | None,
+    owner: UUID,
+    lease_seconds: float,
+) -> list[ClaimedJob]:
+    """Write down what was chosen; gives the rows of the jobs that go, in their order."""
+    if not (choice.chosen or choice.parked or choice.back):
+        return []
+    ids = [one.job.id for one in choice.chosen]
+    begins_at = left_at if left_at is not None else max((one.begins_at for one in choice.chosen), default=0.0)
+    times = [_VirtualTime(*one) for one in virtual_times(choice.chosen).items()]
+    rows = await session.rows(
+        _TAKE_TURNS, going=ids, owner=owner, lease_seconds=lease_seconds, parked=[job.id for job in choice.parked],
+        coming_back=[job.id for job in choice.back], **columns_of(_VirtualTime, times), begins_at=begins_at,
+        tokens=known.pace.shared - SUBMIT_PRICE.shared * len(ids), read_tokens=known.pace.free,
+    )  # fmt: skip
+    order = {job_id: place for place, job_id in enumerate(ids)}
+    return sorted(rows, key=lambda row: order[row.id])

@@ -1,0 +1,145 @@
+"""Sweep: finds what lost rings, dead workers and the passing of time have left behind."""
+
+from app.core import clock
+from app.core.crash import crash_point
+from app.core.database.db import Database
+from app.core.logs.log import get_logger
+from app.core.process.heartbeat import forget_dead
+from app.core.process.pump import Pump
+from app.core.redis.doorbell import Doorbell
+from app.jobs.admin.pausing import BATCH_MAX as ASIDE_MAX
+from app.jobs.admin.pausing import set_aside
+from app.jobs.claiming.trouble import JobTrouble
+from app.jobs.engine.sweeps import (
+    BATCH_MAX,
+    PROMOTED_MAX,
+    Look,
+    expire_sending,
+    expire_waiting,
+    look,
+    promote,
+    take_back,
+)
+from app.jobs.observing.forbidden import ForbiddenModels
+from app.ledger.accounts import expire_due
+
+log = get_logger(__name__)
+
+IDLE_SECONDS = 30.0
+"""How rarely it looks when nothing is unfinished and rings can be heard; a ring shortens it."""
+FORGET_SECONDS = 3600.0
+TENANTS_MAX = 100
+"""Whose expired credit is taken away in one transaction."""
+
+
+class Sweeper:
+    """Looks every `sweep_seconds`, more and more rarely while there is nothing unfinished."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        doorbell: Doorbell,
+        dispatch: Pump,
+        poll: Pump,
+        forbidden: ForbiddenModels,
+        trouble: JobTrouble,
+        sweep_seconds: float,
+        lease_seconds: float,
+        unknown_max_seconds: float,
+    ) -> None:
+        self.pump = Pump("sweep", self._step)
+        self._database = database
+        self._doorbell = doorbell
+        self._dispatch = dispatch
+        self._poll = poll
+        self._forbidden = forbidden
+        self._trouble = trouble
+        self._sweep_seconds = sweep_seconds
+        self._lease_seconds = lease_seconds
+        self._unknown_max_seconds = unknown_max_seconds
+        self._wait_seconds = sweep_seconds
+        self._hears_rings = False
+        self._roused = False
+        self._forget_at = clock.monotonic() + FORGET_SECONDS
+
+    async def _step(self) -> float:
+        async with self._database.statement() as session:
+            seen = await look(session)
+        more = await self._line_up(seen)
+        if seen.queued_due or seen.waiting_due or seen.claimed:
+            self._dispatch.ring()
+        if seen.running_due:
+            self._poll.ring()
+        if seen.lots_due:
+            await self._expire_credits()
+        if seen.probing and await self._forbidden.probe():
+            self._dispatch.ring()
+        if not seen.unfinished:
+            self._roused = False
+            if self._hears_rings:
+                self._wait_seconds = min(self._wait_seconds * 2, IDLE_SECONDS)
+            await self._forget()
+            return self._wait_seconds
+        if not self._roused:
+            self._roused = True
+            self._doorbell.rouse()
+        self._wait_seconds = self._sweep_seconds
+        if seen.paused:
+            more = await self._set_aside() or more
+        return 0.0 if await self._expire() or more else self._sweep_seconds
+
+    def wake(self) -> None:
+        """There is work again: look at the usual pace from now on."""
+        if self._wait_seconds > self._sweep_seconds:
+            self._wait_seconds = self._sweep_seconds
+            self.pump.ring()
+
+    def rings(self, heard: bool) -> None:
+        """Whether this process hears every ring; without them it is the sweep alone that finds new work, and keeps its pace."""
+        self._hears_rings = heard
+        if not heard:
+            self.wake()
+
+    async def _line_up(self, seen: Look) -> bool:
+        """Whether there is probably more of it."""
+        promoted = 0
+        if seen.claimed:
+            async with self._database.statement() as session:
+                freed = await take_back(session, lease_seconds=self._lease_seconds)
+            if freed:
+                log.warning("claims.taken_back", jobs=freed)
+        if seen.waiting_due:
+            async with self._database.statement() as session:
+                promoted = await promote(session)
+        return promoted >= PROMOTED_MAX
+
+    async def _set_aside(self) -> bool:
+        """Whether there is probably more of it."""
+        async with self._database.statement() as session:
+            return await set_aside(session) >= ASIDE_MAX
+
+    async def _expire(self) -> bool:
+        """Whether there is probably more of it."""
+        crash_point("sweep.before_expire")
+        async with self._database.statement() as session:
+            unknown = await expire_sending(session, unknown_max_seconds=self._unknown_max_seconds)
+        async with self._database.transaction() as session:
+            ended = await expire_waiting(session, lease_seconds=self._lease_seconds)
+        if unknown or ended:
+            crash_point("sweep.after_expire")
+        self._trouble.unknown((row.model, "lease_expired", row.id) for row in unknown)
+        self._trouble.failed(ended)
+        self._doorbell.announce(row.id for row in ended)
+        return len(unknown) == BATCH_MAX or len(ended) >= BATCH_MAX
+
+    async def _expire_credits(self) -> None:
+        async with self._database.transaction() as session:
+            expired = await expire_due(session, most=TENANTS_MAX)
+        log.info("credits.expired", tenants=expired)
+
+    async def _forget(self) -> None:
+        if clock.monotonic() > self._forget_at:
+            self._forget_at = clock.monotonic() + FORGET_SECONDS
+            async with self._database.statement() as session:
+                await forget_dead(session)

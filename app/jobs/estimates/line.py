@@ -1,0 +1,204 @@
+"""A tenant's line, and when each place in it is sent: pure, from one look at it and at the jobs sent lately.
+
+What holds a line up is told by its look. Where all the tenant's places in flight are taken, its own limit does: then the
+course of the line is played through REPLICATIONS times, each job in flight ending at a random time that its age allows,
+and each place that comes free being taken by the next in line a little later (`pause_between`: as seen of late). Where
+places are free and jobs wait all the same, something beyond the tenant does (the upstream's budget, its share beside
+other tenants, too few workers): then the line goes on as fast as it did since its head began to wait, a minute at most.
+Places that are far off are reckoned from the last one played, at the pace of the line.
+"""
+
+import heapq
+import math
+import random
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from statistics import NormalDist
+
+from app.jobs.estimates.eta import Durations
+
+RANKS_MAX = 1_000
+"""Up to here a place in line is counted; beyond, it is read off between the last one counted and the end of the line."""
+PLACES_MAX = 256
+"""Places that are played through."""
+RECENT_MAX = 256
+SLOTS_MAX = 64
+"""A tenant with more places in flight is played at this scale."""
+REPLICATIONS = 32
+PAUSE_SECONDS = 0.05
+PAUSE_SECONDS_MAX = 2.0
+PAIRS_MIN = 5
+PACE_SECONDS = (0.5, 60.0)
+"""How long a head must have waited to tell the line's pace, and how far back that is looked at."""
+FREE_SHARE = 0.1
+"""A place or two are always just being taken: only where more are free, something else holds the line up."""
+DOUBT = 0.03
+"""Relative standard error of what is believed of the models' mean times."""
+NO_LIMIT = 2**31 - 1
+GAUSS = tuple(NormalDist().inv_cdf((place + 0.5) / REPLICATIONS) for place in range(REPLICATIONS))
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A job of the tenant that was sent of late; instants in seconds since 1970."""
+
+    model: str
+    sent_at: float
+    finished_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A tenant's line as it stood at `read_at`; instants in seconds since 1970 by the database's clock."""
+
+    read_at: float
+    ready: int
+    in_flight: int
+    max_in_flight: int
+    ranks: Sequence[float] = ()
+    """Of its first RANKS_MAX jobs."""
+    last_rank: float = 0.0
+    models: Sequence[str] = ()
+    """Of its first PLACES_MAX jobs."""
+    waited_seconds: float = 0.0
+    """How long its head has waited."""
+    recent: Sequence[Sent] = ()
+    """The latest jobs before its head, RECENT_MAX at most."""
+    claimed: int = 0
+    """Of those in line: about to be sent."""
+    queued: int = 0
+    max_queued: int = NO_LIMIT
+    paused: bool = False
+    paused_models: frozenset[str] = field(default_factory=frozenset)
+    forbidden_models: frozenset[str] = field(default_factory=frozenset)
+    """Of those: paused because the upstream answers their submits with 403."""
+    upstream_paused_seconds: float = 0.0
+    """How long yet nobody's jobs are sent: below nothing where they are, infinite where nobody can tell."""
+
+    @property
+    def free(self) -> int:
+        """Places in flight that nobody has."""
+        return max(self.max_in_flight - self.in_flight - self.claimed, 0)
+
+    @property
+    def held_up_elsewhere(self) -> bool:
+        """Whether jobs wait though there are places for them."""
+        enough = self.free > max(1, FREE_SHARE * self.max_in_flight)
+        return enough and self.ready > self.claimed and self.waited_seconds >= PACE_SECONDS[0]
+
+    def ahead(self, rank: float) -> float:
+        """How many stand before a job of this rank."""
+        if len(self.ranks) >= self.ready or not self.ranks or rank <= self.ranks[-1]:
+            return bisect_left(self.ranks, rank)
+        if rank >= self.last_rank:
+            return self.ready - (rank == self.last_rank)
+        counted, last = self.ranks[-1], self.ready - 1
+        share = (rank - counted) / (self.last_rank - counted)
+        return len(self.ranks) + (last - len(self.ranks)) * share
+
+
+class Course:
+    """How a line may go on: for each place REPLICATIONS waits in seconds from its look, equally likely."""
+
+    __slots__ = ("_line", "_pace", "_played", "_pull", "_scale")
+
+    def __init__(self, line: Line, models: Mapping[str, Durations]) -> None:
+        """`models`: those of the line and of what was sent, as far as anything is known of them; one at the least."""
+        self._line = line
+        usual = next((models[name] for name in line.models if name in models), next(iter(models.values())))
+        ahead = [models.get(name, usual) for name in line.models]
+        self._scale = max(1.0, line.max_in_flight / SLOTS_MAX)
+        chance = random.Random(line.ready)
+        mean = math.fsum(one.mean_seconds for one in ahead) / len(ahead) if ahead else usual.mean_seconds
+        pause = pause_between(line)
+        self._played: list[list[float]] = []
+        if line.free <= line.ready:
+            self._played = _played(line, ahead, models, usual, scale=self._scale, pause=pause, chance=chance)
+        self._pull = [1 + DOUBT * gauss for gauss in chance.sample(GAUSS, REPLICATIONS)]
+        self._pace = (mean + pause) / max(line.max_in_flight, 1)
+
+    def waits(self, place: float) -> list[float]:
+        """The waits of whoever has so many before it."""
+        waits = self._by_slots(place)
+        if self._line.held_up_elsewhere:
+            waits = [max(pair) for pair in zip(waits, _by_pace(self._line, place), strict=True)]
+        return [max(wait, self._line.upstream_paused_seconds) for wait in waits]
+
+    def _by_slots(self, place: float) -> list[float]:
+        if not self._played or place < self._line.free:
+            return [PAUSE_SECONDS] * REPLICATIONS
+        scaled = place / self._scale
+        last = len(self._played) - 1
+        low = min(int(scaled), last)
+        here, then = self._played[low], self._played[min(low + 1, last)]
+        beyond = max(scaled - last, 0.0) * self._scale
+        # far ends of independent courses scatter by the root of their length
+        far = [beyond * self._pace + math.sqrt(beyond) * self._pace * gauss * 0.5 for gauss in GAUSS]
+        part = min(scaled - low, 1.0)
+        return [
+            max((wait + (later - wait) * part + more) * pull, 0.0)
+            for wait, later, more, pull in zip(here, then, far, self._pull, strict=True)
+        ]
+
+
+def _played(
+    line: Line,
+    ahead: Sequence[Durations],
+    models: Mapping[str, Durations],
+    usual: Durations,
+    *,
+    scale: float,
+    pause: float,
+    chance: random.Random,
+) -> list[list[float]]:
+    """For every place, in steps of `scale`, the instants at which it is sent in each replication."""
+    slots = max(1, round(line.max_in_flight / scale))
+    busy = min(slots, max(0, round(slots - line.free / scale)))
+    flying = [(models.get(one.model, usual), line.read_at - one.sent_at) for one in line.recent if not one.finished_at]
+    seen = flying if len(flying) <= busy else chance.sample(flying, busy)
+    steps = [durations.table for durations in ahead[:: max(1, int(scale))]]
+    played: list[list[float]] = [[] for _ in range(len(steps) + 1)]
+    draw = chance.random
+    size = len(usual.table)
+    lengths = list(accumulate(usual.table))
+    for _ in range(REPLICATIONS):
+        ends = [one.quantile(draw(), age_seconds=max(age, 0.0)) - age + pause for one, age in seen]
+        # of those not seen no more is known than that they run: at some point of times that are the longer the likelier
+        unseen = chance.choices(usual.table, cum_weights=lengths, k=busy - len(seen))
+        ends += [whole * draw() + pause for whole in unseen]
+        ends += [PAUSE_SECONDS] * (slots - busy)
+        heapq.heapify(ends)
+        for place, table in enumerate(steps):
+            sent = ends[0]
+            played[place].append(sent)
+            heapq.heapreplace(ends, sent + table[int(draw() * size)] + pause)
+        played[-1].append(ends[0])
+    return played
+
+
+def _by_pace(line: Line, place: float) -> list[float]:
+    """Waits at the pace the line has had since its head began to wait."""
+    seconds = min(line.waited_seconds, PACE_SECONDS[1])
+    sent = [one.sent_at for one in line.recent if one.sent_at > line.read_at - seconds]
+    if len(sent) >= RECENT_MAX:
+        seconds = max(line.read_at - min(sent), 1e-3)
+    pace = (len(sent) + 0.5) / seconds
+    spread = math.sqrt(math.log1p(1 / (place + 1) + 1 / (len(sent) + 1)))
+    return [(place + 1) / pace * math.exp(spread * gauss) for gauss in GAUSS]
+
+
+def pause_between(line: Line) -> float:
+    """Seconds from a job's end until the next in line is sent in its place, as seen of late: the median, where the line
+    has been held up by the tenant's own limit long enough to tell."""
+    if line.waited_seconds <= 0 or line.held_up_elsewhere:
+        return PAUSE_SECONDS
+    since = line.read_at - line.waited_seconds
+    sent = sorted((one.sent_at for one in line.recent if one.sent_at > since), reverse=True)
+    ends = sorted((one.finished_at for one in line.recent if one.finished_at), reverse=True)
+    # the latest place to be taken is the latest to have come free, but for those that are free now
+    pauses = sorted(max(start - end, 0.0) for start, end in zip(sent, ends[line.free :], strict=False))
+    if len(pauses) < PAIRS_MIN:
+        return PAUSE_SECONDS
+    return min(pauses[len(pauses) // 2], PAUSE_SECONDS_MAX)

@@ -1,0 +1,150 @@
+"""What the upstream says of our account there, confirmed before all submits wait for it."""
+
+import asyncio
+from collections.abc import Sequence
+from enum import StrEnum
+
+from app.core import clock
+from app.core.database.db import Database, until_stored
+from app.core.ids import show_id
+from app.core.logs.grouped_log import GroupedLog
+from app.core.logs.log import get_logger
+from app.jobs.claiming.records import SubmitRecord
+from app.jobs.claiming.turns import ClaimedJob
+from app.jobs.models import State
+from app.jobs.queries import find_accepted_since, get_micro_in_flight
+from app.pace.pauses.operations import pause_submits, resume_submits
+from app.upstream.account import AccountClient
+from app.upstream.classify import account_words, is_about_spending
+from app.upstream.readings import NotRead
+from app.upstream.wire import Outcome
+
+log = get_logger(__name__)
+
+RESUME_SECONDS = 0.25
+"""Between two looks for a pause that a success could end."""
+FRESH_SECONDS = 5.0
+"""How long a balance is believed: many submits are refused at once."""
+REFUSED = frozenset({"http_401", "http_402", "http_403"})
+"""Answers to a request for our balance that say that the account, or its key, is what is wrong."""
+
+
+class Verdict(StrEnum):
+    """Believed: the account is in trouble, all submits wait. Doubted: this job alone waits. Rejected: it is the job."""
+
+    BELIEVED = "believed"
+    DOUBTED = "doubted"
+    REJECTED = "rejected"
+
+
+class _Standing(StrEnum):
+    """How our last request for the balance ended. Unread: nothing is known by it."""
+
+    READ = "read"
+    REFUSED = "refused"
+    UNREAD = "unread"
+
+
+class AccountWatch:
+    """Judges what one process is told of the account, and lets submits wait while the account is in trouble.
+
+    A 401 or 402 with a JSON body needs no judge; what is not in JSON may be the page of something in between.
+    """
+
+    def __init__(self, database: Database, account: AccountClient) -> None:
+        self._database = database
+        self._account = account
+        self._asking = asyncio.Lock()
+        self._balance: int | None = None
+        self._standing = _Standing.UNREAD
+        self._asked_at = float("-inf")
+        self._resume_at = 0.0
+        self._doubts = GroupedLog(log)
+
+    def flush(self) -> None:
+        """Log what is waiting, before the process ends."""
+        self._doubts.flush()
+
+    async def judge(self, outcome: Outcome, row: ClaimedJob) -> Verdict:
+        """What to make of an outcome ACCOUNT of this claimed job."""
+        if not outcome.in_json:
+            return await self._judge_page(outcome, row)
+        words = account_words(outcome.error or "")
+        if outcome.status_code != 406 or words is None:
+            return Verdict.BELIEVED
+        if words.encode().lower() in row.body.lower():
+            return Verdict.REJECTED  # they quote what the tenant wrote
+        if is_about_spending(words):
+            return Verdict.BELIEVED  # no balance could tell
+        balance = await self._micro()
+        if balance is None:
+            return Verdict.BELIEVED
+        used_up, again = await self._look(balance, row)
+        if used_up:
+            return Verdict.BELIEVED
+        self._doubt("upstream.credits_doubted", row, detail=outcome.error, again=again)
+        return Verdict.REJECTED if again else Verdict.DOUBTED
+
+    async def _judge_page(self, outcome: Outcome, row: ClaimedJob) -> Verdict:
+        """What is not in JSON, or was cut off, is about this request alone, unless our balance is refused or used up."""
+        balance = await self._micro()
+        self._doubt("upstream.account_not_in_json", row, status_code=outcome.status_code)
+        if self._standing is _Standing.REFUSED:
+            return Verdict.BELIEVED
+        used_up, again = await self._look(balance, row)
+        if used_up and outcome.status_code != 401:
+            return Verdict.BELIEVED
+        whole = outcome.detail == f"http_{outcome.status_code}"
+        return Verdict.REJECTED if again or (whole and self._standing is _Standing.READ) else Verdict.DOUBTED
+
+    def _doubt(self, event: str, row: ClaimedJob, **keywords: str | int | None) -> None:
+        self._doubts.warn(event, name="job_ids", ids=[show_id("job", row.id)], **keywords)
+
+    async def _look(self, balance: int | None, row: ClaimedJob) -> tuple[bool, bool]:
+        """Whether the jobs under way may use up this balance, and whether another submit was accepted since this job was
+        last refused so. The answer was read already: it is not forgotten while Postgres is away."""
+
+        async def look() -> tuple[bool, bool]:
+            async with self._database.snapshot() as session:
+                used_up = balance is not None and balance <= await get_micro_in_flight(session)
+                return used_up, await find_accepted_since(session, job_id=row.id)
+
+        return await until_stored(look)
+
+    async def heed(self, records: Sequence[SubmitRecord]) -> None:
+        """Submits wait, where one of these is believed to say so; whoever gets through ends a pause that is over."""
+        pauses = [record.step.pause for record in records if record.step.pause is not None]
+        if pauses:
+            worst = max(pauses, key=lambda pause: pause.seconds)
+
+            async def pause() -> bool:
+                async with self._database.statement() as session:
+                    return await pause_submits(session, reason=worst.reason, seconds=worst.seconds, detail=worst.detail)
+
+            if await until_stored(pause):
+                log.error("upstream.submits_paused", seconds=round(worst.seconds, 1), detail=worst.detail)
+        elif self._resume_at <= clock.monotonic() and any(record.step.to_state is State.RUNNING for record in records):
+            # the worker that began the pause may be no more
+            self._resume_at = clock.monotonic() + RESUME_SECONDS
+
+            async def resume() -> float | None:
+                async with self._database.statement() as session:
+                    return await resume_submits(session)
+
+            if (paused_seconds := await until_stored(resume)) is not None:
+                log.warning("upstream.submits_resumed", seconds=round(paused_seconds, 1))
+
+    async def _micro(self) -> int | None:
+        """The company's balance, None where it cannot be had."""
+        async with self._asking:
+            if clock.monotonic() > self._asked_at + FRESH_SECONDS:
+                try:
+                    credits = await self._account.credits()
+                    self._standing = _Standing.READ
+                except NotRead as error:
+                    log.warning("upstream.credits_not_read", detail=error.detail)
+                    credits = None
+                    self._standing = _Standing.REFUSED if error.detail in REFUSED else _Standing.UNREAD
+                self._balance = None if credits is None else credits.total_micro
+                self._asked_at = clock.monotonic()
+            return self._balance

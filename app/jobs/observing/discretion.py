@@ -1,0 +1,112 @@
+"""Discretion: before an error of the upstream's is kept, the company's balances are left out of it, and what it said in
+full is sealed."""
+
+import asyncio
+import math
+from uuid import UUID
+
+from app.core import clock
+from app.core.database.db import Database, until_stored
+from app.core.database.vault import Vault
+from app.core.process.pump import Pump
+from app.jobs.admin.originals import BYTES_MAX
+from app.pace.balances import find_balances, forget_balances, note_balances
+from app.upstream.account import UpstreamCredits
+from app.upstream.discretion import AMOUNTS_MAX, Range, Said, balance_micro, discreet, ranges_of, said
+from app.upstream.wire import Outcome
+
+NOTE_SECONDS = 1.0
+"""Balances are written down so often, for the other workers."""
+NOTED_MAX = 100
+"""At most so many at a time, the latest ones: results of a busy second may tell more."""
+KEPT_SECONDS = 3600.0
+"""A balance that does not change is written down once in this time."""
+REMEMBERED_MAX = 10_000
+"""Balances written down lately that a worker remembers, to write each of them once."""
+FORGET_SECONDS = 60.0
+
+
+class Discretion:
+    """One worker's. Every balance it reads is told to it, with the results that carry it, and by the account's client."""
+
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self.pump = Pump("balances", self._step, gap_seconds=NOTE_SECONDS)
+        self._database = database
+        self._vault = vault
+        self._new: dict[int, None] = {}
+        self._noted: dict[int, float] = {}
+        self._forget_at = 0.0
+
+    def read(self, credits: UpstreamCredits) -> None:
+        """The account was asked what is left."""
+        for micro in credits.balances:
+            self._note(micro)
+
+    async def told(self, outcome: Outcome) -> Outcome:
+        """The outcome as it may be kept. Waits for the database where its error holds an amount of four digits or more;
+        cancelled meanwhile, it leaves all amounts out. Raises nothing."""
+        metrics = outcome.metrics
+        if metrics is not None and metrics.remaining_credits is not None:
+            micro = balance_micro(metrics.remaining_credits)
+            if micro is not None:
+                self._note(micro)
+        words = said(outcome)
+        if words is None:
+            return outcome
+        if words.about_account or len(words.amounts) > AMOUNTS_MAX:
+            return discreet(words, lambda _: True)
+        hidden = await self._balances_in(words)
+        return discreet(words, lambda amount: amount in hidden)
+
+    def sealed(self, job_id: UUID, outcome: Outcome) -> bytes | None:
+        """What the upstream said in full, where something was left out of it, as the job's row keeps it."""
+        return None if outcome.original is None else self._vault.seal(job_id, outcome.original[:BYTES_MAX])
+
+    async def flush(self) -> None:
+        """Write down what was read since the last time; raises StoreUnavailable."""
+        new = list(self._new)
+        if new:
+            async with self._database.statement() as session:
+                await note_balances(session, micros=new[-NOTED_MAX:])
+            for micro in new:  # not before: until then nobody else can tell that they are balances
+                self._new.pop(micro)
+
+    async def _balances_in(self, words: Said) -> set[str]:
+        """Which of the amounts are balances."""
+        candidates = [(amount, one) for amount, ranges in ranges_of(words.amounts).items() for one in ranges]
+        hidden = {amount for amount, one in candidates if self._is_new(one)}
+        asked = [(amount, one) for amount, one in candidates if amount not in hidden]
+        if not asked:
+            return hidden
+
+        async def find() -> set[int]:
+            async with self._database.snapshot() as session:
+                return await find_balances(session, ranges=[one for _, one in asked])
+
+        try:
+            found = await until_stored(find)
+        except asyncio.CancelledError:  # shut down meanwhile; what came of the job is still to be recorded
+            return words.amounts
+        return hidden | {asked[number][0] for number in found}
+
+    def _is_new(self, wanted: Range) -> bool:
+        return any(wanted.low <= micro <= wanted.high for micro in self._new)
+
+    def _note(self, micro: int) -> None:
+        now = clock.monotonic()
+        if now < self._noted.get(micro, -math.inf) + KEPT_SECONDS:
+            return
+        if len(self._noted) >= REMEMBERED_MAX:
+            self._noted.clear()
+        self._noted[micro] = now
+        self._new[micro] = None
+        self.pump.ring()  # each time: while others are being written down, this one is not among them
+
+    async def _step(self) -> float:
+        await self.flush()
+        now = clock.monotonic()
+        if now >= self._forget_at:
+            self._forget_at = now + FORGET_SECONDS
+            async with self._database.statement() as session:
+                await forget_balances(session)
+        return math.inf

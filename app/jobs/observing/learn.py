@@ -1,0 +1,50 @@
+"""Run times of each model, learned from the jobs it has completed."""
+
+from collections.abc import Callable, Iterable
+
+from app.core import clock
+from app.core.database.db import Database
+from app.core.errors import StoreUnavailable
+from app.core.logs.grouped_log import Outage
+from app.core.logs.log import get_logger
+from app.jobs.estimates.schedule import DEAR_POLL_WORTH_SECONDS, POLL_WORTH_SECONDS, Schedule, schedule
+from app.jobs.queries import list_run_times
+
+log = get_logger(__name__)
+
+FRESH_SECONDS = 15.0
+
+
+class RunTimes:
+    """Poll schedules by model, recomputed from the database at most every FRESH_SECONDS."""
+
+    def __init__(self, database: Database, *, dear: Callable[[], bool] = lambda: False) -> None:
+        """`dear`: whether polls take other requests' places in the upstream's budget just now."""
+        self._database = database
+        self._dear = dear
+        self._unread = Outage(log, begun="run_times.not_learned", over="run_times.learned")
+        self._known: dict[str, tuple[Schedule, float]] = {}
+        self._unknown = schedule([], published_seconds=None)
+
+    def of(self, model: str) -> Schedule:
+        """The model's schedule as last learned."""
+        known = self._known.get(model)
+        return known[0] if known else self._unknown
+
+    async def learn(self, models: Iterable[str]) -> None:
+        """Look up those of the models that are new or stale, where that can be had. At most one statement."""
+        now = clock.monotonic()
+        stale = [model for model in set(models) if model not in self._known or self._known[model][1] < now]
+        if not stale:
+            return
+        try:
+            async with self._database.snapshot() as session:
+                rows = await list_run_times(session, models=stale)
+        except StoreUnavailable as error:
+            self._unread.met(cause=repr(error.__cause__))
+            return
+        self._unread.passed()
+        worth_seconds = DEAR_POLL_WORTH_SECONDS if self._dear() else POLL_WORTH_SECONDS
+        for model, samples, published in rows:
+            found = schedule(samples, published_seconds=published, worth_seconds=worth_seconds)
+            self._known[model] = (found, now + FRESH_SECONDS)

@@ -1,0 +1,70 @@
+"""Reads that wait: for a job's end, and for a store that is briefly away."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+from uuid import UUID
+
+from app.core.database.db import READ_SECONDS, Database, ReadSession, patiently
+from app.core.errors import StoreUnavailable
+from app.jobs.models import FINAL, State
+from app.jobs.queries import find_job, find_result
+from app.jobs.reading.waiters import Waiters
+from app.jobs.rows import JobResult, WholeJob
+
+LAST_READ_SECONDS = 5.0
+"""How long the last read of a wait may take once the process stops: many of them come at once."""
+
+Shown = TypeVar("Shown", JobResult, WholeJob)
+Read = Callable[[ReadSession], Awaitable[Shown | None]]
+
+
+class Reader:
+    """One API process's way of reading jobs."""
+
+    def __init__(self, database: Database, waiters: Waiters) -> None:
+        self._database = database
+        self._waiters = waiters
+
+    async def find_result(self, tenant_id: UUID, job_id: UUID) -> JobResult | None:
+        """The upstream's last word on a job, with its state; None where the tenant has no such job."""
+        return await self._read(tenant_id, lambda session: find_result(session, tenant_id=tenant_id, job_id=job_id))
+
+    async def find_job(self, tenant_id: UUID, job_id: UUID) -> WholeJob | None:
+        """All of a job; None where the tenant has none of that id."""
+        return await self._read(tenant_id, lambda session: find_job(session, tenant_id=tenant_id, job_id=job_id))
+
+    async def wait_for_result(self, tenant_id: UUID, job_id: UUID, seconds: float) -> JobResult | None:
+        """As `find_result`, once the job has ended, `seconds` are over or the process stops."""
+        return await self._wait(
+            tenant_id, lambda session: find_result(session, tenant_id=tenant_id, job_id=job_id), job_id, seconds
+        )
+
+    async def wait_for_job(self, tenant_id: UUID, job_id: UUID, seconds: float) -> WholeJob | None:
+        """As `find_job`, once the job has ended, `seconds` are over or the process stops."""
+        return await self._wait(
+            tenant_id, lambda session: find_job(session, tenant_id=tenant_id, job_id=job_id), job_id, seconds
+        )
+
+    async def _read(self, tenant_id: UUID, read: Read[Shown], seconds: float = READ_SECONDS) -> Shown | None:
+        async def once() -> Shown | None:
+            async with self._database.snapshot(tenant_id, point=True) as session:
+                return await read(session)
+
+        return await patiently(once, seconds=seconds)
+
+    async def _wait(self, tenant_id: UUID, read: Read[Shown], job_id: UUID, seconds: float) -> Shown | None:
+        if seconds <= 0:
+            return await self._read(tenant_id, read)
+        # registered before the first look: an end between the look and the wait must not be missed
+        async with self._waiters.registered(job_id) as ended:
+            row = await self._read(tenant_id, read)
+            if row is None or State(row.state) in FINAL:
+                return row
+            await asyncio.wait([ended], timeout=seconds)
+        if not self._waiters.released:
+            return await self._read(tenant_id, read)
+        try:
+            return await self._read(tenant_id, read, LAST_READ_SECONDS)
+        except StoreUnavailable:
+            return row  # the last known state, which is better than none from a process that is about to stop

@@ -1,0 +1,1 @@
+"""Accepting a job: check the request, price it, store it, or record why it was refused."""

@@ -1,0 +1,163 @@
+"""What a submit would get just now: its price, why it would be refused, and how long it would wait. Stores nothing."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from app.catalog.models import PriceRule
+from app.core import clock
+from app.core.database.db import Database
+from app.core.errors import Refusal
+from app.jobs.estimates.eta import Expected, middle_of
+from app.jobs.estimates.line import Line
+from app.jobs.queues import QueueFull, key_is_full, look_at_places
+from app.jobs.reading.outlook import NO_PROSPECT, Look, Outlook, Prospect, Waiting
+from app.jobs.submit.intake import Asked, Intake
+from app.ledger.accounts import look_at_account
+from app.ledger.decide import BudgetExceeded, Hold, InsufficientCredits, PriceAboveMax, checked_price
+from app.limits.rate_headers import RateLimited
+from app.limits.rate_script import buckets_of
+from app.limits.rates import RateLimiter
+
+NOBODY = UUID(int=0)
+
+
+class Binding(StrEnum):
+    """What stands against a job, or would hold it up."""
+
+    NONE = "none"
+    RATE = "rate"
+    QUEUED = "queued"
+    PRICE = "price"
+    CREDITS = "credits"
+    BUDGET = "budget"
+    PAUSED = "paused"
+    NOT_BEFORE = "not_before"
+    IN_FLIGHT = "in_flight"
+    UPSTREAM = "upstream"
+
+
+class PausedBy(StrEnum):
+    """Who has paused it. An operator ends it; or the upstream, by accepting a submit of the model again."""
+
+    OPERATOR = "operator"
+    UPSTREAM = "upstream"
+
+
+_REFUSED_BY: tuple[tuple[type[Refusal], Binding], ...] = (
+    (RateLimited, Binding.RATE),
+    (QueueFull, Binding.QUEUED),
+    (PriceAboveMax, Binding.PRICE),
+    (BudgetExceeded, Binding.BUDGET),
+    (InsufficientCredits, Binding.CREDITS),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What a submit would get; `refusal` None: a job."""
+
+    model: str
+    price_micro: int
+    price_rule: PriceRule
+    markup_micro: int
+    refusal: Refusal | None
+    binding: Binding
+    paused_by: PausedBy | None
+    """Where it would wait for a pause: whose."""
+    wait: Expected | None
+    """Seconds until it would be sent; None where that cannot be known."""
+    prospect: Prospect
+
+
+class Quoter:
+    """One API process's way of quoting."""
+
+    def __init__(self, *, database: Database, intake: Intake, outlook: Outlook, rates: RateLimiter) -> None:
+        self._database = database
+        self._intake = intake
+        self._outlook = outlook
+        self._rates = rates
+
+    async def quote(self, asked: Asked) -> Quote:
+        """What a submit of this would get just now; raises what a submit is refused with for its times, model and
+        parameters."""
+        now = clock.now()
+        not_before, terms, price = await self._intake.judged(asked, now=now)
+        parked = not_before is not None and not_before > now
+        refusal, key_full = await self._judge(asked, price)
+        look = await self._outlook.look(asked.principal.tenant_id, newest_rank=float("inf"))
+        wait, prospect = None, NO_PROSPECT
+        if look is not None and not key_full:
+            await self._outlook.learn({asked.model, *look.line.models})
+            waiting = _waiting(asked, now=datetime.fromtimestamp(look.line.read_at, UTC))
+            waits = self._outlook.waits(waiting, look)
+            wait = None if waits is None else middle_of(waits)
+            prospect = self._outlook.of_waiting(waiting, look, now=datetime.fromtimestamp(look.line.read_at, UTC))
+        if refusal is not None:
+            binding = _refused_by(refusal)
+        else:
+            binding = held_up_by(asked.model, look, key_full=key_full, parked=parked)
+        return Quote(
+            model=asked.model,
+            price_micro=price,
+            price_rule=terms.price_rule,
+            markup_micro=terms.markup_micro,
+            refusal=refusal,
+            binding=binding,
+            paused_by=paused_by(asked.model, look) if binding is Binding.PAUSED else None,
+            wait=wait,
+            prospect=prospect,
+        )
+
+    async def _judge(self, asked: Asked, price: int) -> tuple[Refusal | None, bool]:
+        """Why it would be refused, judged in the order in which a submit is; and whether its key has no place in flight."""
+        principal = asked.principal
+        try:
+            checked_price(price, ceilings=(asked.max_price, principal.max_price_micro))
+        except PriceAboveMax as above:
+            return above, False
+        if (limited := await self._rates.find_refusal(buckets_of(principal))) is not None:
+            return limited, False
+        async with self._database.snapshot(principal.tenant_id) as session:
+            places = await look_at_places(session, subject_ids=(principal.tenant_id, principal.key_id))
+            account = await look_at_account(session, tenant_id=principal.tenant_id, key_id=principal.key_id)
+            key_full = await key_is_full(session, key_id=principal.key_id)
+        full = places.admit(tenant_id=principal.tenant_id, key_id=principal.key_id)
+        return full or account.admit(Hold(NOBODY, principal.tenant_id, principal.key_id, price)), key_full
+
+
+def _waiting(asked: Asked, *, now: datetime) -> Waiting:
+    since = now if asked.not_before is None else max(asked.not_before, now)
+    ready = since <= now
+    deadline = None if asked.deadline_seconds is None else now + timedelta(seconds=asked.deadline_seconds)
+    try:
+        rank_at = since - timedelta(minutes=asked.priority)
+    except OverflowError:
+        rank_at = since
+    return Waiting(asked.model, rank_at, ready, since, deadline)
+
+
+def _refused_by(refusal: Refusal) -> Binding:
+    return next(binding for kind, binding in _REFUSED_BY if isinstance(refusal, kind))
+
+
+def held_up_by(model: str, look: Look | None, *, key_full: bool = False, parked: bool = False) -> Binding:
+    """What a job of this model that is accepted now would wait for; `parked`: it is not to be sent yet."""
+    line: Line | None = None if look is None else look.line
+    if line is not None and (line.paused or model in line.paused_models):
+        return Binding.PAUSED
+    if parked:
+        return Binding.NOT_BEFORE
+    if line is None:
+        return Binding.NONE
+    if line.upstream_paused_seconds > 0 or line.held_up_elsewhere:
+        return Binding.UPSTREAM
+    return Binding.IN_FLIGHT if key_full or line.ready - line.claimed >= line.free else Binding.NONE
+
+
+def paused_by(model: str, look: Look | None) -> PausedBy:
+    """Whose pause a job of this model would wait for; an operator's comes first, since it stays when the other ends."""
+    by_upstream = look is not None and not look.line.paused and model in look.line.forbidden_models
+    return PausedBy.UPSTREAM if by_upstream else PausedBy.OPERATOR

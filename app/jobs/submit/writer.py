@@ -1,0 +1,249 @@
+"""The submit writer: one per API process, an edge of its own. It groups concurrent submits into one transaction.
+
+One tenant's submits would otherwise wait for each other's disk flush one by one, holding its balance. Each submission of
+a group is stored or refused on its own.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from uuid import UUID
+
+import asyncpg
+
+from app.core import clock
+from app.core.crash import crash_point
+from app.core.database.db import Database, Session
+from app.core.errors import Refusal, StoreFull, StoreUnavailable
+from app.core.ids import show_id
+from app.core.logs.log import get_logger
+from app.core.process.batch import Batcher, Overloaded, WriteApart
+from app.jobs.operations import Submission, find_twins, submit_jobs, submit_jobs_that_fit
+from app.jobs.queues import lock_places
+from app.ledger.accounts import load_budgets, lock_accounts
+from app.ledger.decide import Hold
+from app.ledger.holds import BudgetAlert, hold, spend
+from app.webhooks.emit import emit_tenant_event
+from app.webhooks.models import EventType
+
+log = get_logger(__name__)
+
+GROUP_MAX = 50
+LANES = 2
+"""Groups under way at once: one tenant's flood fills one of them."""
+WAITING_MAX = 10_000
+LARGE_BYTES = 64 * 1024
+"""A larger body takes Postgres milliseconds, in which nobody else's queue is to be locked."""
+LOCK_SECONDS = 0.02
+"""How long a group waits for a lock of its one tenant: the lanes are for all tenants. Of several it waits for none."""
+LOCK_SECONDS_APART = 0.2
+"""The same for a tenant that is written apart. Whoever holds its queue or balance needs milliseconds, unless the process was
+stopped in mid-transaction; then this one is tried again, and its connection serves others meanwhile."""
+UNREACHED_SECONDS = 3.0
+"""How long a submit waits for a store that has not been asked yet, or has no room, before it is refused."""
+IN_DOUBT_LOCK_SECONDS = 5.0
+IN_DOUBT_SECONDS = 15.0
+"""How long it waits when the store was asked and the answer was lost: it may be stored, and a refusal would be a lie."""
+
+
+class IdempotencyKeyReused(Refusal):
+    """422: the key names another request of this tenant."""
+
+    status = 422
+    code = "idempotency_key_reused"
+
+    def __init__(self) -> None:
+        super().__init__("this idempotency key was used before with another model or input")
+
+
+class Busy(Refusal):
+    """503: more submits wait to be stored than we are willing to hold."""
+
+    status = 503
+    code = "overloaded"
+
+    def __init__(self) -> None:
+        super().__init__("too many submits at once; try again", retry_after_seconds=1)
+
+
+class InDoubt(StoreUnavailable):
+    """503: the store was lost while it wrote the job, and has not come back to say whether it did."""
+
+    code = "store_in_doubt"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the store was lost while storing this job, which may exist; an idempotency key makes it safe to ask again"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A job that is in Postgres: newly, or as the job this idempotency key led to before."""
+
+    job_id: UUID
+    created_at: datetime
+    replayed: bool
+
+
+class SubmitWriter:
+    """Hands submissions to Postgres in groups and tells each what became of it."""
+
+    def __init__(self, database: Database, *, alerted: Callable[[], None]) -> None:
+        """`alerted`: called when tenants are to be told of their budgets."""
+        self._database = database
+        self._alerted = alerted
+        self._batcher: Batcher[Submission, Stored] = Batcher(
+            self._flush,
+            size_max=GROUP_MAX,
+            waiting_max=WAITING_MAX,
+            lanes=LANES,
+            key=lambda one: one.tenant_id,
+            large=lambda one: len(one.body) > LARGE_BYTES,
+            apart=partial(self._flush, lock_seconds=LOCK_SECONDS_APART),
+        )
+
+    async def submit(self, submission: Submission) -> Stored:
+        """Store it; raises IdempotencyKeyReused, Busy, StoreUnavailable, InDoubt. When it returns, the job is committed."""
+        try:
+            return await self._batcher.put(submission)
+        except Overloaded:
+            raise Busy from None
+
+    async def drained(self) -> None:
+        """Wait until every submit has its answer."""
+        await self._batcher.drained()
+
+    async def _flush(
+        self, group: Sequence[Submission], *, lock_seconds: float = LOCK_SECONDS
+    ) -> Sequence[Stored | Exception]:
+        """Written again until the store says what is there: the ids are ours, so a second time changes nothing."""
+        started_at = clock.monotonic()
+        in_doubt = False
+        while True:
+            sent = False
+            try:
+                if not in_doubt:
+                    async with self._database.statement() as session:
+                        crash_point("submit.before_store")
+                        sent = True
+                        stored = await _store_if_plain(session, group, lock_seconds=lock_seconds)
+                    crash_point("submit.after_store")
+                    if stored or len({one.tenant_id for one in group}) > 1:
+                        return [_stored(one) if one.tenant_id in stored else _apart() for one in group]
+                sent = False
+                async with self._database.transaction() as session:
+                    verdicts, alerts = await _store(session, group, again=in_doubt, lock_seconds=lock_seconds)
+                    sent = True  # what fails before the commit has stored nothing
+                crash_point("submit.after_store")
+            except asyncpg.LockNotAvailableError:
+                if not in_doubt:
+                    return [_apart()] * len(group)
+                if clock.monotonic() - started_at > IN_DOUBT_SECONDS:
+                    raise InDoubt from None
+                lock_seconds = IN_DOUBT_LOCK_SECONDS  # that they are in doubt is known here alone: they stay together
+                continue
+            except StoreUnavailable as error:
+                in_doubt = in_doubt or (sent and not isinstance(error, StoreFull))
+                patience = IN_DOUBT_SECONDS if in_doubt else UNREACHED_SECONDS
+                if clock.monotonic() - started_at > patience:
+                    raise (InDoubt() if in_doubt else error) from error
+                await asyncio.sleep(0.1)
+                continue
+            if alerts:
+                self._alerted()
+            for alert in alerts:
+                log.warning(
+                    "budget.reached", tenant_id=show_id("ten", alert.tenant_id), key_id=_key_of(alert), period=alert.period,
+                    percent=alert.percent,
+                )  # fmt: skip
+            return verdicts
+
+
+def _key_of(alert: BudgetAlert) -> str | None:
+    """Whose budget it is, where it is a key's own."""
+    return None if alert.subject_id == alert.tenant_id else show_id("key", alert.subject_id)
+
+
+async def _store_if_plain(session: Session, group: Sequence[Submission], *, lock_seconds: float) -> set[UUID]:
+    """The short way, in one round trip: the tenants all of whose jobs are new, with plainly enough for all of them. The
+    others go the long way one by one: it holds a tenant's queue and balance for several round trips."""
+    try:
+        return await submit_jobs_that_fit(session, submissions=group, lock_seconds=lock_seconds)
+    except asyncpg.UniqueViolationError:
+        return set()
+
+
+def _apart() -> WriteApart:
+    return WriteApart(StoreUnavailable())
+
+
+def _stored(one: Submission) -> Stored:
+    return Stored(one.id, one.created_at, replayed=False)
+
+
+async def _store(
+    session: Session, group: Sequence[Submission], *, again: bool, lock_seconds: float
+) -> tuple[list[Stored | Exception], list[BudgetAlert]]:
+    """Judge each submission of the group, store those that may be, and hold what they may cost.
+
+    Whoever submits for a tenant holds its queue and its balance until he has committed: what is seen here of its jobs is
+    all there is.
+    """
+    subject_ids = {one for item in group for one in (item.tenant_id, item.key_id)}
+    places = await lock_places(session, subject_ids=subject_ids, lock_seconds=lock_seconds)
+    accounts = await lock_accounts(session, tenant_ids={one.tenant_id for one in group})
+    # without a key there can only be a twin if this very group was written before, and the answer was lost
+    asking = [one for one in group if again or one.idempotency_key is not None]
+    twins = await find_twins(session, submissions=asking) if asking else {}
+    await load_budgets(session, accounts=accounts, key_ids=[one.key_id for one in group])
+    verdicts: list[Stored | Exception] = []
+    accepted: list[Submission] = []
+    keys: dict[tuple[UUID, str | None], Submission] = {}
+    for one in group:
+        twin = twins.get(one.id)
+        earlier = keys.get((one.tenant_id, one.idempotency_key)) if one.idempotency_key is not None else None
+        if twin is not None:
+            verdicts.append(_replayed(one, twin.id, twin.created_at, twin.fingerprint))
+        elif earlier is not None:
+            verdicts.append(_replayed(one, earlier.id, earlier.created_at, earlier.fingerprint))
+        elif (full := places.admit(tenant_id=one.tenant_id, key_id=one.key_id)) is not None:
+            verdicts.append(full)
+        elif (refusal := accounts[one.tenant_id].admit(_hold(one))) is not None:
+            verdicts.append(refusal)
+        else:
+            places.take(tenant_id=one.tenant_id, key_id=one.key_id)
+            keys[one.tenant_id, one.idempotency_key] = one
+            accepted.append(one)
+            verdicts.append(_stored(one))
+    if accepted:
+        await submit_jobs(session, submissions=accepted)
+        await hold(session, accounts=accounts, holds=[_hold(one) for one in accepted])
+    alerts = await spend(session, accounts=accounts)
+    for alert in alerts:
+        await emit_tenant_event(session, tenant_id=alert.tenant_id, type_=EventType.BUDGET_ALERT, data=_told(alert))
+    return verdicts, alerts
+
+
+def _told(alert: BudgetAlert) -> dict[str, object]:
+    """What the tenant is told of its budget, or of one of its keys'."""
+    of_key = alert.subject_id != alert.tenant_id
+    return {
+        "tenant_id": show_id("ten", alert.tenant_id),
+        "key_id": show_id("key", alert.subject_id) if of_key else None,
+        "period": alert.period,
+        "percent": alert.percent,
+    }
+
+
+def _hold(one: Submission) -> Hold:
+    return Hold(one.id, one.tenant_id, one.key_id, one.held_micro)
+
+
+def _replayed(one: Submission, job_id: UUID, created_at: datetime, fingerprint: bytes | None) -> Stored | Exception:
+    """What a submission gets whose id or idempotency key has a job already."""
+    if job_id != one.id and fingerprint != one.fingerprint:
+        return IdempotencyKeyReused()
+    return Stored(job_id, created_at, replayed=job_id != one.id)

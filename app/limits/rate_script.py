@@ -1,0 +1,128 @@
+"""The rate limits of all processes, in Redis: one call judges and charges everything that one process has gathered.
+
+A bucket is a string `used at`, in units and microseconds of Redis' own clock, and expires once it is empty.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from redis.asyncio import Redis
+
+from app.limits.buckets import TOKEN, Level, Standing, most_of, room_of
+from app.tenants.auth import Principal
+from app.tenants.decide import Rate
+
+_CHARGE = Path(__file__).with_name("charge_rates.lua").read_text(encoding="utf-8")
+_RETURN = Path(__file__).with_name("note_return.lua").read_text(encoding="utf-8")
+
+PREFIX = "waystation:rate:"
+_RETURN_KEY = PREFIX + "found"
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A limit: whose (`tenant`, `key`), and how much."""
+
+    policy: str
+    key: str
+    """Its name in Redis."""
+    rate: Rate
+    afterwards: bool = False
+    """Charged for what is done already, so that it may be overdrawn, by as much as it holds."""
+
+    @property
+    def most(self) -> int:
+        """Its highest level, in units."""
+        return most_of(self.rate, afterwards=self.afterwards)
+
+
+def limits_of(tenant_id: UUID, rate: Rate, key_id: UUID, key_rate: Rate | None) -> tuple[Bucket, ...]:
+    """A tenant's limit, and beside it its key's own where it has one."""
+    tenant = Bucket("tenant", f"{PREFIX}{tenant_id.hex}", rate)
+    return (tenant,) if key_rate is None else (tenant, Bucket("key", f"{PREFIX}{key_id.hex}", key_rate))
+
+
+def buckets_of(principal: Principal) -> tuple[Bucket, ...]:
+    """The limits on a caller's submits: its tenant's, and its key's own where it has one."""
+    return limits_of(principal.tenant_id, principal.rate, principal.key_id, principal.key_rate)
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """So many submits on one bucket or on two, all or nothing; below nothing: gives back, none: only asks."""
+
+    buckets: tuple[Bucket, ...]
+    count: int
+
+    @property
+    def afterwards(self) -> bool:
+        """Made in any case, on one bucket."""
+        return self.count > 0 and self.buckets[0].afterwards
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a charge was made, and how its buckets stand after it."""
+
+    made: bool
+    standings: tuple[Standing, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a process knows of a bucket, in units; `counts` also where Redis has it, since it was charged elsewhere."""
+
+    used: int
+    counts: bool
+
+
+class RateScript:
+    """The scripts on one Redis. Raises what redis-py raises."""
+
+    def __init__(self, redis: "Redis") -> None:
+        self._charge = redis.register_script(_CHARGE)
+        self._return = redis.register_script(_RETURN)
+
+    async def charge(self, charges: Sequence[Charge], known: dict[str, Known]) -> list[Verdict]:
+        """Make these charges in order. `known` by the bucket's name in Redis."""
+        places: dict[str, int] = {}
+        limits: list[int] = []
+        told: list[int] = []
+        for charge in charges:
+            at = [0, -1 if charge.afterwards else 0]
+            for side, bucket in enumerate(charge.buckets):
+                if bucket.key not in places:
+                    places[bucket.key] = len(places) + 1
+                    what = known.get(bucket.key)
+                    used, counts = (what.used, int(what.counts)) if what is not None else (0, 0)
+                    limits += (bucket.rate.per_minute, bucket.most, used, counts)
+                at[side] = places[bucket.key]
+            told += (charge.count * TOKEN, *at)
+        answer: list[int] = await self._charge(keys=list(places), args=[*limits, *told])
+        return [
+            Verdict(
+                made=bool(answer[3 * number]),
+                standings=tuple(
+                    Standing(bucket.policy, bucket.rate, answer[3 * number + 1 + side], room_of(bucket.rate))
+                    for side, bucket in enumerate(charge.buckets)
+                ),
+            )
+            for number, charge in enumerate(charges)
+        ]
+
+    async def micros_since_found(self, *, forget_micros: int) -> int:
+        """How long ago some process found Redis again first; it is forgotten after `forget_micros`. Writes, so that a
+        Redis that only takes reads counts as away."""
+        now, found_at = await self._return(keys=[_RETURN_KEY], args=[forget_micros // 1000])
+        return int(now - found_at)
+
+
+def levels_of(charges: Sequence[Charge], verdicts: Sequence[Verdict], now: int) -> dict[str, Level]:
+    """How full each bucket was left by these charges."""
+    return {
+        bucket.key: Level(standing.used, now)
+        for charge, verdict in zip(charges, verdicts, strict=True)
+        for bucket, standing in zip(charge.buckets, verdict.standings, strict=True)
+    }

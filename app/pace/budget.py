@@ -1,0 +1,189 @@
+"""The upstream's budget in Postgres: what claims read of it, and where what was learned is kept.
+
+A claim takes its tokens under the lock on the one row of `upstream_state`, so that any number of workers share one pace; how
+many it may take is said by `pace`. Learning is a transaction of its own, only when there is something to learn.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import Final, Generic, NamedTuple, TypeVar
+
+from app.core.database.db import Session
+from app.core.database.sql import SqlFolder, columns_of
+from app.pace.breaker import BREAK_SECONDS, MEND_SECONDS, Health, Sample, Verdict, judge
+from app.pace.decide import Budget, learned
+from app.pace.models import Refused, Second
+from app.pace.pace import Bucket, Lately, Pace, pace_of
+
+SECONDS_KEPT = 600
+SECONDS_SEEN = 200
+HEALTH_KEPT_SECONDS = 60.0
+PROBE_SECONDS = 1.0
+"""Between two balances asked for while the breaker is open."""
+
+Claimed = TypeVar("Claimed")
+
+
+class Taken(NamedTuple, Generic[Claimed]):
+    """What a claim was given. at: the database's clock then, seconds since 1970.
+
+    wait_seconds: there was more, and only the budget kept it back; look again then. None: it did not.
+    alarmed: some process suspects that the upstream is away, or it is taken to be so: all tell what they hear.
+    """
+
+    rows: list[Claimed]
+    at: float
+    wait_seconds: float | None
+    alarmed: bool = False
+    trial: bool = False
+    """Reads sent in spite of a pause, to find out whether they count."""
+
+
+# Rows that begin with the columns of a Budget. Their own fields have defaults only because those of Budget do.
+
+
+@dataclass(frozen=True, slots=True)
+class _LoadedRow(Budget):
+    """As `load_budget.sql` gives it. now: the database's clock, seconds since 1970."""
+
+    now: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _PaceRow(Budget):
+    """As `read_pace.sql` gives it: a Budget, then the fields of a Bucket, of a Lately and of a Known.
+
+    stale: another transaction had the lock, so that all but the row of upstream_state is of before.
+    """
+
+    tokens: float = 0.0
+    read_tokens: float = 0.0
+    refilled_at: float = 0.0
+    submits: int = 0
+    reads: int = 0
+    all_kinds: int = 0
+    now: float = 0.0
+    ceiling_per_minute: float | None = None
+    virtual_time: float = 0.0
+    alarmed: bool = False
+    paused: bool = False
+    doubted: bool | None = None
+    places: int | None = None
+    stale: bool = False
+    synchronous_commit: str = ""
+
+
+class _RefusedRow(NamedTuple):
+    """As `count_refused.sql` takes it."""
+
+    at: int
+    refused_submits: int
+    refused_reads: int
+
+
+_BUDGET_FIELDS: Final = tuple(field.name for field in fields(Budget))
+
+_SQL = SqlFolder(__file__)
+_READ_PACE = _SQL.query("read_pace", _PaceRow)
+_LOAD = _SQL.query("load_budget", _LoadedRow)
+_SAVE = _SQL.command("save_budget")
+_COUNT_REFUSED = _SQL.command("count_refused")
+_SECONDS = _SQL.query("list_seconds", Second)
+_FORGET_SECONDS = _SQL.command("forget_seconds")
+_TELL = _SQL.command("tell_health")
+_HEALTH = _SQL.query("list_health", Health)
+_CONFIGURE = _SQL.command("configure")
+
+
+class Learned(NamedTuple):
+    """The budget before and after. ask: whoever has learned this should ask for the balance, and tell."""
+
+    before: Budget
+    after: Budget
+    ask: bool
+
+
+async def learn(
+    session: Session,
+    *,
+    held: bool,
+    refused: Sequence[Refused],
+    passed: int,
+    ended: Iterable[Second],
+    heard: Sequence[Sample] | None = None,
+    alarm: bool = False,
+) -> Learned:
+    """Write down what was heard and what it teaches. Four statements, two more where `heard` is not None.
+
+    ended: 429s by second, not told before. heard: exchanges by job, to judge by whether the upstream is away. alarm: all
+    processes are to tell theirs.
+    """
+    row = await session.get_row(_LOAD)
+    before, now = _budget_of(row), row.now
+    told = [_RefusedRow(one.at, one.refused_submits, one.refused_reads) for one in ended]
+    if told:
+        await session.run(_COUNT_REFUSED, **columns_of(_RefusedRow, told))
+    seconds = await session.rows(_SECONDS, seconds=float(SECONDS_SEEN))
+    health = [] if heard is None else await _hear(session, heard, before, now)
+    after = learned(before, now=now, held=held, refused=refused, passed=passed, seconds=seconds, health=health)
+    await session.run(_SAVE, **{name: getattr(after, name) for name in _BUDGET_FIELDS}, alarm=alarm)
+    if after.broken_at is None:
+        ask = before.broken_at is None and judge(health, broken=False) is Verdict.ASK
+    else:
+        ask = all(group.at < now - PROBE_SECONDS for group in health if group.is_probe)
+    return Learned(before, after, ask)
+
+
+def _budget_of(row: Budget) -> Budget:
+    """The budget in a row that begins with one."""
+    return Budget(*(getattr(row, name) for name in _BUDGET_FIELDS))
+
+
+async def _hear(session: Session, heard: Sequence[Sample], budget: Budget, now: float) -> list[Health]:
+    """Tell these, and hear what all processes have told lately."""
+    await session.run(_TELL, **columns_of(Sample, heard), kept_seconds=HEALTH_KEPT_SECONDS)
+    seconds = BREAK_SECONDS if budget.broken_at is None else MEND_SECONDS
+    return await session.rows(_HEALTH, since=max(now - seconds, budget.judged_at))
+
+
+async def configure(session: Session, *, ceiling_per_minute: float | None, max_in_flight: int | None) -> None:
+    """Say what the settings allow at most; the last process to say so holds. One statement."""
+    await session.run(_CONFIGURE, ceiling_per_minute=ceiling_per_minute, max_in_flight=max_in_flight)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a claim knows of the upstream, under the lock. now: the transaction's instant, seconds since 1970. virtual_time:
+    where a tenant begins that had nothing to send for a while. alarmed: as in Taken. paused: all submits are. doubted: after
+    trouble with the account, until a submit is accepted. places: how many more jobs may be in flight; infinite: any number."""
+
+    pace: Pace
+    now: float
+    virtual_time: float
+    alarmed: bool
+    paused: bool
+    doubted: bool
+    places: float
+
+
+async def read_pace(session: Session, *, for_submits: bool) -> Known:
+    """What may go out now. Until the transaction ends no other one claims, or learns. One statement, or two where another
+    one was first."""
+    row = await session.get_row(_READ_PACE, for_submits=for_submits)
+    if row.stale:
+        row = await session.get_row(_READ_PACE, for_submits=for_submits)
+    pace = pace_of(
+        row,
+        Bucket(row.tokens, row.read_tokens, row.refilled_at),
+        now=row.now,
+        lately=Lately(row.submits, row.reads, row.all_kinds),
+        ceiling_per_minute=row.ceiling_per_minute,
+    )
+    places = math.inf if row.places is None else row.places
+    return Known(pace, row.now, row.virtual_time, row.alarmed, row.paused, bool(row.doubted), places)
+
+
+async def forget_seconds(session: Session) -> None:
+    """Drop counts that nobody asks for any more. One statement."""
+    await session.run(_FORGET_SECONDS, kept_seconds=float(SECONDS_KEPT))

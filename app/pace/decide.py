@@ -1,0 +1,291 @@
+"""The upstream's rate limit, learned: pure choices, with no clock of their own.
+
+One even pace satisfies every kind of limit there is, a bucket, a sliding minute and a fixed one: at `rate` a second with
+a burst of a quarter second, no minute holds more than the limit. What the limit is, a 429 tells: as many requests as had
+been accepted since a minute before the reset instant that it names, which is exact for both kinds of minute and the most
+it can be for a bucket. We go on a little below, rise to it, and then ask for more and more until the next 429. That is
+AIMD, with an excess that doubles so that a limit eight times as high is found within three minutes.
+
+episode: the first 429 and all that answer requests sent before we knew of it. relapse: an episode soon after the last.
+held: there was work, and only the budget kept us from it. Time in which it was not held teaches nothing.
+reads: polls and fetches; whether they count towards the limit is learned, too. broken: hardly anything is answered, so
+that submits stop and reads trickle until they are answered again; after that all begin slowly. Instants are seconds since
+1970 by the database's clock, rates are per second, limits per minute.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from app.pace.breaker import Health, Verdict, judge
+from app.pace.models import Refused, Second
+
+WINDOW_SECONDS = 60.0
+RATE_START = 20.0
+RATE_MAX = 10_000.0
+"""As good as none."""
+LIMIT_MIN = 5.0
+"""The least the upstream publishes for anybody: a 429 that comes when next to nothing was sent does not mean less."""
+BACK_TO = 0.96
+"""Of the limit: where we go on after an episode."""
+RISE_TO = 0.985
+"""Of the limit: what we rise to, and what a minute may hold at most, until we ask for more."""
+HOLD_SECONDS = (60.0, 80.0)
+HOLD_REQUESTS = 100.0
+"""Between two episodes lie at least so many requests or seconds, whichever is more, up to the greater of HOLD_SECONDS."""
+PROBE_SHARE = 0.02
+PROBE_DOUBLES_SECONDS = 7.0
+RELAPSE_SECONDS = 15.0
+RELAPSE_CUTS = (0.95, 0.8, 0.65, 0.5)
+RESET_SECONDS_MAX = 120.0
+NEAR_SECONDS = 3.0
+"""A reset that is farther away is that of a minute, not of a bucket."""
+LATELY_REQUESTS = 80.0
+LATELY_SHARE_MAX = 1.5
+"""The pace of the last requests is a small bucket's; a large one's says how full it had been, and is not believed beyond
+so much of a minute's."""
+STEADY_SHARE = 1.2
+"""Asking for no more than so much of the limit, we have left no bucket time to fill up."""
+STEADY_REQUESTS = 15
+STEADY_SECONDS_MAX = 190.0
+STEADY_ASKED = 0.7
+"""Of what the rate allows: where a full minute kept us from asking, what a bucket let through is not known."""
+BEAT_SECONDS = 0.4
+"""Waited beyond the reset instant, so that requests which overtake each other on the way find some room."""
+PAUSE_SECONDS = (1.0, 30.0)
+"""Without a reset instant: doubling from one to the other with each relapse."""
+STILL_SECONDS = 0.5
+"""What was sent in so long after a pause may be on its way, and be refused yet."""
+STILL_REQUESTS = 3.0
+"""Where a bucket would have let in so many, and nothing was let in, it is a minute."""
+TICK_SECONDS_MAX = 1.5
+FREE_NATS = 4.6
+"""Reads are free once it is a hundred times likelier so than that chance has spared them."""
+SETTLED_NATS = 2 * FREE_NATS
+"""A refused read is worth so much, against what later seems to speak for it: which of a burst is refused is not all chance."""
+TRIAL_READS = 2
+TRIAL_SECONDS = 0.5
+"""A trial is so many reads and as many more as a bucket may have refilled in this time: none refused, and they are free."""
+TRIAL_REST_SECONDS = 3600.0
+"""After a refused read has shown that they count."""
+
+EASE_RATE = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What is believed of the limit. limit: None until the first 429. ramp_seconds: held time since the last episode.
+
+    minute_seen: a reset has been too far away for a bucket's, or a pause too long for one. ease_rate: what all together may send a second at most, after trouble.
+
+    doubt: how unlikely it is, in nats, that reads count and yet none was refused since the last refused read. trial_reads:
+    so many may be sent in spite of the pause, to find out; there is a trial from `trial_at` on.
+    """
+
+    rate: float = RATE_START
+    limit: float | None = None
+    cut_at: float = 0.0
+    resume_at: float = 0.0
+    ramp_seconds: float = 0.0
+    relapses: int = 0
+    doubt: float = 0.0
+    trial_reads: int = 0
+    trial_at: float = 0.0
+    minute_seen: bool = False
+    learned_at: float = 0.0
+    broken_at: float | None = None
+    judged_at: float = 0.0
+    ease_rate: float = RATE_MAX
+
+    @property
+    def reads_free(self) -> bool:
+        """Whether polls and fetches do not count towards the limit."""
+        return self.doubt >= FREE_NATS
+
+
+def learned(
+    budget: Budget,
+    *,
+    now: float,
+    held: bool,
+    refused: Sequence[Refused],
+    passed: int,
+    seconds: Sequence[Second],
+    health: Sequence[Health] = (),
+) -> Budget:
+    """What is believed once this is known. passed: reads on trial that were let through. seconds: at least those of the
+    last two minutes. health: as `judge` asks for it."""
+    for one in refused:
+        budget = _refused(budget, one, now=now, seconds=seconds)
+    if passed and not budget.reads_free:
+        budget = replace(budget, doubt=max(budget.doubt, 0.0) + passed * FREE_NATS / trial_reads(budget) + 1e-9)
+        if budget.reads_free:
+            begin = max(budget.resume_at - BEAT_SECONDS, budget.cut_at) - WINDOW_SECONDS
+            end = math.floor(budget.cut_at) + 1.0
+            budget = _cut(budget, _accepted(budget, begin=begin, end=end, seconds=seconds))
+    budget = _judged(budget, now=now, health=health)
+    if not refused and held and now >= budget.resume_at and budget.broken_at is None:
+        budget = _grown(budget, min(max(now - max(budget.learned_at, budget.resume_at), 0.0), TICK_SECONDS_MAX))
+    return replace(budget, learned_at=now)
+
+
+def _judged(budget: Budget, *, now: float, health: Sequence[Health]) -> Budget:
+    verdict = judge(health, broken=budget.broken_at is not None)
+    if budget.broken_at is not None and verdict is Verdict.THERE:
+        return replace(budget, broken_at=None, judged_at=now, ease_rate=EASE_RATE)
+    if budget.broken_at is None and verdict is Verdict.AWAY:
+        return replace(budget, broken_at=now, judged_at=now)
+    return budget
+
+
+def _grown(budget: Budget, by_seconds: float) -> Budget:
+    budget = replace(budget, ease_rate=min(budget.ease_rate * 2**by_seconds, RATE_MAX))
+    ramp_seconds = budget.ramp_seconds + by_seconds
+    if budget.limit is None:
+        return replace(budget, rate=min(budget.rate * 2**by_seconds, RATE_MAX), ramp_seconds=ramp_seconds)
+    hold = hold_seconds(budget.limit)
+    if ramp_seconds < hold:
+        share = BACK_TO + (RISE_TO - BACK_TO) * ramp_seconds / hold
+    else:
+        share = RISE_TO + PROBE_SHARE * (2 ** ((ramp_seconds - hold) / PROBE_DOUBLES_SECONDS) - 1)
+    rate = min(budget.limit * share / WINDOW_SECONDS, RATE_MAX)
+    return replace(budget, rate=rate, ramp_seconds=ramp_seconds)
+
+
+def hold_seconds(limit: float) -> float:
+    """How long after an episode we ask for no more than this limit."""
+    low, high = HOLD_SECONDS
+    return min(max(low, HOLD_REQUESTS * WINDOW_SECONDS / limit), high)
+
+
+def _refused(budget: Budget, one: Refused, *, now: float, seconds: Sequence[Second]) -> Budget:
+    was_free = budget.reads_free
+    budget = replace(budget, doubt=_doubt(budget, one, seconds))
+    if one.is_read:
+        budget = replace(budget, trial_reads=0, trial_at=now + TRIAL_REST_SECONDS)
+    if one.reset_at is not None and one.reset_at > one.sent_at + NEAR_SECONDS:
+        budget = replace(budget, minute_seen=True)
+    same = one.sent_at <= max(budget.cut_at, budget.resume_at - BEAT_SECONDS)
+    limit = _measured(budget, one, until=max(one.sent_at, budget.cut_at) if same else one.sent_at, seconds=seconds)
+    if same:
+        budget = replace(budget, resume_at=max(budget.resume_at, _resume_at(budget, one, now)))
+        if budget.reads_free != was_free:
+            return _cut(budget, limit)  # what was measured had reads in it, or had none
+        return _cut(budget, min(limit, budget.limit or limit))
+    relapse = one.sent_at < budget.resume_at + RELAPSE_SECONDS and budget.limit is not None
+    if budget.reads_free == was_free:
+        if relapse and one.reset_at is None and _still_full(budget, one, seconds=seconds):
+            return _waited_longer(budget, one, now=now, seconds=seconds)
+        refilled = _refilled(budget, one, seconds=seconds)
+        if refilled is None and relapse:
+            cut = RELAPSE_CUTS[min(budget.relapses, len(RELAPSE_CUTS) - 1)]
+            refilled = budget.rate * WINDOW_SECONDS * cut / BACK_TO
+        limit = min(limit, refilled or limit)
+    budget = replace(budget, cut_at=now, relapses=budget.relapses + 1 if relapse else 0, ramp_seconds=0.0)
+    budget = _cut(replace(budget, resume_at=_resume_at(budget, one, now)), limit)
+    return replace(budget, trial_reads=trial_reads(budget) if now >= budget.trial_at else 0)
+
+
+def _still_full(budget: Budget, one: Refused, *, seconds: Sequence[Second]) -> bool:
+    """Whether nothing has been let through since the pause: as a minute does that is full, and a bucket does not."""
+    let_in = _accepted(budget, begin=budget.resume_at, end=one.sent_at, seconds=seconds)
+    return let_in <= 1 + STILL_SECONDS * budget.rate
+
+
+def _waited_longer(budget: Budget, one: Refused, *, now: float, seconds: Sequence[Second]) -> Budget:
+    """The pause was too short, and no more is known; but of a minute, what was let through in it is the limit."""
+    lately = _accepted(budget, begin=one.sent_at - WINDOW_SECONDS, end=one.sent_at, seconds=seconds)
+    if budget.relapses == 0 and budget.limit is not None:
+        budget = _cut(budget, min(budget.limit, lately))
+    if lately / WINDOW_SECONDS * (one.sent_at - budget.cut_at) >= STILL_REQUESTS:
+        budget = replace(budget, minute_seen=True)
+    return replace(budget, cut_at=now, relapses=budget.relapses + 1, resume_at=_resume_at(budget, one, now))
+
+
+def trial_reads(budget: Budget) -> int:
+    """How many reads make a trial: some would be refused, did they count."""
+    return TRIAL_READS + math.ceil((budget.limit or 0.0) / WINDOW_SECONDS * TRIAL_SECONDS)
+
+
+def _cut(budget: Budget, limit: float) -> Budget:
+    limit = max(limit, LIMIT_MIN)
+    return replace(budget, limit=limit, rate=limit * BACK_TO / WINDOW_SECONDS)
+
+
+def _resume_at(budget: Budget, one: Refused, now: float) -> float:
+    if one.reset_at is None:
+        low, high = PAUSE_SECONDS
+        return now + float(min(low * 2 ** min(budget.relapses, 10), high))
+    return min(max(one.reset_at, now), now + RESET_SECONDS_MAX) + BEAT_SECONDS
+
+
+def _measured(budget: Budget, one: Refused, *, until: float, seconds: Sequence[Second]) -> float:
+    """The limit, as this 429 tells it: what was granted until then, and not refused as far as is known."""
+    end = one.sent_at if one.reset_at is None else min(max(one.reset_at, one.sent_at), one.sent_at + WINDOW_SECONDS)
+    begin = end - WINDOW_SECONDS
+    accepted = _accepted(budget, begin=begin, end=math.floor(until) + 1.0, seconds=seconds)
+    if one.reset_at is not None and one.reset_at > one.sent_at + NEAR_SECONDS:
+        return accepted
+    if budget.minute_seen:
+        return accepted
+    # a minute that has only begun; or a bucket, of which it is nearer the limit what it has let through just now
+    whole = max(accepted, _pace(budget, one, requests=math.inf, seconds=seconds))
+    lately = _pace(budget, one, requests=LATELY_REQUESTS, seconds=seconds)
+    return max(whole, min(lately, LATELY_SHARE_MAX * whole))
+
+
+def _pace(budget: Budget, one: Refused, *, requests: float, seconds: Sequence[Second]) -> float:
+    """How many a minute were accepted before this 429: of the last so many, or of those of the last minute."""
+    lately, since = 0.0, one.sent_at
+    for second in sorted(seconds, key=lambda second: second.at, reverse=True):
+        if one.sent_at - WINDOW_SECONDS < second.at < one.sent_at and second.submits + second.reads:
+            lately += _accepted(budget, begin=second.at, end=one.sent_at, seconds=[second])
+            since = float(second.at)
+            if lately >= requests:
+                break
+    return lately * WINDOW_SECONDS / max(one.sent_at - since, 1.0)
+
+
+def _refilled(budget: Budget, one: Refused, *, seconds: Sequence[Second]) -> float | None:
+    """What a bucket has let through a minute since it was last empty; None where it may have been full meanwhile."""
+    settled = budget.reads_free or budget.trial_at > 0  # whether reads count
+    if budget.limit is None or budget.minute_seen or not settled:
+        return None
+    if budget.rate * WINDOW_SECONDS > STEADY_SHARE * budget.limit:
+        return None
+    took = one.sent_at - budget.cut_at
+    accepted, asked = _granted(budget, begin=budget.cut_at, end=one.sent_at, seconds=seconds)
+    if took > STEADY_SECONDS_MAX or accepted < STEADY_REQUESTS or asked < STEADY_ASKED * budget.rate * took:
+        return None
+    return accepted * WINDOW_SECONDS / took
+
+
+def _accepted(budget: Budget, *, begin: float, end: float, seconds: Sequence[Second]) -> float:
+    return _granted(budget, begin=begin, end=end, seconds=seconds)[0]
+
+
+def _granted(budget: Budget, *, begin: float, end: float, seconds: Sequence[Second]) -> tuple[float, float]:
+    """Requests of the kinds that count, granted between the two: (not refused so far, all); within a second evenly."""
+    accepted = granted = 0.0
+    for second in seconds:
+        share = min(second.at + 1, end) - max(second.at, begin)
+        if share <= 0:
+            continue
+        number, refused = second.submits, second.refused_submits
+        if not budget.reads_free:
+            number, refused = number + second.reads, refused + second.refused_reads
+        accepted += (number - refused) * min(share, 1.0)
+        granted += number * min(share, 1.0)
+    return accepted, granted
+
+
+def _doubt(budget: Budget, one: Refused, seconds: Sequence[Second]) -> float:
+    """Every refused request is drawn from those that count; the share of reads among all is known."""
+    if one.is_read:
+        return -SETTLED_NATS
+    recent = [second for second in seconds if one.sent_at - 2 <= second.at <= one.sent_at]
+    reads = sum(second.reads for second in recent)
+    submits = sum(second.submits for second in recent)
+    if reads + submits == 0:
+        return budget.doubt
+    return min(budget.doubt - math.log(max(submits, 1) / (reads + submits)), 100.0)

@@ -1,0 +1,1 @@
+"""`waystation reconcile` and `waystation recover`."""

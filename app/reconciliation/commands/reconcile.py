@@ -1,0 +1,211 @@
+"""`waystation reconcile`: our books against themselves and the upstream's, now."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.core.commands.terminal import DATA_DIR, AsJson, DataDir, operator_here, progress, say, say_all, table, whoami
+from app.core.escapes import one_line
+
+if TYPE_CHECKING:
+    from app.core.commands.local import UpstreamAccess
+    from app.core.database.db import Database
+    from app.reconciliation.tasks.run import Report
+
+WINDOW = timedelta(days=1)
+WINDOW_MAX = timedelta(days=400)
+"""The upstream is asked for every day of it."""
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
+SHOWN_MAX = 50
+
+
+def register(app: typer.Typer) -> None:
+    """Add it to the root."""
+    app.command()(reconcile)
+
+
+def reconcile(
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="INSTANT", help="Compare requests from here on, RFC 3339; a day before --until if not given."
+        ),
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            metavar="INSTANT", help="And before this one; what is younger than HISTORY_SETTLE_SECONDS is left out."
+        ),
+    ] = None,
+    accept: Annotated[
+        int | None,
+        typer.Option(metavar="NUMBER", help="Compare nothing: say of an open discrepancy that you have seen to it."),
+    ] = None,
+    note: Annotated[str | None, typer.Option(help="With --accept: what you found.")] = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = DATA_DIR,
+) -> None:
+    """Compare balances with their transfers, our costs with the company's credits, and every request with the history.
+
+    Exits 0 only if all of it could be read and nothing differs; what differs is in ops.discrepancies, with the jobs.
+    """
+    if (accept is None) != (not note):
+        from app.core.errors import Malformed
+
+        raise Malformed("--accept and --note go together: what was found is kept with the discrepancy")
+    if accept is not None and note:
+        asyncio.run(_accept(data_dir, accept, note))
+        say(f"discrepancy {accept} is seen to", value={"number": accept, "note": note}, as_json=as_json)
+        return
+    reports, differing = asyncio.run(_reconcile(data_dir, _instant("--since", since), _instant("--until", until)))
+    last = reports[-1]
+    say_all("\n".join(_lines(reports, differing)), value=_value(reports, differing), as_json=as_json)
+    raise typer.Exit(0 if last.result == "agrees" else 1)
+
+
+def _instant(name: str, text: str | None) -> datetime | None:
+    from app.core.clock import parse_instant
+    from app.core.errors import Malformed
+
+    try:
+        return None if text is None else parse_instant(text)
+    except ValueError as error:
+        raise Malformed(f"{name}: {error}") from None
+
+
+async def _accept(data_dir: Path, number: int, note: str) -> None:
+    from app.admin.operations import record_audit
+    from app.core.commands.local import opened
+    from app.reconciliation.operations import accept
+
+    async with opened(data_dir) as database, database.transaction() as session:
+        row = await accept(session, number=number, note=note)
+        await record_audit(
+            session, by=operator_here(), action="discrepancy.accept", target=str(number), tenant_id=row.tenant_id,
+            detail={"kind": row.kind, "subject": row.subject, "note": note},
+        )  # fmt: skip
+
+
+async def _reconcile(
+    data_dir: Path, since: datetime | None, until: datetime | None
+) -> tuple[list["Report"], list[dict[str, Any]]]:
+    from app.core.commands.local import find_history_settle_seconds, find_upstream, opened
+    from app.jobs.queries import read_clock
+    from app.reconciliation.queries import list_shown
+    from app.reconciliation.tasks.daily import STATEMENT_SECONDS
+
+    upstream, settle_seconds = find_upstream(data_dir), find_history_settle_seconds()
+    async with opened(data_dir, statement_seconds=STATEMENT_SECONDS) as database:
+        async with database.snapshot() as snapshot:
+            now = await read_clock(snapshot)
+        settled = now - timedelta(seconds=settle_seconds)
+        since, until = _window(since, until, settled=settled)
+        reports = await _run(database, upstream, since, until)
+        async with database.snapshot() as snapshot:
+            return reports, await list_shown(snapshot, most=SHOWN_MAX)
+
+
+def _window(since: datetime | None, until: datetime | None, *, settled: datetime) -> tuple[datetime, datetime]:
+    """What is to be compared, up to `settled` at most; raises Malformed."""
+    from app.core.clock import rfc3339
+    from app.core.errors import Malformed
+
+    last = settled if until is None else min(until, settled)
+    first = max(last, _BEGINNING + WINDOW) - WINDOW if since is None else since
+    if first >= last:
+        raise Malformed(f"--since: must lie before {last:%Y-%m-%dT%H:%M:%SZ}: what is younger is not judged")
+    if last - first > WINDOW_MAX:
+        example = rfc3339(last - WINDOW)
+        raise Malformed(f"--since: expected a time at most {WINDOW_MAX.days} days before the end, such as {example}")
+    return first, last
+
+
+async def _run(database: "Database", upstream: "UpstreamAccess", since: datetime, until: datetime) -> list["Report"]:
+    """One run after the other, until the window has been read to its end."""
+    from app.reconciliation.models import Result
+    from app.reconciliation.runs import begin
+    from app.reconciliation.tasks.run import Reconciler
+    from app.upstream.account import AccountClient
+    from app.upstream.history import HistoryClient
+
+    url, key, proxy = upstream.history_url, upstream.api_key, upstream.proxy
+    account = AccountClient(url=upstream.url, api_key=key, proxy=proxy)
+    history = HistoryClient(url=url, api_key=key, proxy=proxy) if url else None
+    reconciler = Reconciler(database=database, account=account, history=history, say=progress)
+    reports: list[Report] = []
+    try:
+        while not reports or reports[-1].result is Result.CUT:
+            if reports:
+                since = reports[-1].tally.read_until or until
+            async with database.transaction() as session:
+                run = await begin(session, asked_by=whoami(), since=since, until=until)
+            reports.append(await reconciler.reconcile(run))
+    finally:
+        await account.close()
+        if history is not None:
+            await history.close()
+    return reports
+
+
+def _lines(reports: list["Report"], differing: list[dict[str, Any]]) -> list[str]:
+    from app.core.credits import show_credits
+
+    last = reports[-1]
+    tallies = [one.tally for one in reports]
+    lines = [
+        f"{sum(one.compared for one in tallies):,} requests compared,"
+        f" {sum(one.filled for one in tallies):,} costs learnt, {show_credits(sum(one.adjusted_micro for one in tallies))}"
+        " credits given back for them",
+    ]
+    if sum(one.topped_up_micro for one in tallies):
+        lines.append(f"credits came in at the upstream: {show_credits(sum(one.topped_up_micro for one in tallies))}")
+    if last.detail:
+        lines.append(f"not read: {one_line(last.detail)}")
+    if tallies[-1].read_until is None:
+        lines.append("requests were not compared with the history")
+    if differing:
+        heads = ("NUMBER", "KIND", "JOB", "TENANT", "UPSTREAM ID", "OURS", "THEIRS")
+        rows = [
+            [
+                str(one["number"]),
+                one["kind"],
+                *(one[name] or "-" for name in ("job", "tenant", "upstream_id", "ours", "theirs")),
+            ]
+            for one in differing
+        ]
+        lines.append(table(heads, rows))
+    lines.append(f"{last.open:,} open: see ops.discrepancies" if last.open else "nothing differs")
+    return lines
+
+
+def _value(reports: list["Report"], differing: list[dict[str, Any]]) -> dict[str, Any]:
+    from app.core.clock import rfc3339
+    from app.core.credits import show_credits
+
+    return {
+        "result": reports[-1].result,
+        "open": reports[-1].open,
+        "runs": [
+            {
+                "id": one.run.id,
+                "since": rfc3339(one.run.since),
+                "until": rfc3339(one.run.until),
+                "read_until": rfc3339(one.tally.read_until),
+                "result": one.result,
+                "detail": one.detail,
+                "history_rows": one.tally.history_rows,
+                "skipped": one.tally.skipped,
+                "compared": one.tally.compared,
+                "filled": one.tally.filled,
+                "adjusted": show_credits(one.tally.adjusted_micro),
+                "topped_up": show_credits(one.tally.topped_up_micro),
+                "found": one.tally.found,
+                "settled": one.tally.settled,
+            }
+            for one in reports
+        ],
+        "discrepancies": differing,
+    }

@@ -1,0 +1,108 @@
+"""The paying account: a balance, what is reserved of it, and the requests a minute it may make."""
+
+from collections import deque
+
+from app.simulator.config import SimulatorConfig
+
+
+class Account:
+    """Reserved at the submit, charged once at the end, given back in full where a run fails. Micro-credits.
+
+    The balance lives in `config.credits_micros`, where it can be changed from outside.
+    """
+
+    def __init__(self, config: SimulatorConfig) -> None:
+        self._config = config
+        self.reserved_micros = 0
+        self.spent_micros = 0
+
+    @property
+    def balance_micros(self) -> int:
+        return self._config.credits_micros
+
+    def can_reserve(self, micros: int) -> bool:
+        """Whether so much is neither spent nor reserved."""
+        return self.balance_micros - self.reserved_micros >= micros
+
+    def over_spend_limit(self) -> bool:
+        """Whether the team's cap is used up."""
+        limit = self._config.spend_limit_micros
+        return limit is not None and self.spent_micros >= limit
+
+    def reserve(self, micros: int) -> None:
+        self.reserved_micros += micros
+
+    def settle(self, reserved_micros: int, cost_micros: int) -> int:
+        """Undo a reservation and charge the cost (0 where the run failed); what is left."""
+        self.reserved_micros -= reserved_micros
+        self.spent_micros += cost_micros
+        self._config.credits_micros -= cost_micros
+        return self._config.credits_micros
+
+
+class RateLimit:
+    """Requests a minute, in one of three ways of counting; all of its limits are read from `config` each time."""
+
+    def __init__(self, config: SimulatorConfig) -> None:
+        self._config = config
+        self._tokens = -1.0
+        self._refilled_at = 0.0
+        self._recent: deque[float] = deque()
+        self._window = -1
+        self._used = 0
+
+    def refused_until(self, now: float) -> float | None:
+        """None: go on, it is counted. Else the instant from which a request would be let in again."""
+        config = self._config
+        if config.rpm <= 0:
+            return None
+        if config.rate_kind == "token_bucket":
+            return self._token_bucket(now)
+        if config.rate_kind == "sliding_minute":
+            return self._sliding_minute(now)
+        return self._fixed_minute(now)
+
+    def resets_at(self, now: float) -> float | None:
+        """When the whole limit will be free again, if nobody asks until then; None without a limit."""
+        config = self._config
+        if config.rpm <= 0:
+            return None
+        if config.rate_kind == "token_bucket":
+            missing = (config.rate_burst or config.rpm) - max(self._tokens, 0)
+            return now + missing * config.rate_window_seconds / config.rpm
+        if config.rate_kind == "sliding_minute":
+            return (self._recent[-1] if self._recent else now) + config.rate_window_seconds
+        return (now // config.rate_window_seconds + 1) * config.rate_window_seconds
+
+    def _token_bucket(self, now: float) -> float | None:
+        config = self._config
+        burst = config.rate_burst or config.rpm
+        per_second = config.rpm / config.rate_window_seconds
+        if self._tokens < 0:
+            self._tokens = burst
+        else:
+            self._tokens = min(burst, self._tokens + (now - self._refilled_at) * per_second)
+        self._refilled_at = now
+        if self._tokens >= 1:
+            self._tokens -= 1
+            return None
+        return now + (1 - self._tokens) / per_second
+
+    def _sliding_minute(self, now: float) -> float | None:
+        recent, config = self._recent, self._config
+        while recent and recent[0] <= now - config.rate_window_seconds:
+            recent.popleft()
+        if len(recent) < config.rpm:
+            recent.append(now)
+            return None
+        return recent[len(recent) - config.rpm] + config.rate_window_seconds
+
+    def _fixed_minute(self, now: float) -> float | None:
+        config = self._config
+        window = int(now // config.rate_window_seconds)
+        if window != self._window:
+            self._window, self._used = window, 0
+        if self._used < config.rpm:
+            self._used += 1
+            return None
+        return (window + 1) * config.rate_window_seconds

@@ -1,0 +1,1 @@
+"""HTTP and JSON as the simulator reads and writes them, byte by byte."""

@@ -1,0 +1,149 @@
+"""Runs: what the upstream does for an accepted submit, drawn once at the submit; its state follows from the clock.
+
+QUEUED -> PROCESSING -> COMPLETED | FAILED
+"""
+
+import hashlib
+import math
+import struct
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from app.simulator.config import SimulatorConfig
+from app.simulator.profiles import Kind, ModelProfile
+
+State = Literal["QUEUED", "PROCESSING", "COMPLETED", "FAILED"]
+
+_VALIDATION_QUEUE_SECONDS = 0.025989
+FAILURE = "The model could not process this request."
+"""Of a run that fails for no reason of its parameters."""
+
+
+@dataclass(slots=True)
+class Run:
+    """Times in seconds (already divided by the speed), instants in seconds since 1970, money in micro-credits."""
+
+    request_id: str
+    slug: str
+    kind: Kind
+    outputs: int
+    submitted_at: float
+    queue_seconds: float
+    run_seconds: float
+    reserved_micros: int
+    cost_micros: int
+    error: str | None
+    """Why it ends FAILED; None: it ends COMPLETED."""
+    is_invalid: bool
+    """It fails because of its parameters."""
+    body: bytes
+    key: str
+    remaining_micros: int | None = None
+    """What was left on the account after this run was charged; None until then."""
+
+    @property
+    def ends_at(self) -> float:
+        return self.submitted_at + self.queue_seconds + self.run_seconds
+
+    def state(self, now: float) -> State:
+        """Where it stands at an instant."""
+        elapsed = now - self.submitted_at - self.queue_seconds
+        if elapsed < 0:
+            return "QUEUED"
+        if elapsed < self.run_seconds:
+            return "PROCESSING"
+        return "COMPLETED" if self.error is None else "FAILED"
+
+
+def reservation_micros(profile: ModelProfile, config: SimulatorConfig) -> int:
+    """What must be free on the account before a run of this model begins; only a `dear` one costs more."""
+    mean = config.default_cost_micros if profile.cost_micros is None else profile.cost_micros
+    return math.ceil(mean * (1 + config.cost_spread))
+
+
+def draw_run(
+    profile: ModelProfile,
+    config: SimulatorConfig,
+    *,
+    request_id: str,
+    now: float,
+    body: bytes,
+    key: str,
+    invalid: str | None = None,
+    cold: bool = False,
+) -> Run:
+    """A new run; the same seed, request id and settings draw the same one. `invalid`: why its validation will fail."""
+    digest = hashlib.blake2b(f"{config.seed}:{request_id}".encode(), digest_size=32).digest()
+    first, second, spread, luck = (number / 2**64 for number in struct.unpack("4Q", digest))
+    radius = math.sqrt(-2 * math.log(1 - first))
+    sigma = config.sigma
+    run_gauss, queue_gauss = radius * math.cos(math.tau * second), radius * math.sin(math.tau * second)
+    mean_run = config.default_run_seconds if profile.run_seconds is None else profile.run_seconds
+    mean_cost = config.default_cost_micros if profile.cost_micros is None else profile.cost_micros
+    run_seconds = mean_run * math.exp(sigma * run_gauss - sigma * sigma / 2)
+    queue_seconds = config.queue_mean_seconds * math.exp(sigma * queue_gauss - sigma * sigma / 2)
+    if cold:
+        queue_seconds += config.cold_start_seconds
+    error = invalid
+    if invalid is not None:
+        queue_seconds, run_seconds = _VALIDATION_QUEUE_SECONDS, config.validation_seconds
+    elif profile.slug == "sim-instant":
+        queue_seconds = 0.0
+    elif profile.slug == "sim-fail" or luck < config.failure_probability:
+        error = FAILURE
+    return Run(
+        request_id=request_id,
+        slug=profile.slug,
+        kind=profile.kind,
+        outputs=profile.outputs,
+        submitted_at=now,
+        queue_seconds=queue_seconds / config.speed,
+        run_seconds=run_seconds / config.speed,
+        reserved_micros=reservation_micros(profile, config),
+        cost_micros=round(mean_cost * (1 + config.cost_spread * (2 * spread - 1))),
+        error=error,
+        is_invalid=invalid is not None,
+        body=body,
+        key=key,
+    )
+
+
+def to_fact(run: Run) -> dict[str, Any]:
+    """The members of a `started` line that bring the run back after a restart."""
+    try:
+        body = run.body.decode()
+    except UnicodeDecodeError:
+        body = ""
+    return {
+        "request_id": run.request_id,
+        "slug": run.slug,
+        "key": run.key,
+        "kind": run.kind,
+        "outputs": run.outputs,
+        "queue_seconds": run.queue_seconds,
+        "run_seconds": None if math.isinf(run.run_seconds) else run.run_seconds,
+        "reserved_micros": run.reserved_micros,
+        "drawn_cost_micros": run.cost_micros,
+        "drawn_error": run.error,
+        "is_invalid": run.is_invalid,
+        "body": body,
+    }
+
+
+def from_fact(fact: dict[str, Any]) -> Run:
+    """The run that a `started` line of the book tells of."""
+    return Run(
+        request_id=fact["request_id"],
+        slug=fact["slug"],
+        kind=fact["kind"],
+        outputs=fact["outputs"],
+        submitted_at=fact["at"],
+        queue_seconds=fact["queue_seconds"],
+        run_seconds=math.inf if fact["run_seconds"] is None else fact["run_seconds"],
+        reserved_micros=fact["reserved_micros"],
+        cost_micros=fact["drawn_cost_micros"],
+        error=fact["drawn_error"],
+        is_invalid=fact["is_invalid"],
+        body=fact["body"].encode(),
+        key=fact["key"],
+    )

@@ -1,0 +1,154 @@
+"""The simulator's state, and the few things that change it: a run starts, runs come due, old runs are forgotten."""
+
+import hashlib
+import heapq
+import secrets
+
+from app.core import clock
+from app.simulator.account import Account, RateLimit
+from app.simulator.book import BodyHash, Book, BookError
+from app.simulator.config import MICROS_PER_CREDIT, SimulatorConfig
+from app.simulator.faults import FaultRule, FaultRules
+from app.simulator.profiles import ModelProfile
+from app.simulator.runs import FAILURE, Run, draw_run, from_fact, to_fact
+from app.simulator.stats import Stats
+
+
+class Simulator:
+    """One upstream account with everything it ever ran. Nothing here waits; call it from one thread."""
+
+    def __init__(self, config: SimulatorConfig) -> None:
+        """A simulator that knows what the book at `config.book_path` tells.
+
+        OSError where the book cannot be opened, BookError where it cannot be understood.
+        """
+        self.config = config
+        self.book = Book(config.book_path)
+        self.account = Account(config)
+        self.limit = RateLimit(config)
+        self.faults = FaultRules(config.seed)
+        self.stats = Stats()
+        self.runs: dict[str, Run] = {}
+        """By request id, oldest first."""
+        self._due: list[tuple[float, str, Run]] = []
+        self._warm: dict[str, float] = {}
+        self._started = 0
+        self._clock_offset = clock.now().timestamp() - clock.monotonic()
+        try:
+            self._reload()
+        except (KeyError, TypeError, ValueError) as error:
+            self.book.close()
+            raise BookError(f"{config.book_path}: not a simulator's book, or damaged: {error!r}") from error
+
+    def now(self) -> float:
+        """Seconds since 1970 that never jump."""
+        return clock.monotonic() + self._clock_offset
+
+    def _reload(self) -> None:
+        for fact in self.book.facts():
+            if fact["fact"] == "started":
+                run = from_fact(fact)
+                self.runs[run.request_id] = run
+                self._started += 1
+            if fact["fact"] not in ("charged", "failed"):
+                continue
+            run = self.runs[fact["request_id"]]
+            run.remaining_micros = fact["remaining_micros"]
+            self.account.spent_micros += fact["cost_micros"]
+            self.config.credits_micros = fact["remaining_micros"]
+        for run in self.runs.values():
+            if run.remaining_micros is None:
+                self.account.reserve(run.reserved_micros)
+                heapq.heappush(self._due, (run.ends_at, run.request_id, run))
+
+    def settle(self, now: float) -> None:
+        """Charge the runs that have ended by now, in the order of their ends; failed ones cost nothing."""
+        due = self._due
+        while due and due[0][0] <= now:
+            ends_at, request_id, run = heapq.heappop(due)
+            cost = run.cost_micros if run.error is None else 0
+            run.remaining_micros = self.account.settle(run.reserved_micros, cost)
+            self.book.write(
+                "charged" if run.error is None else "failed",
+                ends_at,
+                request_id=request_id,
+                slug=run.slug,
+                key=run.key,
+                cost_micros=cost,
+                remaining_micros=run.remaining_micros,
+                error=run.error,
+            )
+
+    def find_run(self, request_id: str, now: float) -> Run | None:
+        """The run, settled if it has ended; None if there never was one or it was forgotten."""
+        if self._due and self._due[0][0] <= now:
+            self.settle(now)
+        return self.runs.get(request_id)
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._due)
+
+    def start(
+        self,
+        profile: ModelProfile,
+        *,
+        now: float,
+        body: bytes,
+        hashed: BodyHash,
+        key: str,
+        invalid: str | None,
+        twin_of: str | None = None,
+        rule: FaultRule | None = None,
+    ) -> Run:
+        """Begin a run and write it down; the caller has seen to it that it may. `rule`: a steered fault."""
+        self._started += 1
+        run = draw_run(
+            profile,
+            self.config,
+            request_id=self._new_request_id(),
+            now=now,
+            body=body,
+            key=key,
+            invalid=invalid,
+            cold=self._is_cold(profile.slug, now),
+        )
+        if rule is not None and rule.fault == "dear":
+            run.cost_micros = round(rule.credits * MICROS_PER_CREDIT)
+        elif rule is not None and rule.fault == "fail":
+            run.error = rule.error or FAILURE
+        self.account.reserve(run.reserved_micros)
+        twin = {} if twin_of is None else {"twin_of": twin_of}
+        self.book.write(
+            "started", now, body_sha256=hashed.exact, canonical_sha256=hashed.canonical, **to_fact(run), **twin
+        )
+        self.runs[run.request_id] = run
+        heapq.heappush(self._due, (run.ends_at, run.request_id, run))
+        self.stats.in_flight_max = max(self.stats.in_flight_max, len(self._due))
+        self._forget_oldest()
+        return run
+
+    def _new_request_id(self) -> str:
+        if self.config.seed is None:
+            return secrets.token_hex(16)
+        return hashlib.blake2b(f"{self.config.seed}/{self._started}".encode(), digest_size=16).hexdigest()
+
+    def _is_cold(self, slug: str, now: float) -> bool:
+        if not self.config.cold_start_seconds:
+            return False
+        warm_at = self._warm.get(slug)
+        self._warm[slug] = now
+        return warm_at is None or now - warm_at > self.config.cold_after_seconds
+
+    def _forget_oldest(self) -> None:
+        """One run at most: an ended one goes, one that still runs is asked again much later."""
+        if len(self.runs) <= self.config.runs_max:
+            return
+        request_id = next(iter(self.runs))
+        run = self.runs.pop(request_id)
+        if run.remaining_micros is None:
+            self.runs[request_id] = run
+
+    def last_run(self) -> Run | None:
+        """The run that was started last."""
+        return next(reversed(self.runs.values()), None)

@@ -1,0 +1,1 @@
+"""Dumps of the database, and their restore into an empty server."""

@@ -1,0 +1,1 @@
+"""`waystation up` and `waystation demo`."""

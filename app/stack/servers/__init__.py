@@ -1,0 +1,1 @@
+"""Postgres and Valkey, run privately for one directory."""

@@ -1,0 +1,110 @@
+"""Query parameters that a route does not have are refused: with a misspelt filter a list would be answered unfiltered."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Annotated, Any, get_origin
+
+from fastapi import Request, Response
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, BeforeValidator, WithJsonSchema
+
+from app.core.errors import Problem, malformed_at
+from app.core.near import did_you_mean
+from app.web.paging import LIMIT_MAX
+from app.web.requests import problem, whole_number
+
+NAME_MAX = 100
+FAULTS_MAX = 20
+
+
+def _page_limit(value: object) -> int:
+    limit = whole_number(value) if isinstance(value, str) else value
+    if not isinstance(limit, int) or not 1 <= limit <= LIMIT_MAX:
+        raise ValueError(f"expected a whole number from 1 to {LIMIT_MAX}")
+    return limit
+
+
+Limit = Annotated[
+    int, BeforeValidator(_page_limit), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": LIMIT_MAX})
+]
+"""How many items a page may have, in a query."""
+
+
+def _fields(dependant: Dependant) -> Iterator[tuple[str, Any]]:
+    """Name and type of each query parameter: also of those that a model groups, and that a dependency asks for."""
+    for field in dependant.query_params:
+        type_ = field.field_info.annotation
+        if isinstance(type_, type) and issubclass(type_, BaseModel):
+            yield from ((one.alias or name, one.annotation) for name, one in type_.model_fields.items())
+        else:
+            yield field.alias, type_
+    for other in dependant.dependencies:
+        yield from _fields(other)
+
+
+class Declared:
+    """The query parameters of a route: those of its function's signature, and those that its `openapi_extra` describes.
+
+    One that is described as `metadata.{key}` stands for every name that begins with `metadata.`.
+    """
+
+    def __init__(self, route: APIRoute) -> None:
+        fields = dict(_fields(route.dependant))
+        described = (route.openapi_extra or {}).get("parameters", ())
+        extra = [one["name"] for one in described if one["in"] == "query"]
+        self.names = frozenset([*fields, *(name for name in extra if "{" not in name)])
+        self.repeated = frozenset(name for name, type_ in fields.items() if get_origin(type_) is list)
+        self.prefixes = tuple(name.partition("{")[0] for name in extra if "{" in name)
+
+    def find_fault(self, name: str, times: int) -> Problem | None:
+        """What is wrong with a parameter that was sent so often; None where nothing is."""
+        where = f"query {name[:NAME_MAX]}"
+        if name in self.names or any(name.startswith(prefix) for prefix in self.prefixes):
+            several = times > 1 and name not in self.repeated
+            return problem(where, f"expected it once; it is there {times} times") if several else None
+        return problem(where, f"unknown parameter{self._meant(name)}")
+
+    def _meant(self, name: str) -> str:
+        shown = [*sorted(self.names), *(f"{prefix}NAME" for prefix in self.prefixes)]
+        for prefix in self.prefixes:
+            if name.startswith(prefix.rstrip(".")):
+                return f"; did you mean {prefix}NAME?"
+        return did_you_mean(name, shown) or f"; there are {', '.join(shown)}" if shown else "; there are none here"
+
+
+def check_query(request: Request, declared: Declared | None = None) -> None:
+    """Raises Malformed naming every parameter that the route does not have, or that is there more often than once."""
+    if not request.scope["query_string"]:
+        return
+    declared = declared or Declared(request.scope["route"])
+    times: dict[str, int] = {}
+    for name, _ in request.query_params.multi_items():
+        times[name] = times.get(name, 0) + 1
+    faults: list[Problem] = []
+    for name, number in times.items():
+        fault = declared.find_fault(name, number)
+        if fault is not None:
+            faults.append(fault)
+        if len(faults) == FAULTS_MAX:
+            break
+    if faults:
+        raise malformed_at(*faults)
+
+
+class CheckedRoute(APIRoute):
+    """A route whose query is checked before anything else is done.
+
+    One that has to keep a record of what it refuses is a plain APIRoute, and calls `check_query` itself.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
+        """The route's handler behind the check."""
+        handle: Any = super().get_route_handler()
+        declared = Declared(self)
+
+        async def checked(request: Request) -> Response:
+            check_query(request, declared)
+            response: Response = await handle(request)
+            return response
+
+        return checked

@@ -1,0 +1,141 @@
+"""The HTTP server of an API process: uvicorn's, with an end that clients do not notice.
+
+What happens at SIGTERM:
+
+    delay    SHUTDOWN_DELAY_SECONDS: `/readyz` answers 503, everything else is served as before. Each answer says
+             `Connection: close`, so that clients move to other processes by themselves.
+    grace    GRACE_SECONDS: whoever waits for a job is answered with its present state, the listener is closed, and each
+             connection is closed after its answer. This ends as soon as nothing is under way.
+    end      a request that is still not answered gets 503 `shutting_down`.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+
+import uvicorn
+
+from app.core import clock
+from app.core.logs.log import get_logger
+from app.core.process.stop_signals import stop_signals
+from app.web.server.protocol import Protocol
+
+log = get_logger(__name__)
+
+CLOSE = (b"connection", b"close")
+LOOK_SECONDS = 0.02
+CLOSING_SHARE, CLOSING_SECONDS_MAX = 0.25, 3.0
+"""The part of the grace that is kept for closing what the process holds open, after its last answer."""
+LAST_ANSWERS_SECONDS = 0.5
+"""How long a client may take to read that its request was not finished."""
+ANSWERING_SECONDS_MIN = 1.0
+"""What the requests under way have at least: whoever waits for a job must hear of it, however short the grace is."""
+
+
+class Server(uvicorn.Server):
+    """Serves until `stop`. `stopping` is set at once then, `release` is called when nobody may wait any longer."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        *,
+        delay_seconds: float,
+        grace_seconds: float,
+        stopping: asyncio.Event,
+        release: Callable[[], None],
+    ) -> None:
+        super().__init__(config)
+        self._delay_seconds = delay_seconds
+        self._closing_seconds = min(CLOSING_SECONDS_MAX, CLOSING_SHARE * grace_seconds)
+        self._answering_seconds = max(ANSWERING_SECONDS_MIN, grace_seconds - self._closing_seconds)
+        self._stopping = stopping
+        self._release = release
+        self._serve_until = 0.0
+        self._answer_until = 0.0
+
+    def stop(self, *, delayed: bool = True) -> None:
+        """End in order; without the delay where no load balancer has to be told."""
+        if self.should_exit:
+            return
+        self._stopping.set()
+        self._serve_until = clock.monotonic() + (self._delay_seconds if delayed and self.started else 0.0)
+        self._answer_until = self._serve_until + self._answering_seconds
+        self.should_exit = True
+        self._say_close()
+        log.info("api.stopping", delay_seconds=self._delay_seconds)
+
+    def hurry(self) -> None:
+        """End the delay now, and the grace ANSWERING_SECONDS_MIN later."""
+        now = clock.monotonic()
+        self._serve_until = min(self._serve_until, now)
+        self._answer_until = min(self._answer_until, now + ANSWERING_SECONDS_MIN)
+        log.warning("api.hurried")
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """While it serves; uvicorn's own raises them once more afterwards, and the process would end by a signal."""
+        with stop_signals(first=self.stop, again=self.hurry):
+            yield
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second; True once the listener is to be closed."""
+        told = await super().on_tick(counter)  # once a second it makes the headers of all answers anew
+        if told:
+            self._say_close()
+        return told and clock.monotonic() >= self._serve_until
+
+    def _say_close(self) -> None:
+        if CLOSE not in self.server_state.default_headers:
+            self.server_state.default_headers = [*self.server_state.default_headers, CLOSE]
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer whoever waits, close every connection, then what the application holds open."""
+        await self.on_tick(0)  # a signal before the first one: the headers of all answers are not made yet
+        self._release()
+        for server in self.servers:
+            server.close()
+        for one in sockets or []:
+            one.close()
+        await self._answered()
+        await self._cut()
+        try:
+            async with asyncio.timeout(max(self._closing_seconds, LAST_ANSWERS_SECONDS)):
+                await self.lifespan.shutdown()
+        except TimeoutError:
+            log.warning("api.not_closed")
+        log.info("api.stopped")
+
+    @property
+    def _connections(self) -> list[Protocol]:
+        return [one for one in self.server_state.connections if isinstance(one, Protocol)]
+
+    @property
+    def _busy(self) -> bool:
+        return bool(self.server_state.connections or self.server_state.tasks)
+
+    async def _answered(self) -> None:
+        """Return once no connection is open and no request under way, or the grace is over."""
+        while self._busy and clock.monotonic() < self._answer_until:
+            for (
+                connection
+            ) in self._connections:  # a last one may have been accepted just before the listener was closed
+                connection.shutdown()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _cut(self) -> None:
+        """End what has not ended by itself."""
+        if not self._busy:
+            return
+        tasks = list(self.server_state.tasks)
+        log.warning("api.cut", connections=len(self._connections), requests=len(tasks))
+        for connection in self._connections:
+            connection.cut()
+        for task in tasks:
+            task.cancel()
+        for _ in range(round(LAST_ANSWERS_SECONDS / LOOK_SECONDS)):
+            if not self._busy:
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+        for connection in self._connections:
+            connection.transport.abort()

@@ -1,0 +1,1 @@
+"""Deliveries in a worker: claimed, signed, sent and recorded."""

@@ -1,0 +1,1 @@
+"""`waystation webhook listen`: a receiver on this machine that verifies what arrives."""
