@@ -170,7 +170,7 @@ async def test_a_lost_valkey_lets_one_burst_through_at_most(
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
     assert back_after < 2 * (PROBE_SECONDS + REDIS_SECONDS) + 0.5
-    assert flood.slowest_seconds < REDIS_SECONDS + 0.2
+    assert flood.slowest_seconds < REDIS_SECONDS + 0.75, "who is not answered waits no longer than that"
     assert flood.most_over() <= 0.1 * RATE.burst
     assert flood.between(lost_at, returned_at) >= 0.8 * PER_SECOND * alone_seconds, "limits go on without Redis"
     told = [

@@ -138,6 +138,6 @@ async def test_answers_are_as_described(stack: Gateway, tenant: TenantKey, tmp_p
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    async with asyncio.timeout(110):
+    async with asyncio.timeout(580):
         output, _ = await process.communicate()
     assert process.returncode == 0, output.decode()[-6000:]
