@@ -1,4 +1,5 @@
-"""What operators do, over HTTP and at the command line alike.
+"""The actions of operators, over HTTP and on the command line.
 
-operator: a person of ours, by a key of theirs. audit: who did what, written in the transaction that did it.
+operator: a person who runs the gateway, with their own key. audit log: who did what. Each row is written in the transaction of
+the action.
 """

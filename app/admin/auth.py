@@ -1,4 +1,4 @@
-"""Who may use the operators' surface: whoever holds ADMIN_KEY, and operators with keys of their own."""
+"""Authenticate callers of the operators' API: ADMIN_KEY, or the key of an operator."""
 
 import hmac
 from collections.abc import Awaitable, Callable
@@ -28,13 +28,13 @@ NOT_CONFIGURED = "the operators' surface is closed: no WAYSTATION_ADMIN_KEY is s
 MISSING = "no operator's key: send it as `Authorization: Bearer`"
 REFUSED = "this is not an operator's key"
 BOOTSTRAP = "admin key"
-"""Whoever holds ADMIN_KEY, as the audit log names them."""
+"""The name in the audit log of a caller with ADMIN_KEY."""
 READS = ("GET", "HEAD")
 BODY_BYTES_MAX = 1024 * 1024
 
 
 class RoleMissing(Forbidden):
-    """403: a viewer reads, and changes nothing."""
+    """403: a viewer may read, but not change anything."""
 
     code = "operator_read_only"
 
@@ -46,28 +46,28 @@ class RoleMissing(Forbidden):
 
 @dataclass(frozen=True, slots=True)
 class Acting:
-    """Who is at it."""
+    """The operator who makes a request."""
 
     name: str
     role: Role
 
     def require(self, method: str) -> None:
-        """Raises RoleMissing where this method of HTTP asks for more."""
+        """Raise RoleMissing if this HTTP method needs a higher role."""
         if self.role is not Role.ADMIN and method not in READS:
             raise RoleMissing
 
 
 def presented_key(authorization: str | None) -> str | None:
-    """The key in the header, None where there is none."""
+    """Return the key in the header; None if there is none."""
     scheme, _, presented = (authorization or "").partition(" ")
     return presented.strip() or None if scheme.lower() == "bearer" else None
 
 
 def is_admin_key(admin_key: SecretStr | None, presented: str) -> bool:
-    """Whether this is ADMIN_KEY; where none is set, nothing is."""
+    """Return whether this is ADMIN_KEY. Without a configured ADMIN_KEY, no text is."""
     if admin_key is None or not admin_key.get_secret_value():
         return False
-    # hashed first, so that the time the comparison takes tells not even the key's length
+    # compare hashes: the time of the comparison must not reveal the length of the key
     expected = sha256(admin_key.get_secret_value().encode()).digest()
     return hmac.compare_digest(sha256(presented.encode()).digest(), expected)
 
@@ -88,8 +88,11 @@ class TooManyLogins(Refusal):
 
 
 async def identify(request: Request) -> Acting:
-    """Who calls; raises Unauthorized, TooManyLogins, StoreUnavailable. A good key opens from any address, however many bad
-    ones came from there. Looked up each time: a revoked key opens nothing any more."""
+    """Authenticate the caller. Raises Unauthorized, TooManyLogins, StoreUnavailable.
+
+    A valid key works from every address, however many wrong keys came from there. The key is read from the database each time,
+    so a revocation takes effect with the next request.
+    """
     settings = request.app.state.settings
     closed = settings.admin_key is None or not settings.admin_key.get_secret_value()
     presented = presented_key(request.headers.get("authorization"))
@@ -114,10 +117,10 @@ async def identify(request: Request) -> Acting:
 
 
 class OperatorRoute(CheckedRoute):
-    """A route that knows its caller before it reads a byte of the body, which a dependency would only do after."""
+    """A route that authenticates its caller before it reads the body. A dependency would run only after that."""
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
-        """The route's handler behind the check."""
+        """Return the route's handler with the check before it."""
         handle = super().get_route_handler()
 
         async def guarded(request: Request) -> Response:
@@ -132,14 +135,14 @@ class OperatorRoute(CheckedRoute):
 
 
 async def _checked_body(request: Request, acting: Acting) -> None:
-    """Read a bounded body as strictly as tenants' ones, and leave it where FastAPI finds it again."""
+    """Read a body of at most BODY_BYTES_MAX with the same checks as for tenants. Store it where FastAPI reads it again."""
     bodies: Bodies = request.app.state.bodies
     allowance = Allowance(acting.name)
     body = await bodies.read_any(request, allowance, bytes_max=BODY_BYTES_MAX)
     if body:
         check_media_type(request.headers)
         await bodies.parse(body, allowance)
-    request._body = body  # what `Request.body` keeps
+    request._body = body  # `Request.body` returns this attribute
 
 
 async def _operator(request: Request) -> str:
@@ -148,4 +151,4 @@ async def _operator(request: Request) -> str:
 
 
 Operator = Annotated[str, Depends(_operator)]
-"""The caller, as the audit log names them."""
+"""The caller's name, as the audit log shows it."""

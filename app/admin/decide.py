@@ -1,4 +1,4 @@
-"""Pure choices: what an operator may set on a tenant, and how what was asked is written down."""
+"""Pure functions: what an operator may set on a tenant or key, and how the audit log shows what was requested."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,7 @@ REFERENCE_MAX = 200
 NOTE_MAX = 1_000
 MODELS_MAX = 1_000
 CLEAR = ("", "null", "none")
-"""What takes a setting away where it is written as KEY=VALUE."""
+"""The values that clear a setting in KEY=VALUE."""
 AMOUNTS = frozenset({"max_price", "default_price", "overdraft", "daily_credits", "monthly_credits", "amount", "price"})
 SETTABLE = (
     "name", "suspended", "max_price", "default_price", "overdraft", "daily_credits", "monthly_credits", "models",
@@ -39,7 +39,8 @@ SETTABLE_ON_KEYS = ("name", "expires_at", "daily_credits", "monthly_credits", *L
 
 
 class TenantSettings(TenantChanges, total=False):
-    """What an operator may set on a tenant; what is absent stays. Amounts in micro-credits; a budget of None is none."""
+    """What an operator may set on a tenant. An absent setting does not change. Amounts: micro-credits; a budget of None is no
+    budget."""
 
     overdraft: int
     daily_credits: int | None
@@ -47,14 +48,15 @@ class TenantSettings(TenantChanges, total=False):
 
 
 class KeySettings(KeyChanges, total=False):
-    """What an operator may set on a key; what is absent stays. Amounts in micro-credits; a budget of None is none."""
+    """What an operator may set on a key. An absent setting does not change. Amounts are micro-credits; a budget of None is no
+    budget."""
 
     daily_credits: int | None
     monthly_credits: int | None
 
 
 def checked_operator_name(name: str) -> str:
-    """The name, or Malformed."""
+    """Return the name. Raises Malformed if it is not valid."""
     if OPERATOR_NAME.fullmatch(name) is None:
         raise malformed_field(
             "name", "expected 1 to 63 letters, digits, dots, underscores and hyphens, a letter or digit first"
@@ -63,14 +65,15 @@ def checked_operator_name(name: str) -> str:
 
 
 def checked_role(text: str) -> Role:
-    """The role of this name, or Malformed."""
+    """Return the role with this name. Raises Malformed if there is none."""
     if text not in tuple(Role):
         raise malformed_field("role", f"expected {' or '.join(Role)}")
     return Role(text)
 
 
 def checked_line(text: str, *, field: str, most: int, required: bool = False) -> str:
-    """A line for people: printable, at most `most` characters; or Malformed."""
+    """Return a line of text for people. Raises Malformed if it is not printable, has more than `most` characters, or is blank
+    but required."""
     if len(text) > most or not text.isprintable():
         raise malformed_field(field, f"expected at most {most} characters, all printable")
     if required and not text.strip():
@@ -79,7 +82,7 @@ def checked_line(text: str, *, field: str, most: int, required: bool = False) ->
 
 
 def checked_amount(text: object, *, field: str, signed: bool = False) -> int:
-    """Micro-credits that are not nothing, or Malformed."""
+    """Return micro-credits that are not zero. `text` is credits as a decimal string. Raises Malformed."""
     try:
         micro = parse_credits(text, signed=signed)
     except ValueError as error:
@@ -90,7 +93,7 @@ def checked_amount(text: object, *, field: str, signed: bool = False) -> int:
 
 
 def checked_models(models: Sequence[str]) -> list[str]:
-    """Slugs, each once and in order; raises ValueError."""
+    """Return the slugs sorted and without duplicates. Raises ValueError."""
     if len(models) > MODELS_MAX:
         raise ValueError(f"expected at most {MODELS_MAX} models")
     for slug in models:
@@ -100,12 +103,12 @@ def checked_models(models: Sequence[str]) -> list[str]:
 
 
 def parse_settings(assignments: Sequence[str]) -> TenantSettings:
-    """A tenant's settings written as KEY=VALUE; raises Malformed naming the field that is unknown or not as it must be."""
+    """Parse a tenant's settings written as KEY=VALUE. Raises Malformed, which names each field that is unknown or not valid."""
     return cast(TenantSettings, _parsed(assignments, _of_tenant))
 
 
 def parse_key_settings(assignments: Sequence[str]) -> KeySettings:
-    """A key's settings written as KEY=VALUE; raises Malformed as parse_settings."""
+    """Parse a key's settings written as KEY=VALUE. Raises Malformed like parse_settings."""
     return cast(KeySettings, _parsed(assignments, _of_key))
 
 
@@ -168,14 +171,14 @@ def _of_key(field: str, value: str) -> object:
 
 
 def _number(text: str) -> int | float | None:
-    """The number of plain digits, None for any other text."""
+    """Return the number if the text is plain digits, with or without a decimal fraction; None for any other text."""
     if NUMBER.fullmatch(text) is None:
         return None
     return float(text) if "." in text else int(text)
 
 
 def told(asked: Mapping[str, object]) -> dict[str, object]:
-    """What was asked, as the audit log keeps it: amounts and instants as they are handed out."""
+    """Return what was requested, in the form of the audit log: amounts and instants as the API shows them."""
     return {name: _told(name, value) for name, value in asked.items()}
 
 

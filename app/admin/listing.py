@@ -1,4 +1,4 @@
-"""What operators did, and what no tenant pays."""
+"""List the audit log and the exposure, with filters."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +17,7 @@ from app.tenants.tables import tenants
 
 @dataclass(frozen=True, slots=True)
 class EntryFilter:
-    """Which entries are wanted; None is no bound. Instants: from `since` on, before `before`."""
+    """A filter of the audit log. None means no bound. `since` is inclusive, `before` exclusive."""
 
     operator: str | None = None
     action: str | None = None
@@ -28,7 +28,7 @@ class EntryFilter:
 
 
 async def list_audit(session: ReadSession, *, wanted: EntryFilter, before_id: int | None, limit: int) -> list[Entry]:
-    """Entries of the audit log, the newest first."""
+    """Return entries of the audit log, newest first."""
     entry = audit.c
     found = (
         select(
@@ -52,7 +52,7 @@ async def list_audit(session: ReadSession, *, wanted: EntryFilter, before_id: in
 
 @dataclass(frozen=True, slots=True)
 class ExposureFilter:
-    """Which exposure is wanted; None is no bound. From `since` on."""
+    """A filter of the exposure. None means no bound. `since` is inclusive."""
 
     tenant_id: UUID | None = None
     reason: ExposureReason | None = None
@@ -62,7 +62,7 @@ class ExposureFilter:
 async def list_exposure(
     session: ReadSession, *, wanted: ExposureFilter, before_id: int | None, limit: int
 ) -> list[Exposure]:
-    """What no tenant pays, the newest first."""
+    """Return the exposure, newest first."""
     exposure = exposures.c
     found = (
         select(

@@ -1,4 +1,4 @@
-"""What operators may do and did, and what no tenant pays."""
+"""Types of the operators' room: roles, rows of the audit log, and exposure."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,7 +8,7 @@ from uuid import UUID
 
 
 class Role(StrEnum):
-    """What an operator may do: a viewer reads, an admin also writes."""
+    """What an operator may do. A viewer only reads. An admin also writes."""
 
     ADMIN = "admin"
     VIEWER = "viewer"
@@ -30,7 +30,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """What the upstream may have charged that no tenant pays; `amount` in micro-credits."""
+    """What the upstream charged, or may have charged, that no tenant pays. `amount` is in micro-credits."""
 
     id: int
     at: datetime

@@ -1,4 +1,4 @@
-"""Names and ids as operators type them: ids in every form, and unknown names told with the one that may be meant."""
+"""Resolve names and ids that operators type. Ids may have any form. Errors for an unknown name suggest a similar one."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -20,19 +20,19 @@ MODELS_TOLD_MAX = 10
 
 
 class ModelsUnknown(NotFound):
-    """404: the catalogue does not have these models."""
+    """404: these models are not in the catalog."""
 
     code = "model_not_found"
 
 
 def find_any_id(prefix: Prefix, text: str) -> UUID | None:
-    """The id in `job_…`, as a UUID with hyphens, or as 32 hexadecimal digits; None where it is none of these."""
+    """Return the id if the text is `job_…`, a UUID with hyphens, or 32 hexadecimal digits; else None."""
     digits = text.replace("-", "") if text.count("-") == 4 else text
     return find_id(prefix, text) or find_id(prefix, f"{prefix}_{digits}")
 
 
 def parse_id(prefix: Prefix, text: str) -> UUID:
-    """The same; raises Malformed saying what is expected."""
+    """Return the id like find_any_id. Raises Malformed, which says what is expected."""
     found = find_any_id(prefix, text)
     if found is not None:
         return found
@@ -46,7 +46,7 @@ def parse_id(prefix: Prefix, text: str) -> UUID:
 
 
 async def tenant_named(session: ReadSession, text: str) -> Tenant:
-    """The tenant of this name or id; raises TenantNotFound with the name that may be meant."""
+    """Return the tenant with this name or id. Raises TenantNotFound with a suggested name."""
     found = await find_tenant(session, name_or_id=text)
     if found is None and (tenant_id := find_any_id("ten", text)) is not None:
         found = await find_tenant(session, name_or_id=show_id("ten", tenant_id))
@@ -57,7 +57,7 @@ async def tenant_named(session: ReadSession, text: str) -> Tenant:
 
 
 async def operator_named(session: ReadSession, text: str) -> str:
-    """The `opr_…` id of the operator of this name or id; raises OperatorNotFound with the name that may be meant."""
+    """Return the `opr_…` id of the operator with this name or id. Raises OperatorNotFound with a suggested name."""
     found = await find_operator(session, name_or_id=text)
     if found is None and (operator_id := find_any_id("opr", text)) is not None:
         found = await find_operator(session, name_or_id=show_id("opr", operator_id))
@@ -68,7 +68,7 @@ async def operator_named(session: ReadSession, text: str) -> str:
 
 
 async def check_models(session: ReadSession, slugs: Iterable[str], *, force: bool, besides: Iterable[str] = ()) -> None:
-    """Raises ModelsUnknown where neither the catalogue nor `besides` has one of these models, unless it is to be forced."""
+    """Raise ModelsUnknown if one of these models is neither in the catalog nor in `besides`. `force` skips the check."""
     wanted = list(dict.fromkeys(slugs))
     if force or not wanted:
         return

@@ -1,4 +1,4 @@
-"""The audit log, and operators themselves. `by` is whoever does it, as the log names them."""
+"""Write the audit log, and create and revoke operators. `by` is the name of the acting operator in the audit log."""
 
 from collections.abc import Mapping
 from uuid import UUID
@@ -19,7 +19,7 @@ _REVOKE = _SQL.query("revoke_operator", Operator)
 
 
 class OperatorExists(Conflict):
-    """409: there is, or was, an operator of that name; the audit log would take the two for one."""
+    """409: an operator has, or had, this name. The audit log could not distinguish the two."""
 
     code = "operator_exists"
 
@@ -36,15 +36,15 @@ async def record_audit(
     tenant_id: UUID | None = None,
     detail: Mapping[str, object] | None = None,
 ) -> None:
-    """Write down who did what, in the transaction that does it. `action` is noun and verb; `detail` what was asked."""
+    """Write a row of the audit log, in the transaction of the action. `action`: noun and verb. `detail`: what was requested."""
     await session.run(
         _RECORD_AUDIT, operator=by, action=action, target=target, tenant_id=tenant_id, detail=told(detail or {})
     )
 
 
 async def create_operator(session: Session, *, by: str, name: str, role: Role, secret: bytes) -> tuple[Operator, str]:
-    """A new operator and their key's text, which is kept nowhere; `secret` is the first SECRET_KEY. Raises Malformed,
-    OperatorExists."""
+    """Create an operator. Return it and the text of its key, which is not stored. `secret`: the first SECRET_KEY. Raises
+    Malformed, OperatorExists."""
     key = issue_key(OPERATOR_MARK)
     operator = await session.find_row(
         _CREATE,
@@ -67,10 +67,10 @@ async def create_operator(session: Session, *, by: str, name: str, role: Role, s
 
 
 async def revoke_operator(session: Session, *, by: str, name_or_id: str) -> Operator:
-    """Their key is good no longer, from the next request on; revoked twice, it keeps the first instant. Raises
+    """Revoke an operator: the next request with its key is refused. A second revocation keeps the first instant. Raises
     OperatorNotFound."""
     operator = await get_operator(session, name_or_id=name_or_id)
-    revoked = await session.get_row(_REVOKE, operator_id=operator.id)  # operators are never deleted
+    revoked = await session.get_row(_REVOKE, operator_id=operator.id)  # never None: operators are never deleted
     target = show_id("opr", operator.id)
     await record_audit(session, by=by, action="operator.revoke", target=target, detail={"name": operator.name})
     return revoked

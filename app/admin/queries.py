@@ -1,4 +1,4 @@
-"""Who the operators are; and what of a tenant is set outside the tenants' own table."""
+"""Read operators, and those settings of tenants and keys that the ledger stores."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from app.core.ids import find_id
 
 
 class OperatorNotFound(NotFound):
-    """404: no operator of that name or id."""
+    """404: no operator has this name or id."""
 
     code = "operator_not_found"
 
@@ -24,7 +24,7 @@ class OperatorNotFound(NotFound):
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """A row of `operators`, without its hash."""
+    """A row of `operators`, without the hash of the key."""
 
     id: UUID
     name: str
@@ -34,13 +34,13 @@ class Operator:
     revoked_at: datetime | None
 
     def __post_init__(self) -> None:
-        """Postgres gives a text."""
+        """Convert the text that Postgres returns to a Role."""
         object.__setattr__(self, "role", Role(self.role))
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What a tenant may overdraw, and what it, or a key, may spend in a day and a month, in micro-credits; None: any."""
+    """The overdraft of a tenant, and the daily and monthly budget of a tenant or key, in micro-credits. None means no budget."""
 
     overdraft: int = 0
     daily_credits: int | None = None
@@ -48,13 +48,13 @@ class Allowance:
 
 
 class Grant(NamedTuple):
-    """What is asked of a grant of credits."""
+    """The columns of a grant of credits that callers need."""
 
     expires_at: datetime | None
 
 
 class _AllowanceRow(NamedTuple):
-    """As `list_allowances.sql` gives that of a tenant or a key."""
+    """A row of `list_allowances.sql`: one tenant or key."""
 
     id: UUID
     overdraft: int
@@ -71,24 +71,24 @@ _GRANT = _SQL.query("find_grant", Grant)
 
 
 async def list_operators(session: ReadSession) -> list[Operator]:
-    """All, the revoked ones too, in the order they were made."""
+    """Return all operators in the order of their creation, including revoked ones."""
     return await session.rows(_OPERATORS)
 
 
 async def find_known_operator(session: ReadSession, *, hashes: Sequence[bytes]) -> Operator | None:
-    """The operator whose key has one of these hashes, unless it is revoked."""
+    """Return the operator whose key has one of these hashes, or None. Ignores revoked operators."""
     return await session.find_row(_KNOWN_OPERATOR, hashes=hashes)
 
 
 async def find_operator(session: ReadSession, *, name_or_id: str) -> Operator | None:
-    """The operator of a name or an `opr_…` id."""
+    """Return the operator with this name or `opr_…` id, or None."""
     if not (name_or_id.isascii() and name_or_id.isprintable()):
         return None
     return await session.find_row(_OPERATOR, operator_id=find_id("opr", name_or_id), name=name_or_id)
 
 
 async def get_operator(session: ReadSession, *, name_or_id: str) -> Operator:
-    """The same; raises OperatorNotFound."""
+    """Return the operator with this name or `opr_…` id. Raises OperatorNotFound."""
     operator = await find_operator(session, name_or_id=name_or_id)
     if operator is None:
         raise OperatorNotFound
@@ -96,11 +96,11 @@ async def get_operator(session: ReadSession, *, name_or_id: str) -> Operator:
 
 
 async def list_allowances(session: ReadSession, *, subject_ids: Sequence[UUID]) -> dict[UUID, Allowance]:
-    """Of these tenants or keys, what each may spend."""
+    """Return the overdraft and budgets of these tenants or keys, by their ids."""
     rows = await session.rows(_ALLOWANCES, subject_ids=subject_ids)
     return {row.id: Allowance(row.overdraft, row.daily_credits, row.monthly_credits) for row in rows}
 
 
 async def find_grant(session: ReadSession, *, tenant_id: UUID, reference: str) -> Grant | None:
-    """The tenant's grant of this reference."""
+    """Return the tenant's grant with this reference, or None."""
     return await session.find_row(_GRANT, tenant_id=tenant_id, reference=reference)

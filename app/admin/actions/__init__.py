@@ -1,1 +1,1 @@
-"""What operators can do. Each action writes its row of the audit log in the same transaction."""
+"""The actions of operators. Each writes its row of the audit log in the same transaction."""

@@ -1,4 +1,4 @@
-"""The tenant that `waystation up` and `waystation demo` bring along."""
+"""The tenant that `waystation up` and `waystation demo` create."""
 
 from app.admin.actions.money import grant_credits
 from app.admin.actions.tenancy import change_tenant, create_key, create_tenant
@@ -14,14 +14,15 @@ from app.tenants.queries import find_tenant, list_known_keys
 NAME = "demo"
 CREDITS = 1_000 * MICRO
 LIMITS = TenantSettings(rate_per_minute=60_000, burst=10_000, max_in_flight=10_000, max_queued=100_000)
-"""So wide that nobody notices them; what an operator has set is left alone."""
+"""High enough that nobody reaches them. Limits that an operator has set are not changed."""
 BY = "waystation up"
 REFERENCE = "up"
-"""One grant, however often it is started."""
+"""A constant reference: however often `up` is started, there is one grant."""
 
 
 async def ensure_demo_tenant(database_url: str, secret_key: str, stored_key: str | None) -> tuple[str, str]:
-    """The tenant's name and a key that opens: the stored one while it does, else a new one."""
+    """Create the demo tenant with its credits, unless it exists. Return its name and a valid key: the stored one while it is
+    valid, else a new one."""
     secrets = split_secrets(secret_key)
     database = await Database.open(database_url, name="up", writers_max=1, readers_max=1)
     try:

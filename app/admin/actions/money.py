@@ -1,4 +1,4 @@
-"""What operators do to balances. Each writes its line in the audit log; `by` is whoever does it."""
+"""The actions of operators on balances. Each writes the audit log. `by` is the acting operator's name there."""
 
 from datetime import datetime
 from uuid import UUID
@@ -25,8 +25,9 @@ async def grant_credits(
     note: str | None = None,
     expires_at: datetime | None = None,
 ) -> tuple[Tenant, Transfer, bool]:
-    """Credits in, in micro-credits; gives the tenant, the transfer, and whether it is new: the same reference and amount
-    again are the same grant, which keeps the expiry that it was made with.
+    """Grant credits, in micro-credits. Return the tenant, the transfer, and whether it is new.
+
+    A call with the same reference and amount returns the first grant, with the expiry of that grant.
 
     Raises Malformed, TenantNotFound, ReferenceTaken.
     """
@@ -37,7 +38,7 @@ async def grant_credits(
     transfer, new = await operations.grant(
         session, tenant_id=found.id, amount_micro=amount, reference=reference, note=note or None, expires_at=expires_at
     )
-    if new:  # one that is only told again may have expired since
+    if new:  # a repeated call may come after the expiry of its grant
         checked_expiry(expires_at, now=clock.now())
     await record_audit(
         session,
@@ -53,8 +54,8 @@ async def grant_credits(
 async def adjust_credits(
     session: Session, *, by: str, tenant: str, amount: int, note: str, job_id: UUID | None = None
 ) -> tuple[Tenant, Transfer]:
-    """Correct a balance by what the tenant gains, in micro-credits, or loses where that is below nothing; of a job, its
-    charge, which can only be lowered, and once. Gives the tenant and the transfer.
+    """Correct a balance by `amount` micro-credits; a negative amount is taken away. With `job_id`, lower the charge of that
+    job, at most once. Return the tenant and the transfer.
 
     Raises Malformed, TenantNotFound, OverdraftExceeded, JobNotFound, ChargeCorrected.
     """

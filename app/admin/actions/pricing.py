@@ -1,4 +1,4 @@
-"""What operators do to the catalogue. Each writes its line in the audit log; `by` is whoever does it."""
+"""The actions of operators on the catalog. Each writes the audit log. `by` is the acting operator's name there."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,7 +13,7 @@ from app.core.database.db import Session
 
 
 async def set_model(session: Session, *, by: str, slug: str, changes: ModelChanges) -> Model:
-    """Write a model into the catalogue, or change what is said of it; raises SlugInvalid."""
+    """Add a model to the catalog, or change it. Raises SlugInvalid."""
     model = await operations.set_model(session, slug=slug, changes=changes)
     asked: dict[str, object] = {}
     for name, value in changes.items():
@@ -32,7 +32,7 @@ async def import_models(
     overwrite: bool,
     on_progress: Callable[[int], None],
 ) -> Imported:
-    """Write the models of a file into the catalogue; `overwrite` also what an operator has set."""
+    """Import the models of a file into the catalog. With `overwrite`, also replace what an operator has set."""
     imported = await operations.import_models(session, lines=lines, overwrite=overwrite, on_progress=on_progress)
     detail = {"overwrite": overwrite, "new": imported.new, "known": imported.known, "kept": imported.kept}
     await record_audit(session, by=by, action="model.import", target=file, detail=detail)

@@ -1,4 +1,4 @@
-"""What operators do to tenants and their keys. Each writes its line in the audit log; `by` is whoever does it."""
+"""The actions of operators on tenants and their keys. Each writes the audit log. `by` is the acting operator's name there."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -17,13 +17,13 @@ from app.tenants.models import Scope
 from app.tenants.queries import ApiKey, Tenant, get_key, get_tenant
 
 ELSEWHERE = ("overdraft", "daily_credits", "monthly_credits")
-"""Settings that the ledger keeps."""
+"""Settings that the ledger stores."""
 PLACES = ("weight", "max_in_flight", "max_queued")
-"""Settings that go on to the tenant's counts."""
+"""Settings that are copied to the counts of the tenant's queue."""
 
 
 async def create_tenant(session: Session, *, by: str, name: str, settings: TenantSettings | None = None) -> Tenant:
-    """A new tenant, with what is said of it; raises Malformed or TenantExists."""
+    """Create a tenant with these settings. Raises Malformed, TenantExists."""
     tenant = await operations.create_tenant(session, name=name)
     await _record(session, by, "tenant.create", show_id("ten", tenant.id), tenant.id, {"name": name})
     if settings:
@@ -32,14 +32,13 @@ async def create_tenant(session: Session, *, by: str, name: str, settings: Tenan
 
 
 async def change_tenant(session: Session, *, by: str, tenant: str, settings: TenantSettings) -> Tenant:
-    """Change what is said of the tenant with this name or id; raises Malformed, TenantNotFound, TenantExists,
-    OverdraftExceeded."""
+    """Change settings of the tenant with this name or id. Raises Malformed, TenantNotFound, TenantExists, OverdraftExceeded."""
     tenant_id = (await get_tenant(session, name_or_id=tenant)).id
     if not settings.keys().isdisjoint(PLACES):
         await lock_queue(session, subject_id=tenant_id)
     if "weight" in settings:
         await reweigh(session, tenant_id=tenant_id, weight=settings["weight"])
-    # then the balance: a submit holds both when its job asks for the tenant's row, which a new name locks
+    # lock the queue first, then the balance: a submit holds both when its job needs the tenant's row, which a new name locks
     if "overdraft" in settings:
         await set_overdraft(session, tenant_id=tenant_id, overdraft_micro=settings["overdraft"])
     await _set_budgets(session, tenant_id, tenant_id, settings)
@@ -59,7 +58,7 @@ async def create_key(
     scopes: Iterable[Scope] | None = None,
     expires_at: datetime | None = None,
 ) -> tuple[ApiKey, str]:
-    """A new key and its text, which is kept nowhere; raises Malformed, TenantNotFound."""
+    """Create a key. Return it and its text, which is not stored. Raises Malformed, TenantNotFound."""
     tenant_id = (await get_tenant(session, name_or_id=tenant)).id
     key, text = await operations.create_key(
         session, tenant_id=tenant_id, secret=secret, name=name, scopes=scopes, expires_at=expires_at
@@ -70,7 +69,7 @@ async def create_key(
 
 
 async def change_key(session: Session, *, by: str, key_id: UUID, settings: KeySettings) -> ApiKey:
-    """Change what is said of a key; raises Malformed, KeyNotFound."""
+    """Change settings of a key. Raises Malformed, KeyNotFound."""
     key = await get_key(session, key_id=key_id)
     if settings.get("max_in_flight") is not None or settings.get("max_queued") is not None:
         await open_places(session, tenant_id=key.tenant_id, key_id=key_id)
@@ -83,7 +82,7 @@ async def change_key(session: Session, *, by: str, key_id: UUID, settings: KeySe
 
 
 async def revoke_key(session: Session, *, by: str, key_id: UUID) -> ApiKey:
-    """The key is good no longer; raises KeyNotFound."""
+    """Revoke a key. Raises KeyNotFound."""
     key = await operations.revoke_key(session, key_id=key_id)
     await _record(session, by, "key.revoke", show_id("key", key_id), key.tenant_id, {})
     return key

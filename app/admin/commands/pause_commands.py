@@ -1,4 +1,4 @@
-"""`waystation pause` and `waystation resume`: the incident switch."""
+"""`waystation pause` and `waystation resume`."""
 
 import asyncio
 from pathlib import Path
@@ -20,7 +20,7 @@ All = Annotated[bool, typer.Option("--all", help="Polls as well. The upstream fo
 
 
 def register(app: typer.Typer) -> None:
-    """Add them to the root."""
+    """Add these commands to the root command."""
     app.command()(pause)
     app.command()(resume)
 
@@ -76,7 +76,7 @@ def _one_of(submits: bool, all_: bool) -> None:
 async def _change(
     data_dir: Path, tenant: str | None, model: str | None, what: "What | None", note: str, force: bool
 ) -> "PausesOut":
-    """Pause the scope, or without `what` resume it."""
+    """Pause the scope. If `what` is None, resume it."""
     from app.admin.actions import incidents
     from app.admin.names import check_models, tenant_named
     from app.core.commands.local import opened, ring

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from app.core.database.db import Database
 
 STATEMENT_SECONDS = 1800.0
-"""The first batch may have to look through all results for those that have an original."""
+"""The first batch may have to read all results to find those with an original error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reencrypted:
-    """How many webhook secrets and original errors there are, and how many of them were under another key."""
+    """The numbers of webhook secrets and original errors, and how many of them were encrypted with another key."""
 
     secrets: int
     moved: int
@@ -29,7 +29,7 @@ class Reencrypted:
 
 
 def register(app: typer.Typer) -> None:
-    """Add it to the root."""
+    """Add this command to the root command."""
     app.command()(reencrypt)
 
 
@@ -67,7 +67,8 @@ def reencrypt(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
 
 
 async def reencrypt_all(database: "Database", keys: "Sequence[bytes]") -> Reencrypted:
-    """All that is sealed, under the first of `keys`; raises SecretUnreadable where none of them opens it."""
+    """Encrypt everything that is stored encrypted with the first of `keys`. Raises SecretUnreadable if no key decrypts a
+    value."""
     return Reencrypted(*await _secrets(database, keys), *await _originals(database, keys))
 
 

@@ -1,6 +1,6 @@
 """`waystation tenant …`.
 
-What a command needs of the database is imported when it runs: `--help` would wait for it.
+Each command imports what it needs of the database when it runs, to keep `--help` fast.
 """
 
 import asyncio

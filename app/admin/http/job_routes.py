@@ -1,4 +1,4 @@
-"""`/admin/v1`: the incident switch, one job's story, and decisions on unknown submissions."""
+"""`/admin/v1`: pause and resume, show one job, and resolve unknown submissions."""
 
 from fastapi import APIRouter
 

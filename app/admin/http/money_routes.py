@@ -1,4 +1,4 @@
-"""`/admin/v1`: credits, prices, and what operators did."""
+"""`/admin/v1`: credits, prices, exposure and the audit log."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Transfers, exposure and the audit log as operators see them."""
+"""Schemas of transfers, exposure and the audit log, for operators."""
 
 from typing import Any, Self
 
@@ -29,7 +29,7 @@ class TransferOut(BaseModel):
 
     @classmethod
     def of(cls, tenant: Tenant, transfer: Transfer) -> Self:
-        """The transfer, ready to be shown."""
+        """Return the schema of a transfer."""
         return cls(
             id=transfer.id.hex,
             tenant_id=show_id("ten", tenant.id),
@@ -57,7 +57,7 @@ class ExposureOut(BaseModel):
 
     @classmethod
     def of(cls, exposure: Exposure) -> Self:
-        """The exposure, ready to be shown."""
+        """Return the schema of an exposure."""
         return cls(
             job_id=show_id("job", exposure.job_id),
             tenant=exposure.tenant,
@@ -83,7 +83,7 @@ class EntryOut(BaseModel):
 
     @classmethod
     def of(cls, entry: Entry) -> Self:
-        """The entry, ready to be shown."""
+        """Return the schema of an entry."""
         return cls(
             id=str(entry.id),
             at=entry.at,

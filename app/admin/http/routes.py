@@ -1,4 +1,4 @@
-"""`/admin/v1`: tenants and their keys, for operators."""
+"""`/admin/v1`: tenants and their keys."""
 
 from typing import Annotated
 from uuid import UUID
@@ -21,11 +21,11 @@ from app.web.paging import Page, cut_page, parse_cursor
 from app.web.problems import documented
 
 SECURITY = [Security(HTTPBearer(scheme_name="operator", auto_error=False))]
-"""Checks nothing, and documents the header: OperatorRoute has checked it."""
+"""Documents the header. It checks nothing: OperatorRoute has already checked it."""
 READS = (Malformed, Unauthorized, TooManyLogins, StoreUnavailable, StatementTimedOut)
-"""What every read may be refused with."""
+"""The refusals that every read may answer."""
 WRITES = (Malformed, Unauthorized, TooManyLogins, RoleMissing, StoreUnavailable)
-"""What every write may be refused with."""
+"""The refusals that every write may answer."""
 
 router = APIRouter(prefix="/admin/v1", tags=["admin"], route_class=OperatorRoute, dependencies=SECURITY)
 

@@ -1,4 +1,4 @@
-"""What operators send. The values are judged by `tenants.decide`, the same for the commands; here are only shapes."""
+"""Schemas of what operators send. They define the shapes; `tenants.decide` checks the values, for the commands as well."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Self, cast
@@ -60,15 +60,16 @@ def _words(value: str) -> str:
 
 
 Words = Annotated[str, Field(min_length=1), AfterValidator(_words)]
-"""Text that Postgres can be asked for."""
+"""Text that is a valid parameter of a Postgres query."""
 Amount = Annotated[
     int | None, BeforeValidator(_credits), WithJsonSchema({"anyOf": [_AMOUNT, {"type": "null"}], "default": None})
 ]
-"""Credits, as a string of digits with at most six decimals; micro-credits inside."""
+"""Credits, as a decimal string with at most six decimals. The value is micro-credits."""
 
 
 def _by(check: Callable[[Any], object]) -> AfterValidator:
-    """What an operation would refuse later, told with all other faults of the body. The value stays as it was sent."""
+    """Return a validator that runs the check of a later operation now, so that all errors of a body are reported together. It
+    keeps the value as sent."""
 
     def checked(value: Any) -> Any:
         try:
@@ -143,7 +144,7 @@ class TenantPatch(_Body):
     )
 
     def settings(self) -> TenantSettings:
-        """What was sent."""
+        """Return the settings that were sent."""
         sent = self.model_dump(exclude_unset=True)
         if "overdraft" in sent:
             sent["overdraft"] = self.overdraft or 0
@@ -185,7 +186,7 @@ class KeyPatch(_Body):
     )
 
     def settings(self) -> KeySettings:
-        """What was sent."""
+        """Return the settings that were sent."""
         return cast(KeySettings, self.model_dump(exclude_unset=True))
 
 
@@ -226,7 +227,7 @@ class ModelIn(_Body):
     enabled: StrictBool = Field(default_factory=bool)
 
     def changes(self) -> ModelChanges:
-        """What was sent."""
+        """Return the changes that were sent."""
         names = {"price": "price_micro", "markup": "markup_micro", "input_schema": "schema"}
         sent = self.model_dump(exclude_unset=True)
         return cast(ModelChanges, {names.get(name, name): value for name, value in sent.items()})

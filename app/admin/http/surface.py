@@ -1,4 +1,4 @@
-"""All of the operators' HTTP surface."""
+"""All routers of the operators' API."""
 
 from app.admin.http.job_routes import router as jobs
 from app.admin.http.money_routes import router as money

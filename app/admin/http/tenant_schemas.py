@@ -1,4 +1,4 @@
-"""Tenants, keys and operators as operators see them, over HTTP and as the commands' `--json`."""
+"""Schemas of tenants, keys and operators, for operators: over HTTP, and in the `--json` of the commands."""
 
 from typing import Self
 
@@ -17,7 +17,7 @@ NO_ALLOWANCE = Allowance()
 
 
 def shown_amount(micro: int | None) -> str | None:
-    """Credits, or None where nothing is set."""
+    """Return credits as a decimal string; None if nothing is set."""
     return None if micro is None else show_credits(micro)
 
 
@@ -44,7 +44,7 @@ class TenantOut(BaseModel):
 
     @classmethod
     def of(cls, tenant: Tenant, allowance: Allowance) -> Self:
-        """The tenant, ready to be shown."""
+        """Return the schema of a tenant."""
         return cls(
             id=show_id("ten", tenant.id),
             name=tenant.name,
@@ -89,7 +89,7 @@ class KeyOut(BaseModel):
 
     @classmethod
     def of(cls, key: ApiKey, allowance: Allowance) -> Self:
-        """The key, ready to be shown."""
+        """Return the schema of a key."""
         return cls(
             id=show_id("key", key.id),
             tenant_id=show_id("ten", key.tenant_id),
@@ -116,7 +116,7 @@ class IssuedKeyOut(KeyOut):
 
     @classmethod
     def issued(cls, key: ApiKey, *, text: str) -> Self:
-        """The new key and its text."""
+        """Return the schema of a new key with its text."""
         return cls(**dict(KeyOut.of(key, NO_ALLOWANCE)), key=text)
 
 
@@ -132,7 +132,7 @@ class OperatorOut(BaseModel):
 
     @classmethod
     def of(cls, operator: Operator) -> Self:
-        """The operator, ready to be shown."""
+        """Return the schema of an operator."""
         return cls(
             id=show_id("opr", operator.id),
             name=operator.name,
@@ -150,5 +150,5 @@ class IssuedOperatorOut(OperatorOut):
 
     @classmethod
     def issued(cls, operator: Operator, *, text: str) -> Self:
-        """The new operator and their key's text."""
+        """Return the schema of a new operator with the text of their key."""
         return cls(**dict(OperatorOut.of(operator)), key=text)

@@ -1,4 +1,4 @@
--- What may each of these tenants or keys overdraw, and spend in a day and in a month?
+-- What are the overdraft and the daily and monthly budget of each of these tenants or keys?
 SELECT
     subject.id, coalesce(balance.overdraft, 0) AS overdraft,
     day.limit_micro AS daily_credits, month.limit_micro AS monthly_credits

@@ -1,2 +1,2 @@
--- Which operators are or were there, in the order they were made?
+-- Which operators exist, including revoked ones, in the order of their creation?
 SELECT {{ operator_columns }} FROM operators ORDER BY id

@@ -1,2 +1,2 @@
--- Who did what, to whom, and what was asked?
+-- Who did what to which target, and what was requested?
 INSERT INTO audit (operator, action, target, tenant_id, detail) VALUES (:operator, :action, :target, :tenant_id, :detail)

@@ -1,2 +1,3 @@
--- Whose key is good no longer? Revoked twice, it keeps the first instant.
+-- Which operator is now revoked?
+-- A second revocation keeps the first instant.
 UPDATE operators SET revoked_at = coalesce(revoked_at, now()) WHERE id = :operator_id RETURNING {{ operator_columns }}

@@ -1,2 +1,2 @@
--- Whose job is this?
+-- Which tenant owns this job?
 SELECT tenant_id FROM jobs WHERE id = :job_id
