@@ -1,6 +1,6 @@
-"""Our books against themselves and against the upstream's, daily and on demand; what differs becomes a row.
+"""Reconciliation, daily and on demand: compare our tables with each other and with the upstream's history.
 
-reconciliation: one such comparison, over one window of time. discrepancy: something that we and the upstream, or two of
-our own tables, tell differently; equal ones are one row, settled once it is told alike. reading: what was left of the
-company's credits at an instant.
+reconciliation: one comparison of one time window. discrepancy: a difference between us and the upstream, or between two of our
+tables. Equal discrepancies are one row, settled when the difference is gone. reading: the company's credits at the upstream at
+one instant.
 """

@@ -1,4 +1,4 @@
-"""Pure choices: what a row of the history says about our books, and whether our costs explain what the upstream took.
+"""Pure functions: compare a row of the history with our job, and our costs with the credits that the upstream took.
 
 All amounts are micro-credits.
 """
@@ -16,7 +16,7 @@ from app.upstream.history_rows import HistoryRow, holds
 
 @dataclass(frozen=True, slots=True)
 class OurJob:
-    """What our books say of one job. `key_id` and `finished_at` are what its usage is counted under."""
+    """Our data about one job. Its usage is counted under `key_id` and `finished_at`."""
 
     id: UUID
     tenant_id: UUID
@@ -38,7 +38,7 @@ class OurJob:
 
 @dataclass(frozen=True, slots=True)
 class Discrepancy:
-    """Something that is told differently; None is "not known"."""
+    """A difference between us and the upstream, or between two of our tables. None means "unknown"."""
 
     kind: Kind
     subject: str
@@ -53,17 +53,17 @@ class Discrepancy:
 
 @dataclass(frozen=True, slots=True)
 class Agrees:
-    """Both say the same."""
+    """Both sides have the same cost."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotYet:
-    """It cannot be judged now: it is running, or too young, or its cost has not landed."""
+    """It cannot be judged yet: it is running, it is too young, or its cost is not in the history yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """The cost of a job that had not told it."""
+    """The history has a cost that the job lacks."""
 
     job: OurJob
     cost: int
@@ -71,7 +71,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Stranger:
-    """A request that no job has; it may be a repetition of one."""
+    """A request that no job has. It may repeat the request of a job."""
 
     row: HistoryRow
 
@@ -80,12 +80,12 @@ Verdict = Agrees | NotYet | Told | Stranger | Discrepancy
 
 
 def theirs_of(row: HistoryRow) -> int | None:
-    """What they charged; a failed request is free, whether its row says so or nothing."""
+    """Return what the upstream charged; None if unknown. A failed request without a cost is free."""
     return 0 if row.cost_micro is None and row.status == "FAILED" else row.cost_micro
 
 
 def judge(row: HistoryRow, job: OurJob | None, *, judged_before: datetime) -> Verdict:
-    """What a row says about our books. `job`: whose request it is. `judged_before`: younger ones may not have landed."""
+    """Compare a row with our data. `job`: the owner of the request. `judged_before`: later data may still be incomplete."""
     if row.created_at is None or row.created_at >= judged_before:
         return NotYet()
     if job is None:
@@ -103,7 +103,7 @@ def judge(row: HistoryRow, job: OurJob | None, *, judged_before: datetime) -> Ve
 
 
 def about(kind: Kind, row: HistoryRow, job: OurJob | None) -> Discrepancy:
-    """A discrepancy over one request."""
+    """Return a discrepancy about one request."""
     return Discrepancy(
         kind,
         row.upstream_id,
@@ -118,9 +118,10 @@ def about(kind: Kind, row: HistoryRow, job: OurJob | None) -> Discrepancy:
 
 
 def place(row: HistoryRow, candidates: Sequence[tuple[OurJob, Any]]) -> Discrepancy:
-    """Whose a stranger may be: of the jobs sent at about that time, each with its parameters, those that fit it.
+    """Find the job that a stranger's request may belong to, among `candidates`: jobs sent at about that time, with their
+    parameters.
 
-    A job of which nobody knew whether it had started comes first, then whichever was sent closest to it.
+    Jobs whose start is unknown come first, then the job that was sent closest in time.
     """
     at = row.created_at
     fitting = [job for job, body in candidates if _fits(row, body)]
@@ -136,13 +137,14 @@ def place(row: HistoryRow, candidates: Sequence[tuple[OurJob, Any]]) -> Discrepa
 
 
 def _fits(row: HistoryRow, body: Any) -> bool:
-    """A job that sent no parameters fits a request without any alone: everything holds nothing."""
+    """Without this rule, a job without parameters would fit every request: every body contains an empty one."""
     return row.body is not None and (row.body == body or (bool(body) and holds(row.body, body)))
 
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """What our costs between two readings come to: `least` must be in what was spent, `most` may be; over `jobs` jobs."""
+    """Our costs between two readings. `least` must be in the spent credits, `most` may be. `jobs`: how many jobs they come
+    from."""
 
     least: int
     most: int
@@ -150,24 +152,24 @@ class Explained:
 
     @property
     def tolerance(self) -> int:
-        """Costs are rounded to a micro-credit each."""
+        """The cost of each job is rounded to a micro-credit."""
         return self.jobs // 2 + 1
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What came of comparing two readings: `topped_up`: credits came in, at least so many. `ours`: the end of the range
-    that the upstream is beyond; None: it is within it."""
+    """The comparison of two readings. `topped_up`: at least so many credits were added. `ours`: the bound of our range that the
+    spent credits are outside of; None if they are within it."""
 
     topped_up: int = 0
     ours: int | None = None
 
 
 def compare_spent(spent: int, explained: Explained) -> Spent:
-    """Whether our recorded costs explain what is less of the company's credits."""
+    """Compare the credits that were spent between two readings with our recorded costs."""
     if spent > explained.most + explained.tolerance:
         return Spent(ours=explained.most)
     if spent >= explained.least - explained.tolerance:
         return Spent()
-    # more credits than before: somebody has bought some. Fewer, but not as few as we recorded: one of us is wrong.
+    # spent < 0: somebody bought credits. Otherwise the upstream took less than we recorded, so one side is wrong.
     return Spent(topped_up=explained.least - spent) if spent < 0 else Spent(ours=explained.least)

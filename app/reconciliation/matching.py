@@ -1,4 +1,4 @@
-"""Pure choices: which of the upstream's requests that no job has belong to jobs that may have been sent."""
+"""Pure functions: match requests of the upstream that no job has with jobs that may have been sent."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,12 +9,12 @@ from uuid import UUID
 from app.upstream.history_rows import HistoryRow, holds
 
 CLOCKS = timedelta(seconds=120)
-"""How far our clock and the upstream's may lie apart."""
+"""The highest difference between our clock and the upstream's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A job that may have been sent; `body`: its parameters."""
+    """A job that may have been sent. `body`: its parameters."""
 
     id: UUID
     tenant_id: UUID
@@ -25,8 +25,9 @@ class Candidate:
 
 @dataclass(slots=True)
 class Matches:
-    """`adopted`: by job id, the request that is its own. `never_sent`: jobs that no request fits, so that, if the history is
-    complete, none of them was sent. `unsure`: jobs that share requests with others. `orphans`: requests without a job."""
+    """The result of a match. `adopted`: the request of each job, by job id. `never_sent`: jobs that no request fits; if the
+    history is complete, they were not sent. `unsure`: jobs that share requests with others. `orphans`: requests without a
+    job."""
 
     adopted: dict[UUID, HistoryRow] = field(default_factory=dict)
     never_sent: list[UUID] = field(default_factory=list)
@@ -35,7 +36,7 @@ class Matches:
 
 
 def may_be(row: HistoryRow, job: Candidate) -> bool:
-    """Whether that request may be this job's; what the history does not say may be anything."""
+    """Return whether this request may be the job's. A value that the history lacks fits every job."""
     if row.model is not None and row.model != job.model:
         return False
     if row.created_at is not None and row.created_at < job.created_at - CLOCKS:
@@ -44,9 +45,9 @@ def may_be(row: HistoryRow, job: Candidate) -> bool:
 
 
 def match(rows: Sequence[HistoryRow], jobs: Sequence[Candidate]) -> Matches:
-    """Give requests to jobs where only one assignment is possible, or all possible ones are within one tenant and alike.
+    """Assign requests to jobs if only one assignment is possible, or if all possible ones are equivalent and of one tenant.
 
-    `jobs` in the order of their acceptance: of equal jobs of a tenant, the oldest were sent.
+    `jobs` are in the order of their acceptance: of a tenant's equal jobs, the oldest were sent.
     """
     by_model: dict[str, list[Candidate]] = {}
     for job in jobs:
@@ -59,6 +60,7 @@ def match(rows: Sequence[HistoryRow], jobs: Sequence[Candidate]) -> Matches:
     groups = [set(ids) for ids in fits if ids]
     matches = Matches(orphans=fits.pop((), []))
     unsure: set[UUID] = set()
+    # a group of jobs is certain only if no other group shares a job with it: otherwise a request could belong to either
     for ids, requests in fits.items():
         alone = sum(bool(group & set(ids)) for group in groups) == 1
         tenants = {known[one].tenant_id for one in ids}
@@ -71,7 +73,7 @@ def match(rows: Sequence[HistoryRow], jobs: Sequence[Candidate]) -> Matches:
     taken = unsure | matches.adopted.keys()
     fitted = {one for ids in fits for one in ids}
     matches.unsure = [job.id for job in jobs if job.id in unsure]
-    # of equal jobs, those that are left over when every request has found its own were not sent
+    # of equal jobs, those without a request after all requests are assigned were not sent
     matches.never_sent = [
         job.id for job in jobs if job.id not in taken and (job.id not in fitted or job.id not in unsure)
     ]

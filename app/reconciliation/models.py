@@ -1,11 +1,11 @@
-"""How a reconciliation ends, and what it can find."""
+"""Enums of the reconciliation: its result, and the kinds of discrepancies."""
 
 from enum import StrEnum
 
 
 class Result(StrEnum):
-    """How a reconciliation ended: nothing differs; something does; it stopped at its bound, and the next one goes on from
-    there; part of it could not be read; its process has died."""
+    """How a reconciliation ended. AGREES: nothing differs. DIFFERS: something does. CUT: it stopped at its maximum of rows, and
+    the next one continues there. INCOMPLETE: a part could not be read. ABANDONED: its process died."""
 
     AGREES = "agrees"
     DIFFERS = "differs"
@@ -15,12 +15,12 @@ class Result(StrEnum):
 
 
 class Kind(StrEnum):
-    """What is told differently.
+    """The kinds of discrepancies.
 
-    balance: a tenant's balance and the sum of its transfers. credits: what the upstream took from the company's credits
-    between two readings, and our recorded costs. cost: of one request. cost_unknown: nobody has told it. missing: a
-    job's request that the history does not have. not_ours: a request of theirs that no job has made; second_start: one
-    that repeats a job's; lost_start: one that fits a job of which nobody knew whether it had started.
+    BALANCE: a tenant's balance differs from the sum of its transfers. CREDITS: what the upstream took from the company's
+    credits between two readings differs from our recorded costs. COST: the cost of a request differs. COST_UNKNOWN: neither
+    side has a cost. MISSING: the history lacks a job's request. NOT_OURS: no job made a request of the history. SECOND_START:
+    such a request repeats a job's. LOST_START: such a request fits a job whose start was unknown.
     """
 
     BALANCE = "balance"
@@ -36,4 +36,4 @@ class Kind(StrEnum):
 OF_HISTORY = (
     Kind.COST, Kind.COST_UNKNOWN, Kind.MISSING, Kind.NOT_OURS, Kind.SECOND_START, Kind.LOST_START,
 )  # fmt: skip
-"""Those about one request of the upstream's."""
+"""The kinds about one request of the upstream."""

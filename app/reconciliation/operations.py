@@ -1,4 +1,4 @@
-"""Writes of the reconciliation: readings, discrepancies, and costs that only the history has told."""
+"""Writes of the reconciliation: readings, discrepancies, and costs that only the history has."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -20,7 +20,7 @@ from app.reconciliation.models import Kind
 
 
 class DiscrepancyNotFound(NotFound):
-    """404: no open discrepancy of that number."""
+    """404: no open discrepancy has this number."""
 
     code = "discrepancy_not_found"
 
@@ -29,7 +29,7 @@ class DiscrepancyNotFound(NotFound):
 
 
 class _Noted(NamedTuple):
-    """As `note_discrepancies.sql` asks for it."""
+    """The parameters of `note_discrepancies.sql`."""
 
     kind: str
     subject: str
@@ -48,7 +48,7 @@ class _Gone(NamedTuple):
 
 
 class Accepted(NamedTuple):
-    """A discrepancy that an operator has seen to."""
+    """A discrepancy that an operator has accepted."""
 
     kind: str
     subject: str
@@ -73,7 +73,7 @@ _SET_COST = _SQL.command("set_cost")
 
 
 async def note(session: Session, *, discrepancies: Sequence[Discrepancy]) -> int:
-    """Write down what differs; gives how many of them are new."""
+    """Store discrepancies. Return how many are new."""
     if not discrepancies:
         return 0
     rows = [
@@ -87,20 +87,20 @@ async def note(session: Session, *, discrepancies: Sequence[Discrepancy]) -> int
 
 
 async def settle(session: Session, *, gone: Sequence[tuple[Kind, str]]) -> int:
-    """These (kind, subject) are told alike now; gives how many had been open."""
+    """Settle these discrepancies (kind, subject): the difference is gone. Return how many were open."""
     rows = [_Gone(*one) for one in gone]
     return await session.run(_SETTLE_DISCREPANCIES, **columns_of(_Gone, rows)) if rows else 0
 
 
 async def look_again(session: Session, *, kind: Kind, subject: str) -> None:
-    """It was asked about, and is still open: others are next."""
+    """Move a discrepancy that was checked and is still open to the end of the list, so that others are checked next."""
     await session.run(_LOOK_AGAIN, kind=kind, subject=subject)
 
 
 async def accept(session: Session, *, number: int, note: str) -> Accepted:
-    """An operator has seen to an open discrepancy: it is told no more unless its amounts change; gives its row.
+    """Accept an open discrepancy for an operator: it is no longer shown unless its amounts change. Return its row.
 
-    Raises DiscrepancyNotFound where there is no open one of that number.
+    Raises DiscrepancyNotFound if no open discrepancy has this number.
     """
     row = await session.find_row(_ACCEPT_DISCREPANCY, id=number, note=note)
     if row is None:
@@ -109,7 +109,7 @@ async def accept(session: Session, *, number: int, note: str) -> Accepted:
 
 
 async def settle_others(session: Session, *, kind: Kind, but: Sequence[str]) -> int:
-    """Those of a kind that were not found this time; gives how many had been open."""
+    """Settle the open discrepancies of a kind that this run did not find. Return how many were open."""
     return await session.run(_SETTLE_OTHERS, kind=kind, subjects=list(but))
 
 
@@ -123,7 +123,8 @@ async def keep_reading(
     compared: tuple[int, int, int, int] | None,
     topped_up_micro: int,
 ) -> int:
-    """Keep a reading; gives its number. `compared`: (the reading before, spent, least, most), None for the first."""
+    """Store a reading. Return its id. `compared`: (the id of the reading before, spent, least, most); None for the first
+    reading."""
     previous_id, spent_micro, least_micro, most_micro = compared or (None, None, None, None)
     return await session.get_value(
         _KEEP_READING, asked_at=asked_at, at=at, paid_micro=paid_micro, free_micro=free_micro, previous_id=previous_id,
@@ -132,8 +133,8 @@ async def keep_reading(
 
 
 async def tell_cost(session: Session, *, job: OurJob, cost_micro: int) -> int | None:
-    """Write down a cost that only the history has told, once, and give back what the job was charged too much; gives how
-    much that is. None where it was told meanwhile."""
+    """Store a cost that only the history has, once, and return to the tenant what the job was charged too much. Return that
+    amount in micro-credits; None if the job has a cost by now."""
     await lock_accounts(session, tenant_ids=[job.tenant_id])
     ended = await session.find_row(_LOCK_ENDED_JOB, job_id=job.id)
     if ended is None or ended.cost_micro is not None:
@@ -147,7 +148,7 @@ async def tell_cost(session: Session, *, job: OurJob, cost_micro: int) -> int | 
     if returned:
         note = "the cost became known, and is below the hold"
         made = await correct_charge(session, tenant_id=job.tenant_id, job_id=job.id, amount_micro=returned, note=note)
-        if made is None:  # an operator has corrected it before, and that stands
+        if made is None:  # an operator has already corrected the charge, and that correction remains
             due, returned = charged, 0
         else:
             await return_to_budgets(session, job_id=job.id, returned_micro=returned)
@@ -161,7 +162,7 @@ async def tell_cost(session: Session, *, job: OurJob, cost_micro: int) -> int | 
 
 
 async def expose_start(session: Session, *, job_id: UUID, tenant_id: UUID, upstream_id: str, cost_micro: int) -> None:
-    """A second start of a job has cost so much, and no tenant pays it."""
+    """Record the exposure of a second start: no tenant pays its cost."""
     one = Exposure(job_id, tenant_id, ExposureReason.SECOND_START, cost_micro, upstream_id)
     await expose(session, exposures=[one])
 

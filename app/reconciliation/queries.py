@@ -1,4 +1,4 @@
-"""Reads of our books, by the page or the window; each is answered by an index."""
+"""Reads for the reconciliation, by page or time window. An index serves each, except the sum of all transfers."""
 
 import json
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ from app.reconciliation.models import OF_HISTORY
 
 CANDIDATES_MAX = 500
 NEAR = timedelta(seconds=120)
-"""How far our clock and the upstream's may lie apart, and how long a submit takes."""
+"""The highest difference between our clock and the upstream's, plus the duration of a submit."""
 INPUT_BYTES_MAX = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was left of the company's credits, asked for and told between two instants."""
+    """The company's credits at the upstream, in micro-credits. They were read between `asked_at` and `at`."""
 
     id: int
     asked_at: datetime
@@ -35,7 +35,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class _Owner(OurJob):
-    """late: the request came too late to be the job's own."""
+    """late: the upstream's id arrived too late to become the job's own."""
 
     asked_id: str
     late: bool
@@ -58,7 +58,7 @@ class _Sent(NamedTuple):
 
 
 class OpenDiscrepancy(NamedTuple):
-    """One over a request of the history."""
+    """An open discrepancy about a request of the history."""
 
     kind: str
     subject: str
@@ -100,19 +100,19 @@ _COUNT_OPEN = _SQL.query("count_open", int)
 
 
 async def list_differing(session: ReadSession) -> list[tuple[UUID, int, int]]:
-    """(tenant, available by its balance, available by its transfers) where these are not the same. One statement, which
-    reads all transfers."""
+    """Return (tenant, available by its balance, available by its transfers) where the two differ. One statement, which reads
+    all transfers."""
     return [(row.tenant_id, row.available, row.fold) for row in await session.rows(_LIST_DIFFERING)]
 
 
 async def list_owners(session: ReadSession, *, upstream_ids: Sequence[str]) -> dict[str, tuple[OurJob, bool]]:
-    """By upstream id: the job whose request it is, and whether it came too late to be the job's own."""
+    """Return by upstream id: the job of the request, and whether the id arrived too late to be the job's own."""
     rows = await session.rows(_LIST_OWNERS, upstream_ids=list(upstream_ids))
     return {row.asked_id: (row, row.late) for row in rows}
 
 
 async def list_candidates(session: ReadSession, *, model: str, at: datetime) -> list[tuple[OurJob, Any]]:
-    """Jobs of the model that were sent at about that time, each with its parameters; at most CANDIDATES_MAX."""
+    """Return jobs of the model that were sent at about that time, with their parameters; at most CANDIDATES_MAX."""
     rows = await session.rows(
         _LIST_CANDIDATES, since=at - NEAR, until=at + NEAR, model=model, body_bytes_max=INPUT_BYTES_MAX,
         candidates_max=CANDIDATES_MAX,
@@ -123,21 +123,21 @@ async def list_candidates(session: ReadSession, *, model: str, at: datetime) -> 
 async def list_sent(
     session: ReadSession, *, since: datetime, until: datetime, ended_before: datetime
 ) -> list[tuple[UUID, str]]:
-    """(job, upstream id) of the jobs sent in [since, until) that have ended. Callers ask for minutes, not for days."""
+    """Return (job, upstream id) of the ended jobs sent in [since, until). Callers pass a window of minutes, not days."""
     rows = await session.rows(_LIST_SENT, since=since, until=until, ended_before=ended_before)
     return [(row.id, row.upstream_id) for row in rows]
 
 
 async def find_reading(session: ReadSession, *, reading_id: int | None = None) -> Reading | None:
-    """That reading, or the last one."""
+    """Return the reading with this id, or the last one; None if there is none."""
     return await session.find_row(_FIND_READING, reading_id=reading_id)
 
 
 async def explain_spent(
     session: ReadSession, *, before: Reading, asked_at: datetime, at: datetime, slack_seconds: float
 ) -> Explained:
-    """What our costs between a reading and the newest come to. `slack_seconds`: how far we may be out about the instant
-    at which the upstream charged."""
+    """Return our costs between a reading and the newest one. `slack_seconds`: the highest error in our instant of the
+    upstream's charge."""
     return await session.get_row(
         _EXPLAIN_SPENT, before_asked_at=before.asked_at, before_at=before.at, asked_at=asked_at, at=at,
         slack_seconds=slack_seconds,
@@ -145,18 +145,18 @@ async def explain_spent(
 
 
 async def list_open(session: ReadSession, *, most: int) -> list[OpenDiscrepancy]:
-    """Open discrepancies over requests of the history (kind, subject, job_id), those looked at longest ago first."""
+    """Return open discrepancies about requests of the history (kind, subject, job_id); those checked longest ago come first."""
     return await session.rows(_LIST_OPEN, kinds=list(OF_HISTORY), discrepancies_max=most)
 
 
 async def list_open_credits(session: ReadSession) -> list[tuple[str, Reading]]:
-    """(subject, the reading before it) of the open discrepancies over the company's credits."""
+    """Return (subject, the reading before it) of the open discrepancies about the company's credits."""
     rows = await session.rows(_LIST_OPEN_CREDITS)
     return [(row.subject, Reading(row.id, row.asked_at, row.at, row.total)) for row in rows]
 
 
 async def list_shown(session: ReadSession, *, most: int) -> list[dict[str, Any]]:
-    """Open discrepancies for people, the newest first."""
+    """Return open discrepancies for display, newest first."""
     return [
         {
             "number": row.id,
@@ -175,5 +175,5 @@ async def list_shown(session: ReadSession, *, most: int) -> list[dict[str, Any]]
 
 
 async def count_open(session: ReadSession) -> int:
-    """How many discrepancies are open."""
+    """Return the number of open discrepancies."""
     return await session.get_value(_COUNT_OPEN)

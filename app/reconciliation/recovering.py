@@ -1,4 +1,4 @@
-"""What may have been sent in the time that is lost, held against the upstream's history: writes."""
+"""Writes of a recovery: record what the upstream's history says about jobs that may have been sent in the lost time."""
 
 import json
 from collections.abc import Sequence
@@ -31,17 +31,18 @@ _LIST_OBSERVED = SqlFolder(__file__).query("list_observed", _Observed)
 
 
 def candidate_of(job: Forgotten) -> Candidate:
-    """The job, as it is compared."""
+    """Return the job in the form that `match` compares."""
     return Candidate(job.id, job.tenant_id, job.model, job.created_at, json.loads(job.body, parse_float=Decimal))
 
 
 async def list_observed(session: ReadSession, *, job_ids: Sequence[UUID]) -> dict[UUID, str]:
-    """By job: the id that the upstream gave it, where a worker of the lost time has come to tell."""
+    """Return by job id the upstream's id that a worker recorded too late."""
     return {row.job_id: row.upstream_id for row in await session.rows(_LIST_OBSERVED, job_ids=list(job_ids))}
 
 
 async def adopt(session: Session, *, jobs: dict[UUID, int], upstream_ids: dict[UUID, str]) -> int:
-    """These unknown jobs are these requests: they run on; gives how many. `jobs`: by id, the attempt. One statement."""
+    """Move these unknown jobs to running: they are these requests. Return how many moved. `jobs`: the attempt by job id. One
+    statement."""
     step = Step(State.RUNNING, "adopted", 0.0, upstream_state=UpstreamState.QUEUED)
     records = [
         SubmitRecord(
@@ -53,7 +54,8 @@ async def adopt(session: Session, *, jobs: dict[UUID, int], upstream_ids: dict[U
 
 
 async def requeue(session: Session, *, jobs: dict[UUID, int]) -> int:
-    """These unknown jobs were never sent: they stand in line again, or end where a cancel was asked for; gives how many."""
+    """Queue these unknown jobs again, since they were never sent. A job with a requested cancel ends instead. Return how many
+    moved."""
     step = Step(State.QUEUED, "not_sent", 0.0)
     outcome = Outcome(OutcomeKind.NOT_SENT, None, 0.0, "recovered")
     records = [SubmitRecord(job_id, attempt, step, outcome) for job_id, attempt in sorted(jobs.items())]
@@ -70,6 +72,6 @@ async def _record(session: Session, records: Sequence[SubmitRecord]) -> int:
 
 
 async def note_orphans(session: Session, *, rows: Sequence[HistoryRow]) -> None:
-    """Requests of the lost time that no job owns: listed in ops.discrepancies."""
+    """List the requests of the lost time that no job owns in ops.discrepancies."""
     if rows:
         await note(session, discrepancies=[about(Kind.NOT_OURS, row, None) for row in rows])

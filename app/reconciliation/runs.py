@@ -1,4 +1,4 @@
-"""Runs of the reconciliation: one at a time, believed to be alive by its lease, closed once."""
+"""Runs of the reconciliation: at most one at a time, each with a lease, closed exactly once."""
 
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -9,18 +9,18 @@ from app.core.errors import Conflict
 from app.reconciliation.models import Result
 
 LEASE_SECONDS = 2400.0
-"""A run that has not written for so long is dead: adding up every transfer may take half an hour."""
+"""A run that did not renew its lease for so long is dead. To add up all transfers may take half an hour."""
 DAILY_SECONDS = 86_400.0
 RETRY_SECONDS = 900.0
-"""After a run that could not read everything, or whose process died."""
+"""The delay after a run that could not read everything, or whose process died."""
 FIRST_SECONDS = 86_400.0
 """How far the first run looks back."""
 OVERLAP_SECONDS = 86_400.0
-"""How far each further one looks back beyond the last: rows land late."""
+"""How far each later run looks back before the end of the last one: rows appear late in the history."""
 
 
 class ReconciliationRunning(Conflict):
-    """409: there is one under way."""
+    """409: a reconciliation is already running."""
 
     code = "reconciliation_running"
 
@@ -29,12 +29,12 @@ class ReconciliationRunning(Conflict):
 
 
 class RunLost(Exception):
-    """Another process took this run for dead, and closed it."""
+    """Another process considered this run dead, and closed it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A reconciliation under way."""
+    """A reconciliation that is running."""
 
     id: int
     since: datetime
@@ -43,7 +43,7 @@ class Run:
 
 @dataclass(slots=True)
 class Tally:
-    """What a run has come to."""
+    """The counts and amounts of a run."""
 
     read_until: datetime | None = None
     history_rows: int = 0
@@ -65,7 +65,7 @@ _FINISH_RUN = _SQL.command("finish_run")
 
 
 async def begin(session: Session, *, asked_by: str, since: datetime, until: datetime) -> Run:
-    """A run that somebody asked for; raises ReconciliationRunning."""
+    """Begin a run on demand. Raises ReconciliationRunning."""
     await session.run(_ABANDON_DEAD_RUN)
     run = await session.find_row(_BEGIN_RUN, asked_by=asked_by, since=since, until=until, lease_seconds=LEASE_SECONDS)
     if run is None:
@@ -74,7 +74,7 @@ async def begin(session: Session, *, asked_by: str, since: datetime, until: date
 
 
 async def begin_due(session: Session, *, settle_seconds: float) -> Run | None:
-    """The daily run, if it is due and nobody else's; two at once get one."""
+    """Begin the daily run if it is due and no other run is open; else return None. Of two concurrent calls one gets it."""
     await session.run(_ABANDON_DEAD_RUN)
     return await session.find_row(
         _BEGIN_DUE_RUN, settle_seconds=settle_seconds, overlap_seconds=OVERLAP_SECONDS, first_seconds=FIRST_SECONDS,
@@ -83,13 +83,13 @@ async def begin_due(session: Session, *, settle_seconds: float) -> Run | None:
 
 
 async def hold_run(session: Session, *, run: Run) -> None:
-    """Say that it is alive; raises RunLost where somebody has closed it."""
+    """Renew the run's lease. Raises RunLost if another process has closed the run."""
     if await session.run(_HOLD_RUN, run_id=run.id, lease_seconds=LEASE_SECONDS) == 0:
         raise RunLost
 
 
 async def finish(session: Session, *, run: Run, result: Result, detail: str, tally: Tally) -> None:
-    """Close it; raises RunLost."""
+    """Close the run. Raises RunLost if another process has closed it."""
     closed = await session.run(
         _FINISH_RUN, run_id=run.id, result=result, detail=detail,
         **{field.name: getattr(tally, field.name) for field in fields(tally)},

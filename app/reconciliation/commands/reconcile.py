@@ -1,4 +1,4 @@
-"""`waystation reconcile`: our books against themselves and the upstream's, now."""
+"""`waystation reconcile`: compare our tables with each other and with the upstream, now."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 WINDOW = timedelta(days=1)
 WINDOW_MAX = timedelta(days=400)
-"""The upstream is asked for every day of it."""
+"""The history is read for every day of the window."""
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 SHOWN_MAX = 50
 
 
 def register(app: typer.Typer) -> None:
-    """Add it to the root."""
+    """Add this command to the root command."""
     app.command()(reconcile)
 
 
@@ -109,7 +109,7 @@ async def _reconcile(
 
 
 def _window(since: datetime | None, until: datetime | None, *, settled: datetime) -> tuple[datetime, datetime]:
-    """What is to be compared, up to `settled` at most; raises Malformed."""
+    """Return the window to compare; it ends at `settled` at the latest. Raises Malformed."""
     from app.core.clock import rfc3339
     from app.core.errors import Malformed
 
@@ -124,7 +124,7 @@ def _window(since: datetime | None, until: datetime | None, *, settled: datetime
 
 
 async def _run(database: "Database", upstream: "UpstreamAccess", since: datetime, until: datetime) -> list["Report"]:
-    """One run after the other, until the window has been read to its end."""
+    """Run reconciliations until the whole window has been read."""
     from app.reconciliation.models import Result
     from app.reconciliation.runs import begin
     from app.reconciliation.tasks.run import Reconciler

@@ -1,4 +1,4 @@
-"""`waystation recover`: after a restored or failed-over database."""
+"""`waystation recover`: make a restored or failed-over database safe to send from."""
 
 import asyncio
 from datetime import datetime
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    """Add it to the root."""
+    """Add this command to the root command."""
     app.command()(recover)
 
 
@@ -50,7 +50,7 @@ def recover(
 
 
 def _lines(told: dict[str, Any]) -> list[str]:
-    """What was done, for people."""
+    """Return the result as lines for people."""
     lines = [
         f"{told['queued']} queued jobs may have been sent since: unknown now",
         f"{told['sending']} jobs were being sent: unknown now",
@@ -96,7 +96,7 @@ async def _recover(data_dir: Path, since: datetime | None, stay_paused: bool) ->
 
 
 def _history(data_dir: Path) -> "tuple[HistoryClient | None, str]":
-    """The upstream's, and why there is none where no setting and no running stack says how to ask it."""
+    """Return a client for the upstream's history; or None and the reason, if no setting and no running stack has its address."""
     from app.core.commands.local import find_upstream
     from app.core.config.setting_files import SettingsError
     from app.upstream.history import HistoryClient

@@ -1,5 +1,5 @@
 -- What can the upstream have charged between two readings?
--- A job is charged at its end at the upstream, which lies before we knew of it, by at most its detection time.
+-- The upstream charges a job at its end. That is before our `finished_at`, by at most the detection time.
 WITH ended AS (
     SELECT
         cost_micro, held_micro,

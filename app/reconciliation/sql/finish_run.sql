@@ -1,4 +1,4 @@
--- How does a run end?
+-- How does this run end?
 UPDATE reconciliations SET
     finished_at = now(), lease_until = NULL, read_until = :read_until, result = :result, detail = :detail,
     history_rows = :history_rows, skipped = :skipped, compared = :compared, filled = :filled,

@@ -1,5 +1,5 @@
--- Which balance is not what its transfers add up to?
--- By the same sum as `verify`.
+-- Which balances differ from the sum of their transfers?
+-- The sum is the one that `verify` uses.
 SELECT
     balance.tenant_id, balance.granted - balance.posted - balance.held AS available,
     (coalesce(fold.granted, 0) - coalesce(fold.posted, 0) - coalesce(fold.held, 0))::bigint AS fold

@@ -1,4 +1,4 @@
--- Which discrepancies over the company's credits are open, with the reading before each?
+-- Which discrepancies about the company's credits are open, with the reading before each?
 SELECT discrepancy.subject, before.id, before.asked_at, before.at, before.paid_micro + before.free_micro AS total
 FROM discrepancies AS discrepancy
 JOIN credit_readings AS reading ON reading.id = discrepancy.subject::bigint

@@ -1,4 +1,4 @@
--- Which jobs are these requests of: a job's own, or one that came too late to be it?
+-- Which jobs own these requests, or were given these ids too late?
 SELECT {{ job }}, asked.upstream_id AS asked_id, false AS late
 FROM unnest(:upstream_ids::text[]) AS asked (upstream_id) JOIN jobs AS job ON job.upstream_id = asked.upstream_id
 UNION ALL

@@ -1,4 +1,4 @@
--- Which discrepancies are open, the newest first?
+-- Which discrepancies are open, newest first?
 SELECT
     discrepancy.id, discrepancy.kind, discrepancy.job_id, tenant.name AS tenant, discrepancy.upstream_id,
     discrepancy.model, discrepancy.ours_micro, discrepancy.theirs_micro, discrepancy.happened_at, discrepancy.first_seen_at

@@ -1,3 +1,3 @@
--- What does this ended job say of its cost, locked until the transaction ends?
--- Never one that is still to end: whoever ends it holds it, and waits for the balance.
+-- Which cost and charge has this ended job, locked until the transaction ends?
+-- Only an ended job is locked, to avoid a deadlock: a transaction that ends a job locks the job and then waits for the balance.
 SELECT cost_micro, charged_micro, finished_at FROM jobs WHERE id = :job_id AND finished_at IS NOT NULL FOR UPDATE

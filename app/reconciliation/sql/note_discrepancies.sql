@@ -1,5 +1,5 @@
 -- Which of these discrepancies are new?
--- Equal ones are one row. One that was settled and is back is open again.
+-- Equal ones are one row. A settled one that occurs again is open again.
 WITH asked AS (
     SELECT DISTINCT ON (kind, subject) * FROM unnest(
         :kind::text[], :subject::text[], :job_id::uuid[], :tenant_id::uuid[], :upstream_id::text[], :model::text[],

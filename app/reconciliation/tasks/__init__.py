@@ -1,1 +1,1 @@
-"""The reconciliation at work: one run, and the daily one."""
+"""The work of the reconciliation: one run, the daily run, and the recovery."""

@@ -1,4 +1,4 @@
-"""The daily reconciliation: every worker looks whether it is due, and one of them gets it."""
+"""The daily reconciliation. Every worker checks whether it is due, and one of them runs it."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,11 +20,11 @@ log = get_logger(__name__)
 
 LOOK_SECONDS = 600.0
 STATEMENT_SECONDS = 1800.0
-"""Comparing every balance with its transfers reads them all."""
+"""The comparison of all balances reads all transfers."""
 
 
 class DailyReconciliation:
-    """A worker's part in it. Looks every ten minutes, for the first time when what this worker began has settled."""
+    """The part of one worker. It checks every ten minutes; first when the history must have what this worker has sent."""
 
     def __init__(self, settings: Settings, *, on_wrong: Callable[[WrongConnection], None] | None = None) -> None:
         self.pump = Pump("reconcile", self._step)
@@ -41,7 +41,7 @@ class DailyReconciliation:
         return LOOK_SECONDS
 
     async def look(self) -> bool:
-        """Carry it out if it is due and nobody else has it; whether it was."""
+        """Run the reconciliation if it is due and no other process runs it. Return whether it ran to its end."""
         settings = self._settings
         database = await Database.open(
             settings.database_url,
@@ -51,7 +51,7 @@ class DailyReconciliation:
             statement_seconds=STATEMENT_SECONDS,
             on_wrong=self._on_wrong,
             schema=SchemaGate(self._on_wrong),
-            proven=True,  # the worker's own connections tell of a wrong setting
+            proven=True,  # the worker's other connections report a wrong setting
         )
         key = settings.upstream_api_key.get_secret_value()
         url, proxy = settings.history_url, settings.upstream_proxy

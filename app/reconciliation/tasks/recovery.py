@@ -1,4 +1,4 @@
-"""A recovery: everything that may have been sent is unknown, then compared with the history, then sending goes on."""
+"""A recovery: set all jobs that may have been sent to unknown, compare them with the history, then resume sending."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -30,9 +30,9 @@ from app.upstream.readings import NotRead
 
 @dataclass(slots=True)
 class Recovered:
-    """What a recovery has come to. `before`: jobs accepted until then were in doubt. `queued`, `sending`: jobs that became
-    unknown; `running`: that go on; of the unknown ones `adopted` were found in the history, `requeued` are not in it.
-    `orphans`: requests of the lost time that no job owns. `unread`: why the history could not be used; None: it was."""
+    """The result of a recovery. `before`: jobs accepted until then were in doubt. `queued`, `sending`: jobs that became
+    unknown. `running`: jobs that continue. `adopted`: unknown jobs found in the history; `requeued`: unknown jobs not in it.
+    `orphans`: requests of the lost time that no job owns. `unread`: why the history could not be used; None if it was."""
 
     before: datetime
     queued: int = 0
@@ -47,12 +47,12 @@ class Recovered:
     paused_by: str | None = None
 
     def value(self) -> dict[str, object]:
-        """For --json."""
+        """Return the value for --json."""
         return asdict(self)
 
 
 class Recovery:
-    """One, from its beginning to its end; may be broken off and run again at any point."""
+    """One recovery. It may be interrupted at any point and run again."""
 
     def __init__(
         self,
@@ -73,8 +73,8 @@ class Recovery:
         self._say = say
 
     async def recover(self, *, since: datetime | None, stay_paused: bool, by: str) -> Recovered:
-        """Carry it out. `since`: only jobs accepted before are in doubt. `by`: whoever does it, for the audit log. Raises
-        StoreUnavailable."""
+        """Run the recovery. `since`: only jobs accepted before it are in doubt. `by`: the acting operator's name in the audit
+        log. Raises StoreUnavailable."""
         async with self._database.transaction() as session:
             pause, now = await begin_recovery(session)
             await take_over_pause(session, by=MARK)
@@ -94,7 +94,7 @@ class Recovery:
         return told
 
     async def _forget(self, told: Recovered) -> None:
-        """Step by step, each a transaction of its own."""
+        """Set jobs in doubt to unknown and take running jobs from their owners, in batches. Each batch is a transaction."""
         seconds, last = self._unknown_max_seconds, UUID(int=0)
         while True:
             async with self._database.transaction() as session:
@@ -131,7 +131,7 @@ class Recovery:
         await self._assign(told, jobs, orphans)
 
     async def _until_settled(self, lost: LostTime) -> None:
-        """Wait until the history must know of everything that was sent before the books were doubted."""
+        """Wait until the history must contain everything that was sent before the database was doubted."""
         wait = (lost.doubted_at + timedelta(seconds=self._settle_seconds) - lost.now).total_seconds()
         while wait > 0:
             self._say(f"the history may lag: {wait:.0f} s until it must know of everything that was sent")
@@ -142,6 +142,7 @@ class Recovery:
     async def _assign(self, told: Recovered, jobs: Sequence[Forgotten], orphans: Sequence[HistoryRow]) -> None:
         found = match(orphans, [candidate_of(job) for job in jobs])
         told.adopted += await self._adopt(jobs, {job_id: row.upstream_id for job_id, row in found.adopted.items()})
+        # only attempts that this recovery made: a worker may have sent its own attempt in any case, so that job stays unknown
         attempts = {job.id: job.attempt for job in jobs if job.made_up}
         unsent = [job_id for job_id in found.never_sent if job_id in attempts]
         for at in range(0, len(unsent), BATCH_MAX):

@@ -1,4 +1,5 @@
-"""Books that nobody vouches for: taken after all where the upstream's history knows of no request that is in none of them."""
+"""End the doubt about a database that no process vouches for, if every request of the upstream's history belongs to a job in
+it."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -20,20 +21,20 @@ log = get_logger(__name__)
 
 LOOK_SECONDS = 2.0
 AGAIN_SECONDS = 60.0
-"""After a history that could not be read, or that knew of requests which are not in the books."""
+"""The delay after a history that could not be read, or that contains requests without a job in the database."""
 BEFORE_SECONDS = 120.0
-"""How far our clock and the upstream's may lie apart, and how long after a heartbeat the last send may have been."""
+"""The highest difference between our clock and the upstream's, and between a heartbeat and the last send after it."""
 
 
 class Doubted(Protocol):
-    """What tells that sending is stopped."""
+    """Reports whether sending is stopped."""
 
     @property
     def doubted(self) -> bool: ...
 
 
 async def refuting(settings: Settings, database: Database, witness: Doubted) -> None:
-    """While sending is stopped because nobody vouches for the books, read the history; until cancelled."""
+    """While sending is stopped because no process vouches for the database, read the history. Runs until it is canceled."""
     while True:
         await asyncio.sleep(LOOK_SECONDS)
         if not witness.doubted or not settings.history_url:
@@ -47,7 +48,7 @@ async def refuting(settings: Settings, database: Database, witness: Doubted) -> 
 
 
 async def _refute(settings: Settings, database: Database) -> bool:
-    """Whether there is nothing to be asked again: it is not the time yet, or sending goes on."""
+    """Return whether no longer delay is needed: it is not yet time to read the history, or sending has resumed."""
     async with database.snapshot() as snapshot:
         doubt, lost = await find_doubt(snapshot), await find_lost_time(snapshot)
     settled_at = lost.doubted_at + timedelta(seconds=settings.history_settle_seconds)
@@ -74,7 +75,7 @@ async def _refute(settings: Settings, database: Database) -> bool:
 async def find_orphans(
     database: Database, history: HistoryClient, *, since: datetime, until: datetime
 ) -> list[HistoryRow]:
-    """Requests on our key, accepted there in [since, until], that no job has. Raises NotRead, StoreUnavailable."""
+    """Return the requests on our key, accepted in [since, until], that no job has. Raises NotRead, StoreUnavailable."""
     orphans: list[HistoryRow] = []
     async for page in history.read(since=since, until=until + timedelta(seconds=BEFORE_SECONDS)):
         rows = [row for row in once_each(page.rows) if row.created_at is None or row.created_at >= since]

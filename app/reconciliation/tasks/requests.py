@@ -1,4 +1,4 @@
-"""Rows of the history against our jobs, a page at a time."""
+"""Compare rows of the history with our jobs, one page at a time."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -22,7 +22,7 @@ from app.upstream.history_rows import HistoryRow
 
 
 class Requests:
-    """Judges rows, and writes down what comes of it, in one transaction a page."""
+    """Compares rows and stores the results, in one transaction a page; each cost that a job lacked has its own."""
 
     def __init__(self, *, database: Database, run: Run, tally: Tally) -> None:
         self._database = database
@@ -30,7 +30,7 @@ class Requests:
         self._tally = tally
 
     async def judge(self, rows: Sequence[HistoryRow]) -> None:
-        """Compare these rows, one a request, with our jobs; raises RunLost."""
+        """Compare these rows with our jobs. Each request occurs once. Raises RunLost."""
         if not rows:
             return
         async with self._database.snapshot() as snapshot:
@@ -72,7 +72,7 @@ class Requests:
                     await self._expose(session, one.job_id, one.tenant_id, row)
 
     async def note_missing(self, upstream_ids: Sequence[str]) -> None:
-        """Our jobs' requests that the history does not know."""
+        """Record that the history does not contain these requests of our jobs."""
         async with self._database.snapshot() as snapshot:
             owners = await queries.list_owners(snapshot, upstream_ids=upstream_ids)
         found = [
@@ -101,7 +101,7 @@ class Requests:
             self._tally.adjusted_micro += returned
 
     async def _expose(self, session: Session, job_id: UUID, tenant_id: UUID, row: HistoryRow) -> None:
-        """Once its cost is known: exposure is written once, and never changed."""
+        """Record the exposure only when its cost is known: an exposure is written once, and never changed."""
         cost = theirs_of(row)
         if row.ended and cost:
             await operations.expose_start(

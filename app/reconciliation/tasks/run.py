@@ -1,6 +1,6 @@
-"""One reconciliation, from its beginning to its row: three checks, none of which relies on another.
+"""One reconciliation, from its start to its stored result. Its three checks do not depend on each other.
 
-Calls to the upstream are made with no session open, and what they told is judged and written down page by page.
+Calls to the upstream are made without an open session. Their results are compared and stored page by page.
 """
 
 from collections.abc import Callable
@@ -22,22 +22,22 @@ from app.upstream.history_rows import once_each
 from app.upstream.readings import NotRead
 
 ROWS_MAX: Final = 200_000
-"""Of the history, in one run; the next one goes on from there. Their ids are kept in memory meanwhile, some 20 MB."""
+"""The highest number of rows of the history in one run; the next run continues there. Their ids stay in memory, some 20 MB."""
 REVISITS_MAX: Final = 1_000
-"""Open discrepancies that are asked about again, one by one."""
+"""The highest number of open discrepancies that are checked again, one by one."""
 ABSENT_MAX: Final = 1_000
-"""Jobs whose requests were on no page, and are asked for one by one."""
+"""The highest number of jobs whose requests were on no page, and are looked up one by one."""
 SLICE: Final = timedelta(minutes=10)
-"""Of our jobs, at a time."""
+"""The window of each read of our sent jobs."""
 CHARGE_SLACK_SECONDS: Final = 60.0
-"""How far we may be out about the instant at which the upstream charged a job."""
+"""The highest error in our instant of the upstream's charge."""
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What came of a run. `open`: discrepancies that are open now, older ones among them."""
+    """The result of a run. `open`: all discrepancies that are open now, including older ones."""
 
     run: Run
     result: Result
@@ -67,7 +67,7 @@ class Reconciler:
         self._say = say
 
     async def reconcile(self, run: Run) -> Report:
-        """Carry a run through; raises RunLost where another process has closed it, StoreUnavailable."""
+        """Run a reconciliation to its end. Raises RunLost if another process has closed it, and StoreUnavailable."""
         tally = Tally()
         unread: list[str] = []
         cut = False
@@ -104,7 +104,7 @@ class Reconciler:
             )
 
     async def _credits(self, run: Run, tally: Tally) -> None:
-        """Keep a reading, and compare what was spent since the last one with our recorded costs."""
+        """Store a reading, and compare what was spent since the last one with our recorded costs."""
         self._say("asking the upstream for what is left of the credits")
         asked_at = await self._now()
         credits = await self._account.credits()
@@ -137,7 +137,7 @@ class Reconciler:
     async def _credits_again(
         self, run: Run, tally: Tally, credits: UpstreamCredits, asked_at: datetime, at: datetime
     ) -> None:
-        """What two neighbouring readings could not explain may be explained over a longer time."""
+        """Check open discrepancies again: a longer time may explain what two consecutive readings could not."""
         async with self._database.transaction() as session:
             await hold_run(session, run=run)
             for subject, baseline in await queries.list_open_credits(session):
@@ -149,7 +149,7 @@ class Reconciler:
                     tally.settled += await operations.settle(session, gone=[(Kind.CREDITS, subject)])
 
     async def _requests(self, run: Run, tally: Tally, history: HistoryClient) -> bool:
-        """Compare every request of the window; whether it was cut at its bound."""
+        """Compare every request of the window. Return whether it stopped at the maximum of rows."""
         requests = Requests(database=self._database, run=run, tally=tally)
         await self._revisit(run, history, requests)
         seen: set[str] = set()
@@ -159,6 +159,7 @@ class Reconciler:
             tally.history_rows += len(page.rows)
             tally.skipped += page.skipped + sum(row.created_at is None for row in page.rows)
             rows = [row for row in once_each(page.rows) if row.upstream_id not in before]
+            # the previous page may overlap with this one: do not compare a request twice
             before = frozenset(row.upstream_id for row in page.rows)
             seen |= before
             await requests.judge([row for row in rows if row.created_at is None or row.created_at >= run.since])
@@ -172,7 +173,7 @@ class Reconciler:
         return cut
 
     async def _revisit(self, run: Run, history: HistoryClient, requests: Requests) -> None:
-        """Ask again about what was open: rows and costs land late."""
+        """Look up the requests of open discrepancies again: rows and costs appear late."""
         async with self._database.snapshot() as snapshot:
             still_open = await queries.list_open(snapshot, most=REVISITS_MAX)
         for one in still_open:
@@ -186,7 +187,7 @@ class Reconciler:
     async def _look_for_ours(
         self, run: Run, history: HistoryClient, requests: Requests, seen: set[str], reached: datetime
     ) -> None:
-        """Which of our jobs' requests are on no page, and nowhere else in the history either?"""
+        """Find our jobs' requests that are on no page, and look each up in the history. Record those that it does not have."""
         absent_number, since = 0, run.since
         while since < reached:
             until = min(since + SLICE, reached)

@@ -1,2 +1,2 @@
--- Whether {discrepancy} is still so, and no operator has seen to it.
+-- True if {discrepancy} is neither settled nor accepted by an operator.
 ({discrepancy}.settled_at IS NULL AND {discrepancy}.accepted_at IS NULL)
