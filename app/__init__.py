@@ -1,1 +1,1 @@
-"""Waystation, an async job gateway: what a tenant asks for is recorded, submitted upstream at most once, and kept."""
+"""Waystation, an async job gateway: it records each job, submits it to the upstream at most once, and keeps its result."""

@@ -21,7 +21,7 @@ backups = typer.Typer(no_args_is_help=True, help="Dumps of the database: write o
 
 
 class _Held(NamedTuple):
-    """As `find_last_written.sql` gives it."""
+    """The row of `find_last_written.sql`."""
 
     jobs: int
     last_event_at: datetime | None
@@ -56,7 +56,7 @@ def create(
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What came of a restore. `secrets`: how many sealed secrets were opened; None: there was no key to try."""
+    """The result of a restore. `secrets`: how many encrypted secrets were decrypted; None if there was no key."""
 
     seconds: float
     revision: str | None
@@ -146,7 +146,7 @@ async def _check(dump: "Dump", keys: tuple[bytes, ...], as_json: bool) -> Restor
 
 
 def _find_keys(data_dir: Path) -> tuple[bytes, ...]:
-    """SECRET_KEY; empty where there is none. Raises SettingsError where it cannot be one."""
+    """Return the keys of SECRET_KEY; an empty tuple if it is not set. Raises SettingsError if it is not valid."""
     from app.core.commands.local import find_secrets
     from app.core.config.setting_files import SettingMissing
 
@@ -157,7 +157,7 @@ def _find_keys(data_dir: Path) -> tuple[bytes, ...]:
 
 
 async def _open_secrets(database: "Database", keys: tuple[bytes, ...]) -> tuple[int | None, str | None]:
-    """How many sealed secrets the keys open, and which one they do not; seals them anew in the copy."""
+    """Encrypt the copy's secrets anew. Return how many the keys decrypted, and the first that they did not decrypt."""
     from app.admin.commands.secret_commands import reencrypt_all
     from app.core.database.vault import SecretUnreadable
 

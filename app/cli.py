@@ -1,4 +1,4 @@
-"""The command `waystation`: puts the rooms' commands together, and turns whatever goes wrong into one line."""
+"""The command `waystation`: registers the commands of all rooms, and prints every error as one line."""
 
 import os
 import sys
@@ -31,7 +31,7 @@ app = typer.Typer(
     invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # rich would draw boxes where one line is promised, and takes 60 ms to import
+    rich_markup_mode=None,  # rich would draw boxes around errors, which are one line here, and takes 60 ms to import
 )
 app.add_typer(tenants, name="tenant")
 app.add_typer(keys, name="key")
@@ -70,7 +70,7 @@ def _root(
 @app.command()
 def migrate(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
     """Bring the database to the newest schema; several at once are safe."""
-    # imported here: alembic and SQLAlchemy take 0.5 s, and `--help` needs neither
+    # imported here: alembic and SQLAlchemy take 0.5 s, which `--help` must not wait for
     from app.core.commands.local import find_database_url
     from app.core.database.migrate import migrate as upgrade
     from app.core.database.revisions import head_revision
@@ -81,8 +81,7 @@ def migrate(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
 
 
 def main() -> None:
-    """Run the command line; exits 2 when it was called wrongly, 78 when the schema does not serve this
-    release, 1 when it could not be done otherwise."""
+    """Run the command line. Exits 2 for wrong usage, 78 if the schema does not serve this release, 1 for any other failure."""
     know(secrets_of_environment(with_files(os.environ)))
     ignore_variables_of_libpq()
     try:
@@ -93,8 +92,8 @@ def main() -> None:
         _fail(f"{error.format_message().rstrip('.')}{hint}", error.exit_code)
     except typer.Abort:
         _fail("aborted", 1)
-    except Exception as error:  # the last door: whatever it is, people get one line
-        from app.core.errors import WrongConnection  # only a command that has failed pays for it
+    except Exception as error:  # the last handler: print any error as one line
+        from app.core.errors import WrongConnection  # imported here: only a failed command needs it
 
         _fail(explain(error), error.exit_code if isinstance(error, WrongConnection) else 1)
     sys.exit(code if isinstance(code, int) else 0)
@@ -106,8 +105,8 @@ def _fail(line: str, code: int) -> None:
 
 
 def explain(error: Exception) -> str:
-    """What went wrong, in one line for people, without secrets."""
-    # imported here: only a command that has failed pays for it
+    """Return the error as one line for people, without secrets."""
+    # imported here: only a failed command needs these
     import asyncpg
 
     from app.core.config.setting_files import SettingsError

@@ -1,6 +1,6 @@
 """The commands that run processes: `up`, `demo`, `api`, `worker`, `simulator`.
 
-Each imports its room inside the function: `waystation --help` needs none of them, and they take half a second.
+Each imports its room inside the function: the imports take half a second, which `waystation --help` must not wait for.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ Speed = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    """Add them to the root."""
+    """Add these commands to the root command."""
     for command in (up, demo, api, worker, simulator):
         app.command()(command)
 

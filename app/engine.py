@@ -45,15 +45,15 @@ log = get_logger(__name__)
 OnWrong = Callable[[WrongConnection], None] | None
 
 POLLS_SECONDS = 5.0
-"""How long the end of a process waits for its polls: one that is cut is asked again by another worker."""
+"""How long a stopping process waits for its polls. Another worker repeats a poll that was cut off."""
 RECORDING_SHARE, RECORDING_SECONDS_MAX = 0.25, 3.0
-"""The part of the grace that is kept for writing down what came of the last exchanges."""
+"""The part of the grace period that is reserved to record the last outcomes."""
 HURRY_SECONDS = 2.0
-"""The same, after a second signal."""
+"""The same after a second signal."""
 
 
 def _clients(settings: Settings, discretion: Discretion) -> tuple[UpstreamClient, AccountClient]:
-    """For jobs, and for what is left of the company's credits."""
+    """Return the upstream's clients: for jobs, and for the company's credits."""
     url, key, proxy = settings.upstream_url, settings.upstream_api_key.get_secret_value(), settings.upstream_proxy
     upstream = UpstreamClient(
         url=url,
@@ -67,7 +67,7 @@ def _clients(settings: Settings, discretion: Discretion) -> tuple[UpstreamClient
 
 
 class Engine:
-    """One worker's pumps, and what they share."""
+    """The pumps of one worker, and what they share."""
 
     def __init__(
         self, settings: Settings, database: Database, *, on_wrong: OnWrong = None, process_id: UUID | None = None
@@ -141,7 +141,7 @@ class Engine:
 
     @property
     def pumps(self) -> tuple[Pump, ...]:
-        """All that runs until the process stops."""
+        """All pumps. They run until the process stops."""
         return (
             self.meter.pump, self.dispatcher.pump, self.poller.pump, self.sweeper.pump, self.daily.pump, self.deliverer.pump,
             self.webhook_sweeper.pump, self.discretion.pump,
@@ -152,12 +152,12 @@ class Engine:
         return {"dispatch": self.dispatcher, "poll": self.poller, "deliver": self.deliverer}
 
     def cut(self) -> None:
-        """Wait for no exchange any longer; a submit that is on the wire is recorded as unknown."""
+        """Stop waiting for exchanges. A submit that is in progress is recorded as unknown."""
         for part in (self.dispatcher, self.poller, self.deliverer):
             part.cut()
 
     async def close(self) -> None:
-        """Close its connections to the upstream, to receivers and to Redis."""
+        """Close the connections to the upstream, to receivers of webhooks and to Redis."""
         for part in (self.upstream, self.account, self.sender, self.doorbell):
             await part.close()
 
@@ -166,7 +166,7 @@ class Engine:
         self.poller.pump.ring()
 
     async def renew(self) -> None:
-        """Keep the leases of calls that take long, until cancelled."""
+        """Renew the leases of long calls, until canceled."""
         failing = Outage(log, begun="lease.not_renewed", over="lease.renewed")
         while True:
             await asyncio.sleep(self.leases.lease_seconds / 5)
@@ -178,33 +178,33 @@ class Engine:
                 failing.passed()
 
     def ring(self, task: Task) -> None:
-        """Somebody says there is work."""
+        """Handle a notification that there may be work."""
         if task != "deliver":
             self.sweeper.wake()
         self._rung[task].pump.ring()
 
     def has_room(self, task: Task) -> bool:
-        """Whether this process could take on more of such work now."""
+        """Return whether this process can take more work of this kind now."""
         part = self._rung[task]
         return part.has_room and not part.pump.failing
 
     async def listen(self) -> None:
-        """Hear rings as they are published, until cancelled."""
+        """Receive published notifications, until canceled."""
         await self.doorbell.listen_rings(
             roused=self.sweeper.wake, rung=self.ring, has_room=self.has_room, connected=self._connected
         )
 
     def _connected(self, connected: bool) -> None:
-        # arq is not enough for the sweeps to rest: it tells one worker alone of a ring, which may die with it
+        # arq alone is not enough to make sweeps rarer: it gives a notification to one worker, and that worker may die with it
         self.sweeper.rings(connected)
         self.webhook_sweeper.rings(connected)
-        if connected:  # nobody has told us what was rung before
+        if connected:  # notifications sent while we were not connected are lost
             for task in TASKS:
                 self.ring(task)
 
 
 async def wind_up(engine: Engine, grace_seconds: float, hurried: asyncio.Event) -> None:
-    """Let what is on the wire end, and give the rest back: within the grace, or soon after a second signal."""
+    """Let exchanges in progress end, and hand the rest back: within the grace period, or soon after a second signal."""
     recording_seconds = min(RECORDING_SECONDS_MAX, RECORDING_SHARE * grace_seconds)
     ending = asyncio.create_task(hand_over(engine, grace_seconds - recording_seconds))
     hurrying = asyncio.create_task(_cut_when(hurried, engine))
@@ -212,7 +212,7 @@ async def wind_up(engine: Engine, grace_seconds: float, hurried: asyncio.Event) 
     if late == {ending}:
         await asyncio.wait([ending], timeout=HURRY_SECONDS)
     if not ending.done():
-        log.warning("worker.not_wound_up")  # leases run out by themselves
+        log.warning("worker.not_wound_up")  # their leases will expire
     await cancel_all([ending, hurrying])
     engine.trouble.flush()
     engine.account_watch.flush()
@@ -225,7 +225,8 @@ async def _cut_when(hurried: asyncio.Event, engine: Engine) -> None:
 
 
 async def hand_over(engine: Engine, seconds: float) -> None:
-    """What is not sent yet goes back first: others need not wait for what we still wait for."""
+    """Hand back unsent work first, so that others need not wait for the exchanges that we still wait for. Then drain and
+    leave."""
     await _attempted(engine.leases.hand_back_unsent())
     engine.doorbell.ring("dispatch")
     await asyncio.gather(
@@ -244,7 +245,7 @@ async def _take_leave(engine: Engine) -> None:
 
 
 async def _attempted(step: Coroutine[Any, Any, None]) -> None:
-    """Without Postgres the steps after it may still be possible."""
+    """Run a step of the shutdown. If Postgres is unavailable, continue: later steps may still be possible."""
     try:
         await step
     except StoreUnavailable as error:

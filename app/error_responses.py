@@ -1,4 +1,4 @@
-"""Errors as responses: problem documents on our own surfaces, elsewhere in the upstream's shape."""
+"""Render errors as responses: problem documents on our own surfaces, the upstream's format elsewhere."""
 
 from http import HTTPStatus
 
@@ -15,12 +15,12 @@ from app.web.server.rules import allowed_methods
 log = get_logger(__name__)
 
 OURS = ("/api/", "/admin/")
-"""Below these, errors are problem documents; elsewhere they have the upstream's shape."""
+"""Paths with these prefixes answer problem documents; all others answer the upstream's format."""
 PLAIN_CODES = {400: "invalid_request", 404: "not_found", 405: "method_not_allowed"}
 
 
 class PlainRefusal(Refusal):
-    """What Starlette itself turns down: no such path, wrong method, a body it cannot parse."""
+    """An error of Starlette: no such path, a wrong method, or a body that it cannot parse."""
 
     def __init__(self, error: HTTPException) -> None:
         super().__init__(str(error.detail), headers=error.headers)
@@ -29,7 +29,7 @@ class PlainRefusal(Refusal):
 
 
 class Broken(Refusal):
-    """500: our own fault; the log has it."""
+    """500: an error of ours, which is logged."""
 
     status = 500
     code = "internal_error"
@@ -39,7 +39,7 @@ class Broken(Refusal):
 
 
 def handle_errors(app: FastAPI) -> None:
-    """Register the handlers of this module."""
+    """Register the error handlers of this module."""
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _plain)

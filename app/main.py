@@ -1,4 +1,4 @@
-"""The API process: puts the surfaces together on one database, one doorbell, one writer."""
+"""The API process: connects all surfaces to one database, one Redis client for notifications, and one intake."""
 
 import asyncio
 import contextlib
@@ -63,13 +63,13 @@ log = get_logger(__name__)
 WRITERS_MAX = 8
 READERS_MAX = 8
 READ_STATEMENT_SECONDS = 5.0
-"""When Postgres stops a read: somebody waits for it, and others for its connection."""
+"""Postgres stops a longer read: a client waits for it, and other reads wait for its connection."""
 LEAVE_SECONDS = 1.0
 FILES_BESIDE_CONNECTIONS = 256
 
 
 def create_app(settings: Settings, *, on_wrong: Callable[[WrongConnection], None] | None = None) -> FastAPI:
-    """The ASGI application of one API process. `on_wrong`: see `Database.open`."""
+    """Return the ASGI application of one API process. `on_wrong`: see `Database.open`."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -83,7 +83,7 @@ def create_app(settings: Settings, *, on_wrong: Callable[[WrongConnection], None
         openapi_url="/openapi.json",
         docs_url=None,  # `app.web.pages.docs` serves it: FastAPI's own page needs the internet
         redoc_url=None,
-        redirect_slashes=False,  # a redirect has no JSON, would follow the Host header, and the SDK follows none
+        redirect_slashes=False,  # a redirect has no JSON body and trusts the Host header, and the SDK does not follow redirects
     )
     app.state.settings = settings
     app.state.public_url = settings.public_url
@@ -111,7 +111,7 @@ async def _open(
     stack: contextlib.AsyncExitStack,
     on_wrong: Callable[[WrongConnection], None] | None,
 ) -> None:
-    """What the routes find on `app.state`, opened in order and closed the other way round."""
+    """Open in order what the routes use on `app.state`. `stack` closes it in reverse order."""
     state = app.state
     process_id = new_id()
     await _open_database(state, settings, process_id, on_wrong)
@@ -170,7 +170,7 @@ async def _open(
 async def _open_database(
     state: Any, settings: Settings, process_id: UUID, on_wrong: Callable[[WrongConnection], None] | None
 ) -> None:
-    """The pools, whose connections prove the schema and that the books are as new as what was sent."""
+    """Open the connection pools. Each connection checks the schema, and that the database is not older than what was sent."""
     state.schema = SchemaGate(on_wrong)
     state.witness = await _witness(settings, process_id)
     state.database = await Database.open(
@@ -194,7 +194,7 @@ async def _witness(settings: Settings, process_id: UUID) -> Witness:
 
 
 async def _take_leave(database: Database, process_id: UUID) -> None:
-    """Without Redis the others divide the limits among those that are there."""
+    """Remove this process from the live ones: without Redis, the others divide the rate limits among the live API processes."""
     try:
         async with asyncio.timeout(LEAVE_SECONDS), database.statement() as session:
             await stop_beating(session, process_id=process_id)
@@ -212,9 +212,9 @@ async def _background(*work: "asyncio._CoroutineLike[None]") -> AsyncIterator[No
 
 
 def run_api(settings: Settings, *, host: str, port: int, fd: int | None) -> None:
-    """Serve until SIGTERM, then end as `Server` says.
+    """Serve until SIGTERM, then shut down as described in `Server`.
 
-    Raises WrongConnection, having stopped likewise, once a connection to Postgres has proved wrong.
+    Raises WrongConnection after such a shutdown, if a connection to Postgres was found to be wrong.
     """
     return_large_blocks()
     wrong: list[WrongConnection] = []
@@ -235,7 +235,7 @@ def run_api(settings: Settings, *, host: str, port: int, fd: int | None) -> None
         access_log=False,
         server_header=False,
         headers=list(RESPONSE_HEADERS.items()),
-        proxy_headers=False,  # whose X-Forwarded-For is believed, TRUSTED_PROXIES says
+        proxy_headers=False,  # TRUSTED_PROXIES decides whose X-Forwarded-For is trusted
         backlog=2048,
     )
     _make_room_for_connections()
@@ -246,15 +246,15 @@ def run_api(settings: Settings, *, host: str, port: int, fd: int | None) -> None
         stopping=app.state.stopping,
         release=lambda: app.state.waiters.release(),
     )
-    # uvicorn's own `fd` takes any descriptor for a Unix socket, and would leave Nagle on: answers would come 40 ms late
+    # uvicorn's own `fd` treats each descriptor as a Unix socket and keeps Nagle's algorithm on, which delays answers by 40 ms
     server.run(sockets=None if fd is None else [socket.socket(fileno=fd)])
     if wrong:
         raise wrong[0]
 
 
 def _make_room_for_connections() -> None:
-    """As many open files as the connections need, or as many connections as there may be files: once the files are used up
-    nobody could connect any more."""
+    """Raise the limit of open files to the number of connections. If that is not allowed, lower the number of connections:
+    without free descriptors nobody could connect."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = CONNECTIONS_MAX + FILES_BESIDE_CONNECTIONS
     if soft != resource.RLIM_INFINITY and soft < wanted:

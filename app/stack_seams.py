@@ -1,4 +1,4 @@
-"""What the stack has done for it by the rooms above it."""
+"""Functions that the stack needs from rooms above it."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -25,7 +25,7 @@ _IS_WORKER_READY = SqlFolder(__file__).query("is_worker_ready", bool)
 
 
 async def worker_ready(database_url: str, pid: int) -> bool:
-    """Whether the worker with this process id has reported for work."""
+    """Return whether the worker with this process id has registered itself."""
     database = await Database.open(database_url, name="up", writers_max=1, readers_max=1)
     try:
         async with database.snapshot() as session:
@@ -35,8 +35,8 @@ async def worker_ready(database_url: str, pid: int) -> bool:
 
 
 async def guard_books(database_url: str, redis_url: str, copied: bool | None) -> None:
-    """Where the files of the database are a copy and jobs wait in it, stop sending. Where they are not, be the witness of
-    them: Redis may have been emptied, and no process of before runs any more."""
+    """Guard the database identity. If the database files are a copy in which jobs wait, stop sending. If they are not a copy,
+    store a witness: Redis may have been emptied, and no earlier process is running. `copied` None: unknown, so do nothing."""
     if copied is None:
         return
     process_id = new_id()
@@ -45,7 +45,7 @@ async def guard_books(database_url: str, redis_url: str, copied: bool | None) ->
     try:
         async with database.transaction() as session:
             found = await find_books(session, process_id=process_id, lease_seconds=0, known=[])
-            # what nobody has opened yet holds nothing that could have been sent
+            # a database without an identity was never opened by a process, so nothing was sent from it
             stop = copied and found.waiting and found.books_id is not None and not found.stopped
             if stop:
                 await stop_sending(session, doubt=Doubt.COPIED)
@@ -75,12 +75,12 @@ async def pause(database_url: str) -> None:
 def receive_webhooks(
     secrets: Callable[[], Sequence[str]], on_arrival: Callable[[str, bool, bytes], None]
 ) -> AbstractAsyncContextManager[str]:
-    """A receiver of webhooks on the loopback, by its URL."""
+    """Return a receiver of webhooks on the loopback interface. Its value is its URL."""
     return receiving(secrets, lambda one: on_arrival(one.id, one.verified is True, one.body))
 
 
 def seams() -> Seams:
-    """Put together."""
+    """Return the functions for the stack."""
     return Seams(
         migrate=migrate,
         ensure_demo_tenant=ensure_demo_tenant,

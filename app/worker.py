@@ -1,7 +1,6 @@
-"""The worker process: the engine on a loop of its own, with arq as a supervised doorbell beside it.
+"""The worker process: the engine on its own event loop, with arq beside it as a supervised source of notifications.
 
-`waystation worker` runs it. `arq app.worker.WorkerSettings` runs the same engine the other way round: arq's loop, with the
-engine beside it.
+`waystation worker` runs it. `arq app.worker.WorkerSettings` runs the same engine, but on arq's event loop.
 """
 
 import asyncio
@@ -37,22 +36,23 @@ from app.worker_process import Process
 log = get_logger(__name__)
 
 ARQ_POLL_SECONDS = 0.5
-"""How often arq looks into Redis; who hears what is published need not wait for it."""
+"""How often arq polls Redis. Published notifications arrive sooner."""
 ARQ_HEALTH_SECONDS = 5
-"""How often arq says that it is there, to `arq --check`."""
+"""How often arq records its health for `arq --check`."""
 ARQ_RESTART_SECONDS = 0.5
 ARQ_CLOSE_SECONDS = 1.0
 ARQ_CLAIM_SECONDS = 2.0
-"""How long arq leaves a ring to a worker that died with it; its own least is 10 s, and nobody would find rings meanwhile."""
+"""How long arq reserves a notification for a worker that died with it. arq's own minimum is 10 s, in which nobody would find
+it."""
 
 
 async def dispatch(ctx: dict[str, Any]) -> None:
-    """arq's task: jobs may wait to be sent."""
+    """arq's task: jobs may wait to be submitted."""
     ctx["engine"].ring("dispatch")
 
 
 async def poll(ctx: dict[str, Any]) -> None:
-    """arq's task: the upstream may be to be asked about jobs."""
+    """arq's task: jobs may be due for a poll."""
     ctx["engine"].ring("poll")
 
 
@@ -62,15 +62,15 @@ async def deliver(ctx: dict[str, Any]) -> None:
 
 
 async def look_once_more(ctx: dict[str, Any]) -> None:
-    """After each task of arq's: a ring that came while it ran found its name taken, and was dropped by arq."""
+    """Run after each task of arq: arq drops a notification that comes while a task of the same name runs."""
     task: Task = ctx["job_id"]
     if task in TASKS:
         ctx["engine"].ring(task)
 
 
 async def on_startup(ctx: dict[str, Any]) -> None:
-    """Where arq runs the process: the engine starts beside it. SIGTERM and SIGINT end both: arq takes no ring any more, and
-    waits in `on_shutdown` until the engine has ended."""
+    """Start the engine when arq runs the process. SIGTERM and SIGINT end both: arq takes no more notifications, and waits in
+    `on_shutdown` until the engine has ended."""
     _refuse_reloading()
     return_large_blocks()
     process = Process(_read_settings(start))
@@ -91,7 +91,7 @@ async def on_startup(ctx: dict[str, Any]) -> None:
 
 
 async def on_shutdown(ctx: dict[str, Any]) -> None:
-    """The engine ends, or has ended. It ends first here where arq stops for a reason of its own."""
+    """Wait until the engine has ended. If arq stops for its own reason, end the engine here."""
     if "process" not in ctx:
         return
     ctx["process"].stop.set()
@@ -106,7 +106,7 @@ async def on_shutdown(ctx: dict[str, Any]) -> None:
 
 
 def _read_settings(read: Callable[[], Settings]) -> Settings:
-    """What `waystation` does before a command, since arq does not."""
+    """Read the settings with the preparations that `waystation` makes before a command; arq does not make them."""
     know(secrets_of_environment(with_files(os.environ)))
     ignore_variables_of_libpq()
     try:
@@ -116,16 +116,16 @@ def _read_settings(read: Callable[[], Settings]) -> Settings:
 
 
 def _failed(error: Exception, code: int = 1) -> SystemExit:
-    """To be raised: ends the process with one line on standard error."""
+    """Return an exception that ends the process with one line on standard error."""
     line = "waystation: " + one_line(scrubbed(str(error)))
-    if code == 1:  # as Python does with text, once, however often it is raised
+    if code == 1:  # Python itself prints a text code, once, however often it is raised
         return SystemExit(line)
     echo(line, to_stderr=True)
     return SystemExit(code)
 
 
 def _refuse_reloading() -> None:
-    """`arq --watch` makes a new connection when a file has changed, to a Redis of its own choice, and does not end by SIGTERM."""
+    """Refuse `arq --watch`: after a change of a file it connects to another Redis, and it does not end on SIGTERM."""
     if any(getattr(task.get_coro(), "__name__", "") == "watch_reload" for task in asyncio.all_tasks()):
         raise _failed(
             ValueError("arq's --watch is not supported: start the worker again where its code has changed"), 2
@@ -138,7 +138,7 @@ def _redis_url() -> str:
 
 
 class WorkerSettings:
-    """For `arq app.worker.WorkerSettings`, and `arq --check app.worker.WorkerSettings`."""
+    """The settings for `arq app.worker.WorkerSettings` and `arq --check app.worker.WorkerSettings`."""
 
     functions: ClassVar[list[Any]] = [dispatch, poll, deliver]
     on_startup = on_startup
@@ -146,21 +146,21 @@ class WorkerSettings:
     after_job_end = look_once_more
     queue_name = QUEUE
     redis_pool: ClassVar[Any] = Later(lambda: arq_pool(_redis_url(), kind=PatientRedis))
-    redis_settings: ClassVar[Any] = Later(lambda: arq_settings(_redis_url()))  # what `--check` uses
+    redis_settings: ClassVar[Any] = Later(lambda: arq_settings(_redis_url()))  # `--check` uses it
     job_serializer = serialized
     job_deserializer = deserialized
     poll_delay = ARQ_POLL_SECONDS
     keep_result = 0
     max_tries = 1000
     job_timeout = 1
-    """Seconds. Ten more is how long a ring is left to a worker that died with it."""
+    """Seconds. arq adds ten: so long it reserves a notification for a worker that died with it."""
     job_completion_wait = 1
     health_check_interval = ARQ_HEALTH_SECONDS
     log_results = False
 
 
 async def ring_forever(engine: Engine, redis_url: str) -> None:
-    """arq, which exits when Redis goes: started again and again; our own timers do without it meanwhile."""
+    """Run arq, and start it again whenever it exits, as it does when Redis is away. The engine's timers work without it."""
     away = Outage(log, begun="arq.stopped", over="arq.started")
     while True:
         pool = arq_pool(redis_url)
@@ -192,7 +192,7 @@ def _supervised(engine: Engine, pool: ArqRedis) -> Worker:
 
 
 async def _closed(worker: Worker) -> None:
-    """Also where Redis does not answer: a process that is told to stop must not wait for it."""
+    """Close arq even if Redis does not answer: a stopping process must not wait for Redis."""
     try:
         async with asyncio.timeout(ARQ_CLOSE_SECONDS):
             await worker.close()
@@ -202,9 +202,9 @@ async def _closed(worker: Worker) -> None:
 
 
 async def work(settings: Settings) -> int:
-    """Until SIGTERM or SIGINT; then hand back or finish within the grace. The exit code.
+    """Run until SIGTERM or SIGINT; then finish or hand back all work within the grace period. Return the exit code.
 
-    Raises WrongConnection, having stopped likewise, once a connection to Postgres has proved wrong.
+    Raises WrongConnection after such a shutdown, if a connection to Postgres was found to be wrong.
     """
     process = Process(settings)
     with stop_signals(first=process.stop.set, again=process.hurried.set):

@@ -1,4 +1,4 @@
-"""One worker process: the engine, its heartbeat and its witness, from the start to the end."""
+"""One worker process from start to end: the engine, its heartbeat and its witness."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -26,7 +26,7 @@ READERS_MAX = 2
 
 
 class Process:
-    """A worker from its start to its end. Set `stop` to end it, and `hurried` to wait for nothing any longer."""
+    """A worker process. Set `stop` to end it, and `hurried` to stop waiting for anything."""
 
     def __init__(self, settings: Settings) -> None:
         self.stop, self.hurried = asyncio.Event(), asyncio.Event()
@@ -45,7 +45,7 @@ class Process:
         self._keeping: list[asyncio.Task[None]] = []
 
     async def begin(self) -> None:
-        """Take work from now on."""
+        """Start to take work."""
         schema = SchemaGate(self._stop_for)
         await self._witness.recall()
         database = await Database.open(
@@ -59,7 +59,7 @@ class Process:
         )
         self.engine = Engine(self._settings, database, on_wrong=self._stop_for, process_id=self._process_id)
         self.engine.dispatcher.opened = self._witness.opened
-        self._watchdog.start()  # it has no lease before
+        self._watchdog.start()  # before this point the process has no lease to lose
         log.info("worker.started", worker=self._process_id.hex)
         for pump in self.engine.pumps:
             self.take(pump.run())
@@ -82,22 +82,22 @@ class Process:
         self._proving = asyncio.create_task(database.prove_when_there())
 
     def take(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run this, too, as long as work is taken; it never ends by itself."""
+        """Also run this work while the process takes work. It must not return."""
         self._taking.append(asyncio.create_task(work))
 
     async def over(self) -> None:
-        """Until `stop` is set, or a part has broken."""
+        """Return when `stop` is set, or a part has ended."""
         stopped = asyncio.create_task(self.stop.wait())
         parts = (*self._taking, *self._keeping)
         await asyncio.wait([stopped, *parts], return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
         for task in parts:
-            if task.done():  # none of these ever ends: better a new process than one that has lost a part
+            if task.done():  # a part never ends normally: a new process is better than one without that part
                 log.error("worker.broken", exc_info=task.exception())
 
     async def end(self) -> int:
-        """Take nothing more, and hand back or finish within the grace. The exit code; raises WrongConnection where a connection
-        to Postgres has proved wrong."""
+        """Take no more work; finish or hand back the rest within the grace period. Return the exit code. Raises WrongConnection
+        if a connection to Postgres was found to be wrong."""
         log.info("worker.stopping", worker=self._process_id.hex)
         give_up_at = clock.monotonic() + self._settings.grace_seconds
         await cancel_all([*self._taking, self._proving])

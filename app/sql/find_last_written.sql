@@ -1,4 +1,4 @@
--- How much is there, and when was the last word written: by a process that says it lives, or about a job?
+-- How many jobs are there, and when was the last event of a job, and the last event or heartbeat?
 SELECT
     (SELECT count(*) FROM jobs) AS jobs,
     (SELECT max(at) FROM job_events) AS last_event_at,
