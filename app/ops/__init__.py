@@ -1,4 +1,4 @@
-"""For those who run it: proof on live data, and a look at whether everything is set up as it must be.
+"""Tools for operators: `verify` proves the invariants on live data, `doctor` checks the configuration.
 
-invariant: what has to be true of the rows at every instant, of a running system too.
+invariant: a statement that is true of the rows at every instant, also while the system runs.
 """

@@ -9,7 +9,7 @@ from app.core.escapes import one_line
 
 
 def register(app: typer.Typer) -> None:
-    """Add them to the root."""
+    """Add these commands to the root command."""
     app.command()(verify)
     app.command()(doctor)
 

@@ -1,4 +1,4 @@
-"""Whether everything that a gateway leans on is set up as it must be; and how to mend what is not."""
+"""Check that everything the gateway depends on is configured correctly, and how to fix what is not."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ class _Server(NamedTuple):
 
 
 class _Reconciled(NamedTuple):
-    """compared_at: None, never yet. strangers: requests that are not ours."""
+    """compared_at: None if there was no comparison yet. strangers: requests on our upstream key that are not ours."""
 
     open: int
     strangers: int
@@ -64,7 +64,7 @@ _FIND_RECONCILED = _SQL.query("find_reconciled", _Reconciled)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at. `mend`: what to do about it; None where it is well."""
+    """The result of one check. `mend`: how to fix the problem; None if there is none."""
 
     name: str
     said: str
@@ -72,7 +72,7 @@ class Finding:
 
 
 async def examine(data_dir: Path) -> AsyncIterator[Finding]:
-    """One finding after the other; nothing here raises for what is away or wrong."""
+    """Yield one finding after another. Errors and unavailable servers are findings, not exceptions."""
     yield _settings(data_dir)
     async for finding in _database(data_dir):
         yield finding
@@ -119,7 +119,7 @@ async def _database(data_dir: Path) -> AsyncIterator[Finding]:
     except StoreUnavailable as error:
         cause = error.__cause__ or error
         yield Finding("database", f"does not answer: {type(cause).__name__}", "start it, and see that it lets us in")
-    except Exception as error:  # whatever else the server says is a finding, too
+    except Exception as error:  # every other error of the server is a finding as well
         yield Finding("database", f"refuses: {error}", "run `waystation migrate` as its owner")
     finally:
         await database.close()
@@ -142,7 +142,8 @@ def _durable(settings: dict[str, str]) -> Finding:
 
 
 def _clock(most: float, least: float) -> Finding:
-    """`most` and `least`: the skew, had the database looked right after we asked, or right before its answer came."""
+    """Check the clock's skew. `most` and `least`: the skew if the database read its clock right after our request, or right
+    before its answer."""
     skew = 0.0 if least <= 0 <= most else min(most, least, key=abs)
     said = f"{abs(skew):.3f} s from the database's"
     if abs(skew) <= SKEW_SECONDS:
@@ -169,7 +170,7 @@ async def _workers(session: ReadSession) -> Finding:
 
 
 async def _books(session: ReadSession) -> Finding:
-    """What the last reconciliations have found: in the first place, whether somebody else uses the upstream key."""
+    """Report the last reconciliations; above all, whether somebody else uses the upstream key."""
     found = await session.get_row(_FIND_RECONCILED, days=STRANGERS_DAYS)
     if found.compared_at is None:
         return Finding("books", "not compared with the upstream's yet; a worker does it daily")
@@ -181,7 +182,7 @@ async def _books(session: ReadSession) -> Finding:
 
 
 async def _restored(session: ReadSession) -> Finding:
-    """Whether it may be older than what was sent."""
+    """Report whether the database may be older than what was sent."""
     doubt = await find_doubt(session)
     if doubt is None:
         return Finding("restore", "nothing says that the database is older than what was sent")

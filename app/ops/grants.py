@@ -1,4 +1,4 @@
-"""What must be true of the database itself: who may do what, that constraints are in force, that commits are durable."""
+"""Invariants of the database itself: privileges, valid constraints, durable commits."""
 
 from app.core.database.connections import SERVICE_ROLE
 from app.core.database.db import READONLY_ROLE
@@ -14,7 +14,7 @@ MAY_DELETE = (
     "pauses", "processes", "budgets", "webhook_attempts", "webhook_secrets", "upstream_seconds", "forbidden_answers",
     "upstream_health", "upstream_balances",
 )  # fmt: skip
-"""Tables of which alone it may drop rows."""
+"""The only tables from which the service may delete rows."""
 
 _SQL = SqlFolder(__file__)
 

@@ -1,7 +1,7 @@
-"""What must be true of the rows at every instant: one statement each, which sees one snapshot of a running system.
+"""Invariants of jobs. Each is one statement, which sees one snapshot of a running system.
 
-Each counts what it looked at and gives the ids of what is wrong. They read whole tables, in order or by hash, and keep
-nothing in memory here: `job_events`, the largest, is read twice, `jobs` some ten times, bodies never.
+Each counts the rows that it checked and returns the ids of wrong ones. They read whole tables, in order or by hash, and keep
+nothing in this process: `job_events`, the largest table, is read twice, `jobs` some ten times, bodies never.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,16 +14,16 @@ from app.core.database.sql import Query, SqlFolder
 from app.jobs.models import TRANSITIONS, State
 
 LATE_SECONDS = 60
-"""What a sweep puts right may be wrong for so long: sweeps come every second, and at most every 30."""
+"""How long something that a sweep corrects may be wrong. Sweeps run every second to every 30 seconds."""
 ARROWS = [
     *((one, other) for one, others in TRANSITIONS.items() for other in sorted(others)),
     *((state, state) for state in (State.SENDING, State.UNKNOWN, State.RUNNING)),
 ]
-"""The declared transitions, and events that change no state: a cancel asked for, the upstream's progress."""
+"""The declared transitions, and events that do not change the state: a requested cancel, or progress at the upstream."""
 
 
 class Counted(NamedTuple):
-    """How many things were looked at, of how many the claim does not hold, and the ids of the first ten of these."""
+    """The number of checked things, the number of wrong ones, and the ids of the first ten wrong ones."""
 
     checked: int
     wrong: int
@@ -32,8 +32,8 @@ class Counted(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Invariant:
-    """`claim`: what holds, with `{checked}` in it. `guarantee`: its number in the list of guarantees. `query`: one statement,
-    which sees one snapshot. `given`: values of parameters that it alone has."""
+    """One invariant. `claim`: what holds; it contains `{checked}`. `guarantee`: its number in the list of guarantees. `query`:
+    one statement, which sees one snapshot. `given`: values of parameters that only this statement has."""
 
     name: str
     guarantee: int
@@ -42,11 +42,11 @@ class Invariant:
     given: Mapping[str, object] = field(default_factory=dict)
 
     async def count(self, session: ReadSession, *, at: datetime | None = None) -> Counted:
-        """What is wrong now, or was at that instant."""
+        """Return what is wrong now, or with `at`, what was wrong at that instant."""
         return await session.get_row(self.query, **self._given(at))
 
     def arguments(self, *, at: datetime | None = None) -> Iterable[object]:
-        """Of the statement, in the order of its parameters."""
+        """Return the statement's arguments in the order of its parameters."""
         return self.query.arguments(self._given(at))
 
     def _given(self, at: datetime | None) -> dict[str, object]:

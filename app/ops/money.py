@@ -1,6 +1,6 @@
-"""What must be true of every credit at every instant. One statement each, as in `invariants`.
+"""Invariants of credits. Each is one statement, as in `invariants`.
 
-Read are all transfers some five times, by hash, and all jobs twice: a million transfers take seconds.
+They read all transfers some five times, by hash, and all jobs twice. A million transfers take seconds.
 """
 
 from app.core.database.sql import SqlFolder

@@ -1,4 +1,4 @@
-"""What must be true of the lines that jobs stand in, and of the counts of them, at every instant."""
+"""Invariants of queues and their counts."""
 
 from app.core.database.sql import SqlFolder
 from app.ops.invariants import Counted, Invariant

@@ -1,4 +1,4 @@
-"""Proves on live data what the database can show of the guarantees; names what it cannot."""
+"""Prove on live data the part of the guarantees that the database can show, and name the other part."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from app.ops.queue_invariants import OF_QUEUES
 from app.ops.webhook_invariants import OF_WEBHOOKS
 
 STATEMENT_SECONDS = 1800.0
-"""The longest an invariant may take."""
+"""The longest time for one invariant."""
 
 INVARIANTS = (*OF_JOBS, *OF_QUEUES, *OF_WEBHOOKS, *OF_MONEY, *OF_DATABASE)
 
 
 @dataclass(frozen=True, slots=True)
 class NotShown:
-    """What of a guarantee no row can tell, and what does."""
+    """A part of a guarantee that no row can show, and what shows it."""
 
     guarantee: int
     what: str
@@ -46,7 +46,7 @@ NOT_SHOWN = (
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What came of one invariant: how much was looked at, how much of it is wrong, and the first ten ids of that."""
+    """The result of one invariant: how many things were checked, how many are wrong, and the first ten ids of wrong ones."""
 
     invariant: Invariant
     checked: int
@@ -60,7 +60,7 @@ class Proof:
 
     @property
     def line(self) -> str:
-        """For people."""
+        """The result as one line for people."""
         claim = self.invariant.claim.format(checked=f"{self.checked:,}")
         if self.holds:
             return claim
@@ -69,8 +69,8 @@ class Proof:
 
 
 async def prove(session: ReadSession, *, at: datetime | None = None) -> AsyncIterator[Proof]:
-    """One proof after the other; each statement sees one snapshot, and locks nothing. `at`: when the last word was written
-    into a copy, on which nobody works any more."""
+    """Yield one proof after another. Each statement sees one snapshot, and locks nothing. `at`: the last write to a copy of a
+    database that no process uses."""
     for invariant in INVARIANTS:
         counted = await invariant.count(session, at=at)
         yield Proof(invariant, counted.checked, counted.wrong, tuple(counted.examples))
@@ -79,7 +79,7 @@ async def prove(session: ReadSession, *, at: datetime | None = None) -> AsyncIte
 async def prove_all(
     session: ReadSession, *, tell: Callable[[str], None], at: datetime | None = None
 ) -> tuple[Proof, ...]:
-    """All of `prove`; each line is told as soon as it is known."""
+    """Run `prove` to its end. Pass each line to `tell` as soon as it is known. Return all proofs."""
     proofs = []
     async for proof in prove(session, at=at):
         proofs.append(proof)
@@ -88,12 +88,12 @@ async def prove_all(
 
 
 def wrong_of(proofs: Sequence[Proof]) -> list[str]:
-    """The names of those that do not hold."""
+    """Return the names of the invariants that do not hold."""
     return [proof.invariant.name for proof in proofs if not proof.holds]
 
 
 def summary(proofs: Sequence[Proof]) -> str:
-    """What is told after the proofs: what no row can show, and how many hold."""
+    """Return the lines after the proofs: what no row can show, and how many invariants hold."""
     wrong = wrong_of(proofs)
     lines = [
         found("-", f"guarantee {one.guarantee}", f"not shown here: {one.what}; {one.shown_by}") for one in NOT_SHOWN
@@ -105,7 +105,7 @@ def summary(proofs: Sequence[Proof]) -> str:
 
 
 def as_value(proofs: Sequence[Proof]) -> dict[str, Any]:
-    """The same for programs."""
+    """Return the proofs as a value for JSON."""
     return {
         "holds": not wrong_of(proofs),
         "invariants": [

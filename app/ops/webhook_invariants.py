@@ -1,4 +1,4 @@
-"""What must be true of the webhooks at every instant."""
+"""Invariants of webhooks."""
 
 from app.core.database.sql import SqlFolder
 from app.ops.invariants import Counted, Invariant

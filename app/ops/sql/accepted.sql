@@ -1,4 +1,4 @@
--- Which jobs have an upstream id that no accepted attempt got, or an accepted attempt whose id they do not have?
+-- Which jobs have an upstream id without an accepted attempt that got it, or an accepted attempt with another id?
 WITH found AS (
     SELECT coalesce(job.id, won.job_id) AS id
     FROM (SELECT id, attempt, upstream_id FROM jobs WHERE upstream_id IS NOT NULL) AS job

@@ -1,4 +1,4 @@
--- Which balance is not what the transfers add up to?
+-- Which balances differ from the sum of their transfers?
 WITH found AS (
     SELECT coalesce(balance.tenant_id, fold.tenant_id) AS id FROM balances AS balance
     FULL JOIN (

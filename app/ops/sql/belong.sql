@@ -1,4 +1,4 @@
--- Which deliveries belong to no event or no target, or to those of another tenant?
+-- Which deliveries lack an event or target, or have one of another tenant?
 WITH found AS (
     SELECT delivery.id FROM webhook_deliveries AS delivery
     LEFT JOIN webhook_events AS event ON event.id = delivery.event_id AND event.tenant_id = delivery.tenant_id

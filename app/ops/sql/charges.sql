@@ -1,4 +1,4 @@
--- Whose charge is not what was posted for them, or was charged though it failed?
+-- Which jobs have a charge that differs from their transfers, or a charge although they failed or have not ended?
 WITH found AS (
     SELECT coalesce(job.id, paid.job_id) AS id
     FROM jobs AS job

@@ -1,4 +1,4 @@
--- Which constraints and unique indexes are there and do not hold?
+-- Which constraints or indexes exist, but are not valid?
 WITH found AS (
     SELECT conrelid::regclass::text || '.' || conname AS id FROM pg_constraint
     WHERE connamespace = 'public'::regnamespace AND NOT convalidated

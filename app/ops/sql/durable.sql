@@ -1,4 +1,5 @@
--- Which settings would lose an answered submit when the machine fails? As the service's own connections have them.
+-- Which settings or unlogged tables could lose an answered submit if the machine fails?
+-- The settings of this connection are also those of the service's connections.
 WITH found AS (
     SELECT name || ' = ' || setting AS id FROM pg_settings
     WHERE (name IN ('fsync', 'full_page_writes') AND setting <> 'on')

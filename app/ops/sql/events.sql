@@ -1,4 +1,4 @@
--- Which ended jobs have no event of their end, or an event of another end?
+-- Which ended jobs lack the event of their end, or have the event of another end?
 WITH found AS (
     SELECT job.id FROM jobs AS job
     LEFT JOIN webhook_events AS event ON event.job_id = job.id AND event.type = 'job.' || job.state

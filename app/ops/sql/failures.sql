@@ -1,4 +1,4 @@
--- Which FAILED jobs do not say why, to programs and to people?
+-- Which FAILED jobs have no error code or no message?
 WITH found AS (
     SELECT job.id FROM jobs AS job LEFT JOIN job_results AS result ON result.job_id = job.id
     WHERE job.state = 'failed' AND (job.error_code IS NULL OR coalesce(result.message, '') = '')

@@ -1,4 +1,4 @@
--- Whose events are not numbered 1 to n, n being what their feed says?
+-- Which tenants have events that are not numbered from 1 to the last position of their feed?
 WITH found AS (
     SELECT coalesce(feed.tenant_id, told.tenant_id) AS id
     FROM event_feeds AS feed

@@ -1,4 +1,4 @@
--- Which jobs are final without their instant, or the other way round, or ended and still in somebody's hands?
+-- Which jobs are final without the instant of their end, or the reverse; or ended, but still claimed?
 WITH found AS (
     SELECT id FROM jobs
     WHERE (state IN ('completed', 'failed', 'canceled')) <> (finished_at IS NOT NULL)

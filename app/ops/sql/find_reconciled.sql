@@ -1,4 +1,4 @@
--- What have the last reconciliations found, and how many requests on the upstream key are not ours?
+-- How many discrepancies are open, how many recent requests are not ours, and when was the last complete comparison?
 SELECT
     count(*) AS open,
     count(*) FILTER (WHERE kind = 'not_ours' AND happened_at > now() - make_interval(days => :days)) AS strangers,

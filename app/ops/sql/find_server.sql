@@ -1,4 +1,4 @@
--- Which server is this, how durable are its commits, and what does its clock say?
+-- Which version is the server, how durable are its commits, and what is its time?
 SELECT
     current_setting('server_version_num')::integer AS version, current_setting('server_version') AS version_shown,
     current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes,

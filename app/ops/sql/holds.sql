@@ -1,4 +1,4 @@
--- Which jobs have not held what they say, or not resolved it once when they ended, or before?
+-- Which jobs have another hold than their row says, or a hold that was resolved before their end, or not at their end?
 WITH found AS (
     SELECT coalesce(job.id, held.job_id) AS id
     FROM jobs AS job

@@ -1,4 +1,4 @@
--- Which jobs are not where their last event says? And which events belong to no job, or come after the last?
+-- Which jobs differ from their last event, and which events belong to no job?
 WITH found AS (
     SELECT coalesce(job.id, last.job_id) AS id
     FROM jobs AS job

@@ -1,4 +1,4 @@
--- Which jobs have an attempt on the wire that is not their latest, or are not being sent, or are sent without one?
+-- Which jobs have a live attempt without being `sending`, are `sending` without one, or have one that is not their latest?
 WITH found AS (
     SELECT coalesce(job.id, live.job_id) AS id
     FROM (SELECT id, attempt FROM jobs WHERE state = 'sending') AS job

@@ -1,4 +1,4 @@
--- In whose lots is other than the balance says will expire? Which lots have given away more than they had?
+-- Which tenants have lots that differ from the expiring part of the balance or from their grants, or that expired by too much?
 WITH found AS (
     SELECT balance.tenant_id AS id
     FROM balances AS balance

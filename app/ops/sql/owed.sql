@@ -1,4 +1,4 @@
--- Which jobs have a URL of their own that was owed an event, and no delivery of it?
+-- Which jobs with their own URL have an event that it receives, but no delivery of it?
 WITH found AS (
     SELECT hook.job_id AS id
     FROM job_webhooks AS hook

@@ -1,4 +1,4 @@
--- Which jobs own a request of the upstream that another job owns or was given, too, without that being written down?
+-- Which jobs have an upstream id that another job has or was given, without a record of that?
 WITH found AS (
     SELECT id FROM (SELECT min(id::text)::uuid AS id FROM jobs GROUP BY upstream_id HAVING count(upstream_id) > 1) AS twice
     UNION

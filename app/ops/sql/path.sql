@@ -1,4 +1,4 @@
--- Which jobs have a history with a gap, or with a step that is not an arrow of the life cycle?
+-- Which jobs have events with a gap, or with a step that is not a declared transition?
 WITH found AS (
     SELECT told.job_id AS id FROM (
         SELECT

@@ -1,4 +1,5 @@
--- Which jobs has the third worker in a row let go of, and are still not ended? (No worker sweeps, if there are any.)
+-- Which jobs lost three workers in a row, but have not ended?
+-- If there are any, no worker sweeps.
 WITH found AS (
     SELECT id FROM jobs
     WHERE takeovers > 2 OR (takeovers = 2 AND lease_until < coalesce(:at::timestamptz, now()) - make_interval(secs => :late_seconds))

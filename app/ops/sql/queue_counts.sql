@@ -1,4 +1,5 @@
--- Whose counts are not those of the jobs? A key has counts only where it has limits of its own, or had.
+-- Which queues have counts that differ from those of their jobs?
+-- A key has counts only if it has, or had, its own limits.
 WITH found AS (
     WITH unfinished AS (
         SELECT

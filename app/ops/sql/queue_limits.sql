@@ -1,4 +1,4 @@
--- Whose queue has other limits or another weight than its tenant or key is given?
+-- Which queues have other limits or another weight than their tenant or key?
 WITH found AS (
     SELECT tenant.id FROM tenants AS tenant LEFT JOIN queues ON queues.subject_id = tenant.id
     WHERE queues.subject_id IS NULL

@@ -1,4 +1,5 @@
--- Which jobs are due, and nobody has put them in line? (No worker sweeps, if there are any.)
+-- Which queued jobs are due, but not ready?
+-- If there are any, no worker sweeps.
 WITH found AS (
     SELECT id FROM jobs
     WHERE state = 'queued' AND NOT ready AND due_at < coalesce(:at::timestamptz, now()) - make_interval(secs => :late_seconds)

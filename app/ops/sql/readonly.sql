@@ -1,4 +1,4 @@
--- What may the dashboards' role see or do beyond reading the views? And what of them can it not read?
+-- What may the dashboards' role do except read our views, and which views can it not read?
 WITH found AS (
     SELECT ours.nspname || '.' || ours.relname || ' ' || privilege AS id
     FROM (

@@ -1,4 +1,4 @@
--- Which replayed submits name no job, or one of another tenant?
+-- Which replayed submits have no job, or one of another tenant?
 WITH found AS (
     SELECT refusal.id FROM refusals AS refusal
     LEFT JOIN jobs AS job ON job.id = refusal.job_id AND job.tenant_id = refusal.tenant_id

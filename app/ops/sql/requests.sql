@@ -1,4 +1,4 @@
--- Which surfaces have other numbers of requests in the view than there are jobs, refusals and replays?
+-- For which surfaces does the view show other numbers than those of jobs, refusals and replays?
 WITH found AS (
     SELECT coalesce(shown.surface, kept.surface) AS id
     FROM (

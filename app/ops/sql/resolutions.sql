@@ -1,4 +1,4 @@
--- Which resolutions are of another job's hold, or of another amount than they may be?
+-- Which posts and releases belong to another job's hold, have a wrong amount, or resolve a hold a second time?
 WITH found AS (
     SELECT resolution.id FROM transfers AS resolution
     LEFT JOIN transfers AS held ON held.id = resolution.hold_id AND held.kind = 'hold'

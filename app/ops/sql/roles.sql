@@ -1,4 +1,4 @@
--- Which of our roles can do more than it was given, by being somebody special or somebody else, too?
+-- Which of our roles have a special attribute, or are members of another role?
 WITH found AS (
     SELECT rolname AS id FROM pg_roles
     WHERE rolname IN (:service_role, :readonly_role)

@@ -1,4 +1,5 @@
--- Which jobs are still called sending, though nobody can be sending them any more? (No worker sweeps, if there are any.)
+-- Which jobs are `sending` although their lease has expired?
+-- If there are any, no worker sweeps.
 WITH found AS (
     SELECT id FROM jobs WHERE state = 'sending'
         AND (lease_until IS NULL OR lease_until < coalesce(:at::timestamptz, now()) - make_interval(secs => :late_seconds))

@@ -1,4 +1,4 @@
--- Which tables may the service change in a way that it must not?
+-- Which tables may the service change in a way that is not allowed?
 WITH found AS (
     SELECT ours.nspname || '.' || ours.relname || ' ' || forbidden.privilege AS id
     FROM (

@@ -1,4 +1,4 @@
--- Which accepted jobs lack what a tenant gave us, or the event of their acceptance?
+-- Which accepted jobs lack their input or their first event?
 WITH found AS (
     SELECT job.id FROM jobs AS job
     LEFT JOIN job_inputs AS input ON input.job_id = job.id

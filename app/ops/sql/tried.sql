@@ -1,5 +1,5 @@
--- Which deliveries will nobody try again, though they are neither delivered nor listed as exhausted? (No worker sweeps, if
--- there are any.)
+-- Which deliveries will not be attempted again, although they are neither delivered nor exhausted?
+-- If there are any, no worker sweeps.
 WITH found AS (
     SELECT id FROM webhook_deliveries
     WHERE (status = 'pending') <> (due_at IS NOT NULL)

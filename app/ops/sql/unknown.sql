@@ -1,4 +1,5 @@
--- Which jobs have been unknown for longer than they may be? (No worker sweeps, if there are any.)
+-- Which jobs have been unknown for longer than is allowed?
+-- If there are any, no worker sweeps.
 WITH found AS (
     SELECT id FROM jobs WHERE state = 'unknown' AND due_at < coalesce(:at::timestamptz, now()) - make_interval(secs => :late_seconds)
 ), counted AS (

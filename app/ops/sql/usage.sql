@@ -1,4 +1,4 @@
--- Whose use by the hour is not what was posted?
+-- Which tenants have usage by the hour that differs from their posted credits?
 WITH found AS (
     SELECT coalesce(used.tenant_id, paid.tenant_id) AS id
     FROM (SELECT tenant_id, sum(charged_micro) AS amount FROM usage_hours GROUP BY tenant_id) AS used

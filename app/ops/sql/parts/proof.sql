@@ -1,4 +1,5 @@
--- The end of an invariant: how many things were looked at (`counted`), how many are wrong (`found`), and the first ten of them.
+-- The end of an invariant: the number of checked things (`counted`), the number of wrong ones (`found`), and the first ten of
+-- these.
 wrong AS MATERIALIZED (SELECT DISTINCT id FROM found)
 SELECT
     (SELECT number FROM counted)::bigint AS checked, (SELECT count(*) FROM wrong) AS wrong,

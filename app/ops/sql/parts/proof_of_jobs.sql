@@ -1,4 +1,4 @@
--- The end of an invariant about jobs: how many were looked at (`counted`), how many are wrong (`found`), and the first ten of them.
+-- The end of an invariant about jobs, as in `proof`, with the ids as `job_…`.
 wrong AS MATERIALIZED (SELECT DISTINCT id FROM found)
 SELECT
     (SELECT number FROM counted)::bigint AS checked, (SELECT count(*) FROM wrong) AS wrong,
