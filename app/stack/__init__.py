@@ -1,5 +1,5 @@
-"""The stack on one machine: embedded Postgres and Valkey, and the supervisor that keeps them and our processes alive.
+"""The whole stack on one machine: embedded Postgres and Valkey, our processes, and the supervisor that restarts them.
 
-member: something the supervisor keeps: a server or a child. server: Postgres or Valkey, run privately for one directory.
-child: one of our own processes. interlock: a file whose lock lives exactly as long as the process it was handed to.
+member: a server or a child of the supervisor. server: Postgres or Valkey, with its own data directory. child: one of our own
+processes. interlock: a file lock that is held exactly as long as the process that inherited it lives.
 """

@@ -1,9 +1,9 @@
-"""What can keep a stack from running."""
+"""Errors that keep a stack from running."""
 
 
 class StackError(Exception):
-    """The stack, or a part of it, cannot run; the message is one line for the person who started it."""
+    """The stack, or a part of it, cannot run. The message is one line for the person who started it."""
 
 
 class AlreadyRunning(StackError):
-    """Another stack holds this data directory."""
+    """Another stack uses this data directory."""

@@ -1,4 +1,4 @@
-"""Small files that are whole or absent, and logs that stop growing."""
+"""Files that are written completely or not at all, and logs of limited size."""
 
 import contextlib
 import json
@@ -12,14 +12,14 @@ LOG_MAX_BYTES = 16 * 1024 * 1024
 
 
 def hand_on(descriptor: int, directory: Path) -> None:
-    """What root makes belongs to whom the directory belongs to, who may be the next to start us."""
+    """Give a file that root created to the owner of the directory, who may start the stack next."""
     if os.geteuid() == 0:
         owner = directory.stat()
         os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
 def make_directory(path: Path) -> None:
-    """Make it, closed to others; root's can be passed through, by servers that are not root."""
+    """Create a directory for the owner only. If root creates it, servers that are not root may pass through it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         path.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700)
@@ -33,7 +33,7 @@ def make_directory(path: Path) -> None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Put `text` there, readable by its owner alone; a reader sees the old content or the new, also after a crash."""
+    """Write a file that only its owner can read. A reader sees the old or the new content, even after a crash."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     fresh.unlink(missing_ok=True)
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
@@ -45,12 +45,12 @@ def write_private(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """`write_private` of an object."""
+    """Write an object as JSON, like `write_private`."""
     write_private(path, json.dumps(content, indent=2) + "\n")
 
 
 def text_of(path: Path) -> str | None:
-    """The text of that file, or None where there is no such file. One read: other processes remove files at any time."""
+    """Return the file's text; None if there is no file. It is one read, since other processes remove files at any time."""
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -58,7 +58,7 @@ def text_of(path: Path) -> str | None:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The object in that file, or None where there is no such file or no object in it."""
+    """Return the JSON object in the file; None if there is no file, or no object in it."""
     try:
         found = json.loads(text_of(path) or "null")
     except ValueError:
@@ -67,7 +67,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def open_log(path: Path) -> BinaryIO:
-    """A file that appends to `path`, for a child to write to."""
+    """Open a log for a child. It appends to `path`."""
     make_directory(path.parent)
     bound_log(path)
     file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab", buffering=0)
@@ -76,15 +76,15 @@ def open_log(path: Path) -> BinaryIO:
 
 
 def bound_log(path: Path, *, max_bytes: int = LOG_MAX_BYTES) -> None:
-    """Move a log that has grown past `max_bytes` aside to `….1`, under the writers' feet: they append."""
-    with contextlib.suppress(FileNotFoundError):  # also one that is removed meanwhile
+    """Copy a log larger than `max_bytes` to `….1` and truncate it. Its writers need not reopen it, since they append."""
+    with contextlib.suppress(FileNotFoundError):  # another process may remove it meanwhile
         if path.stat().st_size > max_bytes:
             shutil.copyfile(path, path.with_name(path.name + ".1"))
             os.truncate(path, 0)
 
 
 def last_lines(path: Path, count: int = 2) -> str:
-    """The end of a log in one line, for an error message."""
+    """Return the last lines of a log as one line, for an error message."""
     try:
         end = path.read_bytes()[-8192:]
     except FileNotFoundError:

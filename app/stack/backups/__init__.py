@@ -1,1 +1,1 @@
-"""Dumps of the database, and their restore into an empty server."""
+"""Write dumps of the database, and restore them into an empty server."""

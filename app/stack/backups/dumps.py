@@ -1,4 +1,4 @@
-"""Dumps of the database: written by pg_dump, and found. `restoring` brings them back."""
+"""Write dumps of the database with pg_dump, and find them. `restoring` restores them."""
 
 import os
 import stat
@@ -19,7 +19,7 @@ from app.stack.servers.client_programs import run_program
 
 PARTIAL = ".partial"
 PARTIAL_HOURS = 24
-"""A dump that nobody has written to for so long was left behind by a process that was killed."""
+"""A partial dump without a write for so many hours was left behind by a killed process."""
 _CONTENTS = "toc.dat"
 _SAYS_PLAIN = b"PostgreSQL database dump"
 _SAYS_WHOLE = b"PostgreSQL database dump complete"
@@ -29,7 +29,7 @@ _LOOK_BYTES = 4096
 
 
 class Form(StrEnum):
-    """How pg_dump wrote it."""
+    """The format in which pg_dump wrote a dump."""
 
     CUSTOM = "custom"
     DIRECTORY = "directory"
@@ -39,7 +39,7 @@ class Form(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Dump:
-    """One dump; `bytes` of all its files."""
+    """One dump. `bytes` is the size of all its files."""
 
     path: Path
     form: Form
@@ -48,12 +48,12 @@ class Dump:
 
 
 def find_dump(path: Path) -> Dump:
-    """The dump at `path`, or the one written last in the directory `path`.
+    """Return the dump at `path`, or the last written one in the directory `path`.
 
-    Raises StackError where there is none, or what is there is no dump. The newest is taken whatever it is: a backup that
-    failed must not hide behind the one before it.
+    Raises StackError if there is none, or if the newest file is not a dump: a failed backup must not be hidden by the one
+    before it.
     """
-    path = path.absolute()  # a name that begins with a dash would be an option to a program
+    path = path.absolute()  # a program would read a name that begins with a dash as an option
     try:
         last = max(_candidates(path), key=lambda one: (one.stat().st_mtime_ns, one.name), default=None)
         if last is None:
@@ -76,7 +76,7 @@ def _candidates(path: Path) -> Iterator[Path]:
 
 
 def _is_dump(directory: Path) -> bool:
-    """Whether pg_dump writes, or has written, a dump in directory form there; it writes the contents last."""
+    """Return whether pg_dump writes, or has written, a dump in directory format there. It writes the contents last."""
     return (directory / _CONTENTS).exists() or any(directory.glob("[0-9]*.dat*"))
 
 
@@ -103,7 +103,7 @@ def _form(path: Path) -> Form:
     if _SAYS_CLUSTER in head:
         raise StackError(f"{path} is a dump of a whole cluster: expected one of the database alone, from pg_dump")
     if _SAYS_PLAIN in head:
-        if _SAYS_WHOLE not in tail:  # psql would take what there is for all of it
+        if _SAYS_WHOLE not in tail:  # psql would accept the part as a whole dump
             raise StackError(f"{path} is cut off: its last lines do not say that the dump is complete")
         return Form.PLAIN
     if head[_TAR_AT : _TAR_AT + len(_TAR)] == _TAR:
@@ -112,9 +112,9 @@ def _form(path: Path) -> Form:
 
 
 async def create_dump(database_url: str, directory: Path) -> Dump:
-    """Write a new dump, in custom form, into `directory`; it appears whole or not at all.
+    """Write a new dump in custom format into `directory`. It appears complete or not at all.
 
-    Raises StackError where it cannot be written, or there is nothing of ours in the database; and what `connect_owner` raises.
+    Raises StackError if it cannot be written, or if the database has none of our tables; and the errors of `connect_owner`.
     """
     path = _new_path(directory)
     partial = path.with_name(path.name + PARTIAL)
@@ -148,10 +148,10 @@ def _not_written(path: Path, error: OSError) -> StackError:
 
 
 async def _look_at_server(database_url: str) -> tuple[int, bool]:
-    """Its major version, and whether it is reached with TLS, as the URL asks for or allows.
+    """Return the server's major version, and whether the connection uses TLS, as the URL requires or allows.
 
-    pg_dump would not see that a pooler gives each of its transactions another session, and would leave its settings in all
-    of them; and it would write a dump of an empty database.
+    This connection also detects a pooler that gives each transaction another session. pg_dump would not: it would leave its
+    settings in these sessions. It would also write a dump of an empty database.
     """
     connection = await connect_owner(connect_arguments(database_url))
     try:

@@ -1,4 +1,4 @@
-"""Dumps brought back into an empty server: custom, directory and tar form by pg_restore, plain SQL by psql."""
+"""Restore dumps into an empty server: custom, directory and tar format with pg_restore, plain SQL with psql."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ _PIECE_BYTES = 4 * 1024 * 1024
 _OPTIONS = (
     "--no-owner",
     "--no-tablespaces",
-    # a dump that names its schemas (--schema=public) would make `public`, which is there
+    # a dump that names its schemas (--schema=public) would create `public`, which exists
     "--clean",
     "--if-exists",
     "--exit-on-error",
@@ -37,10 +37,10 @@ _WHOLE = "expected one of the whole database that WAYSTATION_DATABASE_URL names"
 
 
 async def restore(dump: Dump, programs: PostgresPrograms, database_url: str) -> None:
-    """Bring the dump into an empty database, as its superuser; the roles it names are made first, without a login.
+    """Restore a dump into an empty database as its superuser. The roles that the dump names are created first, without a login.
 
-    Raises StackError with the first error of the program that reads it: nothing less than all of it is a success. So is a
-    dump of something else, or of a part, no success.
+    Raises StackError with the first error of the program: only a complete restore succeeds. Also raises it for a dump of
+    something else, or of a part.
     """
     await _make_roles(await _roles(dump, programs), database_url)
     if dump.form is Form.PLAIN:
@@ -54,8 +54,8 @@ async def restore(dump: Dump, programs: PostgresPrograms, database_url: str) -> 
 
 
 async def _finish(dump: Dump, database_url: str) -> None:
-    """Migrating an empty database would make all that is missing, and nothing would be wrong in it. Of what is there, the
-    planner must know how much it is."""
+    """Check that the dump has our schema, views and privileges: the migration of an empty database would create what is
+    missing. Then ANALYZE for the planner."""
     connection = await asyncpg.connect(database_url)
     try:
         if (await find_schema(connection)).version is None:
@@ -75,11 +75,12 @@ async def _finish(dump: Dump, database_url: str) -> None:
 _NAMES_ROLES = re.compile(rb"(?:GRANT|REVOKE|ALTER|CREATE POLICY|SET SESSION AUTHORIZATION) ")
 _ROLE = re.compile(rb'\b(?:TO|FROM|ROLE|AUTHORIZATION|BY) ("(?:[^"]|"")+"|[a-z_][a-z0-9_$]*)')
 _CONNECTS = b"\\connect "
-"""No row of COPY can begin like this: it would have a second backslash."""
+"""No row of COPY begins like this: it would have a second backslash."""
 
 
 async def _roles(dump: Dump, programs: PostgresPrograms) -> set[str]:
-    """The roles that owners, grants and policies of the dump name. A word too many does no harm to an empty server."""
+    """Return the roles that owners, grants and policies of the dump name. A word that is no role does no harm on an empty
+    server."""
     if dump.form is Form.PLAIN:
         return await _roles_in(dump)
     text = await run_program(
@@ -89,7 +90,7 @@ async def _roles(dump: Dump, programs: PostgresPrograms) -> set[str]:
 
 
 async def _roles_in(dump: Dump) -> set[str]:
-    """Of a plain dump. Raises StackError where it goes into a database that it makes itself."""
+    """Return the roles in a plain dump. Raises StackError if the dump creates its own database."""
     found: set[str] = set()
     with dump.path.open("rb") as file:
         while lines := await asyncio.to_thread(file.readlines, _PIECE_BYTES):
@@ -113,7 +114,7 @@ async def _make_roles(names: set[str], database_url: str) -> None:
     connection = await asyncpg.connect(database_url)
     try:
         for statement in await Session(connection).values(_NEW_ROLES, names=sorted(names - {"public"})):
-            # it is there, or is no name of a role but a word of a row: whatever lacks it will say so
+            # the role exists, or the word is not the name of a role: if a role is missing, the restore will fail
             with contextlib.suppress(asyncpg.DuplicateObjectError, asyncpg.ReservedNameError, asyncpg.InvalidNameError):
                 await connection.execute(statement)
     finally:

@@ -1,1 +1,1 @@
-"""Processes that do not outlive us: started, watched, replaced and stopped in order."""
+"""Start, watch, replace and stop processes that must not outlive this one."""

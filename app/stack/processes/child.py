@@ -1,4 +1,4 @@
-"""One of our own processes, as the supervisor keeps it."""
+"""One of our own processes, for the supervisor."""
 
 import asyncio
 import os
@@ -17,15 +17,15 @@ from app.stack.processes.process import Process, start_process
 
 _POLL_SECONDS = 0.02
 LEFTOVER_SECONDS = 5.0
-"""How long a child of a supervisor that was killed may take to end."""
+"""How long a child of a killed supervisor may take to end."""
 
 Ready = Callable[[int], Awaitable[bool]]
-"""Whether the process of that number is up; asked again and again until it is."""
+"""Whether the process with this id is ready. It is called again until it returns True."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChildSpec:
-    """What to run. `name` is unique in the stack (`api-0`), `kind` is what it counts as (`api`)."""
+    """The process to run. `name` is unique in the stack (`api-0`); `kind` is its group (`api`)."""
 
     name: str
     kind: str
@@ -36,11 +36,11 @@ class ChildSpec:
     ready_seconds: float = 60.0
     grace_seconds: float = 35.0
     log_path: Path | None = None
-    """Where its output goes; None: to ours."""
+    """The file for its output. None: our own output."""
 
 
 class Child:
-    """A process made from its spec again and again; `lock_directory` holds its interlock."""
+    """A process that can be started again from its spec. `lock_directory` contains its interlock."""
 
     def __init__(self, spec: ChildSpec, lock_directory: Path) -> None:
         self.spec = spec
@@ -51,11 +51,11 @@ class Child:
 
     @property
     def pid(self) -> int | None:
-        """The current process."""
+        """The id of the current process; None before the first start."""
         return self._process.pid if self._process else None
 
     async def start(self) -> None:
-        """Run it; what is left of an earlier one, of whatever supervisor, is stopped first."""
+        """Start the process. A process that an earlier supervisor left behind is stopped first."""
         make_directory(self._lock_path.parent)
         lock = await take_over(self._lock_path, stop_signal=signal.SIGTERM, patience_seconds=LEFTOVER_SECONDS)
         try:
@@ -80,9 +80,9 @@ class Child:
                 output.close()
 
     async def until_ready(self) -> None:
-        """Return once it is up; StackError where it ends first or takes longer than `ready_seconds`.
+        """Return when the process is ready. Raises StackError if it ends first, or takes longer than `ready_seconds`.
 
-        One that its watchdog has ended, as the machine did not let it run, is started again within that time.
+        If its watchdog ended it because the machine was too busy, it is started again within that time.
         """
         until = monotonic() + self.spec.ready_seconds
         while True:
@@ -99,13 +99,13 @@ class Child:
             await asyncio.sleep(_POLL_SECONDS)
 
     async def wait(self) -> int:
-        """Until it ends; its return code."""
+        """Wait until the process ends. Return its return code."""
         if self._process is None:
             raise RuntimeError("not started yet")
         return await self._process.wait()
 
     async def stop(self) -> None:
-        """SIGTERM, its grace (cut short by `hurry`), then SIGKILL."""
+        """Send SIGTERM, wait for the grace period or `hurry`, then send SIGKILL."""
         if self._process is None:
             return
         hurried = asyncio.create_task(self._kill_when_hurried(self._process))
@@ -115,7 +115,7 @@ class Child:
             hurried.cancel()
 
     def hurry(self) -> None:
-        """Whoever stops it has lost patience."""
+        """Do not wait any longer for the process to stop."""
         self._hurry.set()
 
     async def _kill_when_hurried(self, process: Process) -> None:

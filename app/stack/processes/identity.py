@@ -1,12 +1,12 @@
-"""Whom a server runs as. Postgres refuses to be root, and everybody may start us as root.
+"""Choose the user that a server runs as. Postgres refuses to run as root, and anybody may start us as root.
 
-Not root: as we are. Root: as the owner of the data where that is an ordinary user, else as `nobody`, and
-    1. plainly, where that user can reach the binaries and the data;
-    2. with one capability, where a directory above is closed (a venv under /root, data in a 0700 directory):
-       CAP_DAC_READ_SEARCH, or CAP_DAC_OVERRIDE where containers grant only that;
-    3. root without the right to change user (rootless containers): in a user namespace, as `nobody` within and
-       as ourselves on disk. So does an ordinary user who has no account, because initdb wants one.
-1 and 2 leave the same files behind, so that either can follow the other. No directory above DIR is ever changed.
+If we are not root: as ourselves. If we are root: as the owner of the data if that is not root, else as `nobody`, and
+    1. without more, if that user can reach the binaries and the data;
+    2. with one capability, if a directory above is closed (a venv under /root, data in a 0700 directory):
+       CAP_DAC_READ_SEARCH, or CAP_DAC_OVERRIDE if the container grants only that;
+    3. if root may not change the user (rootless containers): in a user namespace, as `nobody` inside and as
+       ourselves on disk. The same for an ordinary user without an account, because initdb needs one.
+1 and 2 create the same files, so either may follow the other. No directory above DIR is ever changed.
 """
 
 import os
@@ -20,12 +20,12 @@ from app.stack.files import text_of
 
 CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_SETGID, CAP_SETUID = 0, 1, 2, 6, 7
 _CHANGE_USER = (CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_SETGID, CAP_SETUID)
-"""What root needs to hand files over and still read them."""
+"""The capabilities that root needs to give files to another user and still read them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What `launch` is told about users; -1 leaves a thing as it is."""
+    """The user and capability for `launch`. -1 means no change."""
 
     uid: int = -1
     gid: int = -1
@@ -33,7 +33,7 @@ class Identity:
     account: int = -1
 
     def own(self, path: Path) -> None:
-        """Hand `path` and everything below it to this identity, where it is another's."""
+        """Give `path` and everything below it to this user, if it belongs to another."""
         if self.uid < 0 or path.stat().st_uid == self.uid:
             return
         for directory, _, files in os.walk(path, topdown=False):
@@ -60,13 +60,13 @@ def _has_account(uid: int) -> bool:
 
 
 def _capabilities() -> int:
-    """The permitted set of this process as a bit mask; 0 where there is no such thing."""
+    """Return the permitted capabilities of this process as a bit mask; 0 if the system has none."""
     status = text_of(Path("/proc/self/status")) or ""
     return next((int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapPrm")), 0)
 
 
 def _reaches(path: Path, uid: int, gid: int) -> bool:
-    """Whether that user may pass every directory above `path`, by the mode bits."""
+    """Return whether the mode bits let this user pass every directory above `path`."""
     for directory in path.resolve().parents:
         found = directory.stat()
         bit = stat.S_IXUSR if found.st_uid == uid else stat.S_IXGRP if found.st_gid == gid else stat.S_IXOTH
@@ -76,7 +76,8 @@ def _reaches(path: Path, uid: int, gid: int) -> bool:
 
 
 def choose_identity(data: Path, *needed: Path) -> Identity:
-    """How a server that keeps its files in `data` (which exists) and needs `needed` runs; raises StackError."""
+    """Choose how a server runs that stores its files in `data` (which must exist) and needs the files `needed`. Raises
+    StackError."""
     if os.geteuid() != 0:
         return OURSELVES if _has_account(os.geteuid()) else Identity(account=_nobody().pw_uid)
     nobody = _nobody()
@@ -93,6 +94,6 @@ def choose_identity(data: Path, *needed: Path) -> Identity:
 
 
 def _maps(uid: int) -> bool:
-    """Whether that user exists in this user namespace."""
+    """Return whether this user exists in this user namespace."""
     lines = Path("/proc/self/uid_map").read_text(encoding="utf-8").splitlines()
     return any(int(first) <= uid < int(first) + int(count) for first, _, count in (line.split() for line in lines))

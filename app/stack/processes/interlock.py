@@ -1,8 +1,8 @@
-"""Never two processes for one thing, whoever started the first and whatever became of that starter.
+"""Prevent two processes for one purpose, even if their starter was killed.
 
-An interlock is a file lock handed down to a child at fork: the kernel keeps it until that child, and all that inherited
-it from the child (Postgres's backends, Valkey's rewriter), are gone. So a lock that can be had proves that nothing is
-left, and one that cannot is broken by stopping who holds it.
+An interlock is a file lock that a child inherits at fork. The kernel holds it until that child and all heirs of the child
+(Postgres's backends, Valkey's rewriter) have ended. So a lock that can be taken proves that no process is left. Otherwise its
+holder is stopped first.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ _OURS_SECONDS = 0.5
 
 
 def try_lock(path: Path) -> int | None:
-    """An open, locked descriptor, or None while somebody holds it."""
+    """Return an open, locked descriptor; None if another process holds the lock."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     hand_on(descriptor, path.parent)
     try:
@@ -40,7 +40,7 @@ def try_lock(path: Path) -> int | None:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether somebody holds it; another who only asks does not count."""
+    """Return whether a process holds the lock. Another process that only calls this function does not count."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
@@ -55,19 +55,19 @@ def is_locked(path: Path) -> bool:
 
 
 def sign(descriptor: int, pid: int) -> None:
-    """Write down whose lock it is."""
+    """Write the owner's process id into the lock file."""
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, str(pid).encode(), 0)
 
 
 def signed(path: Path) -> int | None:
-    """Whose lock it is or was."""
+    """Return the process id of the current or last owner; None if there is none."""
     text = text_of(path)
     return int(text) if text and text.isdigit() else None
 
 
 def _opens(process: Path, device_and_inode: tuple[int, int]) -> bool:
-    with contextlib.suppress(OSError):  # it has ended, or is another user's: then it is not ours
+    with contextlib.suppress(OSError):  # it has ended, or belongs to another user and so is not ours
         for descriptor in (process / "fd").iterdir():
             with contextlib.suppress(OSError):
                 found = descriptor.stat()
@@ -77,7 +77,7 @@ def _opens(process: Path, device_and_inode: tuple[int, int]) -> bool:
 
 
 def _holders(path: Path) -> set[int]:
-    """The processes that have it open, ourselves excepted."""
+    """Return the processes that have the file open, except this one."""
     if sys.platform == "linux":
         wanted = path.stat()
         found = {
@@ -94,12 +94,13 @@ def _holders(path: Path) -> set[int]:
 
 def _send(pids: set[int], signal_: signal.Signals) -> None:
     for pid in pids:
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # `take_over` says so when it comes to that
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # `take_over` raises if it cannot stop it
             os.kill(pid, signal_)
 
 
 async def take_over(path: Path, *, stop_signal: signal.Signals, patience_seconds: float) -> int:
-    """The locked descriptor; who still holds it is asked to stop, and after `patience_seconds` killed."""
+    """Take the lock and return its descriptor. Stop the current holder; kill it after `patience_seconds`. Raises StackError if
+    a holder cannot be killed."""
     descriptor = try_lock(path)
     if descriptor is not None:
         return descriptor
@@ -107,7 +108,7 @@ async def take_over(path: Path, *, stop_signal: signal.Signals, patience_seconds
     owner = {signed(path)} & _holders(path)
     log.info("stack.leftover_stopping", lock=path.name, pid=next(iter(owner), None))
     _send({pid for pid in owner if pid is not None}, stop_signal)
-    if not owner:  # only what a dead server left behind
+    if not owner:  # only children of a dead server hold the lock
         patience_seconds = min(patience_seconds, _KILL_SECONDS)
     killing_at = began + patience_seconds
     while (descriptor := try_lock(path)) is None:
@@ -120,10 +121,10 @@ async def take_over(path: Path, *, stop_signal: signal.Signals, patience_seconds
 
 
 async def hold_directory(path: Path) -> int:
-    """The lock of a whole data directory, ours until we die; raises AlreadyRunning.
+    """Return the lock of a data directory. We hold it until we end. Raises AlreadyRunning.
 
-    A process that only asks (`is_locked`) keeps the lock from us while it asks, on a busy machine for seconds: we wait
-    for it however long that takes, and for a supervisor that is about to end only `_OURS_SECONDS`.
+    A call of `is_locked` in another process holds the lock for a short time, on a busy machine for seconds. We wait for that as
+    long as it takes, but for a supervisor that is about to end only `_OURS_SECONDS`.
     """
     until = monotonic() + _OURS_SECONDS
     while (descriptor := try_lock(path)) is None:

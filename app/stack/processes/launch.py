@@ -1,12 +1,12 @@
 """Become another program: `python -I -S launch.py PARENT SIGNAL UID GID CAPABILITY ACCOUNT program arguments…`.
 
-Run by path in a small interpreter of its own (12 ms) rather than between fork and exec, where Python code is unsafe
-once there are threads. Only the standard library, nothing of ours. In order:
+It runs in its own small interpreter (12 ms), because Python code between fork and exec is unsafe in a process with
+threads. It imports only the standard library. It applies its arguments in this order:
 
-UID GID         not -1: give up root for this user
-CAPABILITY      not -1: keep this one capability across the change of user and the exec
-ACCOUNT         not -1: a user namespace in which we are this user and outside of it remain who we are
-SIGNAL          what the kernel sends us when PARENT dies (Linux); a change of user forgets it, so it comes last
+UID GID         not -1: change from root to this user
+CAPABILITY      not -1: keep this capability after the change of user and the exec
+ACCOUNT         not -1: a user namespace in which we are this user; outside of it we remain who we are
+SIGNAL          the signal that the kernel sends us when PARENT dies (Linux); a change of user clears it, so it is last
 """
 
 import ctypes
@@ -17,25 +17,25 @@ PR_SET_PDEATHSIG, PR_SET_KEEPCAPS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 1, 8, 
 CAPABILITY_VERSION = 0x2008_0522
 CLONE_NEWUSER = 0x1000_0000
 ORPHANED = 125
-"""Exit code where the parent died before it could be told to take us along."""
+"""The exit code if the parent died before the kernel was told to signal us."""
 
 libc = ctypes.CDLL(None, use_errno=True)
 
 
 def call(name: str, *arguments: object) -> None:
-    """Call into libc; raises OSError where it refuses."""
+    """Call a function of libc. Raises OSError if it fails."""
     if getattr(libc, name)(*arguments) != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{name}: {os.strerror(number)}")
 
 
 def prctl(option: int, second: int = 0, third: int = 0) -> None:
-    """`prctl`, all of whose arguments are unsigned long."""
+    """Call `prctl`, whose arguments are all unsigned long."""
     call("prctl", option, *(ctypes.c_ulong(argument) for argument in (second, third, 0, 0)))
 
 
 def change_user(uid: int, gid: int, capability: int) -> None:
-    """Drop root for `uid`, but for one capability, made ambient so that the exec keeps it."""
+    """Change from root to `uid`, but keep one capability. It is made ambient, so that it survives the exec."""
     if capability >= 0:
         prctl(PR_SET_KEEPCAPS, 1)
     os.setgroups([])
@@ -49,7 +49,7 @@ def change_user(uid: int, gid: int, capability: int) -> None:
 
 
 def enter_namespace(account: int) -> None:
-    """Be `account` in a new user namespace; the kernel still checks files against who we really are."""
+    """Become `account` in a new user namespace. The kernel still checks access to files against our real user."""
     uid, gid = os.geteuid(), os.getegid()
     call("unshare", CLONE_NEWUSER)
     for name, text in (("setgroups", "deny"), ("uid_map", f"{account} {uid} 1"), ("gid_map", f"{account} {gid} 1")):
@@ -58,7 +58,7 @@ def enter_namespace(account: int) -> None:
 
 
 def main() -> None:
-    """Do as the arguments say, and never return."""
+    """Apply the arguments and execute the program. Never returns."""
     parent, death_signal, uid, gid, capability, account = map(int, sys.argv[1:7])
     command = sys.argv[7:]
     if uid >= 0:

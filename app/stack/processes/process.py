@@ -1,4 +1,4 @@
-"""Starting a process that does not outlive us, and knowing at once when it ends."""
+"""Start a process that does not outlive this one, and notice immediately when it ends."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ _POLL_SECONDS = 0.05
 
 
 class Process:
-    """A running child of this process; bound to no event loop."""
+    """A running child of this process. It is not bound to an event loop."""
 
     def __init__(self, popen: subprocess.Popen[bytes]) -> None:
         self._popen = popen
@@ -27,38 +27,38 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """Its number, also once it has ended."""
+        """The process id, also after the process has ended."""
         return self._popen.pid
 
     @property
     def returncode(self) -> int | None:
-        """None while it runs; negative: the signal that ended it."""
+        """None while it runs; negative: the number of the signal that ended it."""
         return self._popen.poll()
 
     async def wait(self) -> int:
-        """Until it ends; its return code."""
+        """Wait until the process ends. Return its return code."""
         while (code := self._popen.poll()) is None:
             if not hasattr(os, "pidfd_open"):
                 await asyncio.sleep(_POLL_SECONDS)
                 continue
             try:
                 descriptor = os.pidfd_open(self.pid)
-            except OSError:  # an old kernel, or a sandbox that forbids it
+            except OSError:  # the kernel is too old, or a sandbox forbids it
                 await asyncio.sleep(_POLL_SECONDS)
                 continue
             await _readable(descriptor)
         return code
 
     def send(self, signal_: signal.Signals) -> None:
-        """Signal it; nothing where it has ended."""
+        """Send a signal, unless the process has ended."""
         with contextlib.suppress(ProcessLookupError):
             self._popen.send_signal(signal_)
 
     async def stop(self, signals: Sequence[tuple[signal.Signals, float]]) -> int:
-        """Send each signal in turn and give it so many seconds; then SIGKILL. Its return code."""
+        """Send each signal and wait for so many seconds, then send SIGKILL. Return the return code."""
         for signal_, seconds in signals:
             self.send(signal_)
-            self.send(signal.SIGCONT)  # one that was paused would not hear of it
+            self.send(signal.SIGCONT)  # a stopped process does not receive other signals
             with contextlib.suppress(TimeoutError):
                 return await asyncio.wait_for(self.wait(), seconds)
         self.send(signal.SIGKILL)
@@ -66,7 +66,7 @@ class Process:
 
 
 async def _readable(descriptor: int) -> None:
-    """Wait for a descriptor (which is closed thereafter) to become readable."""
+    """Wait until a descriptor is readable, then close it."""
     loop = asyncio.get_running_loop()
     ready = asyncio.Event()
     loop.add_reader(descriptor, ready.set)
@@ -78,7 +78,7 @@ async def _readable(descriptor: int) -> None:
 
 
 def said(text: str) -> BinaryIO:
-    """The reading end of a pipe that holds a short text and nothing more: a child's standard input."""
+    """Return the reading end of a pipe with a short text and nothing else: the standard input of a child."""
     reading, writing = os.pipe()
     with os.fdopen(writing, "wb") as file:
         file.write(text.encode())
@@ -86,8 +86,8 @@ def said(text: str) -> BinaryIO:
 
 
 def launched(command: Sequence[str], *, death_signal: signal.Signals, identity: Identity = OURSELVES) -> list[str]:
-    """`command` (an absolute path first), so that the kernel sends it `death_signal` when this process dies; started from
-    the main thread: the kernel ties a child to the thread that started it."""
+    """Return `command` (absolute path first), wrapped so that the kernel sends it `death_signal` when this process dies. Start
+    it from the main thread: the kernel ties a child to the thread that started it."""
     options = (os.getpid(), int(death_signal), identity.uid, identity.gid, identity.capability, identity.account)
     return [sys.executable, "-I", "-S", _LAUNCH, *map(str, options), *command]
 
@@ -103,9 +103,9 @@ def start_process(
     identity: Identity = OURSELVES,
     directory: Path | None = None,
 ) -> Process:
-    """Start `command` (an absolute path first); the kernel sends it `death_signal` when we die.
+    """Start `command` (absolute path first). The kernel sends it `death_signal` when this process dies.
 
-    `log`: the descriptor for its output, None: ours. A terminal's Ctrl-C does not reach it: it has its own session.
+    `log`: the descriptor for its output; None: our output. It has its own session, so a terminal's Ctrl-C does not reach it.
     """
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("the kernel ties a child to the thread that started it, so that must be the main thread")

@@ -1,4 +1,4 @@
-"""Stopping in order when told to."""
+"""Stop in order on a signal."""
 
 import asyncio
 import signal
@@ -11,9 +11,9 @@ T = TypeVar("T")
 
 
 async def interruptible(work: Coroutine[Any, Any, T], *, hurry: Callable[[], None]) -> T | None:
-    """The outcome of `work`, or None where SIGINT, SIGTERM or SIGHUP ended it.
+    """Run `work`. Return its result; None if SIGINT, SIGTERM or SIGHUP ended it.
 
-    The first signal cancels it, and its `finally` blocks take the time they need; a later one calls `hurry`.
+    The first signal cancels it; its `finally` blocks take the time that they need. A later signal calls `hurry`.
     """
     task = asyncio.create_task(work)
     interrupted = False

@@ -1,4 +1,4 @@
-"""Keeps members alive: starts them, replaces the ones that die, stops them in the reverse order."""
+"""Keep members running: start them, replace those that end, and stop them in reverse order."""
 
 import asyncio
 import os
@@ -17,24 +17,24 @@ from app.stack.processes.interlock import take_over
 log = get_logger(__name__)
 
 QUICK_SECONDS = 3.0
-"""Who ends by itself within this time has failed to start; who was killed has not."""
+"""A member that ends within this time has failed to start, unless it was killed."""
 BACKOFF_FIRST_SECONDS = 0.2
 BACKOFF_MAX_SECONDS = 10.0
 _LOG_CHECK_SECONDS = 30.0
 
 RUN = "run"
-"""Where in the data directory the interlocks of the children are."""
+"""The folder of the data directory with the interlocks of the children."""
 
 
 def backoff_seconds(failures: int) -> float:
-    """How long to wait before the next start after so many failed ones in a row; none after the first."""
+    """Return how long to wait before the next start after so many failures in a row; 0 after the first."""
     if failures < 2:
         return 0.0
     return min(BACKOFF_MAX_SECONDS, BACKOFF_FIRST_SECONDS * 2.0 ** min(failures - 2, 16))
 
 
 async def side_by_side(*work: Coroutine[Any, Any, None]) -> None:
-    """Do all of it at once; where one fails, end the others and raise what it raised."""
+    """Run all coroutines concurrently. If one fails, cancel the others and raise its exception."""
     try:
         async with asyncio.TaskGroup() as group:
             for each in work:
@@ -44,13 +44,13 @@ async def side_by_side(*work: Coroutine[Any, Any, None]) -> None:
 
 
 async def stop_leftovers(directory: Path) -> None:
-    """Stop children of a supervisor that was killed: they would keep ports, and work, from the new ones."""
+    """Stop children of a killed supervisor: they would hold ports and take work."""
     for path in sorted((directory / RUN).glob("*.lock")):
         os.close(await take_over(path, stop_signal=signal.SIGTERM, patience_seconds=LEFTOVER_SECONDS))
 
 
 class Member(Protocol):
-    """A server or a child. `start` may be called again once `wait` has returned."""
+    """A server or a child. `start` may be called again when `wait` has returned."""
 
     @property
     def name(self) -> str: ...
@@ -64,8 +64,8 @@ class Member(Protocol):
 class Supervisor:
     """The members of one stack, for one event loop in the main thread.
 
-    `changed` is called whenever a member has been replaced: a server when it takes connections again, a child as
-    soon as it runs. `logs` are kept from growing without bounds.
+    `changed` is called whenever a member was replaced: a server when it accepts connections again, a child when it runs.
+    `logs`: the directory whose logs are kept short.
     """
 
     def __init__(self, directory: Path, *, changed: Callable[[], None], logs: Path | None = None) -> None:
@@ -78,14 +78,14 @@ class Supervisor:
         self._stopping = False
 
     async def add_server(self, server: Member) -> None:
-        """Start a server and keep it; StackError, with nothing left running, where it does not start."""
+        """Start a server and keep it running. Raises StackError if it does not start; then it is not running."""
         self._tiers.append((server,))
         await server.start()
         self._note(server)
         self._keepers.append(asyncio.create_task(self._keep(server)))
 
     async def add_children(self, specs: Sequence[ChildSpec]) -> None:
-        """Start children side by side and keep them; return when all are up, StackError where one is not."""
+        """Start children concurrently and keep them running. Return when all are ready. Raises StackError if one is not."""
         children = [Child(spec, self._directory / RUN) for spec in specs]
         self._tiers.append(tuple(children))
         for child in children:
@@ -97,22 +97,23 @@ class Supervisor:
         self._keepers += [asyncio.create_task(self._keep(child)) for child in children]
 
     def pids(self, kind: str) -> list[int]:
-        """The processes of that kind: a child's (`api`) from when it runs, a server's (`postgres`) from when it serves."""
+        """Return the process ids of this kind: a child (`api`) from its start, a server (`postgres`) from when it accepts
+        connections."""
         return [pid for (of_kind, _), pid in self._pids.items() if of_kind == kind]
 
     def keep_logs_short(self) -> None:
-        """Begin to look after the size of the logs."""
+        """Start to limit the size of the logs."""
         self._keepers.append(asyncio.create_task(self._bound_logs()))
 
     def hurry(self) -> None:
-        """Kill our own processes instead of waiting for their grace; servers still stop in order."""
+        """Kill our own processes instead of waiting for their grace period. Servers still stop in order."""
         for tier in self._tiers:
             for member in tier:
                 if isinstance(member, Child):
                     member.hurry()
 
     async def stop(self) -> None:
-        """Stop everything, the last added first, also what has only half started."""
+        """Stop all members, the last added first, including those that have only started in part."""
         self._stopping = True
         for keeper in self._keepers:
             keeper.cancel()
@@ -128,6 +129,7 @@ class Supervisor:
         while not self._stopping:
             began = monotonic()
             code = await member.wait()
+            # a killed member has not failed: only the others delay the next start
             failed = monotonic() - began < QUICK_SECONDS and code != -signal.SIGKILL
             failures = failures + 1 if failed else 0
             log.warning("stack.member_died", member=member.name, code=code)
@@ -142,7 +144,7 @@ class Supervisor:
             self._pids[kind, member.name] = member.pid
 
     async def _restart(self, member: Member, failures: int) -> int:
-        """Start it however long that takes; the number of failures in a row."""
+        """Start a member, however long that takes. Return the number of failures in a row."""
         while True:
             await asyncio.sleep(backoff_seconds(failures))
             try:

@@ -1,4 +1,4 @@
-"""`waystation demo`: from nothing to a finished job, in front of somebody's eyes."""
+"""`waystation demo`: start a stack, run one job from submit to result, show each step, and remove everything."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ from app.stack.running.up import Stack, running
 
 MODEL = "motionctrl-svd"
 MEAN_SECONDS = 62.74
-"""The model's published mean run time; the bar's scale until the job says otherwise."""
+"""The model's published mean run time. The progress bar uses it until the job ends."""
 PAYLOAD = {
     "input_image": "https://segmind-sd-models.s3.amazonaws.com/display_images/motion-control-svd/motionctrl_ip.png",
     "fps": 7,
@@ -49,7 +49,7 @@ _SQL = SqlFolder(__file__)
 
 
 class _Event(NamedTuple):
-    """A row of ops.job_events; at: as it is shown."""
+    """A row of ops.job_events. at: a text for display."""
 
     seq: int
     at: str
@@ -60,7 +60,7 @@ class _Event(NamedTuple):
 
 
 class _Job(NamedTuple):
-    """What is shown of a row of ops.jobs."""
+    """The columns of ops.jobs that the demo shows."""
 
     queue_seconds: float | None
     upstream_seconds: float | None
@@ -77,7 +77,7 @@ _JOB = _SQL.query("find_job", _Job)
 
 
 async def run_demo(seams: Seams, *, speed: float) -> int:
-    """Run it; the exit code is 0 once the job has COMPLETED. Raises StackError where it cannot run."""
+    """Run the demo. Return the exit code: 0 if the job is COMPLETED. Raises StackError if it cannot run."""
     networks = ",".join(filter(None, (setting("WEBHOOK_ALLOW_NETWORKS"), RECEIVER_NETWORK)))
     with tempfile.TemporaryDirectory(prefix="waystation-demo-") as directory:
         options = UpOptions(
@@ -92,7 +92,7 @@ async def run_demo(seams: Seams, *, speed: float) -> int:
 
 
 class Mailbox:
-    """Our own little receiver, and what it was brought: (id, whether it verified, body)."""
+    """A receiver of webhooks, and what it received: (id, whether the signature is valid, body)."""
 
     def __init__(self, seams: Seams) -> None:
         self._seams = seams
@@ -100,19 +100,19 @@ class Mailbox:
         self._brought: asyncio.Queue[tuple[str, bool, bytes]] = asyncio.Queue()
 
     def open(self) -> AbstractAsyncContextManager[str]:
-        """Its URL, while it is open."""
+        """Start the receiver. The context's value is its URL."""
         return self._seams.receive_webhooks(lambda: self._secrets, self._take)
 
     def _take(self, id_: str, verified: bool, body: bytes) -> None:
         self._brought.put_nowait((id_, verified, body))
 
     async def trust(self, client: Client, url: str) -> None:
-        """Verify with what the gateway says our secret is."""
+        """Verify with the secret that the gateway gives us."""
         answer = await client.get(f"{url}/api/v1/webhook-secret")
         self._secrets.append(answer.json()["secret"])
 
     async def next(self) -> tuple[str, bool, bytes]:
-        """The next one; raises StackError where none comes."""
+        """Return the next webhook. Raises StackError if none arrives within WEBHOOK_SECONDS."""
         try:
             async with asyncio.timeout(WEBHOOK_SECONDS):
                 return await self._brought.get()
@@ -147,7 +147,7 @@ async def _show(stack: Stack, mailbox: Mailbox, speed: float) -> None:
 async def _run_job(
     console: Console, client: Client, url: str, webhook_url: str, speed: float
 ) -> tuple[str, dict[str, Any]]:
-    """Submit the payload as any tenant would, and follow it to its end."""
+    """Submit the payload as a tenant would, and poll until the job ends. Return its id and result."""
     console.print(f"POST /v2/{MODEL}   the payload of the model's own page")
     answer = await client.post(f"{url}/v2/{MODEL}", json=PAYLOAD, headers={"X-Webhook-Url": webhook_url})
     accepted = answer.json()
@@ -172,7 +172,7 @@ async def _run_job(
 
 @contextmanager
 def _progress(console: Console, expected_seconds: float) -> Iterator[Any]:
-    """A bar on a terminal, a line for each change of status elsewhere."""
+    """Show a progress bar on a terminal; elsewhere a line for each change of the status."""
     if console.is_terminal:
         bar = Progress(TextColumn("{task.description:<11}"), BarColumn(), TimeElapsedColumn(), console=console)
         task = bar.add_task("QUEUED", total=expected_seconds)
@@ -210,7 +210,7 @@ def _print_webhook(console: Console, id_: str, verified: bool, body: bytes) -> N
 
 
 def _print_ledger(console: Console, request_id: str, ledger: dict[str, Any], balance: dict[str, Any]) -> None:
-    """What the job did to its tenant's credits, in the order in which it did."""
+    """Print the job's transfers, oldest first."""
     console.print(f"\nGET /api/v1/ledger?job={one_line(request_id)}", markup=False)
     for line in reversed(ledger["items"]):
         console.print(f"  {line['created_at']}  {line['kind']:<8}{line['amount']:>12}")
@@ -218,7 +218,7 @@ def _print_ledger(console: Console, request_id: str, ledger: dict[str, Any], bal
 
 
 async def _print_story(console: Console, found: RunningStack, request_id: str) -> None:
-    """What an operator sees of it in SQL."""
+    """Print the job's events and times as an operator sees them in SQL."""
     database = await Database.open(found["database_url"], name="demo", writers_max=1, readers_max=1)
     try:
         async with database.snapshot() as session:

@@ -1,4 +1,4 @@
-"""What a stack is made of, worked out from the options and the environment: no process is started here."""
+"""Compute the parts of a stack from the options and the environment. No process is started here."""
 
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -23,7 +23,7 @@ _TO_COME = {
     "REDIS_URL": f"redis://{LOOPBACK}",
     "PUBLIC_URL": f"http://{LOOPBACK}",
 }
-"""Stand-ins for URLs that are known only once our own servers run; the settings are checked before that."""
+"""Placeholders for URLs that are known only when our servers run. The settings are checked before that."""
 
 
 AsyncWebhooks = AbstractAsyncContextManager[str]
@@ -31,7 +31,7 @@ AsyncWebhooks = AbstractAsyncContextManager[str]
 
 @dataclass(frozen=True, slots=True)
 class UpOptions:
-    """The options of `waystation up`; port 0: any. `environment` goes to our processes on top of everything else."""
+    """The options of `waystation up`. Port 0 means any free port. `environment` overrides the environment of our processes."""
 
     host: str = LOOPBACK
     port: int = DEFAULT_PORT
@@ -49,28 +49,29 @@ class UpOptions:
 
 @dataclass(frozen=True, slots=True)
 class Seams:
-    """What the rooms above this one do for it."""
+    """Functions of the rooms above this one."""
 
     migrate: Callable[[str], object]
-    """Bring the database of this URL to the newest schema; blocks."""
+    """(owner's database URL) → migrate it to the newest schema; blocks."""
     ensure_demo_tenant: Callable[[str, str, str | None], Awaitable[tuple[str, str]]]
-    """(owner's database URL, secret key, stored key or None) → (tenant's name, its key)."""
+    """(owner's database URL, secret key, stored API key or None) → (tenant's name, its API key)."""
     guard_books: Callable[[str, str, bool | None], Awaitable[None]]
-    """(owner's database URL, Redis URL, whether its files are a copy, or None where nobody can tell): stop sending, or say
-    that this is the database that last ran here."""
+    """(owner's database URL, Redis URL, whether the database files are a copy; None if unknown): stop sending if they are, else
+    record that this is the database that last ran here."""
     pause: Callable[[str], Awaitable[None]]
     """(owner's database URL) → pause submits to the upstream."""
     worker_ready: Callable[[str, int], Awaitable[bool]]
-    """(owner's database URL, process) → whether that worker has reported for work."""
+    """(owner's database URL, process id) → whether that worker has registered itself."""
     receive_webhooks: Callable[[Callable[[], Sequence[str]], Callable[[str, bool, bytes], None]], AsyncWebhooks]
-    """(secrets that verify, told of each that arrives: id, whether it verifies, body) → a receiver, by its URL."""
+    """(returns the valid secrets, called for each webhook with id, whether its signature is valid, and body) → a receiver; the
+    context's value is its URL."""
     program: Sequence[str] = (sys.executable, "-m", "app.cli")
-    """What `api`, `worker` and `simulator` are commands of."""
+    """The command whose subcommands are `api`, `worker` and `simulator`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where everything is."""
+    """The URLs of the parts of a stack."""
 
     url: str
     database_url: str = field(repr=False)
@@ -79,36 +80,37 @@ class Addresses:
 
 
 def setting(name: str) -> str | None:
-    """What the environment or a file that it names says; nothing counts as not said. Raises SettingsError."""
+    """Return a setting from the environment or from a file that the environment names; None if empty or unset. Raises
+    SettingsError."""
     return find_setting(name) or None
 
 
 def runs_simulator(options: UpOptions) -> bool:
-    """Whether the upstream is our own simulator: unless another is named, or there is a key to the real one."""
+    """Return whether the stack runs the simulator: not if another upstream or a key for the real one is configured."""
     return options.simulator and not setting("UPSTREAM_URL") and not setting("UPSTREAM_API_KEY")
 
 
 def upstream_url(simulator_port: int | None) -> str:
-    """The upstream that jobs go to."""
+    """Return the URL of the upstream for jobs."""
     if simulator_port is not None:
         return f"http://{LOOPBACK}:{simulator_port}"
     return setting("UPSTREAM_URL") or str(Settings.model_fields["upstream_url"].default)
 
 
 def reachable(host: str) -> str:
-    """The host to connect to where a server listens on `host`."""
+    """Return the host to connect to if a server listens on `host`."""
     return _EVERYWHERE.get(host, host)
 
 
 def http_url(host: str, port: int) -> str:
-    """The URL of our API as people of this machine use it."""
+    """Return the URL of our API for users of this machine."""
     name = reachable(host)
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
 def effective(credentials: Credentials) -> Credentials:
-    """These, but for the keys that the environment sets; raises StackError for any setting there that is wrong, before
-    anything is started."""
+    """Return the credentials with the keys from the environment in place of the stored ones. Raises StackError for any invalid
+    setting, before anything is started."""
     try:
         found = Credentials(
             tenant_key=credentials.tenant_key,
@@ -132,7 +134,7 @@ def effective(credentials: Credentials) -> Credentials:
 
 
 def environment(options: UpOptions, addresses: Addresses, credentials: Credentials) -> dict[str, str]:
-    """The settings of our processes; what the environment sets is not overridden where that makes sense."""
+    """Return the settings of our processes. The environment overrides them where that makes sense."""
     settings = {
         "DATABASE_URL": addresses.database_url,
         "REDIS_URL": addresses.redis_url,
@@ -150,7 +152,7 @@ def environment(options: UpOptions, addresses: Addresses, credentials: Credentia
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Makes the specs of our processes, all of which share one environment."""
+    """Makes the specs of our processes, which share one environment."""
 
     options: UpOptions
     program: Sequence[str]
@@ -158,7 +160,7 @@ class Plan:
     environment: Mapping[str, str] = field(repr=False)
 
     def simulator(self, port: int) -> ChildSpec:
-        """The upstream simulator, which keeps its book in the data directory."""
+        """Return the spec of the upstream simulator. It keeps its book in the data directory."""
         book = self.directory / "simulator" / "book"
         arguments = ["--host", LOOPBACK, "--port", str(port), "--speed", str(self.options.speed), "--book", str(book)]
 
@@ -168,14 +170,14 @@ class Plan:
         return self._spec("simulator", 0, arguments, ready)
 
     def workers(self, worker_ready: Ready) -> list[ChildSpec]:
-        """As many workers as asked for."""
+        """Return the specs of the requested number of workers."""
         return [self._spec("worker", number, [], worker_ready) for number in range(self.options.workers)]
 
     def apis(self, descriptor: int, port: int) -> list[ChildSpec]:
-        """As many API processes as asked for, on one listening socket."""
+        """Return the specs of the requested number of API processes, which share one listening socket."""
 
         async def ready(_: int) -> bool:
-            # restored books are for somebody to look at: the API then serves what it may
+            # after a restore an operator must decide: until then the API serves only what is safe, which counts as ready
             return await answers(reachable(self.options.host), port, "/readyz", or_says=b'"restored"')
 
         arguments = ["--fd", str(descriptor)]
@@ -196,6 +198,6 @@ class Plan:
 
 
 def _stop_seconds(kind: str) -> float:
-    """How long a process of ours may take to stop by its settings."""
+    """Return how many seconds its settings give a process of ours to stop."""
     names = ("GRACE_SECONDS", "SHUTDOWN_DELAY_SECONDS") if kind == "api" else ("GRACE_SECONDS",)
     return sum(float(setting(name) or Settings.model_fields[name.lower()].default) for name in names)

@@ -1,4 +1,4 @@
-"""How others learn of a running stack: DIR/stack.json, and the file that `--ready-file` names; the same in both."""
+"""Publish a running stack in DIR/stack.json and in the file of `--ready-file`. Both have the same content."""
 
 from pathlib import Path
 from typing import TypedDict, cast
@@ -12,7 +12,7 @@ STACK = "stack.json"
 
 
 class Pids(TypedDict):
-    """The processes of each kind; None: that server is not ours."""
+    """The process ids of each kind. None: the server is not ours."""
 
     api: list[int]
     worker: list[int]
@@ -21,7 +21,7 @@ class Pids(TypedDict):
 
 
 class RunningStack(TypedDict):
-    """A healthy stack, as the ready file has it."""
+    """A healthy stack, as in the ready file."""
 
     url: str
     api_key: str
@@ -34,7 +34,7 @@ class RunningStack(TypedDict):
 
 
 def publish(stack: RunningStack, directory: Path, ready_file: Path | None) -> None:
-    """Replace both files, each by a rename."""
+    """Write both files, each by a rename."""
     for path in (directory / STACK, ready_file):
         if path is not None:
             make_directory(path.parent)
@@ -42,14 +42,14 @@ def publish(stack: RunningStack, directory: Path, ready_file: Path | None) -> No
 
 
 def withdraw(directory: Path, ready_file: Path | None) -> None:
-    """Remove both files: nothing is ready any more."""
+    """Remove both files: the stack is no longer ready."""
     for path in (directory / STACK, ready_file):
         if path is not None:
             path.unlink(missing_ok=True)
 
 
 def find_running(directory: Path) -> RunningStack | None:
-    """The stack that runs on that data directory now and is healthy, or None; StackError where we may not look."""
+    """Return the healthy stack that runs on this data directory; None if there is none. Raises StackError if we may not look."""
     try:
         if not is_locked(directory / LOCK):
             return None

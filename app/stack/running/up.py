@@ -1,7 +1,7 @@
-"""`waystation up`: the whole stack on one machine, kept running.
+"""`waystation up`: run the whole stack on one machine.
 
-DIR/credentials.json    its secrets, kept for good         DIR/lock          held while a stack runs on DIR
-DIR/postgres, valkey    the embedded servers               DIR/stack.json    where it is reachable, while it is
+DIR/credentials.json    its secrets, made once             DIR/lock          held while a stack runs on DIR
+DIR/postgres, valkey    the embedded servers               DIR/stack.json    its URLs, while it runs
 DIR/simulator           port and book of the simulator     DIR/logs, run     output and interlocks of our processes
 DIR/witness, .json      whether DIR is a copy
 """
@@ -41,7 +41,7 @@ from app.stack.servers.valkey import EmbeddedValkey
 
 
 class Stack:
-    """One stack on one data directory: `start`, `stop`, and in between `describe`. From the main thread."""
+    """One stack on one data directory: `start`, `describe`, `stop`. Use it from the main thread."""
 
     def __init__(self, options: UpOptions, seams: Seams) -> None:
         self.options = options
@@ -57,7 +57,8 @@ class Stack:
         self._description: RunningStack | None = None
 
     async def start(self) -> None:
-        """Return once everything is healthy and published; StackError where it cannot be. `stop` either way."""
+        """Start everything. Return when it is healthy and published. Raises StackError if that fails. Call `stop` in either
+        case."""
         try:
             await self._start()
         except OSError as error:
@@ -81,7 +82,7 @@ class Stack:
         self._publish()
 
     async def stop(self) -> None:
-        """Take the stack down in order, however far it had come up."""
+        """Stop the stack in order, even if it started only in part."""
         if self._lock is None:
             return
         self._description = None
@@ -93,11 +94,11 @@ class Stack:
         self._lock = None
 
     def hurry(self) -> None:
-        """While it stops: do not wait for our own processes any longer."""
+        """During `stop`: do not wait any longer for our own processes."""
         self._supervisor.hurry()
 
     def describe(self) -> RunningStack:
-        """The stack as it is now."""
+        """Return the current state of the stack. Raises RuntimeError if it is not running."""
         if self._description is None:
             raise RuntimeError("not running")
         pids = self._supervisor.pids
@@ -112,7 +113,7 @@ class Stack:
         }
 
     async def _start_servers(self, credentials: Credentials) -> tuple[str, str]:
-        """Start what is not given, side by side; the owner's database URL and the Redis URL."""
+        """Start the servers that are not configured, at the same time. Return the owner's database URL and the Redis URL."""
         database_url, redis_url = setting("DATABASE_URL"), setting("REDIS_URL")
         if database_url is None:
             self._postgres = EmbeddedPostgres(
@@ -135,7 +136,8 @@ class Stack:
         )
 
     async def _prepare(self, database_url: str, redis_url: str, credentials: Credentials) -> tuple[str, str]:
-        """Bring the database up to date, with the demo tenant in it: its name and key. Nothing is sent before that."""
+        """Migrate the database, guard its identity, and create the demo tenant. Return that tenant's name and key. Nothing is
+        sent before."""
         copied = None if self._postgres is None else self._copied
         try:
             await asyncio.to_thread(self._seams.migrate, database_url)
@@ -149,7 +151,7 @@ class Stack:
             raise StackError(f"the database cannot be prepared: {error or type(error).__name__}") from error
 
     async def _start_children(self, database_url: str, redis_url: str, credentials: Credentials, tenant: str) -> None:
-        """Start our processes, side by side; stopped are APIs first, then workers, then the simulator."""
+        """Start our processes at the same time. They stop in this order: APIs, workers, simulator."""
         listener = self._listener
         if listener is None:
             raise RuntimeError("not listening")
@@ -188,14 +190,14 @@ class Stack:
         }
 
     def _publish(self) -> None:
-        """Tell who waits for it; called again whenever a process has been replaced."""
+        """Publish the state of the stack. Also called whenever a process was replaced."""
         if self._description is not None:
             publish(self.describe(), self.directory, self.options.ready_file)
 
 
 @asynccontextmanager
 async def running(stack: Stack) -> AsyncIterator[Stack]:
-    """The stack, healthy, for as long as the block takes."""
+    """Run a healthy stack during the block."""
     try:
         await stack.start()
         yield stack
@@ -210,7 +212,7 @@ async def _serve(stack: Stack) -> None:
 
 
 async def run_up(options: UpOptions, seams: Seams) -> int:
-    """Run the stack until SIGTERM, SIGINT or SIGHUP; the exit code 0. Raises StackError where it cannot run."""
+    """Run the stack until SIGTERM, SIGINT or SIGHUP. Return the exit code 0. Raises StackError if it cannot run."""
     stack = Stack(options, seams)
     await interruptible(_serve(stack), hurry=stack.hurry)
     return 0
@@ -220,7 +222,7 @@ PAUSED = "Nothing is sent to the upstream until `waystation resume`.\n"
 
 
 def _announcement(stack: Stack) -> str:
-    """What is said on standard output once the stack is healthy: one line of JSON, or a few lines for people."""
+    """Return the output for a healthy stack: one line of JSON, or some lines for people."""
     found = stack.describe()
     if stack.options.json:
         return json.dumps(found) + "\n"

@@ -1,7 +1,7 @@
-"""Whether a data directory is the one that a stack last ran on, or a copy of it.
+"""Detect whether a data directory is the one that a stack last ran on, or a copy of it.
 
-DIR/witness holds the number of its own inode and the instant of its last change. Whoever copies the directory, or puts
-another file in its place, gets another inode or a later instant; neither can be set.
+The record DIR/witness.json has the inode and the instant of the last change of the file DIR/witness. A copy or a replacement of
+that file has another inode or a later instant. Neither can be set.
 """
 
 import os
@@ -14,8 +14,8 @@ RECORD = "witness.json"
 
 
 def is_copy(directory: Path) -> bool:
-    """Whether the files of `directory` are not those that `mark` has seen; False where it was never marked and has no
-    database either."""
+    """Return whether the files of `directory` are not those that `mark` recorded. False if it was never marked and has no
+    database."""
     record = read_json(directory / RECORD)
     if record is None:
         return (directory / "postgres" / "data").exists()
@@ -23,7 +23,7 @@ def is_copy(directory: Path) -> bool:
 
 
 def mark(directory: Path) -> None:
-    """From now on, this is the directory that a stack last ran on."""
+    """Record that this is the directory that a stack last ran on."""
     descriptor = os.open(directory / SELF, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         hand_on(descriptor, directory)

@@ -1,1 +1,1 @@
-"""Postgres and Valkey, run privately for one directory."""
+"""Postgres and Valkey, each with its own directory."""

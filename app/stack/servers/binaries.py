@@ -1,6 +1,6 @@
-"""Where the servers' programs are: in the packages of the extra `stack`, else on this machine.
+"""Find the servers' programs: in the packages of the extra `stack`, else on this machine.
 
-The only module that knows these packages; docs/0015-packaging.md says why it is these. Their Python is never imported.
+No other module knows these packages; docs/0015-packaging.md explains the choice. Their Python code is never imported.
 """
 
 import os
@@ -29,24 +29,24 @@ _SYSTEM_POSTGRES = (
 
 @dataclass(frozen=True, slots=True)
 class PostgresPrograms:
-    """One installation: its `bin` directory, and its major version."""
+    """One installation of Postgres: its `bin` directory, and its major version."""
 
     bin: Path
     major: int
 
     @property
     def postgres(self) -> Path:
-        """The server."""
+        """The path of the server."""
         return self.bin / "postgres"
 
     @property
     def initdb(self) -> Path:
-        """What makes a data directory."""
+        """The path of the program that creates a data directory."""
         return self.bin / "initdb"
 
 
 def _package(name: str) -> Path | None:
-    """The directory of an installed package that is used for its files alone; None where it is not installed."""
+    """Return the directory of an installed package of which we use only the files; None if it is not installed."""
     spec = find_spec(name)
     places = spec.submodule_search_locations if spec else None
     return Path(next(iter(places))) if places else None
@@ -54,7 +54,7 @@ def _package(name: str) -> Path | None:
 
 @cache
 def _version(program: Path) -> tuple[int, int]:
-    """Major and minor as the program itself says; (0, 0) where it does not run or says nothing of the kind."""
+    """Return the major and minor version that the program reports; (0, 0) if it does not run, or reports none."""
     command = [str(program), "--version"]
     try:
         said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_VERSION_SECONDS)  # noqa: S603
@@ -65,7 +65,7 @@ def _version(program: Path) -> tuple[int, int]:
 
 
 def _on_path(name: str) -> Iterator[Path]:
-    """Every program of this name on PATH, in its order: the first may be too old."""
+    """Yield every program with this name on PATH, in order: the first may be too old."""
     for directory in os.get_exec_path():
         found = shutil.which(name, path=directory)
         if found:
@@ -83,10 +83,10 @@ def _postgres_places() -> Iterator[Path]:
 
 
 def find_postgres(major: int | None = None, *, instead: str = ", or set WAYSTATION_DATABASE_URL") -> PostgresPrograms:
-    """The first installation of POSTGRES_MIN_MAJOR or newer, or the first of that `major`, which a data directory asks
-    for. `instead`: what else a person can do who has none.
+    """Return the first installation of Postgres POSTGRES_MIN_MAJOR or newer; with `major`, the first of that major version,
+    which a data directory needs. `instead`: what else a user without one can do.
 
-    Raises StackError, saying which versions there are and what to do.
+    Raises StackError, which lists the versions found and what to do.
     """
     seen: list[str] = []
     for place in _postgres_places():
@@ -107,20 +107,20 @@ def find_postgres(major: int | None = None, *, instead: str = ", or set WAYSTATI
 
 @cache
 def _knows_tls(program: Path) -> bool:
-    """Whether a client program of Postgres is built with it. That of the extra is not."""
+    """Return whether a client program of Postgres was built with TLS. That of the extra was not."""
     asked = [str(program), "--dbname=postgresql:///?host=/nonexistent&sslmode=require"]
     said = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=_VERSION_SECONDS)  # noqa: S603
     return "SSL support is not compiled in" not in said.stderr
 
 
 def find_pg_dump(major: int, *, tls: bool) -> Path:
-    """The first pg_dump that can read a server of this major version, with TLS where that is asked for; the server's own
-    program is not needed.
+    """Return the first pg_dump that can read a server of this major version, with TLS if `tls`. The server's own program is not
+    needed.
 
-    Raises StackError, saying which versions there are and what to do.
+    Raises StackError, which lists the versions found and what to do.
     """
     seen: list[str] = []
-    # PATH as it is, not resolved: Debian's pg_dump is a wrapper that looks at its own name
+    # PATH is not resolved: Debian's pg_dump is a wrapper that depends on its own name
     for place in (*_postgres_places(), *map(Path, os.get_exec_path())):
         program = place / "pg_dump"
         version = _version(program)[0] if program.exists() else 0
@@ -147,7 +147,7 @@ def _valkey_places() -> Iterator[Path]:
 
 
 def find_valkey() -> Path:
-    """The first Valkey or Redis new enough; raises StackError, saying what to do."""
+    """Return the first Valkey or Redis that is new enough. Raises StackError, which says what to do."""
     for place in _valkey_places():
         if _version(place) >= VALKEY_MIN:
             return place

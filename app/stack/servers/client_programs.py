@@ -1,4 +1,4 @@
-"""Programs of Postgres that are its clients, such as pg_dump: run to their end, with what they complain of."""
+"""Run client programs of Postgres, such as pg_dump, and report their errors."""
 
 import asyncio
 import os
@@ -13,9 +13,9 @@ from app.stack.processes.process import launched
 
 
 async def run_program(program: Path, *arguments: str, output: int, url: str | None = None) -> bytes:
-    """What the program prints, where `output` is a pipe; raises StackError with its first error. It ends with this process.
+    """Run a program to its end. Return its output if `output` is a pipe. Raises StackError with its first error.
 
-    `url`: the database that it works on. From the main thread.
+    `url`: the database that it uses. Call it from the main thread. The program does not outlive this process.
     """
     if not os.access(program, os.X_OK):
         raise StackError(f"there is no {program}: install the client programs of Postgres beside its server")
@@ -45,7 +45,7 @@ async def run_program(program: Path, *arguments: str, output: int, url: str | No
 
 
 def first_error(complaint: str) -> str:
-    """The first line that says what went wrong; empty where there is no line."""
+    """Return the first line that describes an error, else the first line; empty if there is none."""
     lines = [line.strip() for line in complaint.splitlines() if line.strip()]
     wrong: Callable[[str], bool] = lambda line: "error:" in line.lower() or "fatal:" in line.lower()  # noqa: E731
     return next(filter(wrong, lines), lines[0] if lines else "")

@@ -1,4 +1,4 @@
-"""The secrets of one stack: made at its first start, kept in DIR/credentials.json (0600) for good."""
+"""The secrets of one stack. They are made at its first start, and kept in DIR/credentials.json (0600)."""
 
 import secrets
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -18,7 +18,7 @@ def _key() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """`tenant_key` is None until the demo tenant exists; the others stand from the beginning."""
+    """The secrets of a stack. `tenant_key` is None until the demo tenant exists."""
 
     tenant_key: str | None = field(default=None, repr=False)
     admin_key: str = field(default_factory=_key, repr=False)
@@ -27,12 +27,13 @@ class Credentials:
     redis_password: str = field(default_factory=_password, repr=False)
 
     def with_tenant_key(self, tenant_key: str) -> "Credentials":
-        """These, and the demo tenant's key."""
+        """Return a copy with the demo tenant's key."""
         return replace(self, tenant_key=tenant_key)
 
 
 def load_credentials(path: Path) -> Credentials:
-    """Those in the file, which is written first where there is none; raises StackError for an unreadable one."""
+    """Return the credentials in the file. If there is no file, write new ones first. Raises StackError if the file is
+    damaged."""
     if not path.exists():
         return save_credentials(path, Credentials())
     found = read_json(path)
@@ -43,6 +44,6 @@ def load_credentials(path: Path) -> Credentials:
 
 
 def save_credentials(path: Path, credentials: Credentials) -> Credentials:
-    """Write them down, whole or not at all."""
+    """Write the credentials completely or not at all. Return them."""
     write_json(path, asdict(credentials))
     return credentials

@@ -1,4 +1,4 @@
-"""An empty Postgres in TMPDIR, for as long as a copy of a database is looked at."""
+"""A temporary, empty Postgres in TMPDIR, to check a copy of a database."""
 
 import os
 import shutil
@@ -18,18 +18,19 @@ from app.stack.servers.postgres import EmbeddedPostgres
 
 _PREFIX = "waystation-backup-"
 _START_SECONDS = 300
-"""After which a server that starts has its lock."""
+"""A server that starts has its lock after this time."""
 
 
 @asynccontextmanager
 async def empty_server() -> AsyncIterator[tuple[PostgresPrograms, str]]:
-    """Its programs, and its superuser's URL. Nothing is left of it; what killed processes left behind goes, too.
+    """Run an empty server. The context's value is its programs and its superuser's URL. Its files are removed at the end, and
+    those that killed processes left behind at the start.
 
-    Raises StackError where there is no room for it, or it does not start.
+    Raises StackError if there is no room for it, or it does not start.
     """
     programs = find_postgres(instead="")
     try:
-        # where TMPDIR cannot be used, `tempfile` alone would take another disk without a word
+        # if TMPDIR cannot be used, `tempfile` alone would silently use another disk
         directory = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=os.environ.get("TMPDIR") or None))
     except OSError as error:
         raise StackError(f"TMPDIR: {error.filename or error} cannot be written: {error.strerror}") from None
@@ -56,9 +57,9 @@ async def _start(server: EmbeddedPostgres) -> None:
 
 
 def _remove_leftovers(ours: Path) -> None:
-    """Each is as large as a database."""
+    """Remove directories of killed processes: each is as large as a database."""
     for other in ours.parent.glob(f"{_PREFIX}*"):
-        with suppress(OSError):  # another removes it at the same time
+        with suppress(OSError):  # another process may remove it at the same time
             found = other.lstat()
             may_start = now().timestamp() < found.st_mtime + _START_SECONDS
             if found.st_uid == os.geteuid() and not (may_start or is_locked(other / "postgres/lock")):

@@ -1,4 +1,4 @@
-"""Loopback ports that are chosen once and remembered."""
+"""Loopback ports that are chosen once and then reused."""
 
 import random
 import socket
@@ -9,13 +9,13 @@ from app.stack.files import text_of, write_private
 
 LOOPBACK = "127.0.0.1"
 _PORTS = range(20_000, 32_000)
-"""Below the ports that systems hand to outgoing connections: one of those could take a server's port while it
-restarts, or connect to itself there."""
+"""Below the ports of outgoing connections: one of those could take a server's port while it restarts, or connect to itself
+there."""
 _TRIES = 200
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen there now."""
+    """Return whether a server could listen on this port now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -27,7 +27,7 @@ def is_free(port: int) -> bool:
 
 
 def claim_port(memory: Path) -> int:
-    """The port written in `memory` if it is free, else another, which is remembered instead."""
+    """Return the port stored in `memory` if it is free; else choose another and store it. Raises StackError if none is free."""
     text = text_of(memory)
     if text is not None and is_free(int(text)):
         return int(text)
@@ -39,7 +39,7 @@ def claim_port(memory: Path) -> int:
 
 
 def listen(host: str, port: int, *, backlog: int = 2048) -> socket.socket:
-    """A listening socket (port 0: any); raises StackError, in words, where it cannot be had."""
+    """Return a listening socket (port 0: any free port). Raises StackError if that is not possible."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=backlog)

@@ -1,8 +1,8 @@
-"""Postgres for one directory: made at the first start, durable, on a loopback port of its own, never run as root.
+"""Postgres with its own directory and loopback port. It is created at the first start, is durable, and never runs as root.
 
 DIRECTORY/data      the cluster; appears complete or not at all
 DIRECTORY/lock      interlock of the postmaster and its backends
-DIRECTORY/port      the port, remembered
+DIRECTORY/port      the port, which is reused
 """
 
 import asyncio
@@ -26,12 +26,12 @@ from app.stack.servers.ports import LOOPBACK, claim_port, is_free
 log = get_logger(__name__)
 
 NAME = "waystation"
-"""The owner's role and the database. The role is a superuser, as in other images of Postgres meant for one program."""
+"""The name of the owner's role and of the database. The role is a superuser, as in other images of Postgres for one program."""
 
 _CREATE_DATABASE = SqlFolder(__file__).command("create_database")
 
 START_SECONDS = 120.0
-"""How long recovery after a crash may take, as long as the postmaster lives."""
+"""The longest time for recovery after a crash, while the postmaster lives."""
 _INITDB_SECONDS = 120.0
 _STOP = ((signal.SIGINT, 60.0), (signal.SIGQUIT, 10.0))
 _PORT_TRIES = 5
@@ -67,7 +67,7 @@ host all,replication all {LOOPBACK}/32 scram-sha-256
 
 
 class EmbeddedPostgres:
-    """One server; `start` and `stop` from the main thread. Raises StackError where it cannot run."""
+    """One server. Call `start` and `stop` from the main thread. Raises StackError if it cannot run."""
 
     name = "postgres"
 
@@ -81,18 +81,18 @@ class EmbeddedPostgres:
 
     @property
     def pid(self) -> int | None:
-        """The postmaster."""
+        """The process id of the postmaster; None before the first start."""
         return self._process.pid if self._process else None
 
     @property
     def url(self) -> str:
-        """The owner's URL; the same for as long as this object lives."""
+        """The owner's URL. It does not change during the life of this object."""
         if self._port is None:
             raise RuntimeError("not started yet")
         return f"postgresql://{NAME}:{self._password}@{LOOPBACK}:{self._port}/{NAME}"
 
     async def start(self) -> None:
-        """Run, and return once it takes connections; what is left of an earlier server is stopped first."""
+        """Start the server. Return when it accepts connections. What an earlier server left running is stopped first."""
         make_directory(self.directory)
         programs = find_postgres(self._data_major())
         identity = choose_identity(self.directory, programs.postgres)
@@ -109,13 +109,13 @@ class EmbeddedPostgres:
             os.close(lock)
 
     async def wait(self) -> int:
-        """Until the postmaster ends, by whatever cause; its return code."""
+        """Wait until the postmaster ends, for any cause. Return its return code."""
         if self._process is None:
             raise RuntimeError("not started yet")
         return await self._process.wait()
 
     async def stop(self) -> None:
-        """Fast shutdown: connections are cut, everything is written."""
+        """Stop the server with a fast shutdown: connections are closed, all data is written."""
         if self._process is not None:
             await self._process.stop(_STOP)
 
@@ -124,7 +124,7 @@ class EmbeddedPostgres:
         return None if version is None else int(version)
 
     def _forget_other_pid(self) -> None:
-        """Remove a dead postmaster's pid file whose number belongs to a stranger by now: Postgres would not start."""
+        """Remove the pid file of a dead postmaster if another program has its process id now: Postgres would refuse to start."""
         path = self.data / "postmaster.pid"
         text = text_of(path)
         if text is None:
@@ -143,12 +143,13 @@ class EmbeddedPostgres:
             if await self._accepts():
                 self._port = port
                 return
+            # another program took a newly chosen port: choose another. The port of a URL that is in use cannot change.
             if not first or is_free(port):
                 break
         raise StackError(f"Postgres does not start: {last_lines(self.log_path)} (see {self.log_path})")
 
     async def _accepts(self) -> bool:
-        """Whether the postmaster reports, within START_SECONDS, that it takes connections; False: it has ended."""
+        """Return True when the postmaster accepts connections, within START_SECONDS; False if it ended or was stopped."""
         process = self._process
         until = monotonic() + START_SECONDS
         while process is not None and process.returncode is None:
@@ -161,12 +162,12 @@ class EmbeddedPostgres:
         return False
 
     def _status(self, pid: int) -> str | None:
-        """What that postmaster writes in the last line of its own file; None: that file is not its own yet."""
+        """Return the status in the last line of this postmaster's file; None if the file belongs to another."""
         lines = (text_of(self.data / "postmaster.pid") or "").splitlines()
         return lines[7].strip() if len(lines) > 7 and lines[0] == str(pid) else None
 
     async def _create(self, programs: PostgresPrograms, identity: Identity, lock: int) -> None:
-        """Make the cluster aside, with the role and the database in it, and only then give it its name."""
+        """Create the cluster, with role and database, under another name, and rename it only when it is complete."""
         fresh = self.directory / "data.new"
         shutil.rmtree(fresh, ignore_errors=True)
         secret = self.directory / "initdb.password"
@@ -182,7 +183,7 @@ class EmbeddedPostgres:
         fresh.rename(self.data)
 
     async def _once(self, command: list[str], identity: Identity, lock: int, *, given: str = "") -> None:
-        """Run a program of Postgres to its end; StackError with its own words where it fails."""
+        """Run a program of Postgres to its end. Raises StackError with its last output if it fails."""
         process = self._start(command, identity, lock, death_signal=signal.SIGKILL, given=given)
         try:
             code = await asyncio.wait_for(process.wait(), _INITDB_SECONDS)
@@ -210,6 +211,6 @@ class EmbeddedPostgres:
 
 
 def _environment() -> dict[str, str]:
-    """What a server needs of ours: settings such as PGDATA or a locale would change what it does."""
+    """Return the environment of a server: other variables, such as PGDATA or a locale, would change its behavior."""
     kept = {name: value for name, value in os.environ.items() if name in {"PATH", "LD_LIBRARY_PATH", "TMPDIR"}}
     return kept | {"LC_ALL": "C", "TZ": "UTC"}

@@ -1,4 +1,4 @@
-"""Whether somebody answers on a port."""
+"""Check whether a server answers on a port."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ _BYTES_MAX = 65_536
 
 
 async def answers(host: str, port: int, path: str | None = None, *, or_says: bytes | None = None) -> bool:
-    """Whether a connection is taken there, and, with `path`, a GET of it answered with 200, or with `or_says` in it."""
+    """Return whether a port accepts a connection; with `path`, whether a GET answers 200, or has `or_says` in its answer."""
     with contextlib.suppress(OSError, TimeoutError):
         async with asyncio.timeout(_ANSWER_SECONDS):
             reader, writer = await asyncio.open_connection(host, port)

@@ -1,8 +1,8 @@
-"""Valkey for one directory: append-only file, password, a loopback port of its own, never run as root.
+"""Valkey with its own directory, loopback port, password and append-only file. It never runs as root.
 
 DIRECTORY/data         its append-only files
-DIRECTORY/lock         interlock of the server and its rewriter: two on one append-only file would destroy it
-DIRECTORY/port         the port, remembered
+DIRECTORY/lock         interlock of the server and its rewriter: two servers would destroy the append-only file
+DIRECTORY/port         the port, which is reused
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from app.stack.servers.binaries import find_valkey
 from app.stack.servers.ports import LOOPBACK, claim_port, is_free
 
 START_SECONDS = 120.0
-"""How long loading the append-only file may take, as long as the server lives."""
+"""The longest time to load the append-only file, while the server lives."""
 _STOP = ((signal.SIGTERM, 30.0),)
 _PORT_TRIES = 5
 _POLL_SECONDS = 0.005
@@ -42,7 +42,7 @@ loglevel warning
 
 
 class EmbeddedValkey:
-    """One server; `start` and `stop` from the main thread. Raises StackError where it cannot run."""
+    """One server. Call `start` and `stop` from the main thread. Raises StackError if it cannot run."""
 
     name = "redis"
 
@@ -55,18 +55,18 @@ class EmbeddedValkey:
 
     @property
     def pid(self) -> int | None:
-        """The server's process."""
+        """The process id of the server; None before the first start."""
         return self._process.pid if self._process else None
 
     @property
     def url(self) -> str:
-        """The URL of database 0; the same for as long as this object lives."""
+        """The URL of database 0. It does not change during the life of this object."""
         if self._port is None:
             raise RuntimeError("not started yet")
         return f"redis://:{self._password}@{LOOPBACK}:{self._port}/0"
 
     async def start(self) -> None:
-        """Run, and return once it answers; what is left of an earlier server is stopped first."""
+        """Start the server. Return when it answers. What an earlier server left running is stopped first."""
         make_directory(self.directory)
         make_directory(self.directory / "data")
         program = find_valkey()
@@ -79,13 +79,13 @@ class EmbeddedValkey:
             os.close(lock)
 
     async def wait(self) -> int:
-        """Until the server ends, by whatever cause; its return code."""
+        """Wait until the server ends, for any cause. Return its return code."""
         if self._process is None:
             raise RuntimeError("not started yet")
         return await self._process.wait()
 
     async def stop(self) -> None:
-        """Everything acknowledged is on disk before it is gone."""
+        """Stop the server. All acknowledged writes are on disk before it ends."""
         if self._process is not None:
             await self._process.stop(_STOP)
 
@@ -97,6 +97,7 @@ class EmbeddedValkey:
             if await self._answers(port):
                 self._port = port
                 return
+            # another program took a newly chosen port: choose another. The port of a URL that is in use cannot change.
             if not first or is_free(port):
                 break
         raise StackError(f"Valkey does not start: {last_lines(self.log_path)} (see {self.log_path})")
@@ -117,7 +118,7 @@ class EmbeddedValkey:
         sign(lock, self._process.pid)
 
     async def _answers(self, port: int) -> bool:
-        """Whether it answers within START_SECONDS to our password; False: it has ended."""
+        """Return True when the server accepts our password, within START_SECONDS; False if it ended or was stopped."""
         process = self._process
         until = monotonic() + START_SECONDS
         while process is not None and process.returncode is None:
@@ -131,7 +132,7 @@ class EmbeddedValkey:
 
 
 async def _ping(port: int, password: str) -> bool:
-    """Whether a server there takes this password and has loaded its data."""
+    """Return whether a server on this port accepts this password and has loaded its data."""
     try:
         async with asyncio.timeout(_ANSWER_SECONDS):
             reader, writer = await asyncio.open_connection(LOOPBACK, port)
@@ -146,6 +147,6 @@ async def _ping(port: int, password: str) -> bool:
 
 
 def _quoted(path: Path) -> str:
-    """A path as the configuration file wants it."""
+    """Return a path in the syntax of the configuration file."""
     escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'

@@ -1,2 +1,2 @@
--- How many rows are there, for the planner to know?
+-- How many rows has each table, for the planner?
 ANALYZE

@@ -1,2 +1,2 @@
--- Is the schema of the operators' views there?
+-- Does the schema of the operators' views exist?
 SELECT to_regnamespace('ops') IS NOT NULL

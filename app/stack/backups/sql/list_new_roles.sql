@@ -1,2 +1,3 @@
--- Which statements make these roles, each without a login? A name is no parameter of CREATE ROLE, so Postgres quotes it.
+-- Which statements create these roles, each without a login?
+-- CREATE ROLE takes no parameter, so Postgres quotes the name.
 SELECT format('CREATE ROLE %I NOLOGIN', name) FROM unnest(:names::text[]) AS role (name)

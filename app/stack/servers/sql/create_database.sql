@@ -1,2 +1,2 @@
--- Which database does a new cluster have? On one line, for a server in single-user mode reads it line by line.
+-- Which database does a new cluster have? (On one line: a server in single-user mode reads line by line.)
 CREATE DATABASE waystation
