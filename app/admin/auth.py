@@ -46,7 +46,7 @@ class RoleMissing(Forbidden):
 
 @dataclass(frozen=True, slots=True)
 class Acting:
-    """The operator who makes a request."""
+    """Who makes a request."""
 
     name: str
     role: Role
@@ -64,7 +64,7 @@ def presented_key(authorization: str | None) -> str | None:
 
 
 def is_admin_key(admin_key: SecretStr | None, presented: str) -> bool:
-    """Return whether this is ADMIN_KEY. Without a configured ADMIN_KEY, no text is."""
+    """Return whether this is ADMIN_KEY; False if none is set."""
     if admin_key is None or not admin_key.get_secret_value():
         return False
     # compare hashes: the time of the comparison must not reveal the length of the key
@@ -90,8 +90,8 @@ class TooManyLogins(Refusal):
 async def identify(request: Request) -> Acting:
     """Authenticate the caller. Raises Unauthorized, TooManyLogins, StoreUnavailable.
 
-    A valid key works from every address, however many wrong keys came from there. The key is read from the database each time,
-    so a revocation takes effect with the next request.
+    A valid key works from any address, however many wrong ones came from there. It is looked up each time, so a revoked key
+    stops working immediately.
     """
     settings = request.app.state.settings
     closed = settings.admin_key is None or not settings.admin_key.get_secret_value()
@@ -120,7 +120,7 @@ class OperatorRoute(CheckedRoute):
     """A route that authenticates its caller before it reads the body. A dependency would run only after that."""
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
-        """Return the route's handler with the check before it."""
+        """Return the handler behind the check."""
         handle = super().get_route_handler()
 
         async def guarded(request: Request) -> Response:
@@ -135,7 +135,7 @@ class OperatorRoute(CheckedRoute):
 
 
 async def _checked_body(request: Request, acting: Acting) -> None:
-    """Read a body of at most BODY_BYTES_MAX with the same checks as for tenants. Store it where FastAPI reads it again."""
+    """Read a body with the same checks as for tenants. Store it where FastAPI reads it again."""
     bodies: Bodies = request.app.state.bodies
     allowance = Allowance(acting.name)
     body = await bodies.read_any(request, allowance, bytes_max=BODY_BYTES_MAX)

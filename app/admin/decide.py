@@ -1,4 +1,4 @@
-"""Pure functions: what an operator may set on a tenant or key, and how the audit log shows what was requested."""
+"""Pure functions: what operators may set on tenants and keys, and how the audit log shows it."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -39,8 +39,7 @@ SETTABLE_ON_KEYS = ("name", "expires_at", "daily_credits", "monthly_credits", *L
 
 
 class TenantSettings(TenantChanges, total=False):
-    """What an operator may set on a tenant. An absent setting does not change. Amounts: micro-credits; a budget of None is no
-    budget."""
+    """What an operator may set on a tenant. Absent settings stay. Amounts in micro-credits; a budget of None is none."""
 
     overdraft: int
     daily_credits: int | None
@@ -48,15 +47,14 @@ class TenantSettings(TenantChanges, total=False):
 
 
 class KeySettings(KeyChanges, total=False):
-    """What an operator may set on a key. An absent setting does not change. Amounts are micro-credits; a budget of None is no
-    budget."""
+    """What an operator may set on a key. Absent settings stay. Amounts in micro-credits; a budget of None is none."""
 
     daily_credits: int | None
     monthly_credits: int | None
 
 
 def checked_operator_name(name: str) -> str:
-    """Return the name. Raises Malformed if it is not valid."""
+    """Check and return the name. Raises Malformed."""
     if OPERATOR_NAME.fullmatch(name) is None:
         raise malformed_field(
             "name", "expected 1 to 63 letters, digits, dots, underscores and hyphens, a letter or digit first"
@@ -65,15 +63,14 @@ def checked_operator_name(name: str) -> str:
 
 
 def checked_role(text: str) -> Role:
-    """Return the role with this name. Raises Malformed if there is none."""
+    """Return the role with this name. Raises Malformed."""
     if text not in tuple(Role):
         raise malformed_field("role", f"expected {' or '.join(Role)}")
     return Role(text)
 
 
 def checked_line(text: str, *, field: str, most: int, required: bool = False) -> str:
-    """Return a line of text for people. Raises Malformed if it is not printable, has more than `most` characters, or is blank
-    but required."""
+    """Check and return a line of at most `most` printable characters. Raises Malformed."""
     if len(text) > most or not text.isprintable():
         raise malformed_field(field, f"expected at most {most} characters, all printable")
     if required and not text.strip():
@@ -82,7 +79,7 @@ def checked_line(text: str, *, field: str, most: int, required: bool = False) ->
 
 
 def checked_amount(text: object, *, field: str, signed: bool = False) -> int:
-    """Return micro-credits that are not zero. `text` is credits as a decimal string. Raises Malformed."""
+    """Return micro-credits that are not zero. Raises Malformed."""
     try:
         micro = parse_credits(text, signed=signed)
     except ValueError as error:
@@ -93,7 +90,7 @@ def checked_amount(text: object, *, field: str, signed: bool = False) -> int:
 
 
 def checked_models(models: Sequence[str]) -> list[str]:
-    """Return the slugs sorted and without duplicates. Raises ValueError."""
+    """Return the slugs, sorted and unique. Raises ValueError."""
     if len(models) > MODELS_MAX:
         raise ValueError(f"expected at most {MODELS_MAX} models")
     for slug in models:
@@ -171,7 +168,7 @@ def _of_key(field: str, value: str) -> object:
 
 
 def _number(text: str) -> int | float | None:
-    """Return the number if the text is plain digits, with or without a decimal fraction; None for any other text."""
+    """Return the number if it is plain digits, else None."""
     if NUMBER.fullmatch(text) is None:
         return None
     return float(text) if "." in text else int(text)

@@ -1,4 +1,4 @@
-"""Types of the operators' room: roles, rows of the audit log, and exposure."""
+"""Roles of operators, rows of the audit log, and exposure."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,7 +30,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """What the upstream charged, or may have charged, that no tenant pays. `amount` is in micro-credits."""
+    """What the upstream may have charged that no tenant pays; `amount` in micro-credits."""
 
     id: int
     at: datetime

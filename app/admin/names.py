@@ -32,7 +32,7 @@ def find_any_id(prefix: Prefix, text: str) -> UUID | None:
 
 
 def parse_id(prefix: Prefix, text: str) -> UUID:
-    """Return the id like find_any_id. Raises Malformed, which says what is expected."""
+    """Like find_any_id, but raises Malformed, which says what is expected."""
     found = find_any_id(prefix, text)
     if found is not None:
         return found

@@ -1,4 +1,4 @@
-"""Write the audit log, and create and revoke operators. `by` is the name of the acting operator in the audit log."""
+"""Write the audit log; create and revoke operators. `by`: who acts, as named in the audit log."""
 
 from collections.abc import Mapping
 from uuid import UUID

@@ -34,7 +34,7 @@ class Operator:
     revoked_at: datetime | None
 
     def __post_init__(self) -> None:
-        """Convert the text that Postgres returns to a Role."""
+        """Postgres returns text."""
         object.__setattr__(self, "role", Role(self.role))
 
 
@@ -48,7 +48,7 @@ class Allowance:
 
 
 class Grant(NamedTuple):
-    """The columns of a grant of credits that callers need."""
+    """What callers need of a grant."""
 
     expires_at: datetime | None
 
@@ -71,24 +71,24 @@ _GRANT = _SQL.query("find_grant", Grant)
 
 
 async def list_operators(session: ReadSession) -> list[Operator]:
-    """Return all operators in the order of their creation, including revoked ones."""
+    """Return all operators, also revoked ones, in the order of creation."""
     return await session.rows(_OPERATORS)
 
 
 async def find_known_operator(session: ReadSession, *, hashes: Sequence[bytes]) -> Operator | None:
-    """Return the operator whose key has one of these hashes, or None. Ignores revoked operators."""
+    """Return the operator, not revoked, whose key has one of these hashes."""
     return await session.find_row(_KNOWN_OPERATOR, hashes=hashes)
 
 
 async def find_operator(session: ReadSession, *, name_or_id: str) -> Operator | None:
-    """Return the operator with this name or `opr_…` id, or None."""
+    """Return the operator with this name or `opr_…` id."""
     if not (name_or_id.isascii() and name_or_id.isprintable()):
         return None
     return await session.find_row(_OPERATOR, operator_id=find_id("opr", name_or_id), name=name_or_id)
 
 
 async def get_operator(session: ReadSession, *, name_or_id: str) -> Operator:
-    """Return the operator with this name or `opr_…` id. Raises OperatorNotFound."""
+    """Like find_operator, but raises OperatorNotFound."""
     operator = await find_operator(session, name_or_id=name_or_id)
     if operator is None:
         raise OperatorNotFound
@@ -96,11 +96,11 @@ async def get_operator(session: ReadSession, *, name_or_id: str) -> Operator:
 
 
 async def list_allowances(session: ReadSession, *, subject_ids: Sequence[UUID]) -> dict[UUID, Allowance]:
-    """Return the overdraft and budgets of these tenants or keys, by their ids."""
+    """Return the overdraft and budgets of these tenants or keys."""
     rows = await session.rows(_ALLOWANCES, subject_ids=subject_ids)
     return {row.id: Allowance(row.overdraft, row.daily_credits, row.monthly_credits) for row in rows}
 
 
 async def find_grant(session: ReadSession, *, tenant_id: UUID, reference: str) -> Grant | None:
-    """Return the tenant's grant with this reference, or None."""
+    """Return the tenant's grant with this reference."""
     return await session.find_row(_GRANT, tenant_id=tenant_id, reference=reference)

@@ -17,12 +17,11 @@ LIMITS = TenantSettings(rate_per_minute=60_000, burst=10_000, max_in_flight=10_0
 """High enough that nobody reaches them. Limits that an operator has set are not changed."""
 BY = "waystation up"
 REFERENCE = "up"
-"""A constant reference: however often `up` is started, there is one grant."""
+"""Constant, so that repeated starts make one grant."""
 
 
 async def ensure_demo_tenant(database_url: str, secret_key: str, stored_key: str | None) -> tuple[str, str]:
-    """Create the demo tenant with its credits, unless it exists. Return its name and a valid key: the stored one while it is
-    valid, else a new one."""
+    """Create the demo tenant unless it exists. Return its name and a key: the stored one while it is valid, else a new one."""
     secrets = split_secrets(secret_key)
     database = await Database.open(database_url, name="up", writers_max=1, readers_max=1)
     try:

@@ -1,4 +1,4 @@
-"""The actions of operators during an incident. Each writes the audit log. `by` is the acting operator's name there."""
+"""The actions of operators during an incident. Each writes the audit log; `by` is who acts."""
 
 from uuid import UUID
 
@@ -35,8 +35,8 @@ async def pause(
 async def resume(
     session: Session, *, by: str, tenant: str | None, model: str | None
 ) -> tuple[Pause | None, int, list[Pause]]:
-    """Lift the pause of a scope. Return that pause (None if there was none), the number of jobs that this moved, and all
-    current pauses. Raises TenantNotFound."""
+    """Lift the pause of a scope. Return it, the number of jobs that this moved, and all current pauses. Raises
+    TenantNotFound."""
     tenant_id = await _tenant_id(session, tenant)
     changed, count = await resume_jobs(session, tenant_id=tenant_id, model=model)
     detail = {"tenant": tenant, "model": model, "was_paused": changed is not None}
@@ -45,8 +45,8 @@ async def resume(
 
 
 async def resolve(session: Session, *, by: str, job_id: UUID, adopt: str | None) -> State:
-    """Decide on an unknown submission. With `adopt` it is the upstream's request of that id; with None it never started. Return
-    the job's new state. Raises the errors of `adopt_submission` and `release_submission`."""
+    """Decide on an unknown submission: it is the upstream's request `adopt`; None: it never started. Return the job's new
+    state. Raises as `adopt_submission` and `release_submission`."""
     if adopt is not None:
         state = await adopt_submission(session, job_id=job_id, upstream_id=adopt)
     else:
@@ -60,7 +60,7 @@ async def resolve(session: Session, *, by: str, job_id: UUID, adopt: str | None)
 
 
 async def read_original(session: Session, *, by: str, job_id: UUID, vault: Vault) -> bytes:
-    """Return the upstream's original error of a job, and record the read. Raises JobNotFound, NoOriginal, SecretUnreadable."""
+    """Return the upstream's original error of a job. Raises JobNotFound, NoOriginal, SecretUnreadable."""
     tenant_id, original = await get_original(session, vault=vault, job_id=job_id)
     await record_audit(session, by=by, action="job.read_original", target=show_id("job", job_id), tenant_id=tenant_id)
     return original

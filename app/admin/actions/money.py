@@ -1,4 +1,4 @@
-"""The actions of operators on balances. Each writes the audit log. `by` is the acting operator's name there."""
+"""The actions of operators on balances. Each writes the audit log; `by` is who acts."""
 
 from datetime import datetime
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""The actions of operators on the catalog. Each writes the audit log. `by` is the acting operator's name there."""
+"""The actions of operators on the catalog. Each writes the audit log; `by` is who acts."""
 
 from collections.abc import Callable, Sequence
 

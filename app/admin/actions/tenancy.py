@@ -1,4 +1,4 @@
-"""The actions of operators on tenants and their keys. Each writes the audit log. `by` is the acting operator's name there."""
+"""The actions of operators on tenants and their keys. Each writes the audit log; `by` is who acts."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -19,7 +19,7 @@ from app.tenants.queries import ApiKey, Tenant, get_key, get_tenant
 ELSEWHERE = ("overdraft", "daily_credits", "monthly_credits")
 """Settings that the ledger stores."""
 PLACES = ("weight", "max_in_flight", "max_queued")
-"""Settings that are copied to the counts of the tenant's queue."""
+"""Settings that the tenant's queue has, too."""
 
 
 async def create_tenant(session: Session, *, by: str, name: str, settings: TenantSettings | None = None) -> Tenant:

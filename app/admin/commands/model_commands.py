@@ -87,7 +87,7 @@ def set_model(
 def _changes(
     price: str | None, rule: str | None, markup: str | None, enabled: bool | None, schema: Path | None
 ) -> "ModelChanges":
-    """Return the changes in the options. Raises Malformed, which names the option."""
+    """Return the changes. Raises Malformed, which names the option."""
     import orjson
 
     from app.catalog.decide import ModelChanges, checked_schema, parse_markup

@@ -20,7 +20,7 @@ All = Annotated[bool, typer.Option("--all", help="Polls as well. The upstream fo
 
 
 def register(app: typer.Typer) -> None:
-    """Add these commands to the root command."""
+    """Register the commands."""
     app.command()(pause)
     app.command()(resume)
 

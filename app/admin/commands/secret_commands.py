@@ -29,7 +29,7 @@ class Reencrypted:
 
 
 def register(app: typer.Typer) -> None:
-    """Add this command to the root command."""
+    """Register the command."""
     app.command()(reencrypt)
 
 
@@ -67,8 +67,7 @@ def reencrypt(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
 
 
 async def reencrypt_all(database: "Database", keys: "Sequence[bytes]") -> Reencrypted:
-    """Encrypt everything that is stored encrypted with the first of `keys`. Raises SecretUnreadable if no key decrypts a
-    value."""
+    """Encrypt all stored secrets with the first of `keys`. Raises SecretUnreadable if no key decrypts one."""
     return Reencrypted(*await _secrets(database, keys), *await _originals(database, keys))
 
 

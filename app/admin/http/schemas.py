@@ -60,7 +60,7 @@ def _words(value: str) -> str:
 
 
 Words = Annotated[str, Field(min_length=1), AfterValidator(_words)]
-"""Text that is a valid parameter of a Postgres query."""
+"""Text that Postgres accepts."""
 Amount = Annotated[
     int | None, BeforeValidator(_credits), WithJsonSchema({"anyOf": [_AMOUNT, {"type": "null"}], "default": None})
 ]
@@ -68,8 +68,8 @@ Amount = Annotated[
 
 
 def _by(check: Callable[[Any], object]) -> AfterValidator:
-    """Return a validator that runs the check of a later operation now, so that all errors of a body are reported together. It
-    keeps the value as sent."""
+    """Return a validator: a later check runs now, so that all errors of a body are reported together. It keeps the value as
+    sent."""
 
     def checked(value: Any) -> Any:
         try:
@@ -144,7 +144,7 @@ class TenantPatch(_Body):
     )
 
     def settings(self) -> TenantSettings:
-        """Return the settings that were sent."""
+        """Return what was sent."""
         sent = self.model_dump(exclude_unset=True)
         if "overdraft" in sent:
             sent["overdraft"] = self.overdraft or 0
@@ -186,7 +186,7 @@ class KeyPatch(_Body):
     )
 
     def settings(self) -> KeySettings:
-        """Return the settings that were sent."""
+        """Return what was sent."""
         return cast(KeySettings, self.model_dump(exclude_unset=True))
 
 
@@ -227,7 +227,7 @@ class ModelIn(_Body):
     enabled: StrictBool = Field(default_factory=bool)
 
     def changes(self) -> ModelChanges:
-        """Return the changes that were sent."""
+        """Return what was sent."""
         names = {"price": "price_micro", "markup": "markup_micro", "input_schema": "schema"}
         sent = self.model_dump(exclude_unset=True)
         return cast(ModelChanges, {names.get(name, name): value for name, value in sent.items()})

@@ -17,7 +17,7 @@ NO_ALLOWANCE = Allowance()
 
 
 def shown_amount(micro: int | None) -> str | None:
-    """Return credits as a decimal string; None if nothing is set."""
+    """Return credits as a decimal string, or None."""
     return None if micro is None else show_credits(micro)
 
 
@@ -116,7 +116,7 @@ class IssuedKeyOut(KeyOut):
 
     @classmethod
     def issued(cls, key: ApiKey, *, text: str) -> Self:
-        """Return the schema of a new key with its text."""
+        """Return a new key with its text."""
         return cls(**dict(KeyOut.of(key, NO_ALLOWANCE)), key=text)
 
 
@@ -150,5 +150,5 @@ class IssuedOperatorOut(OperatorOut):
 
     @classmethod
     def issued(cls, operator: Operator, *, text: str) -> Self:
-        """Return the schema of a new operator with the text of their key."""
+        """Return a new operator with their key's text."""
         return cls(**dict(OperatorOut.of(operator)), key=text)

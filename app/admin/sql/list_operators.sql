@@ -1,2 +1,2 @@
--- Which operators exist, including revoked ones, in the order of their creation?
+-- Which operators exist, also revoked ones, in the order of creation?
 SELECT {{ operator_columns }} FROM operators ORDER BY id
