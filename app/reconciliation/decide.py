@@ -38,7 +38,7 @@ class OurJob:
 
 @dataclass(frozen=True, slots=True)
 class Discrepancy:
-    """A difference between us and the upstream, or between two of our tables. None means "unknown"."""
+    """A difference that was found. None means "unknown"."""
 
     kind: Kind
     subject: str
@@ -118,10 +118,9 @@ def about(kind: Kind, row: HistoryRow, job: OurJob | None) -> Discrepancy:
 
 
 def place(row: HistoryRow, candidates: Sequence[tuple[OurJob, Any]]) -> Discrepancy:
-    """Find the job that a stranger's request may belong to, among `candidates`: jobs sent at about that time, with their
-    parameters.
+    """Return the discrepancy of a request without a job. `candidates`: jobs sent at about that time, with their parameters.
 
-    Jobs whose start is unknown come first, then the job that was sent closest in time.
+    Of those that fit, jobs whose start is unknown come first, then the one sent closest in time.
     """
     at = row.created_at
     fitting = [job for job, body in candidates if _fits(row, body)]
@@ -137,14 +136,13 @@ def place(row: HistoryRow, candidates: Sequence[tuple[OurJob, Any]]) -> Discrepa
 
 
 def _fits(row: HistoryRow, body: Any) -> bool:
-    """Without this rule, a job without parameters would fit every request: every body contains an empty one."""
+    """A job without parameters fits only a request without any, since every body contains an empty one."""
     return row.body is not None and (row.body == body or (bool(body) and holds(row.body, body)))
 
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """Our costs between two readings. `least` must be in the spent credits, `most` may be. `jobs`: how many jobs they come
-    from."""
+    """Our costs between two readings. `least` must be in the spent credits, `most` may be. `jobs`: how many jobs have them."""
 
     least: int
     most: int

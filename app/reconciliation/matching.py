@@ -26,8 +26,7 @@ class Candidate:
 @dataclass(slots=True)
 class Matches:
     """The result of a match. `adopted`: the request of each job, by job id. `never_sent`: jobs that no request fits; if the
-    history is complete, they were not sent. `unsure`: jobs that share requests with others. `orphans`: requests without a
-    job."""
+    history is complete, they were not sent. `unsure`: jobs that share requests. `orphans`: requests without a job."""
 
     adopted: dict[UUID, HistoryRow] = field(default_factory=dict)
     never_sent: list[UUID] = field(default_factory=list)

@@ -1,10 +1,10 @@
-"""Enums of the reconciliation: its result, and the kinds of discrepancies."""
+"""Results of a reconciliation, and kinds of discrepancies."""
 
 from enum import StrEnum
 
 
 class Result(StrEnum):
-    """How a reconciliation ended. AGREES: nothing differs. DIFFERS: something does. CUT: it stopped at its maximum of rows, and
+    """How a reconciliation ended. AGREES: nothing differs. DIFFERS: something does. CUT: it reached its maximum of rows, and
     the next one continues there. INCOMPLETE: a part could not be read. ABANDONED: its process died."""
 
     AGREES = "agrees"

@@ -87,13 +87,13 @@ async def note(session: Session, *, discrepancies: Sequence[Discrepancy]) -> int
 
 
 async def settle(session: Session, *, gone: Sequence[tuple[Kind, str]]) -> int:
-    """Settle these discrepancies (kind, subject): the difference is gone. Return how many were open."""
+    """Settle these (kind, subject): they no longer differ. Return how many were open."""
     rows = [_Gone(*one) for one in gone]
     return await session.run(_SETTLE_DISCREPANCIES, **columns_of(_Gone, rows)) if rows else 0
 
 
 async def look_again(session: Session, *, kind: Kind, subject: str) -> None:
-    """Move a discrepancy that was checked and is still open to the end of the list, so that others are checked next."""
+    """Record that an open discrepancy was checked: others are checked next."""
     await session.run(_LOOK_AGAIN, kind=kind, subject=subject)
 
 
@@ -109,7 +109,7 @@ async def accept(session: Session, *, number: int, note: str) -> Accepted:
 
 
 async def settle_others(session: Session, *, kind: Kind, but: Sequence[str]) -> int:
-    """Settle the open discrepancies of a kind that this run did not find. Return how many were open."""
+    """Settle those of a kind that were not found. Return how many were open."""
     return await session.run(_SETTLE_OTHERS, kind=kind, subjects=list(but))
 
 
@@ -123,8 +123,7 @@ async def keep_reading(
     compared: tuple[int, int, int, int] | None,
     topped_up_micro: int,
 ) -> int:
-    """Store a reading. Return its id. `compared`: (the id of the reading before, spent, least, most); None for the first
-    reading."""
+    """Store a reading. Return its id. `compared`: (id of the reading before, spent, least, most); None for the first."""
     previous_id, spent_micro, least_micro, most_micro = compared or (None, None, None, None)
     return await session.get_value(
         _KEEP_READING, asked_at=asked_at, at=at, paid_micro=paid_micro, free_micro=free_micro, previous_id=previous_id,
@@ -134,7 +133,7 @@ async def keep_reading(
 
 async def tell_cost(session: Session, *, job: OurJob, cost_micro: int) -> int | None:
     """Store a cost that only the history has, once, and return to the tenant what the job was charged too much. Return that
-    amount in micro-credits; None if the job has a cost by now."""
+    amount; None if the job has a cost by now."""
     await lock_accounts(session, tenant_ids=[job.tenant_id])
     ended = await session.find_row(_LOCK_ENDED_JOB, job_id=job.id)
     if ended is None or ended.cost_micro is not None:

@@ -1,4 +1,4 @@
-"""Reads for the reconciliation, by page or time window. An index serves each, except the sum of all transfers."""
+"""Reads for the reconciliation, by page or window. An index serves each but `list_differing`."""
 
 import json
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ INPUT_BYTES_MAX = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The company's credits at the upstream, in micro-credits. They were read between `asked_at` and `at`."""
+    """The company's credits, read between `asked_at` and `at`, in micro-credits."""
 
     id: int
     asked_at: datetime
@@ -58,7 +58,7 @@ class _Sent(NamedTuple):
 
 
 class OpenDiscrepancy(NamedTuple):
-    """An open discrepancy about a request of the history."""
+    """One about a request of the history."""
 
     kind: str
     subject: str
@@ -129,15 +129,14 @@ async def list_sent(
 
 
 async def find_reading(session: ReadSession, *, reading_id: int | None = None) -> Reading | None:
-    """Return the reading with this id, or the last one; None if there is none."""
+    """Return the reading with this id, or the last one."""
     return await session.find_row(_FIND_READING, reading_id=reading_id)
 
 
 async def explain_spent(
     session: ReadSession, *, before: Reading, asked_at: datetime, at: datetime, slack_seconds: float
 ) -> Explained:
-    """Return our costs between a reading and the newest one. `slack_seconds`: the highest error in our instant of the
-    upstream's charge."""
+    """Return our costs between a reading and the newest one. `slack_seconds`: the highest error in our instant of a charge."""
     return await session.get_row(
         _EXPLAIN_SPENT, before_asked_at=before.asked_at, before_at=before.at, asked_at=asked_at, at=at,
         slack_seconds=slack_seconds,

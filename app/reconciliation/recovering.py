@@ -1,4 +1,4 @@
-"""Writes of a recovery: record what the upstream's history says about jobs that may have been sent in the lost time."""
+"""Writes of a recovery: what the upstream's history says about jobs that may have been sent in the lost time."""
 
 import json
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ _LIST_OBSERVED = SqlFolder(__file__).query("list_observed", _Observed)
 
 
 def candidate_of(job: Forgotten) -> Candidate:
-    """Return the job in the form that `match` compares."""
+    """Return the job as `match` takes it."""
     return Candidate(job.id, job.tenant_id, job.model, job.created_at, json.loads(job.body, parse_float=Decimal))
 
 
@@ -41,8 +41,7 @@ async def list_observed(session: ReadSession, *, job_ids: Sequence[UUID]) -> dic
 
 
 async def adopt(session: Session, *, jobs: dict[UUID, int], upstream_ids: dict[UUID, str]) -> int:
-    """Move these unknown jobs to running: they are these requests. Return how many moved. `jobs`: the attempt by job id. One
-    statement."""
+    """Set these unknown jobs to running, as these requests. Return how many moved. `jobs`: attempts by id. One statement."""
     step = Step(State.RUNNING, "adopted", 0.0, upstream_state=UpstreamState.QUEUED)
     records = [
         SubmitRecord(
@@ -54,8 +53,7 @@ async def adopt(session: Session, *, jobs: dict[UUID, int], upstream_ids: dict[U
 
 
 async def requeue(session: Session, *, jobs: dict[UUID, int]) -> int:
-    """Queue these unknown jobs again, since they were never sent. A job with a requested cancel ends instead. Return how many
-    moved."""
+    """Queue these unknown jobs, which were never sent; end those with a requested cancel. Return how many moved."""
     step = Step(State.QUEUED, "not_sent", 0.0)
     outcome = Outcome(OutcomeKind.NOT_SENT, None, 0.0, "recovered")
     records = [SubmitRecord(job_id, attempt, step, outcome) for job_id, attempt in sorted(jobs.items())]

@@ -16,7 +16,7 @@ RETRY_SECONDS = 900.0
 FIRST_SECONDS = 86_400.0
 """How far the first run looks back."""
 OVERLAP_SECONDS = 86_400.0
-"""How far each later run looks back before the end of the last one: rows appear late in the history."""
+"""How far each later run looks back beyond the last: rows appear late."""
 
 
 class ReconciliationRunning(Conflict):
@@ -74,7 +74,7 @@ async def begin(session: Session, *, asked_by: str, since: datetime, until: date
 
 
 async def begin_due(session: Session, *, settle_seconds: float) -> Run | None:
-    """Begin the daily run if it is due and no other run is open; else return None. Of two concurrent calls one gets it."""
+    """Begin the daily run if it is due and no run is open. Of two concurrent calls one gets it."""
     await session.run(_ABANDON_DEAD_RUN)
     return await session.find_row(
         _BEGIN_DUE_RUN, settle_seconds=settle_seconds, overlap_seconds=OVERLAP_SECONDS, first_seconds=FIRST_SECONDS,
@@ -89,7 +89,7 @@ async def hold_run(session: Session, *, run: Run) -> None:
 
 
 async def finish(session: Session, *, run: Run, result: Result, detail: str, tally: Tally) -> None:
-    """Close the run. Raises RunLost if another process has closed it."""
+    """Close the run. Raises RunLost."""
     closed = await session.run(
         _FINISH_RUN, run_id=run.id, result=result, detail=detail,
         **{field.name: getattr(tally, field.name) for field in fields(tally)},

@@ -23,7 +23,7 @@ SHOWN_MAX = 50
 
 
 def register(app: typer.Typer) -> None:
-    """Add this command to the root command."""
+    """Register the command."""
     app.command()(reconcile)
 
 
@@ -109,7 +109,7 @@ async def _reconcile(
 
 
 def _window(since: datetime | None, until: datetime | None, *, settled: datetime) -> tuple[datetime, datetime]:
-    """Return the window to compare; it ends at `settled` at the latest. Raises Malformed."""
+    """Return the window, which ends at `settled` at the latest. Raises Malformed."""
     from app.core.clock import rfc3339
     from app.core.errors import Malformed
 

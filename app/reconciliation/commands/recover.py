@@ -1,4 +1,4 @@
-"""`waystation recover`: make a restored or failed-over database safe to send from."""
+"""`waystation recover`: after a restore or failover of the database."""
 
 import asyncio
 from datetime import datetime
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    """Add this command to the root command."""
+    """Register the command."""
     app.command()(recover)
 
 
@@ -96,7 +96,7 @@ async def _recover(data_dir: Path, since: datetime | None, stay_paused: bool) ->
 
 
 def _history(data_dir: Path) -> "tuple[HistoryClient | None, str]":
-    """Return a client for the upstream's history; or None and the reason, if no setting and no running stack has its address."""
+    """Return a client for the upstream's history; or None, and why there is none."""
     from app.core.commands.local import find_upstream
     from app.core.config.setting_files import SettingsError
     from app.upstream.history import HistoryClient

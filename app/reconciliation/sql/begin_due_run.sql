@@ -1,6 +1,5 @@
 -- Does the daily run begin, because it is due and no other run is open?
--- A run that was cut continues immediately where it stopped. A run that could not read everything, or whose process died, is
--- repeated after a short delay.
+-- A cut run continues immediately where it stopped. An incomplete or abandoned one is repeated after a short delay.
 WITH last AS (
     SELECT started_at, finished_at, result, read_until FROM reconciliations
     WHERE asked_by IS NULL ORDER BY id DESC LIMIT 1

@@ -8,6 +8,7 @@ WITH ended AS (
         finished_at + make_interval(secs => :slack_seconds) AS charged_to
     FROM jobs
     WHERE finished_at >= :before_asked_at::timestamptz - make_interval(secs => :slack_seconds) AND finished_at <= now()
+        -- a failed request without a cost is free
         AND upstream_id IS NOT NULL AND (cost_micro > 0 OR (cost_micro IS NULL AND error_code IS DISTINCT FROM 'upstream_failed'))
 ), of_ended AS (
     SELECT
@@ -16,6 +17,7 @@ WITH ended AS (
         count(*) AS number
     FROM ended WHERE charged_to > :before_asked_at AND charged_from <= :at
 ), of_others AS (
+    -- an unfinished job may already be charged, up to its hold
     SELECT coalesce(sum(held_micro), 0) AS most FROM jobs WHERE state IN ('sending', 'unknown', 'running')
 ), of_exposures AS (
     SELECT coalesce(sum(amount), 0) AS most, count(*) AS number FROM exposures

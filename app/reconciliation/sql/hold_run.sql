@@ -1,2 +1,2 @@
--- Is this run still open, and until when is its lease valid?
+-- Is this run still open, with a new lease?
 UPDATE reconciliations SET lease_until = now() + make_interval(secs => :lease_seconds) WHERE id = :run_id AND finished_at IS NULL

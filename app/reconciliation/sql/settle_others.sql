@@ -1,3 +1,3 @@
--- Which open discrepancies of this kind were not found this time, and are now settled?
+-- Which open discrepancies of this kind were not found this time?
 UPDATE discrepancies SET settled_at = now()
 WHERE kind = :kind AND settled_at IS NULL AND subject <> ALL(:subjects::text[])

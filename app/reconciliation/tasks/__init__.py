@@ -1,1 +1,1 @@
-"""The work of the reconciliation: one run, the daily run, and the recovery."""
+"""Tasks: one run, the daily run, and the recovery."""

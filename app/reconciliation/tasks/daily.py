@@ -24,7 +24,7 @@ STATEMENT_SECONDS = 1800.0
 
 
 class DailyReconciliation:
-    """The part of one worker. It checks every ten minutes; first when the history must have what this worker has sent."""
+    """The part of one worker. It checks every ten minutes, first after HISTORY_SETTLE_SECONDS."""
 
     def __init__(self, settings: Settings, *, on_wrong: Callable[[WrongConnection], None] | None = None) -> None:
         self.pump = Pump("reconcile", self._step)
@@ -41,7 +41,7 @@ class DailyReconciliation:
         return LOOK_SECONDS
 
     async def look(self) -> bool:
-        """Run the reconciliation if it is due and no other process runs it. Return whether it ran to its end."""
+        """Run it if it is due and unclaimed. Return whether it ran to its end."""
         settings = self._settings
         database = await Database.open(
             settings.database_url,

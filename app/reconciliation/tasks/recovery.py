@@ -47,7 +47,7 @@ class Recovered:
     paused_by: str | None = None
 
     def value(self) -> dict[str, object]:
-        """Return the value for --json."""
+        """Return it for --json."""
         return asdict(self)
 
 
@@ -73,8 +73,8 @@ class Recovery:
         self._say = say
 
     async def recover(self, *, since: datetime | None, stay_paused: bool, by: str) -> Recovered:
-        """Run the recovery. `since`: only jobs accepted before it are in doubt. `by`: the acting operator's name in the audit
-        log. Raises StoreUnavailable."""
+        """Run the recovery. `since`: only jobs accepted before it are in doubt. `by`: who acts, for the audit log. Raises
+        StoreUnavailable."""
         async with self._database.transaction() as session:
             pause, now = await begin_recovery(session)
             await take_over_pause(session, by=MARK)
@@ -94,7 +94,7 @@ class Recovery:
         return told
 
     async def _forget(self, told: Recovered) -> None:
-        """Set jobs in doubt to unknown and take running jobs from their owners, in batches. Each batch is a transaction."""
+        """Make jobs in doubt unknown, end the claims of running ones; a batch a transaction."""
         seconds, last = self._unknown_max_seconds, UUID(int=0)
         while True:
             async with self._database.transaction() as session:

@@ -1,5 +1,4 @@
-"""End the doubt about a database that no process vouches for, if every request of the upstream's history belongs to a job in
-it."""
+"""End the doubt about a database that no process vouches for, if the upstream's history has no request without a job."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -21,7 +20,7 @@ log = get_logger(__name__)
 
 LOOK_SECONDS = 2.0
 AGAIN_SECONDS = 60.0
-"""The delay after a history that could not be read, or that contains requests without a job in the database."""
+"""The delay after a history that could not be read, or that has requests without a job."""
 BEFORE_SECONDS = 120.0
 """The highest difference between our clock and the upstream's, and between a heartbeat and the last send after it."""
 
@@ -34,7 +33,7 @@ class Doubted(Protocol):
 
 
 async def refuting(settings: Settings, database: Database, witness: Doubted) -> None:
-    """While sending is stopped because no process vouches for the database, read the history. Runs until it is canceled."""
+    """While sending is stopped because no process vouches for the database, read the history; until canceled."""
     while True:
         await asyncio.sleep(LOOK_SECONDS)
         if not witness.doubted or not settings.history_url:
@@ -48,7 +47,7 @@ async def refuting(settings: Settings, database: Database, witness: Doubted) -> 
 
 
 async def _refute(settings: Settings, database: Database) -> bool:
-    """Return whether no longer delay is needed: it is not yet time to read the history, or sending has resumed."""
+    """Return False if the history must be read again, after AGAIN_SECONDS."""
     async with database.snapshot() as snapshot:
         doubt, lost = await find_doubt(snapshot), await find_lost_time(snapshot)
     settled_at = lost.doubted_at + timedelta(seconds=settings.history_settle_seconds)

@@ -22,7 +22,7 @@ from app.upstream.history_rows import HistoryRow
 
 
 class Requests:
-    """Compares rows and stores the results, in one transaction a page; each cost that a job lacked has its own."""
+    """Compares rows and stores the results, in one transaction a page."""
 
     def __init__(self, *, database: Database, run: Run, tally: Tally) -> None:
         self._database = database
@@ -40,6 +40,7 @@ class Requests:
         starts: list[tuple[OurJob, HistoryRow]] = []
         for row in rows:
             job, late = owners.get(row.upstream_id, (None, False))
+            # an id that came too late to be the job's own: a second start
             if job is not None and late:
                 starts.append((job, row))
                 gone += _all_of(row)
@@ -54,6 +55,7 @@ class Requests:
                     await self._tell_cost(told_job, cost)
                     gone += _all_of(row)
                 case Stranger():
+                    # a request has at most one kind of discrepancy: settle all others
                     found.append(await self._placed(row))
                     gone += [one for one in _all_of(row) if one[0] is not found[-1].kind]
                 case Discrepancy():
@@ -72,7 +74,7 @@ class Requests:
                     await self._expose(session, one.job_id, one.tenant_id, row)
 
     async def note_missing(self, upstream_ids: Sequence[str]) -> None:
-        """Record that the history does not contain these requests of our jobs."""
+        """Record that the history lacks these requests."""
         async with self._database.snapshot() as snapshot:
             owners = await queries.list_owners(snapshot, upstream_ids=upstream_ids)
         found = [
@@ -101,7 +103,7 @@ class Requests:
             self._tally.adjusted_micro += returned
 
     async def _expose(self, session: Session, job_id: UUID, tenant_id: UUID, row: HistoryRow) -> None:
-        """Record the exposure only when its cost is known: an exposure is written once, and never changed."""
+        """Record a known cost only: an exposure is written once, and never changed."""
         cost = theirs_of(row)
         if row.ended and cost:
             await operations.expose_start(

@@ -22,13 +22,13 @@ from app.upstream.history_rows import once_each
 from app.upstream.readings import NotRead
 
 ROWS_MAX: Final = 200_000
-"""The highest number of rows of the history in one run; the next run continues there. Their ids stay in memory, some 20 MB."""
+"""Rows of the history in one run; the next run continues there. Their ids stay in memory, some 20 MB."""
 REVISITS_MAX: Final = 1_000
-"""The highest number of open discrepancies that are checked again, one by one."""
+"""How many open discrepancies are checked again, one by one."""
 ABSENT_MAX: Final = 1_000
-"""The highest number of jobs whose requests were on no page, and are looked up one by one."""
+"""How many jobs with requests on no page are looked up, one by one."""
 SLICE: Final = timedelta(minutes=10)
-"""The window of each read of our sent jobs."""
+"""The window of each read of our jobs."""
 CHARGE_SLACK_SECONDS: Final = 60.0
 """The highest error in our instant of the upstream's charge."""
 
@@ -149,7 +149,7 @@ class Reconciler:
                     tally.settled += await operations.settle(session, gone=[(Kind.CREDITS, subject)])
 
     async def _requests(self, run: Run, tally: Tally, history: HistoryClient) -> bool:
-        """Compare every request of the window. Return whether it stopped at the maximum of rows."""
+        """Compare the window's requests. Return whether the maximum of rows stopped it."""
         requests = Requests(database=self._database, run=run, tally=tally)
         await self._revisit(run, history, requests)
         seen: set[str] = set()
@@ -173,7 +173,7 @@ class Reconciler:
         return cut
 
     async def _revisit(self, run: Run, history: HistoryClient, requests: Requests) -> None:
-        """Look up the requests of open discrepancies again: rows and costs appear late."""
+        """Check open requests again: rows and costs appear late."""
         async with self._database.snapshot() as snapshot:
             still_open = await queries.list_open(snapshot, most=REVISITS_MAX)
         for one in still_open:
@@ -187,7 +187,7 @@ class Reconciler:
     async def _look_for_ours(
         self, run: Run, history: HistoryClient, requests: Requests, seen: set[str], reached: datetime
     ) -> None:
-        """Find our jobs' requests that are on no page, and look each up in the history. Record those that it does not have."""
+        """Look up our jobs' requests that are on no page. Record those that the history does not have."""
         absent_number, since = 0, run.since
         while since < reached:
             until = min(since + SLICE, reached)
