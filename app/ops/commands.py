@@ -9,7 +9,7 @@ from app.core.escapes import one_line
 
 
 def register(app: typer.Typer) -> None:
-    """Add these commands to the root command."""
+    """Register the commands."""
     app.command()(verify)
     app.command()(doctor)
 

@@ -49,7 +49,7 @@ class _Server(NamedTuple):
 
 
 class _Reconciled(NamedTuple):
-    """compared_at: None if there was no comparison yet. strangers: requests on our upstream key that are not ours."""
+    """compared_at: None if never. strangers: requests on our key that are not ours."""
 
     open: int
     strangers: int
@@ -72,7 +72,7 @@ class Finding:
 
 
 async def examine(data_dir: Path) -> AsyncIterator[Finding]:
-    """Yield one finding after another. Errors and unavailable servers are findings, not exceptions."""
+    """Yield one finding after another. Raises nothing: an error is a finding."""
     yield _settings(data_dir)
     async for finding in _database(data_dir):
         yield finding
@@ -142,8 +142,7 @@ def _durable(settings: dict[str, str]) -> Finding:
 
 
 def _clock(most: float, least: float) -> Finding:
-    """Check the clock's skew. `most` and `least`: the skew if the database read its clock right after our request, or right
-    before its answer."""
+    """`most` and `least`: the skew if the database read its clock right after our request, or right before its answer."""
     skew = 0.0 if least <= 0 <= most else min(most, least, key=abs)
     said = f"{abs(skew):.3f} s from the database's"
     if abs(skew) <= SKEW_SECONDS:
@@ -170,7 +169,7 @@ async def _workers(session: ReadSession) -> Finding:
 
 
 async def _books(session: ReadSession) -> Finding:
-    """Report the last reconciliations; above all, whether somebody else uses the upstream key."""
+    """The last reconciliations; above all, whether somebody else uses the upstream key."""
     found = await session.get_row(_FIND_RECONCILED, days=STRANGERS_DAYS)
     if found.compared_at is None:
         return Finding("books", "not compared with the upstream's yet; a worker does it daily")
@@ -182,7 +181,7 @@ async def _books(session: ReadSession) -> Finding:
 
 
 async def _restored(session: ReadSession) -> Finding:
-    """Report whether the database may be older than what was sent."""
+    """Whether the database may be older than what was sent."""
     doubt = await find_doubt(session)
     if doubt is None:
         return Finding("restore", "nothing says that the database is older than what was sent")

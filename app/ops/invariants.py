@@ -33,7 +33,7 @@ class Counted(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Invariant:
     """One invariant. `claim`: what holds; it contains `{checked}`. `guarantee`: its number in the list of guarantees. `query`:
-    one statement, which sees one snapshot. `given`: values of parameters that only this statement has."""
+    one statement, which sees one snapshot. `given`: values of its own parameters."""
 
     name: str
     guarantee: int
@@ -42,11 +42,11 @@ class Invariant:
     given: Mapping[str, object] = field(default_factory=dict)
 
     async def count(self, session: ReadSession, *, at: datetime | None = None) -> Counted:
-        """Return what is wrong now, or with `at`, what was wrong at that instant."""
+        """Return what is wrong now, or was at `at`."""
         return await session.get_row(self.query, **self._given(at))
 
     def arguments(self, *, at: datetime | None = None) -> Iterable[object]:
-        """Return the statement's arguments in the order of its parameters."""
+        """Return the arguments in the order of the parameters."""
         return self.query.arguments(self._given(at))
 
     def _given(self, at: datetime | None) -> dict[str, object]:

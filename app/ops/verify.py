@@ -60,7 +60,7 @@ class Proof:
 
     @property
     def line(self) -> str:
-        """The result as one line for people."""
+        """One line for people."""
         claim = self.invariant.claim.format(checked=f"{self.checked:,}")
         if self.holds:
             return claim
@@ -79,7 +79,7 @@ async def prove(session: ReadSession, *, at: datetime | None = None) -> AsyncIte
 async def prove_all(
     session: ReadSession, *, tell: Callable[[str], None], at: datetime | None = None
 ) -> tuple[Proof, ...]:
-    """Run `prove` to its end. Pass each line to `tell` as soon as it is known. Return all proofs."""
+    """Return all of `prove`. `tell` gets each line as soon as it is known."""
     proofs = []
     async for proof in prove(session, at=at):
         proofs.append(proof)
@@ -88,12 +88,12 @@ async def prove_all(
 
 
 def wrong_of(proofs: Sequence[Proof]) -> list[str]:
-    """Return the names of the invariants that do not hold."""
+    """Return the names of those that do not hold."""
     return [proof.invariant.name for proof in proofs if not proof.holds]
 
 
 def summary(proofs: Sequence[Proof]) -> str:
-    """Return the lines after the proofs: what no row can show, and how many invariants hold."""
+    """Return the lines after the proofs: what is not shown, and how many hold."""
     wrong = wrong_of(proofs)
     lines = [
         found("-", f"guarantee {one.guarantee}", f"not shown here: {one.what}; {one.shown_by}") for one in NOT_SHOWN
@@ -105,7 +105,7 @@ def summary(proofs: Sequence[Proof]) -> str:
 
 
 def as_value(proofs: Sequence[Proof]) -> dict[str, Any]:
-    """Return the proofs as a value for JSON."""
+    """Return them for JSON."""
     return {
         "holds": not wrong_of(proofs),
         "invariants": [

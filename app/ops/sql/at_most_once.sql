@@ -1,4 +1,4 @@
--- Which jobs have a further attempt although an earlier one may have reached the upstream?
+-- Which jobs were tried again although an earlier attempt may have arrived?
 WITH found AS (
     SELECT tried.job_id AS id
     FROM attempts AS tried JOIN jobs AS job ON job.id = tried.job_id

@@ -1,4 +1,4 @@
--- Which tenants have a balance further below zero than their overdraft allows, or no balance?
+-- Which tenants exceed their overdraft, or have no balance?
 WITH found AS (
     SELECT tenant.id FROM tenants AS tenant LEFT JOIN balances AS balance ON balance.tenant_id = tenant.id
     WHERE balance.tenant_id IS NULL OR balance.granted - balance.posted - balance.held < -balance.overdraft

@@ -1,4 +1,4 @@
--- Which delivered deliveries have no attempt that was answered with 2xx, within the time for which attempts are kept?
+-- Which delivered deliveries lack an attempt answered with 2xx, while attempts are kept?
 WITH found AS (
     SELECT delivery.id FROM webhook_deliveries AS delivery
     WHERE delivery.status = 'delivered' AND delivery.delivered_at > coalesce(:at::timestamptz, now()) - interval '50 days'

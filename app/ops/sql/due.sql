@@ -1,5 +1,5 @@
--- Which unfinished jobs would the engine never check again, and which ended jobs would it check?
--- A job may only wait without a time limit if a pause or a limit of its key holds it back.
+-- Which unfinished jobs would the engine never check again?
+-- Only a job that a pause or a limit of its key holds back may wait without an end.
 WITH found AS (
     SELECT id FROM jobs AS job
     WHERE (finished_at IS NULL) <> (due_at IS NOT NULL)

@@ -1,5 +1,5 @@
 -- Which settings or unlogged tables could lose an answered submit if the machine fails?
--- The settings of this connection are also those of the service's connections.
+-- The service's connections have the same settings.
 WITH found AS (
     SELECT name || ' = ' || setting AS id FROM pg_settings
     WHERE (name IN ('fsync', 'full_page_writes') AND setting <> 'on')

@@ -1,5 +1,5 @@
 -- Which jobs may have cost what no tenant pays, but have no exposure?
--- Jobs from before the ledger had no hold, and are left out.
+-- Jobs from before the ledger had no hold.
 WITH found AS (
     SELECT job.id FROM jobs AS job
     JOIN job_events AS last ON last.job_id = job.id AND last.seq = job.revision

@@ -1,4 +1,4 @@
--- Which tenants have events that are not numbered from 1 to the last position of their feed?
+-- Which tenants have events not numbered from 1 to the last of their feed?
 WITH found AS (
     SELECT coalesce(feed.tenant_id, told.tenant_id) AS id
     FROM event_feeds AS feed

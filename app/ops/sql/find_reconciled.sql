@@ -1,4 +1,4 @@
--- How many discrepancies are open, how many recent requests are not ours, and when was the last complete comparison?
+-- How many discrepancies are open, how many requests are not ours, and when was the last comparison?
 SELECT
     count(*) AS open,
     count(*) FILTER (WHERE kind = 'not_ours' AND happened_at > now() - make_interval(days => :days)) AS strangers,

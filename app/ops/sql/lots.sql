@@ -1,4 +1,4 @@
--- Which tenants have lots that differ from the expiring part of the balance or from their grants, or that expired by too much?
+-- Which tenants have lots that do not match their balance, their grant, or what expired?
 WITH found AS (
     SELECT balance.tenant_id AS id
     FROM balances AS balance

@@ -1,4 +1,4 @@
--- Which jobs have attempts that are not numbered from 1 to the attempt in the job's row?
+-- Which jobs have attempts that are not numbered from 1 to the job's?
 WITH found AS (
     SELECT coalesce(job.id, tried.job_id) AS id
     FROM (SELECT id, attempt FROM jobs WHERE attempt > 0) AS job

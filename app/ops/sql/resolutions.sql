@@ -1,4 +1,4 @@
--- Which posts and releases belong to another job's hold, have a wrong amount, or resolve a hold a second time?
+-- Which posts and releases have another job's hold, a wrong amount, or a hold resolved before?
 WITH found AS (
     SELECT resolution.id FROM transfers AS resolution
     LEFT JOIN transfers AS held ON held.id = resolution.hold_id AND held.kind = 'hold'

@@ -1,4 +1,4 @@
--- Which tenants have usage by the hour that differs from their posted credits?
+-- Which tenants have usage that differs from their posts?
 WITH found AS (
     SELECT coalesce(used.tenant_id, paid.tenant_id) AS id
     FROM (SELECT tenant_id, sum(charged_micro) AS amount FROM usage_hours GROUP BY tenant_id) AS used
