@@ -19,7 +19,7 @@ def hand_on(descriptor: int, directory: Path) -> None:
 
 
 def make_directory(path: Path) -> None:
-    """Create a directory for the owner only. If root creates it, servers that are not root may pass through it."""
+    """Create a directory for the owner only. Servers that are not root may pass through root's."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         path.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700)
@@ -45,7 +45,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write an object as JSON, like `write_private`."""
+    """`write_private` for JSON."""
     write_private(path, json.dumps(content, indent=2) + "\n")
 
 
@@ -76,7 +76,7 @@ def open_log(path: Path) -> BinaryIO:
 
 
 def bound_log(path: Path, *, max_bytes: int = LOG_MAX_BYTES) -> None:
-    """Copy a log larger than `max_bytes` to `….1` and truncate it. Its writers need not reopen it, since they append."""
+    """Copy a log larger than `max_bytes` to `….1` and truncate it. Writers keep it open: they append."""
     with contextlib.suppress(FileNotFoundError):  # another process may remove it meanwhile
         if path.stat().st_size > max_bytes:
             shutil.copyfile(path, path.with_name(path.name + ".1"))
@@ -84,7 +84,7 @@ def bound_log(path: Path, *, max_bytes: int = LOG_MAX_BYTES) -> None:
 
 
 def last_lines(path: Path, count: int = 2) -> str:
-    """Return the last lines of a log as one line, for an error message."""
+    """Return the end of a log as one line, for an error message."""
     try:
         end = path.read_bytes()[-8192:]
     except FileNotFoundError:

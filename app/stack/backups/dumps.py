@@ -29,7 +29,7 @@ _LOOK_BYTES = 4096
 
 
 class Form(StrEnum):
-    """The format in which pg_dump wrote a dump."""
+    """The format of a dump."""
 
     CUSTOM = "custom"
     DIRECTORY = "directory"
@@ -150,8 +150,8 @@ def _not_written(path: Path, error: OSError) -> StackError:
 async def _look_at_server(database_url: str) -> tuple[int, bool]:
     """Return the server's major version, and whether the connection uses TLS, as the URL requires or allows.
 
-    This connection also detects a pooler that gives each transaction another session. pg_dump would not: it would leave its
-    settings in these sessions. It would also write a dump of an empty database.
+    A pooler that gives each transaction another session is refused: pg_dump would leave its settings in all of them. So is an
+    empty database, which pg_dump would dump without an error.
     """
     connection = await connect_owner(connect_arguments(database_url))
     try:

@@ -79,8 +79,7 @@ _CONNECTS = b"\\connect "
 
 
 async def _roles(dump: Dump, programs: PostgresPrograms) -> set[str]:
-    """Return the roles that owners, grants and policies of the dump name. A word that is no role does no harm on an empty
-    server."""
+    """Return the roles that owners, grants and policies name. A wrong name does no harm on an empty server."""
     if dump.form is Form.PLAIN:
         return await _roles_in(dump)
     text = await run_program(

@@ -51,7 +51,7 @@ class Child:
 
     @property
     def pid(self) -> int | None:
-        """The id of the current process; None before the first start."""
+        """The id of the current process."""
         return self._process.pid if self._process else None
 
     async def start(self) -> None:
@@ -99,7 +99,7 @@ class Child:
             await asyncio.sleep(_POLL_SECONDS)
 
     async def wait(self) -> int:
-        """Wait until the process ends. Return its return code."""
+        """Wait until it ends. Return its return code."""
         if self._process is None:
             raise RuntimeError("not started yet")
         return await self._process.wait()

@@ -20,7 +20,7 @@ from app.stack.files import text_of
 
 CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_SETGID, CAP_SETUID = 0, 1, 2, 6, 7
 _CHANGE_USER = (CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_SETGID, CAP_SETUID)
-"""The capabilities that root needs to give files to another user and still read them."""
+"""What root needs to give files away and still read them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,7 @@ def _reaches(path: Path, uid: int, gid: int) -> bool:
 
 
 def choose_identity(data: Path, *needed: Path) -> Identity:
-    """Choose how a server runs that stores its files in `data` (which must exist) and needs the files `needed`. Raises
-    StackError."""
+    """Choose for a server with files in `data` (which must exist) that needs to reach `needed`. Raises StackError."""
     if os.geteuid() != 0:
         return OURSELVES if _has_account(os.geteuid()) else Identity(account=_nobody().pw_uid)
     nobody = _nobody()

@@ -40,7 +40,7 @@ def try_lock(path: Path) -> int | None:
 
 
 def is_locked(path: Path) -> bool:
-    """Return whether a process holds the lock. Another process that only calls this function does not count."""
+    """Return whether it is held. A concurrent call of this function does not count."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
@@ -55,13 +55,13 @@ def is_locked(path: Path) -> bool:
 
 
 def sign(descriptor: int, pid: int) -> None:
-    """Write the owner's process id into the lock file."""
+    """Write the owner's id into the file."""
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, str(pid).encode(), 0)
 
 
 def signed(path: Path) -> int | None:
-    """Return the process id of the current or last owner; None if there is none."""
+    """Return the current or last owner."""
     text = text_of(path)
     return int(text) if text and text.isdigit() else None
 
@@ -99,8 +99,7 @@ def _send(pids: set[int], signal_: signal.Signals) -> None:
 
 
 async def take_over(path: Path, *, stop_signal: signal.Signals, patience_seconds: float) -> int:
-    """Take the lock and return its descriptor. Stop the current holder; kill it after `patience_seconds`. Raises StackError if
-    a holder cannot be killed."""
+    """Return the locked descriptor. First stop the current holder, and kill it after `patience_seconds`. Raises StackError."""
     descriptor = try_lock(path)
     if descriptor is not None:
         return descriptor

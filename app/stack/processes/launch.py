@@ -58,7 +58,7 @@ def enter_namespace(account: int) -> None:
 
 
 def main() -> None:
-    """Apply the arguments and execute the program. Never returns."""
+    """Apply the arguments and run the program."""
     parent, death_signal, uid, gid, capability, account = map(int, sys.argv[1:7])
     command = sys.argv[7:]
     if uid >= 0:

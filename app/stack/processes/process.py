@@ -36,7 +36,7 @@ class Process:
         return self._popen.poll()
 
     async def wait(self) -> int:
-        """Wait until the process ends. Return its return code."""
+        """Wait until it ends. Return its return code."""
         while (code := self._popen.poll()) is None:
             if not hasattr(os, "pidfd_open"):
                 await asyncio.sleep(_POLL_SECONDS)

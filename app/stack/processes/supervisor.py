@@ -113,7 +113,7 @@ class Supervisor:
                     member.hurry()
 
     async def stop(self) -> None:
-        """Stop all members, the last added first, including those that have only started in part."""
+        """Stop all members, the last added first, also half-started ones."""
         self._stopping = True
         for keeper in self._keepers:
             keeper.cancel()
@@ -144,7 +144,7 @@ class Supervisor:
             self._pids[kind, member.name] = member.pid
 
     async def _restart(self, member: Member, failures: int) -> int:
-        """Start a member, however long that takes. Return the number of failures in a row."""
+        """Start it, however long that takes. Return the failures in a row."""
         while True:
             await asyncio.sleep(backoff_seconds(failures))
             try:

@@ -1,4 +1,4 @@
-"""`waystation demo`: start a stack, run one job from submit to result, show each step, and remove everything."""
+"""`waystation demo`: start a stack, show one job from submit to result, remove all."""
 
 import asyncio
 import json
@@ -100,7 +100,7 @@ class Mailbox:
         self._brought: asyncio.Queue[tuple[str, bool, bytes]] = asyncio.Queue()
 
     def open(self) -> AbstractAsyncContextManager[str]:
-        """Start the receiver. The context's value is its URL."""
+        """Run the receiver; yields its URL."""
         return self._seams.receive_webhooks(lambda: self._secrets, self._take)
 
     def _take(self, id_: str, verified: bool, body: bytes) -> None:
@@ -112,7 +112,7 @@ class Mailbox:
         self._secrets.append(answer.json()["secret"])
 
     async def next(self) -> tuple[str, bool, bytes]:
-        """Return the next webhook. Raises StackError if none arrives within WEBHOOK_SECONDS."""
+        """Return the next webhook. Raises StackError if none arrives."""
         try:
             async with asyncio.timeout(WEBHOOK_SECONDS):
                 return await self._brought.get()
@@ -147,7 +147,7 @@ async def _show(stack: Stack, mailbox: Mailbox, speed: float) -> None:
 async def _run_job(
     console: Console, client: Client, url: str, webhook_url: str, speed: float
 ) -> tuple[str, dict[str, Any]]:
-    """Submit the payload as a tenant would, and poll until the job ends. Return its id and result."""
+    """Submit the payload, and poll until the job ends. Return its id and result."""
     console.print(f"POST /v2/{MODEL}   the payload of the model's own page")
     answer = await client.post(f"{url}/v2/{MODEL}", json=PAYLOAD, headers={"X-Webhook-Url": webhook_url})
     accepted = answer.json()
@@ -172,7 +172,7 @@ async def _run_job(
 
 @contextmanager
 def _progress(console: Console, expected_seconds: float) -> Iterator[Any]:
-    """Show a progress bar on a terminal; elsewhere a line for each change of the status."""
+    """Show a bar on a terminal, elsewhere a line for each change of status."""
     if console.is_terminal:
         bar = Progress(TextColumn("{task.description:<11}"), BarColumn(), TimeElapsedColumn(), console=console)
         task = bar.add_task("QUEUED", total=expected_seconds)
@@ -218,7 +218,7 @@ def _print_ledger(console: Console, request_id: str, ledger: dict[str, Any], bal
 
 
 async def _print_story(console: Console, found: RunningStack, request_id: str) -> None:
-    """Print the job's events and times as an operator sees them in SQL."""
+    """Print what an operator sees of the job in SQL."""
     database = await Database.open(found["database_url"], name="demo", writers_max=1, readers_max=1)
     try:
         async with database.snapshot() as session:

@@ -63,8 +63,7 @@ class Seams:
     worker_ready: Callable[[str, int], Awaitable[bool]]
     """(owner's database URL, process id) → whether that worker has registered itself."""
     receive_webhooks: Callable[[Callable[[], Sequence[str]], Callable[[str, bool, bytes], None]], AsyncWebhooks]
-    """(returns the valid secrets, called for each webhook with id, whether its signature is valid, and body) → a receiver; the
-    context's value is its URL."""
+    """(valid secrets, called for each webhook with id, whether it verifies, and body) → a receiver; yields its URL."""
     program: Sequence[str] = (sys.executable, "-m", "app.cli")
     """The command whose subcommands are `api`, `worker` and `simulator`."""
 
@@ -80,8 +79,7 @@ class Addresses:
 
 
 def setting(name: str) -> str | None:
-    """Return a setting from the environment or from a file that the environment names; None if empty or unset. Raises
-    SettingsError."""
+    """Return a setting of the environment or of a file that it names; None if empty or unset. Raises SettingsError."""
     return find_setting(name) or None
 
 
@@ -109,8 +107,8 @@ def http_url(host: str, port: int) -> str:
 
 
 def effective(credentials: Credentials) -> Credentials:
-    """Return the credentials with the keys from the environment in place of the stored ones. Raises StackError for any invalid
-    setting, before anything is started."""
+    """Return the credentials, with keys of the environment in place of stored ones. Raises StackError for any invalid
+    setting."""
     try:
         found = Credentials(
             tenant_key=credentials.tenant_key,
@@ -160,7 +158,7 @@ class Plan:
     environment: Mapping[str, str] = field(repr=False)
 
     def simulator(self, port: int) -> ChildSpec:
-        """Return the spec of the upstream simulator. It keeps its book in the data directory."""
+        """Return the simulator's spec. Its book is in the data directory."""
         book = self.directory / "simulator" / "book"
         arguments = ["--host", LOOPBACK, "--port", str(port), "--speed", str(self.options.speed), "--book", str(book)]
 
@@ -170,11 +168,11 @@ class Plan:
         return self._spec("simulator", 0, arguments, ready)
 
     def workers(self, worker_ready: Ready) -> list[ChildSpec]:
-        """Return the specs of the requested number of workers."""
+        """Return the specs of all workers."""
         return [self._spec("worker", number, [], worker_ready) for number in range(self.options.workers)]
 
     def apis(self, descriptor: int, port: int) -> list[ChildSpec]:
-        """Return the specs of the requested number of API processes, which share one listening socket."""
+        """Return the specs of all API processes, which share one listening socket."""
 
         async def ready(_: int) -> bool:
             # after a restore an operator must decide: until then the API serves only what is safe, which counts as ready

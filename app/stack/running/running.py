@@ -49,7 +49,7 @@ def withdraw(directory: Path, ready_file: Path | None) -> None:
 
 
 def find_running(directory: Path) -> RunningStack | None:
-    """Return the healthy stack that runs on this data directory; None if there is none. Raises StackError if we may not look."""
+    """Return the healthy stack on this data directory, or None. Raises StackError if we may not look."""
     try:
         if not is_locked(directory / LOCK):
             return None

@@ -57,8 +57,7 @@ class Stack:
         self._description: RunningStack | None = None
 
     async def start(self) -> None:
-        """Start everything. Return when it is healthy and published. Raises StackError if that fails. Call `stop` in either
-        case."""
+        """Start everything; return when it is healthy and published. Raises StackError. Call `stop` in any case."""
         try:
             await self._start()
         except OSError as error:
@@ -98,7 +97,7 @@ class Stack:
         self._supervisor.hurry()
 
     def describe(self) -> RunningStack:
-        """Return the current state of the stack. Raises RuntimeError if it is not running."""
+        """Return its current state."""
         if self._description is None:
             raise RuntimeError("not running")
         pids = self._supervisor.pids
@@ -113,7 +112,7 @@ class Stack:
         }
 
     async def _start_servers(self, credentials: Credentials) -> tuple[str, str]:
-        """Start the servers that are not configured, at the same time. Return the owner's database URL and the Redis URL."""
+        """Start the servers that are not configured. Return the owner's database URL and the Redis URL."""
         database_url, redis_url = setting("DATABASE_URL"), setting("REDIS_URL")
         if database_url is None:
             self._postgres = EmbeddedPostgres(
@@ -136,8 +135,7 @@ class Stack:
         )
 
     async def _prepare(self, database_url: str, redis_url: str, credentials: Credentials) -> tuple[str, str]:
-        """Migrate the database, guard its identity, and create the demo tenant. Return that tenant's name and key. Nothing is
-        sent before."""
+        """Prepare the database before anything is sent. Return the demo tenant's name and key."""
         copied = None if self._postgres is None else self._copied
         try:
             await asyncio.to_thread(self._seams.migrate, database_url)

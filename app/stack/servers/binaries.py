@@ -36,12 +36,12 @@ class PostgresPrograms:
 
     @property
     def postgres(self) -> Path:
-        """The path of the server."""
+        """The server."""
         return self.bin / "postgres"
 
     @property
     def initdb(self) -> Path:
-        """The path of the program that creates a data directory."""
+        """The program that creates a cluster."""
         return self.bin / "initdb"
 
 
@@ -83,8 +83,8 @@ def _postgres_places() -> Iterator[Path]:
 
 
 def find_postgres(major: int | None = None, *, instead: str = ", or set WAYSTATION_DATABASE_URL") -> PostgresPrograms:
-    """Return the first installation of Postgres POSTGRES_MIN_MAJOR or newer; with `major`, the first of that major version,
-    which a data directory needs. `instead`: what else a user without one can do.
+    """Return the first installation of POSTGRES_MIN_MAJOR or newer, or of `major`, which a data directory needs. `instead`:
+    what else a user without one can do.
 
     Raises StackError, which lists the versions found and what to do.
     """
@@ -147,7 +147,7 @@ def _valkey_places() -> Iterator[Path]:
 
 
 def find_valkey() -> Path:
-    """Return the first Valkey or Redis that is new enough. Raises StackError, which says what to do."""
+    """Return the first Valkey or Redis new enough. Raises StackError, which says what to do."""
     for place in _valkey_places():
         if _version(place) >= VALKEY_MIN:
             return place

@@ -15,7 +15,7 @@ from app.stack.processes.process import launched
 async def run_program(program: Path, *arguments: str, output: int, url: str | None = None) -> bytes:
     """Run a program to its end. Return its output if `output` is a pipe. Raises StackError with its first error.
 
-    `url`: the database that it uses. Call it from the main thread. The program does not outlive this process.
+    `url`: the database that it uses. Call it from the main thread; the program ends with this process.
     """
     if not os.access(program, os.X_OK):
         raise StackError(f"there is no {program}: install the client programs of Postgres beside its server")
@@ -45,7 +45,7 @@ async def run_program(program: Path, *arguments: str, output: int, url: str | No
 
 
 def first_error(complaint: str) -> str:
-    """Return the first line that describes an error, else the first line; empty if there is none."""
+    """Return the first line with an error, else the first line; empty if none."""
     lines = [line.strip() for line in complaint.splitlines() if line.strip()]
     wrong: Callable[[str], bool] = lambda line: "error:" in line.lower() or "fatal:" in line.lower()  # noqa: E731
     return next(filter(wrong, lines), lines[0] if lines else "")

@@ -27,13 +27,12 @@ class Credentials:
     redis_password: str = field(default_factory=_password, repr=False)
 
     def with_tenant_key(self, tenant_key: str) -> "Credentials":
-        """Return a copy with the demo tenant's key."""
+        """Return a copy with this key."""
         return replace(self, tenant_key=tenant_key)
 
 
 def load_credentials(path: Path) -> Credentials:
-    """Return the credentials in the file. If there is no file, write new ones first. Raises StackError if the file is
-    damaged."""
+    """Return those in the file; write new ones if there is no file. Raises StackError if it is damaged."""
     if not path.exists():
         return save_credentials(path, Credentials())
     found = read_json(path)
@@ -44,6 +43,6 @@ def load_credentials(path: Path) -> Credentials:
 
 
 def save_credentials(path: Path, credentials: Credentials) -> Credentials:
-    """Write the credentials completely or not at all. Return them."""
+    """Write them completely or not at all."""
     write_json(path, asdict(credentials))
     return credentials

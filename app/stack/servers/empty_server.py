@@ -23,8 +23,8 @@ _START_SECONDS = 300
 
 @asynccontextmanager
 async def empty_server() -> AsyncIterator[tuple[PostgresPrograms, str]]:
-    """Run an empty server. The context's value is its programs and its superuser's URL. Its files are removed at the end, and
-    those that killed processes left behind at the start.
+    """Run an empty server; yields its programs and its superuser's URL. Removes its files at the end, and those of killed
+    processes.
 
     Raises StackError if there is no room for it, or it does not start.
     """
@@ -57,7 +57,7 @@ async def _start(server: EmbeddedPostgres) -> None:
 
 
 def _remove_leftovers(ours: Path) -> None:
-    """Remove directories of killed processes: each is as large as a database."""
+    """Each of them is as large as a database."""
     for other in ours.parent.glob(f"{_PREFIX}*"):
         with suppress(OSError):  # another process may remove it at the same time
             found = other.lstat()

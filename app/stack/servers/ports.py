@@ -15,7 +15,7 @@ _TRIES = 200
 
 
 def is_free(port: int) -> bool:
-    """Return whether a server could listen on this port now."""
+    """Return whether a server could listen on it now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -27,7 +27,7 @@ def is_free(port: int) -> bool:
 
 
 def claim_port(memory: Path) -> int:
-    """Return the port stored in `memory` if it is free; else choose another and store it. Raises StackError if none is free."""
+    """Return the port stored in `memory` if it is free; else choose and store another. Raises StackError."""
     text = text_of(memory)
     if text is not None and is_free(int(text)):
         return int(text)

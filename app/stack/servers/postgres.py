@@ -81,7 +81,7 @@ class EmbeddedPostgres:
 
     @property
     def pid(self) -> int | None:
-        """The process id of the postmaster; None before the first start."""
+        """The process id of the postmaster."""
         return self._process.pid if self._process else None
 
     @property
@@ -115,7 +115,7 @@ class EmbeddedPostgres:
         return await self._process.wait()
 
     async def stop(self) -> None:
-        """Stop the server with a fast shutdown: connections are closed, all data is written."""
+        """Fast shutdown: connections are closed, all data is written."""
         if self._process is not None:
             await self._process.stop(_STOP)
 
@@ -149,7 +149,7 @@ class EmbeddedPostgres:
         raise StackError(f"Postgres does not start: {last_lines(self.log_path)} (see {self.log_path})")
 
     async def _accepts(self) -> bool:
-        """Return True when the postmaster accepts connections, within START_SECONDS; False if it ended or was stopped."""
+        """Return True when it accepts connections, within START_SECONDS; False if it ended."""
         process = self._process
         until = monotonic() + START_SECONDS
         while process is not None and process.returncode is None:
@@ -211,6 +211,6 @@ class EmbeddedPostgres:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment of a server: other variables, such as PGDATA or a locale, would change its behavior."""
+    """Return a server's environment: others, such as PGDATA or a locale, would change its behavior."""
     kept = {name: value for name, value in os.environ.items() if name in {"PATH", "LD_LIBRARY_PATH", "TMPDIR"}}
     return kept | {"LC_ALL": "C", "TZ": "UTC"}

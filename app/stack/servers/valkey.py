@@ -55,7 +55,7 @@ class EmbeddedValkey:
 
     @property
     def pid(self) -> int | None:
-        """The process id of the server; None before the first start."""
+        """The process id of the server."""
         return self._process.pid if self._process else None
 
     @property
@@ -118,7 +118,7 @@ class EmbeddedValkey:
         sign(lock, self._process.pid)
 
     async def _answers(self, port: int) -> bool:
-        """Return True when the server accepts our password, within START_SECONDS; False if it ended or was stopped."""
+        """Return True when the server answers, within START_SECONDS; False if it ended."""
         process = self._process
         until = monotonic() + START_SECONDS
         while process is not None and process.returncode is None:
@@ -132,7 +132,7 @@ class EmbeddedValkey:
 
 
 async def _ping(port: int, password: str) -> bool:
-    """Return whether a server on this port accepts this password and has loaded its data."""
+    """Return whether a server accepts this password and has loaded its data."""
     try:
         async with asyncio.timeout(_ANSWER_SECONDS):
             reader, writer = await asyncio.open_connection(LOOPBACK, port)
