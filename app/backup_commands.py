@@ -146,7 +146,7 @@ async def _check(dump: "Dump", keys: tuple[bytes, ...], as_json: bool) -> Restor
 
 
 def _find_keys(data_dir: Path) -> tuple[bytes, ...]:
-    """Return the keys of SECRET_KEY; an empty tuple if it is not set. Raises SettingsError if it is not valid."""
+    """Return the keys of SECRET_KEY; none if unset. Raises SettingsError if invalid."""
     from app.core.commands.local import find_secrets
     from app.core.config.setting_files import SettingMissing
 
@@ -157,7 +157,7 @@ def _find_keys(data_dir: Path) -> tuple[bytes, ...]:
 
 
 async def _open_secrets(database: "Database", keys: tuple[bytes, ...]) -> tuple[int | None, str | None]:
-    """Encrypt the copy's secrets anew. Return how many the keys decrypted, and the first that they did not decrypt."""
+    """Encrypt the copy's secrets anew. Return how many the keys decrypted, and the first that they did not."""
     from app.admin.commands.secret_commands import reencrypt_all
     from app.core.database.vault import SecretUnreadable
 

@@ -19,7 +19,7 @@ Speed = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    """Add these commands to the root command."""
+    """Register the commands."""
     for command in (up, demo, api, worker, simulator):
         app.command()(command)
 

@@ -53,7 +53,7 @@ HURRY_SECONDS = 2.0
 
 
 def _clients(settings: Settings, discretion: Discretion) -> tuple[UpstreamClient, AccountClient]:
-    """Return the upstream's clients: for jobs, and for the company's credits."""
+    """The clients for jobs, and for the company's credits."""
     url, key, proxy = settings.upstream_url, settings.upstream_api_key.get_secret_value(), settings.upstream_proxy
     upstream = UpstreamClient(
         url=url,
@@ -178,7 +178,7 @@ class Engine:
                 failing.passed()
 
     def ring(self, task: Task) -> None:
-        """Handle a notification that there may be work."""
+        """Handle a notification of work."""
         if task != "deliver":
             self.sweeper.wake()
         self._rung[task].pump.ring()
@@ -225,8 +225,7 @@ async def _cut_when(hurried: asyncio.Event, engine: Engine) -> None:
 
 
 async def hand_over(engine: Engine, seconds: float) -> None:
-    """Hand back unsent work first, so that others need not wait for the exchanges that we still wait for. Then drain and
-    leave."""
+    """Hand back unsent work first: other workers need not wait for the exchanges that we still wait for."""
     await _attempted(engine.leases.hand_back_unsent())
     engine.doorbell.ring("dispatch")
     await asyncio.gather(
@@ -245,7 +244,7 @@ async def _take_leave(engine: Engine) -> None:
 
 
 async def _attempted(step: Coroutine[Any, Any, None]) -> None:
-    """Run a step of the shutdown. If Postgres is unavailable, continue: later steps may still be possible."""
+    """Continue without Postgres: later steps may still be possible."""
     try:
         await step
     except StoreUnavailable as error:

@@ -1,4 +1,4 @@
-"""The API process: connects all surfaces to one database, one Redis client for notifications, and one intake."""
+"""The API process: connects all surfaces to one database and one intake."""
 
 import asyncio
 import contextlib
@@ -170,7 +170,7 @@ async def _open(
 async def _open_database(
     state: Any, settings: Settings, process_id: UUID, on_wrong: Callable[[WrongConnection], None] | None
 ) -> None:
-    """Open the connection pools. Each connection checks the schema, and that the database is not older than what was sent."""
+    """Open the pools. Each connection checks the schema, and that the database is not older than what was sent."""
     state.schema = SchemaGate(on_wrong)
     state.witness = await _witness(settings, process_id)
     state.database = await Database.open(
@@ -194,7 +194,7 @@ async def _witness(settings: Settings, process_id: UUID) -> Witness:
 
 
 async def _take_leave(database: Database, process_id: UUID) -> None:
-    """Remove this process from the live ones: without Redis, the others divide the rate limits among the live API processes."""
+    """End the heartbeat: without Redis, the live processes divide the rate limits among themselves."""
     try:
         async with asyncio.timeout(LEAVE_SECONDS), database.statement() as session:
             await stop_beating(session, process_id=process_id)
@@ -214,7 +214,7 @@ async def _background(*work: "asyncio._CoroutineLike[None]") -> AsyncIterator[No
 def run_api(settings: Settings, *, host: str, port: int, fd: int | None) -> None:
     """Serve until SIGTERM, then shut down as described in `Server`.
 
-    Raises WrongConnection after such a shutdown, if a connection to Postgres was found to be wrong.
+    Raises WrongConnection after such a shutdown, if a connection to Postgres proved wrong.
     """
     return_large_blocks()
     wrong: list[WrongConnection] = []
@@ -253,8 +253,7 @@ def run_api(settings: Settings, *, host: str, port: int, fd: int | None) -> None
 
 
 def _make_room_for_connections() -> None:
-    """Raise the limit of open files to the number of connections. If that is not allowed, lower the number of connections:
-    without free descriptors nobody could connect."""
+    """Raise the limit of open files to what connections need, or lower their number: without free files nobody could connect."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = CONNECTIONS_MAX + FILES_BESIDE_CONNECTIONS
     if soft != resource.RLIM_INFINITY and soft < wanted:

@@ -14,7 +14,7 @@ VERSION = version("waystation")
 
 
 def openapi_document(app: FastAPI) -> dict[str, Any]:
-    """Return the document of all surfaces. It is generated once."""
+    """Return the document, made once."""
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=VERSION, routes=app.routes)
         components = document["components"]

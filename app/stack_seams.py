@@ -35,8 +35,8 @@ async def worker_ready(database_url: str, pid: int) -> bool:
 
 
 async def guard_books(database_url: str, redis_url: str, copied: bool | None) -> None:
-    """Guard the database identity. If the database files are a copy in which jobs wait, stop sending. If they are not a copy,
-    store a witness: Redis may have been emptied, and no earlier process is running. `copied` None: unknown, so do nothing."""
+    """If the database files are a copy in which jobs wait, stop sending. If they are not a copy, store a witness: Redis may
+    have been emptied, and no earlier process runs. `copied` None: unknown."""
     if copied is None:
         return
     process_id = new_id()
@@ -75,12 +75,12 @@ async def pause(database_url: str) -> None:
 def receive_webhooks(
     secrets: Callable[[], Sequence[str]], on_arrival: Callable[[str, bool, bytes], None]
 ) -> AbstractAsyncContextManager[str]:
-    """Return a receiver of webhooks on the loopback interface. Its value is its URL."""
+    """Run a receiver of webhooks on the loopback; yields its URL."""
     return receiving(secrets, lambda one: on_arrival(one.id, one.verified is True, one.body))
 
 
 def seams() -> Seams:
-    """Return the functions for the stack."""
+    """Return them all."""
     return Seams(
         migrate=migrate,
         ensure_demo_tenant=ensure_demo_tenant,

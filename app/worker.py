@@ -42,8 +42,7 @@ ARQ_HEALTH_SECONDS = 5
 ARQ_RESTART_SECONDS = 0.5
 ARQ_CLOSE_SECONDS = 1.0
 ARQ_CLAIM_SECONDS = 2.0
-"""How long arq reserves a notification for a worker that died with it. arq's own minimum is 10 s, in which nobody would find
-it."""
+"""How long arq reserves a notification for a worker that died with it. arq's own minimum of 10 s would delay its work."""
 
 
 async def dispatch(ctx: dict[str, Any]) -> None:
@@ -106,7 +105,7 @@ async def on_shutdown(ctx: dict[str, Any]) -> None:
 
 
 def _read_settings(read: Callable[[], Settings]) -> Settings:
-    """Read the settings with the preparations that `waystation` makes before a command; arq does not make them."""
+    """Prepare as `waystation` does before a command, which arq does not do."""
     know(secrets_of_environment(with_files(os.environ)))
     ignore_variables_of_libpq()
     try:
@@ -160,7 +159,7 @@ class WorkerSettings:
 
 
 async def ring_forever(engine: Engine, redis_url: str) -> None:
-    """Run arq, and start it again whenever it exits, as it does when Redis is away. The engine's timers work without it."""
+    """Run arq, and restart it whenever it exits, as without Redis. The engine's timers work without it."""
     away = Outage(log, begun="arq.stopped", over="arq.started")
     while True:
         pool = arq_pool(redis_url)
@@ -202,9 +201,9 @@ async def _closed(worker: Worker) -> None:
 
 
 async def work(settings: Settings) -> int:
-    """Run until SIGTERM or SIGINT; then finish or hand back all work within the grace period. Return the exit code.
+    """Run until SIGTERM or SIGINT; then finish or hand back work within the grace period. Return the exit code.
 
-    Raises WrongConnection after such a shutdown, if a connection to Postgres was found to be wrong.
+    Raises WrongConnection after such a shutdown, if a connection to Postgres proved wrong.
     """
     process = Process(settings)
     with stop_signals(first=process.stop.set, again=process.hurried.set):

@@ -97,7 +97,7 @@ class Process:
 
     async def end(self) -> int:
         """Take no more work; finish or hand back the rest within the grace period. Return the exit code. Raises WrongConnection
-        if a connection to Postgres was found to be wrong."""
+        if a connection to Postgres proved wrong."""
         log.info("worker.stopping", worker=self._process_id.hex)
         give_up_at = clock.monotonic() + self._settings.grace_seconds
         await cancel_all([*self._taking, self._proving])
