@@ -14,7 +14,7 @@ MAY_DELETE = (
     "pauses", "processes", "budgets", "webhook_attempts", "webhook_secrets", "upstream_seconds", "forbidden_answers",
     "upstream_health", "upstream_balances",
 )  # fmt: skip
-"""The only tables whose rows it may delete."""
+"""The only tables whose rows the service may delete."""
 
 _SQL = SqlFolder(__file__)
 

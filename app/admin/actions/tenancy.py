@@ -19,7 +19,7 @@ from app.tenants.queries import ApiKey, Tenant, get_key, get_tenant
 ELSEWHERE = ("overdraft", "daily_credits", "monthly_credits")
 """Settings that the ledger stores."""
 PLACES = ("weight", "max_in_flight", "max_queued")
-"""Settings that the tenant's queue has, too."""
+"""Settings that the tenant's queue also stores."""
 
 
 async def create_tenant(session: Session, *, by: str, name: str, settings: TenantSettings | None = None) -> Tenant:

@@ -68,8 +68,7 @@ Amount = Annotated[
 
 
 def _by(check: Callable[[Any], object]) -> AfterValidator:
-    """Return a validator: a later check runs now, so that all errors of a body are reported together. It keeps the value as
-    sent."""
+    """Return a validator: a later check runs now, so that all errors of a body are reported together. It keeps the value."""
 
     def checked(value: Any) -> Any:
         try:

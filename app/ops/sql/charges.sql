@@ -1,4 +1,4 @@
--- Which jobs have a charge that differs from their transfers, came early, or is for a failure?
+-- Which jobs have a charge that differs from their transfers, or a charge before their end or for a failure?
 WITH found AS (
     SELECT coalesce(job.id, paid.job_id) AS id
     FROM jobs AS job

@@ -1,4 +1,4 @@
--- Which delivered deliveries lack an attempt answered with 2xx, while attempts are kept?
+-- Which deliveries, delivered within the time that attempts are kept, lack an attempt answered with 2xx?
 WITH found AS (
     SELECT delivery.id FROM webhook_deliveries AS delivery
     WHERE delivery.status = 'delivered' AND delivery.delivered_at > coalesce(:at::timestamptz, now()) - interval '50 days'

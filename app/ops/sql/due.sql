@@ -1,5 +1,5 @@
 -- Which unfinished jobs would the engine never check again?
--- Only a job that a pause or a limit of its key holds back may wait without an end.
+-- Only a job that a pause or a limit of its key holds back may wait without a time limit.
 WITH found AS (
     SELECT id FROM jobs AS job
     WHERE (finished_at IS NULL) <> (due_at IS NOT NULL)

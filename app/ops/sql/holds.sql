@@ -1,4 +1,4 @@
--- Which jobs have another hold than their row says, or one resolved before their end, or not at it?
+-- Which jobs have another hold than their row says, or one resolved before their end, or open after it?
 WITH found AS (
     SELECT coalesce(job.id, held.job_id) AS id
     FROM jobs AS job

@@ -97,8 +97,7 @@ class Supervisor:
         self._keepers += [asyncio.create_task(self._keep(child)) for child in children]
 
     def pids(self, kind: str) -> list[int]:
-        """Return the process ids of this kind: a child (`api`) from its start, a server (`postgres`) from when it accepts
-        connections."""
+        """Return the process ids of this kind: a child (`api`) from its start, a server (`postgres`) from when it serves."""
         return [pid for (of_kind, _), pid in self._pids.items() if of_kind == kind]
 
     def keep_logs_short(self) -> None:

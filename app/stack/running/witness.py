@@ -14,7 +14,7 @@ RECORD = "witness.json"
 
 
 def is_copy(directory: Path) -> bool:
-    """Return whether the files of `directory` are not those that `mark` recorded. False if it was never marked and has no
+    """Return whether the files of `directory` are not those that `mark` recorded. False if never marked and without a
     database."""
     record = read_json(directory / RECORD)
     if record is None:

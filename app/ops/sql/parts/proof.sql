@@ -1,5 +1,4 @@
--- The end of an invariant: the number of checked things (`counted`), the number of wrong ones (`found`), and the first ten of
--- these.
+-- The end of an invariant: how many things were checked (`counted`) and are wrong (`found`), and the first ten wrong ones.
 wrong AS MATERIALIZED (SELECT DISTINCT id FROM found)
 SELECT
     (SELECT number FROM counted)::bigint AS checked, (SELECT count(*) FROM wrong) AS wrong,

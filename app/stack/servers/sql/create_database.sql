@@ -1,2 +1,3 @@
--- Which database does a new cluster have? (On one line: a server in single-user mode reads line by line.)
+-- Which database does a new cluster have?
+-- On one line: a server in single-user mode reads line by line.
 CREATE DATABASE waystation
