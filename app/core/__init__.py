@@ -1,5 +1,5 @@
-"""What every room needs and no business rule: settings, database, Redis, errors, logs, clock, ids.
+"""Code that every room uses, without business rules: settings, database, Redis, errors, logs, clock, ids.
 
-ring: tell somebody there may be work (may be lost). sweep: the periodic look that finds what a lost ring left behind.
-claim: take rows for work in one guarded statement. record: write down what came of it, guarded by the fence.
+notification (ring): says that there may be work; it may be lost. sweep: a periodic task that finds the work that a lost
+notification left. claim: take rows for work with one guarded statement. record: write the outcome, guarded by the fence.
 """

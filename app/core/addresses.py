@@ -1,4 +1,4 @@
-"""Where a request comes from, as far as that can be known."""
+"""Find the network address that a request comes from."""
 
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -10,16 +10,16 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 HOPS_MAX = 20
-"""Proxies in a row that are looked at."""
+"""How many proxies in a row are examined."""
 IPV6_PREFIX_BITS = 64
-"""One customer has at least so many addresses of IPv6."""
+"""The prefix of the smallest IPv6 network that a customer usually gets."""
 
 
 def source_of(peer: str | None, forwarded_for: Sequence[str], *, trusted: Sequence[Network]) -> str:
-    """The source of a request, as it is counted: an IPv4 address, or the /64 network of an IPv6 one.
+    """Return the source of a request as limits count it: an IPv4 address, or the /64 network of an IPv6 address.
 
-    `peer` is the other end of the connection, `forwarded_for` the values of X-Forwarded-For in their order. Only what one
-    of the `trusted` proxies has added is believed: the source is the nearest address that is not such a proxy.
+    `peer` is the other end of the connection, `forwarded_for` the values of X-Forwarded-For in order. Only entries that a
+    `trusted` proxy added are believed. The source is the nearest address that is not a trusted proxy, or `unknown`.
     """
     address = _parsed(peer or "")
     if address is None:
@@ -42,7 +42,7 @@ def _from_the_right(values: Sequence[str]) -> Iterable[str]:
 
 
 def _parsed(text: str) -> Address | None:
-    """The address in `192.0.2.1`, `192.0.2.1:443`, `2001:db8::1` or `[2001:db8::1]:443`; None for any other text."""
+    """Parse `192.0.2.1`, `192.0.2.1:443`, `2001:db8::1` or `[2001:db8::1]:443`. Returns None for any other text."""
     text = text.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]

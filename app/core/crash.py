@@ -1,8 +1,8 @@
-"""Named points at which a test makes a process die or fail; elsewhere a point costs one comparison.
+"""Named points at which a test makes a process die or fail. Outside such tests a point costs one comparison.
 
-WAYSTATION_TEST_CRASH_PLAN names a file that may come and go while the process runs. It holds JSON: `point`, one of
-POINTS; `how`, `kill`, `stop` (SIGSTOP) or `raise`; `skip`, how often a process passes it first. Who carries a plan out
-renames it before, so that it is carried out once, by one process.
+WAYSTATION_TEST_CRASH_PLAN names a file that may appear and disappear while the process runs. It holds JSON: `id`; `point`,
+one of POINTS; `how`: `kill`, `stop` (SIGSTOP) or `raise`; `skip`: how many times a process first passes the point. A process
+renames the file before it carries out the plan, so that only one process does so, and only once.
 """
 
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 POINTS: Final = (
-    # accepting, in an API process
+    # accept a submit or cancel, in an API process
     "submit.before_store",
     "submit.after_store",
     "submit.before_ring",
@@ -21,7 +21,7 @@ POINTS: Final = (
     "refusal.after_store",
     "cancel.before_store",
     "cancel.after_store",
-    # sending, in a worker
+    # submit to the upstream, in a worker
     "dispatch.before_claim",
     "dispatch.in_claim",
     "dispatch.after_claim",
@@ -32,7 +32,7 @@ POINTS: Final = (
     "send.after_answer",
     "send.before_record",
     "send.after_record",
-    # asking, in a worker
+    # poll and fetch, in a worker
     "poll.before_claim",
     "poll.in_claim",
     "poll.after_claim",
@@ -41,14 +41,14 @@ POINTS: Final = (
     "fetch.after_answer",
     "poll.before_record",
     "poll.after_record",
-    # telling, in a worker
+    # deliver webhooks, in a worker
     "deliver.before_claim",
     "deliver.after_claim",
     "deliver.before_first_byte",
     "deliver.after_answer",
     "deliver.before_record",
     "deliver.after_record",
-    # putting right, in a worker
+    # sweep and renew leases, in a worker
     "sweep.before_expire",
     "sweep.after_expire",
     "lease.before_renew",
@@ -61,11 +61,11 @@ _passed: dict[str, int] = {}
 
 
 class Crash(RuntimeError):
-    """What `raise` raises: something nobody has foreseen."""
+    """The error that `raise` raises. It stands for an unexpected error."""
 
 
 def crash_point(name: str) -> None:
-    """The process has come here."""
+    """Mark that the process has reached the point `name`. Carries out the plan if it is for this point."""
     if _PLAN is not None:
         _reach(name, Path(_PLAN))
 
@@ -73,7 +73,7 @@ def crash_point(name: str) -> None:
 def _reach(name: str, path: Path) -> None:
     try:
         plan = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):  # there is none, or it is just being written
+    except (FileNotFoundError, ValueError):  # there is no plan, or a test is writing it
         return
     if plan["point"] != name:
         return

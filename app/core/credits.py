@@ -1,20 +1,20 @@
-"""Amounts of credits: integer micro-credits inside, strings with six decimals outside. Never a float."""
+"""Amounts of credits: integer micro-credits in the code, strings with six decimals in the API. Never a float."""
 
 import re
 
 MICRO = 1_000_000
 """Micro-credits in a credit."""
 AMOUNT_MAX = 10**15
-"""A billion credits: beyond it somebody has mistaken the unit."""
+"""A billion credits. A larger amount is probably in a wrong unit."""
 
 EXPECTED = 'expected credits as a string of digits with at most 6 decimals, such as "0.089300"'
 _AMOUNT = re.compile(r"(-?)([0-9]{1,10})(?:\.([0-9]{1,6}))?")
 
 
 def parse_credits(text: object, *, signed: bool = False) -> int:
-    """The micro-credits in what somebody sent; raises ValueError with what was expected.
+    """Parse an amount that a client sent. Returns micro-credits. Raises ValueError with what was expected.
 
-    Strings alone: a JSON number has been a float on its way, and 0.1 + 0.2 is not 0.3 there.
+    Only strings are accepted: clients and parsers turn a JSON number into a float, in which 0.1 + 0.2 is not 0.3.
     """
     found = _AMOUNT.fullmatch(text) if isinstance(text, str) else None
     if found is None:
@@ -29,6 +29,6 @@ def parse_credits(text: object, *, signed: bool = False) -> int:
 
 
 def show_credits(micro: int) -> str:
-    """The amount as it is handed out: `89300` is `0.089300`."""
+    """Format micro-credits as the API shows them: `89300` is `0.089300`."""
     whole, decimals = divmod(abs(micro), MICRO)
     return f"{'-' if micro < 0 else ''}{whole}.{decimals:06d}"

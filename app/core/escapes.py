@@ -1,27 +1,27 @@
-"""Foreign text as people may be shown it: what would steer a terminal, or forge a line, is written out (`\\x1b`)."""
+"""Make foreign text safe to show: characters that control a terminal or begin a new line become escapes (`\\x1b`)."""
 
 import re
 from typing import Final
 
 _STEERING: Final = "\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
-"""C0 without the line feed, DEL, C1, the line breaks of Unicode, what turns the direction of writing, lone surrogates."""
+"""C0 without the line feed, DEL, C1, the line breaks of Unicode, controls of the writing direction, lone surrogates."""
 _IN_LINES: Final = re.compile(f"[{_STEERING}]")
 _ANYWHERE: Final = re.compile(f"[\n{_STEERING}]")
 _SHORT: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 
 def one_line(text: str) -> str:
-    """A foreign value: control characters, line breaks among them, as visible escapes."""
+    """Escape a foreign value. Control characters and line breaks become visible escapes."""
     return _ANYWHERE.sub(_written_out, text)
 
 
 def lines(text: str) -> str:
-    """A text of our own making: its line feeds stay, all other control characters are written out."""
+    """Escape a text of our own. Its line feeds stay. All other control characters become visible escapes."""
     return _IN_LINES.sub(_written_out, text)
 
 
 def json_text(text: str) -> str:
-    """A JSON text for terminals: the same value, with JSON's own escapes for what JSON may leave as it is."""
+    """Escape a JSON text for terminals. The value stays the same, since JSON's own escapes are used."""
     return _IN_LINES.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 

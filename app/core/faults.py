@@ -1,4 +1,4 @@
-"""Faults of one input, gathered so that all of them are told at once."""
+"""Collect the faults of one input, to report all of them in one answer."""
 
 from types import TracebackType
 
@@ -6,8 +6,8 @@ from app.core.errors import Malformed, Problem, malformed_at
 
 
 class Faults:
-    """What is wrong with an input so far. In a `with` block of it a Malformed that names its place ends the block, is kept,
-    and goes no further."""
+    """The faults of an input. As a context manager it ends its block at a Malformed with `problems`, and keeps these
+    problems instead of raising it."""
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
@@ -24,6 +24,6 @@ class Faults:
         return True
 
     def check(self) -> None:
-        """Raises Malformed with all of them, where there are any."""
+        """Raise Malformed with all faults, if there are any."""
         if self.problems:
             raise malformed_at(*self.problems)

@@ -1,4 +1,4 @@
-"""Ids: a UUIDv7 in the database, a prefix and 32 hex digits in front of people (`job_0190…`)."""
+"""Ids: a UUIDv7 in the database, a prefix and 32 hex digits in the API (`job_0190…`)."""
 
 from hashlib import sha256
 from typing import Literal, get_args
@@ -11,17 +11,17 @@ PREFIXES: frozenset[str] = frozenset(get_args(Prefix))
 
 
 def new_id() -> UUID:
-    """A new id; later ones sort after earlier ones of the same process."""
+    """Return a new id. It sorts after the earlier ids of the same process."""
     return uuid7()
 
 
 def show_id(prefix: Prefix, id_: UUID) -> str:
-    """The id as it is handed out."""
+    """Format an id as the API shows it."""
     return f"{prefix}_{id_.hex}"
 
 
 def find_id(prefix: Prefix, shown: str) -> UUID | None:
-    """The id behind what somebody sent us, or None where it cannot be one of this kind."""
+    """Parse a shown id. Returns None if it cannot be an id of this kind."""
     head, _, digits = shown.partition("_")
     if head != prefix or len(digits) != 32 or not digits.isascii() or not digits.isalnum():
         return None
@@ -32,9 +32,9 @@ def find_id(prefix: Prefix, shown: str) -> UUID | None:
 
 
 def derived_id(parent: UUID, name: str) -> UUID:
-    """The id of what there is once per parent: the same every time it is asked for, and beside its parent's in an index.
+    """Return the id of a thing that exists once per parent. The same arguments always give the same id.
 
-    The parent's 48 bits of time, then bits of SHA-256 (UUIDv8 of RFC 9562).
+    It has the parent's 48 bits of time, so it is near the parent in an index; then bits of SHA-256 (UUIDv8, RFC 9562).
     """
     digest = sha256(parent.bytes + name.encode()).digest()
     number = int.from_bytes(parent.bytes[:6] + digest[:10])

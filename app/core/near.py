@@ -1,14 +1,14 @@
-"""Names that somebody may have meant."""
+"""Find the known name that a user probably meant."""
 
 import difflib
 from collections.abc import Iterable
 
 LOOKED_AT_MAX = 60
-"""Characters of a name: to compare long ones takes time that grows with the square of their length."""
+"""Characters of a name. A comparison takes time that grows with the square of the length."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that is most like this one; None where none is."""
+    """Return the known name that is most similar to this one, or None if none is similar."""
     if len(name) > LOOKED_AT_MAX:
         return None
     by_lower = {one.lower(): one for one in known}
@@ -17,6 +17,6 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`; did you mean X?`, to be added to a message; empty where no known name is like this one."""
+    """Return `; did you mean X?` for the end of a message, or an empty text if no known name is similar."""
     near = nearest(name, known)
     return "" if near is None else f"; did you mean {near}?"

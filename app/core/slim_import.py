@@ -1,4 +1,4 @@
-"""Import a library without its ties to another one that is installed and that it can do without."""
+"""Import a library without an optional dependency that is installed."""
 
 import sys
 from collections.abc import Iterator
@@ -7,13 +7,13 @@ from contextlib import contextmanager
 
 @contextmanager
 def without(*modules: str) -> Iterator[None]:
-    """Within the block, importing one of these modules fails as if it were not installed.
+    """Within the block, an import of one of these modules fails as if the module were not installed.
 
-    structlog and httpx load `rich` and `pygments` wherever they find them, for tracebacks in colour and a command line
-    that we do not use: a tenth of the time that an API process needs to start.
+    structlog and httpx load `rich` and `pygments` if they are installed, for coloured tracebacks and a command line
+    that we do not use. That takes a tenth of the time in which an API process starts.
     """
     before = {name: sys.modules.get(name) for name in modules}
-    sys.modules.update(dict.fromkeys(modules))  # type: ignore[arg-type]  # None is how Python marks what must not be found
+    sys.modules.update(dict.fromkeys(modules))  # type: ignore[arg-type]  # None: Python must not find it
     try:
         yield
     finally:

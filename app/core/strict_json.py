@@ -1,4 +1,4 @@
-"""JSON from strangers: refused where two readers could understand it differently, or where it is a bomb."""
+"""Parse JSON from untrusted clients. Refuses JSON that two parsers could read differently, or that costs too much to parse."""
 
 import codecs
 import json
@@ -9,20 +9,20 @@ from app.core.errors import Malformed
 DEPTH_MAX = 64
 VALUES_MAX = 100_000
 DIGITS_MAX = 4_000
-"""Of one integer."""
+"""Digits of one integer."""
 SHORT_DIGITS = 100
 DIGITS_TOTAL_MAX = 100_000
-"""Of all numbers of a body that have more than SHORT_DIGITS."""
+"""Digits of all numbers of a body with more than SHORT_DIGITS digits, together."""
 
 
 def without_bom(body: bytes) -> bytes:
-    """The body without the byte order mark that some editors and shells write before a text: JSON has none (RFC 8259, 8.1),
-    and most readers refuse it."""
+    """Return the body without a byte order mark. Some editors and shells write one, but JSON has none (RFC 8259, 8.1), and
+    most parsers refuse it."""
     return body.removeprefix(codecs.BOM_UTF8)
 
 
 class JsonInvalid(Malformed):
-    """400: the body is not one JSON object that everybody reads alike."""
+    """400: the body is not one JSON object that all parsers read alike."""
 
     code = "invalid_json"
 
@@ -41,15 +41,15 @@ def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 LONG_DIGITS = 18
-"""Every integer of so many digits has 64 bits. Longer ones are looked at one by one."""
+"""Every integer of up to 18 digits fits into 64 bits. Longer integers are examined one by one."""
 LOOKED_AT_MAX = 1e308
 
 
 class _LongNumbers:
-    """Reads the numbers of one body that has long ones, and counts their digits.
+    """Parses the numbers of a body that has long numbers, and counts their digits.
 
-    Their time must grow with their length: an integer beyond 64 bits is read as the double next to it (all that is asked of
-    it is whether a schema takes it), and its exact digits go on in the body itself.
+    The time must grow only linearly with the length. So an integer beyond 64 bits becomes the nearest double, which is
+    enough to check it against a schema. The body itself keeps the exact digits.
     """
 
     def __init__(self) -> None:
@@ -87,14 +87,14 @@ _DIGITS_AS_ZERO = bytes(
 )
 _LONG_INTEGER = b" " + b"0" * (LONG_DIGITS + 1)
 _LONG_FRACTION = b"0" * 40
-"""No number of more than SHORT_DIGITS has neither this nor a long integer, before the point or in its exponent."""
+"""Every number of more than SHORT_DIGITS digits contains this, or a long integer before the point or in its exponent."""
 
 
 def _has_long_numbers(body: bytes) -> bool:
-    """Whether there may be an integer of more than LONG_DIGITS, or a number of more than SHORT_DIGITS; digits in texts count
-    as well.
+    """Return whether there may be an integer of more than LONG_DIGITS digits, or a number of more than SHORT_DIGITS. Digits
+    in texts count, too.
 
-    The decoder that looks at numbers one by one is six times slower, and many floats have 18 digits after the point.
+    The decoder that examines each number is six times slower, and many floats have 18 digits after the point.
     """
     if len(body) <= LONG_DIGITS:
         return False
@@ -115,9 +115,9 @@ def _decoder_for(body: bytes) -> json.JSONDecoder:
 
 
 def parse_object(body: bytes, what: str = "the body") -> dict[str, Any]:
-    """The JSON object in a body; raises JsonInvalid, which calls the body `what`.
+    """Parse a body that is a JSON object. Raises JsonInvalid, whose message calls the body `what`.
 
-    Its numbers are only to be looked at: floats, and integers beyond 64 bits, are doubles.
+    The numbers are only for checks: floats, and integers beyond 64 bits, are doubles.
     """
     try:
         text = body.decode()
@@ -153,12 +153,12 @@ def _check_depth(value: Any) -> None:
 
 EXPONENT_DIGITS_MAX = 18
 EXACT_MAX = 1e15
-"""Below this every whole number is a double, and any client may have written it with or without its fraction."""
+"""Doubles hold every whole number below this exactly. A client may write such a number with or without a fraction."""
 
 
 def _digits(number: str) -> tuple[str, str, int] | str:
-    """Sign, digits and exponent, the same for every spelling of a value; the text itself where the exponent is absurd, or
-    where it is no number (`inf`)."""
+    """Return sign, digits and exponent, which are the same for every spelling of a value. Returns the text itself if the
+    exponent is too long, or if it is not a number (`inf`)."""
     mantissa, _, exponent = number.replace("E", "e").partition("e")
     if len(exponent.lstrip("+-")) > EXPONENT_DIGITS_MAX or number.endswith("f"):
         return number
@@ -173,9 +173,9 @@ def _digits(number: str) -> tuple[str, str, int] | str:
 
 
 def _exact(number: str) -> float | int | str:
-    """A double where it holds the number as written, else a text that two different numbers never share."""
+    """Return the number if a double holds it exactly, else a text that no other number has."""
     value = float(number)
-    # fifteen digits always fit, and a double is spelt in its own way
+    # a double always holds 15 digits, and also a number that is spelt as the double's own repr
     if (len(number) > FITTING or "e" in number or "E" in number) and number != repr(value):
         digits = _digits(number)
         if digits != _digits(repr(value)):
@@ -184,9 +184,9 @@ def _exact(number: str) -> float | int | str:
 
 
 FITTING = 16
-"""Fifteen digits and a point."""
+"""Characters: 15 digits and a point."""
 EXACT_DIGITS = 400
-"""Longer integers are spelt as texts: to turn them into numbers and back takes time that grows with their square."""
+"""Longer integers stay texts: a conversion to a number and back takes time that grows with the square of the length."""
 
 
 def _exact_int(digits: str) -> int | str:
@@ -198,9 +198,9 @@ _EXACT_LONG = json.JSONDecoder(parse_float=_exact, parse_int=_exact_int)
 
 
 def canonical(model: str, body: bytes) -> bytes:
-    """One spelling for equal requests: keys sorted, no spaces, ASCII, 1.0 as 1. `body` has passed `parse_object`.
+    """Return the same bytes for equal requests: keys sorted, no spaces, ASCII, 1.0 as 1. `body` has passed `parse_object`.
 
-    Numbers are told apart as written, also where a double could not.
+    Two different numbers stay different, also if they are equal as doubles.
     """
     decoder = _EXACT_LONG if _has_long_numbers(body) else _EXACT
     value = {"model": model, "input": decoder.decode(body.decode())}

@@ -1,1 +1,1 @@
-"""Outbound HTTP: calls to the upstream and to receivers, and which addresses they may reach."""
+"""Outbound HTTP: calls to the upstream and to webhook receivers, and the addresses that they may reach."""

@@ -1,9 +1,9 @@
-"""Outbound HTTP. aiohttp carries it; ours is what it does not tell: how far a call got, when it must be over, how much an
-answer may be, and which address is dialled.
+"""Outbound HTTP calls over aiohttp. This module adds what aiohttp lacks: how far a call got, a total timeout, a limit on the
+size of an answer, and control of the dialled address.
 
-Just before its first byte is handed to the socket, a call counts as sent: from then on it may have arrived. Before that,
-nothing of it has, whatever went wrong. Only our own flag tells the two apart, never an exception. No call is repeated,
-no redirect followed, no cookie kept, and nothing is read from the environment but the file of certificates.
+A call counts as sent just before its first byte is given to the socket. From then on it may have arrived; before, nothing of
+it has, whatever failed. Only our own flag says which, never an exception. No call is retried, no redirect is followed, no
+cookie is kept. Only the file of certificates is read from the environment.
 """
 
 import asyncio
@@ -25,15 +25,15 @@ from app.http_client.exchange import BeforeSend, CallBroken, Exchange, Request
 from app.http_client.guard import Dialling, Guard
 
 FIELD_BYTES_MAX: Final = 16 * 1024
-"""Of one header; aiohttp takes at most 128 of them."""
+"""The most bytes of one header; aiohttp accepts at most 128 headers."""
 READ_BYTES: Final = 64 * 1024
-"""Of an answer that may wait to be read, about twice."""
+"""aiohttp buffers about twice as many bytes of an answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a call may take. connect_seconds: wait for a free connection, resolve, TCP, proxy and TLS together. quiet_seconds:
-    without a byte coming in. total_seconds: all in all. body_bytes_max: after decompression."""
+    """Limits of a call. connect_seconds: wait for a free connection, resolve, TCP, proxy and TLS together. quiet_seconds:
+    without a received byte. total_seconds: the whole call. body_bytes_max: after decompression."""
 
     connect_seconds: float
     quiet_seconds: float
@@ -43,9 +43,9 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """How far a call got, and what of its answer came. status_code: None where no whole head came. headers: names in lower
-    case. failure: what broke it off (`half_body`), None where the answer is whole. With a guard, address: what was dialled
-    last; forbidden: why something was not."""
+    """How far a call got, and what arrived of its answer. status_code: None without a complete head. headers: names in lower
+    case. failure: why it failed (`half_body`), None if the answer is complete. With a guard, address: the last dialled
+    address; forbidden: why an address was refused."""
 
     sent: bool
     status_code: int | None = None
@@ -56,27 +56,27 @@ class Called:
     forbidden: str = ""
 
     def header(self, wanted: bytes) -> str | None:
-        """The value of the first header of this name."""
+        """Return the value of the first header of this name, or None."""
         return next((value.decode("latin-1") for name, value in self.headers if name == wanted), None)
 
 
 class Caller:
-    """Calls servers, whatever comes of it. Made and closed in one loop."""
+    """Calls servers, and reports failures as values. Create and close it in the same event loop."""
 
     def __init__(
         self, url: str = "", *, headers: Mapping[str, str], connections_max: int, keep_alive: bool, limits: Limits,
         idle_seconds: float = 15, ssl_context: ssl.SSLContext | None = None, proxy: str | None = None,
         guard: Guard | None = None, part: bool = False,
     ) -> None:  # fmt: skip
-        """Raises ValueError for a wrong URL or header. url: what each target is put behind. idle_seconds: until an unused
-        connection is closed. proxy: its URL, with user and password. guard: is asked for each address. part: the beginning
-        of an answer is enough, up to `body_bytes_max`, and not decoded."""
+        """Raises ValueError for a wrong URL or header. url: the base before each target. idle_seconds: until an unused
+        connection is closed. proxy: its URL, with user and password. guard: decides on each address. part: read only the
+        beginning of an answer, up to `body_bytes_max`, without decoding."""
         parsed = URL(url)
         if url and (parsed.scheme not in ("http", "https") or not parsed.raw_host):
             raise ValueError(f"not the URL of a server: {url}")
         self._base, self._proxy = str(parsed).rstrip("/"), proxy
         self._limits, self._keep_alive, self._guard, self._part = limits, keep_alive, guard, part
-        self._headers = _checked(headers)  # not the session's: aiohttp sends these to the proxy, too
+        self._headers = _checked(headers)  # not in the session: aiohttp would also send them to the proxy
         self._exchanges: set[Exchange] = set()
         given: dict[str, Any] = {"keepalive_timeout": idle_seconds} if keep_alive else {"force_close": True}
         if guard is not None:
@@ -93,8 +93,8 @@ class Caller:
         self, method: str, target: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None,
         before_send: BeforeSend | None = None, limits: Limits | None = None,
     ) -> Called:  # fmt: skip
-        """One call. Raises what `before_send` raises, with nothing sent, and nothing else. target: path and query, escaped.
-        body: JSON. before_send: awaited with the connection open and nothing written. limits: instead of the caller's."""
+        """Make one call. Raises only what `before_send` raises, and then nothing was sent. target: path and query, escaped.
+        body: JSON. before_send: awaited after the connection is open, before a byte is written. limits: replace the Caller's."""
         if self._session.closed:
             return Called(False, failure="closed_before_send")
         loop, limits, url = asyncio.get_running_loop(), limits or self._limits, URL(self._base + target, encoded=True)
@@ -138,23 +138,23 @@ class Caller:
         return Called(True, response.status, lines, b"".join(exchange.pieces), failure, *dialled)
 
     async def close(self) -> None:
-        """Close every connection, those in use included."""
+        """Close all connections, also those in use."""
         for exchange in self._exchanges:
             exchange.leave(kept=False)
             if exchange.transport is None:
-                exchange.end()  # it waits for a connection, a name or TLS
+                exchange.end()  # it still connects
         await self._session.close()
 
 
 def default_ssl_context() -> ssl.SSLContext:
-    """Certificates and host names checked, against SSL_CERT_FILE where that is set."""
+    """Return a context that checks certificates and host names, with SSL_CERT_FILE if that is set."""
     context = ssl.create_default_context(cafile=os.environ.get("SSL_CERT_FILE") or certifi.where())
     context.set_alpn_protocols(["http/1.1"])
     return context
 
 
 def _checked(headers: Mapping[str, str]) -> Mapping[str, str]:
-    """Raises ValueError where a header would break out of its line."""
+    """Raise ValueError if a header contains a line break or NUL."""
     for name, value in headers.items():
         if re.search(r"[\r\n\0]", name + value):
             raise ValueError(f"the header {name} has a line break in it")

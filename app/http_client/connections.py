@@ -1,4 +1,4 @@
-"""Connections of outbound HTTP: kept ones that are still good, heads read one by one, and only addresses that a guard allows."""
+"""Connections of outbound HTTP. Kept ones are checked before reuse, heads are parsed one by one, a guard allows addresses."""
 
 import math
 import select
@@ -16,15 +16,15 @@ from app.http_client.exchange import CallBroken
 from app.http_client.guard import Dialling
 
 INTERIMS_MAX: Final = 1_000
-"""Answers such as `102 Processing` that may come before the one that counts."""
+"""The most interim answers, such as `102 Processing`, before the final one."""
 _HUNG_UP: Final = getattr(select, "POLLRDHUP", select.POLLIN)
 dialling_of_call: ContextVar[Dialling] = ContextVar("dialling")
-"""Of the call that is being made."""
+"""The Dialling of the current call."""
 
 
 class Protocol(ResponseHandler):
-    """A connection. used: it has been handed out. Since it was last: heads, how many were read; answered, with one that counts;
-    content, the body of the latest one."""
+    """A connection. used: it has carried a call. For the current call: heads, how many were parsed; answered, whether one was
+    final; content, the body of the latest head."""
 
     used = answered = False
     heads = 0
@@ -32,25 +32,25 @@ class Protocol(ResponseHandler):
     content: Any = None
 
     def untouched(self) -> bool:
-        """Open, and neither we nor the kernel hold bytes or an end that nobody has asked for."""
+        """Return whether the connection is open, without unexpected bytes or an end in the kernel, and with nothing unsent."""
         if self.transport is None or self.transport.is_closing() or self.should_close:
             return False
         if self.watch is None:
-            # TLS sends tickets when it likes; what it hands on is in here
+            # with TLS, tickets may arrive at any time, so only a hang-up counts; decrypted bytes set `should_close`
             secure = self.transport.get_extra_info("sslcontext") is not None
             self.watch = select.poll()
             self.watch.register(self.transport.get_extra_info("socket"), _HUNG_UP if secure else select.POLLIN)
         return not self.watch.poll(0) and not self.transport.get_write_buffer_size()
 
     def data_received(self, data: bytes) -> None:
-        """A head is read by itself. aiohttp drops a whole answer where bytes that are no HTTP come in the same packet."""
+        """Parse each head separately. aiohttp drops a whole answer if invalid bytes arrive in the same packet."""
         while not self.answered and (end := data.find(b"\r\n\r\n") + 4) > 3 and self.heads <= INTERIMS_MAX:
             super().data_received(data[:end])
             data = data[end:]
-        super().data_received(data)  # empty, too: with it aiohttp goes on after a pause
+        super().data_received(data)  # also if empty: that makes aiohttp continue after a pause
 
     def feed_data(self, data: Any, size: int = 0) -> None:
-        """A head was read. aiohttp takes any number of interim ones."""
+        """Handle a parsed head. Limits the interim ones, of which aiohttp accepts any number."""
         self.heads += 1
         self.answered, self.content = data[0].code >= 200, data[1]
         if self.heads <= INTERIMS_MAX:
@@ -60,14 +60,14 @@ class Protocol(ResponseHandler):
             self.transport.abort()
 
     def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
-        """Tells the reader of a body, too: aiohttp leaves it waiting where bytes come that are no HTTP."""
+        """Raise the error also in the reader of a body, which aiohttp would leave waiting after invalid bytes."""
         super().set_exception(exc, *cause)
         if self.content is not None and not self.content.is_eof() and self.content.exception() is None:
             self.content.set_exception(exc)
 
 
 class Connector(aiohttp.TCPConnector):
-    """Hands out no kept connection that its server has closed or written to meanwhile; aiohttp alone would."""
+    """Reuses no kept connection that its server has closed or written to in the meantime, as aiohttp alone would."""
 
     def __init__(self, **given: Any) -> None:
         super().__init__(timeout_ceil_threshold=math.inf, **given)
@@ -84,13 +84,13 @@ class Connector(aiohttp.TCPConnector):
 
 
 class GuardResolver(AbstractResolver):
-    """Asks the guard of the call that needs an address."""
+    """Resolves names with the guard of the current call."""
 
     async def resolve(self, host: str, port: int = 0, family: Any = 0) -> Any:
         return await dialling_of_call.get().resolve(host, port)
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""
 
 
 def guarded_socket(wanted: Any) -> socket:

@@ -1,4 +1,4 @@
-"""One call over aiohttp: the last check before its first byte, the body of its answer, and the reason where it fails."""
+"""One call over aiohttp: the last check before its first byte, the body of its answer, and the reason of a failure."""
 
 import asyncio
 import contextlib
@@ -15,10 +15,10 @@ from app.http_client.guard import Dialling
 
 BeforeSend = Callable[[], Awaitable[None]]
 STEP_BYTES: Final = 1024 * 1024
-"""Of a body that are decompressed before others have their turn."""
+"""How much of a body is decompressed before other tasks can run."""
 PLAIN: Final = ("", "identity")
 ZIPPED: Final = ("gzip", "x-gzip", "deflate")
-"""Codings of a body; one in any other is given as it came, with `unknown_coding`."""
+"""Supported codings of a body. A body in another coding is returned unchanged, with `unknown_coding`."""
 _REASONS_BEFORE: Final = (
     (aiohttp.ClientSSLError, "tls_failed"), (aiohttp.ClientHttpProxyError, "proxy_failed"),
     (aiohttp.ClientProxyConnectionError, "proxy_failed"), (aiohttp.ClientConnectorDNSError, "dns_failed"),
@@ -28,11 +28,11 @@ _REASONS: Final = ((aiohttp.ClientPayloadError, "half_body"), (OSError, "connect
 
 
 class CallBroken(Exception):
-    """The call ends here. Its only argument is the reason, a short constant."""
+    """Ends a call. Its only argument is the reason, a short constant."""
 
 
 class Exchange:
-    """One call. As a middleware of aiohttp it hears of every failure first, so that aiohttp repeats nothing by itself."""
+    """One call. As a middleware of aiohttp it gets every failure first, so that aiohttp never retries."""
 
     sent = False
     raised: Exception | None = None
@@ -49,11 +49,11 @@ class Exchange:
         request.exchange = self
         try:
             return await handler(request)
-        except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:  # the latter: no thread to be had
+        except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:  # RuntimeError: no thread is left
             raise CallBroken(self.reason(error)) from None
 
     async def check(self, connection: Connection) -> None:
-        """The last word before the first byte: where it raises, nothing has been sent."""
+        """Do the last checks before the first byte. If it raises CallBroken, nothing was sent."""
         self.protocol, self.transport = connection.protocol, connection.transport
         if self.dialling is not None:
             peer = self.transport and self.transport.get_extra_info("peername")
@@ -72,7 +72,8 @@ class Exchange:
             raise CallBroken("total_timeout")
 
     async def read(self, most: int, *, part: bool) -> str | None:
-        """Take the body of the response; what broke it off, None where it is whole, or the part of it that is wanted."""
+        """Read the body of the response into `pieces`. Returns the reason of a failure, or None if the body is complete, or
+        the wanted `part` of it is."""
         response, left, decoder = self.response, most, None
         assert response is not None
         headers = response.headers
@@ -86,8 +87,8 @@ class Exchange:
         more = False
         try:
             while more or (piece := await response.content.readany()):
-                if coding in ZIPPED:  # aiohttp would take half a gzip for a whole one
-                    if decoder is None:  # gzip or zlib, as its first bytes say; some mean zlib without its head
+                if coding in ZIPPED:  # aiohttp would accept half a gzip as complete
+                    if decoder is None:  # gzip or zlib, by its first bytes; some servers omit zlib's header
                         headless = coding == "deflate" and piece[0] & 0x0F != zlib.DEFLATED
                         decoder = zlib.decompressobj(wbits=-15 if headless else 47)
                     piece = decoder.decompress(decoder.unconsumed_tail if more else piece, min(left + 1, STEP_BYTES))
@@ -99,10 +100,10 @@ class Exchange:
                     return None
                 if left < 0:
                     return "body_too_large"
-                if decoder is not None and decoder.unused_data:  # the cap knows nothing of what follows the end
+                if decoder is not None and decoder.unused_data:  # bytes after the end escape the limit
                     return "bad_coding"
         except zlib.error:
-            self.pieces = self.pieces or [piece]  # it may be plain after all, and name a job that was started
+            self.pieces = self.pieces or [piece]  # it may be plain text that names a started job
             return "bad_coding"
         except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
             return self.reason(error)
@@ -110,12 +111,12 @@ class Exchange:
             return "bad_coding"
         if coding not in PLAIN + ZIPPED:
             return "unknown_coding"
-        # a body that ends with its connection is whole only where that was closed in good order
+        # a body that ends with its connection is complete only if the connection was closed without an error
         reset = isinstance(self.protocol.exception(), OSError)
         return "connection_reset" if reset and not headers.keys() & {"Content-Length", "Transfer-Encoding"} else None
 
     def reason(self, error: Exception) -> str:
-        """A name for what went wrong."""
+        """Return the constant for a failure."""
         if isinstance(error, aiohttp.SocketTimeoutError):
             return "write_timeout" if self.transport.get_write_buffer_size() else "read_timeout"
         if type(error) is aiohttp.ClientConnectorError and isinstance(error.os_error, ConnectionRefusedError):
@@ -127,23 +128,23 @@ class Exchange:
         return next((name for kind, name in names if isinstance(error, kind)), "bad_answer" if self.sent else early)
 
     def leave(self, *, kept: bool) -> None:
-        """Hang up, unless the connection is back in its pool, and perhaps in use again."""
+        """Close the connection, unless it is back in its pool, where another call may use it."""
         if kept and self.response is not None and self.response.closed:
             return
         if self.transport is not None:
-            with contextlib.suppress(AttributeError):  # Python 3.11.2: one with TLS that was closed twice
+            with contextlib.suppress(AttributeError):  # Python 3.11.2: a TLS transport that was closed twice
                 self.transport.abort()
         if self.response is not None:
             self.response.close()
 
     def end(self) -> None:
-        """With the next turn of the loop: an answer that has come by then is read."""
+        """End the call in the next turn of the event loop. An answer that has arrived by then is read."""
         if self.cut is not None and not self.cut.expired():
             self.cut.reschedule(0)
 
 
 class Request(aiohttp.ClientRequest):
-    """Goes out in the one step in which the check ends: no turn of the loop lies in between."""
+    """A request that is sent right after its check, without a turn of the event loop in between."""
 
     exchange: Exchange
 
@@ -151,7 +152,7 @@ class Request(aiohttp.ClientRequest):
         await self.exchange.check(conn)
         crash_point("send.before_first_byte")
         self.exchange.sent = True
-        response = await super().send(conn)  # writes the head at once, for aiohttp knows of no body
+        response = await super().send(conn)  # writes the head immediately, since aiohttp knows no body
         if self.exchange.body is not None:
             self.exchange.transport.write(self.exchange.body)
         crash_point("send.after_first_byte")

@@ -1,9 +1,9 @@
-"""Which addresses may be dialled for a URL that somebody else named. A name is judged by what it resolves to at the moment
-it is dialled, and by all of it.
+"""Decide which addresses may be dialled for a URL that a tenant or the upstream gave. A name is checked when it is dialled,
+by all addresses to which it then resolves.
 
-For IPv6 the list says what is allowed (the one block of it that is given out to the public, less its special parts), for
-IPv4 what is not: the union of what careful senders refuse. WEBHOOK_ALLOW_NETWORKS opens networks of our own to webhooks,
-OUTPUT_ALLOW_NETWORKS to the fetching of outputs.
+For IPv6 the list contains what is allowed: the only public block, without its special parts. For IPv4 it contains what is
+forbidden: the union of what careful senders refuse. WEBHOOK_ALLOW_NETWORKS opens private networks to webhooks,
+OUTPUT_ALLOW_NETWORKS to fetches of outputs.
 """
 
 import re
@@ -43,16 +43,16 @@ _URL = re.compile(r"[\x21\x23-\x5b\x5d\x5f\x61-\x7a\x7e]+")
 
 
 class UrlRefused(ValueError):
-    """The URL cannot be one that we call; the message says what is expected."""
+    """The gateway does not call such a URL. The message says what is expected."""
 
 
 class AddressForbidden(OSError):
-    """A name or address that may not be dialled; nothing was sent."""
+    """A name or address may not be dialled. Nothing was sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Url:
-    """A URL in the only spelling we take. host: as it is resolved and vouched for by TLS; target: path and query."""
+    """A URL in the only accepted spelling. host: as it is resolved, and checked by TLS. target: path and query."""
 
     secure: bool
     host: str
@@ -67,7 +67,7 @@ class Url:
 
 
 def parse_url(text: str, *, length_max: int = URL_LENGTH_MAX) -> Url:
-    """The parts of a URL; raises UrlRefused for whatever two readers could read differently."""
+    """Parse a URL. Raises UrlRefused if two parsers could read it differently."""
     if len(text) > length_max:
         raise UrlRefused(f"expected at most {length_max} characters")
     if not _URL.fullmatch(text):
@@ -103,7 +103,7 @@ def _host_and_port(netloc: str, *, secure: bool) -> tuple[str, int]:
     if not _NAME.fullmatch(host):
         raise UrlRefused("expected a host name of letters, digits and hyphens, without a dot at its end")
     if _NUMBER.fullmatch(host.rpartition(".")[2]):
-        # some read 0177.1 or 2130706433 as an address: only the one spelling that everybody reads alike
+        # some parsers read 0177.1 or 2130706433 as an address, so only the spelling that all read alike is accepted
         try:
             return str(IPv4Address(host)), port
         except ValueError:
@@ -111,11 +111,11 @@ def _host_and_port(netloc: str, *, secure: bool) -> tuple[str, int]:
     return host.lower(), port
 
 
-_parsed = lru_cache(maxsize=1024)(ip_address)  # an address is looked at several times while it is dialled
+_parsed = lru_cache(maxsize=1024)(ip_address)  # an address is checked several times for one call
 
 
 def is_public(address: Address) -> bool:
-    """Whether it is an address of the public internet and of nothing else."""
+    """Return whether the address belongs only to the public internet."""
     if isinstance(address, IPv4Address):
         return not any(address in network for network in _V4_FORBIDDEN)
     return (
@@ -124,11 +124,11 @@ def is_public(address: Address) -> bool:
 
 
 Lookup = Callable[[str, int], Awaitable[Sequence[str]]]
-"""From a name and a port to all its addresses."""
+"""Resolves a name and a port to all addresses."""
 
 
 class Guard:
-    """Decides at dialling time, once for each connection."""
+    """Decides on addresses when they are dialled, for each new connection."""
 
     def __init__(
         self,
@@ -137,19 +137,19 @@ class Guard:
         lookup: Lookup | None = None,
         setting: str = WEBHOOK_NETWORKS,
     ) -> None:
-        """`setting`: what the `allowed` networks are named in, for those who read why an address is refused."""
+        """`setting`: the setting with the `allowed` networks, which errors name."""
         self._setting = setting
         self._allowed = tuple(allowed)
         self._lookup = lookup or Resolver().lookup
 
     def is_ours(self, address: Address) -> bool:
-        """Whether one of the allowed networks has it. ::1 goes with 127.0.0.1: names of this machine have both."""
+        """Return whether an allowed network has the address. ::1 counts as 127.0.0.1, since `localhost` has both."""
         if address == IPv6Address("::1") and self.is_ours(IPv4Address("127.0.0.1")):
             return True
         return any(address.version == network.version and address in network for network in self._allowed)
 
     def permits(self, text: str, *, secure: bool) -> bool:
-        """Whether this address may be dialled: public ones with TLS only."""
+        """Return whether this address may be dialled. Public addresses need TLS."""
         try:
             address = _parsed(text)
         except ValueError:
@@ -157,7 +157,7 @@ class Guard:
         return self.is_ours(address) or (secure and is_public(address))
 
     def check(self, url: Url) -> None:
-        """What can be told of a URL without resolving it; raises UrlRefused."""
+        """Check a URL as far as possible without resolving it. Raises UrlRefused."""
         try:
             address = ip_address(url.host)
         except ValueError:
@@ -178,7 +178,8 @@ class Guard:
         return f"expected https://; http:// is for addresses in the operator's {self._setting}"
 
     async def resolve(self, host: str, port: int, *, secure: bool) -> list[str]:
-        """The addresses to dial, in order. Raises AddressForbidden unless every single one may be dialled."""
+        """Return the addresses to dial, in order. Raises AddressForbidden unless all of them may be dialled, and
+        socket.gaierror if there are none, or more than ANSWERS_MAX."""
         try:
             found: Sequence[str] = [str(ip_address(host))]
         except ValueError:
@@ -191,15 +192,15 @@ class Guard:
         return list(found)
 
     def forbidden(self, address: str, *, secure: bool) -> str:
-        """Why this address may not be dialled."""
+        """Return why this address may not be dialled."""
         without = "" if secure else " without TLS"
         return f"{address} may not be called{without}: it is not in {self._setting}"
 
 
 class Dialling:
-    """The guard's part in one call, as resolver and maker of sockets for aiohttp's connector, and what it saw.
+    """Applies the guard to one call: it resolves names and makes sockets for aiohttp's connector.
 
-    address: what was dialled last. forbidden: why something was not.
+    address: the last dialled address. forbidden: why an address was refused.
     """
 
     def __init__(self, guard: Guard, *, secure: bool) -> None:
@@ -209,7 +210,7 @@ class Dialling:
         self.forbidden = ""
 
     async def resolve(self, host: str, port: int) -> list[dict[str, Any]]:
-        """The addresses that may be dialled: all that the name has, or none."""
+        """Return all addresses of the name for aiohttp. Raises AddressForbidden unless all may be dialled."""
         try:
             found = await self._guard.resolve(host, port, secure=self._secure)
         except AddressForbidden as error:
@@ -218,7 +219,7 @@ class Dialling:
         return [{"hostname": host, "host": one, "port": port, "family": 0, "proto": 0, "flags": 0} for one in found]
 
     def socket(self, wanted: tuple[int, int, int, str, tuple[Any, ...]]) -> socket.socket:
-        """For the address that is about to be dialled; raises AddressForbidden where it may not be."""
+        """Make a socket for an address. Raises AddressForbidden if it may not be dialled."""
         family, kind, protocol, _, (address, *_) = wanted
         if not self._guard.permits(address, secure=self._secure):
             self.forbidden = self._guard.forbidden(address, secure=self._secure)
@@ -226,7 +227,7 @@ class Dialling:
         return socket.socket(family, kind, protocol)
 
     def admit(self, address: str) -> None:
-        """The peer that we are connected to is one that we meant to dial."""
+        """Check the address of the connected peer. Raises AddressForbidden."""
         self.address = address
         if not self._guard.permits(address, secure=self._secure):
             self.forbidden = f"connected to {self._guard.forbidden(address, secure=self._secure)}"

@@ -1,4 +1,4 @@
-"""httpx as it comes, for commands that talk to our own gateway."""
+"""A plain httpx client for commands that call our own gateway."""
 
 from app.core.slim_import import without
 
@@ -9,5 +9,5 @@ Client = httpx.AsyncClient
 
 
 def open_client(*, seconds: float) -> Client:
-    """To be closed with `aclose`; takes no proxy from the environment."""
+    """Return a client that uses no proxy from the environment. Close it with `aclose`."""
     return httpx.AsyncClient(timeout=seconds, trust_env=False)

@@ -1,4 +1,4 @@
-"""The system's resolver, in threads that nobody waits for: a name that is never answered must not hold up the others."""
+"""The system's resolver in background threads, so that a name that is never answered does not delay the others."""
 
 import asyncio
 import contextlib
@@ -14,15 +14,15 @@ KEPT_MAX = 1000
 
 
 class Resolver:
-    """Addresses by name, each kept for some seconds. Who asks for the same name at the same time waits for one answer."""
+    """Resolves names, and keeps each result for KEPT_SECONDS. Concurrent lookups of a name share one answer."""
 
     def __init__(self) -> None:
         self._asked: dict[str, asyncio.Future[list[str]]] = {}
         self._kept: OrderedDict[str, tuple[list[str], float]] = OrderedDict()
 
     async def lookup(self, host: str, port: int) -> list[str]:
-        """All addresses of a name, without doubles. Raises socket.gaierror, and OSError while too many names hang
-        or no thread is to be had."""
+        """Return all addresses of a name, without duplicates. Raises socket.gaierror, and OSError while too many names wait
+        or no thread is available."""
         found, until = self._kept.get(host, ([], 0.0))
         if until > clock.monotonic():
             return found
@@ -31,10 +31,10 @@ class Resolver:
             if len(self._asked) >= THREADS_MAX:
                 raise OSError("too many names wait for an answer")
             asked = asyncio.get_running_loop().create_future()
-            # a daemon: the process may end while the resolver still waits
+            # daemon: the process can end while the resolver still waits
             try:
                 threading.Thread(target=_ask, args=(asked, host, port), name="resolve", daemon=True).start()
-            except RuntimeError as error:  # the process has all the threads that it may have
+            except RuntimeError as error:  # the process can start no more threads
                 raise OSError(str(error)) from None
             self._asked[host] = asked
             asked.add_done_callback(lambda done: self._answered(host, done))
@@ -60,7 +60,7 @@ def _ask(asked: "asyncio.Future[list[str]]", host: str, port: int) -> None:
         found = list(dict.fromkeys(str(entry[4][0]) for entry in entries))
     except (OSError, UnicodeError) as error:
         failure = error
-    with contextlib.suppress(RuntimeError):  # the loop has closed meanwhile
+    with contextlib.suppress(RuntimeError):  # the loop is closed
         asked.get_loop().call_soon_threadsafe(_tell, asked, found, failure)
 
 

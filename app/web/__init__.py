@@ -1,1 +1,1 @@
-"""What all HTTP routes share: bodies, query parameters, pages of lists, errors, and what a caller may have parsed."""
+"""Code that all HTTP routes share: bodies, query parameters, pages of lists, errors, and limits on parsing."""

@@ -1,4 +1,4 @@
-"""Bodies of requests: read within a budget of memory, parsed within a budget of bytes, large ones beside the event loop."""
+"""Read and parse the bodies of requests, within limits of memory and bytes. Large ones are parsed outside the event loop."""
 
 from typing import Any
 
@@ -14,27 +14,27 @@ from app.web.requests import BODY_BYTES_MAX, CUT, BodyTooLarge, BodyTooSlow, Med
 BODY_REFUSED: tuple[type[Refusal], ...] = (
     Malformed, JsonInvalid, MediaTypeUnsupported, BodyTooLarge, BodyTooSlow, BodyMemoryFull, ParseBudgetExceeded,
 )  # fmt: skip
-"""What `Bodies.read` and `Bodies.parse` refuse with."""
+"""The refusals that `Bodies.read` and `Bodies.parse` raise."""
 
 
 class Bodies:
-    """Those of one API process."""
+    """Reads and parses the bodies of one API process."""
 
     def __init__(self) -> None:
         self.memory = BodyMemory()
         self._budgets = ParseBudgets()
 
     async def read(self, request: Request, allowance: Allowance) -> bytes:
-        """The body of a JSON request, without a byte order mark.
+        """Return the body of a JSON request, without a byte order mark.
 
-        Raises MediaTypeUnsupported, BodyTooLarge, BodyTooSlow, BodyMemoryFull; ParseBudgetExceeded where it would not be
-        parsed. Before it is read, where its size is announced.
+        Raises Malformed if the body ends early, MediaTypeUnsupported, BodyTooLarge, BodyTooSlow, BodyMemoryFull, and
+        ParseBudgetExceeded. If the request has a Content-Length, that is checked before the body is read.
         """
         self._budgets.check(allowance, checked_length(request.headers))
         return await self.read_any(request, allowance)
 
     async def read_any(self, request: Request, allowance: Allowance, *, bytes_max: int = BODY_BYTES_MAX) -> bytes:
-        """As `read`, of any media type and without a look at the head."""
+        """Do as `read`, for any media type and without a check of the headers."""
         message = await request.receive()
         body: bytes = message.get("body", b"")
         if message["type"] == "http.disconnect":
@@ -59,14 +59,14 @@ class Bodies:
             return without_bom(incoming.whole())
 
     async def parse(self, body: bytes, allowance: Allowance, *, what: str = "the body") -> dict[str, Any]:
-        """The JSON object in a body, or in `what` holds it; raises JsonInvalid, ParseBudgetExceeded."""
+        """Parse a JSON object. `what`: how errors call it. Raises JsonInvalid, ParseBudgetExceeded."""
         cost = await run_sized(len(body), parse_cost, body)
         self._budgets.charge(allowance, cost)
         return await run_sized(cost, parse_object, body, what)
 
 
 def _check_whole(request: Request) -> None:
-    """Raises what the body was cut off for."""
+    """Raise the reason for which the body was cut off, if it was."""
     cut: Refusal | None = request.scope.get("state", {}).get(CUT)
     if cut is not None:
         raise cut

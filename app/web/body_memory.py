@@ -1,4 +1,4 @@
-"""How many bytes of request bodies a process holds at once: of all callers, and of one."""
+"""Limit the bytes of request bodies that a process holds at a time, for all callers and for each."""
 
 from collections import Counter
 from types import TracebackType
@@ -8,15 +8,15 @@ from app.core.errors import Refusal
 
 TOTAL_BYTES_MAX = 96 * 1024 * 1024
 SMALL_RESERVE_BYTES = 32 * 1024 * 1024
-"""On top of that, for bodies that are small so far: large ones cannot keep them out."""
+"""Additional memory for bodies that are small so far, so that large bodies do not block them."""
 SMALL_BYTES = 64 * 1024
 OWNER_BYTES_MAX = 40 * 1024 * 1024
-"""One caller's: three bodies of 10 MB, and small ones beside them."""
+"""The most bytes of one caller: three bodies of 10 MB, and small ones."""
 RETRY_SECONDS = 2
 
 
 class BodyMemoryFull(Refusal):
-    """503: bodies take all the memory that they may have here."""
+    """503: bodies use all the memory that is allowed for them."""
 
     status = 503
     code = "overloaded"
@@ -29,14 +29,14 @@ class BodyMemoryFull(Refusal):
 
 
 class BodyMemory:
-    """The account of one process."""
+    """Counts the held bytes of one process."""
 
     def __init__(self) -> None:
         self.total = 0
         self._by_owner: Counter[object] = Counter()
 
     def take(self, owner: object, size: int, *, so_far: int) -> None:
-        """Hold `size` bytes more of a body that has `so_far`; raises BodyMemoryFull."""
+        """Count `size` more bytes of a body that has `so_far`. Raises BodyMemoryFull."""
         if self._by_owner[owner] + size > OWNER_BYTES_MAX:
             raise BodyMemoryFull("the bodies of this tenant")
         most = TOTAL_BYTES_MAX + (SMALL_RESERVE_BYTES if so_far + size <= SMALL_BYTES else 0)
@@ -46,7 +46,7 @@ class BodyMemory:
         self._by_owner[owner] += size
 
     def give_back(self, owner: object, size: int) -> None:
-        """These bytes are not held any more."""
+        """Subtract bytes that are no longer held."""
         self.total -= size
         self._by_owner[owner] -= size
         if not self._by_owner[owner]:
@@ -54,7 +54,7 @@ class BodyMemory:
 
 
 class HeldBytes(bytes):
-    """A body whose bytes are given back when nothing refers to it any more, wherever it went until then."""
+    """A body whose bytes are subtracted when it is deleted."""
 
     _memory: BodyMemory
     _owner: object
@@ -64,7 +64,7 @@ class HeldBytes(bytes):
 
 
 class Incoming:
-    """A body that comes in pieces, each of which is held."""
+    """A body that arrives in pieces. Each piece is counted."""
 
     def __init__(self, memory: BodyMemory, owner: object) -> None:
         self._memory, self._owner = memory, owner
@@ -74,13 +74,13 @@ class Incoming:
         return self
 
     def add(self, piece: bytes) -> int:
-        """One piece more, and the size with it; raises BodyMemoryFull."""
+        """Add a piece. Returns the size so far. Raises BodyMemoryFull."""
         self._memory.take(self._owner, len(piece), so_far=len(self._pieces))
         self._pieces += piece
         return len(self._pieces)
 
     def whole(self) -> HeldBytes:
-        """All of it, which is held from here on until it is forgotten."""
+        """Return the whole body, which counts until it is deleted."""
         body = HeldBytes(self._pieces)
         body._memory, body._owner = self._memory, self._owner
         self._pieces = bytearray()

@@ -1,4 +1,4 @@
-"""What an API process has for its routes, as dependencies."""
+"""FastAPI dependencies that give routes the objects of their API process."""
 
 from typing import Annotated
 

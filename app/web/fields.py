@@ -1,4 +1,4 @@
-"""How instants and numbers are sent and shown."""
+"""Types of fields for instants and numbers."""
 
 from datetime import datetime
 from typing import Annotated
@@ -22,7 +22,7 @@ def _instant(value: object) -> datetime | None:
 
 
 Instant = Annotated[datetime | None, BeforeValidator(_instant)]
-"""An instant that is sent as RFC 3339 with its offset."""
+"""An instant that clients send as RFC 3339 with an offset."""
 
 
 def _plain(value: float) -> int | float:
@@ -30,4 +30,4 @@ def _plain(value: float) -> int | float:
 
 
 Number = Annotated[float, PlainSerializer(_plain), WithJsonSchema({"type": "number"})]
-"""A number, shown as 1 instead of 1.0, and 0.5 as it is."""
+"""A number: 1.0 is shown as 1, 0.5 as 0.5."""

@@ -1,4 +1,4 @@
-"""Cursor pages: `{"items", "next_cursor"}`. A cursor is the id of the page's last item, as it is shown."""
+"""Pages of lists: `{"items", "next_cursor"}`. A cursor is the shown id of the page's last item."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -18,14 +18,14 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Item]):
-    """One page; `next_cursor` is None on the last."""
+    """One page. `next_cursor` is None on the last page."""
 
     items: list[Item]
     next_cursor: str | None
 
 
 def parse_cursor(prefix: Prefix, cursor: str | None) -> UUID | None:
-    """The id after which a page begins, None for the first page; raises Malformed."""
+    """Return the id after which a page begins, or None for the first page. Raises Malformed."""
     if cursor is None:
         return None
     after = find_id(prefix, cursor)
@@ -37,7 +37,7 @@ def parse_cursor(prefix: Prefix, cursor: str | None) -> UUID | None:
 
 
 def parse_number_cursor(cursor: str | None) -> int | None:
-    """The same for lists whose rows are numbered."""
+    """Do as `parse_cursor`, for lists whose rows have numbers."""
     if cursor is None:
         return None
     if not NUMBER.fullmatch(cursor):
@@ -48,6 +48,6 @@ def parse_number_cursor(cursor: str | None) -> int | None:
 
 
 def cut_page(found: Sequence[Item], *, limit: int, cursor_of: Callable[[Item], str]) -> Page[Item]:
-    """A page of at most `limit` from what a query for `limit + 1` found."""
+    """Return a page of at most `limit` items from the rows of a query for `limit + 1`."""
     items = list(found[:limit])
     return Page(items=items, next_cursor=cursor_of(items[-1]) if len(found) > limit else None)

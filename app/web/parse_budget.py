@@ -1,10 +1,10 @@
-"""How many bytes of JSON a caller may have parsed: a bucket for each, kept by each process for itself.
+"""Limit the bytes of JSON that a process parses for each caller, with one bucket per caller.
 
-What it protects is the processor time of one process, so nothing is shared: with N processes a caller has N buckets. Only
-bodies above SMALL_BYTES count, so an ordinary submit costs nothing here.
+It protects the processor time of one process, so processes share nothing: with N processes a caller has N buckets. Only
+bodies above SMALL_BYTES count, so an ordinary submit is not charged.
 
-A value is many times dearer than a byte of a long text, and a member dearer still: a body counts as many bytes as there are
-in a text that takes as long to read (`parse_cost`).
+A value costs many times more time than a byte of a long text, and a member costs more than a value. A body counts as many
+bytes as a text that takes as long to parse (`parse_cost`).
 """
 
 from collections import OrderedDict
@@ -17,30 +17,30 @@ from app.core.strict_json import VALUES_MAX
 
 SMALL_BYTES = 8 * 1024
 WEIGHTS = {b",": 31, b"[": 100, b"{": 250, b":": 130, b"\\": 16}
-"""What each of these costs beside its own byte: a value, a list, an object, a member, an escape. Measured: a byte of a text
-takes about a nanosecond."""
+"""The additional cost of a value, a list, an object, a member and an escape. Measured: a byte of a text takes about a
+nanosecond."""
 BURST_BYTES = 64 * 1024 * 1024
 BYTES_A_SUBMIT = 400 * 1024
-"""For each submit of a caller's rate: 600 a minute are 4 MB a second."""
+"""For each submit of a caller's rate limit: 600 a minute give 4 MB a second."""
 SUBMITS_A_MINUTE_MIN = 600
 KNOWN_MAX = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """Whose body it is, and how many submits a minute they may make."""
+    """The owner of a body, and the owner's rate limit in submits a minute."""
 
     owner: object
     submits_per_minute: int = SUBMITS_A_MINUTE_MIN
 
     @property
     def bytes_a_second(self) -> float:
-        """How fast the bucket drains."""
+        """The rate at which the bucket drains."""
         return max(SUBMITS_A_MINUTE_MIN, self.submits_per_minute) * BYTES_A_SUBMIT / 60
 
 
 class ParseBudgetExceeded(Refusal):
-    """429: this caller has had as many bytes parsed as it may."""
+    """429: this caller has used all the bytes that may be parsed for it."""
 
     status = 429
     code = "parse_budget"
@@ -59,22 +59,22 @@ class ParseBudgets:
     """The buckets of one process."""
 
     def __init__(self) -> None:
-        # how full, in bytes, and when; the least recently used go first
+        # level in bytes, and its instant; the least recently charged are dropped first
         self._levels: OrderedDict[object, tuple[float, float]] = OrderedDict()
 
     def check(self, allowance: Allowance, size: int) -> None:
-        """Raises ParseBudgetExceeded where a body of this size would not be parsed just now. Charges nothing."""
+        """Raise ParseBudgetExceeded if a body of this size would not be parsed now. Charges nothing."""
         if size > SMALL_BYTES:
             over = self._level(allowance, monotonic()) + size - BURST_BYTES
             if over > 0:
                 raise ParseBudgetExceeded(size, over / allowance.bytes_a_second, allowance)
 
     def used(self, allowance: Allowance) -> float:
-        """Bytes that are in the bucket just now."""
+        """Return the bytes that are in the bucket now."""
         return self._level(allowance, monotonic())
 
     def charge(self, allowance: Allowance, size: int) -> None:
-        """Charge what is parsed; raises ParseBudgetExceeded and charges nothing where that is too much."""
+        """Charge a body. If it is too much, raises ParseBudgetExceeded and charges nothing."""
         if size > SMALL_BYTES:
             self.check(allowance, size)
             now = monotonic()
@@ -89,15 +89,15 @@ class ParseBudgets:
 
 
 def parse_cost(body: bytes) -> int:
-    """The bytes that a body counts as. What looks like a part of JSON within a text is taken for one."""
+    """Return the bytes that a body counts as. JSON's signs inside a text count, too."""
     if len(body) <= SMALL_BYTES:
         return len(body)
     counts = {one: body.count(one) for one in WEIGHTS}
-    if counts[b","] + counts[b"["] + counts[b"{"] > VALUES_MAX:  # it is refused as soon as they are counted
+    if counts[b","] + counts[b"["] + counts[b"{"] > VALUES_MAX:  # `parse_object` refuses it after this count
         return len(body)
     return len(body) + sum(weight * counts[one] for one, weight in WEIGHTS.items())
 
 
 def cost_at_least(body: bytes) -> int:
-    """As much of `parse_cost` as `run_sized` asks for: nothing is counted in a body that is long anyway."""
+    """Return a lower bound of `parse_cost` that is enough for `run_sized`. In a long body nothing is counted."""
     return len(body) if len(body) > INLINE_COST_MAX else parse_cost(body)

@@ -1,4 +1,4 @@
-"""Refusals on the wire: `application/problem+json` (RFC 9457) with our `code`."""
+"""Answers for refusals: `application/problem+json` (RFC 9457) with our `code`."""
 
 from collections.abc import Collection, Mapping, Sequence
 from http import HTTPStatus
@@ -48,11 +48,11 @@ LIMIT_HEADERS: dict[str, Any] = {
         "schema": {"type": "string", "examples": ['"tenant";r=42;t=6, "key";r=0;t=1']},
     },
 }
-"""Of a 429, in the OpenAPI document."""
+"""The headers of a 429 in the OpenAPI document."""
 
 
 def problem_of(refusal: Refusal) -> dict[str, object]:
-    """The problem document of a refusal, ready for JSON."""
+    """Return the problem document of a refusal, ready for JSON."""
     return {
         **refusal.extra,
         "type": "about:blank",
@@ -65,7 +65,7 @@ def problem_of(refusal: Refusal) -> dict[str, object]:
 
 
 def refusal_headers(refusal: Refusal) -> dict[str, str]:
-    """What HTTP itself has to say about a refusal, whatever the shape of its body."""
+    """Return the HTTP headers of a refusal, for any shape of body."""
     headers = dict(refusal.headers)
     if refusal.retry_after_seconds is not None:
         headers["Retry-After"] = str(refusal.retry_after_seconds)
@@ -75,7 +75,7 @@ def refusal_headers(refusal: Refusal) -> dict[str, str]:
 
 
 def problem_response(refusal: Refusal) -> Response:
-    """The answer to a request that is turned down."""
+    """Return the answer to a refused request."""
     return Response(
         orjson.dumps(problem_of(refusal)),
         status_code=refusal.status,
@@ -114,18 +114,18 @@ _EXPECTED = {
     "literal_error": "expected one of {expected}",
     "enum": "expected one of {expected}",
 }
-"""Our words for what pydantic finds; `{…}` is what it says of a bound."""
+"""Our messages for pydantic's error types. `{…}` is a value from pydantic's context."""
 
 
 def problems_of(error: RequestValidationError, *, fields: Collection[str] = ()) -> Malformed:
-    """FastAPI's complaint as a refusal of ours: places and expectations, never what was sent. `fields`: those that there
-    are, for who misspells one."""
+    """Turn FastAPI's error into our refusal, with places and expectations but without the sent values. `fields`: the known
+    fields, to suggest one for a misspelt name."""
     faults = error.errors()[:PROBLEMS_MAX]
     return malformed_at(*(Problem(_path(fault["loc"]), _expected(fault, fields)) for fault in faults))
 
 
 def body_fields(request: Request) -> Collection[str]:
-    """The fields of the body that the route of a request takes; empty where it takes none."""
+    """Return the fields of the body that the request's route accepts, or none."""
     body = getattr(request.scope.get("route"), "body_field", None)
     model = getattr(getattr(body, "field_info", None), "annotation", None)
     if not isinstance(model, type) or not issubclass(model, BaseModel):
@@ -143,19 +143,19 @@ def _expected(fault: Mapping[str, Any], fields: Collection[str]) -> str:
 
 
 def _path(loc: Sequence[str | int]) -> str:
-    """`("body", "scopes", 0)` as `$.scopes[0]`; `("query", "limit")` as `query limit`."""
+    """Format `("body", "scopes", 0)` as `$.scopes[0]`, and `("query", "limit")` as `query limit`."""
     place, *rest = loc
     if place != "body":
         return path_of((), " ".join(str(part) for part in loc))
     if len(rest) == 1 and isinstance(rest[0], int):
-        return f"$ (at character {rest[0]})"  # a fault of the JSON itself: the number is a position, not an index
+        return f"$ (at character {rest[0]})"  # for invalid JSON the number is a position, not an index
     return path_of(rest)
 
 
 def documented(*refusals: type[Refusal]) -> dict[int | str, dict[str, Any]]:
-    """The `responses=` of a route that may refuse so; refusals that share a status share an entry.
+    """Return the `responses=` of a route with these refusals. Refusals with the same status share an entry.
 
-    The `default` entry stands in for the 422 that FastAPI would otherwise document, and that we never answer.
+    The `default` entry replaces the 422 that FastAPI would document and that we never send.
     """
     documents: dict[int | str, dict[str, Any]] = {}
     for status in sorted({refusal.status for refusal in refusals}):

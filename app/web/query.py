@@ -1,4 +1,4 @@
-"""Query parameters that a route does not have are refused: with a misspelt filter a list would be answered unfiltered."""
+"""Refuse unknown query parameters. Otherwise a misspelt filter would give an unfiltered list."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Annotated, Any, get_origin
@@ -27,11 +27,11 @@ def _page_limit(value: object) -> int:
 Limit = Annotated[
     int, BeforeValidator(_page_limit), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": LIMIT_MAX})
 ]
-"""How many items a page may have, in a query."""
+"""The query parameter for the most items of a page."""
 
 
 def _fields(dependant: Dependant) -> Iterator[tuple[str, Any]]:
-    """Name and type of each query parameter: also of those that a model groups, and that a dependency asks for."""
+    """Yield the name and type of each query parameter, also those in a model and those of a dependency."""
     for field in dependant.query_params:
         type_ = field.field_info.annotation
         if isinstance(type_, type) and issubclass(type_, BaseModel):
@@ -43,9 +43,9 @@ def _fields(dependant: Dependant) -> Iterator[tuple[str, Any]]:
 
 
 class Declared:
-    """The query parameters of a route: those of its function's signature, and those that its `openapi_extra` describes.
+    """The query parameters of a route, from its function's signature and from its `openapi_extra`.
 
-    One that is described as `metadata.{key}` stands for every name that begins with `metadata.`.
+    A parameter `metadata.{key}` stands for every name that begins with `metadata.`.
     """
 
     def __init__(self, route: APIRoute) -> None:
@@ -57,7 +57,7 @@ class Declared:
         self.prefixes = tuple(name.partition("{")[0] for name in extra if "{" in name)
 
     def find_fault(self, name: str, times: int) -> Problem | None:
-        """What is wrong with a parameter that was sent so often; None where nothing is."""
+        """Return what is wrong with a parameter that was sent `times` times, or None."""
         where = f"query {name[:NAME_MAX]}"
         if name in self.names or any(name.startswith(prefix) for prefix in self.prefixes):
             several = times > 1 and name not in self.repeated
@@ -73,7 +73,7 @@ class Declared:
 
 
 def check_query(request: Request, declared: Declared | None = None) -> None:
-    """Raises Malformed naming every parameter that the route does not have, or that is there more often than once."""
+    """Raise Malformed that names the unknown parameters and those sent more than once, at most FAULTS_MAX."""
     if not request.scope["query_string"]:
         return
     declared = declared or Declared(request.scope["route"])
@@ -92,13 +92,13 @@ def check_query(request: Request, declared: Declared | None = None) -> None:
 
 
 class CheckedRoute(APIRoute):
-    """A route whose query is checked before anything else is done.
+    """A route that checks the query first.
 
-    One that has to keep a record of what it refuses is a plain APIRoute, and calls `check_query` itself.
+    A route that must record its refusals is a plain APIRoute, and calls `check_query` itself.
     """
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
-        """The route's handler behind the check."""
+        """Return the route's handler, with the check before it."""
         handle: Any = super().get_route_handler()
         declared = Declared(self)
 

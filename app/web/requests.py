@@ -1,4 +1,4 @@
-"""Reading what a client sends: bounded, and refused with the field's name."""
+"""Validate what a client sends, with limits. A refusal names the field."""
 
 import re
 from datetime import datetime
@@ -14,18 +14,18 @@ from app.web.deadlines import BODY_SECONDS, BYTES_A_SECOND_MIN
 
 BODY_BYTES_MAX = 10 * 1024 * 1024
 CUT = "waystation.cut"
-"""In the `state` of the scope of a request whose body was cut off: the Refusal that says why. Copies of a scope share it."""
+"""Key in the `state` of a request's scope, which copies of the scope share: the Refusal for which its body was cut off."""
 WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
 SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 METADATA_BYTES_MAX = 14 * 1024
-"""Of its JSON, as webhooks have it: so much fits into the 20,000 bytes of one beside everything else of a job."""
+"""Bytes of its JSON in a webhook. They fit into the webhook's 20,000 bytes together with the rest of a job."""
 METADATA_MEMBERS_MAX = 50
 DEADLINE_SECONDS_MAX = 30 * 86_400
 
 
 class BodyTooLarge(Refusal):
-    """413: the body is larger than we take."""
+    """413: the body is larger than allowed."""
 
     status = 413
     code = "body_too_large"
@@ -35,7 +35,7 @@ class BodyTooLarge(Refusal):
 
 
 class BodyTooSlow(Refusal):
-    """408: the body did not come in time."""
+    """408: the body did not arrive in time."""
 
     status = 408
     code = "body_too_slow"
@@ -55,27 +55,27 @@ class MediaTypeUnsupported(Refusal):
 
 
 def problem(path: str, expected: str) -> Problem:
-    """One fault; the name in `path` is the caller's own and may hold lone surrogates, which have no UTF-8."""
+    """Make a fault. A name in `path` comes from the client and may hold lone surrogates, which have no UTF-8."""
     return Problem(path.encode("utf-8", "replace").decode(), expected)
 
 
 def malformed(path: str, expected: str) -> Malformed:
-    """400 naming one field."""
+    """Make a 400 that names one field."""
     return malformed_at(problem(path, expected))
 
 
 def plain_seconds(text: str) -> float | None:
-    """Whole or fractional seconds in plain digits, None for any other text."""
+    """Parse whole or fractional seconds in plain digits. Returns None for any other text."""
     return float(text) if SECONDS.fullmatch(text) else None
 
 
 def whole_number(text: str) -> int | None:
-    """The number of up to nine ASCII digits, None for any other text."""
+    """Parse a number of up to nine ASCII digits. Returns None for any other text."""
     return int(text) if WHOLE_NUMBER.fullmatch(text) else None
 
 
 def check_media_type(headers: Headers) -> None:
-    """Raises MediaTypeUnsupported for a body that is not plain JSON."""
+    """Raise MediaTypeUnsupported for a body that is not plain JSON."""
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise MediaTypeUnsupported("header Content-Type: expected application/json")
@@ -85,7 +85,7 @@ def check_media_type(headers: Headers) -> None:
 
 
 def checked_length(headers: Headers) -> int:
-    """The bytes that a JSON request announces, 0 where it announces none; raises MediaTypeUnsupported, BodyTooLarge."""
+    """Return the Content-Length of a JSON request, or 0 without one. Raises MediaTypeUnsupported, BodyTooLarge."""
     check_media_type(headers)
     length = whole_number(headers.get("content-length", "0"))
     if length is None or length > BODY_BYTES_MAX:
@@ -94,7 +94,7 @@ def checked_length(headers: Headers) -> int:
 
 
 def single_header(headers: Headers, name: str) -> str | None:
-    """The value of a header that may be there once; raises Malformed where it is there more often, as no one value counts."""
+    """Return the value of a header that may be sent once, or None. Raises Malformed if it was sent more than once."""
     values = headers.getlist(name)
     if len(values) > 1:
         raise malformed(f"header {name}", f"expected it once; it is there {len(values)} times")
@@ -102,7 +102,7 @@ def single_header(headers: Headers, name: str) -> str | None:
 
 
 def idempotency_key(headers: Headers) -> str | None:
-    """The `Idempotency-Key`, 1 to 255 printable ASCII characters."""
+    """Return the `Idempotency-Key`, 1 to 255 printable ASCII characters, or None. Raises Malformed."""
     key = single_header(headers, "Idempotency-Key")
     if key is not None and not IDEMPOTENCY_KEY.fullmatch(key):
         raise malformed("header Idempotency-Key", "expected 1 to 255 printable ASCII characters without spaces")
@@ -110,7 +110,7 @@ def idempotency_key(headers: Headers) -> str | None:
 
 
 def checked_wait(text: str, *, where: str, most: float) -> float:
-    """Whole or fractional seconds from 0 to `most`; more is cut to `most`."""
+    """Parse seconds from 0 to `most`, whole or fractional. A larger number becomes `most`. Raises Malformed."""
     seconds = plain_seconds(text)
     if seconds is None:
         raise malformed(where, f"expected seconds from 0 to {most:g}")
@@ -118,7 +118,8 @@ def checked_wait(text: str, *, where: str, most: float) -> float:
 
 
 def checked_metadata(value: Any, where: str) -> dict[str, object]:
-    """A flat JSON object of at most 50 members with string, number, boolean or null values, and METADATA_BYTES_MAX in all."""
+    """Check metadata: a flat JSON object of at most 50 members with string, number, boolean or null values, and at most
+    METADATA_BYTES_MAX bytes. Raises Malformed."""
     if not isinstance(value, dict):
         raise malformed(where, 'expected a JSON object, such as {"team": "a"}')
     if len(value) > METADATA_MEMBERS_MAX:
@@ -150,7 +151,7 @@ def _metadata_fault(key: str, member: object, where: str) -> Problem | None:
 
 
 def checked_amount(value: object, where: str) -> int:
-    """Credits as micro-credits; raises Malformed."""
+    """Parse credits. Returns micro-credits. Raises Malformed."""
     try:
         return parse_credits(value)
     except ValueError as error:
@@ -158,28 +159,28 @@ def checked_amount(value: object, where: str) -> int:
 
 
 def checked_priority(value: Any, where: str) -> int:
-    """0 to 9."""
+    """Check a priority, 0 to 9. Raises Malformed."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 9:
         raise malformed(where, "expected an integer from 0 to 9")
     return value
 
 
 def checked_deadline(value: Any, where: str) -> float:
-    """Seconds from now, above 0, at most 30 days."""
+    """Check a deadline in seconds from now, above 0 and at most 30 days. Raises Malformed."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= DEADLINE_SECONDS_MAX:
         raise malformed(where, f"expected seconds above 0 and at most {DEADLINE_SECONDS_MAX}, such as 3600")
     return float(value)
 
 
 def checked_text(value: str, where: str) -> str:
-    """Text that Postgres can hold."""
+    """Check that Postgres can store a text. Raises Malformed."""
     if "\0" in value:
         raise malformed(where, "expected text without NUL")
     return value
 
 
 def checked_instant(value: Any, where: str) -> datetime:
-    """An RFC 3339 instant with its offset."""
+    """Parse an RFC 3339 instant with an offset. Raises Malformed."""
     try:
         return parse_instant(value)
     except (TypeError, ValueError):

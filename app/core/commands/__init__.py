@@ -1,1 +1,1 @@
-"""What all commands share: how they find the database, and how they print."""
+"""Code that all commands share: it finds the database and prints output."""

@@ -1,6 +1,6 @@
-"""How a command finds its database: by the settings, else by what the running stack wrote into its data directory.
+"""Find a command's database and servers: from the settings, else from the files that the running stack wrote.
 
-What only some commands need (pydantic's settings, httpx, redis) is imported by the function that needs it.
+Functions import what only some commands need (pydantic's settings, httpx, redis), so that the other commands start faster.
 """
 
 import json
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 STACK_FILE = "stack.json"
 CREDENTIALS_FILE = "credentials.json"
 _SECRETS = frozenset({"secret_key", "admin_key", "api_key"})
-"""Members of these files that are secrets as a whole."""
+"""Members of these files whose whole value is a secret."""
 
 
 def find_database_url(data_dir: Path) -> str:
-    """The owner's URL of the database: WAYSTATION_DATABASE_URL, else that of the stack in `data_dir`.
+    """Return the database URL of its owner: WAYSTATION_DATABASE_URL, else that of the stack in `data_dir`.
 
-    Raises SettingsError naming both ways.
+    Raises SettingsError that names both ways.
     """
     url = find_setting("DATABASE_URL") or _find(data_dir / STACK_FILE, "database_url")
     if url is None:
@@ -40,9 +40,9 @@ def find_database_url(data_dir: Path) -> str:
 
 
 def find_redis_url(data_dir: Path) -> str | None:
-    """WAYSTATION_REDIS_URL, else that of the stack in `data_dir`; None where neither tells: Redis is only a doorbell.
+    """Return WAYSTATION_REDIS_URL, else that of the stack in `data_dir`, else None: Redis only carries notifications.
 
-    Raises SettingsError where it cannot be one.
+    Raises SettingsError if the URL is not valid.
     """
     from app.core.redis.redis_url import checked_redis_url
 
@@ -51,7 +51,7 @@ def find_redis_url(data_dir: Path) -> str | None:
 
 
 def find_upstream_url(data_dir: Path) -> str:
-    """WAYSTATION_UPSTREAM_URL, else that of the stack in `data_dir`, else the default; raises SettingsError."""
+    """Return WAYSTATION_UPSTREAM_URL, else that of the stack in `data_dir`, else the default. Raises SettingsError."""
     from app.core.config.settings import UPSTREAM_URL
     from app.core.config.urls import checked_http_url
 
@@ -60,7 +60,7 @@ def find_upstream_url(data_dir: Path) -> str:
 
 
 def find_upstream_proxy() -> str | None:
-    """WAYSTATION_UPSTREAM_PROXY, None where there is none; raises SettingsError."""
+    """Return WAYSTATION_UPSTREAM_PROXY, or None. Raises SettingsError."""
     from app.core.config.urls import checked_proxy_url
 
     url = find_setting("UPSTREAM_PROXY")
@@ -68,7 +68,7 @@ def find_upstream_proxy() -> str | None:
 
 
 def _checked(name: str, url: str, check: Callable[[str], str]) -> str:
-    """The URL as `check` gives it; raises SettingsError with the setting's name."""
+    """Return what `check` returns for the URL. Raises SettingsError with the setting's name."""
     try:
         return check(url)
     except ValueError as error:
@@ -77,7 +77,7 @@ def _checked(name: str, url: str, check: Callable[[str], str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamAccess:
-    """How a command reaches the upstream; `history_url` is empty where there is no history."""
+    """How a command reaches the upstream. `history_url` is empty if there is no history."""
 
     url: str
     history_url: str
@@ -86,7 +86,7 @@ class UpstreamAccess:
 
 
 def find_upstream(data_dir: Path) -> UpstreamAccess:
-    """The upstream as the settings have it, else that of the stack in `data_dir`; raises SettingsError."""
+    """Return the upstream from the settings, else that of the stack in `data_dir`. Raises SettingsError."""
     from app.core.config.settings import UPSTREAM_URL, find_history_url
 
     url = find_upstream_url(data_dir).rstrip("/")
@@ -100,7 +100,7 @@ def find_upstream(data_dir: Path) -> UpstreamAccess:
 
 
 def find_history_settle_seconds() -> float:
-    """WAYSTATION_HISTORY_SETTLE_SECONDS, or its default; raises SettingsError."""
+    """Return WAYSTATION_HISTORY_SETTLE_SECONDS, or its default. Raises SettingsError."""
     from app.core.config.settings import Settings
 
     default: float = Settings.model_fields["history_settle_seconds"].default
@@ -114,7 +114,7 @@ def find_history_settle_seconds() -> float:
 
 
 def find_unknown_max_seconds() -> float:
-    """WAYSTATION_UNKNOWN_MAX_SECONDS, or its default; raises SettingsError."""
+    """Return WAYSTATION_UNKNOWN_MAX_SECONDS, or its default. Raises SettingsError."""
     from app.core.config.settings import UNKNOWN_SECONDS_MAX, Settings
 
     default: float = Settings.model_fields["unknown_max_seconds"].default
@@ -130,13 +130,13 @@ def find_unknown_max_seconds() -> float:
 
 
 def find_gateway(data_dir: Path) -> tuple[str, str] | None:
-    """URL and tenant's key of the stack in `data_dir`; None where none is running."""
+    """Return the URL and the tenant's API key of the stack in `data_dir`, or None if no stack is running."""
     url, api_key = (_find(data_dir / STACK_FILE, name) for name in ("url", "api_key"))
     return None if url is None or api_key is None else (url, api_key)
 
 
 async def ring(data_dir: Path, *tasks: "Task", ended: Iterable[UUID] = ()) -> None:
-    """Tell workers that there is work, and waiters that jobs have ended; where Redis is not there, sweeps find both."""
+    """Notify workers of work, and waiting clients of jobs that ended. Without Redis, sweeps find both."""
     url = find_redis_url(data_dir)
     if url is None:
         return
@@ -150,9 +150,9 @@ async def ring(data_dir: Path, *tasks: "Task", ended: Iterable[UUID] = ()) -> No
 
 
 def find_secrets(data_dir: Path) -> tuple[bytes, ...]:
-    """The secret keys, the one that encrypts first: WAYSTATION_SECRET_KEY, else that of the stack in `data_dir`.
+    """Return the secret keys: WAYSTATION_SECRET_KEY, else that of the stack in `data_dir`. The first key encrypts.
 
-    Raises SettingMissing naming both ways, and SettingsError where what is given cannot be one.
+    Raises SettingMissing that names both ways, and SettingsError if the given value is not valid.
     """
     from app.core.config.settings import split_secrets
 
@@ -183,7 +183,7 @@ def _find(path: Path, name: str) -> str | None:
 
 @asynccontextmanager
 async def opened(data_dir: Path, *, statement_seconds: float = STATEMENT_SECONDS) -> AsyncIterator[Database]:
-    """The database of a command, closed at the end."""
+    """Open the database for a command, and close it at the end of the block."""
     database = await Database.open(
         find_database_url(data_dir), name="cli", writers_max=1, readers_max=1, statement_seconds=statement_seconds
     )

@@ -1,4 +1,4 @@
-"""How a command speaks: one clear line, a plain table, or JSON."""
+"""Output of commands: one line, a plain table, or JSON."""
 
 import getpass
 import os
@@ -24,7 +24,7 @@ DATA_DIR = Path(".waystation")
 
 
 def whoami() -> str:
-    """Who speaks, as far as this machine knows: `user@host`."""
+    """Return who runs the command: `user@host`."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a user id without a name, as in some containers
@@ -33,31 +33,31 @@ def whoami() -> str:
 
 
 def operator_here() -> str:
-    """Who is at the command line, as the audit log names them."""
+    """Return the name of the user of the command line for the audit log."""
     return f"command line: {whoami().partition('@')[0]}"
 
 
 def echo(text: str, *, to_stderr: bool = False, end: bool = True) -> None:
-    """Print lines of our own making; foreign values in them go through `escapes.one_line` first, as `table` does it."""
+    """Print lines of our own. Callers escape foreign values in them with `escapes.one_line` first, as `table` does."""
     typer.echo(lines(text), err=to_stderr, nl=end)
 
 
 def found(verdict: str, name: str, said: str) -> str:
-    """A line of a list of findings, in columns; `verdict`: ok, WRONG, or - for what was not looked at."""
+    """Format a line of a list of findings, in columns. `verdict`: ok, WRONG, or - for what was not checked."""
     return f"{verdict:<6}{name:<14}{said}"
 
 
 def silent(line: str) -> None:
-    """In the place of `echo` where JSON was asked for."""
+    """Replace `echo` if the output is JSON: prints nothing."""
 
 
 def say(line: str, *, value: object, as_json: bool) -> None:
-    """Print one line, or `value` as JSON where that was asked for; a line break in it is written out."""
+    """Print one line, or `value` as JSON if `as_json`. A line break in the line is escaped."""
     say_all(one_line(line), value=value, as_json=as_json)
 
 
 def say_all(text: str, *, value: object, as_json: bool) -> None:
-    """As `say`, of several lines; what is foreign in them has gone through `escapes.one_line`, as in `table`."""
+    """Do as `say`, with several lines. Callers have escaped foreign values in them with `escapes.one_line`."""
     if as_json:
         typer.echo(json_text(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()))
     else:
@@ -65,7 +65,7 @@ def say_all(text: str, *, value: object, as_json: bool) -> None:
 
 
 def progress(line: str) -> None:
-    """Tell how far long work has come: over the line before on a terminal, line after line elsewhere."""
+    """Show the progress of long work. On a terminal a line replaces the one before, elsewhere lines follow each other."""
     if sys.stderr.isatty():
         typer.echo(f"\r\x1b[K{one_line(line)}", err=True, nl=False)
     else:
@@ -73,7 +73,7 @@ def progress(line: str) -> None:
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Rows under their heads, in columns; control characters in them are written out."""
+    """Format rows under their heads, in columns. Control characters are escaped."""
     shown = [[one_line(cell) for cell in line] for line in (heads, *rows)]
     widths = [max(len(line[column]) for line in shown) for column in range(len(heads))]
     return "\n".join(
@@ -82,14 +82,14 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 PROGRESS_STEPS = 10
-"""Lines of progress at most, where there is no terminal to draw a bar on."""
+"""The most lines of progress if there is no terminal for a bar."""
 
 
 @contextmanager
 def progress_bar(what: str, *, total: int) -> Iterator[Callable[[int], None]]:
-    """Show on standard error how far long work has got: a bar on a terminal, plain lines elsewhere.
+    """Show the progress of long work on standard error: a bar on a terminal, plain lines elsewhere.
 
-    Gives the function to call with the number of things done since its last call.
+    Gives a function to call with the number of things done since its last call.
     """
     if sys.stderr.isatty():
         from rich.console import Console
@@ -104,7 +104,7 @@ def progress_bar(what: str, *, total: int) -> Iterator[Callable[[int], None]]:
     def advance(count: int) -> None:
         nonlocal done
         before, done = done, done + count
-        if before * PROGRESS_STEPS // total < done * PROGRESS_STEPS // total and done < total:  # the end tells itself
+        if before * PROGRESS_STEPS // total < done * PROGRESS_STEPS // total and done < total:  # the end is obvious
             echo(f"{done} of {total} {what}", to_stderr=True)
 
     yield advance

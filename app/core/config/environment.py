@@ -1,4 +1,4 @@
-"""What the environment must not decide."""
+"""Environment variables that this program ignores."""
 
 import os
 from typing import Final
@@ -22,9 +22,9 @@ _IGNORED_VARIABLES: Final = (
 
 
 def ignore_variables_of_libpq() -> None:
-    """Remove from this process's environment what asyncpg would read there, also for what the URL says itself.
+    """Remove variables from this process's environment that asyncpg would read, even if the URL gives the same setting.
 
-    They are meant for psql in the same shell, and would break connections to a server of which they know nothing.
+    They are meant for psql in the same shell, and could break connections to another server.
     """
     for name in _IGNORED_VARIABLES:
         os.environ.pop(name, None)

@@ -1,7 +1,7 @@
-"""Settings as the environment gives them: in `WAYSTATION_X`, or in the file that `WAYSTATION_X_FILE` names.
+"""Read a setting from `WAYSTATION_X`, or from the file that `WAYSTATION_X_FILE` names.
 
-Secrets that a platform mounts as files stay out of the environment that way. A file is read once by a process. Line
-ends at its end do not count.
+With files, secrets that a platform mounts stay out of the environment. A process reads a file once. Line ends at the end
+of a file are ignored.
 """
 
 import os
@@ -19,13 +19,13 @@ class SettingsError(Exception):
 
 
 class SettingMissing(SettingsError):
-    """Nobody says what it is."""
+    """No source gives the setting."""
 
 
 def find_setting(name: str) -> str | None:
-    """The setting of this name (without prefix, `DATABASE_URL`); None where the environment names neither it nor a file.
+    """Return the setting of this name (without prefix: `DATABASE_URL`), or None if the environment has neither it nor a file.
 
-    Raises SettingsError where the file cannot be read, or both are given.
+    Raises SettingsError if the file cannot be read, or if both are given.
     """
     value, path = os.environ.get(PREFIX + name), find_file(name)
     if path is None:
@@ -45,19 +45,19 @@ def find_setting(name: str) -> str | None:
 
 
 def find_file(name: str) -> str | None:
-    """The path of the file that holds this setting; None where it has none."""
+    """Return the path of the file that holds this setting, or None."""
     return os.environ.get(PREFIX + name + FILE_SUFFIX) or None
 
 
 def named(name: str) -> str:
-    """How an error names this setting: with its file where it was read from one."""
+    """Return this setting's name for errors, with its file if it has one."""
     path = find_file(name)
     return PREFIX + name if path is None else f"{PREFIX}{name} (in the file {_shown(path)})"
 
 
 def with_files(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment, and beside it the settings that its files hold. Files that cannot be read are left out:
-    whoever needs their setting reports that."""
+    """Return the environment with the settings from its files added. Unreadable files are left out: the code that needs
+    the setting reports that."""
     found = dict(environment)
     for variable, path in environment.items():
         if variable.startswith(PREFIX) and variable.endswith(FILE_SUFFIX) and path:
@@ -69,12 +69,12 @@ def with_files(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def replaced(environment: Mapping[str, str], settings: Mapping[str, str]) -> dict[str, str]:
-    """The environment with these variables instead of its own, and without the files of those that are replaced."""
+    """Return the environment with `settings` put in, and without the `_FILE` variables of these settings."""
     files = {name + FILE_SUFFIX for name in settings}
     return {name: value for name, value in environment.items() if name not in files} | dict(settings)
 
 
-@cache  # a pipe, as `<(…)` of a shell, can be read only once
+@cache  # a pipe, such as `<(…)` of a shell, can be read only once
 def _read(path: str) -> str:
     with open(path, "rb") as file:
         content = file.read(FILE_BYTES_MAX + 1)
@@ -90,5 +90,5 @@ def _read(path: str) -> str:
 
 
 def _shown(path: str) -> str:
-    """The path, unless a secret may have been put in its place."""
+    """Return the path, unless the value may be a secret that was given instead of a path."""
     return path if path.startswith(("/", "./", "../")) else "what it names"

@@ -1,5 +1,5 @@
-"""Settings: `WAYSTATION_…` in the environment, or in the files that `WAYSTATION_…_FILE` name; read once at start. A wrong one
-stops the process with its name."""
+"""Settings: `WAYSTATION_…` in the environment, or in the files that `WAYSTATION_…_FILE` name. A process reads them once, at
+start. A wrong setting stops the process with an error that names it."""
 
 import gc
 import os
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 UPSTREAM_URL = "https://api.segmind.com"
 UPSTREAM_HISTORY_URL = "https://api.spotprod.segmind.com"
 UNKNOWN_SECONDS_MAX = 30 * 86_400
-"""The most that a submission may stay unknown: its hold stays as long."""
+"""How long a submission may stay unknown at most. Its hold stays as long."""
 PUBLIC_URL_BYTES_MAX = 300
-"""Webhooks have it several times, and at most 20,000 bytes."""
+"""A webhook has at most 20,000 bytes and contains the URL several times."""
 
 
 EXPECTED = {
@@ -46,7 +46,7 @@ EXPECTED = {
     "log_format": "console or json",
     "log_level": "DEBUG, INFO, WARNING or ERROR",
 }
-"""Of the settings that pydantic checks by their type; the others have a function that says it."""
+"""What is expected of the settings that pydantic checks by type. The others have a function whose error says it."""
 
 
 def _http_url_or_nothing(value: str | None) -> str | None:
@@ -67,7 +67,7 @@ def _credits(value: str) -> str:
 
 
 def split_secrets(text: str) -> tuple[bytes, ...]:
-    """The secret keys of a comma list, the one that encrypts first; raises ValueError."""
+    """Split a comma list of secret keys. The first key is the one that encrypts. Raises ValueError."""
     keys = [key.strip() for key in text.split(",")]
     if any(len(key) < 32 for key in keys):
         raise ValueError("expected a comma list of secrets of at least 32 characters each; the first one encrypts")
@@ -92,7 +92,7 @@ def _admin_key(value: SecretStr | None) -> SecretStr | None:
 
 
 def split_networks(text: str) -> tuple[Network, ...]:
-    """The networks of a comma list, which may be empty; raises ValueError."""
+    """Split a comma list of networks, which may be empty. Raises ValueError."""
     try:
         return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
     except ValueError:
@@ -105,8 +105,8 @@ def _networks(value: str) -> str:
 
 
 def find_history_url(upstream_url: str, given: str | None) -> str:
-    """The history's URL: as given, else the upstream's own; empty where the upstream is another one, which would be sent
-    our key for nothing."""
+    """Return the history's URL: the given one, else the default upstream's. It is empty for any other upstream: the default
+    history belongs to another server, which must not get its key."""
     if given is not None:
         return given
     return UPSTREAM_HISTORY_URL if upstream_url == UPSTREAM_URL else ""
@@ -151,37 +151,37 @@ class Settings(BaseSettings):
 
     @property
     def webhook_networks(self) -> tuple[Network, ...]:
-        """Networks of our own that webhooks may reach."""
+        """The private networks that webhooks may reach."""
         return split_networks(self.webhook_allow_networks)
 
     @property
     def proxy_networks(self) -> tuple[Network, ...]:
-        """Where our own proxies are, whose X-Forwarded-For is believed."""
+        """The networks of the operator's proxies, whose X-Forwarded-For is believed."""
         return split_networks(self.trusted_proxies)
 
     @property
     def output_networks(self) -> tuple[Network, ...]:
-        """Networks of our own that the fetching of outputs may reach."""
+        """The private networks that fetches of outputs may reach."""
         return split_networks(self.output_allow_networks)
 
     @property
     def history_url(self) -> str:
-        """Where the request history is; empty: nowhere."""
+        """The URL of the upstream's history. Empty: there is no history."""
         return find_history_url(self.upstream_url, self.upstream_history_url)
 
     @property
     def default_price_micro(self) -> int:
-        """What a job of a model without a price is quoted, in micro-credits."""
+        """The price of a job of a model without a price, in micro-credits."""
         return parse_credits(self.default_price)
 
     @property
     def secrets(self) -> tuple[bytes, ...]:
-        """The secret keys, the one that encrypts first."""
+        """The secret keys. The first key is the one that encrypts."""
         return split_secrets(self.secret_key.get_secret_value())
 
     @property
     def own_secrets(self) -> list[str]:
-        """Everything here that nobody may be told: keys, and the passwords of URLs."""
+        """All secrets in the settings: keys, and the passwords of URLs."""
         values = (getattr(self, name) for name in type(self).model_fields)
         return [secret for value in values for secret in _secrets_in(value)]
 
@@ -193,7 +193,7 @@ def _secrets_in(value: object) -> list[str]:
 
 
 def load_settings(**given: object) -> Settings:
-    """Settings from the environment and its files, with `given` taking precedence; raises SettingsError with one clear
+    """Read settings from the environment and its files. `given` takes precedence. Raises SettingsError with a message of one
     line."""
     files = {field for field in Settings.model_fields if field not in given and find_file(field.upper())}
     try:
@@ -203,7 +203,7 @@ def load_settings(**given: object) -> Settings:
 
 
 def _sentence(fault: "ErrorDetails", files: Set[str]) -> str:
-    """The setting and what is expected of it, never what was given. `files`: the fields that were read from files."""
+    """Return the setting's name and what is expected, never the given value. `files`: the fields that were read from files."""
     field = str(fault["loc"][0])
     name = named(field.upper()) if field in files else PREFIX + field.upper()
     if fault["type"] == "missing":
@@ -214,20 +214,20 @@ def _sentence(fault: "ErrorDetails", files: Set[str]) -> str:
 
 
 def start() -> Settings:
-    """What a process does first: read its settings, set up its log, and name what looks like a slip of the pen."""
+    """Start a process: read its settings, set up its log, and warn about settings that look misspelt."""
     settings = load_settings()
     know(settings.own_secrets)
     configure_logging(format=settings.log_format, level=settings.log_level)
     for name in unknown_settings():
         get_logger(__name__).warning("setting.unknown", setting=name)
-    # what has been imported stays: a full collection would hold up the loop for some 50 ms to look through all of it
+    # imported modules stay: without this, a full collection would block the loop for about 50 ms to examine them
     gc.collect()
     gc.freeze()
     return settings
 
 
 def unknown_settings() -> list[str]:
-    """Names in the environment that look like ours but are none of ours: most likely a slip of the pen."""
+    """Return names in the environment that have our prefix but are no setting. They are probably misspelt."""
     settings = {PREFIX + name.upper() for name in Settings.model_fields}
     known = (
         settings

@@ -1,4 +1,4 @@
-"""URLs of servers of HTTP, read by the library that will use them."""
+"""Check URLs of HTTP servers with yarl, the library that aiohttp uses."""
 
 from typing import Final
 
@@ -15,7 +15,7 @@ LATIN_1_MAX: Final = 0xFF
 
 
 def checked_http_url(value: str) -> str:
-    """A base of URLs: without a trailing slash. Raises ValueError."""
+    """Check a base URL. Returns it without a trailing slash. Raises ValueError."""
     url = _read(value, EXPECTED)
     if url.raw_user is not None or any(mark in value for mark in "?#@"):
         raise ValueError(f"{EXPECTED}, without a user, a query or a fragment")
@@ -23,7 +23,7 @@ def checked_http_url(value: str) -> str:
 
 
 def checked_proxy_url(value: str) -> str:
-    """A proxy for HTTP, perhaps with a user and a password. Raises ValueError, without the value."""
+    """Check the URL of an HTTP proxy, with or without user and password. Raises ValueError, which does not quote the value."""
     url = _read(value, PROXY_EXPECTED)
     if url.raw_path not in ("", "/") or any(mark in value for mark in "?#"):
         raise ValueError(f"{PROXY_EXPECTED}, without a path, a query or a fragment")

@@ -1,8 +1,8 @@
-"""Opening a connection to Postgres, and the proof that the server took the settings asked for.
+"""Open connections to Postgres, and check that the server applied the requested settings.
 
-The settings are sent as start-up parameters. A connection pooler refuses them, or drops them without a word; the connection
-would then act as the owner, write where it must only read, and never time out. Behind a pooler they are therefore set by SQL,
-once it is known that the session is the connection's own (`pooler`).
+The settings are sent as start-up parameters. A connection pooler refuses them, or drops them silently. The connection would
+then have the owner's role, could write where it must only read, and would have no timeouts. Behind a pooler the settings are
+therefore set by SQL, after a check that the connection has a session of its own (`pooler`).
 """
 
 import asyncio
@@ -24,16 +24,16 @@ from app.core.errors import WrongConnection
 SERVICE_ROLE = "waystation_service"
 
 IDLE_IN_TRANSACTION_SECONDS = 10.0
-"""A process stopped inside a transaction holds its row locks for this long at most."""
+"""The longest time for which a process that was stopped inside a transaction holds its row locks."""
 
 DROPPED = "a connection pooler probably dropped the start-up parameters"
 REFUSED = "a connection pooler, such as PgBouncer, does not take a start-up parameter that the URL asks for"
 KEPT = frozenset({"application_name"})
-"""Start-up parameters that every pooler takes."""
+"""Start-up parameters that every pooler accepts."""
 
 
 class _Settings(NamedTuple):
-    """What `find_settings.sql` finds of a session. The time-outs in seconds."""
+    """The settings of a session, a row of `find_settings.sql`. The timeouts are in seconds."""
 
     role: str
     statement_timeout: float
@@ -49,7 +49,7 @@ _SET = _SQL.command("set_settings")
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a connection must be: its role, its time-outs in seconds, and whether it may write."""
+    """The required settings of a connection: its role, its timeouts in seconds, and whether it may write."""
 
     statement_seconds: float
     read_only: bool
@@ -58,7 +58,7 @@ class Terms:
 
     @property
     def parameters(self) -> dict[str, str]:
-        """The start-up parameters that ask for it."""
+        """The start-up parameters that request these settings."""
         return {
             "role": self.role,
             "statement_timeout": f"{round(self.statement_seconds * 1000)}ms",
@@ -68,7 +68,7 @@ class Terms:
 
     @property
     def expected(self) -> dict[str, str | float]:
-        """What `find_settings.sql` finds where the server took them."""
+        """What `find_settings.sql` finds if the server applied them."""
         return {
             "role": self.role,
             "statement_timeout": round(self.statement_seconds, 3),
@@ -78,7 +78,7 @@ class Terms:
 
 
 def refusal_of_login(error: Exception) -> str | None:
-    """What to mend, where the server lets nobody in with such a URL, however often it is tried; None for other errors."""
+    """Return what to fix if the server will never accept a login with this URL. Returns None for other errors."""
     if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError | asyncpg.InvalidCatalogNameError):
         mend = f"expected a user, a password and a database that the server has, such as {EXAMPLE}"
     elif isinstance(error, ssl.SSLCertVerificationError) or "rejected SSL upgrade" in str(error):
@@ -89,9 +89,9 @@ def refusal_of_login(error: Exception) -> str | None:
 
 
 async def connect_owner(arguments: Mapping[str, Any]) -> "asyncpg.Connection[asyncpg.Record]":
-    """A connection as the login of the URL itself, to a session of its own. `arguments`: of `connect_arguments`.
+    """Open a connection with the role of the URL's login and a session of its own. `arguments`: from `connect_arguments`.
 
-    Raises WrongConnection where a pooler shares sessions, or the server lets nobody in with that URL; else what asyncpg raises.
+    Raises WrongConnection if a pooler shares sessions or the server refuses the login, and otherwise what asyncpg raises.
     """
     try:
         connection = await asyncpg.connect(**arguments, connection_class=OwnNames)
@@ -112,13 +112,13 @@ async def connect_owner(arguments: Mapping[str, Any]) -> "asyncpg.Connection[asy
 
 
 def is_encrypted(connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
-    """Whether it is TLS, also to a pooler, of which the server knows nothing. asyncpg has no public way to tell."""
+    """Return whether the connection uses TLS. The server cannot say so behind a pooler, and asyncpg has no public way."""
     transport = connection._transport  # type: ignore[attr-defined]
     return transport.get_extra_info("ssl_object") is not None
 
 
 def differences(terms: Terms, found: dict[str, Any]) -> list[str]:
-    """For each setting that is not as asked for: what it is, and what was expected."""
+    """Return a text for each setting that is not as requested: its value, and the expected one."""
     return [
         f"{name} is {_shown(found[name])}, expected {_shown(wanted)}"
         for name, wanted in terms.expected.items()
@@ -140,7 +140,7 @@ Check = Callable[["asyncpg.Connection[asyncpg.Record]"], Awaitable[None]]
 
 
 class Opener:
-    """Opens the connections of a pool. Each proves its settings, and the schema it finds, before it is used."""
+    """Opens the connections of a pool, and checks the settings and the schema of each before it is used."""
 
     def __init__(
         self,
@@ -151,9 +151,9 @@ class Opener:
         schema: SchemaGate | None = None,
         check: Check | None = None,
     ) -> None:
-        """`told`: called with each connection that is not as asked for, before its user hears of it. `proven`: whether this
-        process has had a good connection with these settings. `schema`: what else a connection must prove. `check`: what
-        is done with it then, before it is used; may raise WrongConnection."""
+        """`told`: called with the error of each wrong connection before it is raised. `proven`: whether this process has
+        had a good connection with these settings. `schema`: the check of the schema. `check`: a last check of a connection
+        before it is used; may raise WrongConnection."""
         self._terms = terms
         self._told = told
         self._proven = proven
@@ -162,13 +162,13 @@ class Opener:
         self._pooled = False
         self._settings: dict[str, str] = {}
         self._second: Callable[[], Any]
-        self._proving = asyncio.Lock()  # one second connection at a time is all that a pooler must have room for
+        self._proving = asyncio.Lock()  # so that the pooler needs room for only one second connection at a time
 
     async def connect(self, *args: Any, **named: Any) -> "asyncpg.Connection[asyncpg.Record]":
-        """As asyncpg.connect; raises WrongConnection where the server or a pooler refuses the settings, and SchemaBehind
-        while our role is still to be made.
+        """Do as asyncpg.connect. Raises WrongConnection if the server or a pooler refuses the settings, and SchemaBehind
+        while the role does not exist yet.
 
-        A refused login is a wrong setting only until the first connection was good: later it may be a failover.
+        A refused login counts as a wrong setting only before the first good connection. Later it may be a failover.
         """
         self._settings = named["server_settings"]
         kept = {name: value for name, value in self._settings.items() if name in KEPT}
@@ -178,15 +178,15 @@ class Opener:
                 try:
                     return await asyncpg.connect(*args, **named)
                 except asyncpg.ProtocolViolationError as error:
-                    if "startup parameter" not in str(error):  # PgBouncer says so of a server that is away, too
+                    if "startup parameter" not in str(error):  # PgBouncer also raises it if the server is unreachable
                         raise
                     self._pooled = True
             connection: asyncpg.Connection[asyncpg.Record] = await self._second()
             return connection
 
     async def prepare(self, connection: Connection) -> None:
-        """The proofs, a round trip each, and the codecs. Behind a pooler the settings first. Raises WrongConnection,
-        SchemaBehind."""
+        """Run the checks, one round trip each, and set the codecs. Behind a pooler it applies the settings first. Raises
+        WrongConnection, SchemaBehind."""
         with self._refusals():
             found = await _find_settings(connection)
             if self._pooled or is_pooled(connection, found.backend):
@@ -213,7 +213,8 @@ class Opener:
             raise
 
     async def _settle(self, connection: Connection, backend: int) -> _Settings:
-        """Set by SQL what a pooler does not take; what is found thereafter. Raises WrongConnection where it would not last."""
+        """Set by SQL what a pooler does not accept. Returns the settings found afterwards. Raises WrongConnection if the
+        pooler shares sessions."""
         async with self._proving:
             if not await keeps_session(connection, backend, self._second):
                 raise self._wrong(SHARED)
@@ -226,11 +227,11 @@ class Opener:
 
     @contextmanager
     def _refusals(self) -> Iterator[None]:
-        """What the server says of our URL and settings, as WrongConnection where waiting mends nothing."""
+        """Turn errors about our URL and settings into WrongConnection if waiting cannot help."""
         try:
             yield
         except asyncpg.InsufficientPrivilegeError as error:
-            # 42501 says also that the login may not connect to this database
+            # 42501 also means that the login may not connect to this database
             raise self._wrong(
                 f"the database refuses: {error}; {self._terms.role} is the role all processes work as: in"
                 " WAYSTATION_DATABASE_URL name the owner that ran `waystation migrate`, or let the owner GRANT"
@@ -241,7 +242,7 @@ class Opener:
                 raise
             raise self._wrong(sentence) from error
         except asyncpg.ObjectNotInPrerequisiteStateError as error:
-            # the database takes no connections just now, as while it is restored
+            # the database accepts no connections at present, for example during a restore
             raise asyncpg.CannotConnectNowError(str(error)) from error
         except asyncpg.InvalidParameterValueError as error:
             if self._schema is not None:

@@ -1,8 +1,8 @@
-"""The database's URL: read once, the same way, for pools, migrations and commands.
+"""Parse the database's URL, in the same way for pools, migrations and commands.
 
-asyncpg parses it. What libpq also knows and asyncpg does not is dropped where it asks for nothing, and refused where it
-asks for something that would not be done. What the URL leaves out has a default here, except for user, password and
-database: other variables of libpq, such as `PGSSLMODE` or `PGPORT`, change nothing in processes of ours.
+asyncpg parses it. A parameter that only libpq supports is dropped if it changes nothing, and refused if asyncpg would not
+do what it requests. Whatever the URL leaves out has a default here, except user, password and database. Other variables of
+libpq, such as `PGSSLMODE` or `PGPORT`, have no effect in the gateway's processes.
 
 Parameters: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
 """
@@ -24,7 +24,7 @@ from app.core.near import did_you_mean
 EXAMPLE: Final = "postgresql://user@host:5432/database"
 EXPECTED: Final = f"expected a URL such as {EXAMPLE}"
 CONNECT_SECONDS: Final = 5.0
-"""How long one attempt to connect may take, where `connect_timeout` says nothing."""
+"""How long one attempt to connect may take, unless `connect_timeout` is given."""
 
 _READ_BY_ASYNCPG: Final = frozenset(
     [
@@ -65,20 +65,20 @@ _WITHOUT_EFFECT: Final[dict[str, frozenset[str] | None]] = {
     "replication": frozenset(("false", "off", "no", "0")),
     "client_encoding": frozenset(("utf8", "UTF8", "utf-8", "UTF-8", "auto")),
 }
-"""Dropped with these values (None: with any); another value would ask for something that asyncpg does not do."""
+"""Dropped with these values (None: with any). Other values would request something that asyncpg does not do."""
 _MAY_NOT_WRITE: Final = ("standby", "prefer-standby", "read-only")
 _OURS: Final = frozenset(("connect_timeout", "sslmode", "target_session_attrs", "statement_cache_size"))
 _READ_VARIABLES: Final = frozenset(("PGUSER", "PGPASSWORD", "PGPASSFILE", "PGDATABASE", "PGSERVICEFILE"))
-"""Variables of libpq that asyncpg reads and `environment` leaves."""
+"""Variables of libpq that asyncpg reads and that the module `environment` does not remove."""
 _DEFAULT_HOSTS: Final = "/run/postgresql,/var/run/postgresql,/tmp,/private/tmp,localhost"
-"""Where asyncpg looks for a server that the URL does not name; each libpq has another place of its own."""
+"""Where asyncpg looks for a server if the URL names none. The default of libpq depends on its build."""
 _NAMES: Final = sorted(_READ_BY_ASYNCPG | _SENT_TO_THE_SERVER | set(_WITHOUT_EFFECT) | _OURS)
 
 
 def connect_arguments(url: str) -> dict[str, Any]:
-    """What `asyncpg.connect` and `create_pool` are to be called with; raises ValueError that says what is expected.
+    """Return the arguments for `asyncpg.connect` and `create_pool`. Raises ValueError that says what is expected.
 
-    No error quotes the URL or a part of it that may be a password.
+    No error quotes the URL, or a part of it that may be a password.
     """
     if not url.startswith(("postgresql://", "postgres://")):
         raise ValueError(EXPECTED)
@@ -93,8 +93,8 @@ def connect_arguments(url: str) -> dict[str, Any]:
         "target_session_attrs": given.pop("target_session_attrs", "any"),
     }
     if arguments["target_session_attrs"] == "read-write":
-        # asyncpg looks at the session's own default_transaction_read_only, which our read connections turn on: none of
-        # them would ever be taken
+        # asyncpg checks the session's default_transaction_read_only, which our read connections turn on: it would refuse
+        # all of them
         arguments["target_session_attrs"] = "primary"
     if given.get("sslrootcert") == "system":
         arguments["ssl"] = _certified_by_the_system(given, sslmode=arguments["ssl"])
@@ -109,7 +109,7 @@ def connect_arguments(url: str) -> dict[str, Any]:
 
 
 def checked_database_url(url: str) -> str:
-    """The URL itself; raises ValueError where it cannot be one of a database that takes writes."""
+    """Return the URL. Raises ValueError if it is not a valid URL of a database that accepts writes."""
     if (wanted := connect_arguments(url)["target_session_attrs"]) in _MAY_NOT_WRITE:
         raise ValueError(
             f"target_session_attrs: expected any, primary or read-write, not {wanted}: all processes write"
@@ -118,8 +118,8 @@ def checked_database_url(url: str) -> str:
 
 
 def for_programs(url: str) -> tuple[str, str]:
-    """The URL as the programs of Postgres take it, such as pg_dump, and the password, which everybody on this machine
-    could read on their command line. They reach the server that `connect_arguments` reaches, and wait as long for it."""
+    """Return the URL for Postgres' programs, such as pg_dump, and separately the password, which every user of this machine
+    could read on a command line. The programs reach the same server as `connect_arguments`, with the same timeout."""
     parts = urlsplit(url)
     user, at, host = parts.netloc.rpartition("@")
     name, _, password = user.partition(":")
@@ -128,7 +128,7 @@ def for_programs(url: str) -> tuple[str, str]:
     for key, value in parse_qsl(parts.query, keep_blank_values=True):
         if key == "password":
             password = value
-        elif key == "database":  # asyncpg's own word for it
+        elif key == "database":  # asyncpg's own name for it
             kept["dbname"] = value
         elif key != "statement_cache_size":
             kept[key] = value
@@ -137,17 +137,17 @@ def for_programs(url: str) -> tuple[str, str]:
     if not int(kept.get("connect_timeout", 0)):
         kept["connect_timeout"] = f"{CONNECT_SECONDS:.0f}"
     query = urlencode(kept, quote_via=quote)
-    # urlunsplit leaves out the slashes where the host is in a parameter, and libpq wants them
+    # urlunsplit leaves out the slashes if the host is in a parameter, but libpq needs them
     return f"{parts.scheme}://{name}{at}{host}{parts.path}?{query}", password
 
 
 def variables_for_programs() -> dict[str, str]:
-    """This process's environment without the variables of libpq that change nothing in processes of ours."""
+    """Return this process's environment without the variables of libpq that the gateway's processes ignore."""
     return {name: value for name, value in os.environ.items() if not name.startswith("PG") or name in _READ_VARIABLES}
 
 
 def _certified_by_the_system(given: dict[str, str], *, sslmode: str) -> ssl.SSLContext:
-    """libpq's `sslrootcert=system`, which asyncpg takes for the name of a file."""
+    """Do what libpq does for `sslrootcert=system`, which asyncpg would read as a file name."""
     if sslmode != "verify-full":
         raise ValueError("sslrootcert=system: expected sslmode=verify-full with it")
     if others := sorted(
@@ -159,7 +159,7 @@ def _certified_by_the_system(given: dict[str, str], *, sslmode: str) -> ssl.SSLC
 
 
 def _check_service(name: str) -> None:
-    """asyncpg goes on without a service that it does not find, to whatever server is the default."""
+    """Raise ValueError if the service does not exist. asyncpg would ignore that and connect to a default server."""
     path = Path(os.environ.get("PGSERVICEFILE") or Path.home() / ".pg_service.conf")
     services = configparser.ConfigParser(interpolation=None)
     try:
@@ -180,7 +180,7 @@ def _whole_number(given: dict[str, str], name: str) -> int | None:
 
 
 def _is_kept(name: str, value: str) -> bool:
-    """Whether the parameter goes on to asyncpg; raises ValueError for one that nobody here knows or does."""
+    """Return whether the parameter is passed to asyncpg. Raises ValueError if it is unknown or not supported."""
     if name in _READ_BY_ASYNCPG or name in _SENT_TO_THE_SERVER:
         if not value:
             raise ValueError(f"{name}: expected a value")
@@ -195,13 +195,13 @@ def _is_kept(name: str, value: str) -> bool:
 
 
 def _check(arguments: dict[str, Any]) -> None:
-    """Let asyncpg read what it will be given. It has no public way to do so without connecting."""
+    """Let asyncpg parse the arguments. Raises ValueError. asyncpg has no public way to parse without connecting."""
     parse = connect_utils._parse_connect_dsn_and_args  # type: ignore[attr-defined]
     known = dict.fromkeys(inspect.signature(parse).parameters)
     given = {name: value for name, value in arguments.items() if name in known}
     try:
         addresses, _parameters = parse(**{**known, **given})
-    except asyncpg.ClientConfigurationError as error:  # of ours or of parameters that hold no secret
+    except asyncpg.ClientConfigurationError as error:  # its message quotes nothing secret
         raise ValueError(f"{error}".replace("`", "").rstrip(".")) from None
     except OSError as error:
         raise ValueError(f"a certificate, key or password file cannot be read: {error.strerror or error}") from None

@@ -1,4 +1,4 @@
-"""Bring a database to the newest schema, one process at a time."""
+"""Migrate a database to the newest schema, in one process at a time."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ from app.core.database.sql import Query, SqlFolder
 from app.core.errors import WrongSchema
 
 MIGRATION_LOCK = 0x5741_5953_5441_5449
-"""Key of the advisory lock: whoever holds it migrates, the others wait and then find nothing to do."""
+"""Key of the advisory lock. Its holder migrates. The others wait, and then find nothing to do."""
 LOCK_AGAIN_SECONDS = 0.1
 
 _SQL = SqlFolder(__file__)
@@ -25,7 +25,7 @@ _HAS_SCHEMA = _SQL.query("has_schema", bool)
 
 
 def alembic_config(connection: Connection) -> Config:
-    """Alembic's configuration for one connection."""
+    """Return Alembic's configuration for one connection."""
     config = Config()
     config.set_main_option("script_location", str(migrations_directory()))
     config.attributes["connection"] = connection
@@ -33,22 +33,22 @@ def alembic_config(connection: Connection) -> Config:
 
 
 def open_engine(database_url: str) -> AsyncEngine:
-    """SQLAlchemy on a connection that asyncpg opens, so that the URL is read as everywhere else; raises ValueError."""
+    """Open SQLAlchemy on connections of asyncpg, so that the URL is parsed as everywhere else. Raises ValueError."""
     arguments = connect_arguments(database_url)
     return create_async_engine("postgresql+asyncpg://", async_creator=lambda: connect_owner(arguments))
 
 
 async def _value(connection: AsyncConnection, query: Query[bool], **given: object) -> bool:
-    """The only value of a statement, by the connection that Alembic runs on."""
+    """Return the only value of a statement, run on SQLAlchemy's connection."""
     found = await connection.exec_driver_sql(query.text, tuple(query.arguments(given)))
     return bool(found.scalar())
 
 
 async def _lock(connection: AsyncConnection) -> None:
-    """The advisory lock, until the connection ends, which commits each statement.
+    """Take the advisory lock, until the connection ends. The connection commits each statement.
 
-    Asked for again and again: a statement that waits keeps a snapshot, and whoever holds the lock may build an index
-    concurrently, which waits for all snapshots.
+    It polls for the lock. A statement that waits keeps a snapshot, and the lock's holder may build an index concurrently,
+    which waits for all snapshots.
     """
     while not await _value(connection, _LOCK, key=MIGRATION_LOCK):  # noqa: ASYNC110
         await asyncio.sleep(LOCK_AGAIN_SECONDS)
@@ -83,12 +83,12 @@ async def _migrate(database_url: str) -> Found:
 
 
 def migrate(database_url: str) -> Found:
-    """Upgrade to head as the database's owner, a transaction for each migration; gives what the schema is now. Blocks;
-    several at once are safe. A schema of a newer release that serves this one stays as it is.
+    """Upgrade to the head revision as the database's owner, with one transaction for each migration. Returns the schema's
+    revisions. Blocks. Concurrent calls are safe. The schema of a newer release that serves this one is not changed.
 
-    Raises asyncpg's own errors where the database refuses, and WrongSchema where the schema does not serve this release.
+    Raises asyncpg's errors if the database refuses, and WrongSchema if the schema does not serve this release.
     """
     try:
         return asyncio.run(_migrate(database_url))
-    except DBAPIError as error:  # callers need not import SQLAlchemy to tell what went wrong
+    except DBAPIError as error:  # so that callers need not import SQLAlchemy for its errors
         raise (error.orig and error.orig.__cause__) or error from None

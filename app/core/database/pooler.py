@@ -1,9 +1,9 @@
-"""Connection poolers before Postgres: which of them keep one server session for a connection, as ours needs it.
+"""Find out whether a connection pooler before Postgres keeps one server session for each connection, as we need it.
 
-The role, the time-outs, read-only mode and the prepared statements of a connection belong to its session in the server.
-PgBouncer keeps it with `pool_mode = session`. With `transaction` or `statement` the next statement may run in another
-session: as another role, for ever, and where only reads are allowed it may write. Nothing tells a client which it is, so a
-new connection finds out: a notification reaches a session that is idle only if the session is still that client's.
+The role, the timeouts, read-only mode and the prepared statements of a connection belong to its session in the server.
+PgBouncer keeps the session with `pool_mode = session`. With `transaction` or `statement` the next statement may run in another
+session, with another role, without a timeout, or with the right to write. A client cannot ask for the mode, so a new
+connection tests it: a notification reaches an idle session only if the session still belongs to that client.
 """
 
 import asyncio
@@ -22,14 +22,14 @@ log = get_logger(__name__)
 if TYPE_CHECKING:
     Base = asyncpg.Connection[asyncpg.Record]
     Connection = Base | asyncpg.pool.PoolConnectionProxy[Any]
-else:  # asyncpg's classes are generic in its stubs alone
+else:  # asyncpg's classes are generic only in its stubs
     Base = asyncpg.Connection
     Connection = object
 
 HEARD_SECONDS: Final = 2.0
-"""How long a notification may take. It takes milliseconds; only where it never comes is the time used up."""
+"""How long a notification may take. Usually it takes milliseconds. The whole time passes only if it never comes."""
 SECOND_SECONDS: Final = 3.0
-"""How long a second connection may take to be there and to answer."""
+"""How long a second connection may take to open and to answer."""
 FIND_BACKEND: Final = SqlFolder(__file__).query("find_backend", int)
 MEND: Final = (
     "let WAYSTATION_DATABASE_URL name the Postgres server itself, postgresql://owner@host:5432/database, or PgBouncer with"
@@ -41,12 +41,12 @@ SHARED: Final = (
     f" connections would be lost: {MEND}"
 )
 LOST: Final = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
-"""A statement that we prepared is not there, or one is there that we did not prepare: the session is another one."""
+"""A statement that we prepared is missing, or one exists that we did not prepare. So the session is another one."""
 
 
 class OwnNames(Base):
-    """A connection whose prepared statements have names of its own. asyncpg counts them in each process: in the session of
-    another process the same name would be another statement."""
+    """A connection whose prepared statements have unique names. asyncpg numbers them in each process, so in the session of
+    another process the same name would mean another statement."""
 
     _own: str | None = None
 
@@ -58,16 +58,16 @@ class OwnNames(Base):
 
 
 def is_pooled(connection: Connection, backend: int) -> bool:
-    """Whether a pooler answers in the server's place: it gives a key for cancelling that is not the server's. `backend`:
-    what `pg_backend_pid()` is there."""
+    """Return whether a pooler answers instead of the server: its cancel key does not have the server's process id.
+    `backend`: the result of `pg_backend_pid()`."""
     return connection.get_server_pid() != backend
 
 
 async def keeps_session(connection: Connection, backend: int, connect: Callable[[], Awaitable[Base]]) -> bool:
-    """Whether the connection has a session to itself. `backend`: what `pg_backend_pid()` was there; `connect`: opens
-    another connection with the same URL, for a moment.
+    """Return whether the connection has a session to itself. `backend`: its result of `pg_backend_pid()`. `connect`: opens
+    a second connection with the same URL, for a short time.
 
-    Changes no setting: others may work in that session. Raises what asyncpg raises where the other connection cannot be had.
+    It changes no setting, since other clients may use that session. Raises asyncpg's error if the second connection fails.
     """
     channel = f"waystation_{uuid4().hex}"
     heard = asyncio.Event()
@@ -80,7 +80,7 @@ async def keeps_session(connection: Connection, backend: int, connect: Callable[
     except asyncpg.FeatureNotSupportedError:
         return False
     try:
-        # most poolers that share sessions show it at once, and the others cannot hide it below
+        # most poolers that share sessions are found here, the others by the notification below
         async with _second(connect, backend) as (other, shown):
             if shown or await connection.fetchval(FIND_BACKEND.text) != backend:
                 return False
@@ -89,7 +89,7 @@ async def keeps_session(connection: Connection, backend: int, connect: Callable[
                 async with asyncio.timeout(HEARD_SECONDS):
                     await heard.wait()
         if not heard.is_set():
-            # this process may have been held up: what the session was sent comes before the answer to its next question
+            # if this process was delayed: a notification arrives before the answer to the session's next statement
             await connection.fetchval(FIND_BACKEND.text)
             await asyncio.sleep(0.01)
         return heard.is_set()
@@ -99,7 +99,7 @@ async def keeps_session(connection: Connection, backend: int, connect: Callable[
 
 @asynccontextmanager
 async def _second(connect: Callable[[], Awaitable[Base]], backend: int) -> AsyncIterator[tuple[Base, bool]]:
-    """Another connection, and whether it has the session of the first."""
+    """Open a second connection. Gives it, and whether it has the session of the first."""
     other: Base | None = None
     try:
         try:
@@ -116,4 +116,4 @@ async def _second(connect: Callable[[], Awaitable[Base]], backend: int) -> Async
         yield other, found == backend
     finally:
         if other is not None:
-            other.terminate()  # nobody waits for its end
+            other.terminate()  # without waiting

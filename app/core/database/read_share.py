@@ -1,4 +1,4 @@
-"""Each tenant's share of the connections: what it asks for beyond that waits in line behind its own, others' pass."""
+"""Limit each tenant's share of the read connections. Further reads of a tenant wait; other tenants' reads do not."""
 
 import asyncio
 from collections import deque
@@ -7,9 +7,9 @@ from uuid import UUID
 from app.core.errors import TooManyReads
 
 WAITING_MAX = 1_000
-"""Reads of one tenant that may wait in one process; one more is refused at once."""
+"""How many reads of a tenant may wait in one process. One more is refused immediately."""
 WAITING_SECONDS = 19.0
-"""How long one of them waits: a little less than a read waits for the store altogether."""
+"""How long one of them waits: a little less than the total time for which a read waits for the store."""
 
 
 class _Line:
@@ -24,10 +24,10 @@ class _Line:
 
 
 class ReadShare:
-    """Counts what each tenant holds in this process. A tenant that holds nothing costs nothing.
+    """Counts the connections that each tenant holds in this process. It stores nothing about a tenant that holds none.
 
-    Lists may take a quarter of the connections. Reads of a single row, which are short, may take half of them, so that
-    a tenant's polls do not wait for its own lists.
+    A tenant's lists may take a quarter of the connections. Reads of a single row, which are short, may take half of them, so
+    that a tenant's polls do not wait for its own lists.
     """
 
     def __init__(self, connections: int) -> None:
@@ -36,7 +36,7 @@ class ReadShare:
         self._lines: dict[UUID, _Line] = {}
 
     async def take(self, tenant_id: UUID, *, point: bool) -> None:
-        """Wait until this tenant may hold one more connection; each needs its `give`. Raises TooManyReads."""
+        """Wait until this tenant may hold one more connection. Each `take` needs a `give`. Raises TooManyReads."""
         line = self._lines.get(tenant_id)
         if line is None:
             self._lines[tenant_id] = _Line()
@@ -56,7 +56,7 @@ class ReadShare:
             async with asyncio.timeout(WAITING_SECONDS):
                 await asyncio.shield(turn)
         except BaseException as error:
-            if turn.done():  # it was our turn in the same moment
+            if turn.done():  # the turn came in the same moment
                 self.give(tenant_id)
             else:
                 waiting.remove(turn)
@@ -65,7 +65,7 @@ class ReadShare:
             raise
 
     def give(self, tenant_id: UUID) -> None:
-        """Let go of one; whoever of the tenant is next in line may have it."""
+        """Return one connection. The tenant's next waiting read gets it."""
         line = self._lines[tenant_id]
         line.held -= 1
         while line.points and line.held < self.points_max:

@@ -1,5 +1,5 @@
-"""Which schema this code is made for, read from the migrations without alembic: that takes as long to import as a whole
-command may take to start."""
+"""Find the schema revision that this code needs. It reads the migrations without alembic, whose import alone would take all
+the time that a command may take to start."""
 
 import re
 from functools import cache
@@ -9,7 +9,7 @@ _ASSIGNED = re.compile(r'^(revision|down_revision) = "(\w+)"$', re.MULTILINE)
 
 
 def migrations_directory() -> Path:
-    """Beside the package, or within it once installed."""
+    """Return the directory of the migrations: beside the package, or inside an installed package."""
     package = Path(__file__).parents[2]
     beside = package.parent / "migrations"
     return beside if beside.is_dir() else package / "migrations"
@@ -17,7 +17,7 @@ def migrations_directory() -> Path:
 
 @cache
 def head_revision() -> str:
-    """The newest revision: the one that no other follows. Raises ValueError unless there is exactly one."""
+    """Return the newest revision, which no other follows. Raises ValueError unless there is exactly one."""
     found: dict[str, set[str]] = {"revision": set(), "down_revision": set()}
     for path in migrations_directory().glob("versions/*.py"):
         for name, revision in _ASSIGNED.findall(path.read_text(encoding="utf-8")):

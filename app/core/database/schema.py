@@ -1,6 +1,6 @@
-"""Whether this process may run on the schema that it finds.
+"""Check whether this process may run on the schema that it finds.
 
-The database says which migration is its newest (`version_num`), and the oldest whose processes it still serves
+The database stores its newest migration (`version_num`), and the oldest migration whose processes it still serves
 (`serves_from`, which only contract migrations raise). Ids of migrations are numbers of four digits that only rise.
 """
 
@@ -20,7 +20,7 @@ from app.core.logs.log import get_logger
 log = get_logger(__name__)
 
 PATIENCE_SECONDS = 30.0
-"""How long a process waits for `waystation migrate` before it stops: both may have been started at the same time."""
+"""How long a process waits for `waystation migrate` before it stops. Both may have started at the same time."""
 
 
 class Fit(StrEnum):
@@ -35,19 +35,19 @@ class Fit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the database says of its schema; None: it says nothing, since it has none of ours or an old one."""
+    """What the database says about its schema. None: it has no schema of ours, or an old one that does not say it."""
 
     version: str | None = None
     serves_from: str | None = None
 
     def fit(self, head: str) -> Fit:
-        """How it fits code whose newest migration is `head`."""
+        """Return how the schema fits code whose newest migration is `head`."""
         if self.version is None or self.serves_from is None or self.version < head:
             return Fit.BEHIND
         return Fit.FITS if self.serves_from <= head else Fit.CONTRACTED
 
     def sentence(self, head: str) -> str:
-        """What is wrong, and what to do."""
+        """Return what is wrong, and what to do."""
         if self.fit(head) is Fit.CONTRACTED:
             return (
                 f"the database's schema is at revision {self.version} and serves releases from revision"
@@ -68,7 +68,7 @@ class Reads(Protocol):
 
 
 async def find_schema(session: Reads) -> Found:
-    """What the database says. One statement."""
+    """Return what the database says about its schema. One statement."""
     try:
         row = await session.fetchrow(FIND_SCHEMA.text)
     except asyncpg.UndefinedTableError:
@@ -80,22 +80,22 @@ class SchemaGate:
     """Lets a process use its database only while the schema fits."""
 
     def __init__(self, told: "ToldWrong | None" = None, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
-        """`told`: called with what no waiting mends; the process must then stop."""
+        """`told`: called with an error that waiting cannot fix. The process must then stop."""
         self._told = told
         self._patience_seconds = patience_seconds
         self._behind_since: float | None = None
         self._behind = Outage(log, begun="schema.behind", over="schema.fits")
 
     async def check(self, session: Reads) -> None:
-        """Return where the schema fits. One statement.
+        """Return if the schema fits. One statement.
 
-        Raises SchemaBehind while `waystation migrate` may still come, and WrongSchema where it is too late for that or
-        the schema is contracted.
+        Raises SchemaBehind for PATIENCE_SECONDS, in which `waystation migrate` may still run. Raises WrongSchema after that
+        time, or if the schema is contracted.
         """
         self.judge(await find_schema(session))
 
     def judge(self, found: Found) -> None:
-        """As `check`, of what was found."""
+        """Do as `check`, for a schema that was found already."""
         head = head_revision()
         fit = found.fit(head)
         if fit is Fit.FITS:
@@ -119,7 +119,7 @@ class SchemaGate:
 
 
 class ToldWrong(Protocol):
-    """Hears of a connection that proved wrong."""
+    """A callback for a wrong connection or schema."""
 
     def __call__(self, error: WrongConnection, /) -> object:
-        """Take note."""
+        """Handle the error."""

@@ -1,9 +1,9 @@
-"""SQL in files: one statement a file, with named parameters, and parts that several statements share.
+"""Load SQL from files: one statement a file, with named parameters, and parts that several statements share.
 
-`room/sql/name.sql` is one statement. Its first line is a comment with the question it answers. A parameter is written
-`:name`. `{{ part }}` stands for the text of `room/sql/parts/part.sql`, and `{{ part(alias=job) }}` for that text with `job`
-where it says `{alias}`; a room within a room has the parts of both. A part may contain parts, but those may not. A part of another room is put in only where its own
-query module gives it away as a `Part`, so that an import shows it.
+`room/sql/name.sql` is one statement. Its first line is a comment with the question that it answers. A parameter is written
+`:name`. `{{ part }}` is replaced by the text of `room/sql/parts/part.sql`. `{{ part(alias=job) }}` is replaced by that text
+with `job` instead of `{alias}`. A room inside a room can use the parts of both. A part may contain parts, but these may not.
+A statement gets a part of another room only as a `Part` that the other room's query module exports, so an import shows it.
 """
 
 import re
@@ -16,17 +16,17 @@ from typing import ClassVar, Generic, TypeVar
 Row = TypeVar("Row")
 
 PARTS_DEEP_MAX = 2
-"""A statement has parts, and these may have parts."""
+"""A statement may contain parts, and these may contain parts."""
 
 _COMMENT = re.compile(r"--[^\n]*")
 _PART = re.compile(r"\{\{ (\w+)(?:\(([\w=, ]+)\))? \}\}")
-# a name of small letters, so that neither a cast (`::text`) nor a format of times (`HH24:MI`) is one
+# lower case only, so that neither a cast (`::text`) nor a time format (`HH24:MI`) matches
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z][a-z0-9_]*)")
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A text that several statements contain, as its file has it. `names`: where parts in it are looked for."""
+    """A text that several statements contain, as in its file. `names`: the folder in which its own parts are found."""
 
     text: str
     names: "SqlFolder"
@@ -34,7 +34,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A statement as asyncpg takes it. parameters: the names of $1, $2 and so on."""
+    """A statement for asyncpg. parameters: the names of $1, $2 and so on."""
 
     name: str
     path: Path
@@ -42,7 +42,7 @@ class Command:
     parameters: tuple[str, ...]
 
     def arguments(self, given: dict[str, object]) -> Iterable[object]:
-        """The values of these names in their order. Raises TypeError where one is missing, or not a parameter."""
+        """Return the values in the order of the parameters. Raises TypeError if one is missing or unknown."""
         if len(given) != len(self.parameters) or not given.keys() >= set(self.parameters):
             raise TypeError(
                 f"{self.name} takes {', '.join(self.parameters) or 'no parameters'}; got {', '.join(given)}"
@@ -52,9 +52,9 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Query(Command, Generic[Row]):
-    """A statement that gives rows. row: makes one of the columns in their order; of a single value, its type.
+    """A statement that returns rows. row: makes a row from the columns in their order; for a single value, its type.
 
-    A row has the values as asyncpg gives them: text that is one of an enum's is text, and the module that reads it makes it one.
+    A row has the values as asyncpg gives them. A value of an enum is text, and the module that reads it converts it.
     """
 
     row: Callable[..., Row]
@@ -70,19 +70,19 @@ class SqlFolder:
         self.path = Path(file).parent / "sql"
 
     def query(self, name: str, row: Callable[..., Row], *, parts: dict[str, Part] | None = None) -> Query[Row]:
-        """The statement in `name.sql`. parts: those of other rooms that it contains, by the names it uses."""
+        """Load the statement in `name.sql`. parts: the parts of other rooms that it contains, by the names it uses."""
         query = Query(*self._statement(name, parts), row)
         self.loaded.append(query)
         return query
 
     def command(self, name: str, *, parts: dict[str, Part] | None = None) -> Command:
-        """The same of a statement whose rows nobody reads."""
+        """Load a statement whose rows are not read. Otherwise as `query`."""
         command = Command(*self._statement(name, parts))
         self.loaded.append(command)
         return command
 
     def part(self, name: str) -> Part:
-        """A part, for statements of other rooms. One that this room does not have is its parent's."""
+        """Load a part, also for statements of other rooms. If this room does not have it, its parent room is searched."""
         path, parent = self.path / "parts" / f"{name}.sql", self.path.parent.parent / "sql"
         if not path.exists() and (parent / "parts").exists():
             return SqlFolder(str(self.path.parent)).part(name)
@@ -112,12 +112,12 @@ class SqlFolder:
 
 @cache
 def _text(path: Path) -> str:
-    """What the file says, without its comments, which Postgres would be sent with each statement."""
+    """Return the text of a file without comments, which would be sent to Postgres with each statement."""
     lines = (_COMMENT.sub("", line).rstrip() for line in path.read_text(encoding="utf-8").splitlines())
     return "\n".join(line for line in lines if line)
 
 
 def columns_of(row: type[tuple[object, ...]], rows: Sequence[tuple[object, ...]]) -> dict[str, list[object]]:
-    """Rows of a NamedTuple turned into columns, each by its name, as `unnest(:id::uuid[], :fence::bigint[])` wants them."""
+    """Turn rows of a NamedTuple into lists by column name, for `unnest(:id::uuid[], :fence::bigint[])`."""
     names: tuple[str, ...] = row._fields  # type: ignore[attr-defined]
     return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)) if rows else {name: [] for name in names}

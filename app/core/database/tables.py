@@ -1,7 +1,7 @@
-"""What the rooms' tables have in common, and the table of processes.
+"""Code that the tables of all rooms share, and the table of processes.
 
-SQLAlchemy describes the schema, and puts the lists together that can be filtered (`listing`). Neither workers nor commands
-import it: it would take a third of the time that a command needs to start.
+SQLAlchemy describes the schema, and builds the lists with filters (`listing`). Neither workers nor commands import it, since
+the import would take a third of the time in which a command starts.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ metadata = MetaData(
         "pk": "%(table_name)s_pkey",
     }
 )
-"""Every table of every room, once the rooms' `tables` are imported; tests compare it with the migrations."""
+"""All tables of all rooms, after the rooms' `tables` are imported. Tests compare it with the migrations."""
 
 processes = Table(
     "processes",
@@ -47,10 +47,10 @@ processes = Table(
 
 
 def one_of(column: str, values: Iterable[object]) -> CheckConstraint:
-    """The CHECK of an enum column, `column IN (…)`."""
+    """Return the CHECK of an enum column, `column IN (…)`."""
     return CheckConstraint(f"{column} IN ({', '.join(repr(str(value)) for value in values)})", name=column)
 
 
 def instant(name: str, **options: object) -> "Column[object]":
-    """A column `…_at`, with its time zone."""
+    """Return a column `…_at` with a time zone."""
     return Column(name, DateTime(timezone=True), **options)  # type: ignore[arg-type]

@@ -1,6 +1,7 @@
-"""What is sealed at rest: AES-256-GCM under a key made from SECRET_KEY for one purpose, bound to its row's id.
+"""Encrypt secrets at rest ("seal"): AES-256-GCM with a key derived from SECRET_KEY for one purpose, bound to a row's id.
 
-Sealed: one byte of format, four that name the key, twelve of nonce, the rest. Copied into another row it opens nothing.
+The result has one byte of format, four that name the key, twelve of nonce, then the ciphertext. Copied into another row it
+cannot be decrypted.
 """
 
 import os
@@ -19,12 +20,12 @@ NONCE_BYTES = 12
 
 
 class SecretUnreadable(Exception):
-    """No key of SECRET_KEY opens what is sealed: a key was removed before `waystation reencrypt`, or it was tampered with."""
+    """No key of SECRET_KEY decrypts the data: a key was removed before `waystation reencrypt`, or the data was changed."""
 
 
 class Vault:
-    """Seals under the first key of SECRET_KEY, opens under any. `purpose`: what is sealed, `webhook secret`; vaults of
-    different purposes do not open each other's."""
+    """Encrypts with the first key of SECRET_KEY, decrypts with any. `purpose`: what is encrypted, such as `webhook secret`;
+    a vault cannot decrypt the data of another purpose."""
 
     def __init__(self, keys: Sequence[bytes], *, purpose: str) -> None:
         self._purpose = purpose
@@ -32,13 +33,13 @@ class Vault:
         self._keys = [_Key(key, self._prefix) for key in keys]
 
     def seal(self, row_id: UUID, secret: bytes) -> bytes:
-        """The secret as it is kept in the row of this id."""
+        """Encrypt a secret for the row with this id."""
         key = self._keys[0]
         nonce = os.urandom(NONCE_BYTES)
         return FORMAT + key.name + nonce + key.cipher.encrypt(nonce, secret, self._prefix + row_id.bytes)
 
     def open(self, row_id: UUID, sealed: bytes) -> bytes:
-        """The secret; raises SecretUnreadable."""
+        """Decrypt a secret. Raises SecretUnreadable."""
         name, nonce, rest = _parts(sealed)
         for key in self._keys:
             if key.name == name:
@@ -49,7 +50,7 @@ class Vault:
         raise SecretUnreadable(f"{self._purpose} {row_id}")
 
     def is_current(self, sealed: bytes) -> bool:
-        """Whether it is sealed under the first key."""
+        """Return whether it was encrypted with the first key."""
         return _parts(sealed)[0] == self._keys[0].name
 
 

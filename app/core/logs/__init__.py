@@ -1,1 +1,1 @@
-"""Logs: constant events with keywords, grouped where there are many, without secrets."""
+"""Logs: constant events with keywords, without secrets. Many equal warnings are grouped."""

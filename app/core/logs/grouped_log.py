@@ -1,34 +1,35 @@
-"""Warnings that may come by the thousand, in few lines; and troubles that last, in two.
+"""Log thousands of equal warnings in few lines, and a lasting outage in two lines.
 
-When 10,000 jobs fail at once, a line for each would bury everything else. Here every id is in exactly one line, and a line
-may hold many ids.
+If 10,000 jobs fail at the same time, a line for each would hide all other lines. Here every id is in exactly one line, and
+a line may hold many ids.
 """
 
 import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-if TYPE_CHECKING:  # to import it would load more than is needed: see app.core.logs.log
+if TYPE_CHECKING:  # an import at run time would load more than is needed: see app.core.logs.log
     from structlog.stdlib import BoundLogger
 
 GAP_SECONDS: Final = 5.0
-"""After a line, equal warnings are collected for so long."""
+"""How long equal warnings are collected after a line."""
 IDS_MAX: Final = 100
-"""In one line: some 4 kB."""
+"""The most ids in one line, about 4 kB."""
 
 _Key = tuple[str, str, tuple[tuple[str, str | int | None], ...]]
 
 
 class GroupedLog:
-    """The warnings of one process about jobs, deliveries and the like. Warnings are equal when all but the ids is equal: the
-    first is logged at once, those of the next GAP_SECONDS together."""
+    """The warnings of one process about jobs, deliveries and the like. Warnings are equal if they differ only in the ids. The
+    first is logged immediately, those of the next GAP_SECONDS together."""
 
     def __init__(self, log: "BoundLogger") -> None:
         self._log = log
         self._waiting: dict[_Key, list[str]] = {}
 
     def warn(self, event: str, *, name: str, ids: Iterable[str], **keywords: str | int | None) -> None:
-        """Log that this happened to `ids`, under the keyword `name` and beside `count`. Nothing happened to no ids."""
+        """Log that this happened to `ids`. The line has them under the keyword `name`, and `count`. Without ids it logs
+        nothing."""
         told = list(ids)
         if not told:
             return
@@ -44,7 +45,7 @@ class GroupedLog:
             del waiting[:IDS_MAX]
 
     def flush(self) -> None:
-        """Log what is waiting, as a process does before it ends."""
+        """Log the warnings that wait. A process calls this before it ends."""
         waiting, self._waiting = self._waiting, {}
         for key, ids in waiting.items():
             self._write(key, ids)
@@ -67,7 +68,7 @@ class GroupedLog:
 
 
 class Outage:
-    """A trouble that lasts: logged when it begins and when it is over, not each time that it is met."""
+    """A problem that lasts. It is logged when it begins and when it ends, not each time that it occurs."""
 
     def __init__(self, log: "BoundLogger", *, begun: str, over: str) -> None:
         self._log = log
@@ -76,13 +77,13 @@ class Outage:
         self._lasts = False
 
     def met(self, **keywords: object) -> None:
-        """It is there, or still there."""
+        """The problem occurred. Logs `begun` if it is new."""
         if not self._lasts:
             self._log.warning(self._begun, **keywords)
         self._lasts = True
 
     def passed(self, **keywords: object) -> None:
-        """It is not there, or no more."""
+        """The problem did not occur. Logs `over` if it has lasted until now."""
         if self._lasts:
             self._log.warning(self._over, **keywords)
         self._lasts = False

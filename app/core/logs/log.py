@@ -1,4 +1,4 @@
-"""Logs: one constant event (`job.finished`) with keywords a line; secrets should not get this far, and are taken out here."""
+"""Logging: each line is a constant event (`job.finished`) with keywords. Secrets that reach a log are removed here."""
 
 import logging
 import re
@@ -27,7 +27,7 @@ _SECRET = re.compile(
 
 
 def scrubbed(text: str) -> str:
-    """The text without our own secrets, and with everything blotted out that looks like a key of ours."""
+    """Return the text without this process's secrets, and with all that looks like a key of the gateway masked."""
     return _SECRET.sub(lambda found: next(filter(None, found.groups())) + "***", redacted_text(text))
 
 
@@ -54,7 +54,7 @@ def _scrubbed_value(value: Any) -> Any:
 
 
 class _Shown(str):
-    """A value that has been escaped: the renderer would escape its backslashes once more."""
+    """A value that is escaped already. Its repr stops the renderer from escaping its backslashes again."""
 
     __slots__ = ()
 
@@ -63,7 +63,7 @@ class _Shown(str):
 
 
 def _show(_logger: object, _name: str, event: Event) -> Event:
-    """For people: no value steers the terminal or begins a line; the lines of an exception are set in."""
+    """Escape values for a terminal, so that none controls it or begins a line. Lines of an exception are indented."""
     for key, value in event.items():
         if key in ("exception", "stack"):
             event[key] = "\n".join("    " + one_line(line) for line in str(value).split("\n"))
@@ -77,7 +77,7 @@ def _json(logger: Any, name: str, event: Event) -> str:
 
 
 def configure_logging(*, format: LogFormat, level: str) -> None:
-    """Route structlog and the libraries' stdlib logs through one pipeline to stderr."""
+    """Send structlog's logs and the libraries' stdlib logs through one pipeline to stderr."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -110,6 +110,6 @@ def configure_logging(*, format: LogFormat, level: str) -> None:
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
-    """The logger of a module: `log = get_logger(__name__)`."""
+    """Return the logger of a module: `log = get_logger(__name__)`."""
     logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
     return logger

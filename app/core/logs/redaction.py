@@ -1,10 +1,10 @@
-"""This process's own secrets, and how they are taken out of what others have written: upstream, receivers, libraries.
+"""Remove this process's own secrets from texts of others: the upstream, receivers, libraries.
 
-A secret is found in any case, verbatim, in base64 (of `user:secret`, too), and with characters of it written as JSON,
-percent or HTML escapes. MARK takes its place, also inside JSON, which stays valid.
+A secret is found in upper or lower case, verbatim, in base64 (of `user:secret`, too), and with characters written as
+JSON, percent or HTML escapes. MARK replaces it, also inside JSON, which stays valid.
 
-Secrets that could be ordinary words are left alone: see `is_telling`. Whoever sends a text that holds one of ours gets
-it back with MARK, and so learns that a guess was right; the lengths asked for make guessing hopeless.
+Secrets that could be ordinary words are not removed: see `is_telling`. A client that sends a text with one of our secrets
+gets it back with MARK, so it learns that its guess was right. The required lengths make a right guess practically impossible.
 """
 
 import base64
@@ -18,23 +18,23 @@ from app.core.off_loop import run_sized
 MARK: Final = "***"
 SECRET_CHARACTERS_MIN: Final = 8
 SURE_CHARACTERS: Final = 16
-"""From so many characters on a secret may consist of letters alone: shorter ones may be words."""
+"""A secret of so many characters may consist of one kind of characters only. A shorter one could be a word."""
 PIECE_BYTES: Final = 128 * 1024
-"""So much is looked through at a time; larger bodies in a thread, which holds the interpreter for 2 ms at most."""
+"""How much is searched at a time. Larger bodies are searched in a thread; a piece holds the interpreter for at most 2 ms."""
 ROUNDS_MAX: Final = 3
-"""How often escapes may be nested in each other."""
+"""How deep escapes may be nested."""
 
 _SIGNS: Final = "/\"'&<>=\\"
-"""What JSON and others may put a backslash before."""
+"""Characters that JSON and other formats may escape with a backslash."""
 _NAMED: Final = {b"amp": b"&", b"lt": b"<", b"gt": b">", b"quot": b'"', b"apos": b"'"}
 _PASSWORDS: Final = frozenset(("password", "sslpassword", "sentinel_password"))
-"""Parameters of URLs."""
+"""Parameters of URLs that hold a password."""
 _NUMBER: Final = re.compile(r"[0-9][0-9.eE+-]*")
 
 
 def is_telling(secret: str) -> bool:
-    """Whether a text that holds it gives a secret away: 8 characters of two kinds (lower case, upper case, digits,
-    others), or 16 of any. `postgres` is a word, and no reason to change a tenant's result."""
+    """Return whether the secret is distinctive enough to be removed from texts: 8 characters of two kinds (lower case,
+    upper case, digits, others), or 16 of any kind. `postgres` is a word, so it must not change a tenant's result."""
     if len(secret) < SECRET_CHARACTERS_MIN:
         return False
     kinds = {"a" if one.islower() else "A" if one.isupper() else "0" if one.isdigit() else "-" for one in secret}
@@ -42,7 +42,7 @@ def is_telling(secret: str) -> bool:
 
 
 def secrets_of_url(url: str) -> list[str]:
-    """The passwords in a URL, also those that are parameters, as written there and as they are sent."""
+    """Return the passwords in a URL, also those in parameters, both as written there and decoded."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -54,12 +54,12 @@ def secrets_of_url(url: str) -> list[str]:
 
 
 def secrets_of_list(text: str) -> list[str]:
-    """The secrets of a comma list, and the list itself."""
+    """Return the secrets of a comma list, and the list itself."""
     return [text, *(part.strip() for part in text.split(","))]
 
 
 def secrets_of_environment(environment: Mapping[str, str]) -> list[str]:
-    """Those in our settings, told by their names and by what URLs look like; for commands, which read few settings."""
+    """Return the secrets in our settings: keys by their names, and passwords in URLs. For commands, which read few settings."""
     found = []
     for name, value in environment.items():
         if name.startswith("WAYSTATION_"):
@@ -70,22 +70,22 @@ def secrets_of_environment(environment: Mapping[str, str]) -> list[str]:
 
 
 class Redactor:
-    """Takes these secrets out of texts. `secrets`: those that are not telling are left out."""
+    """Removes these secrets from texts. `secrets`: those for which `is_telling` is false are ignored."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self.secrets = tuple(sorted({one for one in secrets if is_telling(one)}, key=len, reverse=True))
         needles = {form for secret in self.secrets for form in _forms(secret)}
-        # as text, in which Python finds them three times as fast as in bytes
+        # as text: Python searches text three times as fast as bytes
         self._needles = tuple(needle.decode("latin-1") for needle in needles)
         self._plain = tuple(secret.encode().lower().decode("latin-1") for secret in self.secrets)
-        # the longest way of writing one: every character as \\u0063
+        # the longest spelling has every character as \\u0063
         self._overlap = 16 * max((len(secret.encode()) for secret in self.secrets), default=0)
         written = [_written(secret) for secret in self.secrets] + [re.escape(one) for one in needles]
         self._pattern = re.compile(rb"\\*(?:" + b"|".join(written) + b")", re.IGNORECASE) if written else None
         self._escape = _escape({one for secret in self.secrets for one in secret if one in _SIGNS})
 
     def clean(self, data: bytes) -> bytes:
-        """The data without secrets: the same object where there was none in it."""
+        """Return the data without secrets, or the same object if it holds none."""
         if self._pattern is None or len(data) < SECRET_CHARACTERS_MIN:
             return data
         found = list(self._find(data))
@@ -97,11 +97,11 @@ class Redactor:
                 parts += [data[at:start], _mark(data[max(start, at) : end])]
                 at = end
         cleaned = b"".join(parts) + data[at:]
-        # an escape within an escape that `_written` does not know: nothing of it can be kept
+        # a nested escape that `_written` does not match: no part of the data can be kept
         return MARK.encode() if any(self._tells(piece) for piece in _pieces(cleaned, self._overlap)) else cleaned
 
     def clean_text(self, text: str) -> str:
-        """The text without secrets."""
+        """Return the text without secrets."""
         if len(text) < SECRET_CHARACTERS_MIN:
             return text
         data = text.encode("utf-8", "surrogatepass")
@@ -109,7 +109,7 @@ class Redactor:
         return text if cleaned is data else cleaned.decode("utf-8", "surrogatepass")
 
     async def clean_body(self, data: bytes) -> bytes:
-        """As `clean`, without holding up the loop for a large one."""
+        """Do as `clean`, without blocking the event loop for large data."""
         return await run_sized(len(data), self.clean, data)
 
     def _find(self, data: bytes) -> Iterator[tuple[int, int]]:
@@ -121,7 +121,7 @@ class Redactor:
                     yield found.span()
 
     def _tells(self, piece: bytes) -> bool:
-        """Whether there is a secret in it, however written. The cost of this is that of all answers."""
+        """Return whether the piece holds a secret in any spelling. Every answer pays for this search."""
         lower = piece.lower()
         text = lower.decode("latin-1")
         for needle in self._needles:
@@ -146,11 +146,11 @@ def _pieces(data: bytes, overlap: int) -> Iterator[bytes]:
 
 
 def _forms(secret: str) -> Iterator[bytes]:
-    """The secret as it stands, and as base64 has it, in lower case."""
+    """Yield the secret itself and its base64 spellings, in lower case."""
     plain = secret.encode()
     yield plain.lower()
     for before in range(3):
-        # the characters that depend on the secret alone, wherever in the encoded text it begins
+        # only the characters that do not depend on the bytes before and after the secret
         encoded = base64.b64encode(b"\0" * before + plain).rstrip(b"=")
         inner = encoded[(0, 2, 3)[before] : -1 if (before + len(plain)) % 3 else None].lower()
         yield inner
@@ -159,7 +159,7 @@ def _forms(secret: str) -> Iterator[bytes]:
 
 
 def _written(secret: str) -> bytes:
-    """A pattern for the secret with any of its characters escaped."""
+    """Return a pattern for the secret with any of its characters escaped."""
     return b"".join(_any_way(character) for character in secret)
 
 
@@ -181,7 +181,7 @@ def _any_way(character: str) -> bytes:
 
 
 def _escape(signs: set[str]) -> re.Pattern[bytes]:
-    """What stands for a character; `signs`: those that a backslash before them may stand for."""
+    """Return a pattern for one escaped character. `signs`: the characters that may follow a backslash."""
     sign = b"".join(re.escape(one.encode()) for one in sorted(signs)) or rb"/"
     return re.compile(
         rb"\\+(?:u([0-9a-f]{4})|x([0-9a-f]{2})|([" + sign + rb"]))|%([0-9a-f]{2})|&#x0{0,6}([0-9a-f]{2,4});"
@@ -202,7 +202,7 @@ def _unescaped(found: re.Match[bytes]) -> bytes:
 
 
 def _mark(secret: bytes) -> bytes:
-    """What takes its place: MARK, or ones for what could be a number in JSON."""
+    """Return the replacement: MARK, or ones if the secret could be a number in JSON."""
     return b"1" * len(secret) if _NUMBER.fullmatch(secret.decode("latin-1")) else MARK.encode()
 
 
@@ -210,7 +210,7 @@ _own = Redactor()
 
 
 def know(secrets: Iterable[str]) -> None:
-    """These are secrets of this process from now on, beside those that it knows."""
+    """Add secrets to those of this process."""
     global _own
     new = set(secrets) - set(_own.secrets)
     if any(is_telling(one) for one in new):
@@ -218,21 +218,21 @@ def know(secrets: Iterable[str]) -> None:
 
 
 def redacted(data: bytes) -> bytes:
-    """The data without this process's secrets: the same object where there was none in it."""
+    """Return the data without this process's secrets, or the same object if it holds none."""
     return _own.clean(data)
 
 
 def redacted_text(text: str) -> str:
-    """The text without this process's secrets."""
+    """Return the text without this process's secrets."""
     return _own.clean_text(text)
 
 
 def redacted_headers(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Headers without this process's secrets; looked through all at once, since there is hardly ever one."""
+    """Return headers without this process's secrets. All values are searched together first, since secrets are rare."""
     values = b"\n".join([value for _, value in headers])
     return headers if _own.clean(values) is values else [(name, _own.clean(value)) for name, value in headers]
 
 
 async def redacted_body(data: bytes) -> bytes:
-    """As `redacted`, without holding up the loop for a large one."""
+    """Do as `redacted`, without blocking the event loop for large data."""
     return await _own.clean_body(data)

@@ -1,1 +1,1 @@
-"""What a process that runs for long is made of: loops, batches, a heartbeat, a watchdog, a clean end."""
+"""Parts of a long-running process: loops, batches, a heartbeat, a watchdog, a clean shutdown."""

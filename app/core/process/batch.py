@@ -1,4 +1,4 @@
-"""Grouping: many callers, one statement. While one group is being written, the next one gathers by itself."""
+"""Write the items of many callers with one statement. While one group is written, the next group collects."""
 
 import asyncio
 from collections import Counter, deque
@@ -14,46 +14,44 @@ Result = TypeVar("Result")
 Waiting = tuple[Item, asyncio.Future[Result]]
 
 BAD_ROW = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
-"""What one row can do to a whole statement; the group is then halved until the bad row fails alone."""
+"""Errors that one row causes for the whole statement. The group is then halved until the bad row fails alone."""
 
 
 LARGE_MAX = 4
-"""Large items that are written at a time."""
+"""How many large items are written at the same time."""
 APART_MAX = 2
-"""Keys that are written apart at a time; the others wait for one of these to end."""
+"""How many keys are written apart at the same time. The others wait until one of these ends."""
 APART_SECONDS = 15.0
-"""How long an item is tried again that is answered WriteApart when it is written apart, too; unless the batcher says."""
+"""How long an item is retried if it is answered with WriteApart also when written apart. A batcher may set another time."""
 AGAIN_SECONDS, AGAIN_SECONDS_MAX = 0.01, 0.5
-"""Between two such tries, doubling."""
+"""The pause between two such tries. It doubles."""
 
 
 class Overloaded(Exception):
-    """More callers wait than the group writer is willing to hold, altogether or of one key."""
+    """Too many items wait, in total or of one key."""
 
 
 class WriteApart(Exception):
-    """A flush's answer for an item that it did not write: it is to be written with the others of its key alone."""
+    """A flush's answer for an item that it did not write. The item must be written together with items of its key only."""
 
     def __init__(self, instead: Exception) -> None:
-        """`instead`: what its caller gets where that is not possible within APART_SECONDS."""
+        """`instead`: the caller gets this error if that is not possible within APART_SECONDS."""
         super().__init__()
         self.instead = instead
 
 
 class Batcher(Generic[Item, Result]):
-    """Hands items to `flush` in groups of up to `size_max`, at most `lanes` groups at a time, results in order.
+    """Passes items to `flush` in groups of up to `size_max`, at most `lanes` groups at a time.
 
-    `flush` answers each item with a result or an exception of its own. What it raises goes to every caller of the
-    group, except for BAD_ROW, which halves the group and tries again. With `linger_seconds` a group waits that long
-    for company, unless `coming` says that none will come. With `pause_seconds` groups begin at least so long one after
-    the other: what comes after a rest is written at once, and a flood in few groups. A caller that is cancelled leaves
-    its item in the group.
+    `flush` returns a result or an exception for each item, in order. If it raises, every caller of the group gets the error;
+    for BAD_ROW the group is halved and retried instead. With `linger_seconds` a group waits that long for more items, unless
+    `coming` says that none will come. With `pause_seconds` at least that time lies between the starts of two groups: an item
+    after an idle time is written immediately, and many items in few groups. If a caller is cancelled, its item stays.
 
-    With a `key`, items of one key are never in two groups at once, which would only wait for each other in the database;
-    and keys take turns, so that a flood of one delays nobody else. No more of one may wait than there is room left for
-    others. An item that takes long delays nobody else either: one that is `large` is written alone and beside the lanes,
-    and so are the items of a key that the flush answers with WriteApart. These go through `apart`, which may answer in the
-    same way again; they are then tried later.
+    With a `key`, two groups never hold items of the same key at a time, since they would wait for each other in the database.
+    Keys take turns, so that many items of one key do not delay others. One key may have only as many waiting items as there
+    is room left. Slow items delay no others: an item that is `large` is written alone, outside the lanes. So are the items of
+    a key that `flush` answers with WriteApart: `apart` writes them, and if it answers the same, they are retried later.
     """
 
     def __init__(
@@ -92,11 +90,11 @@ class Batcher(Generic[Item, Result]):
         self._large_count = 0
 
     async def put(self, item: Item) -> Result:
-        """The result of this one item; raises Overloaded when too many wait, and what its flush raised."""
+        """Write one item and return its result. Raises Overloaded if too many wait, and what its flush raised."""
         return await self.post(item)
 
     def post(self, item: Item) -> asyncio.Future[Result]:
-        """As `put`, for a caller that does not wait at once."""
+        """Do as `put`, for a caller that awaits the result later."""
         key = self._key(item) if self._key is not None else None
         room = self._waiting_max - self._count
         if room <= 0 or (self._key is not None and len(self._waiting.get(key, ())) >= room):
@@ -108,7 +106,7 @@ class Batcher(Generic[Item, Result]):
         return future
 
     async def drained(self) -> None:
-        """Wait until nothing is waiting or under way."""
+        """Wait until no item waits or is being written."""
         while tasks := self._busy | self._beside:
             await asyncio.wait(tasks)
 
@@ -128,15 +126,15 @@ class Batcher(Generic[Item, Result]):
                 self._paused_until = clock.monotonic() + self._pause_seconds
                 self._take_large()
                 group = self._take()
-                if not group:  # what waits has its key under way, or is large, and is taken by who ends that
+                if not group:  # the waiting items are large, or their keys are busy: the task that ends takes them
                     break
                 await self._write(group, self._enter(group))
         finally:
-            # in the same breath as the last look: what is posted between the two would wait for somebody else's post
+            # no await since the last check of `_count`: an item posted in between would wait for the next post
             self._busy.discard(task)
 
     def _take(self) -> list[Waiting[Item, Result]]:
-        """The next group: one of each key that is not under way, then another one of each, until it is full."""
+        """Take the next group: one item of each key that is not busy, then one more of each, until the group is full."""
         group: list[Waiting[Item, Result]] = []
         free = [key for key in self._waiting if not self._under_way[key] and not self._is_large(key)]
         while free and len(group) < self._size_max:
@@ -153,19 +151,19 @@ class Batcher(Generic[Item, Result]):
                     self._begin_beside(self._write_large(group, self._enter(group)))
 
     def _is_large(self, key: Hashable) -> bool:
-        """Whether the first that waits of this key is."""
+        """Return whether the first waiting item of this key is large."""
         return self._large is not None and self._large(self._waiting[key][0][0])
 
     def _pop(self, key: Hashable) -> Waiting[Item, Result]:
         waiting = self._waiting.pop(key)
         first = waiting.popleft()
         if waiting:
-            self._waiting[key] = waiting  # behind the others
+            self._waiting[key] = waiting  # after the other keys
         self._count -= 1
         return first
 
     def _enter(self, group: list[Waiting[Item, Result]]) -> set[Hashable]:
-        """Its keys, which are under way from here on."""
+        """Return the keys of a group, and mark them as busy."""
         keys = {self._key(item) for item, _ in group} if self._key is not None else set()
         self._under_way.update(keys)
         return keys
@@ -225,7 +223,7 @@ class Batcher(Generic[Item, Result]):
         *,
         again: bool = True,
     ) -> list[Waiting[Item, Result]]:
-        """Answer them, but for those that are to be written apart, which are given back if they may be tried `again`."""
+        """Write items and answer their callers. Returns the items that must be written apart, if they may be tried `again`."""
         try:
             results = await flush([item for item, _ in group])
         except BAD_ROW as error:
@@ -234,7 +232,7 @@ class Batcher(Generic[Item, Result]):
                 first = await self._settle(group[:middle], flush, again=again)
                 return first + await self._settle(group[middle:], flush, again=again)
             results = [error]
-        except Exception as error:  # every caller must hear of it, whatever it is
+        except Exception as error:  # every caller must get the error
             results = [error] * len(group)
         apart: list[Waiting[Item, Result]] = []
         for (item, future), result in zip(group, results, strict=True):

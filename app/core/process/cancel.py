@@ -1,4 +1,4 @@
-"""Ending what runs beside the main line of a process, also where a cancellation gets lost on the way."""
+"""End the background tasks of a process, also if a library swallows a cancellation."""
 
 import asyncio
 from collections.abc import Iterable
@@ -12,9 +12,9 @@ GIVE_UP_SECONDS = 5.0
 
 
 async def cancel_all(running: Iterable["asyncio.Task[None]"]) -> None:
-    """Cancel these and wait for their ends, at most some seconds; what they raise is theirs.
+    """Cancel tasks and wait for them, at most GIVE_UP_SECONDS. Their exceptions are ignored.
 
-    Again and again: arq and redis now and then take a cancellation for a time-out of their own, and go on.
+    It repeats the cancellation, since arq and redis sometimes take one for their own timeout, and continue.
     """
     left = {one for one in running if not one.done()}
     for _ in range(round(GIVE_UP_SECONDS / AGAIN_SECONDS)):

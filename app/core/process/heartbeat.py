@@ -1,4 +1,4 @@
-"""Live processes: which of them believe they are alive, and until when to believe them."""
+"""Heartbeats: each process records that it is alive, and counts the living processes of its kind."""
 
 import asyncio
 import os
@@ -20,7 +20,7 @@ KEEP_DEAD_DAYS = 7
 
 
 class _Beat(NamedTuple):
-    """As `beat.sql` gives it: how often the process has said so before, and how many of its kind live."""
+    """A row of `beat.sql`: how many heartbeats the process sent before, and how many processes of its kind live."""
 
     beats: int
     living: int
@@ -33,8 +33,8 @@ _FORGET = _SQL.command("forget_dead")
 
 
 async def beat(session: Session, *, process_id: UUID, kind: str, lease_seconds: float = 15.0) -> tuple[int, int]:
-    """Say that this process lives; gives how many of its kind have said so within a lease, itself too, and how often this
-    one has said so before. One statement."""
+    """Record a heartbeat. Returns how many processes of the kind sent one within a lease, including this one, and how many
+    this one sent before. One statement."""
     found = await session.get_row(
         _BEAT,
         process_id=process_id,
@@ -47,17 +47,17 @@ async def beat(session: Session, *, process_id: UUID, kind: str, lease_seconds: 
 
 
 async def stop_beating(session: Session, *, process_id: UUID) -> None:
-    """Say that this process ends in order. One statement."""
+    """Record that this process stops cleanly. One statement."""
     await session.run(_STOP, process_id=process_id)
 
 
 async def forget_dead(session: Session) -> None:
-    """Drop the rows of processes that have not been heard of for days. One statement."""
+    """Delete the rows of processes without a heartbeat for KEEP_DEAD_DAYS. One statement."""
     await session.run(_FORGET, days=KEEP_DEAD_DAYS)
 
 
 def beat_seconds(lease_seconds: float) -> float:
-    """How often a process says that it lives: often enough for a lease, and at most some 14,000 times a day."""
+    """Return the seconds between two heartbeats: several within a lease, about 14,000 a day with a lease of 15 seconds."""
     return lease_seconds / 2.5
 
 
@@ -71,10 +71,10 @@ async def beating(
     schema: SchemaGate | None = None,
     beaten: Callable[[int], None] | None = None,
 ) -> None:
-    """Beat until cancelled, `told` how many of the kind there are, and `beaten` how often this one has beaten; misses while
-    Postgres is away are only noted.
+    """Send heartbeats until cancelled. If Postgres is unreachable, the missed heartbeat is only logged.
 
-    `schema`: looked at each time, since a connection may be older than the schema it finds.
+    `told`: called with the number of processes of the kind. `beaten`: called with the number of earlier heartbeats of this
+    one. `schema`: checked each time, since the schema may change after a connection was opened.
     """
     missed = Outage(log, begun="heartbeat.missed", over="heartbeat.resumed")
     while True:

@@ -1,4 +1,4 @@
-"""How the C library's allocator is set up in processes that run for long."""
+"""Configure the C library's allocator in long-running processes."""
 
 import ctypes
 from typing import Final
@@ -9,10 +9,10 @@ _M_MMAP_THRESHOLD: Final = -3
 
 
 def return_large_blocks() -> None:
-    """Give blocks of LARGE_BLOCK_BYTES and more back to the system as soon as they are free.
+    """Return blocks of LARGE_BLOCK_BYTES and more to the system as soon as they are free.
 
-    By default glibc keeps them once the first large one has been freed (its threshold follows their size, up to 32 MB), and
-    a process that has held a few large bodies stays that large. Other C libraries are left as they are.
+    By default glibc keeps them after the first large block was freed (its threshold follows their size, up to 32 MB). A
+    process that has held a few large bodies then stays that large. Other C libraries are not changed.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

@@ -1,4 +1,4 @@
-"""Work on many items that lets other requests in between."""
+"""Work on many items without blocking the event loop."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -8,11 +8,11 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 PIECE = 20
-"""Items that are worked on without a break. To show a job takes 30 µs."""
+"""How many items are processed without a break. For one job it takes 30 µs."""
 
 
 async def each(items: Sequence[Item], work: Callable[[Item], Result]) -> list[Result]:
-    """`work` of every item, in order. After every PIECE of them the event loop does what else is due."""
+    """Return `work` of every item, in order. After every PIECE items the event loop can run other tasks."""
     done: list[Result] = []
     for start in range(0, len(items), PIECE):
         if start:

@@ -1,4 +1,4 @@
-"""A step that is run again and again: when somebody rings, when its own timer says so, and once more after finding work."""
+"""A loop that runs a step after a notification, after a time that the step sets, and again after it found work."""
 
 import asyncio
 import math
@@ -16,15 +16,15 @@ ERROR_SECONDS_MAX = 2.0
 
 
 TICK_SECONDS = 0.05
-"""Alarms closer together than this ring as one."""
+"""Timers within the same tick become one notification."""
 
 
 class Pump:
-    """Runs `step` for ever. The step gives the seconds until it should look again (0: at once, inf: when rung).
+    """Runs `step` until cancelled. The step returns the seconds until its next run (0: immediately, inf: when notified).
 
-    A ring that comes while the step runs is not lost: the step is run once more. A step that raises is logged, and
-    tried again after a pause that doubles up to two seconds. Between the end of a run and the next one that somebody
-    rang for lie at least `gap_seconds`: a ring after a rest is followed at once, and a flood of rings gathers into groups.
+    A notification during a run is not lost: the step runs again. An error of a step is logged, and the step is retried after
+    a pause that doubles up to two seconds. After a run, a notification starts the next run no earlier than `gap_seconds`
+    later. So a notification after an idle time is handled immediately, and many notifications share a run.
     """
 
     def __init__(self, name: str, step: Callable[[], Awaitable[float]], *, gap_seconds: float = 0.0) -> None:
@@ -37,11 +37,11 @@ class Pump:
         self._alarms: set[int] = set()
 
     def ring(self) -> None:
-        """There may be work."""
+        """Notify the loop that there may be work."""
         self._rung.set()
 
     def ring_in(self, seconds: float) -> None:
-        """There will be work then."""
+        """Notify the loop after this time, when there will be work."""
         tick = math.ceil((clock.monotonic() + seconds) / TICK_SECONDS)
         if tick not in self._alarms:
             self._alarms.add(tick)
@@ -53,11 +53,11 @@ class Pump:
 
     @property
     def failing(self) -> bool:
-        """Whether its last step has failed; it tries again by itself."""
+        """Whether its last step has failed. It is retried automatically."""
         return self._pause_seconds > 0
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Run steps until cancelled."""
         while True:
             self._rung.clear()
             seconds = await self._once()

@@ -1,4 +1,4 @@
-"""Slots: the exchanges of one kind that a process has on the wire, each in a task that nobody awaits."""
+"""Slots limit how many exchanges of one kind a process runs at a time. Each exchange runs in a background task."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -10,9 +10,9 @@ log = get_logger(__name__)
 
 
 class Slots:
-    """So many tasks at once. `freed` is called as each of them ends.
+    """Runs at most `number` tasks at a time. `freed` is called when a task ends.
 
-    A task that raises has left its claim as it was: that is logged, and mended when the lease runs out.
+    A task that raises has not recorded its claim. That is logged, and handled after the lease expiration.
     """
 
     def __init__(self, name: str, number: int, *, freed: Callable[[], None]) -> None:
@@ -27,7 +27,7 @@ class Slots:
         return self._number - len(self._tasks)
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Take a slot for this."""
+        """Run `work` in a slot."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -39,7 +39,7 @@ class Slots:
         self._freed()
 
     async def drain(self, seconds: float, *, last_words_seconds: float = 0.0) -> None:
-        """Wait for what is on the wire; cancel what is not done by then, and wait a little longer for what it has to say."""
+        """Wait up to `seconds` for the tasks. Cancel the rest, and wait `last_words_seconds` for their ends."""
         if not self._tasks:
             return
         _done, late = await asyncio.wait(list(self._tasks), timeout=seconds)
@@ -49,6 +49,6 @@ class Slots:
             await asyncio.wait(late, timeout=last_words_seconds)
 
     def cut(self) -> None:
-        """Cancel what is on the wire; a `drain` that waits for it goes on."""
+        """Cancel all tasks. A `drain` that waits for them continues."""
         for task in self._tasks:
             task.cancel()

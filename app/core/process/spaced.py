@@ -1,4 +1,4 @@
-"""Messages that say the same: sent at once, and then at most once in a while."""
+"""Send equal messages with a minimum gap: the first immediately, later ones grouped."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
@@ -8,8 +8,8 @@ Name = TypeVar("Name", bound=Hashable)
 
 
 class Spaced(Generic[Name]):
-    """Sends a name at once. A name that is given again before it is sent, or within `gap_seconds` after, is sent once more
-    at the end of that time, however often it was given. `send` must not raise."""
+    """Sends a name immediately. If the name is given again before it is sent, or within `gap_seconds` after, it is sent once
+    more at the end of that time, however often it was given. `send` must not raise."""
 
     def __init__(self, send: Callable[[Name], Awaitable[None]], *, gap_seconds: float) -> None:
         self._send = send
@@ -19,7 +19,7 @@ class Spaced(Generic[Name]):
         self._tasks: set[asyncio.Task[None]] = set()
 
     def give(self, name: Name) -> None:
-        """Have it sent."""
+        """Send the name, now or at the end of its gap."""
         if name in self._resting:
             self._again.add(name)
             return
@@ -29,7 +29,7 @@ class Spaced(Generic[Name]):
         task.add_done_callback(self._tasks.discard)
 
     async def flush(self, seconds: float) -> None:
-        """Send now what waits for its turn, and wait at most so long for what is being sent."""
+        """Send all waiting names now, and wait at most `seconds` for the messages that are being sent."""
         waiting, self._again = self._again, set()
         self._resting -= waiting
         for name in waiting:

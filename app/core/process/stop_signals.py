@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: the first one stops a process in order, a later one without waiting any longer."""
+"""Handle SIGTERM and SIGINT: the first signal stops a process cleanly, a later one stops it without waiting longer."""
 
 import asyncio
 import contextlib
@@ -11,16 +11,16 @@ from app.core import clock
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 AGAIN_SECONDS = 1.0
-"""Signals that come within this time of the first are the same order: a launcher such as `uv run`, or systemd, which signals
-all processes of a unit, sends it twice."""
+"""Signals within this time after the first are ignored. A launcher such as `uv run`, or systemd, which signals all processes
+of a unit, may cause two."""
 
 
 @contextlib.contextmanager
 def stop_signals(
     *, first: Callable[[], None], again: Callable[[], None], numbers: Sequence[signal.Signals] = STOP_SIGNALS
 ) -> Iterator[None]:
-    """Within the block the running loop calls `first` at the first of these signals, and `again` at each one that comes at
-    least AGAIN_SECONDS later. From the main thread."""
+    """Within the block the running loop calls `first` at the first of these signals, and `again` at each signal at least
+    AGAIN_SECONDS later. Call it in the main thread."""
     first_at: float | None = None
 
     def told() -> None:
@@ -44,10 +44,10 @@ def stop_signals(
 
 
 def exit_when_told() -> None:
-    """From now on these signals end the process with exit code 0: while it starts, and has nothing to finish."""
+    """Let these signals end the process with exit code 0. For the time while it starts and has no work to finish."""
     for number in STOP_SIGNALS:
         signal.signal(number, _exit)
 
 
 def _exit(_number: int, _frame: FrameType | None) -> None:
-    os._exit(0)  # SystemExit is lost where it is raised in the callback of a weak reference, of which imports make many
+    os._exit(0)  # SystemExit is lost in the callback of a weak reference, and imports have many of these

@@ -1,6 +1,6 @@
-"""A thread that ends the process when its event loop has been blocked for too long: leases it holds are worth nothing.
+"""A thread that ends the process if its event loop was blocked for too long, since its leases have then expired.
 
-A process that was merely stopped (SIGSTOP, a suspended machine) is let live: the thread was stopped just as long.
+It does not end a process that was only stopped (SIGSTOP, a suspended machine): the thread was stopped for the same time.
 """
 
 import asyncio
@@ -22,7 +22,8 @@ def _die() -> None:
 
 
 class Watchdog:
-    """Watches the loop it is started on; `blocked_seconds_max` of lag, while the thread itself ran on, is death."""
+    """Watches the loop on which it is started. Calls `die` after more than `blocked_seconds_max` without a beat of the loop,
+    counting only time in which the thread itself ran."""
 
     def __init__(self, *, blocked_seconds_max: float, die: Callable[[], None] = _die) -> None:
         self._blocked_seconds_max = blocked_seconds_max
@@ -31,13 +32,13 @@ class Watchdog:
         self._ended = threading.Event()
 
     def start(self) -> None:
-        """Begin watching the running loop."""
+        """Start to watch the running loop."""
         self._loop = asyncio.get_running_loop()
         self._beat()
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     def stop(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         self._ended.set()
 
     def _beat(self) -> None:
@@ -46,7 +47,7 @@ class Watchdog:
             self._loop.call_later(TICK_SECONDS, self._beat)
 
     def _watch(self) -> None:
-        awake = 0.0  # seconds since the last beat in which this thread was running, too
+        awake = 0.0  # seconds since the last beat in which this thread itself ran
         seen_beat, seen_at = self._beat_at, time.monotonic()
         while not self._ended.wait(TICK_SECONDS):
             now = time.monotonic()

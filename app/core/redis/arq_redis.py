@@ -1,4 +1,4 @@
-"""arq's way to Redis: its queue, its payloads, its connections."""
+"""Redis for arq: its queue, its payloads, its connections."""
 
 import asyncio
 from collections.abc import Callable
@@ -21,16 +21,16 @@ log = get_logger(__name__)
 
 QUEUE = "waystation:tasks"
 CONNECTIONS_MAX = 32
-"""What one process opens at most; a Redis that is silent would otherwise be given one more for every message."""
+"""The most connections of one process. Without a limit, each message would open one more while Redis does not answer."""
 
 
 def serialized(value: dict[str, object]) -> bytes:
-    """arq's payloads as JSON: its default, pickle, lets whoever can write to Redis run code here."""
-    return orjson.dumps(value, default=repr)  # the result of a task that arq gives up is an exception
+    """Serialize arq's payloads as JSON. With arq's default, pickle, anyone who can write to Redis could run code here."""
+    return orjson.dumps(value, default=repr)  # repr: the result of a task that arq gives up is an exception
 
 
 def deserialized(value: bytes) -> dict[str, object]:
-    """The other way round."""
+    """Parse what `serialized` returned."""
     loaded: dict[str, object] = orjson.loads(value)
     return loaded
 
@@ -39,25 +39,25 @@ class QueueRedis(ArqRedis):
     """arq's connections."""
 
     async def delete(self, *_names: Any) -> int:
-        """arq calls this when it stops, and for one thing: to delete the health key. All workers share that key, and others
-        may be running. It expires by itself, soon after the last worker has stopped."""
+        """Do nothing. arq calls this only when it stops, to delete the health key. All workers share that key, and others may
+        still run. The key expires soon after the last worker has stopped."""
         return 0
 
     async def close(self, close_connection_pool: bool | None = None) -> None:
-        """arq still calls it by its old name, of which redis-py warns."""
+        """Close the client. arq still uses this old name, about which redis-py warns."""
         await self.aclose(close_connection_pool)
 
 
 class PatientRedis(QueueRedis):
-    """For an arq that runs the process, which an error of Redis would end. A command waits until Redis is back. What a
-    pipeline does is given up: arq then finds that there is nothing to do, and looks again."""
+    """For an arq that runs a process, which an error of Redis would end. A command waits until Redis is back. A pipeline is
+    given up: arq then finds nothing to do, and polls again."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._away = Outage(log, begun="arq.stopped", over="arq.started")
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
-        """As in redis-py."""
+        """Do as redis-py, but retry until Redis is back."""
         while True:
             try:
                 answer = await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
@@ -69,18 +69,18 @@ class PatientRedis(QueueRedis):
                 return answer
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Any:
-        """As in redis-py."""
+        """Return a pipeline that raises nothing while Redis is unreachable."""
         return _ForgivingPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
 
 
 class _ForgivingPipeline(Pipeline):
-    """A pipeline that raises nothing where Redis is away. Each of its commands then answers {}, which arq takes for no job,
-    no score, no information about the server."""
+    """A pipeline that raises nothing while Redis is unreachable. Each command then returns {}, which arq reads as no job, no
+    score, or no information about the server."""
 
     _gone = False
 
     async def immediate_execute_command(self, *args: Any, **options: Any) -> Any:
-        """As in redis-py: what goes before MULTI, beginning with WATCH. Once one has failed, so do all: nothing is watched."""
+        """Run a command before MULTI, such as WATCH, as redis-py does. After one failed, all fail, since nothing is watched."""
         if not self._gone:
             try:
                 return await super().immediate_execute_command(*args, **options)  # type: ignore[no-untyped-call]
@@ -89,13 +89,13 @@ class _ForgivingPipeline(Pipeline):
         return {}
 
     def pipeline_execute_command(self, *args: Any, **options: Any) -> Any:
-        """As in redis-py."""
+        """Do as redis-py, unless a command has failed."""
         if self._gone:
             return self.immediate_execute_command()
         return super().pipeline_execute_command(*args, **options)  # type: ignore[no-untyped-call]
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
-        """As in redis-py. Raises WatchError where arq would otherwise run a task that it has not claimed."""
+        """Do as redis-py. Raises WatchError if arq would otherwise run a task that it has not claimed."""
         number, claims = len(self.command_stack), self.explicit_transaction
         try:
             return await super().execute(raise_on_error)
@@ -105,7 +105,7 @@ class _ForgivingPipeline(Pipeline):
             return [{}] * number
 
     async def reset(self) -> None:
-        """As in redis-py, which does not expect a server that is silent."""
+        """Do as redis-py, also if the server does not answer, which redis-py does not expect."""
         try:
             await super().reset()  # type: ignore[no-untyped-call]
         except AWAY:
@@ -114,8 +114,8 @@ class _ForgivingPipeline(Pipeline):
 
 
 def arq_pool(url: str, *, kind: type[QueueRedis] = QueueRedis) -> QueueRedis:
-    """Connections for arq: no retries, and no waiting for a Redis that is silent, since the sweep stands in for it; unless
-    `kind` is patient."""
+    """Return connections for arq, without retries. They do not wait for a Redis that does not answer, since a sweep finds the
+    work; a `PatientRedis` does wait."""
     pool = open_pool(
         url,
         socket_timeout=REDIS_SECONDS,
@@ -131,7 +131,8 @@ def arq_pool(url: str, *, kind: type[QueueRedis] = QueueRedis) -> QueueRedis:
 
 
 def arq_settings(url: str) -> RedisSettings:
-    """The same for `arq --check`, which opens its own: the first of several servers, any of which knows the key it asks for."""
+    """Return the settings for `arq --check`, which opens its own connection. Of several servers it uses the first: any of
+    them has the key that it reads."""
     address = parse_redis_url(url)
     given: dict[str, Any] = dict(parse_url(address.plain))
     names = {"db": "database", "path": "unix_socket_path", "socket_connect_timeout": "conn_timeout"}
@@ -145,8 +146,8 @@ def arq_settings(url: str) -> RedisSettings:
 
 
 class Later:
-    """Calls `make` when one of its attributes is first asked for, and gives the attributes of what was made. A module that
-    holds one can be imported without settings."""
+    """A proxy of the object that `make` returns. It calls `make` at the first access to an attribute, so a module that holds
+    a proxy can be imported without settings."""
 
     def __init__(self, make: Callable[[], object]) -> None:
         self._make = make

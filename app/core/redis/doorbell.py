@@ -1,7 +1,7 @@
-"""Redis as a doorbell: it says that there may be work, or that a job has ended, and may be emptied or gone at any time.
+"""Notifications through Redis ("rings"): there may be work, or a job has ended. Redis may lose its data or fail at any time.
 
-A ring is told twice. It is published, so that workers hear it at once; and it is a task of arq's, which is found a little
-later by those who did not hear it. Nothing here raises or waits for Redis; every ring has a sweep behind it.
+A notification of work is sent twice. It is published, so that workers get it immediately. It is also enqueued as a task of
+arq, for workers that missed the message. Nothing here raises if Redis fails. A sweep finds the work of lost notifications.
 """
 
 import asyncio
@@ -21,31 +21,31 @@ from app.core.redis.subscription import AWAY, REDIS_SECONDS, RIGHTS, subscribe
 log = get_logger(__name__)
 
 Task = Literal["dispatch", "poll", "deliver"]
-"""Names of the arq tasks that can be rung."""
+"""Names of the arq tasks about which workers can be notified."""
 TASKS: Final[tuple[Task, ...]] = get_args(Task)
 
 FINISHED = "waystation:finished"
 ROUSED = "waystation:roused"
 RUNG = "waystation:rung"
-"""Channels. RUNG is followed by a colon and the number of the database: Redis has the same channels for all of them, and
-another installation's rings would wake our workers. With a task's name it is the key that one worker deletes: the one that
-follows the ring."""
+"""Channels. RUNG gets a colon and the number of the database: Redis shares channels between its databases, so another
+installation's notifications would wake our workers. RUNG with a task's name is a key. The worker that deletes it takes the
+notification."""
 UNTAKEN_SECONDS = 5
-"""How long a ring waits for somebody to follow it; then there has been a sweep."""
+"""How long a worker can take a notification. After that a sweep has run."""
 RING_GAP_SECONDS = 0.05
-"""Rings of one process for one task within this time are one message, beside the first, which goes at once."""
+"""A process sends the first notification of a task immediately, and those within this time after it as one message."""
 TAKE_GAP_SECONDS = 0.05
-"""A worker follows rings no more often: a claim costs about the same for one job as for ten."""
+"""The shortest time between two takes of a worker. A claim costs about the same for one job as for ten."""
 ARQ_GAP_SECONDS = 0.25
-"""The same for arq's tasks, which cost more and are looked for less often."""
+"""RING_GAP_SECONDS for arq's tasks, which cost more and are polled less often."""
 CLOSE_SECONDS = 0.5
 
 
 class Doorbell:
-    """One process's hand on the bell."""
+    """Sends and receives the notifications of one process."""
 
     def __init__(self, url: str, *, on_ended: Callable[[], None] | None = None) -> None:
-        """`on_ended`: told of jobs that ended here, in place of some worker: their webhooks are due."""
+        """`on_ended`: called if webhooks are due for jobs that ended in this process, instead of a notification to a worker."""
         self._arq = arq_pool(url)
         self._on_ended = on_ended
         self._url = url
@@ -57,12 +57,12 @@ class Doorbell:
         self._refused: dict[str, Outage] = {}
 
     def ring(self, task: Task) -> None:
-        """Tell some worker that there may be work."""
+        """Notify one worker that there may be work."""
         self._published.give(task)
         self._enqueued.give(task)
 
     def announce(self, job_ids: Iterable[UUID], *, due: bool | None = None) -> None:
-        """Tell whoever waits that these jobs have ended, and a worker where webhooks are `due` by it; None: perhaps."""
+        """Notify waiting clients that these jobs have ended, and a worker if webhooks are `due`; None: they may be due."""
         message = b"".join(job_id.bytes for job_id in job_ids)
         if message:
             self._start(self._publish(FINISHED, message))
@@ -74,14 +74,15 @@ class Doorbell:
             self.ring("deliver")
 
     def rouse(self) -> None:
-        """Tell all workers that there is work again after a lull: should its taker die, they must be awake to see it."""
+        """Notify all workers that there is work again after an idle time. If the worker that takes it dies, the others must
+        be awake to notice."""
         self._start(self._publish(ROUSED, b"1"))
 
     async def listen(self, heard: Callable[[list[UUID]], None]) -> None:
-        """Hear of ended jobs, until cancelled; connects again by itself."""
+        """Call `heard` with the ids of jobs that ended, until cancelled. Reconnects automatically."""
 
         def told(_channel: str, data: bytes) -> None:
-            # what somebody else may have published there ends nothing
+            # an incomplete id, which others may have published, is ignored
             heard([UUID(bytes=data[at : at + 16]) for at in range(0, len(data) - 15, 16)])
 
         await subscribe(self._url, [FINISHED], told)
@@ -94,9 +95,9 @@ class Doorbell:
         has_room: Callable[[Task], bool],
         connected: Callable[[bool], None],
     ) -> None:
-        """Hear of work, until cancelled; connects again by itself. `roused`: there is work again, for whomever. `rung`: there
-        may be work of this kind, and it is for this process to look; for another one, where this one has no room.
-        `connected` as in `subscribe`."""
+        """Receive notifications of work, until cancelled. Reconnects automatically. `roused`: called if there is work for any
+        worker. `rung`: called if this process has taken a notification of this task. `has_room`: without room for a task this
+        process leaves the notification to others. `connected`: as in `subscribe`."""
         rings = RingTaker(self._take, rung, has_room)
 
         def told(channel: str, data: bytes) -> None:
@@ -112,7 +113,7 @@ class Doorbell:
             both.create_task(subscribe(self._url, [ROUSED, self._rung], told, connected=connected))
 
     async def reachable(self) -> bool:
-        """Whether Redis answers."""
+        """Return whether Redis answers."""
         try:
             async with asyncio.timeout(REDIS_SECONDS):
                 await self._arq.ping()
@@ -121,7 +122,7 @@ class Doorbell:
         return True
 
     async def close(self) -> None:
-        """Let what is under way end, briefly, and disconnect."""
+        """Wait up to CLOSE_SECONDS for each kind of message that is being sent, then disconnect."""
         await asyncio.gather(self._published.flush(CLOSE_SECONDS), self._enqueued.flush(CLOSE_SECONDS))
         if self._tasks:
             await asyncio.wait(list(self._tasks), timeout=CLOSE_SECONDS)
@@ -142,7 +143,7 @@ class Doorbell:
 
     async def _enqueue(self, task: Task) -> None:
         with self._noting(QUEUE):
-            # one waiting ring of a kind is enough: workers look once more after arq has forgotten it
+            # one waiting task of a kind is enough: workers look again after arq has removed it
             await self._arq.enqueue_job(task, _job_id=task)
 
     async def _publish(self, channel: str, message: bytes) -> None:
@@ -150,7 +151,7 @@ class Doorbell:
             await self._arq.publish(channel, message)
 
     async def _take(self, tasks: Sequence[Task]) -> list[Task]:
-        """Those of these rings that no other worker has taken; all of them where Redis does not say."""
+        """Take notifications. Returns those that no other worker has taken, or all if Redis does not answer."""
         try:
             async with self._arq.pipeline(transaction=False) as pipe:
                 for task in tasks:
@@ -162,7 +163,7 @@ class Doorbell:
 
     @contextlib.contextmanager
     def _noting(self, name: str) -> Iterator[None]:
-        """Whether Redis is away, or refuses what is to be told by this channel or queue."""
+        """Log it if Redis is unreachable, or refuses to use this channel or queue. Suppresses these errors."""
         try:
             yield
         except NoPermissionError as error:
@@ -177,8 +178,8 @@ class Doorbell:
 
 
 class RingTaker:
-    """Rings that were heard and are for one worker alone to follow. One after a rest is taken at once; those that come while
-    some are being taken, or within TAKE_GAP_SECONDS after, are taken together."""
+    """Takes received notifications, each of which is for one worker only. After an idle time it takes one immediately. Those
+    that arrive while it takes some, or within TAKE_GAP_SECONDS after, are taken together."""
 
     def __init__(
         self,
@@ -193,12 +194,12 @@ class RingTaker:
         self._some = asyncio.Event()
 
     def hear(self, task: Task) -> None:
-        """Somebody rang."""
+        """Note a received notification."""
         self._heard.add(task)
         self._some.set()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Take notifications until cancelled."""
         while True:
             await self._some.wait()
             self._some.clear()

@@ -1,5 +1,5 @@
-"""Connections to Redis, by each form of REDIS_URL that `redis_url` knows: one server, several of which one takes writes, or
-Sentinels that know which one does."""
+"""Open connections to Redis for each form of REDIS_URL (`redis_url`): one server, several servers of which one accepts
+writes, or Sentinels that know the server that does."""
 
 from typing import Any, TypeVar
 
@@ -12,14 +12,14 @@ from redis.exceptions import NoPermissionError, ReadOnlyError, RedisError
 from app.core.redis.redis_url import RedisAddress, parse_redis_url
 
 SENTINEL_SECONDS = 2.0
-"""How long a Sentinel may take, where the URL does not say."""
+"""How long a Sentinel may take, unless the URL says it."""
 
 Client = TypeVar("Client", bound=Redis)
 
 
 def open_pool(url: str, **options: Any) -> ConnectionPool:
-    """A pool of connections, none of which is open yet. `options`: as of redis-py, beside those of the URL, which have
-    precedence. Raises ValueError, redis-py's errors and OSError where the URL cannot be one."""
+    """Return a pool without open connections. `options`: those of redis-py; options in the URL take precedence. Raises
+    ValueError, redis-py's errors or OSError if the URL is not valid."""
     address = parse_redis_url(url)
     if address.sentinel is not None:
         return _sentinel_pool(address, options)
@@ -31,13 +31,13 @@ def open_pool(url: str, **options: Any) -> ConnectionPool:
 
 
 def open_redis(url: str, **options: Any) -> Redis:
-    """A client with a pool of its own, which ends with it. Otherwise as `open_pool`."""
+    """Return a client with its own pool, which closes with the client. Otherwise as `open_pool`."""
     return Redis.from_pool(open_pool(url, **options))
 
 
 def _settings(address: RedisAddress, options: dict[str, Any]) -> tuple[dict[str, Any], bool]:
-    """Arguments of redis-py, and whether there is TLS: then the certificate must be for the host, unless the URL says
-    otherwise."""
+    """Return the arguments for redis-py, and whether TLS is used. With TLS the certificate must be for the host, unless the
+    URL says otherwise."""
     settings: dict[str, Any] = {**options, **parse_url(address.plain)}
     tls = address.plain.startswith("rediss:")
     if tls and settings.get("ssl_cert_reqs", "required") == "required":
@@ -68,7 +68,7 @@ class _SentinelPool(SentinelConnectionPool):
         try:
             return await super().get_master_address()  # type: ignore[no-untyped-call]
         except BaseException:
-            # also where nobody waits any longer: the next one asks another Sentinel first
+            # also after a timeout or cancellation: the next call asks another Sentinel first
             sentinels = self.sentinel_manager.sentinels
             sentinels.append(sentinels.pop(0))
             raise
@@ -81,8 +81,8 @@ class _SentinelPool(SentinelConnectionPool):
 
 
 class _Writable(Connection):
-    """A connection to the first of several servers that is there and takes writes. `servers`: a list that the connections
-    of a pool share; the one that was found last stands first."""
+    """A connection to the first of several servers that answers and accepts writes. `servers`: a list that the connections of
+    a pool share. The server that was found last is first."""
 
     def __init__(self, *, servers: list[tuple[str, int]], **options: Any) -> None:
         super().__init__(**options)
@@ -103,7 +103,7 @@ class _Writable(Connection):
                 failure = error
                 self._pass_over(server)
             except BaseException:
-                # also where nobody waits any longer: the next one tries another server first
+                # also after a timeout or cancellation: the next connection tries another server first
                 self._pass_over(server)
                 raise
             else:
@@ -120,7 +120,7 @@ class _Writable(Connection):
             await self.send_command("ROLE")
             role: list[Any] = await super().read_response()
         except NoPermissionError:
-            return True  # the first write will tell
+            return True  # the first write shows it
         return role[0] in (b"master", "master")
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
@@ -133,4 +133,4 @@ class _Writable(Connection):
 
 
 class _WritableTls(_Writable, SSLConnection):
-    """The same with TLS."""
+    """A `_Writable` with TLS."""

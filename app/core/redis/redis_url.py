@@ -1,8 +1,8 @@
-"""Redis' URL, read by the library that will use it. Its forms:
+"""Parse the URL of Redis, with redis-py as its last check. The forms are:
 
 redis://host:6379/0                                     one server; rediss:// with TLS, unix:///path for a socket
-redis://one:6379,redis://two:6379                       several, of which the one that takes writes is used
-redis+sentinel://one:26379,two:26379/mymaster/0         Sentinels, and what they call the master; rediss+sentinel:// with TLS
+redis://one:6379,redis://two:6379                       several servers; the one that accepts writes is used
+redis+sentinel://one:26379,two:26379/mymaster/0         Sentinels, and their name of the master; rediss+sentinel:// with TLS
 """
 
 import difflib
@@ -46,9 +46,9 @@ _OF_TLS: Final = frozenset(
         "ssl_ciphers",
     ]
 )
-"""redis-py hands any other parameter to its classes as text, which only some of them can read."""
+"""redis-py gives all other parameters to its classes as text, which only some of them can parse."""
 _CONNECTIONS_MIN: Final = 8
-"""One listens all the time, and several ring at once."""
+"""One connection always listens, and several send notifications at the same time."""
 _LIST_EXPECTED: Final = (
     "expected a comma list of URLs that differ in host and port alone, such as redis://one:6379/0,redis://two:6379/0"
 )
@@ -64,7 +64,7 @@ _ABOVE_ZERO: Final = ("socket_timeout", "socket_connect_timeout")
 
 @dataclass(frozen=True, slots=True)
 class SentinelGroup:
-    """What Sentinels call the master, and how to log in to them."""
+    """The Sentinels' name of the master, and the login for the Sentinels."""
 
     name: str
     login: dict[str, str] = field(repr=False)
@@ -72,8 +72,8 @@ class SentinelGroup:
 
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
-    """A URL taken apart. `plain`: the same for one server, as redis-py reads it; `servers`: hosts and ports, of Sentinels
-    where `sentinel` is given, and empty for a socket."""
+    """A parsed URL. `plain`: the URL for one server, as redis-py reads it. `servers`: hosts and ports of several servers, or
+    of the Sentinels if `sentinel` is given; empty if redis-py finds the one server in `plain`."""
 
     plain: str = field(repr=False)
     servers: tuple[tuple[str, int], ...] = ()
@@ -81,7 +81,7 @@ class RedisAddress:
 
 
 def parse_redis_url(url: str) -> RedisAddress:
-    """Raises ValueError where it has none of the forms; redis-py has yet to read `plain`."""
+    """Parse a URL. Raises ValueError if it has none of the forms. `plain` is not checked yet: redis-py does that."""
     if url.startswith((f"redis{_SENTINEL}://", f"rediss{_SENTINEL}://")):
         return _parse_sentinel(url)
     urls = re.split(r",(?=rediss?://)", url)
@@ -116,7 +116,7 @@ def _parse_sentinel(url: str) -> RedisAddress:
 
 
 def _split(url: str) -> SplitResult:
-    """As `urlsplit`, of several hosts, too: newer versions of it take brackets for one IPv6 address alone."""
+    """Do as `urlsplit`, also for several hosts. Newer versions of it accept brackets only around a single IPv6 address."""
     scheme, slashes, rest = url.partition("://")
     netloc = re.split("[/?#]", rest, maxsplit=1)[0]
     several = "," in netloc
@@ -138,13 +138,13 @@ def _host(text: str, port: int, expected: str) -> tuple[str, int]:
 
 
 def checked_redis_url(url: str) -> str:
-    """The URL itself; raises ValueError where redis-py cannot make a connection of it. Connects to nothing.
+    """Return the URL. Raises ValueError if redis-py cannot make a connection from it. It does not connect.
 
-    No error quotes the URL or a part of it that may be a password.
+    No error quotes the URL, or a part of it that may be a password.
     """
     plain = parse_redis_url(url).plain
     _check_names(plain)
-    # imported here: commands that need other settings do not wait for it
+    # imported here, so that commands without Redis start faster
     from redis.exceptions import RedisError
 
     from app.core.redis.redis_pool import open_pool
@@ -163,7 +163,7 @@ def checked_redis_url(url: str) -> str:
 
 
 def _check_names(url: str) -> None:
-    """Raise ValueError for a parameter that does nothing, or that redis-py cannot read from a URL."""
+    """Raise ValueError for a parameter that has no effect, or that redis-py cannot parse in a URL."""
     parts = _split(url)
     known = _NAMES | _OF_TLS if parts.scheme == "rediss" else _NAMES
     for name, _ in parse_qsl(parts.query, keep_blank_values=True):
@@ -177,7 +177,7 @@ def _check_names(url: str) -> None:
 
 
 def _check(url: str, options: dict[str, Any]) -> None:
-    """What redis-py takes, and what then works with no server."""
+    """Raise ValueError for values that redis-py accepts but that work with no server."""
     parts = urlsplit(url)
     if parts.port == 0:
         raise ValueError(f"{EXPECTED}; expected a port from 1 to {PORT_MAX}")
@@ -194,7 +194,7 @@ def _check(url: str, options: dict[str, Any]) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """What is wrong with it, as far as that can be told without quoting a value."""
+    """Return what is wrong with the URL, without quoting a value."""
     text = str(error)
     if text.startswith("Port "):
         return (

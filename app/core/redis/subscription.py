@@ -1,4 +1,4 @@
-"""Hearing what is published in Redis: a subscription that is taken up again by itself when it is lost."""
+"""Receive messages that are published in Redis. A lost subscription is renewed automatically."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -13,16 +13,16 @@ from app.core.redis.redis_pool import open_redis
 log = get_logger(__name__)
 
 AWAY = (RedisError, OSError, TimeoutError)
-"""What redis-py raises where Redis is away."""
+"""The errors of redis-py if Redis is unreachable."""
 REDIS_SECONDS = 2.0
 """How long Redis may take to connect and to answer."""
 RECONNECT_SECONDS = 0.5
 REFUSED_SECONDS = 30.0
-"""The same after a refusal for lack of rights, which lasts until somebody changes them."""
+"""RECONNECT_SECONDS after a refusal for missing rights, which lasts until an operator changes them."""
 RIGHTS = "the Redis user needs ~* &waystation:* +@all"
-"""What is said where Redis refuses something for lack of them."""
+"""The hint in the log if Redis refuses something for missing rights."""
 QUIET_SECONDS = 15.0
-"""After so long without a message Redis is asked whether it still hears us: a connection may die without a word."""
+"""After this time without a message the connection is tested with a PING, since it may have died silently."""
 
 Heard = Callable[[str, bytes], None]
 """Called with the channel and the message."""
@@ -31,8 +31,8 @@ Heard = Callable[[str, bytes], None]
 async def subscribe(
     url: str, channels: Sequence[str], heard: Heard, *, connected: Callable[[bool], None] | None = None
 ) -> None:
-    """Hear of these channels until cancelled. `connected`: called with True when messages begin to arrive, and with False
-    when the connection is lost; what was published in between is not heard of."""
+    """Call `heard` with the messages of these channels until cancelled. `connected`: called with True when messages begin to
+    arrive, and with False when the connection is lost. Messages that are published in between are lost."""
     lost = Outage(log, begun="subscription.lost", over="subscription.back")
 
     def told(subscribed: bool) -> None:
@@ -45,7 +45,7 @@ async def subscribe(
         wait_seconds = RECONNECT_SECONDS
         try:
             async with open_redis(url, socket_connect_timeout=REDIS_SECONDS) as redis, redis.pubsub() as pubsub:
-                async with asyncio.timeout(REDIS_SECONDS):  # redis-py waits for ever for the answer to its greeting
+                async with asyncio.timeout(REDIS_SECONDS):  # redis-py has no timeout for the answer to its greeting
                     await pubsub.subscribe(*channels)
                 try:
                     await _listen(pubsub, len(channels), heard, told)

@@ -1,1 +1,1 @@
-"""Routes that belong to no subject: `/docs`, `/healthz`, `/readyz`."""
+"""Routes without a room of their own: `/docs`, `/healthz`, `/readyz`."""

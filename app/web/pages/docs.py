@@ -1,6 +1,6 @@
-"""`/docs`: the OpenAPI document as a page. Everything the page needs comes from this process, nothing from the internet.
+"""`/docs`: the OpenAPI document as a page. The page loads everything from this process, nothing from the internet.
 
-Swagger UI's files are those of the package fastapi-offline; the lock file pins them by hash.
+Swagger UI's files come from the package fastapi-offline. The lock file pins them by hash.
 """
 
 from importlib.util import find_spec
@@ -21,7 +21,7 @@ CONTENT_SECURITY_POLICY: Final = "; ".join((
     "form-action 'none'",
     "frame-ancestors 'none'",
 ))  # fmt: skip
-"""The page runs our files alone, talks to this gateway alone, and is shown in no other page."""
+"""The page runs only our files, calls only this gateway, and cannot be embedded in another page."""
 
 _PAGES: Final = Path(__file__).with_name("static")
 _JAVASCRIPT: Final = "text/javascript; charset=utf-8"
@@ -30,11 +30,11 @@ _TYPES: Final = {
     "swagger-ui-bundle.js": _JAVASCRIPT,
     "swagger-ui.css": "text/css; charset=utf-8",
 }
-"""Said here: what a system guesses from the ending may be wrong, and browsers run no script of another type."""
+"""Explicit types: a system's guess from the suffix may be wrong, and browsers run no script of another type."""
 
 
 def _swagger_ui() -> Path:
-    """The folder of Swagger UI's files. The package is found, not imported: its code is not used."""
+    """Return the folder of Swagger UI's files. The package is not imported, since its code is not used."""
     found = find_spec("fastapi_offline")
     assert found is not None, "a dependency"
     assert found.submodule_search_locations is not None, "a package"

@@ -20,13 +20,13 @@ def _unfit(migrations: str, detail: str) -> Response:
 
 
 async def healthz(_request: Request) -> Response:
-    """200: the process lives."""
+    """Answer 200: the process lives."""
     return _answer(200, {"status": "ok"})
 
 
 async def readyz(request: Request) -> Response:
-    """200 while the database answers in our role, its schema serves us and it is as new as what was sent; Redis away is only
-    `degraded`. 503 once the process is told to stop: nobody should send it anything more."""
+    """Answer 200 if the database answers in our role, its schema serves this release, and it is not in doubt. Redis may
+    be unreachable (`degraded`). Answer 503 otherwise, and while the process stops, so that it gets no more requests."""
     state = request.app.state
     if state.stopping.is_set():
         return _answer(503, {"status": "unavailable", "process": "stopping"})

@@ -1,4 +1,4 @@
-"""Answers that the connection itself gives, and the transport of an answer to a request that is not whole."""
+"""Answers of the connection itself, and the transport for an answer to an incomplete request."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,11 +7,12 @@ from http import HTTPStatus
 import orjson
 
 RESPONSE_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-"""Of every answer: no cache keeps what a tenant or an operator was shown, and no browser guesses what it is."""
+"""Headers of every answer: no cache stores the data of a tenant or an operator, and no browser guesses the type."""
 
 
 def last_answer(status: int, code: str, words: str, *, retry: int | None = None) -> bytes:
-    """A whole refusal, after which the connection ends; its body has the members of both surfaces' errors. `retry`: seconds."""
+    """Return a complete refusal, after which the connection is closed. Its body has the members of both surfaces' errors.
+    `retry`: seconds."""
     phrase = HTTPStatus(status).phrase
     problem = {"type": "about:blank", "title": phrase, "status": status, "detail": words, "code": code}
     body = orjson.dumps({"error": words, **problem, "errors": []})
@@ -25,7 +26,7 @@ def last_answer(status: int, code: str, words: str, *, retry: int | None = None)
 
 
 class Answering(asyncio.Transport):
-    """Writes as the connection's own transport does; `ended` is called where that one would be closed."""
+    """Writes to the connection's transport. Instead of closing it, it calls `ended`."""
 
     def __init__(self, transport: asyncio.Transport, ended: Callable[[], None]) -> None:
         super().__init__()
@@ -33,13 +34,13 @@ class Answering(asyncio.Transport):
         self._ended = ended
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Send."""
+        """Send data."""
         self._transport.write(data)
 
     def is_closing(self) -> bool:
-        """Whether the connection is closed, or about to be."""
+        """Return whether the connection is closed or closing."""
         return self._transport.is_closing()
 
     def close(self) -> None:
-        """The answer is whole."""
+        """Handle the end of the answer."""
         self._ended()

@@ -1,4 +1,4 @@
-"""Inbound HTTP/1.1: uvicorn's parser, with bounds on the size and the time of a request, and its own refusals in JSON."""
+"""Inbound HTTP/1.1: uvicorn's parser, with limits on the size and the time of a request, and with refusals in JSON."""
 
 import math
 from typing import Any
@@ -17,19 +17,19 @@ from app.web.server.timing import Phase, TimedProtocol
 from app.web.server.upgrade import framing_of, parser_within_body
 
 HEAD_BYTES_MAX = 64 * 1024
-"""Request line and headers together; the parser itself gathers them without end."""
+"""The most bytes of request line and headers together. The parser itself has no limit."""
 LINGER_BYTES_MAX = 16 * 1024 * 1024
-"""Of a body that nobody wants, as much is thrown away after the answer, unparsed: many clients send all of it before they
-read, and a reset would take the answer from them."""
+"""How much of an unwanted body is read and discarded after the answer. Many clients send the whole body before they read,
+and a reset would lose the answer."""
 CONNECTIONS_MAX = 10_000
 EVICTED_SHARE = 100
-"""At CONNECTIONS_MAX, one in so many is closed: those that have waited longest for a request."""
+"""At CONNECTIONS_MAX, one in 100 connections is closed: those that have waited longest for a request."""
 BLANKS = b" \t"
-"""Around a header's value, and no part of it (RFC 9110, 5.5)."""
+"""Blanks around a header's value do not belong to it (RFC 9110, 5.5)."""
 
 
 class HeadTooLarge(Exception):
-    """The head of a request has outgrown HEAD_BYTES_MAX."""
+    """The head of a request is larger than HEAD_BYTES_MAX."""
 
 
 class Protocol(TimedProtocol):
@@ -39,19 +39,19 @@ class Protocol(TimedProtocol):
 
     _keep_alive = True
     _begun = False
-    """The first byte of a message has come, and its last one has not."""
+    """The first byte of a request has arrived, and its last byte has not."""
     _in_head = True
     _ended = False
-    """A message ended in the present read."""
+    """A request ended in the current read."""
     _head_bytes = 0
-    """Of the present head, as far as it is parsed."""
+    """The parsed bytes of the current head."""
     _framing = b""
-    """Of a request that offers another protocol, until its body is parsed."""
+    """The framing headers of a request that offers another protocol, until its body is parsed."""
 
     # ---- the connection
 
     def connection_made(self, transport: Any) -> None:
-        """Begin to wait for a request."""
+        """Start to wait for a request."""
         super().connection_made(transport)
         self._since = self.loop.time()
         self._watch(self._since + IDLE_SECONDS)
@@ -59,7 +59,7 @@ class Protocol(TimedProtocol):
             self._refuse(503, "overloaded", "this process has as many connections as it takes; try again", retry=1)
 
     def _make_room(self) -> bool:
-        """Close the connections that have waited longest for a request; False where there is none."""
+        """Close the connections that have waited longest for a request. Returns False if there is none."""
         waiting = [
             one
             for one in self.connections
@@ -71,7 +71,7 @@ class Protocol(TimedProtocol):
         return bool(waiting)
 
     def shutdown(self) -> None:
-        """The process stops: close after the present answer, or where no request comes within FAREWELL_SECONDS."""
+        """Close the connection after its current answer, or if no request arrives within FAREWELL_SECONDS."""
         if self._leaving_at < math.inf:
             return
         self._leaving_at = self.loop.time() + FAREWELL_SECONDS
@@ -80,7 +80,7 @@ class Protocol(TimedProtocol):
             self.cycle.keep_alive = False
 
     def cut(self) -> None:
-        """The process ends now: tell a client that waits for an answer, and has nothing of it yet."""
+        """End the connection now, since the process ends. A client that has nothing of its answer yet gets a 503."""
         waits = self._phase is Phase.HEAD or (
             self._phase in (Phase.BODY, Phase.ANSWER) and not self.cycle.response_started and not self.pipeline
         )
@@ -95,10 +95,10 @@ class Protocol(TimedProtocol):
         elif self._phase is not Phase.LINGER:
             self.transport.abort()
 
-    # ---- what comes in
+    # ---- requests
 
     def data_received(self, data: bytes) -> None:
-        """Parse; a header that does not end is not handed on, so what has come is counted, too."""
+        """Parse received bytes. The parser does not report an incomplete header, so the received bytes are counted, too."""
         if self._deaf:
             self._discard(len(data))
             return
@@ -123,7 +123,7 @@ class Protocol(TimedProtocol):
                     self._framing = b""
 
     def _incomplete(self, size: int) -> None:
-        """A request has begun and is not whole."""
+        """Handle a request that has begun and is not complete."""
         if self._in_head:
             if not self._ended:
                 self._came_bytes += size
@@ -133,7 +133,7 @@ class Protocol(TimedProtocol):
             if self._phase is Phase.IDLE:
                 self._enter(Phase.HEAD, HEAD_SECONDS)
         elif self._progress is None:
-            # until the body is whole, an answer is followed by the end of the connection
+            # an answer before the end of the body ends the connection
             self._keep_alive, self.cycle.keep_alive = self.cycle.keep_alive, False
             self.cycle.transport = Answering(self.transport, self._answered_early)
             self._progress = Progress(self.loop.time())
@@ -147,29 +147,29 @@ class Protocol(TimedProtocol):
             self.flow.pause_reading()
 
     def on_message_begin(self) -> None:
-        """The first byte of a request."""
+        """Handle the first byte of a request."""
         if self._framing:
             return
         self._begun = True
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        """A piece of the target."""
+        """Handle a piece of the target."""
         if self._framing:
             return
         self._count(len(url))
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A whole header."""
+        """Handle a complete header."""
         if self._framing:
             return
         self._count(len(name) + len(value) + 4)
-        if self._in_head:  # else a trailer: it comes after the body and must not pass for a header (RFC 9110, 6.5.1)
-            super().on_header(name, value.strip(BLANKS))  # the parser drops leading blanks only
+        if self._in_head:  # else a trailer after the body, which must not count as a header (RFC 9110, 6.5.1)
+            super().on_header(name, value.strip(BLANKS))  # the parser strips only leading blanks
 
     def on_headers_complete(self) -> None:
-        """The end of the head."""
+        """Handle the end of the head."""
         if self._framing:
             return
         if self.parser.should_upgrade():
@@ -179,7 +179,7 @@ class Protocol(TimedProtocol):
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """The end of the body; what comes next is another head."""
+        """Handle the end of the body. Another head comes next."""
         if self._framing:
             return
         self._in_head = self._ended = True
@@ -196,10 +196,10 @@ class Protocol(TimedProtocol):
         if self._head_bytes > HEAD_BYTES_MAX:
             raise HeadTooLarge
 
-    # ---- what goes out
+    # ---- answers
 
     def on_response_complete(self) -> None:
-        """An answer is sent: begin the next request's, or wait for one. uvicorn's own sets a timer each time."""
+        """Start the next request's answer, or wait for a request. uvicorn's own method sets a timer each time."""
         self.server_state.total_requests += 1
         if self.transport.is_closing() or self._phase is Phase.LINGER:
             return
@@ -214,7 +214,7 @@ class Protocol(TimedProtocol):
             self._since = self.loop.time()
 
     def send_400_response(self, msg: str) -> None:
-        """What is no HTTP gets no route; its answer has the members of both surfaces' errors."""
+        """Refuse invalid HTTP, for which no route is known. The answer has the members of both surfaces' errors."""
         if max(self._head_bytes, self._came_bytes) > HEAD_BYTES_MAX:
             self._refuse(431, "headers_too_large", f"the head of the request has over {HEAD_BYTES_MAX} bytes")
         else:

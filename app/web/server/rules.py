@@ -1,4 +1,4 @@
-"""HTTP's general rules about requests, the same for every route: HEAD, escapes in a path, `Allow`."""
+"""General rules of HTTP, the same for every route: HEAD, escapes in a path, `Allow`."""
 
 import re
 from collections.abc import Awaitable, Sequence
@@ -9,21 +9,21 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
-"""Of all routes; HEAD is answered wherever GET is."""
+"""The methods of all routes. Every route with GET also answers HEAD."""
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class HttpRules:
-    """Hands requests on to an application, HEAD as GET and with a plain path.
+    """Passes requests to an application: HEAD becomes GET, and escapes in the path are decoded.
 
-    The server still knows the method: it sends the headers of the answer to HEAD, and no body.
+    The server still knows the method, so it answers HEAD with headers only.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Not a coroutine of its own: that would cost every request a microsecond."""
+        """Call the application. This is no coroutine: one more would cost every request a microsecond."""
         if scope["type"] == "http":
             if scope["method"] == "HEAD":
                 scope = {**scope, "method": "GET"}
@@ -34,10 +34,11 @@ class HttpRules:
 
 
 def plain_path(raw: bytes) -> str:
-    """The path without its escapes; as it was written where one stands for `/`, a control character or no UTF-8.
+    """Return the path with decoded escapes. The path stays as written if an escape means `/`, a control character, or
+    invalid UTF-8.
 
-    Such a path belongs to no route and names no model or job. With the escapes decoded, `%0a` at its end would be
-    overlooked: `$` in the pattern of a route matches before a line break, too.
+    Such a path belongs to no route and names no model or job. If it were decoded, `%0a` at its end would be ignored: `$` in
+    a route's pattern also matches before a line break.
     """
     written = raw.decode("ascii")
     try:
@@ -48,7 +49,7 @@ def plain_path(raw: bytes) -> str:
 
 
 def allowed_methods(routes: Sequence[BaseRoute], scope: Scope) -> str:
-    """The value of `Allow` for the path of a request: the methods of all routes that have it."""
+    """Return the value of `Allow` for the path of a request: the methods of all routes with this path."""
     found = []
     for method in METHODS:
         asked = {"type": "http", "path": scope["path"], "method": method, "headers": []}

@@ -1,12 +1,12 @@
-"""The HTTP server of an API process: uvicorn's, with an end that clients do not notice.
+"""The HTTP server of an API process: uvicorn's, with a shutdown that clients do not notice.
 
-What happens at SIGTERM:
+SIGTERM starts these steps:
 
-    delay    SHUTDOWN_DELAY_SECONDS: `/readyz` answers 503, everything else is served as before. Each answer says
-             `Connection: close`, so that clients move to other processes by themselves.
-    grace    GRACE_SECONDS: whoever waits for a job is answered with its present state, the listener is closed, and each
-             connection is closed after its answer. This ends as soon as nothing is under way.
-    end      a request that is still not answered gets 503 `shutting_down`.
+    delay    SHUTDOWN_DELAY_SECONDS: `/readyz` answers 503, all else is served as before. Each answer has
+             `Connection: close`, so clients move to other processes.
+    grace    GRACE_SECONDS: clients that wait for a job get its current state, the listener is closed, and each connection
+             is closed after its answer. This step ends when no connection and no request is left.
+    end      a request without an answer gets 503 `shutting_down`.
 """
 
 import asyncio
@@ -26,15 +26,15 @@ log = get_logger(__name__)
 CLOSE = (b"connection", b"close")
 LOOK_SECONDS = 0.02
 CLOSING_SHARE, CLOSING_SECONDS_MAX = 0.25, 3.0
-"""The part of the grace that is kept for closing what the process holds open, after its last answer."""
+"""The part of the grace that is reserved for closing the application's resources after the last answer."""
 LAST_ANSWERS_SECONDS = 0.5
-"""How long a client may take to read that its request was not finished."""
+"""How long a client may take to read that its request was aborted."""
 ANSWERING_SECONDS_MIN = 1.0
-"""What the requests under way have at least: whoever waits for a job must hear of it, however short the grace is."""
+"""The least time for the current requests: clients that wait for a job must get an answer, also with a short grace."""
 
 
 class Server(uvicorn.Server):
-    """Serves until `stop`. `stopping` is set at once then, `release` is called when nobody may wait any longer."""
+    """Serves until `stop`, which sets `stopping`. After the delay it calls `release`, which answers all clients that wait."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Server(uvicorn.Server):
         self._answer_until = 0.0
 
     def stop(self, *, delayed: bool = True) -> None:
-        """End in order; without the delay where no load balancer has to be told."""
+        """Stop cleanly. `delayed`: false if no load balancer needs the delay."""
         if self.should_exit:
             return
         self._stopping.set()
@@ -66,7 +66,7 @@ class Server(uvicorn.Server):
         log.info("api.stopping", delay_seconds=self._delay_seconds)
 
     def hurry(self) -> None:
-        """End the delay now, and the grace ANSWERING_SECONDS_MIN later."""
+        """End the delay now, and the grace within ANSWERING_SECONDS_MIN."""
         now = clock.monotonic()
         self._serve_until = min(self._serve_until, now)
         self._answer_until = min(self._answer_until, now + ANSWERING_SECONDS_MIN)
@@ -74,13 +74,13 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """While it serves; uvicorn's own raises them once more afterwards, and the process would end by a signal."""
+        """Handle signals while serving. uvicorn's own method raises them again afterwards, so a signal would end the process."""
         with stop_signals(first=self.stop, again=self.hurry):
             yield
 
     async def on_tick(self, counter: int) -> bool:
-        """Ten times a second; True once the listener is to be closed."""
-        told = await super().on_tick(counter)  # once a second it makes the headers of all answers anew
+        """Run ten times a second. Returns True when the listener must be closed."""
+        told = await super().on_tick(counter)  # once a second it replaces the default headers
         if told:
             self._say_close()
         return told and clock.monotonic() >= self._serve_until
@@ -90,8 +90,8 @@ class Server(uvicorn.Server):
             self.server_state.default_headers = [*self.server_state.default_headers, CLOSE]
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Answer whoever waits, close every connection, then what the application holds open."""
-        await self.on_tick(0)  # a signal before the first one: the headers of all answers are not made yet
+        """Answer the clients that wait, close every connection, then the application's resources."""
+        await self.on_tick(0)  # after an early signal there are no default headers yet
         self._release()
         for server in self.servers:
             server.close()
@@ -115,7 +115,7 @@ class Server(uvicorn.Server):
         return bool(self.server_state.connections or self.server_state.tasks)
 
     async def _answered(self) -> None:
-        """Return once no connection is open and no request under way, or the grace is over."""
+        """Wait until no connection and no request is left, or the grace is over."""
         while self._busy and clock.monotonic() < self._answer_until:
             for (
                 connection
@@ -124,7 +124,7 @@ class Server(uvicorn.Server):
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _cut(self) -> None:
-        """End what has not ended by itself."""
+        """Abort the requests and connections that are left."""
         if not self._busy:
             return
         tasks = list(self.server_state.tasks)

@@ -1,12 +1,12 @@
-"""How long a connection may take for what it is doing, and its end.
+"""Timeouts of a connection in each phase, and its end.
 
 A connection is in one phase at a time:
 
     IDLE ──first byte──> HEAD ──end of the head──> BODY ──end of the body──> ANSWER ──end of the answer──> IDLE
     BODY ──too slow──> ANSWER (408)        any ──answer sent, body unread──> LINGER ──> closed
 
-HEAD, BODY and LINGER have a deadline, IDLE has a longer one, ANSWER has none: it may take as long as a client waits for a
-job. A request that comes whole in one read goes from IDLE to ANSWER and touches no timer.
+HEAD, BODY and LINGER have a timeout, IDLE has a longer one. ANSWER has none, since a client may wait long for a job. A
+request that arrives in one read goes from IDLE to ANSWER and changes no timer.
 """
 
 import math
@@ -48,48 +48,48 @@ class TimedProtocol(HttpToolsProtocol):
     _since = 0.0
     """When the phase began."""
     _look_at = math.inf
-    """When the timer goes off. There is one for each connection, and reads do not move it."""
+    """When the timer fires. A connection has one timer, and reads do not move it."""
     _timer: Any = None
     _progress: Progress | None = None
-    """Of the body that is coming in."""
+    """The progress of the body that arrives."""
     _written: Progress | None = None
-    """Of an answer that the client takes slowly."""
+    """The progress of an answer that the client reads slowly."""
     _leaving_at = math.inf
     """When a connection without a request is closed because the process stops."""
     _deaf = False
-    """What still comes is thrown away."""
+    """Received bytes are discarded."""
     _came_bytes = 0
-    """Of the present head, in whole reads that held nothing else."""
+    """Bytes of the current head from reads that held only this head; in LINGER, the discarded bytes."""
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing is waited for any more."""
+        """Cancel the timer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """The client does not take its answer as fast as it is made."""
+        """Start to check the client, which reads its answer more slowly than it is written."""
         super().pause_writing()
         now = self.loop.time()
         self._written = Progress(now, self.transport.get_write_buffer_size())
         self._watch(now + IDLE_SECONDS)
 
     def resume_writing(self) -> None:
-        """It has taken most of it."""
+        """Stop that check, since the client has read most of the answer."""
         super().resume_writing()
         self._written = None
 
     def _answered_early(self) -> None:
-        """The answer is written, and the connection is to end after it."""
+        """End the connection after a written answer."""
         if self._progress is None:
             self.transport.close()
         else:
             self._linger()
 
     def _linger(self) -> None:
-        """Send the end of our side, and wait for the client to read it: to close with bytes unread is to reset the
-        connection, which may take the answer from the client."""
+        """Close our side, and wait until the client has read the answer. Closing a connection with unread bytes resets it,
+        and the client may lose the answer."""
         if self.transport.is_closing():
             return
         self._deaf, self._came_bytes = True, 0
@@ -99,7 +99,7 @@ class TimedProtocol(HttpToolsProtocol):
 
     def _refuse(self, status: int, code: str, words: str, *, retry: int | None = None) -> None:
         if self.cycle is not None and not self.cycle.response_complete:
-            self.cycle.disconnected = True  # whatever it still has to say would come after ours
+            self.cycle.disconnected = True  # its answer would follow ours
             self.cycle.message_event.set()
         self.transport.write(last_answer(status, code, words, retry=retry))
         self._linger()
@@ -110,7 +110,7 @@ class TimedProtocol(HttpToolsProtocol):
         self._watch(self._since + seconds)
 
     def _watch(self, at: float) -> None:
-        """Look at this connection at `at`, if not before."""
+        """Check this connection at `at` or earlier."""
         if at < self._look_at:
             if self._timer is not None:
                 self._timer.cancel()
@@ -124,7 +124,7 @@ class TimedProtocol(HttpToolsProtocol):
             self._watch(at)
 
     def _judge(self, now: float) -> float | None:
-        """End what has taken too long. When to look again; None: this connection is over."""
+        """End a phase that has taken too long. Returns when to check again, or None if the connection has ended."""
         lingers = self._phase is Phase.LINGER
         if (
             self._written is not None
@@ -152,7 +152,7 @@ class TimedProtocol(HttpToolsProtocol):
     def _judge_head(self, now: float) -> float:
         earlier: RequestResponseCycle | None = self.cycle
         if earlier is not None and not earlier.response_complete:
-            self._since = now  # the time for a pipelined head counts from the answer before it
+            self._since = now  # the timeout of a pipelined head starts after the answer before it
         elif now >= self._since + HEAD_SECONDS:
             log.info("http.head_too_slow")
             self._refuse(408, "head_too_slow", f"the head of the request took longer than {HEAD_SECONDS:g} s")
@@ -163,10 +163,10 @@ class TimedProtocol(HttpToolsProtocol):
         assert self._progress is not None
         due = self._progress.looked_at + BODY_WINDOW_SECONDS
         if now < due:
-            return due  # the timer was set for something else
+            return due  # the timer was set for another reason
         if not self._progress.too_slow(now, waiting=self.flow.read_paused):
             return now + BODY_WINDOW_SECONDS
-        # the application finds the reason where the rest of the body should be, and answers with it
+        # the application finds this reason instead of the rest of the body, and answers with it
         self._deaf = True
         self._phase = Phase.ANSWER
         self.cycle.scope["state"][CUT] = BodyTooSlow()
@@ -175,7 +175,7 @@ class TimedProtocol(HttpToolsProtocol):
         return now + IDLE_SECONDS
 
     def _judge_reader(self, now: float) -> float | None:
-        """Of a client that has not taken its answer."""
+        """Check a client that has not read its answer. Aborts the connection if it reads too slowly."""
         left = self.transport.get_write_buffer_size()
         if self._written is None:
             self._written = Progress(now, left)

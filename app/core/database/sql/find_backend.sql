@@ -1,2 +1,2 @@
--- Which session of the server answers?
+-- Which process of the server runs this session?
 SELECT pg_backend_pid()

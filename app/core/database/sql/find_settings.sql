@@ -1,4 +1,5 @@
--- As whom does this session work, and with which settings? The time-outs in seconds.
+-- Which role and which settings does this session have?
+-- The timeouts are in seconds.
 SELECT
     current_user AS role,
     extract(epoch FROM current_setting('statement_timeout')::interval)::double precision AS statement_timeout,

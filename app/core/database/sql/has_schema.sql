@@ -1,2 +1,2 @@
--- Has anybody ever migrated this database?
+-- Was this database ever migrated?
 SELECT to_regclass('alembic_version') IS NOT NULL

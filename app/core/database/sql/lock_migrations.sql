@@ -1,2 +1,2 @@
--- Is it ours to migrate now, until the connection ends?
+-- Does this connection now hold the lock for migrations?
 SELECT pg_try_advisory_lock(:key)

@@ -1,5 +1,5 @@
--- How often has this process said that it lives, and how many of its kind have said so within a lease?
--- What the statement itself writes it does not see: this process is added to the others.
+-- How many heartbeats did this process send before, and how many processes of its kind sent one within a lease?
+-- The statement does not see the row that it writes, so it adds this process to the others.
 INSERT INTO processes (id, kind, host, pid) VALUES (:process_id, :kind, :host, :pid)
 ON CONFLICT (id) DO UPDATE SET beat_at = now(), beats = processes.beats + 1
 RETURNING beats, 1 + (

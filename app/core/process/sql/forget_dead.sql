@@ -1,2 +1,2 @@
--- Which processes have not been heard of for days?
+-- Which processes have sent no heartbeat for days?
 DELETE FROM processes WHERE beat_at < now() - make_interval(days => :days)
