@@ -16,10 +16,10 @@ IPV6_PREFIX_BITS = 64
 
 
 def source_of(peer: str | None, forwarded_for: Sequence[str], *, trusted: Sequence[Network]) -> str:
-    """Return the source of a request as limits count it: an IPv4 address, or the /64 network of an IPv6 address.
+    """Return the source of a request, to count it: an IPv4 address, the /64 network of an IPv6 address, or `unknown`.
 
-    `peer` is the other end of the connection, `forwarded_for` the values of X-Forwarded-For in order. Only entries that a
-    `trusted` proxy added are believed. The source is the nearest address that is not a trusted proxy, or `unknown`.
+    `peer` is the other end of the connection, `forwarded_for` the values of X-Forwarded-For in order. Only entries from
+    `trusted` proxies are believed. The source is the nearest address that is not a trusted proxy.
     """
     address = _parsed(peer or "")
     if address is None:

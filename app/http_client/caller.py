@@ -1,5 +1,5 @@
-"""Outbound HTTP calls over aiohttp. This module adds what aiohttp lacks: how far a call got, a total timeout, a limit on the
-size of an answer, and control of the dialled address.
+"""Outbound HTTP calls over aiohttp. This module adds how far a call got, a total timeout, a limit on the size of an answer,
+and control of the dialled address.
 
 A call counts as sent just before its first byte is given to the socket. From then on it may have arrived; before, nothing of
 it has, whatever failed. Only our own flag says which, never an exception. No call is retried, no redirect is followed, no
@@ -106,7 +106,7 @@ class Caller:
         self._exchanges.add(exchange)
         timer, failure = None, None
         try:
-            async with asyncio.timeout(None) as exchange.cut:
+            async with asyncio.timeout(None) as exchange.cut:  # `end` sets it
                 timer = loop.call_at(exchange.until, exchange.end)
                 exchange.response = await self._session.request(
                     method, url, headers=headers, allow_redirects=False, timeout=_timeout(limits), middlewares=(exchange,)
@@ -131,7 +131,7 @@ class Caller:
         response, dialling = exchange.response, exchange.dialling
         dialled = (dialling.address, dialling.forbidden) if dialling else (None, "")
         if response is not None and response.status == 407 and self._proxy and response.url.scheme == "http":
-            return Called(False, failure="proxy_failed")
+            return Called(False, failure="proxy_failed")  # the proxy itself refused
         if response is None:
             return Called(exchange.sent, None, [], b"", failure, *dialled)
         lines = [(name.lower(), value) for name, value in response.raw_headers]

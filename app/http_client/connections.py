@@ -1,4 +1,4 @@
-"""Connections of outbound HTTP. Kept ones are checked before reuse, heads are parsed one by one, a guard allows addresses."""
+"""Connections of outbound HTTP: kept ones are checked before reuse, heads are parsed one by one, a guard allows addresses."""
 
 import math
 import select
@@ -32,7 +32,7 @@ class Protocol(ResponseHandler):
     content: Any = None
 
     def untouched(self) -> bool:
-        """Return whether the connection is open, without unexpected bytes or an end in the kernel, and with nothing unsent."""
+        """Return whether it is open, without unexpected bytes or an end in the kernel, and with nothing unsent."""
         if self.transport is None or self.transport.is_closing() or self.should_close:
             return False
         if self.watch is None:
@@ -67,7 +67,7 @@ class Protocol(ResponseHandler):
 
 
 class Connector(aiohttp.TCPConnector):
-    """Reuses no kept connection that its server has closed or written to in the meantime, as aiohttp alone would."""
+    """Reuses no kept connection that its server has closed or written to. aiohttp alone would."""
 
     def __init__(self, **given: Any) -> None:
         super().__init__(timeout_ceil_threshold=math.inf, **given)

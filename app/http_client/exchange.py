@@ -66,14 +66,15 @@ class Exchange:
             except Exception as error:
                 self.raised = error
                 raise CallBroken("stopped") from None
+        # `before_send` took time, in which the server may have closed the connection
         if self.protocol.should_close or (self.before_send is not None and not self.protocol.untouched()):
             raise CallBroken("closed_before_send")
         if asyncio.get_running_loop().time() >= self.until:
             raise CallBroken("total_timeout")
 
     async def read(self, most: int, *, part: bool) -> str | None:
-        """Read the body of the response into `pieces`. Returns the reason of a failure, or None if the body is complete, or
-        the wanted `part` of it is."""
+        """Read the response's body into `pieces`. Returns the reason of a failure, or None if the body, or the wanted `part`,
+        is complete."""
         response, left, decoder = self.response, most, None
         assert response is not None
         headers = response.headers
@@ -111,7 +112,7 @@ class Exchange:
             return "bad_coding"
         if coding not in PLAIN + ZIPPED:
             return "unknown_coding"
-        # a body that ends with its connection is complete only if the connection was closed without an error
+        # a body that ends with its connection is complete only if that was closed without an error
         reset = isinstance(self.protocol.exception(), OSError)
         return "connection_reset" if reset and not headers.keys() & {"Content-Length", "Transfer-Encoding"} else None
 

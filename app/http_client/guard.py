@@ -103,7 +103,7 @@ def _host_and_port(netloc: str, *, secure: bool) -> tuple[str, int]:
     if not _NAME.fullmatch(host):
         raise UrlRefused("expected a host name of letters, digits and hyphens, without a dot at its end")
     if _NUMBER.fullmatch(host.rpartition(".")[2]):
-        # some parsers read 0177.1 or 2130706433 as an address, so only the spelling that all read alike is accepted
+        # some parsers read 0177.1 or 2130706433 as an address: only the spelling that all read alike is accepted
         try:
             return str(IPv4Address(host)), port
         except ValueError:
@@ -178,8 +178,8 @@ class Guard:
         return f"expected https://; http:// is for addresses in the operator's {self._setting}"
 
     async def resolve(self, host: str, port: int, *, secure: bool) -> list[str]:
-        """Return the addresses to dial, in order. Raises AddressForbidden unless all of them may be dialled, and
-        socket.gaierror if there are none, or more than ANSWERS_MAX."""
+        """Return the addresses to dial, in order. Raises AddressForbidden unless all may be dialled, and socket.gaierror if
+        there are none, or more than ANSWERS_MAX."""
         try:
             found: Sequence[str] = [str(ip_address(host))]
         except ValueError:

@@ -37,7 +37,7 @@ def parse_cursor(prefix: Prefix, cursor: str | None) -> UUID | None:
 
 
 def parse_number_cursor(cursor: str | None) -> int | None:
-    """Do as `parse_cursor`, for lists whose rows have numbers."""
+    """Like `parse_cursor`, for lists whose rows have numbers."""
     if cursor is None:
         return None
     if not NUMBER.fullmatch(cursor):

@@ -1,6 +1,6 @@
 """Find a command's database and servers: from the settings, else from the files that the running stack wrote.
 
-Functions import what only some commands need (pydantic's settings, httpx, redis), so that the other commands start faster.
+Functions import what only some commands need (pydantic's settings, httpx, redis).
 """
 
 import json

@@ -23,7 +23,7 @@ class SettingMissing(SettingsError):
 
 
 def find_setting(name: str) -> str | None:
-    """Return the setting of this name (without prefix: `DATABASE_URL`), or None if the environment has neither it nor a file.
+    """Return the setting of this name (without prefix: `DATABASE_URL`), or None if neither it nor a file is given.
 
     Raises SettingsError if the file cannot be read, or if both are given.
     """

@@ -1,7 +1,7 @@
 """Parse the database's URL, in the same way for pools, migrations and commands.
 
 asyncpg parses it. A parameter that only libpq supports is dropped if it changes nothing, and refused if asyncpg would not
-do what it requests. Whatever the URL leaves out has a default here, except user, password and database. Other variables of
+do what it requests. What the URL leaves out has a default here, except user, password and database. Other variables of
 libpq, such as `PGSSLMODE` or `PGPORT`, have no effect in the gateway's processes.
 
 Parameters: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
@@ -118,8 +118,8 @@ def checked_database_url(url: str) -> str:
 
 
 def for_programs(url: str) -> tuple[str, str]:
-    """Return the URL for Postgres' programs, such as pg_dump, and separately the password, which every user of this machine
-    could read on a command line. The programs reach the same server as `connect_arguments`, with the same timeout."""
+    """Return the URL for Postgres' programs, such as pg_dump, and the password separately, since every user of this machine
+    can read command lines. The programs reach the same server as `connect_arguments`, with the same timeout."""
     parts = urlsplit(url)
     user, at, host = parts.netloc.rpartition("@")
     name, _, password = user.partition(":")
@@ -147,7 +147,7 @@ def variables_for_programs() -> dict[str, str]:
 
 
 def _certified_by_the_system(given: dict[str, str], *, sslmode: str) -> ssl.SSLContext:
-    """Do what libpq does for `sslrootcert=system`, which asyncpg would read as a file name."""
+    """Handle libpq's `sslrootcert=system`, which asyncpg would read as a file name."""
     if sslmode != "verify-full":
         raise ValueError("sslrootcert=system: expected sslmode=verify-full with it")
     if others := sorted(

@@ -83,8 +83,8 @@ async def _migrate(database_url: str) -> Found:
 
 
 def migrate(database_url: str) -> Found:
-    """Upgrade to the head revision as the database's owner, with one transaction for each migration. Returns the schema's
-    revisions. Blocks. Concurrent calls are safe. The schema of a newer release that serves this one is not changed.
+    """Upgrade to the head revision as the database's owner, one transaction for each migration. Returns the schema's state.
+    Blocks. Concurrent calls are safe. The schema of a newer release that serves this one is not changed.
 
     Raises asyncpg's errors if the database refuses, and WrongSchema if the schema does not serve this release.
     """

@@ -27,7 +27,7 @@ else:  # asyncpg's classes are generic only in its stubs
     Connection = object
 
 HEARD_SECONDS: Final = 2.0
-"""How long a notification may take. Usually it takes milliseconds. The whole time passes only if it never comes."""
+"""How long a notification may take. It takes milliseconds, unless it never comes."""
 SECOND_SECONDS: Final = 3.0
 """How long a second connection may take to open and to answer."""
 FIND_BACKEND: Final = SqlFolder(__file__).query("find_backend", int)

@@ -24,7 +24,7 @@ class _Line:
 
 
 class ReadShare:
-    """Counts the connections that each tenant holds in this process. It stores nothing about a tenant that holds none.
+    """Counts the connections that each tenant holds in this process. A tenant that holds none needs no memory.
 
     A tenant's lists may take a quarter of the connections. Reads of a single row, which are short, may take half of them, so
     that a tenant's polls do not wait for its own lists.

@@ -1,7 +1,7 @@
-"""Check whether this process may run on the schema that it finds.
+"""Check whether this process may run on the database's schema.
 
-The database stores its newest migration (`version_num`), and the oldest migration whose processes it still serves
-(`serves_from`, which only contract migrations raise). Ids of migrations are numbers of four digits that only rise.
+The database stores its newest migration (`version_num`), and the oldest whose processes it still serves (`serves_from`,
+which only contract migrations raise). Ids of migrations are numbers of four digits that only rise.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Fit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the database says about its schema. None: it has no schema of ours, or an old one that does not say it."""
+    """What the database says about its schema. None: it has no schema of ours, or an old one."""
 
     version: str | None = None
     serves_from: str | None = None
@@ -87,15 +87,15 @@ class SchemaGate:
         self._behind = Outage(log, begun="schema.behind", over="schema.fits")
 
     async def check(self, session: Reads) -> None:
-        """Return if the schema fits. One statement.
+        """Do nothing if the schema fits. One statement.
 
-        Raises SchemaBehind for PATIENCE_SECONDS, in which `waystation migrate` may still run. Raises WrongSchema after that
-        time, or if the schema is contracted.
+        Raises SchemaBehind for `patience_seconds`, in which `waystation migrate` may still run. Raises WrongSchema after
+        that, or if the schema is contracted.
         """
         self.judge(await find_schema(session))
 
     def judge(self, found: Found) -> None:
-        """Do as `check`, for a schema that was found already."""
+        """Like `check`, for what was found."""
         head = head_revision()
         fit = found.fit(head)
         if fit is Fit.FITS:

@@ -54,7 +54,7 @@ def _scrubbed_value(value: Any) -> Any:
 
 
 class _Shown(str):
-    """A value that is escaped already. Its repr stops the renderer from escaping its backslashes again."""
+    """An escaped value. Its repr stops the renderer from escaping its backslashes again."""
 
     __slots__ = ()
 

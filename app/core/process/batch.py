@@ -94,7 +94,7 @@ class Batcher(Generic[Item, Result]):
         return await self.post(item)
 
     def post(self, item: Item) -> asyncio.Future[Result]:
-        """Do as `put`, for a caller that awaits the result later."""
+        """Like `put`, for a caller that awaits the result later."""
         key = self._key(item) if self._key is not None else None
         room = self._waiting_max - self._count
         if room <= 0 or (self._key is not None and len(self._waiting.get(key, ())) >= room):

@@ -22,8 +22,8 @@ def _die() -> None:
 
 
 class Watchdog:
-    """Watches the loop on which it is started. Calls `die` after more than `blocked_seconds_max` without a beat of the loop,
-    counting only time in which the thread itself ran."""
+    """Watches the loop on which it is started. Calls `die` if the loop is blocked for more than `blocked_seconds_max`, not
+    counting time in which the thread was stopped."""
 
     def __init__(self, *, blocked_seconds_max: float, die: Callable[[], None] = _die) -> None:
         self._blocked_seconds_max = blocked_seconds_max

@@ -46,7 +46,7 @@ _OF_TLS: Final = frozenset(
         "ssl_ciphers",
     ]
 )
-"""redis-py gives all other parameters to its classes as text, which only some of them can parse."""
+"""redis-py gives other parameters to its classes as text, which only some of them can parse."""
 _CONNECTIONS_MIN: Final = 8
 """One connection always listens, and several send notifications at the same time."""
 _LIST_EXPECTED: Final = (
@@ -73,7 +73,7 @@ class SentinelGroup:
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
     """A parsed URL. `plain`: the URL for one server, as redis-py reads it. `servers`: hosts and ports of several servers, or
-    of the Sentinels if `sentinel` is given; empty if redis-py finds the one server in `plain`."""
+    of the Sentinels if `sentinel` is given; else empty."""
 
     plain: str = field(repr=False)
     servers: tuple[tuple[str, int], ...] = ()
@@ -81,7 +81,7 @@ class RedisAddress:
 
 
 def parse_redis_url(url: str) -> RedisAddress:
-    """Parse a URL. Raises ValueError if it has none of the forms. `plain` is not checked yet: redis-py does that."""
+    """Parse a URL. Raises ValueError if it has none of the forms. Only redis-py can check `plain`."""
     if url.startswith((f"redis{_SENTINEL}://", f"rediss{_SENTINEL}://")):
         return _parse_sentinel(url)
     urls = re.split(r",(?=rediss?://)", url)
@@ -116,7 +116,7 @@ def _parse_sentinel(url: str) -> RedisAddress:
 
 
 def _split(url: str) -> SplitResult:
-    """Do as `urlsplit`, also for several hosts. Newer versions of it accept brackets only around a single IPv6 address."""
+    """Like `urlsplit`, also for several hosts. Newer versions accept brackets only around a single IPv6 address."""
     scheme, slashes, rest = url.partition("://")
     netloc = re.split("[/?#]", rest, maxsplit=1)[0]
     several = "," in netloc

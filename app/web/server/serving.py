@@ -119,7 +119,7 @@ class Server(uvicorn.Server):
         while self._busy and clock.monotonic() < self._answer_until:
             for (
                 connection
-            ) in self._connections:  # a last one may have been accepted just before the listener was closed
+            ) in self._connections:  # a connection may have been accepted just before the listener was closed
                 connection.shutdown()
             await asyncio.sleep(LOOK_SECONDS)
 
