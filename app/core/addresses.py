@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 PORT_MAX = 65_535
-"""The highest port of TCP."""
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -12,7 +11,7 @@ Network = IPv4Network | IPv6Network
 HOPS_MAX = 20
 """How many proxies in a row are examined."""
 IPV6_PREFIX_BITS = 64
-"""The prefix of the smallest IPv6 network that a customer usually gets."""
+"""The smallest network that a customer usually gets."""
 
 
 def source_of(peer: str | None, forwarded_for: Sequence[str], *, trusted: Sequence[Network]) -> str:

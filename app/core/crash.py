@@ -1,4 +1,4 @@
-"""Named points at which a test makes a process die or fail. Outside such tests a point costs one comparison.
+"""Named points at which a test makes a process die or fail. Otherwise a point costs one comparison.
 
 WAYSTATION_TEST_CRASH_PLAN names a JSON file that may appear and disappear while the process runs: `id`; `point`, one of
 POINTS; `how`: `kill`, `stop` (SIGSTOP) or `raise`; `skip`: how many times a process first passes the point. A process renames
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 POINTS: Final = (
-    # accept a submit or cancel, in an API process
+    # submits and cancels, in an API process
     "submit.before_store",
     "submit.after_store",
     "submit.before_ring",
@@ -21,7 +21,7 @@ POINTS: Final = (
     "refusal.after_store",
     "cancel.before_store",
     "cancel.after_store",
-    # submit to the upstream, in a worker
+    # sending to the upstream, in a worker
     "dispatch.before_claim",
     "dispatch.in_claim",
     "dispatch.after_claim",

@@ -17,7 +17,7 @@ INLINE_COST_MAX = 128 * 1024
 """Bytes as `parse_cost` counts them, about a nanosecond each. Less work takes less time than a change of threads."""
 
 SWITCH_SECONDS = 0.001
-"""How long the event loop waits each time until the thread releases the interpreter. Python's default is 5 ms."""
+"""How long the event loop waits until the thread releases the interpreter. Python's default is 5 ms."""
 
 
 def _let_the_loop_go_on() -> None:

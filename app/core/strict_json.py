@@ -87,7 +87,7 @@ _DIGITS_AS_ZERO = bytes(
 )
 _LONG_INTEGER = b" " + b"0" * (LONG_DIGITS + 1)
 _LONG_FRACTION = b"0" * 40
-"""Every number of more than SHORT_DIGITS digits contains this, or a long integer before the point or in its exponent."""
+"""Every number of more than SHORT_DIGITS has this, or a long integer before the point or in its exponent."""
 
 
 def _has_long_numbers(body: bytes) -> bool:
@@ -198,9 +198,9 @@ _EXACT_LONG = json.JSONDecoder(parse_float=_exact, parse_int=_exact_int)
 
 
 def canonical(model: str, body: bytes) -> bytes:
-    """Return the same bytes for equal requests: keys sorted, no spaces, ASCII, 1.0 as 1. `body` has passed `parse_object`.
+    """Return equal bytes for equal requests: keys sorted, no spaces, ASCII, 1.0 as 1. `body` has passed `parse_object`.
 
-    Two different numbers stay different, also if they are equal as doubles.
+    Different numbers stay different, also if they are equal as doubles.
     """
     decoder = _EXACT_LONG if _has_long_numbers(body) else _EXACT
     value = {"model": model, "input": decoder.decode(body.decode())}

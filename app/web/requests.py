@@ -19,7 +19,7 @@ WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
 SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 METADATA_BYTES_MAX = 14 * 1024
-"""Of its JSON in webhooks. So it fits into the 20,000 bytes of a webhook with the rest of a job."""
+"""Of its JSON in a webhook, so that it fits into 20,000 bytes with the rest of a job."""
 METADATA_MEMBERS_MAX = 50
 DEADLINE_SECONDS_MAX = 30 * 86_400
 
@@ -55,7 +55,7 @@ class MediaTypeUnsupported(Refusal):
 
 
 def problem(path: str, expected: str) -> Problem:
-    """Make a fault. The client chose the names in `path`: they may hold lone surrogates, which have no UTF-8."""
+    """Make a fault. Names in `path` are the client's and may hold lone surrogates, which have no UTF-8."""
     return Problem(path.encode("utf-8", "replace").decode(), expected)
 
 
@@ -65,12 +65,12 @@ def malformed(path: str, expected: str) -> Malformed:
 
 
 def plain_seconds(text: str) -> float | None:
-    """Parse whole or fractional seconds in plain digits. Returns None for any other text."""
+    """Parse whole or fractional seconds in plain digits. Returns None for other text."""
     return float(text) if SECONDS.fullmatch(text) else None
 
 
 def whole_number(text: str) -> int | None:
-    """Parse a number of up to nine ASCII digits. Returns None for any other text."""
+    """Parse up to nine ASCII digits. Returns None for other text."""
     return int(text) if WHOLE_NUMBER.fullmatch(text) else None
 
 
@@ -94,7 +94,7 @@ def checked_length(headers: Headers) -> int:
 
 
 def single_header(headers: Headers, name: str) -> str | None:
-    """Return the value of a header that may be sent once, or None. Raises Malformed if it was sent more than once."""
+    """Return the value of a header, or None. Raises Malformed if it was sent more than once."""
     values = headers.getlist(name)
     if len(values) > 1:
         raise malformed(f"header {name}", f"expected it once; it is there {len(values)} times")
@@ -102,7 +102,7 @@ def single_header(headers: Headers, name: str) -> str | None:
 
 
 def idempotency_key(headers: Headers) -> str | None:
-    """Return the `Idempotency-Key`, 1 to 255 printable ASCII characters, or None. Raises Malformed."""
+    """Return the `Idempotency-Key` (1 to 255 printable ASCII characters), or None. Raises Malformed."""
     key = single_header(headers, "Idempotency-Key")
     if key is not None and not IDEMPOTENCY_KEY.fullmatch(key):
         raise malformed("header Idempotency-Key", "expected 1 to 255 printable ASCII characters without spaces")

@@ -156,7 +156,7 @@ class Settings(BaseSettings):
 
     @property
     def proxy_networks(self) -> tuple[Network, ...]:
-        """The networks of the operator's proxies, whose X-Forwarded-For is believed."""
+        """The networks of proxies whose X-Forwarded-For is believed."""
         return split_networks(self.trusted_proxies)
 
     @property
@@ -213,7 +213,7 @@ def _sentence(fault: "ErrorDetails", files: Set[str]) -> str:
 
 
 def start() -> Settings:
-    """Start a process: read its settings, set up its log, and warn about settings that look misspelt."""
+    """Start a process: read its settings, set up its log, and warn about unknown settings."""
     settings = load_settings()
     know(settings.own_secrets)
     configure_logging(format=settings.log_format, level=settings.log_level)
@@ -226,7 +226,7 @@ def start() -> Settings:
 
 
 def unknown_settings() -> list[str]:
-    """Return names in the environment that have our prefix but are no setting. They are probably misspelt."""
+    """Return names in the environment with our prefix that are no setting, so probably misspelt."""
     settings = {PREFIX + name.upper() for name in Settings.model_fields}
     known = (
         settings

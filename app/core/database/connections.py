@@ -1,4 +1,4 @@
-"""Open connections to Postgres, and check that the server applied the requested settings.
+"""Open connections to Postgres, and check that the server applied their settings.
 
 The settings are sent as start-up parameters. A connection pooler refuses them, or drops them silently. The connection would
 then have the owner's role, could write where it must only read, and would have no timeouts. Behind a pooler the settings are
@@ -49,7 +49,7 @@ _SET = _SQL.command("set_settings")
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The required settings of a connection: its role, its timeouts in seconds, and whether it may write."""
+    """The required settings of a connection: role, timeouts in seconds, and whether it may write."""
 
     statement_seconds: float
     read_only: bool
@@ -162,7 +162,7 @@ class Opener:
         self._pooled = False
         self._settings: dict[str, str] = {}
         self._second: Callable[[], Any]
-        self._proving = asyncio.Lock()  # so that the pooler needs room for only one second connection at a time
+        self._proving = asyncio.Lock()  # a pooler then needs room for only one second connection at a time
 
     async def connect(self, *args: Any, **named: Any) -> "asyncpg.Connection[asyncpg.Record]":
         """Like asyncpg.connect. Raises WrongConnection if the server or a pooler refuses the settings, and SchemaBehind
@@ -185,7 +185,7 @@ class Opener:
             return connection
 
     async def prepare(self, connection: Connection) -> None:
-        """Run the checks, one round trip each, and set the codecs. Behind a pooler it applies the settings first. Raises
+        """Run the checks, one round trip each, and set the codecs. Behind a pooler apply the settings first. Raises
         WrongConnection, SchemaBehind."""
         with self._refusals():
             found = await _find_settings(connection)
@@ -242,7 +242,7 @@ class Opener:
                 raise
             raise self._wrong(sentence) from error
         except asyncpg.ObjectNotInPrerequisiteStateError as error:
-            # the database accepts no connections at present, for example during a restore
+            # the database accepts no connections now, as during a restore
             raise asyncpg.CannotConnectNowError(str(error)) from error
         except asyncpg.InvalidParameterValueError as error:
             if self._schema is not None:

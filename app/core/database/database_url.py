@@ -65,13 +65,13 @@ _WITHOUT_EFFECT: Final[dict[str, frozenset[str] | None]] = {
     "replication": frozenset(("false", "off", "no", "0")),
     "client_encoding": frozenset(("utf8", "UTF8", "utf-8", "UTF-8", "auto")),
 }
-"""Dropped with these values (None: with any). Other values would request something that asyncpg does not do."""
+"""Dropped with these values (None: with any). Other values would request what asyncpg does not do."""
 _MAY_NOT_WRITE: Final = ("standby", "prefer-standby", "read-only")
 _OURS: Final = frozenset(("connect_timeout", "sslmode", "target_session_attrs", "statement_cache_size"))
 _READ_VARIABLES: Final = frozenset(("PGUSER", "PGPASSWORD", "PGPASSFILE", "PGDATABASE", "PGSERVICEFILE"))
 """Variables of libpq that asyncpg reads and that the module `environment` does not remove."""
 _DEFAULT_HOSTS: Final = "/run/postgresql,/var/run/postgresql,/tmp,/private/tmp,localhost"
-"""Where asyncpg looks for a server if the URL names none. The default of libpq depends on its build."""
+"""Where asyncpg looks for a server if the URL names none. libpq's default depends on its build."""
 _NAMES: Final = sorted(_READ_BY_ASYNCPG | _SENT_TO_THE_SERVER | set(_WITHOUT_EFFECT) | _OURS)
 
 
@@ -142,7 +142,7 @@ def for_programs(url: str) -> tuple[str, str]:
 
 
 def variables_for_programs() -> dict[str, str]:
-    """Return this process's environment without the variables of libpq that the gateway's processes ignore."""
+    """Return this process's environment without the variables of libpq that the gateway ignores."""
     return {name: value for name, value in os.environ.items() if not name.startswith("PG") or name in _READ_VARIABLES}
 
 

@@ -47,8 +47,8 @@ async def _value(connection: AsyncConnection, query: Query[bool], **given: objec
 async def _lock(connection: AsyncConnection) -> None:
     """Take the advisory lock, until the connection ends. The connection commits each statement.
 
-    It polls for the lock. A statement that waits keeps a snapshot, and the lock's holder may build an index concurrently,
-    which waits for all snapshots.
+    It polls: a statement that waits keeps a snapshot, and the lock's holder may build an index concurrently, which waits for
+    all snapshots.
     """
     while not await _value(connection, _LOCK, key=MIGRATION_LOCK):  # noqa: ASYNC110
         await asyncio.sleep(LOCK_AGAIN_SECONDS)

@@ -9,7 +9,7 @@ from app.core.errors import TooManyReads
 WAITING_MAX = 1_000
 """How many reads of a tenant may wait in one process. One more is refused immediately."""
 WAITING_SECONDS = 19.0
-"""How long one of them waits: a little less than the total time for which a read waits for the store."""
+"""How long one of them waits: a little less than a read waits in total for the store."""
 
 
 class _Line:

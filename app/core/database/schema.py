@@ -20,7 +20,7 @@ from app.core.logs.log import get_logger
 log = get_logger(__name__)
 
 PATIENCE_SECONDS = 30.0
-"""How long a process waits for `waystation migrate` before it stops. Both may have started at the same time."""
+"""How long a process waits for `waystation migrate`: both may have started at the same time."""
 
 
 class Fit(StrEnum):
@@ -68,7 +68,7 @@ class Reads(Protocol):
 
 
 async def find_schema(session: Reads) -> Found:
-    """Return what the database says about its schema. One statement."""
+    """Read what the database says. One statement."""
     try:
         row = await session.fetchrow(FIND_SCHEMA.text)
     except asyncpg.UndefinedTableError:
@@ -80,7 +80,7 @@ class SchemaGate:
     """Lets a process use its database only while the schema fits."""
 
     def __init__(self, told: "ToldWrong | None" = None, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
-        """`told`: called with an error that waiting cannot fix. The process must then stop."""
+        """`told`: called with an error after which the process must stop."""
         self._told = told
         self._patience_seconds = patience_seconds
         self._behind_since: float | None = None

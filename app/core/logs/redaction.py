@@ -70,7 +70,7 @@ def secrets_of_environment(environment: Mapping[str, str]) -> list[str]:
 
 
 class Redactor:
-    """Removes secrets from texts. `secrets`: those that are not `is_telling` are ignored."""
+    """Removes secrets from texts. `secrets`: those for which `is_telling` is false are ignored."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self.secrets = tuple(sorted({one for one in secrets if is_telling(one)}, key=len, reverse=True))

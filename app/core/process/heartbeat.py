@@ -1,4 +1,4 @@
-"""Heartbeats: each process records that it is alive, and counts the living processes of its kind."""
+"""Heartbeats: a process records that it lives, and counts the living processes of its kind."""
 
 import asyncio
 import os
@@ -20,7 +20,7 @@ KEEP_DEAD_DAYS = 7
 
 
 class _Beat(NamedTuple):
-    """A row of `beat.sql`: how many heartbeats the process sent before, and how many processes of its kind live."""
+    """A row of `beat.sql`: how many heartbeats the process sent before, and how many of its kind live."""
 
     beats: int
     living: int

@@ -1,4 +1,4 @@
-"""A loop that runs a step after a notification, after a time that the step sets, and again after it found work."""
+"""A loop that runs a step after a notification, after a time set by the step, and again after it found work."""
 
 import asyncio
 import math

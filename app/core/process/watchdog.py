@@ -1,6 +1,6 @@
 """A thread that ends the process if its event loop was blocked for too long, since its leases have then expired.
 
-It does not end a process that was only stopped (SIGSTOP, a suspended machine): the thread was stopped for the same time.
+It does not end a process that was only stopped (SIGSTOP, a suspended machine): then the thread was stopped, too.
 """
 
 import asyncio

@@ -49,8 +49,8 @@ class QueueRedis(ArqRedis):
 
 
 class PatientRedis(QueueRedis):
-    """For an arq that runs a process, which an error of Redis would end. A command waits until Redis is back. A pipeline is
-    given up: arq then finds nothing to do, and polls again."""
+    """For an arq that runs a process, which an error of Redis would end. Commands wait until Redis is back. A pipeline fails:
+    arq then finds nothing to do, and polls again."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -69,7 +69,7 @@ class PatientRedis(QueueRedis):
                 return answer
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Any:
-        """Return a pipeline that raises nothing while Redis is unreachable."""
+        """Like redis-py, but it raises nothing while Redis is unreachable."""
         return _ForgivingPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
 
 

@@ -77,7 +77,7 @@ class Doorbell:
         self._start(self._publish(ROUSED, b"1"))
 
     async def listen(self, heard: Callable[[list[UUID]], None]) -> None:
-        """Call `heard` with the ids of jobs that ended, until cancelled. Reconnects automatically."""
+        """Call `heard` with ids of jobs that ended, until cancelled. Reconnects automatically."""
 
         def told(_channel: str, data: bytes) -> None:
             # an incomplete id is not ours
@@ -149,7 +149,7 @@ class Doorbell:
             await self._arq.publish(channel, message)
 
     async def _take(self, tasks: Sequence[Task]) -> list[Task]:
-        """Take notifications. Returns those that no other worker has taken, or all if Redis does not answer."""
+        """Take notifications. Returns those that no other worker took, or all if Redis does not answer."""
         try:
             async with self._arq.pipeline(transaction=False) as pipe:
                 for task in tasks:
@@ -161,7 +161,7 @@ class Doorbell:
 
     @contextlib.contextmanager
     def _noting(self, name: str) -> Iterator[None]:
-        """Log it if Redis is unreachable, or refuses to use this channel or queue. Suppresses these errors."""
+        """Log errors if Redis is unreachable, or refuses this channel or queue. Does not raise them."""
         try:
             yield
         except NoPermissionError as error:

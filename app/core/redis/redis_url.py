@@ -48,7 +48,7 @@ _OF_TLS: Final = frozenset(
 )
 """redis-py gives other parameters to its classes as text, which only some of them can parse."""
 _CONNECTIONS_MIN: Final = 8
-"""One connection always listens, and several send notifications at the same time."""
+"""One connection always listens, and several send at the same time."""
 _LIST_EXPECTED: Final = (
     "expected a comma list of URLs that differ in host and port alone, such as redis://one:6379/0,redis://two:6379/0"
 )
@@ -163,7 +163,7 @@ def checked_redis_url(url: str) -> str:
 
 
 def _check_names(url: str) -> None:
-    """Raise ValueError for a parameter that has no effect, or that redis-py cannot parse in a URL."""
+    """Raise ValueError for a parameter without effect, or that redis-py cannot parse in a URL."""
     parts = _split(url)
     known = _NAMES | _OF_TLS if parts.scheme == "rediss" else _NAMES
     for name, _ in parse_qsl(parts.query, keep_blank_values=True):

@@ -69,14 +69,14 @@ class TimedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """Start to check the client, which reads its answer more slowly than it is written."""
+        """Start to check the client, which reads slower than we write."""
         super().pause_writing()
         now = self.loop.time()
         self._written = Progress(now, self.transport.get_write_buffer_size())
         self._watch(now + IDLE_SECONDS)
 
     def resume_writing(self) -> None:
-        """Stop that check, since the client has read most of the answer."""
+        """Stop that check: the client has read most of the answer."""
         super().resume_writing()
         self._written = None
 
