@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 PORT_MAX = 65_535
-"""The highest port of TCP."""
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -12,14 +11,14 @@ Network = IPv4Network | IPv6Network
 HOPS_MAX = 20
 """How many proxies in a row are examined."""
 IPV6_PREFIX_BITS = 64
-"""The prefix of the smallest IPv6 network that a customer usually gets."""
+"""The smallest network that a customer usually gets."""
 
 
 def source_of(peer: str | None, forwarded_for: Sequence[str], *, trusted: Sequence[Network]) -> str:
-    """Return the source of a request as limits count it: an IPv4 address, or the /64 network of an IPv6 address.
+    """Return the source of a request, to count it: an IPv4 address, the /64 network of an IPv6 address, or `unknown`.
 
-    `peer` is the other end of the connection, `forwarded_for` the values of X-Forwarded-For in order. Only entries that a
-    `trusted` proxy added are believed. The source is the nearest address that is not a trusted proxy, or `unknown`.
+    `peer` is the other end of the connection, `forwarded_for` the values of X-Forwarded-For in order. Only entries from
+    `trusted` proxies are believed. The source is the nearest address that is not a trusted proxy.
     """
     address = _parsed(peer or "")
     if address is None:

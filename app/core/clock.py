@@ -23,7 +23,7 @@ def rfc3339(at: datetime | None) -> str | None:
 
 
 def parse_instant(text: str) -> datetime:
-    """Parse an RFC 3339 instant with an offset. Returns it in UTC. Raises ValueError."""
+    """Parse an RFC 3339 instant with an offset, into UTC. Raises ValueError."""
     if _INSTANT.fullmatch(text) is None:
         raise ValueError("expected an RFC 3339 time with its offset, such as 2030-01-31T12:00:00Z")
     try:

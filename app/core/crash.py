@@ -1,8 +1,8 @@
-"""Named points at which a test makes a process die or fail. Outside such tests a point costs one comparison.
+"""Named points at which a test makes a process die or fail. Otherwise a point costs one comparison.
 
-WAYSTATION_TEST_CRASH_PLAN names a file that may appear and disappear while the process runs. It holds JSON: `id`; `point`,
-one of POINTS; `how`: `kill`, `stop` (SIGSTOP) or `raise`; `skip`: how many times a process first passes the point. A process
-renames the file before it carries out the plan, so that only one process does so, and only once.
+WAYSTATION_TEST_CRASH_PLAN names a JSON file that may appear and disappear while the process runs: `id`; `point`, one of
+POINTS; `how`: `kill`, `stop` (SIGSTOP) or `raise`; `skip`: how many times a process first passes the point. A process renames
+the file before it carries out the plan, so only one process does it, once.
 """
 
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 POINTS: Final = (
-    # accept a submit or cancel, in an API process
+    # submits and cancels, in an API process
     "submit.before_store",
     "submit.after_store",
     "submit.before_ring",
@@ -21,7 +21,7 @@ POINTS: Final = (
     "refusal.after_store",
     "cancel.before_store",
     "cancel.after_store",
-    # submit to the upstream, in a worker
+    # sending to the upstream, in a worker
     "dispatch.before_claim",
     "dispatch.in_claim",
     "dispatch.after_claim",
@@ -61,11 +61,11 @@ _passed: dict[str, int] = {}
 
 
 class Crash(RuntimeError):
-    """The error that `raise` raises. It stands for an unexpected error."""
+    """The error of `raise`. It stands for an unexpected error."""
 
 
 def crash_point(name: str) -> None:
-    """Mark that the process has reached the point `name`. Carries out the plan if it is for this point."""
+    """Carry out the plan if it is for this point."""
     if _PLAN is not None:
         _reach(name, Path(_PLAN))
 

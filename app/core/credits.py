@@ -1,4 +1,4 @@
-"""Amounts of credits: integer micro-credits in the code, strings with six decimals in the API. Never a float."""
+"""Amounts of credits: integer micro-credits in code, strings with six decimals in the API. Never a float."""
 
 import re
 
@@ -12,9 +12,9 @@ _AMOUNT = re.compile(r"(-?)([0-9]{1,10})(?:\.([0-9]{1,6}))?")
 
 
 def parse_credits(text: object, *, signed: bool = False) -> int:
-    """Parse an amount that a client sent. Returns micro-credits. Raises ValueError with what was expected.
+    """Parse an amount into micro-credits. Raises ValueError with what was expected.
 
-    Only strings are accepted: clients and parsers turn a JSON number into a float, in which 0.1 + 0.2 is not 0.3.
+    Only strings are accepted: a JSON number may have been a float, and then 0.1 + 0.2 is not 0.3.
     """
     found = _AMOUNT.fullmatch(text) if isinstance(text, str) else None
     if found is None:

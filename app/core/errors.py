@@ -98,7 +98,7 @@ class Forbidden(Refusal):
 
 
 class NotFound(Refusal):
-    """404: this tenant has no such thing. A thing of another tenant gets the same answer."""
+    """404: this tenant has no such thing. Another tenant's gets the same answer."""
 
     status = 404
     code = "not_found"
@@ -112,7 +112,7 @@ class Conflict(Refusal):
 
 
 class StoreUnavailable(Refusal):
-    """503: Postgres is unreachable, restarting or out of disk. It is unknown whether anything was stored."""
+    """503: Postgres is unreachable, restarting or out of disk. Whether anything was stored is unknown."""
 
     status = 503
     code = "store_unavailable"
@@ -141,7 +141,7 @@ class StatementTimedOut(StoreUnavailable):
 
 
 class TooManyReads(StoreUnavailable):
-    """503: too many reads of this tenant wait for a connection, so this read gets none in time."""
+    """503: too many reads of this tenant wait, so this one gets no connection in time."""
 
     code = "too_many_reads"
 

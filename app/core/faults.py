@@ -6,8 +6,8 @@ from app.core.errors import Malformed, Problem, malformed_at
 
 
 class Faults:
-    """The faults of an input. As a context manager it ends its block at a Malformed with `problems`, and keeps these
-    problems instead of raising it."""
+    """The faults of an input. As a context manager it ends its block at a Malformed with `problems`, and keeps these instead
+    of raising it."""
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []

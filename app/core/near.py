@@ -17,6 +17,6 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return `; did you mean X?` for the end of a message, or an empty text if no known name is similar."""
+    """Return `; did you mean X?` for the end of a message, or nothing if no known name is similar."""
     near = nearest(name, known)
     return "" if near is None else f"; did you mean {near}?"

@@ -1,7 +1,7 @@
 """Work on large inputs in a thread, so that the event loop is not blocked.
 
-There is one thread. All threads share the interpreter's lock, so two would make the loop wait twice as often. One thread
-also needs the memory for such work only once.
+There is one thread. Threads share the interpreter's lock, so with two the loop would wait twice as often. One thread also
+needs the memory for such work only once.
 """
 
 import asyncio
@@ -14,10 +14,10 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 INLINE_COST_MAX = 128 * 1024
-"""Bytes as `parse_cost` counts them, about a nanosecond each. For less work, changing threads takes longer than the work."""
+"""Bytes as `parse_cost` counts them, about a nanosecond each. Less work takes less time than a change of threads."""
 
 SWITCH_SECONDS = 0.001
-"""How long the event loop waits each time until the thread releases the interpreter. Python's default is 5 ms."""
+"""How long the event loop waits until the thread releases the interpreter. Python's default is 5 ms."""
 
 
 def _let_the_loop_go_on() -> None:

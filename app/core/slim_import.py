@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def without(*modules: str) -> Iterator[None]:
-    """Within the block, an import of one of these modules fails as if the module were not installed.
+    """Within the block, an import of one of these modules fails as if it were not installed.
 
     structlog and httpx load `rich` and `pygments` if they are installed, for coloured tracebacks and a command line
     that we do not use. That takes a tenth of the time in which an API process starts.

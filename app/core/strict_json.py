@@ -1,4 +1,4 @@
-"""Parse JSON from untrusted clients. Refuses JSON that two parsers could read differently, or that costs too much to parse."""
+"""Parse untrusted JSON. Refuses JSON that two parsers could read differently, or that costs too much to parse."""
 
 import codecs
 import json
@@ -12,12 +12,12 @@ DIGITS_MAX = 4_000
 """Digits of one integer."""
 SHORT_DIGITS = 100
 DIGITS_TOTAL_MAX = 100_000
-"""Digits of all numbers of a body with more than SHORT_DIGITS digits, together."""
+"""Digits of all numbers of a body with more than SHORT_DIGITS digits."""
 
 
 def without_bom(body: bytes) -> bytes:
-    """Return the body without a byte order mark. Some editors and shells write one, but JSON has none (RFC 8259, 8.1), and
-    most parsers refuse it."""
+    """Return the body without a byte order mark. Some editors and shells write one. JSON has none (RFC 8259, 8.1), and most
+    parsers refuse it."""
     return body.removeprefix(codecs.BOM_UTF8)
 
 
@@ -48,8 +48,8 @@ LOOKED_AT_MAX = 1e308
 class _LongNumbers:
     """Parses the numbers of a body that has long numbers, and counts their digits.
 
-    The time must grow only linearly with the length. So an integer beyond 64 bits becomes the nearest double, which is
-    enough to check it against a schema. The body itself keeps the exact digits.
+    The time must grow linearly with the length. So an integer beyond 64 bits becomes the nearest double, which is enough for
+    a schema's check. The body itself keeps the exact digits.
     """
 
     def __init__(self) -> None:
@@ -87,12 +87,12 @@ _DIGITS_AS_ZERO = bytes(
 )
 _LONG_INTEGER = b" " + b"0" * (LONG_DIGITS + 1)
 _LONG_FRACTION = b"0" * 40
-"""Every number of more than SHORT_DIGITS digits contains this, or a long integer before the point or in its exponent."""
+"""Every number of more than SHORT_DIGITS has this, or a long integer before the point or in its exponent."""
 
 
 def _has_long_numbers(body: bytes) -> bool:
-    """Return whether there may be an integer of more than LONG_DIGITS digits, or a number of more than SHORT_DIGITS. Digits
-    in texts count, too.
+    """Return whether an integer may have more than LONG_DIGITS digits, or a number more than SHORT_DIGITS. Digits in texts
+    count, too.
 
     The decoder that examines each number is six times slower, and many floats have 18 digits after the point.
     """
@@ -175,7 +175,7 @@ def _digits(number: str) -> tuple[str, str, int] | str:
 def _exact(number: str) -> float | int | str:
     """Return the number if a double holds it exactly, else a text that no other number has."""
     value = float(number)
-    # a double always holds 15 digits, and also a number that is spelt as the double's own repr
+    # a double holds any 15 digits, and any number that equals the double's own repr
     if (len(number) > FITTING or "e" in number or "E" in number) and number != repr(value):
         digits = _digits(number)
         if digits != _digits(repr(value)):
@@ -186,7 +186,7 @@ def _exact(number: str) -> float | int | str:
 FITTING = 16
 """Characters: 15 digits and a point."""
 EXACT_DIGITS = 400
-"""Longer integers stay texts: a conversion to a number and back takes time that grows with the square of the length."""
+"""Longer integers stay texts: the time of a conversion to a number and back grows with the square of the length."""
 
 
 def _exact_int(digits: str) -> int | str:
@@ -198,9 +198,9 @@ _EXACT_LONG = json.JSONDecoder(parse_float=_exact, parse_int=_exact_int)
 
 
 def canonical(model: str, body: bytes) -> bytes:
-    """Return the same bytes for equal requests: keys sorted, no spaces, ASCII, 1.0 as 1. `body` has passed `parse_object`.
+    """Return equal bytes for equal requests: keys sorted, no spaces, ASCII, 1.0 as 1. `body` has passed `parse_object`.
 
-    Two different numbers stay different, also if they are equal as doubles.
+    Different numbers stay different, also if they are equal as doubles.
     """
     decoder = _EXACT_LONG if _has_long_numbers(body) else _EXACT
     value = {"model": model, "input": decoder.decode(body.decode())}

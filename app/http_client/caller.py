@@ -1,9 +1,9 @@
-"""Outbound HTTP calls over aiohttp. This module adds what aiohttp lacks: how far a call got, a total timeout, a limit on the
-size of an answer, and control of the dialled address.
+"""Outbound HTTP calls over aiohttp. This module adds how far a call got, a total timeout, a limit on the size of an answer,
+and control of the dialled address.
 
-A call counts as sent just before its first byte is given to the socket. From then on it may have arrived; before, nothing of
-it has, whatever failed. Only our own flag says which, never an exception. No call is retried, no redirect is followed, no
-cookie is kept. Only the file of certificates is read from the environment.
+A call counts as sent just before its first byte is given to the socket. From then on it may have arrived. Before that,
+nothing of it has arrived, whatever failed. Only our own flag says which, never an exception. No call is retried, no redirect
+followed, no cookie kept. Only the file of certificates is read from the environment.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ class Called:
 
 
 class Caller:
-    """Calls servers, and reports failures as values. Create and close it in the same event loop."""
+    """Calls servers, and returns failures as values. Create and close it in one event loop."""
 
     def __init__(
         self, url: str = "", *, headers: Mapping[str, str], connections_max: int, keep_alive: bool, limits: Limits,
@@ -94,7 +94,7 @@ class Caller:
         before_send: BeforeSend | None = None, limits: Limits | None = None,
     ) -> Called:  # fmt: skip
         """Make one call. Raises only what `before_send` raises, and then nothing was sent. target: path and query, escaped.
-        body: JSON. before_send: awaited after the connection is open, before a byte is written. limits: replace the Caller's."""
+        body: JSON. before_send: awaited with an open connection, before a byte is written. limits: replace the Caller's."""
         if self._session.closed:
             return Called(False, failure="closed_before_send")
         loop, limits, url = asyncio.get_running_loop(), limits or self._limits, URL(self._base + target, encoded=True)
@@ -106,7 +106,7 @@ class Caller:
         self._exchanges.add(exchange)
         timer, failure = None, None
         try:
-            async with asyncio.timeout(None) as exchange.cut:
+            async with asyncio.timeout(None) as exchange.cut:  # `end` sets it
                 timer = loop.call_at(exchange.until, exchange.end)
                 exchange.response = await self._session.request(
                     method, url, headers=headers, allow_redirects=False, timeout=_timeout(limits), middlewares=(exchange,)
@@ -131,7 +131,7 @@ class Caller:
         response, dialling = exchange.response, exchange.dialling
         dialled = (dialling.address, dialling.forbidden) if dialling else (None, "")
         if response is not None and response.status == 407 and self._proxy and response.url.scheme == "http":
-            return Called(False, failure="proxy_failed")
+            return Called(False, failure="proxy_failed")  # the proxy itself refused
         if response is None:
             return Called(exchange.sent, None, [], b"", failure, *dialled)
         lines = [(name.lower(), value) for name, value in response.raw_headers]
@@ -147,7 +147,7 @@ class Caller:
 
 
 def default_ssl_context() -> ssl.SSLContext:
-    """Return a context that checks certificates and host names, with SSL_CERT_FILE if that is set."""
+    """Return a context that checks certificates and host names, with SSL_CERT_FILE if set."""
     context = ssl.create_default_context(cafile=os.environ.get("SSL_CERT_FILE") or certifi.where())
     context.set_alpn_protocols(["http/1.1"])
     return context

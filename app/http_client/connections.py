@@ -1,4 +1,4 @@
-"""Connections of outbound HTTP. Kept ones are checked before reuse, heads are parsed one by one, a guard allows addresses."""
+"""Connections of outbound HTTP: kept ones are checked before reuse, heads are parsed one by one, a guard allows addresses."""
 
 import math
 import select
@@ -23,8 +23,8 @@ dialling_of_call: ContextVar[Dialling] = ContextVar("dialling")
 
 
 class Protocol(ResponseHandler):
-    """A connection. used: it has carried a call. For the current call: heads, how many were parsed; answered, whether one was
-    final; content, the body of the latest head."""
+    """A connection. used: it has carried a call. In the current call: heads, how many were parsed; answered, one was final;
+    content, the latest head's body."""
 
     used = answered = False
     heads = 0
@@ -32,11 +32,11 @@ class Protocol(ResponseHandler):
     content: Any = None
 
     def untouched(self) -> bool:
-        """Return whether the connection is open, without unexpected bytes or an end in the kernel, and with nothing unsent."""
+        """Return whether it is open, without unexpected bytes or an end in the kernel, and with nothing unsent."""
         if self.transport is None or self.transport.is_closing() or self.should_close:
             return False
         if self.watch is None:
-            # with TLS, tickets may arrive at any time, so only a hang-up counts; decrypted bytes set `should_close`
+            # TLS tickets may arrive at any time, so only a hang-up counts; decrypted bytes set `should_close`
             secure = self.transport.get_extra_info("sslcontext") is not None
             self.watch = select.poll()
             self.watch.register(self.transport.get_extra_info("socket"), _HUNG_UP if secure else select.POLLIN)
@@ -60,14 +60,14 @@ class Protocol(ResponseHandler):
             self.transport.abort()
 
     def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
-        """Raise the error also in the reader of a body, which aiohttp would leave waiting after invalid bytes."""
+        """Raise the error in the reader of a body, too. aiohttp leaves it waiting after invalid bytes."""
         super().set_exception(exc, *cause)
         if self.content is not None and not self.content.is_eof() and self.content.exception() is None:
             self.content.set_exception(exc)
 
 
 class Connector(aiohttp.TCPConnector):
-    """Reuses no kept connection that its server has closed or written to in the meantime, as aiohttp alone would."""
+    """Reuses no kept connection that its server has closed or written to. aiohttp alone would."""
 
     def __init__(self, **given: Any) -> None:
         super().__init__(timeout_ceil_threshold=math.inf, **given)

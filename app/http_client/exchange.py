@@ -18,7 +18,7 @@ STEP_BYTES: Final = 1024 * 1024
 """How much of a body is decompressed before other tasks can run."""
 PLAIN: Final = ("", "identity")
 ZIPPED: Final = ("gzip", "x-gzip", "deflate")
-"""Supported codings of a body. A body in another coding is returned unchanged, with `unknown_coding`."""
+"""Supported codings. A body in another coding is returned unchanged, with `unknown_coding`."""
 _REASONS_BEFORE: Final = (
     (aiohttp.ClientSSLError, "tls_failed"), (aiohttp.ClientHttpProxyError, "proxy_failed"),
     (aiohttp.ClientProxyConnectionError, "proxy_failed"), (aiohttp.ClientConnectorDNSError, "dns_failed"),
@@ -66,14 +66,15 @@ class Exchange:
             except Exception as error:
                 self.raised = error
                 raise CallBroken("stopped") from None
+        # the server may have closed it during `before_send`
         if self.protocol.should_close or (self.before_send is not None and not self.protocol.untouched()):
             raise CallBroken("closed_before_send")
         if asyncio.get_running_loop().time() >= self.until:
             raise CallBroken("total_timeout")
 
     async def read(self, most: int, *, part: bool) -> str | None:
-        """Read the body of the response into `pieces`. Returns the reason of a failure, or None if the body is complete, or
-        the wanted `part` of it is."""
+        """Read the body into `pieces`. Returns the reason of a failure, or None if the body, or the wanted `part`, is
+        complete."""
         response, left, decoder = self.response, most, None
         assert response is not None
         headers = response.headers
@@ -111,7 +112,7 @@ class Exchange:
             return "bad_coding"
         if coding not in PLAIN + ZIPPED:
             return "unknown_coding"
-        # a body that ends with its connection is complete only if the connection was closed without an error
+        # a body that ends with its connection is complete only if that was closed without an error
         reset = isinstance(self.protocol.exception(), OSError)
         return "connection_reset" if reset and not headers.keys() & {"Content-Length", "Transfer-Encoding"} else None
 
@@ -138,13 +139,13 @@ class Exchange:
             self.response.close()
 
     def end(self) -> None:
-        """End the call in the next turn of the event loop. An answer that has arrived by then is read."""
+        """End the call in the next turn of the event loop, after an answer that has arrived is read."""
         if self.cut is not None and not self.cut.expired():
             self.cut.reschedule(0)
 
 
 class Request(aiohttp.ClientRequest):
-    """A request that is sent right after its check, without a turn of the event loop in between."""
+    """A request that is sent in the same turn of the event loop in which its check ends."""
 
     exchange: Exchange
 

@@ -1,9 +1,9 @@
 """Decide which addresses may be dialled for a URL that a tenant or the upstream gave. A name is checked when it is dialled,
 by all addresses to which it then resolves.
 
-For IPv6 the list contains what is allowed: the only public block, without its special parts. For IPv4 it contains what is
-forbidden: the union of what careful senders refuse. WEBHOOK_ALLOW_NETWORKS opens private networks to webhooks,
-OUTPUT_ALLOW_NETWORKS to fetches of outputs.
+For IPv6 the list has what is allowed: the only public block, without its special parts. For IPv4 it has what is forbidden:
+the union of what careful senders refuse. WEBHOOK_ALLOW_NETWORKS opens private networks to webhooks, OUTPUT_ALLOW_NETWORKS to
+fetches of outputs.
 """
 
 import re
@@ -103,7 +103,7 @@ def _host_and_port(netloc: str, *, secure: bool) -> tuple[str, int]:
     if not _NAME.fullmatch(host):
         raise UrlRefused("expected a host name of letters, digits and hyphens, without a dot at its end")
     if _NUMBER.fullmatch(host.rpartition(".")[2]):
-        # some parsers read 0177.1 or 2130706433 as an address, so only the spelling that all read alike is accepted
+        # some parsers read 0177.1 or 2130706433 as an address: only the spelling that all read alike is accepted
         try:
             return str(IPv4Address(host)), port
         except ValueError:
@@ -143,7 +143,7 @@ class Guard:
         self._lookup = lookup or Resolver().lookup
 
     def is_ours(self, address: Address) -> bool:
-        """Return whether an allowed network has the address. ::1 counts as 127.0.0.1, since `localhost` has both."""
+        """Return whether an allowed network has it. ::1 counts as 127.0.0.1, since `localhost` has both."""
         if address == IPv6Address("::1") and self.is_ours(IPv4Address("127.0.0.1")):
             return True
         return any(address.version == network.version and address in network for network in self._allowed)
@@ -178,8 +178,8 @@ class Guard:
         return f"expected https://; http:// is for addresses in the operator's {self._setting}"
 
     async def resolve(self, host: str, port: int, *, secure: bool) -> list[str]:
-        """Return the addresses to dial, in order. Raises AddressForbidden unless all of them may be dialled, and
-        socket.gaierror if there are none, or more than ANSWERS_MAX."""
+        """Return the addresses to dial, in order. Raises AddressForbidden unless all may be dialled, and socket.gaierror if
+        there are none, or more than ANSWERS_MAX."""
         try:
             found: Sequence[str] = [str(ip_address(host))]
         except ValueError:
@@ -210,7 +210,7 @@ class Dialling:
         self.forbidden = ""
 
     async def resolve(self, host: str, port: int) -> list[dict[str, Any]]:
-        """Return all addresses of the name for aiohttp. Raises AddressForbidden unless all may be dialled."""
+        """Return all addresses of a name for aiohttp. Raises AddressForbidden unless all are allowed."""
         try:
             found = await self._guard.resolve(host, port, secure=self._secure)
         except AddressForbidden as error:

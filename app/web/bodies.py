@@ -1,4 +1,4 @@
-"""Read and parse the bodies of requests, within limits of memory and bytes. Large ones are parsed outside the event loop."""
+"""Read and parse bodies of requests, within limits of memory and bytes. A thread parses large ones."""
 
 from typing import Any
 
@@ -27,14 +27,14 @@ class Bodies:
     async def read(self, request: Request, allowance: Allowance) -> bytes:
         """Return the body of a JSON request, without a byte order mark.
 
-        Raises Malformed if the body ends early, MediaTypeUnsupported, BodyTooLarge, BodyTooSlow, BodyMemoryFull, and
-        ParseBudgetExceeded. If the request has a Content-Length, that is checked before the body is read.
+        Raises Malformed if it ends early, MediaTypeUnsupported, BodyTooLarge, BodyTooSlow, BodyMemoryFull,
+        ParseBudgetExceeded. A Content-Length is checked before the body is read.
         """
         self._budgets.check(allowance, checked_length(request.headers))
         return await self.read_any(request, allowance)
 
     async def read_any(self, request: Request, allowance: Allowance, *, bytes_max: int = BODY_BYTES_MAX) -> bytes:
-        """Do as `read`, for any media type and without a check of the headers."""
+        """Like `read`, for any media type and without a check of the headers."""
         message = await request.receive()
         body: bytes = message.get("body", b"")
         if message["type"] == "http.disconnect":

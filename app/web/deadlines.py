@@ -12,7 +12,7 @@ BODY_WINDOW_SECONDS = 10.0
 BYTES_A_SECOND_MIN = 1_000
 """The lowest average in each window of a body."""
 FAREWELL_SECONDS = 0.25
-"""For a connection without a request while the process stops, since a request may be on its way."""
+"""For a connection without a request while the process stops: one may be on its way."""
 UNREAD_SECONDS = 0.05
 """For the event loop to read a request that arrived just before its connection is closed."""
 LINGER_SECONDS = 5.0
@@ -21,7 +21,7 @@ LINGER_SECONDS = 5.0
 
 @dataclass(slots=True)
 class Progress:
-    """Progress in one direction: the received bytes of a body, or the remaining bytes of an answer."""
+    """Progress in one direction: received bytes of a body, or remaining bytes of an answer."""
 
     since: float
     count: int = 0

@@ -37,7 +37,7 @@ def parse_cursor(prefix: Prefix, cursor: str | None) -> UUID | None:
 
 
 def parse_number_cursor(cursor: str | None) -> int | None:
-    """Do as `parse_cursor`, for lists whose rows have numbers."""
+    """Like `parse_cursor`, for lists whose rows have numbers."""
     if cursor is None:
         return None
     if not NUMBER.fullmatch(cursor):
@@ -48,6 +48,6 @@ def parse_number_cursor(cursor: str | None) -> int | None:
 
 
 def cut_page(found: Sequence[Item], *, limit: int, cursor_of: Callable[[Item], str]) -> Page[Item]:
-    """Return a page of at most `limit` items from the rows of a query for `limit + 1`."""
+    """Make a page of at most `limit` items from a query's rows for `limit + 1`."""
     items = list(found[:limit])
     return Page(items=items, next_cursor=cursor_of(items[-1]) if len(found) > limit else None)

@@ -30,8 +30,8 @@ class Wait:
 
 
 def preferred_wait(headers: Headers, *, default: float, most: float) -> Wait:
-    """Return the N of `Prefer: wait=N` in seconds, at most `most`; BARE_SECONDS, at most `most`, without an N; `default`
-    without a valid `wait`. The first `wait` counts. Unlike the RFC, it accepts fractions of a second."""
+    """Return the N of `Prefer: wait=N` in seconds, or BARE_SECONDS without an N, at most `most`; `default` without a valid
+    `wait`. The first `wait` counts. Unlike the RFC, it accepts fractions."""
     text = ",".join(headers.getlist("prefer"))
     for preference in _PREFERENCE.findall(text) if text else ():
         name, _, value = preference.partition(";")[0].partition("=")

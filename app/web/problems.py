@@ -118,8 +118,8 @@ _EXPECTED = {
 
 
 def problems_of(error: RequestValidationError, *, fields: Collection[str] = ()) -> Malformed:
-    """Turn FastAPI's error into our refusal, with places and expectations but without the sent values. `fields`: the known
-    fields, to suggest one for a misspelt name."""
+    """Turn FastAPI's error into our refusal, with places and expectations but no sent values. `fields`: the known fields, to
+    suggest one for a misspelt name."""
     faults = error.errors()[:PROBLEMS_MAX]
     return malformed_at(*(Problem(_path(fault["loc"]), _expected(fault, fields)) for fault in faults))
 

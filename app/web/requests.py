@@ -14,12 +14,12 @@ from app.web.deadlines import BODY_SECONDS, BYTES_A_SECOND_MIN
 
 BODY_BYTES_MAX = 10 * 1024 * 1024
 CUT = "waystation.cut"
-"""Key in the `state` of a request's scope, which copies of the scope share: the Refusal for which its body was cut off."""
+"""Key in a request scope's `state`, which copies of the scope share: the Refusal for which its body was cut off."""
 WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
 SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 METADATA_BYTES_MAX = 14 * 1024
-"""Bytes of its JSON in a webhook. They fit into the webhook's 20,000 bytes together with the rest of a job."""
+"""Of its JSON in a webhook, so that it fits into 20,000 bytes with the rest of a job."""
 METADATA_MEMBERS_MAX = 50
 DEADLINE_SECONDS_MAX = 30 * 86_400
 
@@ -55,7 +55,7 @@ class MediaTypeUnsupported(Refusal):
 
 
 def problem(path: str, expected: str) -> Problem:
-    """Make a fault. A name in `path` comes from the client and may hold lone surrogates, which have no UTF-8."""
+    """Make a fault. Names in `path` are the client's and may hold lone surrogates, which have no UTF-8."""
     return Problem(path.encode("utf-8", "replace").decode(), expected)
 
 
@@ -65,12 +65,12 @@ def malformed(path: str, expected: str) -> Malformed:
 
 
 def plain_seconds(text: str) -> float | None:
-    """Parse whole or fractional seconds in plain digits. Returns None for any other text."""
+    """Parse whole or fractional seconds in plain digits. Returns None for other text."""
     return float(text) if SECONDS.fullmatch(text) else None
 
 
 def whole_number(text: str) -> int | None:
-    """Parse a number of up to nine ASCII digits. Returns None for any other text."""
+    """Parse up to nine ASCII digits. Returns None for other text."""
     return int(text) if WHOLE_NUMBER.fullmatch(text) else None
 
 
@@ -94,7 +94,7 @@ def checked_length(headers: Headers) -> int:
 
 
 def single_header(headers: Headers, name: str) -> str | None:
-    """Return the value of a header that may be sent once, or None. Raises Malformed if it was sent more than once."""
+    """Return the value of a header, or None. Raises Malformed if it was sent more than once."""
     values = headers.getlist(name)
     if len(values) > 1:
         raise malformed(f"header {name}", f"expected it once; it is there {len(values)} times")
@@ -102,7 +102,7 @@ def single_header(headers: Headers, name: str) -> str | None:
 
 
 def idempotency_key(headers: Headers) -> str | None:
-    """Return the `Idempotency-Key`, 1 to 255 printable ASCII characters, or None. Raises Malformed."""
+    """Return the `Idempotency-Key` (1 to 255 printable ASCII characters), or None. Raises Malformed."""
     key = single_header(headers, "Idempotency-Key")
     if key is not None and not IDEMPOTENCY_KEY.fullmatch(key):
         raise malformed("header Idempotency-Key", "expected 1 to 255 printable ASCII characters without spaces")
@@ -110,7 +110,7 @@ def idempotency_key(headers: Headers) -> str | None:
 
 
 def checked_wait(text: str, *, where: str, most: float) -> float:
-    """Parse seconds from 0 to `most`, whole or fractional. A larger number becomes `most`. Raises Malformed."""
+    """Parse whole or fractional seconds. More than `most` becomes `most`. Raises Malformed."""
     seconds = plain_seconds(text)
     if seconds is None:
         raise malformed(where, f"expected seconds from 0 to {most:g}")
@@ -118,8 +118,8 @@ def checked_wait(text: str, *, where: str, most: float) -> float:
 
 
 def checked_metadata(value: Any, where: str) -> dict[str, object]:
-    """Check metadata: a flat JSON object of at most 50 members with string, number, boolean or null values, and at most
-    METADATA_BYTES_MAX bytes. Raises Malformed."""
+    """Check a flat JSON object of at most 50 members with string, number, boolean or null values, and METADATA_BYTES_MAX in
+    all. Raises Malformed."""
     if not isinstance(value, dict):
         raise malformed(where, 'expected a JSON object, such as {"team": "a"}')
     if len(value) > METADATA_MEMBERS_MAX:
@@ -166,7 +166,7 @@ def checked_priority(value: Any, where: str) -> int:
 
 
 def checked_deadline(value: Any, where: str) -> float:
-    """Check a deadline in seconds from now, above 0 and at most 30 days. Raises Malformed."""
+    """Check seconds from now, above 0 and at most 30 days. Raises Malformed."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= DEADLINE_SECONDS_MAX:
         raise malformed(where, f"expected seconds above 0 and at most {DEADLINE_SECONDS_MAX}, such as 3600")
     return float(value)

@@ -1,6 +1,6 @@
 """Find a command's database and servers: from the settings, else from the files that the running stack wrote.
 
-Functions import what only some commands need (pydantic's settings, httpx, redis), so that the other commands start faster.
+Functions import what only some commands need (pydantic's settings, httpx, redis).
 """
 
 import json
@@ -68,7 +68,7 @@ def find_upstream_proxy() -> str | None:
 
 
 def _checked(name: str, url: str, check: Callable[[str], str]) -> str:
-    """Return what `check` returns for the URL. Raises SettingsError with the setting's name."""
+    """Return the URL from `check`. Raises SettingsError with the setting's name."""
     try:
         return check(url)
     except ValueError as error:
@@ -130,7 +130,7 @@ def find_unknown_max_seconds() -> float:
 
 
 def find_gateway(data_dir: Path) -> tuple[str, str] | None:
-    """Return the URL and the tenant's API key of the stack in `data_dir`, or None if no stack is running."""
+    """Return URL and tenant's API key of the stack in `data_dir`, or None if none is running."""
     url, api_key = (_find(data_dir / STACK_FILE, name) for name in ("url", "api_key"))
     return None if url is None or api_key is None else (url, api_key)
 

@@ -57,7 +57,7 @@ def say(line: str, *, value: object, as_json: bool) -> None:
 
 
 def say_all(text: str, *, value: object, as_json: bool) -> None:
-    """Do as `say`, with several lines. Callers have escaped foreign values in them with `escapes.one_line`."""
+    """Like `say`, with several lines. Callers have escaped foreign values in them with `escapes.one_line`."""
     if as_json:
         typer.echo(json_text(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()))
     else:
@@ -65,7 +65,7 @@ def say_all(text: str, *, value: object, as_json: bool) -> None:
 
 
 def progress(line: str) -> None:
-    """Show the progress of long work. On a terminal a line replaces the one before, elsewhere lines follow each other."""
+    """Show the progress of long work. On a terminal each line replaces the one before."""
     if sys.stderr.isatty():
         typer.echo(f"\r\x1b[K{one_line(line)}", err=True, nl=False)
     else:

@@ -22,7 +22,7 @@ _IGNORED_VARIABLES: Final = (
 
 
 def ignore_variables_of_libpq() -> None:
-    """Remove variables from this process's environment that asyncpg would read, even if the URL gives the same setting.
+    """Remove variables from this process's environment that asyncpg would read, even if the URL has the setting.
 
     They are meant for psql in the same shell, and could break connections to another server.
     """

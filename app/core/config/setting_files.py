@@ -23,7 +23,7 @@ class SettingMissing(SettingsError):
 
 
 def find_setting(name: str) -> str | None:
-    """Return the setting of this name (without prefix: `DATABASE_URL`), or None if the environment has neither it nor a file.
+    """Return the setting of this name (without prefix: `DATABASE_URL`), or None if neither it nor a file is given.
 
     Raises SettingsError if the file cannot be read, or if both are given.
     """
@@ -56,8 +56,8 @@ def named(name: str) -> str:
 
 
 def with_files(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment with the settings from its files added. Unreadable files are left out: the code that needs
-    the setting reports that."""
+    """Return the environment with the settings from its files added. Unreadable files are left out: the code that needs a
+    setting reports that."""
     found = dict(environment)
     for variable, path in environment.items():
         if variable.startswith(PREFIX) and variable.endswith(FILE_SUFFIX) and path:
@@ -90,5 +90,5 @@ def _read(path: str) -> str:
 
 
 def _shown(path: str) -> str:
-    """Return the path, unless the value may be a secret that was given instead of a path."""
+    """Return the path, unless it may be a secret that was given instead of a path."""
     return path if path.startswith(("/", "./", "../")) else "what it names"

@@ -1,5 +1,5 @@
-"""Settings: `WAYSTATION_…` in the environment, or in the files that `WAYSTATION_…_FILE` name. A process reads them once, at
-start. A wrong setting stops the process with an error that names it."""
+"""Settings: `WAYSTATION_…` in the environment, or in the files that `WAYSTATION_…_FILE` name, read once at start. A wrong
+setting stops the process with an error that names it."""
 
 import gc
 import os
@@ -46,7 +46,7 @@ EXPECTED = {
     "log_format": "console or json",
     "log_level": "DEBUG, INFO, WARNING or ERROR",
 }
-"""What is expected of the settings that pydantic checks by type. The others have a function whose error says it."""
+"""For errors of settings that pydantic checks by type. The others have a function whose error says it."""
 
 
 def _http_url_or_nothing(value: str | None) -> str | None:
@@ -67,7 +67,7 @@ def _credits(value: str) -> str:
 
 
 def split_secrets(text: str) -> tuple[bytes, ...]:
-    """Split a comma list of secret keys. The first key is the one that encrypts. Raises ValueError."""
+    """Split a comma list of secret keys. The first one encrypts. Raises ValueError."""
     keys = [key.strip() for key in text.split(",")]
     if any(len(key) < 32 for key in keys):
         raise ValueError("expected a comma list of secrets of at least 32 characters each; the first one encrypts")
@@ -105,8 +105,8 @@ def _networks(value: str) -> str:
 
 
 def find_history_url(upstream_url: str, given: str | None) -> str:
-    """Return the history's URL: the given one, else the default upstream's. It is empty for any other upstream: the default
-    history belongs to another server, which must not get its key."""
+    """Return the history's URL: the given one, else the default upstream's. It is empty for another upstream, whose key the
+    default history must not get."""
     if given is not None:
         return given
     return UPSTREAM_HISTORY_URL if upstream_url == UPSTREAM_URL else ""
@@ -156,7 +156,7 @@ class Settings(BaseSettings):
 
     @property
     def proxy_networks(self) -> tuple[Network, ...]:
-        """The networks of the operator's proxies, whose X-Forwarded-For is believed."""
+        """The networks of proxies whose X-Forwarded-For is believed."""
         return split_networks(self.trusted_proxies)
 
     @property
@@ -176,7 +176,7 @@ class Settings(BaseSettings):
 
     @property
     def secrets(self) -> tuple[bytes, ...]:
-        """The secret keys. The first key is the one that encrypts."""
+        """The secret keys. The first one encrypts."""
         return split_secrets(self.secret_key.get_secret_value())
 
     @property
@@ -193,8 +193,7 @@ def _secrets_in(value: object) -> list[str]:
 
 
 def load_settings(**given: object) -> Settings:
-    """Read settings from the environment and its files. `given` takes precedence. Raises SettingsError with a message of one
-    line."""
+    """Read settings from the environment and its files. `given` takes precedence. Raises SettingsError with one line."""
     files = {field for field in Settings.model_fields if field not in given and find_file(field.upper())}
     try:
         return Settings(**given, **{field: find_setting(field.upper()) for field in files})  # type: ignore[arg-type]
@@ -203,7 +202,7 @@ def load_settings(**given: object) -> Settings:
 
 
 def _sentence(fault: "ErrorDetails", files: Set[str]) -> str:
-    """Return the setting's name and what is expected, never the given value. `files`: the fields that were read from files."""
+    """Return the setting's name and what is expected, never the given value. `files`: fields that were read from files."""
     field = str(fault["loc"][0])
     name = named(field.upper()) if field in files else PREFIX + field.upper()
     if fault["type"] == "missing":
@@ -214,20 +213,20 @@ def _sentence(fault: "ErrorDetails", files: Set[str]) -> str:
 
 
 def start() -> Settings:
-    """Start a process: read its settings, set up its log, and warn about settings that look misspelt."""
+    """Start a process: read its settings, set up its log, and warn about unknown settings."""
     settings = load_settings()
     know(settings.own_secrets)
     configure_logging(format=settings.log_format, level=settings.log_level)
     for name in unknown_settings():
         get_logger(__name__).warning("setting.unknown", setting=name)
-    # imported modules stay: without this, a full collection would block the loop for about 50 ms to examine them
+    # imported modules stay, and a full collection would block the loop for about 50 ms to examine them
     gc.collect()
     gc.freeze()
     return settings
 
 
 def unknown_settings() -> list[str]:
-    """Return names in the environment that have our prefix but are no setting. They are probably misspelt."""
+    """Return names in the environment with our prefix that are no setting, so probably misspelt."""
     settings = {PREFIX + name.upper() for name in Settings.model_fields}
     known = (
         settings

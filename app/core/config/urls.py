@@ -23,7 +23,7 @@ def checked_http_url(value: str) -> str:
 
 
 def checked_proxy_url(value: str) -> str:
-    """Check the URL of an HTTP proxy, with or without user and password. Raises ValueError, which does not quote the value."""
+    """Check the URL of an HTTP proxy, perhaps with user and password. Raises ValueError without the value."""
     url = _read(value, PROXY_EXPECTED)
     if url.raw_path not in ("", "/") or any(mark in value for mark in "?#"):
         raise ValueError(f"{PROXY_EXPECTED}, without a path, a query or a fragment")

@@ -1,4 +1,4 @@
-"""Open connections to Postgres, and check that the server applied the requested settings.
+"""Open connections to Postgres, and check that the server applied their settings.
 
 The settings are sent as start-up parameters. A connection pooler refuses them, or drops them silently. The connection would
 then have the owner's role, could write where it must only read, and would have no timeouts. Behind a pooler the settings are
@@ -24,7 +24,7 @@ from app.core.errors import WrongConnection
 SERVICE_ROLE = "waystation_service"
 
 IDLE_IN_TRANSACTION_SECONDS = 10.0
-"""The longest time for which a process that was stopped inside a transaction holds its row locks."""
+"""How long a process that was stopped inside a transaction holds its row locks at most."""
 
 DROPPED = "a connection pooler probably dropped the start-up parameters"
 REFUSED = "a connection pooler, such as PgBouncer, does not take a start-up parameter that the URL asks for"
@@ -49,7 +49,7 @@ _SET = _SQL.command("set_settings")
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The required settings of a connection: its role, its timeouts in seconds, and whether it may write."""
+    """The required settings of a connection: role, timeouts in seconds, and whether it may write."""
 
     statement_seconds: float
     read_only: bool
@@ -78,7 +78,7 @@ class Terms:
 
 
 def refusal_of_login(error: Exception) -> str | None:
-    """Return what to fix if the server will never accept a login with this URL. Returns None for other errors."""
+    """Return what to fix if the server never accepts this URL's login. Returns None for other errors."""
     if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError | asyncpg.InvalidCatalogNameError):
         mend = f"expected a user, a password and a database that the server has, such as {EXAMPLE}"
     elif isinstance(error, ssl.SSLCertVerificationError) or "rejected SSL upgrade" in str(error):
@@ -112,7 +112,7 @@ async def connect_owner(arguments: Mapping[str, Any]) -> "asyncpg.Connection[asy
 
 
 def is_encrypted(connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
-    """Return whether the connection uses TLS. The server cannot say so behind a pooler, and asyncpg has no public way."""
+    """Return whether the connection uses TLS. The server does not know this behind a pooler. asyncpg has no public way."""
     transport = connection._transport  # type: ignore[attr-defined]
     return transport.get_extra_info("ssl_object") is not None
 
@@ -151,9 +151,9 @@ class Opener:
         schema: SchemaGate | None = None,
         check: Check | None = None,
     ) -> None:
-        """`told`: called with the error of each wrong connection before it is raised. `proven`: whether this process has
-        had a good connection with these settings. `schema`: the check of the schema. `check`: a last check of a connection
-        before it is used; may raise WrongConnection."""
+        """`told`: called with the error of a wrong connection before it is raised. `proven`: this process has had a good
+        connection with these settings. `schema`: checks the schema. `check`: the last check before a connection is used; may
+        raise WrongConnection."""
         self._terms = terms
         self._told = told
         self._proven = proven
@@ -162,10 +162,10 @@ class Opener:
         self._pooled = False
         self._settings: dict[str, str] = {}
         self._second: Callable[[], Any]
-        self._proving = asyncio.Lock()  # so that the pooler needs room for only one second connection at a time
+        self._proving = asyncio.Lock()  # a pooler then needs room for only one second connection at a time
 
     async def connect(self, *args: Any, **named: Any) -> "asyncpg.Connection[asyncpg.Record]":
-        """Do as asyncpg.connect. Raises WrongConnection if the server or a pooler refuses the settings, and SchemaBehind
+        """Like asyncpg.connect. Raises WrongConnection if the server or a pooler refuses the settings, and SchemaBehind
         while the role does not exist yet.
 
         A refused login counts as a wrong setting only before the first good connection. Later it may be a failover.
@@ -185,7 +185,7 @@ class Opener:
             return connection
 
     async def prepare(self, connection: Connection) -> None:
-        """Run the checks, one round trip each, and set the codecs. Behind a pooler it applies the settings first. Raises
+        """Run the checks, one round trip each, and set the codecs. Behind a pooler apply the settings first. Raises
         WrongConnection, SchemaBehind."""
         with self._refusals():
             found = await _find_settings(connection)
@@ -213,8 +213,8 @@ class Opener:
             raise
 
     async def _settle(self, connection: Connection, backend: int) -> _Settings:
-        """Set by SQL what a pooler does not accept. Returns the settings found afterwards. Raises WrongConnection if the
-        pooler shares sessions."""
+        """Set by SQL what a pooler does not accept. Returns the resulting settings. Raises WrongConnection if the pooler
+        shares sessions."""
         async with self._proving:
             if not await keeps_session(connection, backend, self._second):
                 raise self._wrong(SHARED)
@@ -242,7 +242,7 @@ class Opener:
                 raise
             raise self._wrong(sentence) from error
         except asyncpg.ObjectNotInPrerequisiteStateError as error:
-            # the database accepts no connections at present, for example during a restore
+            # the database accepts no connections now, as during a restore
             raise asyncpg.CannotConnectNowError(str(error)) from error
         except asyncpg.InvalidParameterValueError as error:
             if self._schema is not None:

@@ -1,7 +1,7 @@
 """Parse the database's URL, in the same way for pools, migrations and commands.
 
 asyncpg parses it. A parameter that only libpq supports is dropped if it changes nothing, and refused if asyncpg would not
-do what it requests. Whatever the URL leaves out has a default here, except user, password and database. Other variables of
+do what it requests. What the URL leaves out has a default here, except user, password and database. Other variables of
 libpq, such as `PGSSLMODE` or `PGPORT`, have no effect in the gateway's processes.
 
 Parameters: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
@@ -65,13 +65,13 @@ _WITHOUT_EFFECT: Final[dict[str, frozenset[str] | None]] = {
     "replication": frozenset(("false", "off", "no", "0")),
     "client_encoding": frozenset(("utf8", "UTF8", "utf-8", "UTF-8", "auto")),
 }
-"""Dropped with these values (None: with any). Other values would request something that asyncpg does not do."""
+"""Dropped with these values (None: with any). Other values would request what asyncpg does not do."""
 _MAY_NOT_WRITE: Final = ("standby", "prefer-standby", "read-only")
 _OURS: Final = frozenset(("connect_timeout", "sslmode", "target_session_attrs", "statement_cache_size"))
 _READ_VARIABLES: Final = frozenset(("PGUSER", "PGPASSWORD", "PGPASSFILE", "PGDATABASE", "PGSERVICEFILE"))
 """Variables of libpq that asyncpg reads and that the module `environment` does not remove."""
 _DEFAULT_HOSTS: Final = "/run/postgresql,/var/run/postgresql,/tmp,/private/tmp,localhost"
-"""Where asyncpg looks for a server if the URL names none. The default of libpq depends on its build."""
+"""Where asyncpg looks for a server if the URL names none. libpq's default depends on its build."""
 _NAMES: Final = sorted(_READ_BY_ASYNCPG | _SENT_TO_THE_SERVER | set(_WITHOUT_EFFECT) | _OURS)
 
 
@@ -118,8 +118,8 @@ def checked_database_url(url: str) -> str:
 
 
 def for_programs(url: str) -> tuple[str, str]:
-    """Return the URL for Postgres' programs, such as pg_dump, and separately the password, which every user of this machine
-    could read on a command line. The programs reach the same server as `connect_arguments`, with the same timeout."""
+    """Return the URL for Postgres' programs, such as pg_dump, and the password separately, since every user of this machine
+    can read command lines. The programs reach the same server as `connect_arguments`, with the same timeout."""
     parts = urlsplit(url)
     user, at, host = parts.netloc.rpartition("@")
     name, _, password = user.partition(":")
@@ -142,12 +142,12 @@ def for_programs(url: str) -> tuple[str, str]:
 
 
 def variables_for_programs() -> dict[str, str]:
-    """Return this process's environment without the variables of libpq that the gateway's processes ignore."""
+    """Return this process's environment without the variables of libpq that the gateway ignores."""
     return {name: value for name, value in os.environ.items() if not name.startswith("PG") or name in _READ_VARIABLES}
 
 
 def _certified_by_the_system(given: dict[str, str], *, sslmode: str) -> ssl.SSLContext:
-    """Do what libpq does for `sslrootcert=system`, which asyncpg would read as a file name."""
+    """Handle libpq's `sslrootcert=system`, which asyncpg would read as a file name."""
     if sslmode != "verify-full":
         raise ValueError("sslrootcert=system: expected sslmode=verify-full with it")
     if others := sorted(

@@ -47,8 +47,8 @@ async def _value(connection: AsyncConnection, query: Query[bool], **given: objec
 async def _lock(connection: AsyncConnection) -> None:
     """Take the advisory lock, until the connection ends. The connection commits each statement.
 
-    It polls for the lock. A statement that waits keeps a snapshot, and the lock's holder may build an index concurrently,
-    which waits for all snapshots.
+    It polls: a statement that waits keeps a snapshot, and the lock's holder may build an index concurrently, which waits for
+    all snapshots.
     """
     while not await _value(connection, _LOCK, key=MIGRATION_LOCK):  # noqa: ASYNC110
         await asyncio.sleep(LOCK_AGAIN_SECONDS)
@@ -83,8 +83,8 @@ async def _migrate(database_url: str) -> Found:
 
 
 def migrate(database_url: str) -> Found:
-    """Upgrade to the head revision as the database's owner, with one transaction for each migration. Returns the schema's
-    revisions. Blocks. Concurrent calls are safe. The schema of a newer release that serves this one is not changed.
+    """Upgrade to the head revision as the database's owner, one transaction for each migration. Returns the schema's state.
+    Blocks. Concurrent calls are safe. The schema of a newer release that serves this one is not changed.
 
     Raises asyncpg's errors if the database refuses, and WrongSchema if the schema does not serve this release.
     """

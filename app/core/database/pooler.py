@@ -27,7 +27,7 @@ else:  # asyncpg's classes are generic only in its stubs
     Connection = object
 
 HEARD_SECONDS: Final = 2.0
-"""How long a notification may take. Usually it takes milliseconds. The whole time passes only if it never comes."""
+"""How long a notification may take. It takes milliseconds, unless it never comes."""
 SECOND_SECONDS: Final = 3.0
 """How long a second connection may take to open and to answer."""
 FIND_BACKEND: Final = SqlFolder(__file__).query("find_backend", int)
@@ -41,7 +41,7 @@ SHARED: Final = (
     f" connections would be lost: {MEND}"
 )
 LOST: Final = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
-"""A statement that we prepared is missing, or one exists that we did not prepare. So the session is another one."""
+"""A prepared statement of ours is missing, or one exists that is not ours: the session is another one."""
 
 
 class OwnNames(Base):
@@ -65,7 +65,7 @@ def is_pooled(connection: Connection, backend: int) -> bool:
 
 async def keeps_session(connection: Connection, backend: int, connect: Callable[[], Awaitable[Base]]) -> bool:
     """Return whether the connection has a session to itself. `backend`: its result of `pg_backend_pid()`. `connect`: opens
-    a second connection with the same URL, for a short time.
+    a second connection with the same URL.
 
     It changes no setting, since other clients may use that session. Raises asyncpg's error if the second connection fails.
     """

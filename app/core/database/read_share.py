@@ -9,7 +9,7 @@ from app.core.errors import TooManyReads
 WAITING_MAX = 1_000
 """How many reads of a tenant may wait in one process. One more is refused immediately."""
 WAITING_SECONDS = 19.0
-"""How long one of them waits: a little less than the total time for which a read waits for the store."""
+"""How long one of them waits: a little less than a read waits in total for the store."""
 
 
 class _Line:
@@ -24,7 +24,7 @@ class _Line:
 
 
 class ReadShare:
-    """Counts the connections that each tenant holds in this process. It stores nothing about a tenant that holds none.
+    """Counts the connections that each tenant holds in this process. A tenant that holds none needs no memory.
 
     A tenant's lists may take a quarter of the connections. Reads of a single row, which are short, may take half of them, so
     that a tenant's polls do not wait for its own lists.

@@ -1,5 +1,5 @@
-"""Find the schema revision that this code needs. It reads the migrations without alembic, whose import alone would take all
-the time that a command may take to start."""
+"""Find the schema revision that this code needs, without alembic: its import takes as long as a whole command may take to
+start."""
 
 import re
 from functools import cache

@@ -1,7 +1,7 @@
-"""Check whether this process may run on the schema that it finds.
+"""Check whether this process may run on the database's schema.
 
-The database stores its newest migration (`version_num`), and the oldest migration whose processes it still serves
-(`serves_from`, which only contract migrations raise). Ids of migrations are numbers of four digits that only rise.
+The database stores its newest migration (`version_num`), and the oldest whose processes it still serves (`serves_from`,
+which only contract migrations raise). Ids of migrations are numbers of four digits that only rise.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from app.core.logs.log import get_logger
 log = get_logger(__name__)
 
 PATIENCE_SECONDS = 30.0
-"""How long a process waits for `waystation migrate` before it stops. Both may have started at the same time."""
+"""How long a process waits for `waystation migrate`: both may have started at the same time."""
 
 
 class Fit(StrEnum):
@@ -35,7 +35,7 @@ class Fit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the database says about its schema. None: it has no schema of ours, or an old one that does not say it."""
+    """What the database says about its schema. None: it has no schema of ours, or an old one."""
 
     version: str | None = None
     serves_from: str | None = None
@@ -68,7 +68,7 @@ class Reads(Protocol):
 
 
 async def find_schema(session: Reads) -> Found:
-    """Return what the database says about its schema. One statement."""
+    """Read what the database says. One statement."""
     try:
         row = await session.fetchrow(FIND_SCHEMA.text)
     except asyncpg.UndefinedTableError:
@@ -80,22 +80,22 @@ class SchemaGate:
     """Lets a process use its database only while the schema fits."""
 
     def __init__(self, told: "ToldWrong | None" = None, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
-        """`told`: called with an error that waiting cannot fix. The process must then stop."""
+        """`told`: called with an error after which the process must stop."""
         self._told = told
         self._patience_seconds = patience_seconds
         self._behind_since: float | None = None
         self._behind = Outage(log, begun="schema.behind", over="schema.fits")
 
     async def check(self, session: Reads) -> None:
-        """Return if the schema fits. One statement.
+        """Do nothing if the schema fits. One statement.
 
-        Raises SchemaBehind for PATIENCE_SECONDS, in which `waystation migrate` may still run. Raises WrongSchema after that
-        time, or if the schema is contracted.
+        Raises SchemaBehind for `patience_seconds`, in which `waystation migrate` may still run. Raises WrongSchema after
+        that, or if the schema is contracted.
         """
         self.judge(await find_schema(session))
 
     def judge(self, found: Found) -> None:
-        """Do as `check`, for a schema that was found already."""
+        """Like `check`, for what was found."""
         head = head_revision()
         fit = found.fit(head)
         if fit is Fit.FITS:

@@ -25,12 +25,12 @@ async def fetch(session: ReadSession, statement: Select[Any]) -> list[Row]:
 
 
 async def rows(session: ReadSession, statement: Select[Any], row: Callable[..., Made]) -> list[Made]:
-    """Return all rows, each made by `row` from its columns by name. Raises TypeError if they are not the row's fields."""
+    """Return all rows, made by `row` from their columns by name. Raises TypeError if these are not its fields."""
     return [row(**found) for found in await fetch(session, statement)]
 
 
 def equal(column: ColumnElement[Any], value: object) -> list[ColumnElement[bool]]:
-    """Return the condition of a filter for `where(*…)`. There is none if the value is None."""
+    """Return a filter's condition for `where(*…)`, none if the value is None."""
     return [] if value is None else [column == value]
 
 

@@ -1,9 +1,9 @@
 """Load SQL from files: one statement a file, with named parameters, and parts that several statements share.
 
 `room/sql/name.sql` is one statement. Its first line is a comment with the question that it answers. A parameter is written
-`:name`. `{{ part }}` is replaced by the text of `room/sql/parts/part.sql`. `{{ part(alias=job) }}` is replaced by that text
-with `job` instead of `{alias}`. A room inside a room can use the parts of both. A part may contain parts, but these may not.
-A statement gets a part of another room only as a `Part` that the other room's query module exports, so an import shows it.
+`:name`. `{{ part }}` is replaced by the text of `room/sql/parts/part.sql`, and `{{ part(alias=job) }}` by that text with `job`
+for `{alias}`. A room inside a room can use the parts of both. A part may contain parts, but these may not. A part of another
+room must be a `Part` that the other room's query module exports, so an import shows it.
 """
 
 import re
@@ -82,7 +82,7 @@ class SqlFolder:
         return command
 
     def part(self, name: str) -> Part:
-        """Load a part, also for statements of other rooms. If this room does not have it, its parent room is searched."""
+        """Load a part, for statements of other rooms. If this room does not have it, its parent is searched."""
         path, parent = self.path / "parts" / f"{name}.sql", self.path.parent.parent / "sql"
         if not path.exists() and (parent / "parts").exists():
             return SqlFolder(str(self.path.parent)).part(name)

@@ -1,7 +1,6 @@
 """Encrypt secrets at rest ("seal"): AES-256-GCM with a key derived from SECRET_KEY for one purpose, bound to a row's id.
 
-The result has one byte of format, four that name the key, twelve of nonce, then the ciphertext. Copied into another row it
-cannot be decrypted.
+Format: one byte of format, four that name the key, twelve of nonce, the ciphertext. In another row it cannot be decrypted.
 """
 
 import os
@@ -24,8 +23,8 @@ class SecretUnreadable(Exception):
 
 
 class Vault:
-    """Encrypts with the first key of SECRET_KEY, decrypts with any. `purpose`: what is encrypted, such as `webhook secret`;
-    a vault cannot decrypt the data of another purpose."""
+    """Encrypts with the first key of SECRET_KEY, decrypts with any. `purpose`: what is encrypted, such as `webhook secret`. A
+    vault cannot decrypt data of another purpose."""
 
     def __init__(self, keys: Sequence[bytes], *, purpose: str) -> None:
         self._purpose = purpose

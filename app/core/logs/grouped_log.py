@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-if TYPE_CHECKING:  # an import at run time would load more than is needed: see app.core.logs.log
+if TYPE_CHECKING:  # a real import would load too much: see app.core.logs.log
     from structlog.stdlib import BoundLogger
 
 GAP_SECONDS: Final = 5.0
@@ -20,16 +20,15 @@ _Key = tuple[str, str, tuple[tuple[str, str | int | None], ...]]
 
 
 class GroupedLog:
-    """The warnings of one process about jobs, deliveries and the like. Warnings are equal if they differ only in the ids. The
-    first is logged immediately, those of the next GAP_SECONDS together."""
+    """The warnings of one process about jobs, deliveries and the like. Equal ones differ only in their ids. The first is
+    logged immediately, those of the next GAP_SECONDS together."""
 
     def __init__(self, log: "BoundLogger") -> None:
         self._log = log
         self._waiting: dict[_Key, list[str]] = {}
 
     def warn(self, event: str, *, name: str, ids: Iterable[str], **keywords: str | int | None) -> None:
-        """Log that this happened to `ids`. The line has them under the keyword `name`, and `count`. Without ids it logs
-        nothing."""
+        """Log `event` for `ids`, under the keyword `name` and with `count`. Logs nothing without ids."""
         told = list(ids)
         if not told:
             return
@@ -45,7 +44,7 @@ class GroupedLog:
             del waiting[:IDS_MAX]
 
     def flush(self) -> None:
-        """Log the warnings that wait. A process calls this before it ends."""
+        """Log the waiting warnings, before a process ends."""
         waiting, self._waiting = self._waiting, {}
         for key, ids in waiting.items():
             self._write(key, ids)
@@ -68,7 +67,7 @@ class GroupedLog:
 
 
 class Outage:
-    """A problem that lasts. It is logged when it begins and when it ends, not each time that it occurs."""
+    """A problem that lasts. It is logged when it begins and when it ends, not each time."""
 
     def __init__(self, log: "BoundLogger", *, begun: str, over: str) -> None:
         self._log = log

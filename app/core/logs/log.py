@@ -54,7 +54,7 @@ def _scrubbed_value(value: Any) -> Any:
 
 
 class _Shown(str):
-    """A value that is escaped already. Its repr stops the renderer from escaping its backslashes again."""
+    """An escaped value. Its repr stops the renderer from escaping its backslashes again."""
 
     __slots__ = ()
 
@@ -63,7 +63,7 @@ class _Shown(str):
 
 
 def _show(_logger: object, _name: str, event: Event) -> Event:
-    """Escape values for a terminal, so that none controls it or begins a line. Lines of an exception are indented."""
+    """Escape values, so that none controls a terminal or begins a line. Lines of an exception are indented."""
     for key, value in event.items():
         if key in ("exception", "stack"):
             event[key] = "\n".join("    " + one_line(line) for line in str(value).split("\n"))

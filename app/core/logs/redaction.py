@@ -4,7 +4,7 @@ A secret is found in upper or lower case, verbatim, in base64 (of `user:secret`,
 JSON, percent or HTML escapes. MARK replaces it, also inside JSON, which stays valid.
 
 Secrets that could be ordinary words are not removed: see `is_telling`. A client that sends a text with one of our secrets
-gets it back with MARK, so it learns that its guess was right. The required lengths make a right guess practically impossible.
+gets it back with MARK, and so learns that it guessed right. The required lengths make a right guess practically impossible.
 """
 
 import base64
@@ -18,9 +18,9 @@ from app.core.off_loop import run_sized
 MARK: Final = "***"
 SECRET_CHARACTERS_MIN: Final = 8
 SURE_CHARACTERS: Final = 16
-"""A secret of so many characters may consist of one kind of characters only. A shorter one could be a word."""
+"""A secret of this length may have characters of one kind only. A shorter one could be a word."""
 PIECE_BYTES: Final = 128 * 1024
-"""How much is searched at a time. Larger bodies are searched in a thread; a piece holds the interpreter for at most 2 ms."""
+"""Searched at a time, for larger bodies in a thread. A piece holds the interpreter for at most 2 ms."""
 ROUNDS_MAX: Final = 3
 """How deep escapes may be nested."""
 
@@ -33,8 +33,8 @@ _NUMBER: Final = re.compile(r"[0-9][0-9.eE+-]*")
 
 
 def is_telling(secret: str) -> bool:
-    """Return whether the secret is distinctive enough to be removed from texts: 8 characters of two kinds (lower case,
-    upper case, digits, others), or 16 of any kind. `postgres` is a word, so it must not change a tenant's result."""
+    """Return whether the secret is distinctive enough to be removed: 8 characters of two kinds (lower case, upper case,
+    digits, others), or 16 of any. `postgres` is a word, and must not change a tenant's result."""
     if len(secret) < SECRET_CHARACTERS_MIN:
         return False
     kinds = {"a" if one.islower() else "A" if one.isupper() else "0" if one.isdigit() else "-" for one in secret}
@@ -59,7 +59,7 @@ def secrets_of_list(text: str) -> list[str]:
 
 
 def secrets_of_environment(environment: Mapping[str, str]) -> list[str]:
-    """Return the secrets in our settings: keys by their names, and passwords in URLs. For commands, which read few settings."""
+    """Return the secrets in our settings: keys by their names, and passwords in URLs. For commands."""
     found = []
     for name, value in environment.items():
         if name.startswith("WAYSTATION_"):
@@ -70,7 +70,7 @@ def secrets_of_environment(environment: Mapping[str, str]) -> list[str]:
 
 
 class Redactor:
-    """Removes these secrets from texts. `secrets`: those for which `is_telling` is false are ignored."""
+    """Removes secrets from texts. `secrets`: those for which `is_telling` is false are ignored."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self.secrets = tuple(sorted({one for one in secrets if is_telling(one)}, key=len, reverse=True))
@@ -109,7 +109,7 @@ class Redactor:
         return text if cleaned is data else cleaned.decode("utf-8", "surrogatepass")
 
     async def clean_body(self, data: bytes) -> bytes:
-        """Do as `clean`, without blocking the event loop for large data."""
+        """Like `clean`, without blocking the event loop for large data."""
         return await run_sized(len(data), self.clean, data)
 
     def _find(self, data: bytes) -> Iterator[tuple[int, int]]:
@@ -228,11 +228,11 @@ def redacted_text(text: str) -> str:
 
 
 def redacted_headers(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Return headers without this process's secrets. All values are searched together first, since secrets are rare."""
+    """Return headers without this process's secrets. Secrets are rare, so all values are searched together first."""
     values = b"\n".join([value for _, value in headers])
     return headers if _own.clean(values) is values else [(name, _own.clean(value)) for name, value in headers]
 
 
 async def redacted_body(data: bytes) -> bytes:
-    """Do as `redacted`, without blocking the event loop for large data."""
+    """Like `redacted`, without blocking the event loop for large data."""
     return await _own.clean_body(data)

@@ -18,11 +18,11 @@ BAD_ROW = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg
 
 
 LARGE_MAX = 4
-"""How many large items are written at the same time."""
+"""Large items that are written at a time."""
 APART_MAX = 2
-"""How many keys are written apart at the same time. The others wait until one of these ends."""
+"""Keys that are written apart at a time. The others wait until one of these ends."""
 APART_SECONDS = 15.0
-"""How long an item is retried if it is answered with WriteApart also when written apart. A batcher may set another time."""
+"""How long an item is retried whose write apart is answered with WriteApart. A batcher may set another time."""
 AGAIN_SECONDS, AGAIN_SECONDS_MAX = 0.01, 0.5
 """The pause between two such tries. It doubles."""
 
@@ -32,7 +32,7 @@ class Overloaded(Exception):
 
 
 class WriteApart(Exception):
-    """A flush's answer for an item that it did not write. The item must be written together with items of its key only."""
+    """A flush's answer for an item that it did not write. It must be written only with items of its key."""
 
     def __init__(self, instead: Exception) -> None:
         """`instead`: the caller gets this error if that is not possible within APART_SECONDS."""
@@ -94,7 +94,7 @@ class Batcher(Generic[Item, Result]):
         return await self.post(item)
 
     def post(self, item: Item) -> asyncio.Future[Result]:
-        """Do as `put`, for a caller that awaits the result later."""
+        """Like `put`, for a caller that awaits the result later."""
         key = self._key(item) if self._key is not None else None
         room = self._waiting_max - self._count
         if room <= 0 or (self._key is not None and len(self._waiting.get(key, ())) >= room):

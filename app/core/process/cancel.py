@@ -14,7 +14,7 @@ GIVE_UP_SECONDS = 5.0
 async def cancel_all(running: Iterable["asyncio.Task[None]"]) -> None:
     """Cancel tasks and wait for them, at most GIVE_UP_SECONDS. Their exceptions are ignored.
 
-    It repeats the cancellation, since arq and redis sometimes take one for their own timeout, and continue.
+    It repeats the cancellation: arq and redis sometimes take one for their own timeout, and continue.
     """
     left = {one for one in running if not one.done()}
     for _ in range(round(GIVE_UP_SECONDS / AGAIN_SECONDS)):

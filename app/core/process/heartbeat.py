@@ -1,4 +1,4 @@
-"""Heartbeats: each process records that it is alive, and counts the living processes of its kind."""
+"""Heartbeats: a process records that it lives, and counts the living processes of its kind."""
 
 import asyncio
 import os
@@ -20,7 +20,7 @@ KEEP_DEAD_DAYS = 7
 
 
 class _Beat(NamedTuple):
-    """A row of `beat.sql`: how many heartbeats the process sent before, and how many processes of its kind live."""
+    """A row of `beat.sql`: how many heartbeats the process sent before, and how many of its kind live."""
 
     beats: int
     living: int
@@ -33,8 +33,8 @@ _FORGET = _SQL.command("forget_dead")
 
 
 async def beat(session: Session, *, process_id: UUID, kind: str, lease_seconds: float = 15.0) -> tuple[int, int]:
-    """Record a heartbeat. Returns how many processes of the kind sent one within a lease, including this one, and how many
-    this one sent before. One statement."""
+    """Record a heartbeat. Returns how many processes of the kind sent one within a lease, with this one, and how many this
+    one sent before. One statement."""
     found = await session.get_row(
         _BEAT,
         process_id=process_id,
@@ -57,7 +57,7 @@ async def forget_dead(session: Session) -> None:
 
 
 def beat_seconds(lease_seconds: float) -> float:
-    """Return the seconds between two heartbeats: several within a lease, about 14,000 a day with a lease of 15 seconds."""
+    """Return the seconds between heartbeats: several within a lease; some 14,000 a day with a lease of 15 seconds."""
     return lease_seconds / 2.5
 
 
@@ -73,8 +73,8 @@ async def beating(
 ) -> None:
     """Send heartbeats until cancelled. If Postgres is unreachable, the missed heartbeat is only logged.
 
-    `told`: called with the number of processes of the kind. `beaten`: called with the number of earlier heartbeats of this
-    one. `schema`: checked each time, since the schema may change after a connection was opened.
+    `told`: called with the number of processes of the kind. `beaten`: called with the number of this one's earlier
+    heartbeats. `schema`: checked each time, since it may change after a connection was opened.
     """
     missed = Outage(log, begun="heartbeat.missed", over="heartbeat.resumed")
     while True:

@@ -1,4 +1,4 @@
-"""A loop that runs a step after a notification, after a time that the step sets, and again after it found work."""
+"""A loop that runs a step after a notification, after a time set by the step, and again after it found work."""
 
 import asyncio
 import math
@@ -22,9 +22,9 @@ TICK_SECONDS = 0.05
 class Pump:
     """Runs `step` until cancelled. The step returns the seconds until its next run (0: immediately, inf: when notified).
 
-    A notification during a run is not lost: the step runs again. An error of a step is logged, and the step is retried after
-    a pause that doubles up to two seconds. After a run, a notification starts the next run no earlier than `gap_seconds`
-    later. So a notification after an idle time is handled immediately, and many notifications share a run.
+    A notification during a run is not lost: the step runs again. A step that raises is logged, and retried after a pause
+    that doubles up to two seconds. A notification starts a run at least `gap_seconds` after the last one ended. So one after
+    an idle time is handled immediately, and many share a run.
     """
 
     def __init__(self, name: str, step: Callable[[], Awaitable[float]], *, gap_seconds: float = 0.0) -> None:

@@ -8,8 +8,8 @@ Name = TypeVar("Name", bound=Hashable)
 
 
 class Spaced(Generic[Name]):
-    """Sends a name immediately. If the name is given again before it is sent, or within `gap_seconds` after, it is sent once
-    more at the end of that time, however often it was given. `send` must not raise."""
+    """Sends a name immediately. If it is given again before it is sent, or within `gap_seconds` after, it is sent once more
+    at the end of that time. `send` must not raise."""
 
     def __init__(self, send: Callable[[Name], Awaitable[None]], *, gap_seconds: float) -> None:
         self._send = send

@@ -1,4 +1,4 @@
-"""Handle SIGTERM and SIGINT: the first signal stops a process cleanly, a later one stops it without waiting longer."""
+"""Handle SIGTERM and SIGINT: the first stops a process cleanly, a later one without waiting longer."""
 
 import asyncio
 import contextlib
@@ -44,7 +44,7 @@ def stop_signals(
 
 
 def exit_when_told() -> None:
-    """Let these signals end the process with exit code 0. For the time while it starts and has no work to finish."""
+    """Let these signals end the process with exit code 0, while it starts and has no work to finish."""
     for number in STOP_SIGNALS:
         signal.signal(number, _exit)
 

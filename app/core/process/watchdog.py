@@ -1,6 +1,6 @@
 """A thread that ends the process if its event loop was blocked for too long, since its leases have then expired.
 
-It does not end a process that was only stopped (SIGSTOP, a suspended machine): the thread was stopped for the same time.
+It does not end a process that was only stopped (SIGSTOP, a suspended machine): then the thread was stopped, too.
 """
 
 import asyncio
@@ -22,8 +22,8 @@ def _die() -> None:
 
 
 class Watchdog:
-    """Watches the loop on which it is started. Calls `die` after more than `blocked_seconds_max` without a beat of the loop,
-    counting only time in which the thread itself ran."""
+    """Watches the loop on which it is started. Calls `die` if the loop is blocked for more than `blocked_seconds_max`, not
+    counting time in which the thread was stopped."""
 
     def __init__(self, *, blocked_seconds_max: float, die: Callable[[], None] = _die) -> None:
         self._blocked_seconds_max = blocked_seconds_max

@@ -21,7 +21,7 @@ log = get_logger(__name__)
 
 QUEUE = "waystation:tasks"
 CONNECTIONS_MAX = 32
-"""The most connections of one process. Without a limit, each message would open one more while Redis does not answer."""
+"""Of one process. Without a limit, each message would open one more while Redis does not answer."""
 
 
 def serialized(value: dict[str, object]) -> bytes:
@@ -39,25 +39,25 @@ class QueueRedis(ArqRedis):
     """arq's connections."""
 
     async def delete(self, *_names: Any) -> int:
-        """Do nothing. arq calls this only when it stops, to delete the health key. All workers share that key, and others may
-        still run. The key expires soon after the last worker has stopped."""
+        """Do nothing. arq calls this only to delete the health key when it stops. All workers share that key, and others may
+        still run. It expires soon after the last worker has stopped."""
         return 0
 
     async def close(self, close_connection_pool: bool | None = None) -> None:
-        """Close the client. arq still uses this old name, about which redis-py warns."""
+        """Close. arq still uses this old name, about which redis-py warns."""
         await self.aclose(close_connection_pool)
 
 
 class PatientRedis(QueueRedis):
-    """For an arq that runs a process, which an error of Redis would end. A command waits until Redis is back. A pipeline is
-    given up: arq then finds nothing to do, and polls again."""
+    """For an arq that runs a process, which an error of Redis would end. Commands wait until Redis is back. A pipeline fails:
+    arq then finds nothing to do, and polls again."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._away = Outage(log, begun="arq.stopped", over="arq.started")
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
-        """Do as redis-py, but retry until Redis is back."""
+        """Like redis-py, but retries until Redis is back."""
         while True:
             try:
                 answer = await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
@@ -69,18 +69,18 @@ class PatientRedis(QueueRedis):
                 return answer
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Any:
-        """Return a pipeline that raises nothing while Redis is unreachable."""
+        """Like redis-py, but it raises nothing while Redis is unreachable."""
         return _ForgivingPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
 
 
 class _ForgivingPipeline(Pipeline):
-    """A pipeline that raises nothing while Redis is unreachable. Each command then returns {}, which arq reads as no job, no
+    """A pipeline that raises nothing while Redis is unreachable. Its commands then return {}, which arq reads as no job, no
     score, or no information about the server."""
 
     _gone = False
 
     async def immediate_execute_command(self, *args: Any, **options: Any) -> Any:
-        """Run a command before MULTI, such as WATCH, as redis-py does. After one failed, all fail, since nothing is watched."""
+        """Like redis-py: a command before MULTI, first WATCH. After one failed, all fail, since nothing is watched."""
         if not self._gone:
             try:
                 return await super().immediate_execute_command(*args, **options)  # type: ignore[no-untyped-call]
@@ -89,13 +89,13 @@ class _ForgivingPipeline(Pipeline):
         return {}
 
     def pipeline_execute_command(self, *args: Any, **options: Any) -> Any:
-        """Do as redis-py, unless a command has failed."""
+        """Like redis-py, unless a command has failed."""
         if self._gone:
             return self.immediate_execute_command()
         return super().pipeline_execute_command(*args, **options)  # type: ignore[no-untyped-call]
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
-        """Do as redis-py. Raises WatchError if arq would otherwise run a task that it has not claimed."""
+        """Like redis-py. Raises WatchError if arq would otherwise run a task that it has not claimed."""
         number, claims = len(self.command_stack), self.explicit_transaction
         try:
             return await super().execute(raise_on_error)
@@ -105,7 +105,7 @@ class _ForgivingPipeline(Pipeline):
             return [{}] * number
 
     async def reset(self) -> None:
-        """Do as redis-py, also if the server does not answer, which redis-py does not expect."""
+        """Like redis-py, also if the server does not answer."""
         try:
             await super().reset()  # type: ignore[no-untyped-call]
         except AWAY:
@@ -114,8 +114,8 @@ class _ForgivingPipeline(Pipeline):
 
 
 def arq_pool(url: str, *, kind: type[QueueRedis] = QueueRedis) -> QueueRedis:
-    """Return connections for arq, without retries. They do not wait for a Redis that does not answer, since a sweep finds the
-    work; a `PatientRedis` does wait."""
+    """Return connections for arq, without retries or a long wait for Redis, since a sweep finds the work. A PatientRedis
+    does wait."""
     pool = open_pool(
         url,
         socket_timeout=REDIS_SECONDS,
@@ -131,8 +131,8 @@ def arq_pool(url: str, *, kind: type[QueueRedis] = QueueRedis) -> QueueRedis:
 
 
 def arq_settings(url: str) -> RedisSettings:
-    """Return the settings for `arq --check`, which opens its own connection. Of several servers it uses the first: any of
-    them has the key that it reads."""
+    """Return settings for `arq --check`, which opens its own connection: to the first of several servers, since any has the
+    key that it reads."""
     address = parse_redis_url(url)
     given: dict[str, Any] = dict(parse_url(address.plain))
     names = {"db": "database", "path": "unix_socket_path", "socket_connect_timeout": "conn_timeout"}
@@ -146,8 +146,8 @@ def arq_settings(url: str) -> RedisSettings:
 
 
 class Later:
-    """A proxy of the object that `make` returns. It calls `make` at the first access to an attribute, so a module that holds
-    a proxy can be imported without settings."""
+    """A proxy of the object that `make` returns. It calls `make` at the first access to an attribute, so that its module can
+    be imported without settings."""
 
     def __init__(self, make: Callable[[], object]) -> None:
         self._make = make

@@ -1,7 +1,7 @@
-"""Notifications through Redis ("rings"): there may be work, or a job has ended. Redis may lose its data or fail at any time.
+"""Notifications through Redis ("rings"): there may be work, or a job has ended. Redis may fail or lose data at any time.
 
-A notification of work is sent twice. It is published, so that workers get it immediately. It is also enqueued as a task of
-arq, for workers that missed the message. Nothing here raises if Redis fails. A sweep finds the work of lost notifications.
+A notification of work is published, so that workers get it immediately, and also enqueued as a task of arq, for workers that
+missed the message. Nothing here raises if Redis fails. A sweep finds the work of lost notifications.
 """
 
 import asyncio
@@ -21,19 +21,18 @@ from app.core.redis.subscription import AWAY, REDIS_SECONDS, RIGHTS, subscribe
 log = get_logger(__name__)
 
 Task = Literal["dispatch", "poll", "deliver"]
-"""Names of the arq tasks about which workers can be notified."""
+"""Names of arq's tasks for notifications."""
 TASKS: Final[tuple[Task, ...]] = get_args(Task)
 
 FINISHED = "waystation:finished"
 ROUSED = "waystation:roused"
 RUNG = "waystation:rung"
-"""Channels. RUNG gets a colon and the number of the database: Redis shares channels between its databases, so another
-installation's notifications would wake our workers. RUNG with a task's name is a key. The worker that deletes it takes the
-notification."""
+"""Channels. RUNG gets a colon and the number of the database, since Redis shares channels between databases, and another
+installation must not wake our workers. RUNG with a task's name is a key: the worker that deletes it takes the notification."""
 UNTAKEN_SECONDS = 5
 """How long a worker can take a notification. After that a sweep has run."""
 RING_GAP_SECONDS = 0.05
-"""A process sends the first notification of a task immediately, and those within this time after it as one message."""
+"""A process sends the first notification of a task immediately, and those within this time as one message."""
 TAKE_GAP_SECONDS = 0.05
 """The shortest time between two takes of a worker. A claim costs about the same for one job as for ten."""
 ARQ_GAP_SECONDS = 0.25
@@ -45,7 +44,7 @@ class Doorbell:
     """Sends and receives the notifications of one process."""
 
     def __init__(self, url: str, *, on_ended: Callable[[], None] | None = None) -> None:
-        """`on_ended`: called if webhooks are due for jobs that ended in this process, instead of a notification to a worker."""
+        """`on_ended`: called, instead of a notification to a worker, if webhooks are due for jobs that ended here."""
         self._arq = arq_pool(url)
         self._on_ended = on_ended
         self._url = url
@@ -62,7 +61,7 @@ class Doorbell:
         self._enqueued.give(task)
 
     def announce(self, job_ids: Iterable[UUID], *, due: bool | None = None) -> None:
-        """Notify waiting clients that these jobs have ended, and a worker if webhooks are `due`; None: they may be due."""
+        """Notify waiting clients that these jobs have ended, and a worker if webhooks are `due` (None: maybe)."""
         message = b"".join(job_id.bytes for job_id in job_ids)
         if message:
             self._start(self._publish(FINISHED, message))
@@ -74,15 +73,14 @@ class Doorbell:
             self.ring("deliver")
 
     def rouse(self) -> None:
-        """Notify all workers that there is work again after an idle time. If the worker that takes it dies, the others must
-        be awake to notice."""
+        """Notify all workers of work after an idle time. They must be awake to notice if the worker that takes it dies."""
         self._start(self._publish(ROUSED, b"1"))
 
     async def listen(self, heard: Callable[[list[UUID]], None]) -> None:
-        """Call `heard` with the ids of jobs that ended, until cancelled. Reconnects automatically."""
+        """Call `heard` with ids of jobs that ended, until cancelled. Reconnects automatically."""
 
         def told(_channel: str, data: bytes) -> None:
-            # an incomplete id, which others may have published, is ignored
+            # an incomplete id is not ours
             heard([UUID(bytes=data[at : at + 16]) for at in range(0, len(data) - 15, 16)])
 
         await subscribe(self._url, [FINISHED], told)
@@ -95,9 +93,9 @@ class Doorbell:
         has_room: Callable[[Task], bool],
         connected: Callable[[bool], None],
     ) -> None:
-        """Receive notifications of work, until cancelled. Reconnects automatically. `roused`: called if there is work for any
-        worker. `rung`: called if this process has taken a notification of this task. `has_room`: without room for a task this
-        process leaves the notification to others. `connected`: as in `subscribe`."""
+        """Receive notifications of work, until cancelled. Reconnects automatically. `roused`: there is work for any worker.
+        `rung`: this process has taken a notification of this task. `has_room`: false leaves notifications of a task to
+        others. `connected`: as in `subscribe`."""
         rings = RingTaker(self._take, rung, has_room)
 
         def told(channel: str, data: bytes) -> None:
@@ -122,7 +120,7 @@ class Doorbell:
         return True
 
     async def close(self) -> None:
-        """Wait up to CLOSE_SECONDS for each kind of message that is being sent, then disconnect."""
+        """Wait briefly for messages that are being sent, then disconnect."""
         await asyncio.gather(self._published.flush(CLOSE_SECONDS), self._enqueued.flush(CLOSE_SECONDS))
         if self._tasks:
             await asyncio.wait(list(self._tasks), timeout=CLOSE_SECONDS)
@@ -143,7 +141,7 @@ class Doorbell:
 
     async def _enqueue(self, task: Task) -> None:
         with self._noting(QUEUE):
-            # one waiting task of a kind is enough: workers look again after arq has removed it
+            # one waiting task of a kind is enough: workers poll again after arq has removed it
             await self._arq.enqueue_job(task, _job_id=task)
 
     async def _publish(self, channel: str, message: bytes) -> None:
@@ -151,7 +149,7 @@ class Doorbell:
             await self._arq.publish(channel, message)
 
     async def _take(self, tasks: Sequence[Task]) -> list[Task]:
-        """Take notifications. Returns those that no other worker has taken, or all if Redis does not answer."""
+        """Take notifications. Returns those that no other worker took, or all if Redis does not answer."""
         try:
             async with self._arq.pipeline(transaction=False) as pipe:
                 for task in tasks:
@@ -163,7 +161,7 @@ class Doorbell:
 
     @contextlib.contextmanager
     def _noting(self, name: str) -> Iterator[None]:
-        """Log it if Redis is unreachable, or refuses to use this channel or queue. Suppresses these errors."""
+        """Log errors if Redis is unreachable, or refuses this channel or queue. Does not raise them."""
         try:
             yield
         except NoPermissionError as error:
@@ -178,8 +176,8 @@ class Doorbell:
 
 
 class RingTaker:
-    """Takes received notifications, each of which is for one worker only. After an idle time it takes one immediately. Those
-    that arrive while it takes some, or within TAKE_GAP_SECONDS after, are taken together."""
+    """Takes received notifications, each for one worker only. After an idle time it takes one immediately. Those that arrive
+    during a take, or within TAKE_GAP_SECONDS after, are taken together."""
 
     def __init__(
         self,

@@ -36,8 +36,8 @@ def open_redis(url: str, **options: Any) -> Redis:
 
 
 def _settings(address: RedisAddress, options: dict[str, Any]) -> tuple[dict[str, Any], bool]:
-    """Return the arguments for redis-py, and whether TLS is used. With TLS the certificate must be for the host, unless the
-    URL says otherwise."""
+    """Return redis-py's arguments, and whether TLS is used. The certificate must then be for the host, unless the URL says
+    otherwise."""
     settings: dict[str, Any] = {**options, **parse_url(address.plain)}
     tls = address.plain.startswith("rediss:")
     if tls and settings.get("ssl_cert_reqs", "required") == "required":

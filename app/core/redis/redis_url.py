@@ -46,9 +46,9 @@ _OF_TLS: Final = frozenset(
         "ssl_ciphers",
     ]
 )
-"""redis-py gives all other parameters to its classes as text, which only some of them can parse."""
+"""redis-py gives other parameters to its classes as text, which only some of them can parse."""
 _CONNECTIONS_MIN: Final = 8
-"""One connection always listens, and several send notifications at the same time."""
+"""One connection always listens, and several send at the same time."""
 _LIST_EXPECTED: Final = (
     "expected a comma list of URLs that differ in host and port alone, such as redis://one:6379/0,redis://two:6379/0"
 )
@@ -73,7 +73,7 @@ class SentinelGroup:
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
     """A parsed URL. `plain`: the URL for one server, as redis-py reads it. `servers`: hosts and ports of several servers, or
-    of the Sentinels if `sentinel` is given; empty if redis-py finds the one server in `plain`."""
+    of the Sentinels if `sentinel` is given; else empty."""
 
     plain: str = field(repr=False)
     servers: tuple[tuple[str, int], ...] = ()
@@ -81,7 +81,7 @@ class RedisAddress:
 
 
 def parse_redis_url(url: str) -> RedisAddress:
-    """Parse a URL. Raises ValueError if it has none of the forms. `plain` is not checked yet: redis-py does that."""
+    """Parse a URL. Raises ValueError if it has none of the forms. Only redis-py can check `plain`."""
     if url.startswith((f"redis{_SENTINEL}://", f"rediss{_SENTINEL}://")):
         return _parse_sentinel(url)
     urls = re.split(r",(?=rediss?://)", url)
@@ -116,7 +116,7 @@ def _parse_sentinel(url: str) -> RedisAddress:
 
 
 def _split(url: str) -> SplitResult:
-    """Do as `urlsplit`, also for several hosts. Newer versions of it accept brackets only around a single IPv6 address."""
+    """Like `urlsplit`, also for several hosts. Newer versions accept brackets only around a single IPv6 address."""
     scheme, slashes, rest = url.partition("://")
     netloc = re.split("[/?#]", rest, maxsplit=1)[0]
     several = "," in netloc
@@ -163,7 +163,7 @@ def checked_redis_url(url: str) -> str:
 
 
 def _check_names(url: str) -> None:
-    """Raise ValueError for a parameter that has no effect, or that redis-py cannot parse in a URL."""
+    """Raise ValueError for a parameter without effect, or that redis-py cannot parse in a URL."""
     parts = _split(url)
     known = _NAMES | _OF_TLS if parts.scheme == "rediss" else _NAMES
     for name, _ in parse_qsl(parts.query, keep_blank_values=True):

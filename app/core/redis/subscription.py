@@ -22,7 +22,7 @@ REFUSED_SECONDS = 30.0
 RIGHTS = "the Redis user needs ~* &waystation:* +@all"
 """The hint in the log if Redis refuses something for missing rights."""
 QUIET_SECONDS = 15.0
-"""After this time without a message the connection is tested with a PING, since it may have died silently."""
+"""After this time without a message a PING tests the connection, which may have died silently."""
 
 Heard = Callable[[str, bytes], None]
 """Called with the channel and the message."""

@@ -25,8 +25,8 @@ async def healthz(_request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """Answer 200 if the database answers in our role, its schema serves this release, and it is not in doubt. Redis may
-    be unreachable (`degraded`). Answer 503 otherwise, and while the process stops, so that it gets no more requests."""
+    """Answer 200 if the database answers in our role, its schema serves this release, and it is not in doubt; without Redis
+    it is `degraded`. Answer 503 otherwise, and while the process stops, so that it gets no more requests."""
     state = request.app.state
     if state.stopping.is_set():
         return _answer(503, {"status": "unavailable", "process": "stopping"})

@@ -7,7 +7,7 @@ from http import HTTPStatus
 import orjson
 
 RESPONSE_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-"""Headers of every answer: no cache stores the data of a tenant or an operator, and no browser guesses the type."""
+"""Of every answer: no cache stores the data of a tenant or an operator, and no browser guesses the type."""
 
 
 def last_answer(status: int, code: str, words: str, *, retry: int | None = None) -> bytes:

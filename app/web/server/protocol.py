@@ -23,7 +23,7 @@ LINGER_BYTES_MAX = 16 * 1024 * 1024
 and a reset would lose the answer."""
 CONNECTIONS_MAX = 10_000
 EVICTED_SHARE = 100
-"""At CONNECTIONS_MAX, one in 100 connections is closed: those that have waited longest for a request."""
+"""At CONNECTIONS_MAX, one in so many is closed: those that have waited longest for a request."""
 BLANKS = b" \t"
 """Blanks around a header's value do not belong to it (RFC 9110, 5.5)."""
 
@@ -71,7 +71,7 @@ class Protocol(TimedProtocol):
         return bool(waiting)
 
     def shutdown(self) -> None:
-        """Close the connection after its current answer, or if no request arrives within FAREWELL_SECONDS."""
+        """Close after the current answer, or if no request arrives within FAREWELL_SECONDS."""
         if self._leaving_at < math.inf:
             return
         self._leaving_at = self.loop.time() + FAREWELL_SECONDS
@@ -80,7 +80,7 @@ class Protocol(TimedProtocol):
             self.cycle.keep_alive = False
 
     def cut(self) -> None:
-        """End the connection now, since the process ends. A client that has nothing of its answer yet gets a 503."""
+        """End now, since the process ends. A client that waits and has nothing of its answer gets a 503."""
         waits = self._phase is Phase.HEAD or (
             self._phase in (Phase.BODY, Phase.ANSWER) and not self.cycle.response_started and not self.pipeline
         )
@@ -98,7 +98,7 @@ class Protocol(TimedProtocol):
     # ---- requests
 
     def data_received(self, data: bytes) -> None:
-        """Parse received bytes. The parser does not report an incomplete header, so the received bytes are counted, too."""
+        """Parse received bytes. The parser does not report an incomplete header, so all bytes are counted, too."""
         if self._deaf:
             self._discard(len(data))
             return
@@ -214,7 +214,7 @@ class Protocol(TimedProtocol):
             self._since = self.loop.time()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse invalid HTTP, for which no route is known. The answer has the members of both surfaces' errors."""
+        """Refuse invalid HTTP. It has no route, so the answer has the members of both surfaces' errors."""
         if max(self._head_bytes, self._came_bytes) > HEAD_BYTES_MAX:
             self._refuse(431, "headers_too_large", f"the head of the request has over {HEAD_BYTES_MAX} bytes")
         else:

@@ -34,8 +34,7 @@ class HttpRules:
 
 
 def plain_path(raw: bytes) -> str:
-    """Return the path with decoded escapes. The path stays as written if an escape means `/`, a control character, or
-    invalid UTF-8.
+    """Return the path with decoded escapes, or as written if one means `/`, a control character, or invalid UTF-8.
 
     Such a path belongs to no route and names no model or job. If it were decoded, `%0a` at its end would be ignored: `$` in
     a route's pattern also matches before a line break.
@@ -49,7 +48,7 @@ def plain_path(raw: bytes) -> str:
 
 
 def allowed_methods(routes: Sequence[BaseRoute], scope: Scope) -> str:
-    """Return the value of `Allow` for the path of a request: the methods of all routes with this path."""
+    """Return the value of `Allow` for a request: the methods of all routes with its path."""
     found = []
     for method in METHODS:
         asked = {"type": "http", "path": scope["path"], "method": method, "headers": []}

@@ -30,7 +30,7 @@ CLOSING_SHARE, CLOSING_SECONDS_MAX = 0.25, 3.0
 LAST_ANSWERS_SECONDS = 0.5
 """How long a client may take to read that its request was aborted."""
 ANSWERING_SECONDS_MIN = 1.0
-"""The least time for the current requests: clients that wait for a job must get an answer, also with a short grace."""
+"""The least time for current requests: clients that wait for a job must get an answer, also with a short grace."""
 
 
 class Server(uvicorn.Server):
@@ -74,7 +74,7 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Handle signals while serving. uvicorn's own method raises them again afterwards, so a signal would end the process."""
+        """Handle signals while serving. uvicorn's own method raises them again afterwards, which would end the process."""
         with stop_signals(first=self.stop, again=self.hurry):
             yield
 
@@ -119,7 +119,7 @@ class Server(uvicorn.Server):
         while self._busy and clock.monotonic() < self._answer_until:
             for (
                 connection
-            ) in self._connections:  # a last one may have been accepted just before the listener was closed
+            ) in self._connections:  # a connection may have been accepted just before the listener was closed
                 connection.shutdown()
             await asyncio.sleep(LOOK_SECONDS)
 

@@ -59,7 +59,7 @@ class TimedProtocol(HttpToolsProtocol):
     _deaf = False
     """Received bytes are discarded."""
     _came_bytes = 0
-    """Bytes of the current head from reads that held only this head; in LINGER, the discarded bytes."""
+    """Bytes of reads that held only the current head; in LINGER, the discarded bytes."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel the timer."""
@@ -69,14 +69,14 @@ class TimedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """Start to check the client, which reads its answer more slowly than it is written."""
+        """Start to check the client, which reads slower than we write."""
         super().pause_writing()
         now = self.loop.time()
         self._written = Progress(now, self.transport.get_write_buffer_size())
         self._watch(now + IDLE_SECONDS)
 
     def resume_writing(self) -> None:
-        """Stop that check, since the client has read most of the answer."""
+        """Stop that check: the client has read most of the answer."""
         super().resume_writing()
         self._written = None
 
@@ -88,8 +88,8 @@ class TimedProtocol(HttpToolsProtocol):
             self._linger()
 
     def _linger(self) -> None:
-        """Close our side, and wait until the client has read the answer. Closing a connection with unread bytes resets it,
-        and the client may lose the answer."""
+        """Close our side, and wait until the client has read the answer. A close with unread bytes is a reset, which may lose
+        the answer."""
         if self.transport.is_closing():
             return
         self._deaf, self._came_bytes = True, 0

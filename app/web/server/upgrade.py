@@ -1,4 +1,4 @@
-"""Parse requests that offer another protocol (`Upgrade: h2c`). The gateway supports only HTTP/1.1, so it reads their bodies.
+"""Parse requests that offer another protocol (`Upgrade: h2c`). We support only HTTP/1.1, so we read their bodies.
 
 The parser stops after the head of such a request, as if the other protocol began there. If the body were then parsed as the
 next request, it would get an answer. Behind a proxy that shares connections, answers would reach the wrong clients.
@@ -12,7 +12,7 @@ _FRAMING = (b"content-length", b"transfer-encoding")
 
 
 def framing_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Return the header lines that give the length of a body, or nothing without a body. Names are in lower case."""
+    """Return the header lines that give a body's length, or nothing. Names are in lower case."""
     return b"".join(b"%b: %b\r\n" % one for one in headers if one[0] in _FRAMING)
 
 
