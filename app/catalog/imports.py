@@ -143,7 +143,13 @@ def _text(data: bytes) -> str:
         number = data[: error.start].count(b"\n") + 1
         raise _invalid([Problem(f"line {number}", "expected UTF-8")]) from None
     if "\0" in text:
-        raise _invalid([Problem(f"line {text[: text.index(chr(0))].count(chr(10)) + 1}", "expected text without NUL")])
+        raise _invalid(
+            [
+                Problem(
+                    f"line {text[: text.index(chr(0))].count(chr(10)) + 1}", "expected text without the NUL character"
+                )
+            ]
+        )
     return text
 
 

@@ -167,15 +167,13 @@ class Guard:
         if self.is_ours(address):
             return
         if not is_public(address):
-            raise UrlRefused(
-                f"expected a public address, such as https://example.com/hook, or one in the operator's {self._setting}"
-            )
+            raise UrlRefused(f"expected a public address, such as https://example.com/hook, or one in {self._setting}")
         if not url.secure:
             raise UrlRefused(self._https)
 
     @property
     def _https(self) -> str:
-        return f"expected https://; http:// is for addresses in the operator's {self._setting}"
+        return f"expected https://; http:// is only allowed for addresses in {self._setting}"
 
     async def resolve(self, host: str, port: int, *, secure: bool) -> list[str]:
         """The addresses to dial, in order. Raises AddressForbidden unless every single one may be dialled."""
@@ -193,7 +191,7 @@ class Guard:
     def forbidden(self, address: str, *, secure: bool) -> str:
         """Why this address may not be dialled."""
         without = "" if secure else " without TLS"
-        return f"{address} may not be called{without}: it is not in {self._setting}"
+        return f"address {address} is not allowed{without}: it is not in {self._setting}"
 
 
 class Dialling:

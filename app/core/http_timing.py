@@ -155,7 +155,7 @@ class TimedProtocol(HttpToolsProtocol):
             self._since = now  # the time for a pipelined head counts from the answer before it
         elif now >= self._since + HEAD_SECONDS:
             log.info("http.head_too_slow")
-            self._refuse(408, "head_too_slow", f"the head of the request took longer than {HEAD_SECONDS:g} s")
+            self._refuse(408, "head_too_slow", f"request line and headers took longer than {HEAD_SECONDS:g} s")
             return now + LINGER_SECONDS
         return self._since + HEAD_SECONDS
 

@@ -30,7 +30,7 @@ class InsufficientCredits(PaymentRequired):
     def __init__(self, *, required: int, available: int) -> None:
         needs, has = show_credits(required), show_credits(available)
         super().__init__(
-            f"insufficient credits: this job needs {needs}, and {has} are available",
+            f"insufficient credits: price {needs}, available {has}",
             extra={"required": needs, "available": has},
         )
 
@@ -43,7 +43,7 @@ class BudgetExceeded(PaymentRequired):
     def __init__(self, *, period: Period, required: int, available: int) -> None:
         needs, has = show_credits(required), show_credits(available)
         super().__init__(
-            f"this job needs {needs} credits, and {has} are left of the budget of the {period}",
+            f"budget of the {period} exceeded: price {needs}, remaining {has}",
             extra={"required": needs, "available": has, "period": str(period)},
         )
 
@@ -55,9 +55,7 @@ class PriceAboveMax(PaymentRequired):
 
     def __init__(self, *, required: int, ceiling: int) -> None:
         needs, most = show_credits(required), show_credits(ceiling)
-        super().__init__(
-            f"this job may cost {needs} credits, and {most} is the most it may", extra={"required": needs, "max": most}
-        )
+        super().__init__(f"price {needs} exceeds max_price {most}", extra={"required": needs, "max": most})
 
 
 def checked_price(price: int, *, ceilings: Iterable[int | None]) -> int:

@@ -31,7 +31,7 @@ class ReferenceTaken(Conflict):
     code = "reference_taken"
 
     def __init__(self, amount_micro: int) -> None:
-        super().__init__(f"there is a grant of this reference already, of {show_credits(amount_micro)} credits")
+        super().__init__(f"a grant with this reference already exists, with the amount {show_credits(amount_micro)}")
 
 
 class OverdraftExceeded(Conflict):
@@ -40,7 +40,7 @@ class OverdraftExceeded(Conflict):
     code = "overdraft_exceeded"
 
     def __init__(self) -> None:
-        super().__init__("the balance would fall below what the overdraft allows")
+        super().__init__("the balance would fall below the limit of its overdraft")
 
 
 class AccountNotFound(NotFound):
@@ -149,5 +149,5 @@ def _checked_amount(amount_micro: int) -> None:
 
 
 def _out_of_range(field: str) -> Malformed:
-    expected = "expected credits above nothing, and at most a billion"
+    expected = "expected credits above 0 and at most 1000000000"
     return malformed_field(field, expected)

@@ -41,7 +41,7 @@ class DeliveryUnderWay(Conflict):
     code = "delivery_under_way"
 
     def __init__(self) -> None:
-        super().__init__("an attempt of this delivery is under way just now")
+        super().__init__("an attempt of this delivery is under way")
 
 
 class _Sealed(NamedTuple):

@@ -152,7 +152,7 @@ def test_slips_are_told_in_one_line(settings: dict[str, str], fails_here: Fails,
         (("credits", "grant", name, "0", "--reference", "r"), "amount: expected"),
         (("credits", "grant", name, "1", "--reference", ""), "reference: is required"),
         (("credits", "grant", name, "1", "--reference", "r", "--expires", "soon"), "expires_at: expected"),
-        (("credits", "adjust", name, "-1", "--note", "n"), "below what the overdraft allows"),
+        (("credits", "adjust", name, "-1", "--note", "n"), "below the limit of its overdraft"),
         (("credits", "adjust", name, "1", "--note", " "), "note: is required"),
         (("operator", "create", "on-call", "--role", "root"), "role: expected admin or viewer"),
         (("operator", "create", "a b", "--role", "admin"), "name: expected"),
@@ -167,4 +167,4 @@ def test_the_same_reference_with_another_amount_is_an_error(settings: dict[str, 
     name = shown("tenant", "create", f"t{uuid4().hex}", **settings)["name"]
     shown("credits", "grant", name, "1", "--reference", "r", **settings)
     line = fails_here("credits", "grant", name, "2", "--reference", "r", **settings)
-    assert "there is a grant of this reference already" in line
+    assert "a grant with this reference already exists" in line

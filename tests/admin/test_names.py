@@ -135,11 +135,11 @@ def test_tenants_operators_keys_and_jobs_that_there_are_not(
     assert "is the id of a tenant" in fails_here("job", "show", show_id("ten", new_id()), **settings)
     for args in (("key", "revoke", "nothing"), ("key", "set", "nothing", "burst=1")):
         assert "expected an id such as key_" in fails_here(*args, **settings)
-    assert "burts: no such setting of a tenant; did you mean burst?" in fails_here(
+    assert "burts: unknown setting of a tenant; did you mean burst?" in fails_here(
         "tenant", "set", tenant, "burts=1", **settings
     )
     line = fails_here("tenant", "set", tenant, "burst=1", "burst=2", "weight=x", **settings)
-    assert "burst: expected it once; weight: expected a number" in line
+    assert "burst: expected only once; weight: expected a number" in line
 
 
 def test_names_and_ids_that_there_are(tenant: str, shown: Callable[..., Any]) -> None:

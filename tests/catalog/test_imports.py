@@ -67,7 +67,7 @@ def test_every_fault_has_its_line_and_column() -> None:
         ("slug\n", "line 2: expected at least one model"),
         ("slug,model\na,b\n", "line 1, column model: a second column that says the slug"),
         (b"slug\nok\n\xff\n", "line 3: expected UTF-8"),
-        ("slug\nok\na\0b\n", "line 3: expected text without NUL"),
+        ("slug\nok\na\0b\n", "line 3: expected text without the NUL character"),
         ('slug,title\nok,"open\n', "line 2: expected CSV"),
         ("slug\nrequests\n", "line 2, column slug: expected a slug"),
     ],

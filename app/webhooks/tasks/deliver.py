@@ -144,12 +144,12 @@ class Deliverer:
             log.error(
                 "delivery.without_body", delivery_id=show_id("dlv", row.id), event_id=show_id("evt", row.event_id)
             )
-            return Attempted(AttemptOutcome.FORBIDDEN, 0.0, detail="the body of its event cannot be made")
+            return Attempted(AttemptOutcome.FORBIDDEN, 0.0, detail="the body of the event could not be made")
         try:
             secrets = self._keeper.secrets_of(row.tenant_id, row.endpoint_id)
         except SecretUnreadable as error:
             log.error("delivery.secret_unreadable", delivery_id=show_id("dlv", row.id), secret=str(error))
-            return Attempted(AttemptOutcome.FORBIDDEN, 0.0, detail="its signing secret cannot be read here")
+            return Attempted(AttemptOutcome.FORBIDDEN, 0.0, detail="the signing secret could not be decrypted")
         headers = signed_headers(event_id=row.event_id, at=clock.now(), body=body, secrets=secrets)
         return await self._sender.post(row.url, headers=headers, body=body, before_send=before_send)
 
