@@ -68,8 +68,8 @@ class Witness:
             return
         if ours is not None and found.books_id != ours:
             raise WrongConnection(
-                "the database is another installation's than the one this process has worked with: expected the books"
-                f" {ours}; see WAYSTATION_DATABASE_URL, and restart what is to work with this one"
+                "the database is not the one that this process has worked with: expected database identity"
+                f" {ours}; check WAYSTATION_DATABASE_URL, and restart the processes that should use this database"
             )
         doubt = Doubt.OLDER if found.missing else None
         if not found.stopped:

@@ -50,8 +50,8 @@ class Found:
         """What is wrong, and what to do."""
         if self.fit(head) is Fit.CONTRACTED:
             return (
-                f"the database's schema is at revision {self.version} and serves releases from revision"
-                f" {self.serves_from} on; this release is made for {head}: run a newer release"
+                f"the database's schema is at revision {self.version} and supports releases from revision"
+                f" {self.serves_from} on; this release has revision {head}: run a newer release"
             )
         at = "has no schema of this release" if self.version is None else f"is at revision {self.version}"
         return f"the database {at}, and this release needs revision {head}: run `waystation migrate` of this release"

@@ -112,7 +112,7 @@ async def take_over(path: Path, *, stop_signal: signal.Signals, patience_seconds
     killing_at = began + patience_seconds
     while (descriptor := try_lock(path)) is None:
         if monotonic() > killing_at + _KILL_SECONDS:
-            raise StackError(f"a process that we may not stop holds {path}")
+            raise StackError(f"{path} is locked by a process that this user may not stop")
         if monotonic() > killing_at:
             _send(_holders(path), signal.SIGKILL)
         await asyncio.sleep(_PAUSE_SECONDS)

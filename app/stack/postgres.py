@@ -145,7 +145,7 @@ class EmbeddedPostgres:
                 return
             if not first or is_free(port):
                 break
-        raise StackError(f"Postgres does not start: {last_lines(self.log_path)} (see {self.log_path})")
+        raise StackError(f"Postgres failed to start: {last_lines(self.log_path)} (see {self.log_path})")
 
     async def _accepts(self) -> bool:
         """Whether the postmaster reports, within START_SECONDS, that it takes connections; False: it has ended."""
@@ -189,7 +189,9 @@ class EmbeddedPostgres:
         finally:
             await process.stop(())
         if code != 0:
-            raise StackError(f"Postgres's data cannot be made: {last_lines(self.log_path)} (see {self.log_path})")
+            raise StackError(
+                f"the data directory of Postgres cannot be created: {last_lines(self.log_path)} (see {self.log_path})"
+            )
 
     def _start(
         self, command: list[str], identity: Identity, lock: int, *, death_signal: signal.Signals, given: str = ""

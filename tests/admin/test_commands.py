@@ -60,7 +60,7 @@ async def test_credits(operator: httpx.AsyncClient, database: Database, settings
     again = await asyncio.to_thread(shown, *grant, **settings)
     assert (again["new"], again["amount"], again["note"]) == (False, "100.500000", "March")
     done = await asyncio.to_thread(run, "credits", "adjust", name, "-0.5", "--note", "a slip", **settings)
-    assert done.stdout == f"the balance of tenant {name} is adjusted by -0.500000 credits\n"
+    assert done.stdout == f"balance of tenant {name} adjusted by -0.500000 credits\n"
     expiring = ("credits", "grant", name, "1", "--reference", "r-2", "--expires")
     first = await asyncio.to_thread(shown, *expiring, "30d", **settings)
     assert first["expires_at"]
@@ -69,7 +69,7 @@ async def test_credits(operator: httpx.AsyncClient, database: Database, settings
     other = await asyncio.to_thread(shown, *expiring, "60d", **settings)
     assert other == again, "the first expiry stands, and is shown"
     said = await asyncio.to_thread(run, *grant, "--expires", "30d", **settings)
-    assert said.stdout.endswith("reference r-1; they never expire: the first call named no expiry\n")
+    assert said.stdout.endswith("reference r-1; they do not expire: the first grant had no expiry\n")
     settled = await asyncio.to_thread(
         shown,
         "tenant",
@@ -117,7 +117,7 @@ async def test_models(
     file = tmp_path / "prices.csv"
     file.write_text(f"Model,Mean cost USD,colour\n{slug},0.1,blue\n{slug}-2,0.2,red\n", encoding="utf-8-sig")
     done = await asyncio.to_thread(run, "model", "import", str(file), **settings)
-    assert done.stdout == "2 models imported, 1 of them new; columns nobody here knows: colour\n"
+    assert done.stdout == "2 models imported, 1 of them new; unknown columns, ignored: colour\n"
     await asyncio.to_thread(shown, "model", "set", slug, "--price", "5", **settings)
     file.write_text(f"slug,cost\n{slug},0.4\n")
     assert await asyncio.to_thread(shown, "model", "import", str(file), **settings) == {

@@ -82,7 +82,7 @@ def test_near_names() -> None:
 def test_models_that_there_are_not(
     settings: dict[str, str], tenant: str, fails_here: Fails, says: Says, shown: Callable[..., Any]
 ) -> None:
-    said = "no such model in the catalogue: motionctrl-sdv; did you mean motionctrl-svd?; with --force it is done all the same"
+    said = "unknown model: motionctrl-sdv; did you mean motionctrl-svd?; --force accepts models that are not in the catalogue"
     for args in (
         ("pause", "--model", "motionctrl-sdv"),
         ("resume", "--model", "motionctrl-sdv"),

@@ -128,4 +128,4 @@ async def test_a_process_that_is_late_stops_at_once(
         assert await process.stop() == WrongSchema.exit_code
     finally:
         process.kill()
-    assert "serves releases from revision 9999 on" in sentence(process.log.read_text())
+    assert "supports releases from revision 9999 on" in sentence(process.log.read_text())
