@@ -114,7 +114,7 @@ class Witness:
             try:
                 await self._review(database)
             except (StoreUnavailable, *NOT_MIGRATED) as error:
-                log.debug("books.not_reviewed", cause=repr(error))
+                log.debug("books.recheck_failed", cause=repr(error))
 
     async def _review(self, database: Database) -> None:
         recalled = await self._keeper.recall()
@@ -130,7 +130,7 @@ class Witness:
                     session, process_id=self._process_id, lease_seconds=self._lease_seconds
                 )
         if settled:
-            log.warning("books.vouched_for")
+            log.warning("books.doubt_ended")
         self.doubted = found.stopped and not settled
 
     async def leave(self) -> None:

@@ -182,7 +182,7 @@ class TimedProtocol(HttpToolsProtocol):
         elif now < self._written.looked_at + BODY_WINDOW_SECONDS:
             return self._written.looked_at + BODY_WINDOW_SECONDS
         elif self._written.stuck(now, left):
-            log.info("http.reader_too_slow", bytes_left=left)
+            log.info("http.client_reads_too_slowly", bytes_left=left)
             self.transport.abort()
             return None
         return now + BODY_WINDOW_SECONDS

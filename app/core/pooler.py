@@ -110,7 +110,7 @@ async def _second(connect: Callable[[], Awaitable[Base]], backend: int) -> Async
             log.warning(
                 "pooler.no_second_connection",
                 cause=repr(error),
-                mend="pool_size has to be larger than the number of connections of all processes",
+                mend="pool_size must be larger than the number of connections of all processes",
             )
             raise
         yield other, found == backend

@@ -84,7 +84,7 @@ class SchemaGate:
         self._told = told
         self._patience_seconds = patience_seconds
         self._behind_since: float | None = None
-        self._behind = Outage(log, begun="schema.behind", over="schema.fits")
+        self._behind = Outage(log, begun="schema.outdated", over="schema.compatible")
 
     async def check(self, session: Reads) -> None:
         """Return where the schema fits. One statement.

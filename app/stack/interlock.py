@@ -105,7 +105,7 @@ async def take_over(path: Path, *, stop_signal: signal.Signals, patience_seconds
         return descriptor
     began = monotonic()
     owner = {signed(path)} & _holders(path)
-    log.info("stack.leftover_stopping", lock=path.name, pid=next(iter(owner), None))
+    log.info("stack.old_process_stopping", lock=path.name, pid=next(iter(owner), None))
     _send({pid for pid in owner if pid is not None}, stop_signal)
     if not owner:  # only what a dead server left behind
         patience_seconds = min(patience_seconds, _KILL_SECONDS)

@@ -134,7 +134,7 @@ class Deliverer:
         try:
             attempted = await self._post(row, body, before_send)
         except LeaseLost:
-            log.warning("delivery.lease_lost", delivery_id=show_id("dlv", row.id))
+            log.warning("delivery.lease_expired", delivery_id=show_id("dlv", row.id))
             return
         crash_point("deliver.after_answer")
         await self._recorder.put(record_of(row, attempted, chance=random.random()))
@@ -164,7 +164,7 @@ class Deliverer:
         self._warn(records, recorded)
         for record in records:
             if record.delivery_id not in recorded.held:
-                log.info("delivery.fence_lost", delivery_id=show_id("dlv", record.delivery_id))
+                log.info("delivery.record_refused", delivery_id=show_id("dlv", record.delivery_id))
             elif record.due_seconds is not None and record.due_seconds < NEAR_SECONDS:
                 self.pump.ring_in(record.due_seconds)
         return [None] * len(records)
