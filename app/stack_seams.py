@@ -45,7 +45,7 @@ async def guard_books(database_url: str, redis_url: str, copied: bool | None) ->
     try:
         async with database.transaction() as session:
             found = await find_books(session, process_id=process_id, lease_seconds=0, known=[])
-            # what nobody has opened yet holds nothing that could have been sent
+            # a database that no process has opened yet holds nothing that could have been sent
             stop = copied and found.waiting and found.books_id is not None and not found.stopped
             if stop:
                 await stop_sending(session, doubt=Doubt.COPIED)

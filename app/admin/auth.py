@@ -87,7 +87,7 @@ class TooManyLogins(Refusal):
 
 async def identify(request: Request) -> Acting:
     """Who calls; raises Unauthorized, TooManyLogins, StoreUnavailable. A good key opens from any address, however many bad
-    ones came from there. Looked up each time: a revoked key opens nothing any more."""
+    ones came from there. Looked up each time: a revoked key is refused at once."""
     settings = request.app.state.settings
     closed = settings.admin_key is None or not settings.admin_key.get_secret_value()
     presented = presented_key(request.headers.get("authorization"))

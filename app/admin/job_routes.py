@@ -29,7 +29,7 @@ router = APIRouter(prefix="/admin/v1", tags=["admin"], route_class=OperatorRoute
 async def pause(database: TheDatabase, by: Operator, doorbell: TheDoorbell, body: PauseIn) -> PausesOut:
     """Stop sending to the upstream. Tenants' submits are still accepted; their jobs wait, and nothing is lost.
 
-    Said again of the same scope, the last word holds.
+    A second pause of the same scope replaces the first.
     """
     what = What.ALL if body.all else What.SUBMITS
     async with database.transaction() as session:

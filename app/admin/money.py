@@ -53,7 +53,7 @@ async def grant_credits(
 async def adjust_credits(
     session: Session, *, by: str, tenant: str, amount: int, note: str, job_id: UUID | None = None
 ) -> tuple[Tenant, Transfer]:
-    """Correct a balance by what the tenant gains, in micro-credits, or loses where that is below nothing; of a job, its
+    """Correct a balance by what the tenant gains, in micro-credits, or loses where that is below zero; of a job, its
     charge, which can only be lowered, and once. Gives the tenant and the transfer.
 
     Raises Malformed, TenantNotFound, OverdraftExceeded, JobNotFound, ChargeCorrected.

@@ -1,4 +1,4 @@
-"""Tables of the people of ours: who they are, and what they did."""
+"""Tables of the operators, and of the audit log."""
 
 from sqlalchemy import (
     BigInteger,

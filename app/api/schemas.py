@@ -141,7 +141,7 @@ class Eta(BaseModel):
 
     @classmethod
     def of(cls, prospect: Prospect) -> Self | None:
-        """None where nobody can tell."""
+        """None where it is unknown."""
         if prospect.p50 is None or prospect.p90 is None:
             return None
         return cls(p50=prospect.p50, p90=prospect.p90)

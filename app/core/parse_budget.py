@@ -3,7 +3,7 @@
 What it protects is the processor time of one process, so nothing is shared: with N processes a caller has N buckets. Only
 bodies above SMALL_BYTES count, so an ordinary submit costs nothing here.
 
-A value is many times dearer than a byte of a long text, and a member dearer still: a body counts as many bytes as there are
+A value costs many times more than a byte of a long text, and a member still more: a body counts as many bytes as there are
 in a text that takes as long to read (`parse_cost`).
 """
 

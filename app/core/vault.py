@@ -1,6 +1,6 @@
 """What is sealed at rest: AES-256-GCM under a key made from SECRET_KEY for one purpose, bound to its row's id.
 
-Sealed: one byte of format, four that name the key, twelve of nonce, the rest. Copied into another row it opens nothing.
+Sealed: one byte of format, four that name the key, twelve of nonce, the rest. Copied into another row it cannot be decrypted.
 """
 
 import os

@@ -52,7 +52,7 @@ NO_PROSPECT = Prospect()
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A job in line, or waiting for its time; `due_at` None: set aside, by a pause or because its key has no place in flight."""
+    """A job in line, or waiting for its time; `due_at` None: parked, by a pause or because its key has no place in flight."""
 
     model: str
     rank_at: datetime
@@ -73,7 +73,7 @@ class Look:
 
     @property
     def played(self) -> bool:
-        """Whether somebody has asked how it goes on: the first answer is the dear one."""
+        """Whether somebody has asked how it goes on: the first answer is the expensive one."""
         return self._course is not None
 
     def waits(self, place: float, models: Mapping[str, Durations]) -> Sequence[float] | None:

@@ -49,7 +49,7 @@ class BudgetExceeded(PaymentRequired):
 
 
 class PriceAboveMax(PaymentRequired):
-    """402: the job is dearer than it, or its tenant, may be."""
+    """402: the price of the job exceeds a ceiling: its own or its tenant's."""
 
     code = "price_above_max"
 
@@ -79,7 +79,7 @@ class Balance:
 
     @property
     def available(self) -> int:
-        """Below nothing by at most the overdraft."""
+        """Below zero by at most the overdraft."""
         return self.granted - self.posted - self.held
 
     @property
@@ -166,7 +166,7 @@ def draw(lots: Sequence[Lot], amount: int) -> list[tuple[UUID, int]]:
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """What becomes of credit that comes back: into lots that live on, and out of lots that have expired."""
+    """What becomes of credit that comes back: into lots that are still valid, and out of lots that have expired."""
 
     to_lots: list[tuple[UUID, int]]
     expired: list[tuple[UUID, int]]

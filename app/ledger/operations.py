@@ -35,7 +35,7 @@ class ReferenceTaken(Conflict):
 
 
 class OverdraftExceeded(Conflict):
-    """409: the tenant would be further below nothing than it may."""
+    """409: the balance would be further below zero than the overdraft allows."""
 
     code = "overdraft_exceeded"
 
@@ -82,7 +82,7 @@ async def grant(
 
 
 async def adjust(session: Session, *, tenant_id: UUID, amount_micro: int, note: str) -> Transfer:
-    """Correct a balance by what the tenant gains (below nothing: loses); gives the transfer.
+    """Correct a balance by what the tenant gains (below zero: loses); gives the transfer.
 
     Raises OverdraftExceeded, AccountNotFound, Malformed. After OverdraftExceeded nothing has been written.
     """
@@ -113,7 +113,7 @@ async def correct_charge(
 
 
 async def set_overdraft(session: Session, *, tenant_id: UUID, overdraft_micro: int) -> None:
-    """How far below nothing the tenant may go. Raises OverdraftExceeded where it is further down already."""
+    """How far below zero the tenant may go. Raises OverdraftExceeded where it is further down already."""
     if not 0 <= overdraft_micro <= AMOUNT_MAX:
         raise _out_of_range("overdraft")
     account = await _locked(session, tenant_id=tenant_id)

@@ -76,7 +76,7 @@ def open_log(path: Path) -> BinaryIO:
 
 
 def bound_log(path: Path, *, max_bytes: int = LOG_MAX_BYTES) -> None:
-    """Move a log that has grown past `max_bytes` aside to `….1`, under the writers' feet: they append."""
+    """Move a log that has grown past `max_bytes` to `….1`, under the writers' feet: they append."""
     with contextlib.suppress(FileNotFoundError):  # also one that is removed meanwhile
         if path.stat().st_size > max_bytes:
             shutil.copyfile(path, path.with_name(path.name + ".1"))

@@ -56,7 +56,7 @@ class Seams:
     ensure_demo_tenant: Callable[[str, str, str | None], Awaitable[tuple[str, str]]]
     """(owner's database URL, secret key, stored key or None) → (tenant's name, its key)."""
     guard_books: Callable[[str, str, bool | None], Awaitable[None]]
-    """(owner's database URL, Redis URL, whether its files are a copy, or None where nobody can tell): stop sending, or say
+    """(owner's database URL, Redis URL, whether its files are a copy, or None where that is unknown): stop sending, or say
     that this is the database that last ran here."""
     pause: Callable[[str], Awaitable[None]]
     """(owner's database URL) → pause submits to the upstream."""

@@ -166,7 +166,7 @@ class EmbeddedPostgres:
         return lines[7].strip() if len(lines) > 7 and lines[0] == str(pid) else None
 
     async def _create(self, programs: PostgresPrograms, identity: Identity, lock: int) -> None:
-        """Make the cluster aside, with the role and the database in it, and only then give it its name."""
+        """Make the cluster in another directory, with the role and the database in it, and only then give it its name."""
         fresh = self.directory / "data.new"
         shutil.rmtree(fresh, ignore_errors=True)
         secret = self.directory / "initdb.password"

@@ -71,7 +71,7 @@ class Principal:
     models: frozenset[str] | None = None
     """Slugs it may ask for; None: any."""
     max_price_micro: int | None = None
-    """The dearest job it may ask for; None: any."""
+    """The highest price of a job; None: no limit."""
     default_price_micro: int | None = None
     """Of models without a price; None: the settings' own."""
     refused_per_minute: int | None = None

@@ -1,4 +1,4 @@
--- Which jobs may have cost us what nobody pays, without being listed? Those of before the ledger had no hold.
+-- Which jobs may have cost credits that no tenant pays, without being listed? Those of before the ledger had no hold.
 WITH found AS (
     SELECT job.id FROM jobs AS job
     JOIN job_events AS last ON last.job_id = job.id AND last.seq = job.revision

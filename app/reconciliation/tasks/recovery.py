@@ -52,7 +52,7 @@ class Recovered:
 
 
 class Recovery:
-    """One, from its beginning to its end; may be broken off and run again at any point."""
+    """One, from its beginning to its end; may be interrupted and run again at any point."""
 
     def __init__(
         self,
