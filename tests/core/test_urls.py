@@ -62,7 +62,7 @@ REFUSED = {
     "postgresql://db.example.com/main?sslmode=verify-full&sslrootcert=/nonexistent/ca.pem": "cannot be read",
     "postgresql://db.example.com/main?sslmode=": "sslmode",
     "postgresql://db.example.com/main?sslmode=require&sslrootcert=system": "expected together with sslmode=verify-full",
-    "postgresql://db.example.com/main?sslmode=verify-full&sslrootcert=system&sslcert=/a.pem": "sslcert: expected not",
+    "postgresql://db.example.com/main?sslmode=verify-full&sslrootcert=system&sslcert=/a.pem": "sslcert: expected to be absent",
     "postgresql://?service=nobody": "service: expected the name of a section in ",
     "postgresql://db.example.com/main?sslmod=require": "did you mean sslmode",
     "postgresql://db.example.com/main?channel_binding=require": "channel_binding: expected disable or prefer",
