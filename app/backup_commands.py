@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from app.stack.backups.dumps import Dump
 
 DIRECTORY = "backups"
-backups = typer.Typer(no_args_is_help=True, help="Dumps of the database: write one, prove that it can be restored.")
+backups = typer.Typer(no_args_is_help=True, help="Write a dump of the database, and check that it can be restored.")
 
 
 class _Held(NamedTuple):
@@ -71,14 +71,14 @@ class Restored:
 def check(
     dump: Annotated[
         Path | None,
-        typer.Argument(help="A dump, or a directory of which the newest is taken. Default: backups in --data-dir."),
+        typer.Argument(help="A dump, or a directory, whose newest dump is used. Default: backups in --data-dir."),
     ] = None,
     as_json: AsJson = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Restore the last dump into an empty server of its own and prove there what `verify` proves; exits 0 only if all holds.
+    """Restore the last dump into an empty server and run `verify` there; exits 0 only if all invariants hold.
 
-    Takes what pg_dump writes, in all its forms. The gateway's own database is not touched. The copy takes as much room in
+    Reads every format of pg_dump. The gateway's own database is not touched. The copy needs as much space in
     TMPDIR as the database, and is removed.
     """
     from app.core.escapes import one_line
@@ -95,7 +95,9 @@ def check(
         raise typer.Abort
     wrong = ["secrets"] if restored.locked else []
     wrong += wrong_of(restored.proofs)
-    verdict = f"the dump is not good: {', '.join(wrong)}" if wrong else "the dump can be restored, and all of it holds"
+    verdict = (
+        f"the dump is not usable: {', '.join(wrong)}" if wrong else "the dump can be restored, and all invariants hold"
+    )
     say_all(
         f"{found(*_of_secrets(restored))}\n{summary(restored.proofs)}\n{verdict}",
         value={
@@ -172,10 +174,10 @@ async def _open_secrets(database: "Database", keys: tuple[bytes, ...]) -> tuple[
 
 def _of_secrets(restored: Restored) -> tuple[str, str, str]:
     if restored.locked is not None:
-        return "WRONG", "secrets", f"no key of WAYSTATION_SECRET_KEY opens {restored.locked}"
+        return "WRONG", "secrets", f"no key of WAYSTATION_SECRET_KEY decrypts {restored.locked}"
     if restored.secrets is None:
-        return "-", "secrets", "not tried: no WAYSTATION_SECRET_KEY here; without it webhooks cannot be signed"
-    return "ok", "secrets", f"{restored.secrets:,} sealed secrets are opened by WAYSTATION_SECRET_KEY"
+        return "-", "secrets", "not checked: WAYSTATION_SECRET_KEY is not set; without it webhooks cannot be signed"
+    return "ok", "secrets", f"WAYSTATION_SECRET_KEY decrypts {restored.secrets:,} secrets"
 
 
 def _of_dump(dump: "Dump") -> dict[str, Any]:

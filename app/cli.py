@@ -69,14 +69,14 @@ def _root(
 
 @app.command()
 def migrate(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
-    """Bring the database to the newest schema; several at once are safe."""
-    # imported here: alembic and SQLAlchemy take 0.5 s, which `--help` must not wait for
+    """Migrate the database to the newest schema. Several may run at the same time."""
+    # imported here: alembic and SQLAlchemy take 0.5 s, and `--help` needs neither
     from app.core.commands.local import find_database_url
     from app.core.database.migrate import migrate as upgrade
     from app.core.database.revisions import head_revision
 
     revision, head = upgrade(find_database_url(data_dir)).version, head_revision()
-    newer = "" if revision == head else f", newer than this release's {head}, which it still serves"
+    newer = "" if revision == head else f", newer than this release's {head} and compatible with it"
     say(f"the database is at revision {revision}{newer}", value={"revision": revision}, as_json=as_json)
 
 
@@ -122,9 +122,9 @@ def explain(error: Exception) -> str:
     elif isinstance(error, Refusal | SettingsError | StackError):
         line = str(error)
     elif isinstance(error, asyncpg.UndefinedTableError):
-        line = "the database has no tables of ours yet: run `waystation migrate`"
+        line = "the database has no tables yet: run `waystation migrate`"
     elif isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError):
-        line = f"the database refuses: {_first_line(error)}"
+        line = f"the database reports an error: {_first_line(error)}"
     elif isinstance(error, OSError):
         line = _first_line(error)
     else:

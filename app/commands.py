@@ -14,7 +14,8 @@ from app.core.process.stop_signals import exit_when_told
 
 Host = Annotated[str, typer.Option("--host", help="Address to listen on.")]
 Speed = Annotated[
-    float, typer.Option("--speed", min=0.01, max=1000, help="How much faster than life the simulator runs.")
+    float,
+    typer.Option("--speed", min=0.01, max=1000, help="Factor by which the simulator is faster than the real upstream."),
 ]
 
 
@@ -26,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
 def up(
     host: Host = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port of the API; 0 for any.")] = 8080,
+    port: Annotated[int, typer.Option(help="Port of the API; 0: any free port.")] = 8080,
     data_dir: DataDir = DATA_DIR,
     workers: Annotated[int, typer.Option(min=0, max=64, help="Worker processes.")] = 1,
     apis: Annotated[int, typer.Option(min=0, max=64, help="API processes; they share the port.")] = 1,
@@ -35,7 +36,9 @@ def up(
         bool, typer.Option("--paused", help="Send nothing to the upstream until `waystation resume`.")
     ] = False,
     speed: Speed = 1.0,
-    ready_file: Annotated[Path | None, typer.Option(help="Written, as JSON, once everything is healthy.")] = None,
+    ready_file: Annotated[
+        Path | None, typer.Option(help="File that is written, as JSON, when everything is healthy.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Run everything on this machine until Ctrl-C: Postgres, Valkey, the simulator, APIs and workers."""
@@ -59,7 +62,7 @@ def up(
 
 
 def demo(speed: Speed = 10.0) -> None:
-    """From nothing to a finished job, in front of your eyes; leaves nothing behind."""
+    """Start everything, run one job and show each step; then stop and delete everything."""
     from app.stack.running.demo import run_demo
     from app.stack_seams import seams
 
@@ -69,9 +72,11 @@ def demo(speed: Speed = 10.0) -> None:
 def api(
     host: Host = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
-    fd: Annotated[int | None, typer.Option(help="A listening socket that was handed down, instead.")] = None,
+    fd: Annotated[
+        int | None, typer.Option(help="File descriptor of a listening socket, instead of --host and --port.")
+    ] = None,
 ) -> None:
-    """Run one API process; SIGTERM ends it in order."""
+    """Run one API process. SIGTERM stops it gracefully."""
     exit_when_told()
     from app.core.config.settings import start
     from app.main import run_api
@@ -80,7 +85,7 @@ def api(
 
 
 def worker() -> None:
-    """Run one worker process; SIGTERM ends it in order."""
+    """Run one worker process. SIGTERM stops it gracefully."""
     exit_when_told()
     from app.core.config.settings import start
     from app.worker import run_worker
@@ -90,12 +95,12 @@ def worker() -> None:
 
 def simulator(
     host: Host = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 for any.")] = 8090,
+    port: Annotated[int, typer.Option(help="Port to listen on; 0: any free port.")] = 8090,
     speed: Speed = 1.0,
-    book: Annotated[Path | None, typer.Option(help="File that keeps what it started and charged.")] = None,
-    rpm: Annotated[int, typer.Option(min=0, help="Requests a minute it takes; 0: no limit.")] = 0,
+    book: Annotated[Path | None, typer.Option(help="File in which it keeps requests and charges.")] = None,
+    rpm: Annotated[int, typer.Option(min=0, help="Requests a minute that it accepts; 0: no limit.")] = 0,
     seed: Annotated[int | None, typer.Option(help="Makes run times and costs repeatable.")] = None,
-    api_key: Annotated[str, typer.Option(help="The only key it takes; empty: any.")] = "",
+    api_key: Annotated[str, typer.Option(help="The only key that it accepts; empty: any key.")] = "",
 ) -> None:
     """Run the simulator of the upstream's v2 API alone."""
     from app.simulator.config import SimulatorConfig

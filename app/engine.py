@@ -212,7 +212,7 @@ async def wind_up(engine: Engine, grace_seconds: float, hurried: asyncio.Event) 
     if late == {ending}:
         await asyncio.wait([ending], timeout=HURRY_SECONDS)
     if not ending.done():
-        log.warning("worker.not_wound_up")  # their leases will expire
+        log.warning("worker.stop_timed_out")  # leases run out by themselves
     await cancel_all([ending, hurrying])
     engine.trouble.flush()
     engine.account_watch.flush()
@@ -220,7 +220,7 @@ async def wind_up(engine: Engine, grace_seconds: float, hurried: asyncio.Event) 
 
 async def _cut_when(hurried: asyncio.Event, engine: Engine) -> None:
     await hurried.wait()
-    log.warning("worker.hurried")
+    log.warning("worker.stop_forced")
     engine.cut()
 
 
@@ -248,4 +248,4 @@ async def _attempted(step: Coroutine[Any, Any, None]) -> None:
     try:
         await step
     except StoreUnavailable as error:
-        log.warning("worker.not_handed_over", cause=repr(error))
+        log.warning("worker.release_failed", cause=repr(error))

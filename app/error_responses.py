@@ -35,7 +35,7 @@ class Broken(Refusal):
     code = "internal_error"
 
     def __init__(self) -> None:
-        super().__init__("something went wrong here; it has been logged")
+        super().__init__("internal error; it was logged")
 
 
 def handle_errors(app: FastAPI) -> None:

@@ -199,7 +199,7 @@ async def _take_leave(database: Database, process_id: UUID) -> None:
         async with asyncio.timeout(LEAVE_SECONDS), database.statement() as session:
             await stop_beating(session, process_id=process_id)
     except (StoreUnavailable, TimeoutError) as error:
-        log.warning("heartbeat.not_ended", cause=repr(error))
+        log.warning("heartbeat.end_not_recorded", cause=repr(error))
 
 
 @contextlib.asynccontextmanager

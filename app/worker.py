@@ -126,9 +126,7 @@ def _failed(error: Exception, code: int = 1) -> SystemExit:
 def _refuse_reloading() -> None:
     """Refuse `arq --watch`: after a change of a file it connects to another Redis, and it does not end on SIGTERM."""
     if any(getattr(task.get_coro(), "__name__", "") == "watch_reload" for task in asyncio.all_tasks()):
-        raise _failed(
-            ValueError("arq's --watch is not supported: start the worker again where its code has changed"), 2
-        )
+        raise _failed(ValueError("arq's --watch is not supported: restart the worker after a change of its code"), 2)
 
 
 @cache

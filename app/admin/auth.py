@@ -24,9 +24,9 @@ from app.web.requests import check_media_type
 
 log = get_logger(__name__)
 
-NOT_CONFIGURED = "the operators' surface is closed: no WAYSTATION_ADMIN_KEY is set"
-MISSING = "no operator's key: send it as `Authorization: Bearer`"
-REFUSED = "this is not an operator's key"
+NOT_CONFIGURED = "the admin API is disabled: WAYSTATION_ADMIN_KEY is not set"
+MISSING = "no operator key: send it as `Authorization: Bearer KEY`"
+REFUSED = "invalid operator key: unknown or revoked"
 BOOTSTRAP = "admin key"
 """The name in the audit log of a caller with ADMIN_KEY."""
 READS = ("GET", "HEAD")
@@ -39,9 +39,7 @@ class RoleMissing(Forbidden):
     code = "operator_read_only"
 
     def __init__(self) -> None:
-        super().__init__(
-            "this operator is a viewer: only an admin may change anything", extra={"role": str(Role.ADMIN)}
-        )
+        super().__init__("this operator has the role viewer; expected the role admin", extra={"role": str(Role.ADMIN)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +79,7 @@ class TooManyLogins(Refusal):
     def __init__(self, standing: Standing) -> None:
         seconds = max(1, seconds_up(standing.micros_until(1)))
         super().__init__(
-            f"too many wrong operator keys came from this address; try again in {seconds} s",
+            f"too many requests with an invalid operator key from this address; try again in {seconds} s",
             retry_after_seconds=seconds,
             headers=rate_headers([standing]),
         )

@@ -85,7 +85,7 @@ def checked_amount(text: object, *, field: str, signed: bool = False) -> int:
     except ValueError as error:
         raise malformed_field(field, str(error)) from None
     if micro == 0:
-        raise malformed_field(field, "expected an amount other than nothing")
+        raise malformed_field(field, "expected an amount other than 0")
     return micro
 
 
@@ -95,7 +95,7 @@ def checked_models(models: Sequence[str]) -> list[str]:
         raise ValueError(f"expected at most {MODELS_MAX} models")
     for slug in models:
         if not SLUG.fullmatch(slug):
-            raise ValueError("expected slugs of models")
+            raise ValueError("expected model slugs, such as motionctrl-svd")
     return sorted(set(models))
 
 
@@ -115,10 +115,10 @@ def _parsed(assignments: Sequence[str], judged: Callable[[str, str], object]) ->
     for assignment in assignments:
         field, equals, value = assignment.partition("=")
         if not equals:
-            raise Malformed(f"expected KEY=VALUE, such as burst=10, not {assignment!r}")
+            raise Malformed(f"expected KEY=VALUE, such as burst=10; got {assignment!r}")
         with faults:
             if field in seen:
-                raise malformed_field(field, "expected it once")
+                raise malformed_field(field, "expected only once")
             seen.add(field)
             try:
                 settings[field] = judged(field, value)
@@ -150,7 +150,9 @@ def _of_tenant(field: str, value: str) -> object:
         return None
     if field in TENANT_LIMITS:
         return checked_limit(field, _number(value))
-    raise ValueError(f"no such setting of a tenant{did_you_mean(field, SETTABLE)}; there are {', '.join(SETTABLE)}")
+    raise ValueError(
+        f"unknown setting of a tenant{did_you_mean(field, SETTABLE)}; expected one of {', '.join(SETTABLE)}"
+    )
 
 
 def _of_key(field: str, value: str) -> object:
@@ -164,7 +166,7 @@ def _of_key(field: str, value: str) -> object:
     if field in LIMITS:
         return None if clear else checked_limit(field, _number(value))
     near = did_you_mean(field, SETTABLE_ON_KEYS)
-    raise ValueError(f"no such setting of a key{near}; there are {', '.join(SETTABLE_ON_KEYS)}")
+    raise ValueError(f"unknown setting of a key{near}; expected one of {', '.join(SETTABLE_ON_KEYS)}")
 
 
 def _number(text: str) -> int | float | None:

@@ -78,6 +78,5 @@ async def check_models(session: ReadSession, slugs: Iterable[str], *, force: boo
         told = "; ".join(f"{slug}{did_you_mean(slug, known)}" for slug in unknown[:MODELS_TOLD_MAX])
         more = len(unknown) - MODELS_TOLD_MAX
         raise ModelsUnknown(
-            f"no such model in the catalogue: {told}{f'; and {more} more' if more > 0 else ''}; with --force it is done all"
-            " the same"
+            f"unknown model: {told}{f'; and {more} more' if more > 0 else ''}; --force accepts models that are not in the catalogue"
         )

@@ -24,7 +24,7 @@ class OperatorExists(Conflict):
     code = "operator_exists"
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"there is an operator {name} already, or there was one")
+        super().__init__(f"the operator name {name} is already used; names of revoked operators cannot be used again")
 
 
 async def record_audit(

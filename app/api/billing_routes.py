@@ -27,7 +27,7 @@ router = APIRouter(prefix="/api/v1", tags=["billing"], route_class=CheckedRoute)
 
 @router.get("/balance", responses=documented(*ALWAYS))
 async def get_tenants_balance(caller: BillingReader) -> BalanceOut:
-    """What the tenant has, and what of it is held for jobs."""
+    """The tenant's balance and the part of it that is held for jobs."""
     return BalanceOut.of(await caller.read(lambda session: get_balance(session, tenant_id=caller.tenant_id)))
 
 
@@ -46,7 +46,7 @@ async def list_ledger(
     cursor: str | None = None,
     limit: Limit = LIMIT_DEFAULT,
 ) -> Page[TransferOut]:
-    """Every movement of the tenant's credits, newest first; `kind` and `job` filter."""
+    """The tenant's transfers, newest first; `kind` and `job` filter."""
     wanted = TransferFilter(caller.tenant_id, after=parse_cursor("trf", cursor), kind=kind, job_id=job_id)
     found = await caller.read(lambda session: list_transfers(session, wanted=wanted, limit=limit + 1))
     return cut_page([TransferOut.of(row) for row in found], limit=limit, cursor_of=lambda transfer: transfer.id)
@@ -64,11 +64,11 @@ async def _window(since: Instant = None, until: Instant = None) -> Window:
     try:
         first = since or last - USAGE_WINDOW
     except OverflowError:
-        raise malformed("query until", "expected an instant of our own times") from None
+        raise malformed("query until", "expected a later time, such as 2026-01-31T12:00:00Z") from None
     if first >= last:
-        raise malformed("query since", "expected an instant before `until`")
+        raise malformed("query since", "expected a time before `until`")
     if last - first > USAGE_WINDOW_MAX:
-        raise malformed("query since", f"expected an instant at most {USAGE_WINDOW_MAX.days} days before `until`")
+        raise malformed("query since", f"expected a time at most {USAGE_WINDOW_MAX.days} days before `until`")
     return Window(first, last)
 
 
@@ -76,7 +76,7 @@ async def _window(since: Instant = None, until: Instant = None) -> Window:
 async def get_usage(
     caller: BillingReader, window: Annotated[Window, Depends(_window)], by: UsageBy = "model"
 ) -> UsageOut:
-    """Jobs that ended and what they were charged, by model, key or day of UTC; the last 30 days if not told otherwise."""
+    """Jobs that ended and their charges, by model, key or day (UTC); by default of the last 30 days."""
     rows = await caller.read(
         lambda session: list_usage(session, tenant_id=caller.tenant_id, by=by, since=window.since, until=window.until)
     )

@@ -14,13 +14,13 @@ from app.web.fields import At
 
 
 class BalanceOut(BaseModel):
-    """What the tenant has; available = granted - held - posted."""
+    """The tenant's balance; available = granted - held - posted."""
 
     granted: str = Field(examples=["1000.000000"])
-    held: str = Field(description="set apart for jobs that have not ended")
+    held: str = Field(description="reserved for jobs that have not ended")
     posted: str = Field(description="charged")
     available: str
-    overdraft: str = Field(description="how far below nothing `available` may go")
+    overdraft: str = Field(description="how far below zero `available` may go")
 
     @classmethod
     def of(cls, balance: BalanceRow) -> Self:
@@ -29,15 +29,15 @@ class BalanceOut(BaseModel):
 
 
 class TransferOut(BaseModel):
-    """One movement of credits."""
+    """One transfer of the ledger."""
 
     id: str
     kind: Kind
-    amount: str = Field(description="of an adjustment: what was gained, below nothing what was lost")
+    amount: str = Field(description="credits; of an adjustment: positive for a gain, negative for a loss")
     job_id: str | None
-    reference: str | None = Field(description="of a grant: its own name")
+    reference: str | None = Field(description="of a grant: its reference")
     note: str | None
-    expires_at: At | None = Field(description="of a grant")
+    expires_at: At | None = Field(description="of a grant: when its credits expire")
     created_at: At
 
     @classmethod
@@ -52,7 +52,7 @@ class TransferOut(BaseModel):
 
 
 class UsageItem(BaseModel):
-    """Jobs that ended, of one model, key or day of UTC."""
+    """Jobs that ended, of one model, key or day (UTC)."""
 
     model: str | None = Field(None, description="with `by=model`")
     key_id: str | None = Field(None, description="with `by=key`")
@@ -61,7 +61,7 @@ class UsageItem(BaseModel):
     failed: int
     canceled: int
     charged: str
-    run_seconds: float = Field(description="of the completed ones, summed")
+    run_seconds: float = Field(description="sum over the completed jobs")
 
     @classmethod
     def of(cls, by: UsageBy, row: Row) -> Self:
@@ -79,7 +79,7 @@ class UsageItem(BaseModel):
 
 
 class UsageOut(BaseModel):
-    """What was used in whole hours of UTC, from that of `since` on."""
+    """Usage in whole hours (UTC), from the hour of `since`."""
 
     by: UsageBy
     since: At

@@ -31,7 +31,7 @@ async def _rates(request: Request) -> RateLimiter:
 async def get_tenants_limits(
     caller: AnyReader, rates: Annotated[RateLimiter, Depends(_rates)], response: Response
 ) -> LimitsOut:
-    """What the tenant, and this key of it, may do, and how far they have gone. Any key may ask."""
+    """The limits of the tenant and of this key, and what is used of them. Needs no scope."""
     who = caller.principal
     row = await caller.read(lambda session: get_limits(session, tenant_id=who.tenant_id, key_id=who.key_id))
     # as they are now: the principal may have been looked up a few seconds ago

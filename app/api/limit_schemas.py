@@ -15,7 +15,7 @@ class _BucketOut(BaseModel):
     burst: int
     remaining: int
     reset_seconds: int = Field(
-        description="until there is another one, or until all are there again where some are left"
+        description="seconds until the next submit is possible if none remains, else until the full burst is available"
     )
 
     @classmethod
@@ -30,29 +30,31 @@ class _BucketOut(BaseModel):
 
 
 class RateOut(_BucketOut):
-    """How often it may submit. A batch of n counts as n, a refused submit not at all."""
+    """The rate limit on submits. A batch of n jobs counts as n submits; a refused submit does not count."""
 
-    burst: int = Field(description="submits at once, after a rest")
-    remaining: int = Field(description="submits that would be taken at this moment")
+    burst: int = Field(description="submits that may be made at once")
+    remaining: int = Field(description="submits that would be accepted now")
 
 
 class RefusedOut(_BucketOut):
-    """How many of its submits may be refused, for whatever reason, but for those that are our own fault."""
+    """The limit on refused submits. Submits that fail with a 5xx do not count."""
 
-    per_minute: int = Field(description="beyond that every submit is refused: 429 too_many_refused")
-    burst: int = Field(description="refused submits at once, after a rest")
-    remaining: int = Field(description="refused submits that are still free at this moment")
+    per_minute: int = Field(
+        description="refused submits that are allowed in a minute; then every submit is refused: 429 too_many_refused"
+    )
+    burst: int = Field(description="refused submits that are allowed at once")
+    remaining: int = Field(description="refused submits that are still allowed now")
 
 
 class PlacesOut(BaseModel):
-    """How many jobs may be in one state, and how many are."""
+    """A limit on jobs, and how many jobs count towards it now."""
 
-    limit: int | None = Field(description="null: only the tenant's")
+    limit: int | None = Field(description="null: only the tenant's limit")
     used: int
 
 
 class KeyLimitsOut(BaseModel):
-    """Limits of this key alone, beside its tenant's."""
+    """The key's own limits, in addition to the tenant's."""
 
     rate: RateOut | None
     in_flight: PlacesOut | None
@@ -60,16 +62,16 @@ class KeyLimitsOut(BaseModel):
 
 
 class LimitsOut(BaseModel):
-    """What a tenant may do, and how far it has gone."""
+    """A tenant's limits and what is used of them."""
 
     rate: RateOut
     refused: RefusedOut
-    in_flight: PlacesOut = Field(description="jobs at the upstream; more wait")
-    queued: PlacesOut = Field(description="jobs that wait; more are refused")
-    weight: Number = Field(description="its share of what all may spend upstream, beside the others'")
-    max_price: str | None = Field(description="the dearest job it may ask for; null: any")
-    models: list[str] | None = Field(description="slugs of the models it may ask for; null: any")
-    key: KeyLimitsOut | None = Field(description="of this key alone; null: it has none")
+    in_flight: PlacesOut = Field(description="jobs in flight; further jobs stay queued")
+    queued: PlacesOut = Field(description="queued jobs; further submits are refused")
+    weight: Number = Field(description="its share of the upstream's capacity, relative to the weights of other tenants")
+    max_price: str | None = Field(description="highest price of a job, in credits; null: no limit")
+    models: list[str] | None = Field(description="slugs of the models that it may use; null: all")
+    key: KeyLimitsOut | None = Field(description="the key's own limits; null: it has none")
 
     @classmethod
     def of(cls, row: Limits, standings: tuple[Standing, ...], refused: Standing) -> Self:

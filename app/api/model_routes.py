@@ -26,7 +26,7 @@ router = APIRouter(prefix="/api/v1", tags=["models"], route_class=CheckedRoute)
 async def read_models(
     request: Request, caller: JobsReader, cursor: str | None = None, limit: Limit = LIMIT_DEFAULT
 ) -> Page[OfferOut]:
-    """The models that this tenant may ask for, in the order of their slugs."""
+    """The models that this tenant may use, in the order of their slugs."""
     if cursor is not None and not SLUG.fullmatch(cursor):
         raise malformed("query cursor", "expected a `next_cursor` of this list")
     models = caller.principal.models
@@ -35,7 +35,7 @@ async def read_models(
 
 @router.get("/models/{slug}", responses=documented(*ALWAYS, ModelNotFound))
 async def read_model(request: Request, caller: JobsReader, slug: str) -> OfferOut:
-    """One model that this tenant may ask for."""
+    """One model that this tenant may use."""
     models = caller.principal.models
     if not SLUG.fullmatch(slug) or (models is not None and slug not in models):
         raise ModelNotFound

@@ -13,31 +13,33 @@ from app.jobs.submit.quoting import PausedBy
 
 
 class RunSeconds(BaseModel):
-    """How long the latest jobs ran upstream."""
+    """Run times of the latest jobs at the upstream."""
 
     p50: float
     p90: float
 
 
 class OfferOut(BaseModel):
-    """A model that may be asked for."""
+    """A model that the tenant may use."""
 
     slug: str = Field(examples=["motionctrl-svd"])
     title: str
     modality: str | None
     price: str = Field(examples=["0.133923"], description="credits that are held when a job is accepted")
     price_rule: PriceRule = Field(
-        description="metered: charged is what the upstream reports, times the mark-up, at most the price; fixed: the price"
+        description="metered: the charge is the upstream's cost times the mark-up, at most the price; fixed: the charge is the price"
     )
     markup: str = Field(examples=["1.000000"])
-    run_seconds: RunSeconds | None = Field(description="of the latest 200 completed jobs; null: there are none yet")
+    run_seconds: RunSeconds | None = Field(
+        description="run times of the latest 200 completed jobs; null: there are none yet"
+    )
     mean_run_seconds: float | None = Field(description="published by the upstream")
     input_schema: dict[str, Any] | None = Field(
-        serialization_alias="schema", description="JSON Schema of the input; null: anything goes"
+        serialization_alias="schema", description="JSON Schema of the input; null: any input is accepted"
     )
     paused_by: PausedBy | None = Field(
-        description="null: jobs of it are sent. upstream: it refuses the model at the moment; jobs are accepted and wait,"
-        " and go on by themselves. operator: they wait until an operator ends it"
+        description="null: the model is not paused. upstream: the upstream refuses the model at the moment; jobs are accepted, wait,"
+        " and are sent automatically when this ends. operator: jobs wait until an operator ends the pause"
     )
 
     @classmethod

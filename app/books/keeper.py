@@ -24,7 +24,7 @@ class Keeper:
 
     def __init__(self, url: str) -> None:
         self._redis = open_redis(url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
-        self._away = Outage(log, begun="witness.not_kept", over="witness.kept")
+        self._away = Outage(log, begun="witness.not_stored", over="witness.stored")
 
     async def keep(self, known: Known) -> bool:
         """Write it down; gives whether Redis took it."""

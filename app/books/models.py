@@ -17,9 +17,9 @@ class Doubt(StrEnum):
 
 
 WORDS = {
-    Doubt.OLDER: "it lacks what a process of ours has written",
-    Doubt.MOVED: "another server, timeline or database has it",
-    Doubt.UNVOUCHED: "jobs wait to be sent, and no process and no witness in Redis knows it",
-    Doubt.COPIED: "its data directory is a copy",
+    Doubt.OLDER: "rows that a process has written are missing",
+    Doubt.MOVED: "its server, timeline or database has changed",
+    Doubt.UNVOUCHED: "jobs wait to be sent, and no process and no witness in Redis knows this database",
+    Doubt.COPIED: "its data directory was copied",
 }
 """Each in a few words for people."""

@@ -68,8 +68,8 @@ class Witness:
             return
         if ours is not None and found.books_id != ours:
             raise WrongConnection(
-                "the database is another installation's than the one this process has worked with: expected the books"
-                f" {ours}; see WAYSTATION_DATABASE_URL, and restart what is to work with this one"
+                "the database is not the one that this process has worked with: expected database identity"
+                f" {ours}; check WAYSTATION_DATABASE_URL, and restart the processes that should use this database"
             )
         doubt = Doubt.OLDER if found.missing else None
         if not found.stopped:
@@ -114,7 +114,7 @@ class Witness:
             try:
                 await self._review(database)
             except (StoreUnavailable, *NOT_MIGRATED) as error:
-                log.debug("books.not_reviewed", cause=repr(error))
+                log.debug("books.recheck_failed", cause=repr(error))
 
     async def _review(self, database: Database) -> None:
         recalled = await self._keeper.recall()
@@ -130,7 +130,7 @@ class Witness:
                     session, process_id=self._process_id, lease_seconds=self._lease_seconds
                 )
         if settled:
-            log.warning("books.vouched_for")
+            log.warning("books.doubt_ended")
         self.doubted = found.stopped and not settled
 
     async def leave(self) -> None:

@@ -29,7 +29,7 @@ class SlugInvalid(NotFound):
 
     def __init__(self, slug: str) -> None:
         words = (
-            f"`{slug}` is a path of this API, and no model"
+            f"`{slug}` is a path of this API, not a model"
             if slug in RESERVED
             else "a model's slug has letters, digits, `.`, `_` and `-`, begins with a letter or digit, and has at most 128"
             " characters, such as motionctrl-svd"
@@ -43,7 +43,7 @@ class ModelUnknown(NotFound):
     code = "model_not_found"
 
     def __init__(self, slug: str) -> None:
-        super().__init__(f"there is no model {slug!r} in the catalogue")
+        super().__init__(f"model {slug!r} is not in the catalogue")
 
 
 class ModelUnpriced(NotFound):
@@ -52,7 +52,7 @@ class ModelUnpriced(NotFound):
     code = "model_unpriced"
 
     def __init__(self, slug: str) -> None:
-        super().__init__(f"model {slug!r} has no price here yet")
+        super().__init__(f"model {slug!r} has no price yet and cannot be used")
 
 
 class ModelDisabled(Forbidden):
@@ -61,7 +61,7 @@ class ModelDisabled(Forbidden):
     code = "model_not_allowed"
 
     def __init__(self, slug: str) -> None:
-        super().__init__(f"model {slug!r} is not allowed here")
+        super().__init__(f"model {slug!r} is not allowed for this tenant")
 
 
 class ModelRetired(Refusal):
@@ -71,7 +71,7 @@ class ModelRetired(Refusal):
     code = "model_retired"
 
     def __init__(self, slug: str) -> None:
-        super().__init__(f"model {slug!r} has been retired by the upstream")
+        super().__init__(f"model {slug!r} was retired by the upstream")
 
 
 class ParametersInvalid(Malformed):

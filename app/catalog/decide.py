@@ -44,7 +44,7 @@ class ModelChanges(TypedDict, total=False):
 
 
 def usual_price(cost_micro: int) -> int:
-    """The price of a model with this mean cost, in micro-credits: half as much again, to cover the dear tail."""
+    """The price of a model with this mean cost, in micro-credits: half as much again, to cover the expensive runs."""
     return (3 * cost_micro + 1) // 2
 
 

@@ -122,7 +122,7 @@ def _take(
             faults.append(Problem(f"line {number}, column {heads[at].strip()}", str(error)))
     slug = found.get("slug", "")
     if slug in seen:
-        faults.append(Problem(f"line {number}, column {_head(heads, places)}", f"the same as in line {seen[slug]}"))
+        faults.append(Problem(f"line {number}, column {_head(heads, places)}", f"duplicate of line {seen[slug]}"))
     elif sound:
         seen[slug] = number
         lines.append(_line(found))
@@ -143,7 +143,13 @@ def _text(data: bytes) -> str:
         number = data[: error.start].count(b"\n") + 1
         raise _invalid([Problem(f"line {number}", "expected UTF-8")]) from None
     if "\0" in text:
-        raise _invalid([Problem(f"line {text[: text.index(chr(0))].count(chr(10)) + 1}", "expected text without NUL")])
+        raise _invalid(
+            [
+                Problem(
+                    f"line {text[: text.index(chr(0))].count(chr(10)) + 1}", "expected text without the NUL character"
+                )
+            ]
+        )
     return text
 
 
@@ -155,7 +161,7 @@ def _places(heads: list[str]) -> dict[int, str]:
         if column is None:
             continue
         if column in places.values():
-            raise _invalid([Problem(f"line 1, column {head.strip()}", f"a second column that says the {column}")])
+            raise _invalid([Problem(f"line 1, column {head.strip()}", f"a second column for {column}")])
         places[at] = column
     if "slug" not in places.values():
         raise _invalid([Problem("line 1", f"expected a column called {' or '.join(NAMES['slug'][:2])}")])

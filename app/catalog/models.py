@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class PriceRule(StrEnum):
-    """What a job is charged: what the upstream reports, times a mark-up, at most its hold; or always its price."""
+    """The charge of a job. metered: the upstream's cost times the mark-up, at most the hold; fixed: the price."""
 
     METERED = "metered"
     FIXED = "fixed"

@@ -17,7 +17,7 @@ class ModelNotFound(NotFound):
     code = "model_not_found"
 
     def __init__(self) -> None:
-        super().__init__("there is no such model in the catalogue")
+        super().__init__("no such model in the catalogue")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ class ModelOut(BaseModel):
     modality: str | None
     price: str | None = Field(examples=["0.133923"], description="credits; null: no price is set")
     price_rule: PriceRule
-    markup: str = Field(examples=["1.000000"], description="what a reported cost is multiplied with")
-    mean_cost: str | None = Field(description="published, in credits")
+    markup: str = Field(examples=["1.000000"], description="factor by which the upstream's cost is multiplied")
+    mean_cost: str | None = Field(description="mean cost in credits, as published by the upstream")
     mean_run_seconds: float | None = Field(description="published")
     input_schema: dict[str, Any] | None = Field(serialization_alias="schema", description="JSON Schema of the input")
     enabled: bool

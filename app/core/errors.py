@@ -118,7 +118,7 @@ class StoreUnavailable(Refusal):
     code = "store_unavailable"
 
     def __init__(
-        self, message: str = "the store is briefly unavailable; try again", *, retry_after_seconds: int = 2
+        self, message: str = "the database is temporarily unavailable; try again", *, retry_after_seconds: int = 2
     ) -> None:
         super().__init__(message, retry_after_seconds=retry_after_seconds)
 
@@ -134,7 +134,7 @@ class StatementTimedOut(StoreUnavailable):
 
     def __init__(self) -> None:
         super().__init__(
-            "this took too long and was stopped; ask for less: a shorter time (`created_after`, `created_before`, `since`,"
+            "the query took too long and was stopped; narrow it: a shorter period (`created_after`, `created_before`, `since`,"
             " `until`), one more filter, or a smaller `limit`",
             retry_after_seconds=10,
         )
@@ -146,7 +146,7 @@ class TooManyReads(StoreUnavailable):
     code = "too_many_reads"
 
     def __init__(self) -> None:
-        super().__init__("too many reads of this tenant at once; ask for fewer at a time", retry_after_seconds=5)
+        super().__init__("too many concurrent reads of this tenant; send fewer at a time", retry_after_seconds=5)
 
 
 class WrongConnection(StoreUnavailable):

@@ -36,7 +36,7 @@ def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) != len(pairs):
         seen: set[str] = set()
         twin = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise JsonInvalid(f"member {twin[:100]!r} is there twice")
+        raise JsonInvalid(f"duplicate member {twin[:100]!r}")
     return members
 
 

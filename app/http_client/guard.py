@@ -167,15 +167,13 @@ class Guard:
         if self.is_ours(address):
             return
         if not is_public(address):
-            raise UrlRefused(
-                f"expected a public address, such as https://example.com/hook, or one in the operator's {self._setting}"
-            )
+            raise UrlRefused(f"expected a public address, such as https://example.com/hook, or one in {self._setting}")
         if not url.secure:
             raise UrlRefused(self._https)
 
     @property
     def _https(self) -> str:
-        return f"expected https://; http:// is for addresses in the operator's {self._setting}"
+        return f"expected https://; http:// is only allowed for addresses in {self._setting}"
 
     async def resolve(self, host: str, port: int, *, secure: bool) -> list[str]:
         """Return the addresses to dial, in order. Raises AddressForbidden unless all may be dialled, and socket.gaierror if
@@ -194,7 +192,7 @@ class Guard:
     def forbidden(self, address: str, *, secure: bool) -> str:
         """Return why this address may not be dialled."""
         without = "" if secure else " without TLS"
-        return f"{address} may not be called{without}: it is not in {self._setting}"
+        return f"address {address} is not allowed{without}: it is not in {self._setting}"
 
 
 class Dialling:

@@ -1,4 +1,4 @@
-"""What hangs on the end of a job: its hold is resolved, its use counted, what nobody pays for is written down, and its
+"""What the end of a job changes: its hold is resolved, its usage counted, its exposure written down, and its
 event is there for whoever asked to be told.
 
 Every statement that ends jobs gives an EndedJob of each (parts `moved_columns` and `ended_columns`), and whoever runs it hands them to

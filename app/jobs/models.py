@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """Where a job is. Each arrow is one guarded UPDATE.
+    """The state of a job. Each arrow is one guarded UPDATE.
 
         queued ──open attempt──> sending ──accepted──> running ──> completed | failed
           │ ▲                      │  │                   ▲
@@ -13,8 +13,8 @@ class State(StrEnum):
           ├──> canceled | failed (deadline_exceeded)        canceled also ends sending, unknown, running where asked for
           └──database restored──> unknown                   queued and running fail (poison) that kill their holders
 
-    queued: waits for `due_at`; a worker may hold it by lease, and nothing has been sent. sending: an attempt is
-    committed and may be on the wire. unknown: it may have arrived and nobody can say. running: the upstream has given
+    queued: waits until `due_at`; a worker may have claimed it, and nothing was sent. sending: an attempt is
+    committed and may be under way. unknown: it may or may not have arrived. running: the upstream has returned
     an id. The last three are final and have `finished_at`.
     """
 
@@ -41,7 +41,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 
 
 class Status(StrEnum):
-    """What people are shown: sending, unknown and running all read PROCESSING."""
+    """The status of a job as tenants see it: sending, unknown and running are PROCESSING."""
 
     QUEUED = "QUEUED"
     PROCESSING = "PROCESSING"
@@ -62,7 +62,7 @@ STATUS: dict[State, Status] = {
 
 
 class Surface(StrEnum):
-    """Which door a request came through."""
+    """The surface by which a request was submitted."""
 
     SEGMIND = "segmind"
     SEGMIND_SYNC = "segmind_sync"
@@ -70,7 +70,7 @@ class Surface(StrEnum):
 
 
 class ErrorCode(StrEnum):
-    """Why a job FAILED, for programs; the words for people are the upstream's where it said any."""
+    """Why a job FAILED, for programs. The message for people is the upstream's if it sent one."""
 
     UPSTREAM_FAILED = "upstream_failed"
     CONTENT_BLOCKED = "content_blocked"

@@ -132,7 +132,7 @@ class JobNotFound(NotFound):
     code = "job_not_found"
 
     def __init__(self) -> None:
-        super().__init__("there is no such job")
+        super().__init__("no such job")
 
 
 class JobFinished(Conflict):
@@ -150,7 +150,7 @@ async def request_cancel(session: Session, *, tenant_id: UUID, job_id: UUID) -> 
     if job is None:
         raise JobNotFound
     if State(job.from_state) in FINAL:
-        raise JobFinished(f"the job is {job.from_state} already")
+        raise JobFinished(f"the job is already {job.from_state}")
     state = State(job.state)
     if state in FINAL:
         await end_jobs(session, ended=[job])

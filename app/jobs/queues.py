@@ -23,10 +23,10 @@ class QueueFull(Refusal):
     status = 429
     code = "queue_full"
 
-    def __init__(self, *, of: str, max_queued: int) -> None:
+    def __init__(self, *, of: str, queued: int, max_queued: int) -> None:
         """`of`: tenant or key."""
         super().__init__(
-            f"this {of} may have {max_queued} jobs waiting, and has; come back when some have been sent",
+            f"queue full: {queued} of {max_queued} jobs of this {of} waiting; try again when some have been sent",
             retry_after_seconds=QUEUE_FULL_SECONDS,
             extra={"limit": "max_queued", "of": of, "max_queued": max_queued},
         )
@@ -58,7 +58,7 @@ class Place:
         """Why one more may not wait. It is counted by `take`."""
         if self.max_queued is None or self.queued < self.max_queued:
             return None
-        return QueueFull(of=self.of, max_queued=self.max_queued)
+        return QueueFull(of=self.of, queued=self.queued, max_queued=self.max_queued)
 
 
 class Places:

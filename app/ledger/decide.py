@@ -30,7 +30,7 @@ class InsufficientCredits(PaymentRequired):
     def __init__(self, *, required: int, available: int) -> None:
         needs, has = show_credits(required), show_credits(available)
         super().__init__(
-            f"insufficient credits: this job needs {needs}, and {has} are available",
+            f"insufficient credits: price {needs}, available {has}",
             extra={"required": needs, "available": has},
         )
 
@@ -43,21 +43,19 @@ class BudgetExceeded(PaymentRequired):
     def __init__(self, *, period: Period, required: int, available: int) -> None:
         needs, has = show_credits(required), show_credits(available)
         super().__init__(
-            f"this job needs {needs} credits, and {has} are left of the budget of the {period}",
+            f"budget of the {period} exceeded: price {needs}, remaining {has}",
             extra={"required": needs, "available": has, "period": str(period)},
         )
 
 
 class PriceAboveMax(PaymentRequired):
-    """402: the job is dearer than it, or its tenant, may be."""
+    """402: the price of the job exceeds a ceiling: its own or its tenant's."""
 
     code = "price_above_max"
 
     def __init__(self, *, required: int, ceiling: int) -> None:
         needs, most = show_credits(required), show_credits(ceiling)
-        super().__init__(
-            f"this job may cost {needs} credits, and {most} is the most it may", extra={"required": needs, "max": most}
-        )
+        super().__init__(f"price {needs} exceeds max_price {most}", extra={"required": needs, "max": most})
 
 
 def checked_price(price: int, *, ceilings: Iterable[int | None]) -> int:
@@ -81,7 +79,7 @@ class Balance:
 
     @property
     def available(self) -> int:
-        """Below nothing by at most the overdraft."""
+        """Below zero by at most the overdraft."""
         return self.granted - self.posted - self.held
 
     @property
@@ -168,7 +166,7 @@ def draw(lots: Sequence[Lot], amount: int) -> list[tuple[UUID, int]]:
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """What becomes of credit that comes back: into lots that live on, and out of lots that have expired."""
+    """What becomes of credit that comes back: into lots that are still valid, and out of lots that have expired."""
 
     to_lots: list[tuple[UUID, int]]
     expired: list[tuple[UUID, int]]

@@ -31,16 +31,16 @@ class ReferenceTaken(Conflict):
     code = "reference_taken"
 
     def __init__(self, amount_micro: int) -> None:
-        super().__init__(f"there is a grant of this reference already, of {show_credits(amount_micro)} credits")
+        super().__init__(f"a grant with this reference already exists, with the amount {show_credits(amount_micro)}")
 
 
 class OverdraftExceeded(Conflict):
-    """409: the tenant would be further below nothing than it may."""
+    """409: the balance would be further below zero than the overdraft allows."""
 
     code = "overdraft_exceeded"
 
     def __init__(self) -> None:
-        super().__init__("the balance would fall below what the overdraft allows")
+        super().__init__("the balance would fall below the limit of its overdraft")
 
 
 class AccountNotFound(NotFound):
@@ -82,7 +82,7 @@ async def grant(
 
 
 async def adjust(session: Session, *, tenant_id: UUID, amount_micro: int, note: str) -> Transfer:
-    """Correct a balance by what the tenant gains (below nothing: loses); gives the transfer.
+    """Correct a balance by what the tenant gains (below zero: loses); gives the transfer.
 
     Raises OverdraftExceeded, AccountNotFound, Malformed. After OverdraftExceeded nothing has been written.
     """
@@ -113,7 +113,7 @@ async def correct_charge(
 
 
 async def set_overdraft(session: Session, *, tenant_id: UUID, overdraft_micro: int) -> None:
-    """How far below nothing the tenant may go. Raises OverdraftExceeded where it is further down already."""
+    """How far below zero the tenant may go. Raises OverdraftExceeded where it is further down already."""
     if not 0 <= overdraft_micro <= AMOUNT_MAX:
         raise _out_of_range("overdraft")
     account = await _locked(session, tenant_id=tenant_id)
@@ -149,5 +149,5 @@ def _checked_amount(amount_micro: int) -> None:
 
 
 def _out_of_range(field: str) -> Malformed:
-    expected = "expected credits above nothing, and at most a billion"
+    expected = "expected credits above 0 and at most 1000000000"
     return malformed_field(field, expected)

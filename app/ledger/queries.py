@@ -15,7 +15,7 @@ HOLDS_THAT_FIT_PART = _SQL.part("holds_that_fit")
 
 
 class BalanceRow(NamedTuple):
-    """A tenant's balance in micro-credits. available: below nothing by at most the overdraft."""
+    """A tenant's balance in micro-credits. available: below zero by at most the overdraft."""
 
     granted: int
     held: int

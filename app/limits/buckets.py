@@ -71,7 +71,7 @@ def most_of(rate: Rate, *, shares: int = 1, afterwards: bool = False) -> int:
 
 
 def fits(standing: Standing, count: int) -> bool:
-    """Whether so many submits may be taken; giving back (below nothing) always may."""
+    """Whether so many submits may be taken; giving back (below zero) always may."""
     return count < 0 or standing.used + count * standing.token <= standing.room
 
 

@@ -25,7 +25,7 @@ class RateLimited(Refusal):
         seconds = max(1, seconds_up(longest.micros_until(count)))
         whose = "this key" if longest.policy == "key" else "this tenant"
         super().__init__(
-            f"{whose} may submit {longest.rate.per_minute} times a minute, {longest.rate.burst} at once; try again in"
+            f"rate limit exceeded: {whose} may make {longest.rate.per_minute} submits a minute, {longest.rate.burst} at once; try again in"
             f" {seconds} s",
             retry_after_seconds=seconds,
             extra={

@@ -51,7 +51,7 @@ def buckets_of(principal: Principal) -> tuple[Bucket, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """So many submits on one bucket or on two, all or nothing; below nothing: gives back, none: only asks."""
+    """So many submits on one bucket or on two, all or nothing; below zero: gives back, none: only asks."""
 
     buckets: tuple[Bucket, ...]
     count: int

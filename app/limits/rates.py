@@ -107,7 +107,7 @@ class RateLimiter:
         try:
             self._batcher.post(charge)
         except Overloaded:
-            log.warning("rates.not_given_back", submits=taken.charge.count)
+            log.warning("rates.refund_failed", submits=taken.charge.count)
 
     def charge_afterwards(self, bucket: Bucket, count: int = 1) -> None:
         """Charge what is done already, whether there is room or not; the bucket's `afterwards` must be set. Waits for

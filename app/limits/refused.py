@@ -25,9 +25,9 @@ class TooManyRefused(Refusal):
         seconds = max(1, seconds_up(standing.micros_until(1)))
         rate = standing.rate.per_minute
         words = (
-            f"more than {rate} requests a minute without a good api key came from this address"
+            f"more than {rate} requests a minute without a valid API key from this address"
             if standing.policy == "address"
-            else f"more than {rate} submits of this tenant a minute were refused: see the errors that they were answered with"
+            else f"more than {rate} submits of this tenant a minute were refused; correct the errors that they were answered with"
         )
         super().__init__(
             f"{words}; try again in {seconds} s",

@@ -15,9 +15,9 @@ def register(app: typer.Typer) -> None:
 
 
 def verify(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
-    """Prove on live data what the database can show of the guarantees; exits 0 only if all of it holds.
+    """Check the invariants behind the guarantees on live data; exits 0 only if all hold.
 
-    Reads all jobs, attempts and events, and no bodies; locks nothing, and may run while everything works.
+    Reads all jobs, attempts and events, but no bodies. It takes no locks and may run during operation.
     """
     from app.core.commands.local import opened
     from app.ops.verify import STATEMENT_SECONDS, Proof, as_value, prove_all, summary, wrong_of
@@ -35,7 +35,7 @@ def verify(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
 
 
 def doctor(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
-    """Look at settings, database, workers, Redis, upstream and clock; say how to mend what is wrong, and exit 1 then."""
+    """Check settings, database, workers, Redis, upstream and clock; for each problem say how to fix it, and exit 1."""
     from app.core.logs.log import scrubbed
     from app.ops.doctor import Finding, examine
 
@@ -56,7 +56,7 @@ def doctor(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
         {"name": one.name, "ok": one.mend is None, "said": scrubbed(one.said), "mend": one.mend} for one in findings
     ]
     say(
-        f"see to: {', '.join(wrong)}" if wrong else "all is well",
+        f"problems: {', '.join(wrong)}" if wrong else "no problems found",
         value={"ok": not wrong, "findings": told},
         as_json=as_json,
     )

@@ -83,18 +83,18 @@ async def examine(data_dir: Path) -> AsyncIterator[Finding]:
 def _settings(data_dir: Path) -> Finding:
     try:
         if find_setting("DATABASE_URL") is None and (data_dir / STACK_FILE).exists():
-            return Finding("settings", f"those of the stack in {data_dir}")
+            return Finding("settings", f"taken from the stack in {data_dir}")
         load_settings()
     except SettingsError as error:
-        return Finding("settings", str(error), "set it in the environment of every api and worker")
-    return Finding("settings", "all there, and as they must be")
+        return Finding("settings", str(error), "set it in the environment of every API and worker")
+    return Finding("settings", "complete and valid")
 
 
 async def _database(data_dir: Path) -> AsyncIterator[Finding]:
     try:
         database = await Database.open(find_database_url(data_dir), name="doctor", writers_max=1, readers_max=1)
     except SettingsError as error:
-        yield Finding("database", str(error), "say where it is")
+        yield Finding("database", str(error), "set WAYSTATION_DATABASE_URL")
         return
     try:
         await database.prove()
@@ -115,19 +115,21 @@ async def _database(data_dir: Path) -> AsyncIterator[Finding]:
             yield await _books(session)
             yield await _restored(session)
     except WrongConnection as error:
-        yield Finding("database", error.message, "see WAYSTATION_DATABASE_URL; no process works until it is mended")
+        yield Finding("database", error.message, "check WAYSTATION_DATABASE_URL; no process works until this is fixed")
     except StoreUnavailable as error:
         cause = error.__cause__ or error
-        yield Finding("database", f"does not answer: {type(cause).__name__}", "start it, and see that it lets us in")
-    except Exception as error:  # every other error of the server is a finding as well
-        yield Finding("database", f"refuses: {error}", "run `waystation migrate` as its owner")
+        yield Finding(
+            "database", f"does not answer: {type(cause).__name__}", "start it, and check that it accepts this login"
+        )
+    except Exception as error:  # whatever else the server says is a finding, too
+        yield Finding("database", f"error: {error}", "run `waystation migrate` as its owner")
     finally:
         await database.close()
 
 
 def _version(number: int, shown: str, *, standby: bool) -> Finding:
     if standby:
-        return Finding("database", f"PostgreSQL {shown}, a standby", "name the primary in WAYSTATION_DATABASE_URL")
+        return Finding("database", f"PostgreSQL {shown}, a standby", "set WAYSTATION_DATABASE_URL to the primary")
     if number < POSTGRES_MIN:
         return Finding("database", f"PostgreSQL {shown}", f"upgrade to {POSTGRES_MIN // 10_000} or newer")
     return Finding("database", f"PostgreSQL {shown}")
@@ -144,10 +146,10 @@ def _durable(settings: dict[str, str]) -> Finding:
 def _clock(most: float, least: float) -> Finding:
     """`most` and `least`: the skew if the database read its clock right after our request, or right before its answer."""
     skew = 0.0 if least <= 0 <= most else min(most, least, key=abs)
-    said = f"{abs(skew):.3f} s from the database's"
+    said = f"differs by {abs(skew):.3f} s from the database's"
     if abs(skew) <= SKEW_SECONDS:
         return Finding("clock", said)
-    return Finding("clock", said, "run NTP on both machines: job times and deadlines are off by as much")
+    return Finding("clock", said, "run NTP on both machines: times of jobs and deadlines are wrong by this difference")
 
 
 def _migrations(found: Found) -> Finding:
@@ -156,35 +158,39 @@ def _migrations(found: Found) -> Finding:
         case Fit.BEHIND:
             return Finding("migrations", found.sentence(head), "run `waystation migrate`")
         case Fit.CONTRACTED:
-            return Finding("migrations", found.sentence(head), "run a newer release, or restore a backup of before")
-    newest = "the newest" if found.version == head else f"newer than this release's {head}, which it still serves"
+            return Finding(
+                "migrations", found.sentence(head), "run a newer release, or restore a backup from before the migration"
+            )
+    newest = (
+        "the newest revision" if found.version == head else f"newer than this release's {head} and compatible with it"
+    )
     return Finding("migrations", f"at {found.version}, {newest}")
 
 
 async def _workers(session: ReadSession) -> Finding:
     alive = await session.get_value(_COUNT_WORKERS, silent_seconds=SILENT_SECONDS)
     if alive:
-        return Finding("workers", f"{alive} alive")
-    return Finding("workers", f"none heard of for {SILENT_SECONDS} s", "start `waystation worker`: nothing is sent")
+        return Finding("workers", f"{alive} running")
+    return Finding("workers", f"no heartbeat for {SILENT_SECONDS} s", "start `waystation worker`: nothing is sent")
 
 
 async def _books(session: ReadSession) -> Finding:
     """The last reconciliations; above all, whether somebody else uses the upstream key."""
     found = await session.get_row(_FIND_RECONCILED, days=STRANGERS_DAYS)
     if found.compared_at is None:
-        return Finding("books", "not compared with the upstream's yet; a worker does it daily")
-    said = f"compared on {found.compared_at:%Y-%m-%d}, {found.open} discrepancies open"
+        return Finding("books", "not reconciled with the upstream yet; a worker does this daily")
+    said = f"reconciled on {found.compared_at:%Y-%m-%d}, {found.open} discrepancies open"
     if not found.strangers:
         return Finding("books", said)
-    said += f"; {found.strangers} requests of the last {STRANGERS_DAYS} days on the upstream key are not ours"
-    return Finding("books", said, "see ops.discrepancies, and give whoever else uses the key one of their own")
+    said += f"; {found.strangers} requests of the last {STRANGERS_DAYS} days with the upstream key are not from this gateway"
+    return Finding("books", said, "see ops.discrepancies; give other users of the key a key of their own")
 
 
 async def _restored(session: ReadSession) -> Finding:
     """Whether the database may be older than what was sent."""
     doubt = await find_doubt(session)
     if doubt is None:
-        return Finding("restore", "nothing says that the database is older than what was sent")
+        return Finding("restore", "no sign that the database is older than what was sent")
     return Finding("restore", f"sending is stopped: {WORDS[doubt]}", "run `waystation recover`")
 
 
@@ -192,31 +198,37 @@ async def _redis(data_dir: Path) -> Finding:
     try:
         url = find_redis_url(data_dir)
     except SettingsError as error:
-        return Finding("redis", str(error), "correct it in the environment of every api and worker")
+        return Finding("redis", str(error), "correct it in the environment of every API and worker")
     if url is None:
-        return Finding("redis", "nobody says where it is", "set WAYSTATION_REDIS_URL")
+        return Finding("redis", "WAYSTATION_REDIS_URL is not set", "set WAYSTATION_REDIS_URL")
     redis = open_redis(url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
     try:
         async with redis:
             memory: dict[str, Any] = await redis.info("memory")
     except (AuthenticationError, ResponseError) as error:
-        mend = "correct user, password and database in WAYSTATION_REDIS_URL: until then work is found by sweeps, later"
-        return Finding("redis", f"refuses: {error}", mend)
+        mend = "correct user, password and database in WAYSTATION_REDIS_URL; until then only sweeps find work, which is slower"
+        return Finding("redis", f"error: {error}", mend)
     except AWAY as error:
         return Finding(
-            "redis", f"does not answer: {type(error).__name__}", "start it: until then work is found by sweeps, later"
+            "redis",
+            f"does not answer: {type(error).__name__}",
+            "start it; until then only sweeps find work, which is slower",
         )
     policy = memory.get("maxmemory_policy", "unknown")
     if policy == "noeviction":
         return Finding("redis", "answers, maxmemory-policy = noeviction")
-    return Finding("redis", f"maxmemory-policy = {policy}", "CONFIG SET maxmemory-policy noeviction: rings vanish")
+    return Finding(
+        "redis",
+        f"maxmemory-policy = {policy}",
+        "CONFIG SET maxmemory-policy noeviction: otherwise notifications are lost",
+    )
 
 
 async def _upstream(data_dir: Path) -> Finding:
     try:
         url, proxy = find_upstream_url(data_dir), find_upstream_proxy()
     except SettingsError as error:
-        return Finding("upstream", str(error), "correct it in the environment of every api and worker")
+        return Finding("upstream", str(error), "correct it in the environment of every API and worker")
     host = urlsplit(url).netloc
     limits = Limits(UPSTREAM_SECONDS, UPSTREAM_SECONDS, UPSTREAM_SECONDS, 1_000_000)
     caller = Caller(url, headers={}, connections_max=1, keep_alive=False, limits=limits, proxy=proxy)
@@ -225,6 +237,6 @@ async def _upstream(data_dir: Path) -> Finding:
     finally:
         await caller.close()
     if called.status_code is None:
-        mend = "see WAYSTATION_UPSTREAM_URL, WAYSTATION_UPSTREAM_PROXY, DNS and firewall"
+        mend = "check WAYSTATION_UPSTREAM_URL, WAYSTATION_UPSTREAM_PROXY, DNS and firewall"
         return Finding("upstream", f"{host} does not answer: {called.failure}", mend)
     return Finding("upstream", f"{host} answers (HTTP {called.status_code})")

@@ -22,24 +22,26 @@ OF_DATABASE = (
     Invariant(
         "service",
         2,
-        "of {checked} tables and views the service can only add to what must not change",
+        "{checked} tables and views: the service role cannot change rows that must not change",
         _SQL.query("service", Counted),
         {"append_only": APPEND_ONLY, "may_delete": MAY_DELETE, "service_role": SERVICE_ROLE},
     ),
     Invariant(
         "readonly",
         8,
-        "of {checked} tables and views the dashboards' role reads those of schema ops, and does nothing else",
+        "{checked} tables and views: the dashboards' role can only read those of schema ops",
         _SQL.query("readonly", Counted),
         {"readonly_role": READONLY_ROLE},
     ),
     Invariant(
         "roles",
         8,
-        "{checked} roles of ours are nobody special",
+        "{checked} roles of the gateway have no special privileges",
         _SQL.query("roles", Counted),
         {"service_role": SERVICE_ROLE, "readonly_role": READONLY_ROLE},
     ),
-    Invariant("constraints", 2, "{checked} constraints are in force", _SQL.query("constraints", Counted)),
-    Invariant("durable", 1, "{checked} settings make a commit survive the machine", _SQL.query("durable", Counted)),
+    Invariant("constraints", 2, "{checked} constraints are valid", _SQL.query("constraints", Counted)),
+    Invariant(
+        "durable", 1, "{checked} settings keep a commit through a crash of the machine", _SQL.query("durable", Counted)
+    ),
 )

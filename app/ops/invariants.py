@@ -57,66 +57,64 @@ class Invariant:
 _SQL = SqlFolder(__file__)
 
 OF_JOBS = (
-    Invariant(
-        "stored", 1, "{checked} accepted jobs have their input and their first event", _SQL.query("stored", Counted)
-    ),
+    Invariant("stored", 1, "{checked} accepted jobs have their input and first event", _SQL.query("stored", Counted)),
     Invariant(
         "path",
         1,
-        "{checked} events have no gap, and each is an arrow of the life cycle",
+        "{checked} events have no gap, and each is an allowed transition",
         _SQL.query("path", Counted),
         {"from_states": [one for one, _ in ARROWS], "to_states": [other for _, other in ARROWS]},
     ),
-    Invariant("last", 1, "{checked} jobs are where their last event says", _SQL.query("last", Counted)),
+    Invariant("last", 1, "{checked} jobs have the state of their last event", _SQL.query("last", Counted)),
     Invariant(
         "requests",
         1,
-        "{checked} requests are shown: accepted jobs, refusals and replays, no more and no fewer",
+        "{checked} requests are exactly the accepted jobs, refusals and replays",
         _SQL.query("requests", Counted),
     ),
     Invariant("replays", 1, "{checked} replayed submits name a job of the same tenant", _SQL.query("replays", Counted)),
     Invariant(
         "live",
         2,
-        "{checked} attempts are on the wire, each the latest of a job that is being sent",
+        "{checked} attempts are under way, each the latest of a job in state sending",
         _SQL.query("live", Counted),
     ),
-    Invariant("numbered", 2, "{checked} attempts are numbered 1 to n of their job", _SQL.query("numbered", Counted)),
+    Invariant(
+        "numbered", 2, "{checked} attempts are numbered 1 to n within their job", _SQL.query("numbered", Counted)
+    ),
     Invariant(
         "at_most_once",
         2,
-        "{checked} further attempts came only after ones that provably did not get there",
+        "{checked} further attempts followed only attempts that provably did not arrive",
         _SQL.query("at_most_once", Counted),
     ),
     Invariant(
         "accepted",
         2,
-        "{checked} accepted attempts gave their job its upstream id, and no job has another",
+        "{checked} accepted attempts have the upstream id of their job, and no job has another",
         _SQL.query("accepted", Counted),
     ),
     Invariant(
         "owned",
         2,
-        "{checked} upstream ids belong to one job each; those given twice are listed",
+        "{checked} upstream ids belong to one job each; ids that were given twice are listed",
         _SQL.query("owned", Counted),
     ),
     Invariant(
         "sending",
         2,
-        f"{{checked}} jobs are being sent, none by a worker silent for {LATE_SECONDS} s",
+        f"{{checked}} jobs are being sent, none by a worker without a heartbeat for {LATE_SECONDS} s",
         _SQL.query("sending", Counted),
     ),
-    Invariant("unknown", 2, "{checked} jobs are unknown, none beyond its limit", _SQL.query("unknown", Counted)),
-    Invariant(
-        "final", 1, "{checked} ended jobs have their instant and are in nobody's hands", _SQL.query("final", Counted)
-    ),
-    Invariant("due", 1, "{checked} unfinished jobs will be looked at again", _SQL.query("due", Counted)),
+    Invariant("unknown", 2, "{checked} jobs are unknown, none beyond its time limit", _SQL.query("unknown", Counted)),
+    Invariant("final", 1, "{checked} ended jobs have finished_at and no claim", _SQL.query("final", Counted)),
+    Invariant("due", 1, "{checked} unfinished jobs are due at a later time", _SQL.query("due", Counted)),
     Invariant(
         "poison",
         9,
-        "{checked} jobs have been taken over from a dead worker, none three times",
+        "{checked} jobs were claimed again after their worker died, none three times in a row",
         _SQL.query("poison", Counted),
     ),
     Invariant("results", 5, "{checked} COMPLETED jobs have their result", _SQL.query("results", Counted)),
-    Invariant("failures", 4, "{checked} FAILED jobs say why", _SQL.query("failures", Counted)),
+    Invariant("failures", 4, "{checked} FAILED jobs have their error", _SQL.query("failures", Counted)),
 )

@@ -13,46 +13,44 @@ OF_MONEY = (
     Invariant(
         "balances",
         3,
-        "{checked} transfers add up to the balances, to the micro-credit",
+        "{checked} transfers add up exactly to the balances",
         _SQL.query("balances", Counted, parts={"fold": FOLD_PART}),
     ),
     Invariant(
         "available",
         3,
-        "{checked} balances are no further below nothing than they may be",
+        "{checked} balances are not below zero by more than their overdraft",
         _SQL.query("available", Counted),
     ),
     Invariant(
         "holds",
         3,
-        "{checked} holds are resolved once where their job has ended, and not before",
+        "{checked} holds are resolved once, when their job has ended, and not before",
         _SQL.query("holds", Counted),
     ),
     Invariant(
         "resolutions",
         3,
-        "{checked} posts and releases are of their own job's hold, and no more than it",
+        "{checked} posts and releases belong to the hold of their job and do not exceed it",
         _SQL.query("resolutions", Counted),
     ),
     Invariant(
         "charges",
         4,
-        "{checked} ended jobs were charged what was posted, and nothing where they FAILED",
+        "{checked} ended jobs were charged the posted amount, and nothing if they FAILED",
         _SQL.query("charges", Counted),
     ),
-    Invariant(
-        "lots", 3, "{checked} lots of credit that expires have what is left of them", _SQL.query("lots", Counted)
-    ),
+    Invariant("lots", 3, "{checked} lots have the amount that is left of them", _SQL.query("lots", Counted)),
     Invariant(
         "exposed",
         4,
-        "{checked} exposures list every job that may have cost us what nobody pays",
+        "{checked} exposures list every job that may have cost credits that no tenant pays",
         _SQL.query("exposed", Counted),
     ),
     Invariant(
         "usage",
         3,
-        "{checked} hours of use add up to what was posted, less what was corrected",
+        "{checked} hours of usage add up to the posts less the corrections",
         _SQL.query("usage", Counted),
     ),
 )

@@ -7,13 +7,18 @@ _SQL = SqlFolder(__file__)
 
 OF_QUEUES = (
     Invariant(
-        "counts", 10, "{checked} queues count the jobs that wait and are under way", _SQL.query("queue_counts", Counted)
+        "counts",
+        10,
+        "{checked} queues count their queued and in-flight jobs correctly",
+        _SQL.query("queue_counts", Counted),
     ),
     Invariant(
         "limits",
         10,
-        "{checked} queues have the limits and weights that are configured",
+        "{checked} queues have the configured limits and weights",
         _SQL.query("queue_limits", Counted),
     ),
-    Invariant("line", 10, "{checked} jobs wait in line or for their time", _SQL.query("queue_line", Counted)),
+    Invariant(
+        "line", 10, "{checked} queued jobs are ready, or wait for a later time", _SQL.query("queue_line", Counted)
+    ),
 )

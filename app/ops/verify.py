@@ -30,17 +30,17 @@ class NotShown:
 
 
 NOT_SHOWN = (
-    NotShown(1, "that what was answered and is gone without a trace was ever there", "tests that kill everything"),
-    NotShown(2, "how often the upstream itself saw a job", "the upstream's own request history"),
+    NotShown(1, "an answered job that is gone without a trace", "tests that kill all processes"),
+    NotShown(2, "how often the upstream received a job", "the upstream's own request history"),
     NotShown(
-        5, "that a lost result could not have been fetched in time", "`ops.job_events` of jobs that end result_lost"
+        5, "whether a lost result could have been fetched in time", "`ops.job_events` of jobs that end result_lost"
     ),
-    NotShown(6, "that nothing depends on Redis", "tests that empty and stop it"),
-    NotShown(7, "what receivers have seen", "their own logs, by `webhook-id`"),
-    NotShown(8, "that no answer over HTTP shows another tenant's job", "tests of every route"),
-    NotShown(9, "that a worker which wakes up sends nothing", "tests that stop and wake workers"),
-    NotShown(10, "the rate that the upstream saw", "the upstream's own count"),
-    NotShown(11, "how we answer while Postgres is away", "tests that stop it"),
+    NotShown(6, "independence of Redis", "tests that empty and stop Redis"),
+    NotShown(7, "what receivers got", "their logs, by `webhook-id`"),
+    NotShown(8, "whether an HTTP answer shows another tenant's job", "tests of every route"),
+    NotShown(9, "whether a worker that was paused sends", "tests that pause and resume workers"),
+    NotShown(10, "the rate of requests at the upstream", "the upstream's own count"),
+    NotShown(11, "answers while Postgres is unavailable", "tests that stop Postgres"),
 )
 
 
@@ -65,7 +65,7 @@ class Proof:
         if self.holds:
             return claim
         more = ", …" if self.wrong > len(self.examples) else ""
-        return f"not so: {claim}: {self.wrong:,} wrong: {', '.join(self.examples)}{more}"
+        return f"violated: {claim}: {self.wrong:,} wrong: {', '.join(self.examples)}{more}"
 
 
 async def prove(session: ReadSession, *, at: datetime | None = None) -> AsyncIterator[Proof]:
@@ -96,7 +96,8 @@ def summary(proofs: Sequence[Proof]) -> str:
     """Return the lines after the proofs: what is not shown, and how many hold."""
     wrong = wrong_of(proofs)
     lines = [
-        found("-", f"guarantee {one.guarantee}", f"not shown here: {one.what}; {one.shown_by}") for one in NOT_SHOWN
+        found("-", f"guarantee {one.guarantee}", f"not checked here: {one.what}; checked by {one.shown_by}")
+        for one in NOT_SHOWN
     ]
     lines.append(
         f"{len(wrong)} of {len(proofs)} do not hold: {', '.join(wrong)}" if wrong else f"all {len(proofs)} hold"

@@ -11,7 +11,7 @@ class PauseReason(StrEnum):
 
 
 class What(StrEnum):
-    """What an operator's pause stops: submits to the upstream, or polls as well. Tenants' submits are taken anyway."""
+    """What a pause stops: submits to the upstream, or polls, too. Submits of tenants are still accepted."""
 
     SUBMITS = "submits"
     ALL = "all"

@@ -25,7 +25,7 @@ class DiscrepancyNotFound(NotFound):
     code = "discrepancy_not_found"
 
     def __init__(self) -> None:
-        super().__init__("no open discrepancy has that number")
+        super().__init__("no open discrepancy with this number")
 
 
 class _Noted(NamedTuple):

@@ -25,7 +25,7 @@ class ReconciliationRunning(Conflict):
     code = "reconciliation_running"
 
     def __init__(self) -> None:
-        super().__init__("a reconciliation is under way already: see ops.reconciliations")
+        super().__init__("a reconciliation is already running: see ops.reconciliations")
 
 
 class RunLost(Exception):

@@ -11,7 +11,7 @@ Json = dict[str, Any]
 
 _STRING: Json = {"type": "string"}
 _URL: Json = {"type": "string", "format": "uri"}
-_METRICS: Json = {"type": "object", "description": "the upstream's own; `remaining_credits` are the tenant's"}
+_METRICS: Json = {"type": "object", "description": "as the upstream reports them; `remaining_credits` are the tenant's"}
 
 SCHEMAS: Json = {
     "SegmindError": {
@@ -59,7 +59,7 @@ SCHEMAS: Json = {
         "properties": {
             "status": {"const": "FAILED"},
             "request_id": _STRING,
-            "error": {"description": "the upstream's own words, verbatim; mostly a string"},
+            "error": {"description": "the upstream's error, unchanged; usually a string"},
             "code": _STRING,
             "metrics": _METRICS,
         },
@@ -67,11 +67,11 @@ SCHEMAS: Json = {
     "SegmindCredits": {
         "type": "object",
         "required": ["credits"],
-        "properties": {"credits": {"type": "number", "description": "what the tenant has available"}},
+        "properties": {"credits": {"type": "number", "description": "credits that the tenant has available"}},
     },
     "SegmindResult": {
         "type": "object",
-        "description": "The upstream's body, value for value; while the job runs, its status.",
+        "description": "The upstream's body with unchanged values; while the job runs, its status.",
         "required": ["request_id", "status"],
         "properties": {"request_id": _STRING, "status": {"enum": ["QUEUED", "PROCESSING", "COMPLETED"]}},
     },
@@ -86,7 +86,11 @@ _MODEL: Json = {
 _REQUEST_ID: Json = {"name": "request_id", "in": "path", "required": True, "schema": _STRING}
 _BODY: Json = {
     "required": True,
-    "content": {"application/json": {"schema": {"type": "object", "description": "the model's parameters, flat"}}},
+    "content": {
+        "application/json": {
+            "schema": {"type": "object", "description": "the model's parameters, as members of one object"}
+        }
+    },
 }
 
 
@@ -95,12 +99,12 @@ def _header(name: str, description: str, **schema: Any) -> Json:
 
 
 _OPTIONS = [
-    _header("Idempotency-Key", "makes the submit safe to repeat", maxLength=255),
-    _header("X-Webhook-Url", "where the job's events are sent, beside the tenant's endpoints"),
-    _header("X-Webhook-Events", "which of them, such as `job.completed,job.failed`"),
-    _header("X-Metadata", "a JSON object, kept and shown"),
-    _header("X-Priority", "0 to 9, 5 if left out; higher goes first"),
-    _header("X-Deadline-Seconds", "if it is not sent by then, it fails, free of charge"),
+    _header("Idempotency-Key", "a submit with the same key can be repeated and makes one job", maxLength=255),
+    _header("X-Webhook-Url", "receives the job's events, in addition to the tenant's endpoints"),
+    _header("X-Webhook-Events", "the events that X-Webhook-Url receives, such as `job.completed,job.failed`"),
+    _header("X-Metadata", "a JSON object, stored and returned with the job"),
+    _header("X-Priority", "0 to 9, by default 5; a higher priority is sent first"),
+    _header("X-Deadline-Seconds", "a job that is not sent within this number of seconds fails and is not charged"),
 ]
 
 
@@ -129,7 +133,7 @@ def paths(
     credits: tuple[type[Refusal], ...],
 ) -> Json:
     """The path items, given what a submit, a read and a question for credits may be refused with."""
-    failed = _json("FAILED, or canceled", "SegmindFailed")
+    failed = _json("The job FAILED or was canceled", "SegmindFailed")
     refused = _refusals(*submit)
     reused = refused.pop("422")
     result: Json = {
@@ -139,9 +143,9 @@ def paths(
         "responses": {"200": _json("The upstream's body", "SegmindResult"), "422": failed, **_refusals(*read)},
     }
     status = {**result, "summary": "The status of a request"}
-    status["responses"] = {**result["responses"], "200": _json("Where it stands", "SegmindStatus")}
+    status["responses"] = {**result["responses"], "200": _json("The status", "SegmindStatus")}
     ask = {"tags": ["segmind"], "requestBody": _BODY}
-    media = {"description": "The media itself, or JSON", "content": {"*/*": {}}}
+    media = {"description": "The media file, or JSON", "content": {"*/*": {}}}
     either = {
         "description": f"{failed['description']}; or {reused['description']}",
         "content": {
@@ -169,7 +173,7 @@ def paths(
                     _MODEL,
                     *_OPTIONS,
                     _header(
-                        "Prefer", "`wait=N`, in seconds, at most 300; 25 if left out; `Preference-Applied` tells N"
+                        "Prefer", "`wait=N`, in seconds, at most 300, by default 25; `Preference-Applied` returns N"
                     ),
                 ],
                 "responses": {"200": media, **refused, "422": either, **_refusals(still_running)},
@@ -178,7 +182,7 @@ def paths(
         "/v1/get-user-credits": {
             "get": {
                 "tags": ["segmind"],
-                "summary": "What the tenant has left",
+                "summary": "The tenant's available credits",
                 "operationId": "segmind_credits",
                 "responses": {"200": _json("Credits", "SegmindCredits"), **_refusals(*credits)},
             }

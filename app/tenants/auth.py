@@ -33,9 +33,9 @@ SEEN_SECONDS = 3_600.0
 """For how long after it was good a key is looked up at once."""
 WAITING_MAX = 10_000
 
-MISSING = "no api key: send it as `x-api-key`, or as `Authorization: Bearer`"
-MALFORMED = "this is not an api key, or a part of it is missing or mistyped"
-REFUSED = "this api key is unknown, expired or revoked"
+MISSING = "no API key: send it as `x-api-key`, or as `Authorization: Bearer`"
+MALFORMED = "malformed API key: it is incomplete or mistyped"
+REFUSED = "invalid API key: unknown, expired or revoked"
 
 
 class ScopeMissing(Forbidden):
@@ -44,7 +44,7 @@ class ScopeMissing(Forbidden):
     code = "scope_missing"
 
     def __init__(self, scope: Scope) -> None:
-        super().__init__(f"this api key lacks the scope {scope}", extra={"scope": str(scope)})
+        super().__init__(f"this API key lacks the scope {scope}", extra={"scope": str(scope)})
 
 
 class TenantSuspended(Forbidden):
@@ -53,7 +53,7 @@ class TenantSuspended(Forbidden):
     code: ClassVar[str] = "tenant_suspended"
 
     def __init__(self) -> None:
-        super().__init__("this tenant is suspended: it may read, and write nothing")
+        super().__init__("this tenant is suspended: it may read, but not write")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Principal:
     models: frozenset[str] | None = None
     """Slugs it may ask for; None: any."""
     max_price_micro: int | None = None
-    """The dearest job it may ask for; None: any."""
+    """The highest price of a job; None: no limit."""
     default_price_micro: int | None = None
     """Of models without a price; None: the settings' own."""
     refused_per_minute: int | None = None

@@ -137,13 +137,13 @@ def parse_expires(text: str, *, now: datetime) -> datetime:
             "expires_at", "expected a time before the year 10000, such as 2030-01-31T12:00:00Z or 365d"
         ) from None
     except ValueError as error:
-        raise malformed_field("expires_at", f"{error}, or a duration as 30d, 12h, 90m") from None
+        raise malformed_field("expires_at", f"{error}, or a duration such as 30d, 12h, 90m") from None
 
 
 def checked_expiry(expires_at: datetime | None, *, now: datetime) -> datetime | None:
     """The expiry, or Malformed when it has passed already."""
     if expires_at is not None and expires_at <= now:
-        raise malformed_field("expires_at", "lies in the past")
+        raise malformed_field("expires_at", "expected a time in the future")
     return expires_at
 
 
@@ -152,5 +152,5 @@ def parse_scopes(texts: Sequence[str]) -> list[Scope]:
     names = [name.strip() for text in texts for name in text.split(",")]
     for name in names:
         if name not in ALL_SCOPES:
-            raise malformed_field("scopes", f"there is no scope {name!r}; there are {', '.join(ALL_SCOPES)}")
+            raise malformed_field("scopes", f"unknown scope {name!r}; expected some of {', '.join(ALL_SCOPES)}")
     return checked_scopes(Scope(name) for name in names)

@@ -56,7 +56,7 @@ class TenantExists(Conflict):
     code = "tenant_exists"
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"there is a tenant {name} already")
+        super().__init__(f"the tenant {name} already exists")
 
 
 async def create_tenant(session: Session, *, name: str) -> Tenant:

@@ -68,7 +68,7 @@ class AccountClient:
 
 
 def read_credits(answer: Any) -> UpstreamCredits:
-    """`{"credits": 12.5, "free-credits": 0.018}`; raises NotRead where no balance is in it. It may be below nothing."""
+    """`{"credits": 12.5, "free-credits": 0.018}`; raises NotRead where no balance is in it. It may be below zero."""
     if not isinstance(answer, dict) or "credits" not in answer:
         raise NotRead("no_credits", transient=False)
     paid, free = _signed(answer["credits"]), _signed(answer.get("free-credits") or 0)

@@ -38,7 +38,7 @@ class Bodies:
         message = await request.receive()
         body: bytes = message.get("body", b"")
         if message["type"] == "http.disconnect":
-            raise Malformed("the body ended early")
+            raise Malformed("the request body is incomplete")
         if message.get("more_body") or len(body) > SMALL_BYTES:
             return await self._rest(request, allowance, body, bool(message.get("more_body")), bytes_max)
         _check_whole(request)
@@ -50,7 +50,7 @@ class Bodies:
             while more and size <= bytes_max:
                 message = await request.receive()
                 if message["type"] == "http.disconnect":
-                    raise Malformed("the body ended early")
+                    raise Malformed("the request body is incomplete")
                 size = incoming.add(message.get("body", b""))
                 more = message.get("more_body", False)
             if size > bytes_max:

@@ -23,7 +23,7 @@ class BodyMemoryFull(Refusal):
 
     def __init__(self, whose: str) -> None:
         super().__init__(
-            f"{whose} that this process is receiving use all the memory allowed for them; try again",
+            f"{whose} already use all the memory of this process for request bodies; try again",
             retry_after_seconds=RETRY_SECONDS,
         )
 
@@ -38,10 +38,10 @@ class BodyMemory:
     def take(self, owner: object, size: int, *, so_far: int) -> None:
         """Count `size` more bytes of a body that has `so_far`. Raises BodyMemoryFull."""
         if self._by_owner[owner] + size > OWNER_BYTES_MAX:
-            raise BodyMemoryFull("the bodies of this tenant")
+            raise BodyMemoryFull("requests of this tenant")
         most = TOTAL_BYTES_MAX + (SMALL_RESERVE_BYTES if so_far + size <= SMALL_BYTES else 0)
         if self.total + size > most:
-            raise BodyMemoryFull("the bodies of requests")
+            raise BodyMemoryFull("other requests")
         self.total += size
         self._by_owner[owner] += size
 

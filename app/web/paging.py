@@ -31,7 +31,8 @@ def parse_cursor(prefix: Prefix, cursor: str | None) -> UUID | None:
     after = find_id(prefix, cursor)
     if after is None:
         raise Malformed(
-            "cursor: not one of this list", problems=[Problem("query cursor", "expected a `next_cursor` of this list")]
+            "cursor: not a cursor of this list",
+            problems=[Problem("query cursor", "expected a `next_cursor` of this list")],
         )
     return after
 
@@ -42,7 +43,8 @@ def parse_number_cursor(cursor: str | None) -> int | None:
         return None
     if not NUMBER.fullmatch(cursor):
         raise Malformed(
-            "cursor: not one of this list", problems=[Problem("query cursor", "expected a `next_cursor` of this list")]
+            "cursor: not a cursor of this list",
+            problems=[Problem("query cursor", "expected a `next_cursor` of this list")],
         )
     return int(cursor)
 

@@ -48,8 +48,8 @@ class ParseBudgetExceeded(Refusal):
     def __init__(self, size: int, wait_seconds: float, allowance: Allowance) -> None:
         kilobytes = allowance.bytes_a_second // 1024
         super().__init__(
-            f"bodies above {SMALL_BYTES // 1024} kB may together have {kilobytes:.0f} kB a second here, and"
-            f" {BURST_BYTES // 2**20} MB at once; this one counts as {size // 1024} kB",
+            f"parse budget exceeded: this body counts as {size // 1024} kB; bodies above {SMALL_BYTES // 1024} kB together may use"
+            f" {kilobytes:.0f} kB a second, {BURST_BYTES // 2**20} MB at once",
             retry_after_seconds=int(wait_seconds) + 1,
             extra={"limit": "parse_budget", "bytes_per_second": int(allowance.bytes_a_second), "burst": BURST_BYTES},
         )

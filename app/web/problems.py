@@ -16,7 +16,7 @@ from app.core.near import did_you_mean
 PROBLEM_JSON = "application/problem+json"
 PROBLEM_SCHEMA: dict[str, Any] = {
     "title": "Problem",
-    "description": "RFC 9457, with a stable `code` for programs and the faults of the input, where it is at fault.",
+    "description": "An error (RFC 9457): `code` is stable and for programs; `errors` lists the faults of the input.",
     "type": "object",
     "required": ["type", "title", "status", "detail", "code", "errors"],
     "properties": {
@@ -40,11 +40,11 @@ PROBLEM_SCHEMA: dict[str, Any] = {
 LIMIT_HEADERS: dict[str, Any] = {
     "Retry-After": {"description": "whole seconds, at least 1", "schema": {"type": "integer"}},
     "RateLimit-Policy": {
-        "description": "each limit on submits: `q` in a window of `w` seconds",
+        "description": "each limit on submits: `q` submits in a window of `w` seconds",
         "schema": {"type": "string", "examples": ['"tenant";q=600;w=60, "key";q=60;w=60']},
     },
     "RateLimit": {
-        "description": "of each: `r` submits left, `t` seconds until there are more",
+        "description": "of each limit: `r` submits remain, `t` seconds until there are more",
         "schema": {"type": "string", "examples": ['"tenant";r=42;t=6, "key";r=0;t=1']},
     },
 }
@@ -97,7 +97,7 @@ _EXPECTED = {
     "float_parsing": "expected a number, such as 1.5",
     "finite_number": "expected a number, such as 1.5",
     "string_type": "expected a string",
-    "string_unicode": "expected text without lone surrogates, which have no UTF-8",
+    "string_unicode": "expected text without lone surrogates (not valid in UTF-8)",
     "list_type": 'expected a list, such as ["a", "b"]',
     "dict_type": "expected a JSON object",
     "model_type": "expected a JSON object",
@@ -109,8 +109,8 @@ _EXPECTED = {
     "string_too_short": "expected at least {min_length} characters",
     "string_too_long": "expected at most {max_length} characters",
     "string_pattern_mismatch": "expected text that matches {pattern}",
-    "too_short": "expected at least {min_length} of them",
-    "too_long": "expected at most {max_length} of them",
+    "too_short": "expected at least {min_length} items",
+    "too_long": "expected at most {max_length} items",
     "literal_error": "expected one of {expected}",
     "enum": "expected one of {expected}",
 }
@@ -163,7 +163,7 @@ def documented(*refusals: type[Refusal]) -> dict[int | str, dict[str, Any]]:
         documents[status] = _document("`code`: " + ", ".join(f"`{cause}`" for cause in causes))
         if status == HTTPStatus.TOO_MANY_REQUESTS:
             documents[status]["headers"] = LIMIT_HEADERS
-    documents["default"] = _document("any other refusal")
+    documents["default"] = _document("any other error")
     return documents
 
 

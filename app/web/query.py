@@ -61,7 +61,7 @@ class Declared:
         where = f"query {name[:NAME_MAX]}"
         if name in self.names or any(name.startswith(prefix) for prefix in self.prefixes):
             several = times > 1 and name not in self.repeated
-            return problem(where, f"expected it once; it is there {times} times") if several else None
+            return problem(where, f"expected once, found {times} times") if several else None
         return problem(where, f"unknown parameter{self._meant(name)}")
 
     def _meant(self, name: str) -> str:
@@ -69,7 +69,11 @@ class Declared:
         for prefix in self.prefixes:
             if name.startswith(prefix.rstrip(".")):
                 return f"; did you mean {prefix}NAME?"
-        return did_you_mean(name, shown) or f"; there are {', '.join(shown)}" if shown else "; there are none here"
+        return (
+            did_you_mean(name, shown) or f"; expected one of {', '.join(shown)}"
+            if shown
+            else "; this route has no query parameters"
+        )
 
 
 def check_query(request: Request, declared: Declared | None = None) -> None:

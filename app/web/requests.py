@@ -31,7 +31,7 @@ class BodyTooLarge(Refusal):
     code = "body_too_large"
 
     def __init__(self, bytes_max: int = BODY_BYTES_MAX) -> None:
-        super().__init__(f"the body is larger than {bytes_max} bytes")
+        super().__init__(f"the request body is larger than {bytes_max} bytes")
 
 
 class BodyTooSlow(Refusal):
@@ -42,7 +42,7 @@ class BodyTooSlow(Refusal):
 
     def __init__(self) -> None:
         super().__init__(
-            f"the body came too slowly: expected {BYTES_A_SECOND_MIN} bytes a second, and all of it within"
+            f"the request body arrived too slowly: expected at least {BYTES_A_SECOND_MIN} bytes a second, and all of it within"
             f" {BODY_SECONDS:g} s"
         )
 
@@ -97,7 +97,7 @@ def single_header(headers: Headers, name: str) -> str | None:
     """Return the value of a header, or None. Raises Malformed if it was sent more than once."""
     values = headers.getlist(name)
     if len(values) > 1:
-        raise malformed(f"header {name}", f"expected it once; it is there {len(values)} times")
+        raise malformed(f"header {name}", f"expected once, found {len(values)} times")
     return values[0] if values else None
 
 
@@ -123,19 +123,19 @@ def checked_metadata(value: Any, where: str) -> dict[str, object]:
     if not isinstance(value, dict):
         raise malformed(where, 'expected a JSON object, such as {"team": "a"}')
     if len(value) > METADATA_MEMBERS_MAX:
-        raise malformed(where, f"expected at most {METADATA_MEMBERS_MAX} members; there are {len(value)}")
+        raise malformed(where, f"expected at most {METADATA_MEMBERS_MAX} members, found {len(value)}")
     faults = [fault for key, member in value.items() if (fault := _metadata_fault(key, member, where))]
     if faults:
         raise malformed_at(*faults)
     try:
         size = len(orjson.dumps(value))
     except TypeError:
-        raise malformed(where, "expected text without lone surrogates, which have no UTF-8") from None
+        raise malformed(where, "expected text without lone surrogates (not valid in UTF-8)") from None
     if size > METADATA_BYTES_MAX:
         raise malformed(
             where,
             f"expected at most {METADATA_BYTES_MAX} bytes of JSON in UTF-8, with escapes (a quote is 2 bytes, a control"
-            f" character 6); there are {size}",
+            f" character 6), found {size}",
         )
     return value
 
@@ -146,7 +146,7 @@ def _metadata_fault(key: str, member: object, where: str) -> Problem | None:
     if isinstance(member, int | float) and not -(2**53) <= member <= 2**53:
         return problem(f"{where}.{key[:100]}", 'expected a number within ±2^53; send others as strings, such as "1e20"')
     if "\0" in key or (isinstance(member, str) and "\0" in member):
-        return problem(f"{where}.{key[:100]}", "expected text without NUL")
+        return problem(f"{where}.{key[:100]}", "expected text without the NUL character")
     return None
 
 
@@ -175,7 +175,7 @@ def checked_deadline(value: Any, where: str) -> float:
 def checked_text(value: str, where: str) -> str:
     """Check that Postgres can store a text. Raises Malformed."""
     if "\0" in value:
-        raise malformed(where, "expected text without NUL")
+        raise malformed(where, "expected text without the NUL character")
     return value
 
 

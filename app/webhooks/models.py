@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class EventType(StrEnum):
-    """What can happen. The first three are told unless others are asked for; `job.processing` only where it is."""
+    """Types of events. An endpoint receives the first three unless it asks for others."""
 
     JOB_COMPLETED = "job.completed"
     JOB_FAILED = "job.failed"
@@ -30,7 +30,7 @@ class TargetKind(StrEnum):
 
 
 class DisabledReason(StrEnum):
-    """Why an endpoint gets nothing: the receiver answered 410, it has failed for days, or its tenant said so."""
+    """Why an endpoint is disabled: the receiver answered 410, it failed for days, or its tenant disabled it."""
 
     GONE = "gone"
     FAILING = "failing"
@@ -38,7 +38,7 @@ class DisabledReason(StrEnum):
 
 
 class DeliveryStatus(StrEnum):
-    """Where a delivery is. Each arrow is one guarded UPDATE.
+    """The status of a delivery. Each arrow is one guarded UPDATE.
 
     pending ──claim──> sending ──2xx──> delivered
       ▲ ▲                │  └──last step, 410──> exhausted
@@ -54,7 +54,7 @@ class DeliveryStatus(StrEnum):
 
 
 class AttemptOutcome(StrEnum):
-    """What came of one POST. forbidden: the address may not be dialled. interrupted: its worker died; it may have arrived."""
+    """The outcome of one POST. forbidden: the address is not allowed. interrupted: its worker died; it may have arrived."""
 
     DELIVERED = "delivered"
     REFUSED = "refused"

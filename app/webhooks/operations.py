@@ -41,7 +41,7 @@ class DeliveryUnderWay(Conflict):
     code = "delivery_under_way"
 
     def __init__(self) -> None:
-        super().__init__("an attempt of this delivery is under way just now")
+        super().__init__("an attempt of this delivery is under way")
 
 
 class _Sealed(NamedTuple):
@@ -89,7 +89,7 @@ async def _is_enabled(session: Session, *, tenant_id: UUID, endpoint_id: UUID) -
 async def create_endpoint(
     session: Session, *, vault: Vault, tenant_id: UUID, url: str, events: Sequence[str], description: str = ""
 ) -> tuple[UUID, bytes]:
-    """A new endpoint's id and its secret, which is shown this once. Raises TooManyEndpoints."""
+    """A new endpoint's id and its secret, which is shown only once. Raises TooManyEndpoints."""
     await session.run(_LOCK_TENANT, tenant_id=tenant_id)
     if await session.get_value(_COUNT_ENDPOINTS, tenant_id=tenant_id) >= ENDPOINTS_MAX:
         raise TooManyEndpoints

@@ -59,7 +59,7 @@ class EndpointNotFound(NotFound):
     code = "webhook_endpoint_not_found"
 
     def __init__(self) -> None:
-        super().__init__("there is no such webhook endpoint")
+        super().__init__("no such webhook endpoint")
 
 
 class DeliveryNotFound(NotFound):
@@ -68,7 +68,7 @@ class DeliveryNotFound(NotFound):
     code = "delivery_not_found"
 
     def __init__(self) -> None:
-        super().__init__("there is no such delivery")
+        super().__init__("no such delivery")
 
 
 async def list_secrets(

@@ -34,22 +34,24 @@ class _Body(BaseModel):
 class EndpointIn(_Body):
     """A new endpoint."""
 
-    url: str = Field(description="https, of a public address or one in WEBHOOK_ALLOW_NETWORKS", max_length=2048)
+    url: str = Field(
+        description="an https URL with a public address, or one in WEBHOOK_ALLOW_NETWORKS", max_length=2048
+    )
     events: list[Wanted] = Field(["job.completed", "job.failed", "job.canceled"], min_length=1, max_length=20)
     description: Text = ""
 
 
 class EndpointPatch(_Body):
-    """What is to change; what is left out or null stays."""
+    """The settings to change; what is absent or null stays as it is."""
 
     url: str | None = Field(None, max_length=2048)
     events: list[Wanted] | None = Field(None, min_length=1, max_length=20)
     description: Text | None = None
-    enabled: StrictBool | None = Field(None, description="true also forgets past failures")
+    enabled: StrictBool | None = Field(None, description="true also resets the count of failures")
 
 
 class RecoverIn(_Body):
-    """From when on."""
+    """The time from which events are delivered again."""
 
     since: str = Field(description="RFC 3339")
 
@@ -65,7 +67,9 @@ class EndpointOut(BaseModel):
     disabled_at: At | None
     disabled_reason: DisabledReason | None
     failures: int = Field(description="failed attempts since its last success")
-    failing_since: At | None = Field(description="five days after this it is disabled, unless it succeeds once")
+    failing_since: At | None = Field(
+        description="the endpoint is disabled five days after this time if no delivery succeeds"
+    )
     last_success_at: At | None = Field(description="to the minute")
     created_at: At
 
@@ -109,35 +113,35 @@ class EndpointOfTenant(EndpointOut):
 
 
 class SecretOut(BaseModel):
-    """The secret that signs what goes to URLs of single jobs."""
+    """The secret that signs deliveries to the webhook URLs of jobs."""
 
     secret: str
 
 
 class RotatedOut(BaseModel):
-    """A new secret; until `previous_expires_at` the one before it signs, too."""
+    """A new secret. Until `previous_expires_at` deliveries are also signed with the previous one."""
 
     secret: str
     previous_expires_at: At
 
 
 class RecoveredOut(BaseModel):
-    """How many deliveries were set going."""
+    """How many deliveries were started."""
 
     recovered: int
 
 
 class AttemptOut(BaseModel):
-    """One POST."""
+    """One POST of a delivery."""
 
     attempt: int
-    at: At = Field(description="when it was over")
+    at: At = Field(description="when the attempt ended")
     outcome: AttemptOutcome
     status_code: int | None
     duration_seconds: float | None
-    address: str | None = Field(description="the IP address that was dialled")
+    address: str | None = Field(description="the IP address that was called")
     detail: str
-    answer: str | None = Field(description="the first 4 kB of what was answered")
+    answer: str | None = Field(description="the first 4 kB of the answer")
 
     @classmethod
     def of(cls, attempt: Attempt) -> Self:
@@ -147,11 +151,11 @@ class AttemptOut(BaseModel):
 
 
 class DeliveryOut(BaseModel):
-    """One event owed to one receiver."""
+    """One event for one target."""
 
     id: str = Field(examples=["dlv_0198f2c07b7a7c3e9d5b1f0e2a4c6d8e"])
     event_id: str
-    endpoint_id: str | None = Field(description="null: it goes to the URL that its job was submitted with")
+    endpoint_id: str | None = Field(description="null: the receiver is the webhook URL of the job")
     job_id: str | None
     type: EventType
     url: str
@@ -205,7 +209,7 @@ class DeliveryTold(DeliveryOut):
 
 
 class EventOut(BaseModel):
-    """An event as its webhook has it, with the `webhook-id` that it is or would be delivered under."""
+    """An event as webhooks carry it; `id` is its `webhook-id`."""
 
     id: str = Field(examples=["evt_0198f2c07b7a7c3e9d5b1f0e2a4c6d8e"])
     type: EventType
@@ -215,7 +219,7 @@ class EventOut(BaseModel):
 
 
 class EventPage(BaseModel):
-    """One page of events, oldest first; `next_cursor` is null where nothing newer has happened yet."""
+    """One page of events, oldest first; `next_cursor` is null if there are no newer events yet."""
 
     items: list[EventOut]
     next_cursor: str | None
@@ -245,7 +249,7 @@ def checked_job_webhook(url: Any, events: Any, guard: Guard, *, where: tuple[str
     faults = Faults()
     with faults:
         if url is None:
-            raise malformed(where[1], f"expected {where[0]} beside it")
+            raise malformed(where[1], f"expected together with {where[0]}")
         checked_url(url, guard, where[0])
     if events is not None and (
         not isinstance(events, list) or not events or any(one not in list(OF_JOBS) for one in events)

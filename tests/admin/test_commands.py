@@ -60,7 +60,7 @@ async def test_credits(operator: httpx.AsyncClient, database: Database, settings
     again = await asyncio.to_thread(shown, *grant, **settings)
     assert (again["new"], again["amount"], again["note"]) == (False, "100.500000", "March")
     done = await asyncio.to_thread(run, "credits", "adjust", name, "-0.5", "--note", "a slip", **settings)
-    assert done.stdout == f"the balance of tenant {name} is adjusted by -0.500000 credits\n"
+    assert done.stdout == f"balance of tenant {name} adjusted by -0.500000 credits\n"
     expiring = ("credits", "grant", name, "1", "--reference", "r-2", "--expires")
     first = await asyncio.to_thread(shown, *expiring, "30d", **settings)
     assert first["expires_at"]
@@ -69,7 +69,7 @@ async def test_credits(operator: httpx.AsyncClient, database: Database, settings
     other = await asyncio.to_thread(shown, *expiring, "60d", **settings)
     assert other == again, "the first expiry stands, and is shown"
     said = await asyncio.to_thread(run, *grant, "--expires", "30d", **settings)
-    assert said.stdout.endswith("reference r-1; they never expire: the first call named no expiry\n")
+    assert said.stdout.endswith("reference r-1; they do not expire: the first grant had no expiry\n")
     settled = await asyncio.to_thread(
         shown,
         "tenant",
@@ -117,7 +117,7 @@ async def test_models(
     file = tmp_path / "prices.csv"
     file.write_text(f"Model,Mean cost USD,colour\n{slug},0.1,blue\n{slug}-2,0.2,red\n", encoding="utf-8-sig")
     done = await asyncio.to_thread(run, "model", "import", str(file), **settings)
-    assert done.stdout == "2 models imported, 1 of them new; columns nobody here knows: colour\n"
+    assert done.stdout == "2 models imported, 1 of them new; unknown columns, ignored: colour\n"
     await asyncio.to_thread(shown, "model", "set", slug, "--price", "5", **settings)
     file.write_text(f"slug,cost\n{slug},0.4\n")
     assert await asyncio.to_thread(shown, "model", "import", str(file), **settings) == {
@@ -152,7 +152,7 @@ def test_slips_are_told_in_one_line(settings: dict[str, str], fails_here: Fails,
         (("credits", "grant", name, "0", "--reference", "r"), "amount: expected"),
         (("credits", "grant", name, "1", "--reference", ""), "reference: is required"),
         (("credits", "grant", name, "1", "--reference", "r", "--expires", "soon"), "expires_at: expected"),
-        (("credits", "adjust", name, "-1", "--note", "n"), "below what the overdraft allows"),
+        (("credits", "adjust", name, "-1", "--note", "n"), "below the limit of its overdraft"),
         (("credits", "adjust", name, "1", "--note", " "), "note: is required"),
         (("operator", "create", "on-call", "--role", "root"), "role: expected admin or viewer"),
         (("operator", "create", "a b", "--role", "admin"), "name: expected"),
@@ -167,4 +167,4 @@ def test_the_same_reference_with_another_amount_is_an_error(settings: dict[str, 
     name = shown("tenant", "create", f"t{uuid4().hex}", **settings)["name"]
     shown("credits", "grant", name, "1", "--reference", "r", **settings)
     line = fails_here("credits", "grant", name, "2", "--reference", "r", **settings)
-    assert "there is a grant of this reference already" in line
+    assert "a grant with this reference already exists" in line

@@ -27,15 +27,15 @@ def test_settings_as_they_are_written() -> None:
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
-        ("colour=blue", "colour: no such setting"),
+        ("colour=blue", "colour: unknown setting"),
         ("suspended=maybe", "suspended: expected"),
         ("name=a b", "name: expected"),
         ("x", "KEY=VALUE"),
         ("max_price=-1", "max_price: expected credits"),
         ("daily_credits=1e3", "daily_credits: expected credits"),
         ("overdraft=0.0000001", "overdraft: expected credits"),
-        ("models=a b", "models: expected slugs"),
-        ("models=a,,b", "models: expected slugs"),
+        ("models=a b", "models: expected model slugs"),
+        ("models=a,,b", "models: expected model slugs"),
     ],
 )
 def test_a_slip_names_its_field(wrong: str, named: str) -> None:

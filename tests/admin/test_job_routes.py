@@ -170,7 +170,7 @@ def test_the_incident_switch_at_the_command_line(caller: Caller, url: str) -> No
     assert (listed["changed"], len(listed["pauses"])) == (None, 1)
     assert "@" in listed["pauses"][0]["paused_by"]
     assert said(url, "resume", "--model", MODEL, "--tenant", tenant, "--all").startswith("resumed: submits")
-    assert said(url, "resume") == "nothing was paused there"
+    assert said(url, "resume") == "nothing was paused in this scope"
     assert "--submits or --all" in fails("pause", "--submits", "--all", code=2, DATABASE_URL=url)
     assert "no such tenant" in fails("pause", "--tenant", "nobody", DATABASE_URL=url)
 
@@ -180,12 +180,15 @@ async def test_decisions_at_the_command_line(engine: Engine, caller: Caller, url
     [queued] = (show_id("job", one) for one in await engine.submit(caller))
 
     def decide() -> None:
-        assert said(url, "job", "resolve", adopted, "--adopt", "up-1") == f"job {adopted} runs upstream as up-1"
+        assert (
+            said(url, "job", "resolve", adopted, "--adopt", "up-1")
+            == f"job {adopted} is running, with the upstream id up-1"
+        )
         assert said(url, "job", "resolve", released, "--release") == f"job {released} is failed"
         assert "the job is queued" in fails("job", "resolve", queued, "--release", DATABASE_URL=url)
         for both in ((), ("--adopt", "x", "--release")):
             assert "either --adopt" in fails("job", "resolve", queued, *both, code=2, DATABASE_URL=url)
-        assert "free of charge" in " ".join(said(url, "job", "resolve", "--help").split())
+        assert "not charged" in " ".join(said(url, "job", "resolve", "--help").split())
 
     await asyncio.to_thread(decide)
 
@@ -197,7 +200,7 @@ async def test_recovery_at_the_command_line(engine: Engine, caller: Caller, url:
         assert "--since" in fails("recover", "--since", "yesterday", DATABASE_URL=url)
         assert "UNKNOWN_MAX_SECONDS" in fails("recover", DATABASE_URL=url, UNKNOWN_MAX_SECONDS="soon")
         lines = said(url, "recover", "--stay-paused").splitlines()
-        assert lines[0] == "1 queued jobs may have been sent since: unknown now"
+        assert lines[0] == "1 queued jobs may have been sent since then: now unknown"
         assert "waystation resume" in lines[-1]
         told = json.loads(said(url, "recover", "--since", "2020-01-01T00:00:00Z", "--json"))
         assert (told["queued"], told["running"], told["left_unknown"], told["paused_by"]) == (0, 0, 1, None)

@@ -82,7 +82,7 @@ def test_near_names() -> None:
 def test_models_that_there_are_not(
     settings: dict[str, str], tenant: str, fails_here: Fails, says: Says, shown: Callable[..., Any]
 ) -> None:
-    said = "no such model in the catalogue: motionctrl-sdv; did you mean motionctrl-svd?; with --force it is done all the same"
+    said = "unknown model: motionctrl-sdv; did you mean motionctrl-svd?; --force accepts models that are not in the catalogue"
     for args in (
         ("pause", "--model", "motionctrl-sdv"),
         ("resume", "--model", "motionctrl-sdv"),
@@ -135,11 +135,11 @@ def test_tenants_operators_keys_and_jobs_that_there_are_not(
     assert "is the id of a tenant" in fails_here("job", "show", show_id("ten", new_id()), **settings)
     for args in (("key", "revoke", "nothing"), ("key", "set", "nothing", "burst=1")):
         assert "expected an id such as key_" in fails_here(*args, **settings)
-    assert "burts: no such setting of a tenant; did you mean burst?" in fails_here(
+    assert "burts: unknown setting of a tenant; did you mean burst?" in fails_here(
         "tenant", "set", tenant, "burts=1", **settings
     )
     line = fails_here("tenant", "set", tenant, "burst=1", "burst=2", "weight=x", **settings)
-    assert "burst: expected it once; weight: expected a number" in line
+    assert "burst: expected only once; weight: expected a number" in line
 
 
 def test_names_and_ids_that_there_are(tenant: str, shown: Callable[..., Any]) -> None:

@@ -99,7 +99,7 @@ async def test_a_wrong_body_names_the_field_and_not_the_value(
         (b"[]", "must be a JSON object"),
         (b"7", "must be a JSON object"),
         (b'{"name":', "not JSON: Expecting value at line 1, column 9"),
-        (b'{"name":"a","name":"b"}', "member 'name' is there twice"),
+        (b'{"name":"a","name":"b"}', "duplicate member 'name'"),
     ],
 )
 async def test_a_body_that_is_no_json_object_is_told_so(

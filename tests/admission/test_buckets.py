@@ -130,7 +130,7 @@ def test_a_refusal_names_the_limit_that_lasts_longest() -> None:
         "violated-policies": ["tenant", "key"],
     }
     assert (one.retry_after_seconds, one.extra["violated-policies"]) == (1, ["tenant"])
-    assert "this tenant may submit 600 times a minute, 10 at once; try again in 1 s" in one.message
+    assert "this tenant may make 600 submits a minute, 10 at once; try again in 1 s" in one.message
 
 
 def test_more_than_a_burst_at_once_is_never_taken() -> None:

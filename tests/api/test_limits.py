@@ -75,7 +75,7 @@ async def test_more_than_a_burst_is_refused_on_all_processes_and_recorded(stack:
         assert_limited(answer)
     native = surface == "native"
     assert answer.headers["content-type"] == ("application/problem+json" if native else "application/json")
-    assert "may submit 1 times a minute, 3 at once" in answer.json()["detail" if native else "error"]
+    assert "may make 1 submits a minute, 3 at once" in answer.json()["detail" if native else "error"]
     rows = await stack.sql(
         "SELECT code, status_code, sum(count)::int AS n, count(*) AS rows, count(job_id) AS jobs FROM ops.requests"
         " WHERE tenant_id = $1 AND surface = $2 GROUP BY 1, 2 ORDER BY 3",

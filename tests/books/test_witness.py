@@ -157,7 +157,7 @@ async def test_another_installations_database_stops_the_process(database: Databa
     _, process = await start(said=said)
     async with database.transaction() as session:
         await session.execute("UPDATE books SET books_id = gen_random_uuid()")
-    with pytest.raises(WrongConnection, match="another installation"):
+    with pytest.raises(WrongConnection, match="not the one that this process"):
         await renewed(process)
     assert len(said) == 1
 

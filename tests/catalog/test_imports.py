@@ -54,9 +54,9 @@ def test_every_fault_has_its_line_and_column() -> None:
         *(f"line 4, column {name}" for name in ("cost", "seconds", "slug")),
         "line 5",
     ]
-    assert "the same as in line 3" in told[9]
+    assert "duplicate of line 3" in told[9]
     assert told[10] == "line 5: expected 7 columns, found 2"
-    assert all("expected" in one for one in told if "the same" not in one)
+    assert all("expected" in one for one in told if "duplicate" not in one)
 
 
 @pytest.mark.parametrize(
@@ -65,9 +65,9 @@ def test_every_fault_has_its_line_and_column() -> None:
         ("", "line 1: expected a column called slug"),
         ("title,cost\na,1\n", "line 1: expected a column called slug"),
         ("slug\n", "line 2: expected at least one model"),
-        ("slug,model\na,b\n", "line 1, column model: a second column that says the slug"),
+        ("slug,model\na,b\n", "line 1, column model: a second column for slug"),
         (b"slug\nok\n\xff\n", "line 3: expected UTF-8"),
-        ("slug\nok\na\0b\n", "line 3: expected text without NUL"),
+        ("slug\nok\na\0b\n", "line 3: expected text without the NUL character"),
         ('slug,title\nok,"open\n', "line 2: expected CSV"),
         ("slug\nrequests\n", "line 2, column slug: expected a slug"),
     ],

@@ -32,7 +32,7 @@ WHERE wait_event_type = 'Lock' AND query LIKE '%AS asked (id, fence)%job.fence, 
 _IN_THEIR_WAY = """
 INSERT INTO attempts (job_id, attempt, worker, sent_at) SELECT id, 1, id, now() FROM jobs WHERE state = 'queued'
 """
-_OVER = re.compile(r'"event": "submit\.lease_over"')
+_OVER = re.compile(r'"event": "submit\.lease_expired"')
 
 
 IN_CLAIM_SECONDS = 2.0

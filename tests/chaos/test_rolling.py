@@ -42,7 +42,7 @@ async def test_a_rolling_restart_is_not_noticed(victim: Stack, load: Load, form:
         await asyncio.sleep(2)  # the new one needs its time to listen, before the other one goes
     await flow
     figures = await prove(victim, load)
-    codes = re.findall(r"member_died +code=(-?\d+) +member=(\w+)-\d", victim.output[began:])
+    codes = re.findall(r"process_died +code=(-?\d+) +member=(\w+)-\d", victim.output[began:])
     print(f"{len(took)} processes replaced under load, each gone within {max(took):.2f} s, 0 unknown because of it")
     assert {code for code, _ in codes} == {"0"}, codes
     assert set(figures["states"]) == {"completed"}

@@ -138,7 +138,7 @@ async def test_every_answer_tells_the_state_of_its_job(stack: Stack, form: Form,
     assert {name for name in polled if not name.startswith(DROPPED)} == {"COMPLETED", "still running"}
     dropped = sum(count for name, count in [*statuses.items(), *polled.items()] if str(name).startswith(DROPPED))
     assert dropped <= form.pick(10, 1) * len(took), f"{dropped} requests crossed with the end of their connection"
-    codes = {line.split("code=")[1].split()[0] for line in stack.output.splitlines() if "member_died" in line}
+    codes = {line.split("code=")[1].split()[0] for line in stack.output.splitlines() if "process_died" in line}
     assert codes <= {"0"}
     ids = [submit.request_id for submit in load.submits if submit.told == "acknowledged"]
     stored = await stack.fetch("SELECT count(*) FROM jobs WHERE 'job_' || replace(id::text, '-', '') = ANY ($1)", ids)

@@ -156,7 +156,7 @@ async def test_a_pool_without_room_for_the_proof(
             with pytest.raises(StoreUnavailable) as refused:
                 await database.prove()
             assert not isinstance(refused.value, WrongConnection)
-            return "pool_size has to be larger" in "".join(capsys.readouterr())
+            return "pool_size must be larger" in "".join(capsys.readouterr())
 
         await eventually(said)
         await database.close()

@@ -48,7 +48,7 @@ async def test_a_process_waits_for_migrate_and_then_works(new_database: NewDatab
     await database.prove()
     await _set(url, "9999", "9999")  # under connections that are open
     async with database.snapshot() as session:
-        with pytest.raises(WrongSchema, match="serves releases from revision 9999 on"):
+        with pytest.raises(WrongSchema, match="supports releases from revision 9999 on"):
             await gate.check(session)
     await database.close()
     assert [type(error) for error in told] == [WrongSchema]

@@ -116,9 +116,7 @@ def test_a_secret_in_place_of_its_file_is_not_quoted(monkeypatch: pytest.MonkeyP
 def test_a_setting_is_given_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     in_file(monkeypatch, tmp_path / "key", "admin_key", KEY)
     monkeypatch.setenv("WAYSTATION_ADMIN_KEY", KEY)
-    with pytest.raises(
-        SettingsError, match=r"WAYSTATION_ADMIN_KEY: is given twice; set either it or WAYSTATION_ADMIN_K"
-    ):
+    with pytest.raises(SettingsError, match=r"WAYSTATION_ADMIN_KEY: is set twice; set either it or WAYSTATION_ADMIN_K"):
         load_settings(**REQUIRED)
     monkeypatch.setenv("WAYSTATION_ADMIN_KEY", "")
     key = load_settings(**REQUIRED).admin_key

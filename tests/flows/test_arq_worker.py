@@ -148,7 +148,7 @@ async def test_what_is_rung_while_it_stops_is_left_to_others(gateway: Gateway, r
         assert process.running()
         process.tell_to_stop()  # again: in a hurry
         assert await process.ended() == 0, process.log.read_text()
-        assert "worker.hurried" in process.log.read_text()
+        assert "worker.stop_forced" in process.log.read_text()
         assert await state("unknown")
     await bell.aclose(close_connection_pool=True)
 

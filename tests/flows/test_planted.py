@@ -208,4 +208,4 @@ async def test_no_balance_is_told(hostile: Gateway, client: httpx.AsyncClient) -
     assert amount in original
     code, refused = await command(hostile, "job", "show", jobs[0], "--original")
     assert code == 1
-    assert "WAYSTATION_SECRET_KEY: none of its keys opens original error" in refused
+    assert "WAYSTATION_SECRET_KEY: none of its keys decrypts original error" in refused

@@ -80,13 +80,13 @@ async def test_processes_that_are_early_wait_for_migrate(
     await _set(url, "0014", "0014")
     pair = Pair(url, redis_url, tmp_path)
     try:
-        await pair.logged("schema.behind")
+        await pair.logged("schema.outdated")
         body = await pair.readiness()
         assert (body["database"], body["migrations"]) == ("ok", "behind")
         assert "run `waystation migrate`" in body["detail"]
         assert await pair.submitted(key) == 503
         await _set(url, head_revision(), "0014")
-        await pair.logged("schema.fits")
+        await pair.logged("schema.compatible")
         assert (await pair.readiness())["status"] == "ready"
         assert await pair.submitted(key) == 404  # of a tenant that exists, for a model that does not
         await _set(url, "9999", "0014")
@@ -128,4 +128,4 @@ async def test_a_process_that_is_late_stops_at_once(
         assert await process.stop() == WrongSchema.exit_code
     finally:
         process.kill()
-    assert "serves releases from revision 9999 on" in sentence(process.log.read_text())
+    assert "supports releases from revision 9999 on" in sentence(process.log.read_text())

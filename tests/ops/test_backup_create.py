@@ -98,7 +98,7 @@ async def test_a_database_without_anything_of_ours(servers: Urls, tmp_path: Path
         done = await create(empty, tmp_path / "to")
     assert (done.returncode, done.stderr) == (
         1,
-        "waystation: the database has no tables of ours that this login may see: expected one that `waystation migrate` has made\n",
+        "waystation: the database has no Waystation tables that this login may see: expected a database that `waystation migrate` has prepared\n",
     )
 
 

@@ -55,7 +55,7 @@ async def test_all_is_well(database: Database, settings: dict[str, str]) -> None
     ]  # fmt: skip
     assert all(one["mend"] is None for one in found.values())
     said = (await asyncio.to_thread(run, "doctor", **settings)).stdout.splitlines()
-    assert said[-1] == "all is well"
+    assert said[-1] == "no problems found"
     assert len(said) == 11
 
 

@@ -126,13 +126,13 @@ async def test_the_command(url: str, engine: Engine, story: dict[str, str]) -> N
     lines = done.stdout.splitlines()
     assert len(lines) == len(INVARIANTS) + len(NOT_SHOWN) + 1
     assert lines[-1] == f"all {len(INVARIANTS)} hold"
-    assert sum("not shown here" in line for line in lines) == len(NOT_SHOWN)
+    assert sum("not checked here" in line for line in lines) == len(NOT_SHOWN)
 
     async with engine.database.statement() as session:
         await session.execute("UPDATE jobs SET revision = 99 WHERE state = 'queued'")
     done = run("verify", DATABASE_URL=url)
     assert done.returncode == 1
-    assert f"not so: 6 jobs are where their last event says: 1 wrong: {story['queued']}" in done.stdout
+    assert f"violated: 6 jobs have the state of their last event: 1 wrong: {story['queued']}" in done.stdout
     done = run("verify", "--json", DATABASE_URL=url)
     told = json.loads(done.stdout)
     assert (done.returncode, told["holds"]) == (1, False)

@@ -206,6 +206,6 @@ async def test_it_lacks_too_many(books: Books, monkeypatch: pytest.MonkeyPatch) 
     books.sim.simulator.runs.clear()
     report = await books.reconcile()
     assert (report.result, report.detail) == (
-        Result.INCOMPLETE, "the request history: it lacks more than 2 of our requests",
+        Result.INCOMPLETE, "the request history: more than 2 of our requests are missing in it",
     )  # fmt: skip
     assert await books.open() == []

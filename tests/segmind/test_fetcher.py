@@ -54,8 +54,10 @@ async def test_the_trusted_host_is_its_scheme_host_and_port() -> None:
     async with raw_server(in_full(PNG)) as server, raw_server(in_full(PNG)) as other:
         fetch = fetcher(Guard(), trusted_url=server.url + "/v2")
         assert (await fetch.get(f"{server.url}/files/x.png")).content == b"\x89PNG"
-        assert (await reason(fetch, f"{other.url}/files/x.png")).startswith("forbidden: 127.0.0.1")
-        assert (await reason(fetch, f"http://127.0.0.2:{server.port}/files/x.png")).startswith("forbidden: 127.0.0.2")
+        assert (await reason(fetch, f"{other.url}/files/x.png")).startswith("forbidden: address 127.0.0.1")
+        assert (await reason(fetch, f"http://127.0.0.2:{server.port}/files/x.png")).startswith(
+            "forbidden: address 127.0.0.2"
+        )
         assert other.peers == []
 
 
@@ -68,7 +70,7 @@ async def test_a_host_is_not_trusted_for_a_part_of_its_name(url: str) -> None:
 
     guard = Guard(lookup=inside, setting=OUTPUT_NETWORKS)
     why = await reason(fetcher(guard, trusted_url="https://gateway.co.uk"), url)
-    assert why == "forbidden: 10.0.0.1 may not be called: it is not in WAYSTATION_OUTPUT_ALLOW_NETWORKS"
+    assert why == "forbidden: address 10.0.0.1 is not allowed: it is not in WAYSTATION_OUTPUT_ALLOW_NETWORKS"
 
 
 async def test_of_a_name_every_address_must_be_allowed_when_it_is_dialled() -> None:
@@ -106,7 +108,7 @@ async def test_in_the_clear_only_what_is_ours() -> None:
         return ["93.184.216.34"]
 
     fetch = fetcher(Guard(lookup=public), total_seconds=2)
-    assert "may not be called without TLS: it is not in " in await reason(fetch, "http://cdn.test/x.png")
+    assert "is not allowed without TLS: it is not in " in await reason(fetch, "http://cdn.test/x.png")
 
 
 async def test_public_hosts_are_dialled_over_tls(authority: Authority) -> None:

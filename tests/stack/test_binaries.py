@@ -55,7 +55,7 @@ def test_a_valkey_on_path_is_taken(bare: pytest.MonkeyPatch, valkey: Path, tmp_p
 
 
 def test_what_is_missing_is_told_with_what_to_do(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with pytest.raises(StackError, match=rf"no Postgres {POSTGRES_MIN_MAJOR} or newer \(none here\)") as none:
+    with pytest.raises(StackError, match=rf"no Postgres {POSTGRES_MIN_MAJOR} or newer \(found none\)") as none:
         find_postgres()
     for way in ("pip install '.[stack]'", "PATH", "WAYSTATION_DATABASE_URL"):
         assert way in str(none.value)
@@ -65,7 +65,7 @@ def test_what_is_missing_is_told_with_what_to_do(bare: pytest.MonkeyPatch, tmp_p
         assert way in str(none.value)
     old, broken = old_postgres(tmp_path / "old"), old_postgres(tmp_path / "broken", "exit 127")
     bare.setenv("PATH", f"{old}:{old}:{broken}")
-    with pytest.raises(StackError, match=rf"\(here: 15, {broken}/postgres, which does not run\)"):
+    with pytest.raises(StackError, match=rf"\(found: 15, {broken}/postgres, which cannot be run\)"):
         find_postgres()
 
 
@@ -86,7 +86,7 @@ def test_a_pg_dump_as_new_as_the_server_is_taken_without_a_server_beside_it(
         (directory / "pg_dump").chmod(0o755)
     bare.setenv("PATH", f"{old}:{new}:/usr/bin:/bin")
     assert [find_pg_dump(major, tls=False).parent for major in (16, 17)] == [old, new]
-    with pytest.raises(StackError, match=r"is Postgres 99, and there is no pg_dump 99 or newer \(here: 16, 17"):
+    with pytest.raises(StackError, match=r"is Postgres 99, and there is no pg_dump 99 or newer \(found: 16, 17"):
         find_pg_dump(99, tls=False)
 
 
@@ -99,5 +99,5 @@ def test_a_pg_dump_that_knows_tls_is_taken_where_it_is_needed(bare: pytest.Monke
     bare.setenv("PATH", f"{without}:{knowing}:/usr/bin:/bin")
     assert [find_pg_dump(17, tls=tls).parent for tls in (False, True)] == [without, knowing]
     bare.setenv("PATH", f"{without}:/nowhere")
-    with pytest.raises(StackError, match=r"that knows TLS \(here: 17 without TLS\): install the client programs"):
+    with pytest.raises(StackError, match=r"with TLS \(found: 17 without TLS\): install the client programs"):
         find_pg_dump(17, tls=True)

@@ -179,7 +179,7 @@ async def test_data_of_a_version_that_is_not_here_is_refused_by_name(server: Emb
     version = server.data / "PG_VERSION"
     kept = version.read_text()
     version.write_text("9\n")
-    with pytest.raises(StackError, match=r"written by Postgres 9, which is not installed \(here: .*18"):
+    with pytest.raises(StackError, match=r"written by Postgres 9, which is not installed \(found: .*18"):
         await EmbeddedPostgres(server.directory, password=PASSWORD).start()
     version.write_text(kept)
 

@@ -113,7 +113,7 @@ async def test_a_child_that_ends_before_it_is_ready_fails_the_start_in_its_own_w
 
     argv = ("/bin/sh", "-c", "echo WAYSTATION_SECRET is wrong >&2; exit 2")
     failing = ChildSpec(name="api-1", kind="api", argv=argv, ready=never, log_path=tmp_path / "api-1.log")
-    with pytest.raises(StackError, match="api-1 does not start: WAYSTATION_SECRET is wrong"):
+    with pytest.raises(StackError, match="api-1 failed to start: WAYSTATION_SECRET is wrong"):
         await supervisor.add_children([sleeper("api-0", ready=never), failing])
     (other, _) = supervisor.pids("api")
     assert alive(other)

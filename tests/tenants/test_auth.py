@@ -75,9 +75,9 @@ async def test_refusals_say_no_more_than_they_should(
     keyring: Keyring, counted: Counted, new_caller: NewCaller, database: Database
 ) -> None:
     for nothing in (None, ""):
-        assert "no api key" in await refused(keyring, nothing)
+        assert "no API key" in await refused(keyring, nothing)
     for header in ("Basic abc", "Bearer", "Bearer "):
-        with pytest.raises(Unauthorized, match="no api key"):
+        with pytest.raises(Unauthorized, match="no API key"):
             await keyring.authenticate(x_api_key=None, authorization=header)
     for junk in ("x", "ws_live_", issue_key().text[:-1] + "!", "é" * 66, "x" * 100_000):
         assert await refused(keyring, junk) == auth.MALFORMED

@@ -160,7 +160,7 @@ def test_plain_text_and_large_bodies() -> None:
 def test_an_error_of_older_rows_is_shown_only_as_its_message_tells_it() -> None:
     assert may_be_shown('"caf\\u00e9"', "café")
     assert may_be_shown('{"a":1}', '{"a":1}')
-    assert may_be_shown('""', "the upstream reported FAILED and said no more")
+    assert may_be_shown('""', "the upstream reported FAILED without an error message")
     assert not may_be_shown('"You have 5 credits"', f"You have {LEFT_OUT} credits")
     assert not may_be_shown("null", "x")
     assert not may_be_shown(None, "x")

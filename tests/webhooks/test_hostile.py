@@ -173,7 +173,7 @@ async def test_attempts_at_once_are_judged_each_by_its_own_address() -> None:
             assert (attempted.outcome, attempted.address) == (AttemptOutcome.DELIVERED, f"127.0.0.{number}")
         else:
             assert attempted.outcome is AttemptOutcome.FORBIDDEN
-            assert attempted.detail.startswith(f"10.0.0.{number} may not be called")
+            assert attempted.detail.startswith(f"address 10.0.0.{number} is not allowed")
     assert len(server.peers) == 20
     assert server.received.lower().count(b"accept-encoding: identity") == 20
 

@@ -11,22 +11,24 @@ from app.core.commands.terminal import DATA_DIR, AsJson, DataDir, operator_here,
 if TYPE_CHECKING:
     from app.admin.http.money_schemas import TransferOut
 
-credits_ = typer.Typer(help="Credits: what tenants pay with. 1 credit is 1 USD of the upstream's list price.")
+credits_ = typer.Typer(
+    help="Grant credits to tenants and correct balances. 1 credit is 1 USD of the upstream's list price."
+)
 
 
 @credits_.command("grant")
 def grant(
     tenant: TenantName,
-    amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="Credits, at most six decimals.")],
-    reference: Annotated[str, typer.Option(help="The grant's name: the same twice is one grant.")],
+    amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="Credits, with at most six decimals.")],
+    reference: Annotated[str, typer.Option(help="Identifies the grant: a repeated reference makes no second grant.")],
     expires: Annotated[str | None, typer.Option(help="An RFC 3339 time, or from now: 30d, 12h, 90m.")] = None,
-    note: Annotated[str | None, typer.Option(help="For people.")] = None,
+    note: Annotated[str | None, typer.Option(help="A note for operators.")] = None,
     as_json: AsJson = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Grant a tenant credits. The same reference again is the same grant, and keeps the expiry of the first call.
+    """Grant credits to a tenant. A repeated reference makes no second grant, and the expiry of the first stays.
 
-    The same reference with another amount is refused.
+    A repeated reference with another amount is refused.
     """
     from app.admin.actions.money import grant_credits
     from app.admin.decide import checked_amount
@@ -53,21 +55,25 @@ def grant(
         return TransferOut.of(found, transfer), new
 
     transfer, new = asyncio.run(run())
-    verb = "granted" if new else "were granted before"
+    verb = "granted" if new else "were already granted"
     line = f"{transfer.amount} credits {verb} to tenant {transfer.tenant}, reference {transfer.reference}"
     if transfer.expires_at is not None:
         line += f"; they expire at {rfc3339(transfer.expires_at)}"
     elif expires is not None:
-        line += "; they never expire: the first call named no expiry"
+        line += "; they do not expire: the first grant had no expiry"
     say(line, value={**transfer.model_dump(mode="json"), "new": new}, as_json=as_json)
 
 
 @credits_.command("adjust", context_settings={"ignore_unknown_options": True})
 def adjust(
     tenant: TenantName,
-    amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="Credits the tenant gains; -AMOUNT: it loses.")],
-    note: Annotated[str, typer.Option(help="Why.")],
-    job: Annotated[str | None, typer.Option(help="job_… id: its charge is lowered by so much, once.")] = None,
+    amount: Annotated[
+        str, typer.Argument(metavar="AMOUNT", help="Credits that the tenant gains; -AMOUNT: that it loses.")
+    ],
+    note: Annotated[str, typer.Option(help="The reason.")],
+    job: Annotated[
+        str | None, typer.Option(help="job_… id: its charge is lowered by this amount; possible once.")
+    ] = None,
     as_json: AsJson = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
@@ -90,5 +96,5 @@ def adjust(
             return TransferOut.of(*done)
 
     transfer = asyncio.run(run())
-    line = f"the balance of tenant {transfer.tenant} is adjusted by {transfer.amount} credits"
+    line = f"balance of tenant {transfer.tenant} adjusted by {transfer.amount} credits"
     say(line, value=transfer.model_dump(mode="json"), as_json=as_json)

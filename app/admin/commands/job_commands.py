@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from app.jobs.admin.story import Story
     from app.jobs.models import State
 
-jobs = typer.Typer(help="One job, as an operator sees it.")
+jobs = typer.Typer(help="Show a job, and decide on an unknown submission.")
 
 JobId = Annotated[str, typer.Argument(metavar="ID", help="job_… id, or a UUID")]
 
@@ -25,13 +25,14 @@ def show_job(
     original: Annotated[
         bool,
         typer.Option(
-            "--original", help="Print the upstream's error as it came instead, secrets and balances in it; audited."
+            "--original",
+            help="Print the upstream's original error, with the secrets and balances in it; written to the audit log.",
         ),
     ] = False,
     as_json: AsJson = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Show one job's whole story: its fields, events, attempts, exchanges with the upstream, and late ids."""
+    """Show one job: its fields, events, attempts, exchanges with the upstream, and late upstream ids."""
     if original:
         _show_original(_job_id(job), as_json, data_dir)
         return
@@ -66,7 +67,7 @@ def _show_original(job_id: "UUID", as_json: bool, data_dir: "Path") -> None:
     try:
         text = asyncio.run(run()).decode("utf-8", "backslashreplace")
     except SecretUnreadable as error:
-        raise SettingsError(f"WAYSTATION_SECRET_KEY: none of its keys opens {error}") from None
+        raise SettingsError(f"WAYSTATION_SECRET_KEY: none of its keys decrypts {error}") from None
     say(text, value={"id": show_id("job", job_id), "original": text}, as_json=as_json)
 
 
@@ -75,17 +76,21 @@ def resolve_job(
     job: JobId,
     adopt: Annotated[
         str | None,
-        typer.Option(metavar="UPSTREAM_ID", help="It arrived: the upstream's request of this id is the job's."),
+        typer.Option(metavar="UPSTREAM_ID", help="The submission arrived: the job's request id at the upstream."),
     ] = None,
     release: Annotated[
-        bool, typer.Option("--release", help="It never started: FAILED submission_unknown, free of charge.")
+        bool,
+        typer.Option(
+            "--release",
+            help="The submission did not arrive: the job becomes FAILED submission_unknown and is not charged.",
+        ),
     ] = False,
     as_json: AsJson = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Decide on a submission of which nobody could say whether it arrived; look at the upstream's own list first.
+    """Decide whether an unknown submission arrived. Look at the upstream's request history first.
 
-    Either way the job is not sent again: nobody guesses here. The tenant may submit a new one.
+    The job is not sent again in either case. The tenant may submit a new one.
     """
     from app.admin.actions.incidents import resolve
     from app.core.commands.local import opened, ring
@@ -94,7 +99,7 @@ def resolve_job(
     from app.jobs.models import STATUS
 
     if (adopt is None) == (not release):
-        raise typer.BadParameter("say either --adopt UPSTREAM_ID or --release")
+        raise typer.BadParameter("expected either --adopt UPSTREAM_ID or --release")
     job_id = _job_id(job)
 
     async def run() -> "State":
@@ -108,7 +113,9 @@ def resolve_job(
 
     state = asyncio.run(run())
     told = JobResolved(id=show_id("job", job_id), status=STATUS[state], state=state)
-    line = f"job {told.id} runs upstream as {adopt}" if adopt is not None else f"job {told.id} is {state}"
+    line = (
+        f"job {told.id} is running, with the upstream id {adopt}" if adopt is not None else f"job {told.id} is {state}"
+    )
     say(line, value=told.model_dump(mode="json"), as_json=as_json)
 
 

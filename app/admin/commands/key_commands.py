@@ -14,21 +14,22 @@ if TYPE_CHECKING:
 
 SETTINGS = "name, expires_at, daily_credits, monthly_credits, rate_per_minute, burst, max_in_flight, max_queued"
 
-keys = typer.Typer(help="Api keys: the secrets that speak for a tenant.")
+keys = typer.Typer(help="API keys: the secrets that authenticate a tenant.")
 
 
 @keys.command("create")
 def create_key(
     tenant: TenantName,
-    name: Annotated[str, typer.Option(help="A label for people.")] = "",
+    name: Annotated[str, typer.Option(help="A label.")] = "",
     scope: Annotated[
-        list[str] | None, typer.Option(help="jobs:write, jobs:read, webhooks, billing:read; may be given again.")
+        list[str] | None,
+        typer.Option(help="jobs:write, jobs:read, webhooks or billing:read; may be repeated. Default: all."),
     ] = None,
     expires: Annotated[str | None, typer.Option(help="An RFC 3339 time, or from now: 30d, 12h, 90m.")] = None,
     as_json: AsJson = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Make a key for a tenant; it is shown this once. Without --scope it may do everything a tenant may."""
+    """Create a key for a tenant. It is shown only once. Without --scope it has all scopes."""
     from app.admin.actions import tenancy
     from app.admin.http.tenant_schemas import IssuedKeyOut
     from app.admin.names import tenant_named
@@ -53,17 +54,19 @@ def create_key(
 
     key, text = asyncio.run(run())
     issued = IssuedKeyOut.issued(key, text=text)
-    line = f"key {issued.id} of tenant {issued.tenant}, shown this once: {text}"
+    line = f"key {issued.id} of tenant {issued.tenant}, shown only once: {text}"
     say(line, value=issued.model_dump(mode="json"), as_json=as_json)
 
 
 @keys.command("list")
 def list_keys(
-    tenant: Annotated[str | None, typer.Argument(metavar="[TENANT]", help="Name or ten_… id; without it, all.")] = None,
+    tenant: Annotated[
+        str | None, typer.Argument(metavar="[TENANT]", help="Name or ten_… id. Default: keys of all tenants.")
+    ] = None,
     as_json: AsJson = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """List the keys, the expired and revoked ones too; never their secrets."""
+    """List keys, with expired and revoked ones, without their secrets."""
     from app.admin.http.tenant_schemas import KeyOut
     from app.admin.names import tenant_named
     from app.admin.queries import list_allowances
@@ -101,9 +104,9 @@ def set_key(
     as_json: AsJson = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Change a key: its label, its expiry, its budgets, and limits of its own beside its tenant's.
+    """Change a key: its label, expiry and budgets, and its own limits in addition to the tenant's.
 
-    KEY=null takes a setting away.
+    KEY=null removes a setting.
     """
     from app.admin.actions import tenancy
     from app.admin.decide import parse_key_settings
@@ -121,7 +124,7 @@ def set_key(
             return KeyOut.of(changed, (await list_allowances(session, subject_ids=[key_id]))[key_id])
 
     changed = asyncio.run(run())
-    line = f"key {changed.id} of tenant {changed.tenant} changed"
+    line = f"key {changed.id} of tenant {changed.tenant} is changed"
     say(line, value=changed.model_dump(mode="json"), as_json=as_json)
 
 
@@ -131,7 +134,7 @@ def revoke_key(
     as_json: AsJson = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Revoke a key: within five seconds it opens nothing."""
+    """Revoke a key. This takes effect within five seconds."""
     from app.admin.actions import tenancy
     from app.admin.http.tenant_schemas import KeyOut
     from app.admin.names import parse_id

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from app.catalog.operations import Imported
     from app.catalog.queries import Model
 
-models = typer.Typer(help="Models: what they take, and what they cost.")
+models = typer.Typer(help="The catalogue: models with their schemas and prices.")
 
 
 @models.command("list")
@@ -49,19 +49,24 @@ def list_models(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
 @models.command("set")
 def set_model(
     slug: Annotated[str, typer.Argument(metavar="SLUG")],
-    price: Annotated[str | None, typer.Option(help="What a job is quoted, in credits; null: no price is set.")] = None,
+    price: Annotated[str | None, typer.Option(help="Price of a job, in credits; null: no price is set.")] = None,
     rule: Annotated[
-        str | None, typer.Option(help="metered: the upstream's cost times the mark-up; fixed: the price.")
+        str | None,
+        typer.Option(
+            help="metered: the charge is the upstream's cost times the mark-up; fixed: the charge is the price."
+        ),
     ] = None,
-    markup: Annotated[str | None, typer.Option(help="What a reported cost is multiplied with.")] = None,
-    enabled: Annotated[bool | None, typer.Option("--enabled/--disabled", help="May be asked for, or may not.")] = None,
+    markup: Annotated[str | None, typer.Option(help="Factor by which the upstream's cost is multiplied.")] = None,
+    enabled: Annotated[
+        bool | None, typer.Option("--enabled/--disabled", help="Whether jobs of the model are accepted.")
+    ] = None,
     schema: Annotated[
         Path | None, typer.Option(help="A file with the JSON Schema of the input.", exists=True, dir_okay=False)
     ] = None,
     as_json: AsJson = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Write a model into the catalogue, or change what is said of it; what is not said stays."""
+    """Add a model to the catalogue, or change the settings that are given."""
     from app.admin.actions import pricing
     from app.catalog.queries import list_slugs
     from app.catalog.schemas import ModelOut
@@ -87,7 +92,7 @@ def set_model(
 def _changes(
     price: str | None, rule: str | None, markup: str | None, enabled: bool | None, schema: Path | None
 ) -> "ModelChanges":
-    """Return the changes. Raises Malformed, which names the option."""
+    """The settings that were given; raises Malformed naming the option."""
     import orjson
 
     from app.catalog.decide import ModelChanges, checked_schema, parse_markup
@@ -121,14 +126,16 @@ def _changes(
 @models.command("import")
 def import_models(
     file: Annotated[Path, typer.Argument(metavar="FILE.csv", exists=True, dir_okay=False)],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Also what an operator has set.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Overwrite prices that an operator has set, too.")
+    ] = False,
     as_json: AsJson = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
     """Import models from a CSV with a column slug, and any of: title, modality, run seconds, cost, price, price rule,
-    markup, enabled. All of the file, or with a single fault in it nothing.
+    markup, enabled. With a single fault in the file, nothing is imported.
 
-    A model without a price gets 1.5 times its cost. What an operator has set stays as it is.
+    A model without a price gets 1.5 times its cost. Prices that an operator has set stay as they are.
     """
     from app.admin.actions import pricing
     from app.catalog.imports import read_models
@@ -151,8 +158,8 @@ def import_models(
         imported = asyncio.run(run(on_progress))
     line = f"{imported.new + imported.known} models imported, {imported.new} of them new"
     if imported.kept:
-        line += f"; {imported.kept} keep the price an operator has set"
+        line += f"; {imported.kept} keep the price that an operator has set"
     if found.ignored:
-        line += f"; columns nobody here knows: {', '.join(found.ignored)}"
+        line += f"; unknown columns, ignored: {', '.join(found.ignored)}"
     told = {"new": imported.new, "known": imported.known, "kept": imported.kept, "ignored_columns": found.ignored}
     say(line, value=told, as_json=as_json)

@@ -10,17 +10,19 @@ from app.core.commands.terminal import DATA_DIR, AsJson, DataDir, operator_here,
 if TYPE_CHECKING:
     from app.admin.queries import Operator
 
-operators = typer.Typer(help="Operators: people of ours, by keys of their own. The audit log names them.")
+operators = typer.Typer(
+    help="Operators: people who run the gateway, each with their own key. The audit log names them."
+)
 
 
 @operators.command("create")
 def create_operator(
     name: Annotated[str, typer.Argument(metavar="NAME")],
-    role: Annotated[str, typer.Option(help="admin, or viewer: reads, and changes nothing.")],
+    role: Annotated[str, typer.Option(help="admin, or viewer: may only read.")],
     as_json: AsJson = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Make an operator; their key is shown this once."""
+    """Create an operator. The key is shown only once."""
     from app.admin import operations
     from app.admin.decide import checked_role
     from app.admin.http.tenant_schemas import IssuedOperatorOut
@@ -35,13 +37,13 @@ def create_operator(
 
     operator, text = asyncio.run(run())
     issued = IssuedOperatorOut.issued(operator, text=text)
-    line = f"operator {issued.name} ({issued.id}), {issued.role}; their key, shown this once: {text}"
+    line = f"operator {issued.name} ({issued.id}), {issued.role}; key, shown only once: {text}"
     say(line, value=issued.model_dump(mode="json"), as_json=as_json)
 
 
 @operators.command("list")
 def list_operators(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
-    """List the operators, the revoked ones too; never their keys."""
+    """List operators, with revoked ones, without their keys."""
     from app.admin import queries
     from app.admin.http.tenant_schemas import OperatorOut
     from app.core.commands.local import opened
@@ -64,7 +66,7 @@ def revoke_operator(
     as_json: AsJson = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Revoke an operator's key: it opens nothing from now on. Their name stays theirs."""
+    """Revoke an operator's key. This takes effect at once. The name cannot be used again."""
     from app.admin import operations
     from app.admin.http.tenant_schemas import OperatorOut
     from app.admin.names import operator_named

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 Model = Annotated[str | None, typer.Option("--model", help="Only this model.")]
 TenantOption = Annotated[str | None, typer.Option("--tenant", help="Only this tenant: name or ten_… id.")]
-Submits = Annotated[bool, typer.Option("--submits", help="Submits to the upstream (the default).")]
-All = Annotated[bool, typer.Option("--all", help="Polls as well. The upstream forgets results after an hour.")]
+Submits = Annotated[bool, typer.Option("--submits", help="Only submits to the upstream (the default).")]
+All = Annotated[bool, typer.Option("--all", help="Polls, too. The upstream deletes results after an hour.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -30,15 +30,15 @@ def pause(
     tenant: TenantOption = None,
     submits: Submits = False,
     all_: All = False,
-    note: Annotated[str, typer.Option(help="Why, for those who find it paused.")] = "",
+    note: Annotated[str, typer.Option(help="The reason, shown with the pause.")] = "",
     force: Force = False,
     as_json: AsJson = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
     """Stop sending to the upstream: everything, a model, a tenant, or a model of a tenant.
 
-    Tenants may go on submitting; accepted jobs wait, and nothing is lost. It takes effect within a second on all workers.
-    Said again of the same scope, the last word holds.
+    Tenants' submits are still accepted; their jobs wait, and nothing is lost. It takes effect within a second on all workers.
+    A second pause of the same scope replaces the first.
     """
     from app.pace.models import What
 
@@ -57,20 +57,20 @@ def resume(
     as_json: AsJson = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Lift the pause of exactly that scope.
+    """End the pause of exactly this scope.
 
-    It is lifted whole, with --submits and with --all: polls never wait where submits go. A pause that the upstream has
-    caused can be lifted, too; it comes back when the upstream goes on answering 403.
+    The whole pause ends, also with --submits: polls are never paused alone. A pause that the upstream has
+    caused can be ended, too; it is set again if the upstream still answers 403.
     """
     _one_of(submits, all_)
     done = asyncio.run(_change(data_dir, tenant, model, None, "", force))
-    line = "nothing was paused there" if done.changed is None else f"resumed: {_scope(done.changed)}"
+    line = "nothing was paused in this scope" if done.changed is None else f"resumed: {_scope(done.changed)}"
     _say(line, done, as_json)
 
 
 def _one_of(submits: bool, all_: bool) -> None:
     if submits and all_:
-        raise typer.BadParameter("say either --submits or --all")
+        raise typer.BadParameter("expected either --submits or --all")
 
 
 async def _change(

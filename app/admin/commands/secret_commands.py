@@ -34,11 +34,11 @@ def register(app: typer.Typer) -> None:
 
 
 def reencrypt(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
-    """Bring everything sealed at rest, webhook secrets and original errors, under the first key of SECRET_KEY; the other
+    """Encrypt all secrets in the database, webhook secrets and original errors, with the first key of SECRET_KEY; the other
     keys may then be removed from it.
 
-    API keys are hashed, not encrypted: one made under a key that is removed opens nothing any more. If the command is
-    interrupted, run it again: it goes on where it stopped.
+    API keys are hashed, not encrypted: one made under a key that is removed is no longer valid. If the command is
+    interrupted, run it again: it continues where it stopped.
     """
     from app.core.commands.local import find_secrets, opened
     from app.core.config.setting_files import SettingsError
@@ -52,10 +52,10 @@ def reencrypt(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
     try:
         done = asyncio.run(run())
     except SecretUnreadable as error:
-        raise SettingsError(f"WAYSTATION_SECRET_KEY: none of its keys opens {error}; it stays as it was") from None
+        raise SettingsError(f"WAYSTATION_SECRET_KEY: none of its keys decrypts {error}, which is unchanged") from None
     say(
-        f"under the first key: {done.secrets} webhook secrets, {done.moved} of them moved now;"
-        f" {done.originals} original errors, {done.moved_originals} of them moved now",
+        f"encrypted with the first key: {done.secrets} webhook secrets, {done.moved} of them now;"
+        f" {done.originals} original errors, {done.moved_originals} of them now",
         value={
             "secrets": done.secrets,
             "moved": done.moved,

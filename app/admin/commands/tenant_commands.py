@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from app.core.database.db import ReadSession
     from app.tenants.queries import Tenant
 
-tenants = typer.Typer(help="Tenants: the teams on whose behalf we call the upstream.")
+tenants = typer.Typer(help="Tenants: the teams on whose behalf the gateway calls the upstream.")
 
 TenantName = Annotated[str, typer.Argument(metavar="TENANT", help="Name or ten_… id.")]
-Force = Annotated[bool, typer.Option("--force", help="Also models that the catalogue does not have.")]
+Force = Annotated[bool, typer.Option("--force", help="Accept models that are not in the catalogue.")]
 SETTINGS = (
     "name, suspended=true|false, max_price, default_price, overdraft, daily_credits, monthly_credits, models=a,b,"
     " weight, rate_per_minute, burst, refused_per_minute, max_in_flight, max_queued"
@@ -33,7 +33,7 @@ def create_tenant(
     as_json: AsJson = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Make a tenant, with any setting that `tenant set` takes."""
+    """Create a tenant, with any setting that `tenant set` takes."""
     from app.admin.actions import tenancy
     from app.admin.decide import parse_settings
     from app.admin.names import check_models
@@ -52,7 +52,7 @@ def create_tenant(
 
 @tenants.command("list")
 def list_tenants(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
-    """List the tenants, in the order they were made."""
+    """List tenants, in the order of their creation."""
     from app.admin.http.tenant_schemas import TenantOut
     from app.admin.queries import list_allowances
     from app.core.commands.local import opened
@@ -77,10 +77,10 @@ def set_tenant(
     as_json: AsJson = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Change a tenant: rename it, suspend it (it may read, and write nothing), set its prices, budgets, models,
+    """Change a tenant: rename it, suspend it (it may read, but not write), set its prices, budgets, models,
     weight and limits.
 
-    Amounts are credits with at most six decimals; KEY=null takes a setting away.
+    Amounts are credits with at most six decimals; KEY=null removes a setting.
     """
     from app.admin.actions import tenancy
     from app.admin.decide import parse_settings

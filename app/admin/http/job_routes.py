@@ -27,9 +27,9 @@ router = APIRouter(prefix="/admin/v1", tags=["admin"], route_class=OperatorRoute
 
 @router.post("/pause", responses=documented(*WRITES, TenantNotFound))
 async def pause(database: TheDatabase, by: Operator, doorbell: TheDoorbell, body: PauseIn) -> PausesOut:
-    """Stop sending to the upstream. Tenants may go on submitting; accepted jobs wait, and nothing is lost.
+    """Stop sending to the upstream. Tenants' submits are still accepted; their jobs wait, and nothing is lost.
 
-    Said again of the same scope, the last word holds.
+    A second pause of the same scope replaces the first.
     """
     what = What.ALL if body.all else What.SUBMITS
     async with database.transaction() as session:
@@ -43,7 +43,7 @@ async def pause(database: TheDatabase, by: Operator, doorbell: TheDoorbell, body
 
 @router.post("/resume", responses=documented(*WRITES, PausedUntilRecovered, TenantNotFound))
 async def resume(database: TheDatabase, by: Operator, doorbell: TheDoorbell, body: PauseScope) -> PausesOut:
-    """Lift the pause of exactly this scope, whole; `changed` is null where there was none."""
+    """End the pause of exactly this scope; `changed` is null if there was none."""
     async with database.transaction() as session:
         changed, count, pauses = await incidents.resume(session, by=by, tenant=body.tenant, model=body.model)
     log.warning("operator.resumed", tenant=body.tenant, model=body.model, was_paused=changed is not None)
@@ -54,7 +54,7 @@ async def resume(database: TheDatabase, by: Operator, doorbell: TheDoorbell, bod
 
 @router.get("/jobs/{job}", responses=documented(*READS, JobNotFound))
 async def read_job(database: TheDatabase, job: str) -> JobStory:
-    """One job's whole story, of any tenant, without its input and output."""
+    """One job of any tenant with its events, attempts and transfers, without its input and output."""
     job_id = find_id("job", job)
     if job_id is None:
         raise JobNotFound
@@ -69,7 +69,7 @@ async def read_job(database: TheDatabase, job: str) -> JobStory:
 async def resolve_job(
     database: TheDatabase, by: Operator, doorbell: TheDoorbell, job: str, body: ResolveIn
 ) -> JobResolved:
-    """Decide on a submission of which nobody could say whether it arrived. Either way it is not sent again."""
+    """Decide whether an unknown submission arrived. It is not sent again in either case."""
     job_id = find_id("job", job)
     if job_id is None:
         raise JobNotFound

@@ -33,14 +33,14 @@ router = APIRouter(prefix="/admin/v1", tags=["admin"], route_class=OperatorRoute
     "/tenants/{tenant}/credits",
     status_code=201,
     responses={
-        200: {"model": TransferOut, "description": "The grant of this reference, made before."},
+        200: {"model": TransferOut, "description": "A grant with this reference existed already; it is returned."},
         **documented(*WRITES, TenantNotFound, ReferenceTaken),
     },
 )
 async def create_grant(
     database: TheDatabase, by: Operator, response: Response, tenant: str, body: GrantIn
 ) -> TransferOut:
-    """Grant credits. The same reference again is the same grant, and keeps the expiry of the first call; with another
+    """Grant credits. A repeated reference makes no second grant, and the expiry of the first stays; with another
     amount it is a conflict."""
     amount = checked_amount(body.amount, field="amount")
     async with database.transaction() as session:
@@ -63,7 +63,7 @@ async def create_grant(
     responses=documented(*WRITES, TenantNotFound, JobNotFound, OverdraftExceeded, ChargeCorrected),
 )
 async def create_adjustment(database: TheDatabase, by: Operator, tenant: str, body: AdjustmentIn) -> TransferOut:
-    """Correct a balance, with a reason: by what the tenant gains, or loses where that is below nothing.
+    """Correct a balance, with a reason. A positive amount is a gain of the tenant, a negative one a loss.
 
     With a job, its charge is lowered by so much; once.
     """
@@ -80,7 +80,7 @@ async def create_adjustment(database: TheDatabase, by: Operator, tenant: str, bo
 
 @router.get("/exposure", responses=documented(*READS, TenantNotFound))
 async def read_exposure(database: TheDatabase, query: Annotated[ExposureQuery, Query()]) -> Page[ExposureOut]:
-    """What the upstream charged, or may have charged, that no tenant pays; the newest first."""
+    """What the upstream charged, or may have charged, that no tenant pays; newest first."""
     before_id = parse_number_cursor(query.cursor)
     async with database.snapshot() as session:
         tenant_id = None if query.tenant is None else (await get_tenant(session, name_or_id=query.tenant)).id
@@ -92,7 +92,7 @@ async def read_exposure(database: TheDatabase, query: Annotated[ExposureQuery, Q
 
 @router.get("/audit", responses=documented(*READS, TenantNotFound))
 async def read_audit(database: TheDatabase, query: Annotated[AuditQuery, Query()]) -> Page[EntryOut]:
-    """What operators did, over HTTP and at the command line; the newest first."""
+    """Writes by operators, over HTTP and at the command line; newest first."""
     before_id = parse_number_cursor(query.cursor)
     async with database.snapshot() as session:
         wanted = await _entries(session, query)
@@ -114,7 +114,7 @@ async def _entries(session: ReadSession, query: AuditQuery) -> EntryFilter:
 
 @router.put("/models/{slug}", responses=documented(*WRITES, SlugInvalid))
 async def put_model(database: TheDatabase, by: Operator, slug: str, body: ModelIn) -> ModelOut:
-    """Write a model into the catalogue, or change what is sent of it."""
+    """Add a model to the catalogue, or change the settings that are sent."""
     async with database.transaction() as session:
         model = await set_model(session, by=by, slug=slug, changes=body.changes())
     return ModelOut.of(model)

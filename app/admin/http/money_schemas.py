@@ -14,13 +14,15 @@ from app.web.fields import At
 
 
 class TransferOut(BaseModel):
-    """A movement of credits, which is never changed."""
+    """A transfer of the ledger. It never changes."""
 
     id: str
     tenant_id: str
     tenant: str = Field(description="the tenant's name")
     kind: Kind
-    amount: str = Field(examples=["100.000000"], description="of an adjustment: what the tenant gains")
+    amount: str = Field(
+        examples=["100.000000"], description="credits; negative for an adjustment that takes credits from the tenant"
+    )
     job_id: str | None
     reference: str | None
     note: str | None
@@ -50,10 +52,12 @@ class ExposureOut(BaseModel):
     job_id: str
     tenant: str
     tenant_id: str
-    amount: str = Field(description="credits; where nobody has told, what is to be expected")
+    amount: str = Field(description="credits; an estimate while the cost is unknown")
     reason: ExposureReason
     at: At
-    upstream_id: str | None = Field(description="of a second start")
+    upstream_id: str | None = Field(
+        description="the request that the upstream started a second time; null: the job's own request"
+    )
 
     @classmethod
     def of(cls, exposure: Exposure) -> Self:
@@ -70,16 +74,16 @@ class ExposureOut(BaseModel):
 
 
 class EntryOut(BaseModel):
-    """Something an operator did."""
+    """A write by an operator."""
 
     id: str
     at: At
-    operator: str = Field(description="an operator's name, `admin key`, or who was at the command line")
-    action: str = Field(examples=["credits.grant"], description="noun and verb")
-    target: str = Field(description="id or name of what was acted on")
+    operator: str = Field(description="name of an operator, `admin key`, or the user of the command line")
+    action: str = Field(examples=["credits.grant"], description="object and verb")
+    target: str = Field(description="id or name of the object that was changed")
     tenant: str | None
     tenant_id: str | None
-    detail: dict[str, Any] = Field(description="what was asked; never a secret")
+    detail: dict[str, Any] = Field(description="parameters of the request; never a secret")
 
     @classmethod
     def of(cls, entry: Entry) -> Self:

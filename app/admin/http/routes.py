@@ -44,7 +44,7 @@ KeyId = Annotated[UUID, Depends(_key_id)]
 
 @router.post("/tenants", status_code=201, responses=documented(*WRITES, TenantExists))
 async def create_tenant(database: TheDatabase, by: Operator, body: TenantCreate) -> TenantOut:
-    """Make a tenant, with any setting that PATCH takes."""
+    """Create a tenant, with any setting that PATCH takes."""
     settings = body.settings()
     del settings["name"]
     async with database.transaction() as session:
@@ -55,7 +55,7 @@ async def create_tenant(database: TheDatabase, by: Operator, body: TenantCreate)
 
 @router.get("/tenants", responses=documented(*READS))
 async def read_tenants(database: TheDatabase, query: PageQuery) -> Page[TenantOut]:
-    """Tenants, in the order they were made."""
+    """Tenants, in the order of their creation."""
     after = parse_cursor("ten", query.cursor)
     async with database.snapshot() as session:
         found = await list_tenants(session, after=after, limit=query.limit + 1)
@@ -81,8 +81,8 @@ async def read_tenant(database: TheDatabase, tenant: str) -> TenantOut:
     responses=documented(*WRITES, TenantNotFound, TenantExists, OverdraftExceeded),
 )
 async def patch_tenant(database: TheDatabase, by: Operator, tenant: str, body: TenantPatch) -> TenantOut:
-    """Change what is sent of a tenant: its name, whether it is suspended, its prices, budgets, overdraft and
-    models, its weight and its limits."""
+    """Change the settings of a tenant that are sent: its name, whether it is suspended, its prices, budgets, overdraft,
+    models, weight and limits."""
     settings = body.settings()
     async with database.transaction() as session:
         changed = await tenancy.change_tenant(session, by=by, tenant=tenant, settings=settings)
@@ -94,7 +94,7 @@ async def patch_tenant(database: TheDatabase, by: Operator, tenant: str, body: T
 async def create_key(
     request: Request, database: TheDatabase, by: Operator, tenant: str, body: KeyCreate
 ) -> IssuedKeyOut:
-    """Make a key; `key` is shown here and never again."""
+    """Create a key. `key` is shown only in this answer."""
     async with database.transaction() as session:
         key, text = await tenancy.create_key(
             session,
@@ -110,7 +110,7 @@ async def create_key(
 
 @router.get("/tenants/{tenant}/keys", responses=documented(*READS, TenantNotFound))
 async def read_keys(database: TheDatabase, tenant: str, query: PageQuery) -> Page[KeyOut]:
-    """A tenant's keys in the order they were made, the expired and revoked ones too."""
+    """A tenant's keys in the order of their creation, with expired and revoked ones."""
     after = parse_cursor("key", query.cursor)
     async with database.snapshot() as session:
         tenant_id = (await get_tenant(session, name_or_id=tenant)).id
@@ -123,7 +123,7 @@ async def read_keys(database: TheDatabase, tenant: str, query: PageQuery) -> Pag
 
 @router.patch("/keys/{key}", responses=documented(*WRITES, KeyNotFound))
 async def patch_key(database: TheDatabase, by: Operator, key_id: KeyId, body: KeyPatch) -> KeyOut:
-    """Change what is sent of a key: its name, its expiry, its budgets, its own limits."""
+    """Change the settings of a key that are sent: its name, expiry, budgets and own limits."""
     async with database.transaction() as session:
         changed = await tenancy.change_key(session, by=by, key_id=key_id, settings=body.settings())
         allowances = await list_allowances(session, subject_ids=[key_id])
@@ -132,7 +132,7 @@ async def patch_key(database: TheDatabase, by: Operator, key_id: KeyId, body: Ke
 
 @router.delete("/keys/{key}", status_code=204, responses=documented(*WRITES, KeyNotFound))
 async def delete_key(database: TheDatabase, by: Operator, key_id: KeyId) -> Response:
-    """Revoke a key: within five seconds it opens nothing. Its row stays, with `revoked_at`."""
+    """Revoke a key. This takes effect within five seconds. The key stays in lists, with `revoked_at`."""
     async with database.transaction() as session:
         await tenancy.revoke_key(session, by=by, key_id=key_id)
     return Response(status_code=204)

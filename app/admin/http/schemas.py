@@ -115,31 +115,39 @@ _WEIGHT: dict[str, Any] = {"type": "number", "minimum": WEIGHT[0], "maximum": WE
 
 
 class TenantPatch(_Body):
-    """What is to change. Only what was sent counts (`exclude_unset`), so the defaults are never read."""
+    """The settings to change; settings that are not sent stay as they are."""
 
+    # only what was sent counts (`exclude_unset`), so the defaults are never read
     name: TenantName = Field(default_factory=str)
-    suspended: StrictBool = Field(default_factory=bool, description="a suspended tenant may read, and write nothing")
-    max_price: Amount = Field(default=None, description="the dearest job it may ask for; null: any")
-    default_price: Amount = Field(default=None, description="of models without a price; null: WAYSTATION_DEFAULT_PRICE")
-    overdraft: Amount = Field(default=None, description="how far below nothing it may go; null: not at all")
-    daily_credits: Amount = Field(default=None, description="what it may spend in a day of UTC; null: any")
-    monthly_credits: Amount = Field(default=None, description="what it may spend in a month of UTC; null: any")
+    suspended: StrictBool = Field(default_factory=bool, description="a suspended tenant may read, but not write")
+    max_price: Amount = Field(default=None, description="highest price of a job, in credits; null: no limit")
+    default_price: Amount = Field(
+        default=None, description="price of models that have none; null: WAYSTATION_DEFAULT_PRICE"
+    )
+    overdraft: Amount = Field(default=None, description="how far below zero the balance may go; null: 0")
+    daily_credits: Amount = Field(default=None, description="credits that may be spent in a day (UTC); null: no limit")
+    monthly_credits: Amount = Field(
+        default=None, description="credits that may be spent in a month (UTC); null: no limit"
+    )
     models: Annotated[list[StrictStr], AfterValidator(checked_models)] | None = Field(
-        default=None, description="slugs of the models it may ask for; null: any"
+        default=None, description="slugs of the models that it may use; null: all"
     )
     weight: Annotated[float, BeforeValidator(checked_weight), WithJsonSchema(_WEIGHT)] = Field(
-        default_factory=float, description="its share of what all may spend upstream, beside the others'"
+        default_factory=float,
+        description="its share of the upstream's capacity, relative to the weights of other tenants",
     )
-    rate_per_minute: Annotated[int, *_limit("rate_per_minute")] = Field(default_factory=int, description="submits")
-    burst: Annotated[int, *_limit("burst")] = Field(default_factory=int, description="submits at once, after a rest")
+    rate_per_minute: Annotated[int, *_limit("rate_per_minute")] = Field(
+        default_factory=int, description="submits a minute"
+    )
+    burst: Annotated[int, *_limit("burst")] = Field(default_factory=int, description="submits that may be made at once")
     refused_per_minute: Annotated[int | None, *_own_limit("refused_per_minute")] = Field(
-        default=None, description="submits that may be refused; null: ten times rate_per_minute"
+        default=None, description="refused submits that are allowed in a minute; null: 10 times rate_per_minute"
     )
     max_in_flight: Annotated[int, *_limit("max_in_flight")] = Field(
-        default_factory=int, description="jobs at the upstream at once; more wait"
+        default_factory=int, description="jobs that may be in flight; further jobs stay queued"
     )
     max_queued: Annotated[int, *_limit("max_queued")] = Field(
-        default_factory=int, description="jobs that may wait; more are refused"
+        default_factory=int, description="jobs that may be queued; further submits are refused"
     )
 
     def settings(self) -> TenantSettings:
@@ -151,7 +159,7 @@ class TenantPatch(_Body):
 
 
 class TenantCreate(TenantPatch):
-    """A new tenant, and what is to be so of it from the start."""
+    """A new tenant and its settings."""
 
     name: TenantName
 
@@ -165,23 +173,25 @@ class KeyCreate(_Body):
 
 
 class KeyPatch(_Body):
-    """What is to change. Only what was sent counts (`exclude_unset`)."""
+    """The settings to change; settings that are not sent stay as they are."""
 
     name: KeyName = Field(default_factory=str)
     expires_at: Instant = Field(default=None, description="RFC 3339; null: never")
-    daily_credits: Amount = Field(default=None, description="what it may spend in a day of UTC; null: any")
-    monthly_credits: Amount = Field(default=None, description="what it may spend in a month of UTC; null: any")
+    daily_credits: Amount = Field(default=None, description="credits that may be spent in a day (UTC); null: no limit")
+    monthly_credits: Amount = Field(
+        default=None, description="credits that may be spent in a month (UTC); null: no limit"
+    )
     rate_per_minute: Annotated[int | None, *_own_limit("rate_per_minute")] = Field(
-        default=None, description="submits, beside its tenant's limit; null: only that one"
+        default=None, description="submits a minute, in addition to the tenant's limit; null: only the tenant's limit"
     )
     burst: Annotated[int | None, *_own_limit("burst")] = Field(
-        default=None, description="submits at once, after a rest; null: its tenant's"
+        default=None, description="submits that may be made at once; null: the tenant's burst"
     )
     max_in_flight: Annotated[int | None, *_own_limit("max_in_flight")] = Field(
-        default=None, description="jobs at the upstream at once; null: only its tenant's"
+        default=None, description="jobs that may be in flight; null: only the tenant's limit"
     )
     max_queued: Annotated[int | None, *_own_limit("max_queued")] = Field(
-        default=None, description="jobs that may wait; null: only its tenant's"
+        default=None, description="jobs that may be queued; null: only the tenant's limit"
     )
 
     def settings(self) -> KeySettings:
@@ -195,10 +205,12 @@ class GrantIn(_Body):
     amount: Annotated[StrictStr, _by(lambda text: checked_amount(text, field="amount"))] = Field(
         json_schema_extra=_AMOUNT
     )
-    reference: Reference = Field(description="the grant's name at this tenant: the same twice is one grant")
+    reference: Reference = Field(
+        description="identifies the grant at this tenant: a repeated reference makes no second grant"
+    )
     note: Note | None = None
     expires_at: Instant = Field(
-        default=None, description="RFC 3339; null: never. A grant that was made before keeps its own"
+        default=None, description="RFC 3339; null: never. An existing grant with this reference keeps its own"
     )
 
 
@@ -206,22 +218,23 @@ class AdjustmentIn(_Body):
     """A correction of a tenant's balance."""
 
     amount: Annotated[StrictStr, _by(lambda text: checked_amount(text, field="amount", signed=True))] = Field(
-        json_schema_extra={**_AMOUNT, "pattern": r"^-?[0-9]{1,10}(\.[0-9]{1,6})?$"}, description="what the tenant gains"
+        json_schema_extra={**_AMOUNT, "pattern": r"^-?[0-9]{1,10}(\.[0-9]{1,6})?$"},
+        description="credits that the tenant gains; negative: loses",
     )
-    note: Reason = Field(description="why")
-    job_id: StrictStr | None = Field(default=None, description="whose charge is lowered by it")
+    note: Reason = Field(description="reason")
+    job_id: StrictStr | None = Field(default=None, description="the job whose charge is lowered")
 
 
 class ModelIn(_Body):
-    """What is to be so of a model; what is absent stays as it is (`exclude_unset`)."""
+    """The settings of a model to change; settings that are not sent stay as they are."""
 
-    price: Amount = Field(default=None, description="what a job is quoted; null: no price is set")
+    price: Amount = Field(default=None, description="price of a job, in credits; null: no price is set")
     price_rule: PriceRule = Field(default_factory=lambda: PriceRule.METERED)
     markup: Annotated[int, BeforeValidator(parse_markup), WithJsonSchema(_MARKUP)] = Field(
-        default_factory=int, description="what a reported cost is multiplied with"
+        default_factory=int, description="factor by which the upstream's cost is multiplied"
     )
     input_schema: Annotated[dict[str, Any], BeforeValidator(checked_schema)] | None = Field(
-        default=None, alias="schema", description="JSON Schema of the input; null: anything goes"
+        default=None, alias="schema", description="JSON Schema of the input; null: any input is accepted"
     )
     enabled: StrictBool = Field(default_factory=bool)
 
@@ -246,8 +259,8 @@ class AuditQuery(ListQuery):
     action: Words | None = Field(default=None, examples=["credits.grant"])
     target: Words | None = None
     tenant: str | None = Field(default=None, description="name or id")
-    since: Instant = Field(default=None, description="RFC 3339; entries from then on")
-    before: Instant = Field(default=None, description="RFC 3339; entries before then")
+    since: Instant = Field(default=None, description="RFC 3339; entries at or after this time")
+    before: Instant = Field(default=None, description="RFC 3339; entries before this time")
 
 
 class ExposureQuery(ListQuery):
@@ -255,40 +268,41 @@ class ExposureQuery(ListQuery):
 
     tenant: str | None = Field(default=None, description="name or id")
     reason: ExposureReason | None = None
-    since: Instant = Field(default=None, description="RFC 3339; from then on")
+    since: Instant = Field(default=None, description="RFC 3339; exposure at or after this time")
 
 
 class PauseScope(_Body):
-    """What is to wait, or to go on: everything, a tenant, a model, or a model of a tenant."""
+    """What is paused or resumed: everything, a tenant, a model, or a model of a tenant."""
 
     tenant: str | None = Field(default=None, description="name or id; null: every tenant")
     model: str | None = Field(default=None, description="slug; null: every model")
-    submits: StrictBool = Field(default=False, description="submits to the upstream, the default")
-    all: StrictBool = Field(default=False, description="polls as well")
+    submits: StrictBool = Field(default=False, description="pause only submits to the upstream; the default")
+    all: StrictBool = Field(default=False, description="pause polls, too")
 
     @model_validator(mode="after")
     def _one_of(self) -> Self:
         if self.submits and self.all:
-            raise ValueError("say either submits or all")
+            raise ValueError("expected either submits or all, not both")
         return self
 
 
 class PauseIn(PauseScope):
-    """What is to wait, and why."""
+    """What is paused, and the reason."""
 
     note: str = ""
 
 
 class ResolveIn(_Body):
-    """An operator's decision on an unknown submission: one of the two."""
+    """An operator's decision on an unknown submission: either `adopt` or `release`."""
 
-    adopt: str | None = Field(default=None, description="the upstream's request id: it arrived")
+    adopt: str | None = Field(default=None, description="the submission arrived: its request id at the upstream")
     release: StrictBool = Field(
-        default=False, description="it never started: FAILED submission_unknown, free of charge"
+        default=False,
+        description="true: the submission did not arrive; the job becomes FAILED submission_unknown and is not charged",
     )
 
     @model_validator(mode="after")
     def _one_of(self) -> Self:
         if (self.adopt is None) == (not self.release):
-            raise ValueError("say either adopt or release")
+            raise ValueError("expected either adopt or release")
         return self

@@ -29,18 +29,20 @@ class TenantOut(BaseModel):
     created_at: At
     suspended: bool
     suspended_at: At | None
-    max_price: str | None = Field(description="the dearest job it may ask for; null: any")
-    default_price: str | None = Field(description="of models without a price; null: WAYSTATION_DEFAULT_PRICE")
-    overdraft: str = Field(description="how far below nothing it may go", examples=["0.000000"])
-    daily_credits: str | None = Field(description="what it may spend in a day of UTC; null: any")
-    monthly_credits: str | None = Field(description="what it may spend in a month of UTC; null: any")
-    models: list[str] | None = Field(description="slugs of the models it may ask for; null: any")
-    weight: Number = Field(description="its share of what all may spend upstream, beside the others'")
-    rate_per_minute: int = Field(description="submits")
-    burst: int = Field(description="submits at once, after a rest")
-    refused_per_minute: int = Field(description="submits that may be refused; beyond that 429 too_many_refused")
-    max_in_flight: int = Field(description="jobs at the upstream at once; more wait")
-    max_queued: int = Field(description="jobs that may wait; more are refused")
+    max_price: str | None = Field(description="highest price of a job, in credits; null: no limit")
+    default_price: str | None = Field(description="price of models that have none; null: WAYSTATION_DEFAULT_PRICE")
+    overdraft: str = Field(description="how far below zero the balance may go", examples=["0.000000"])
+    daily_credits: str | None = Field(description="credits that may be spent in a day (UTC); null: no limit")
+    monthly_credits: str | None = Field(description="credits that may be spent in a month (UTC); null: no limit")
+    models: list[str] | None = Field(description="slugs of the models that it may use; null: all")
+    weight: Number = Field(description="its share of the upstream's capacity, relative to the weights of other tenants")
+    rate_per_minute: int = Field(description="submits a minute")
+    burst: int = Field(description="submits that may be made at once")
+    refused_per_minute: int = Field(
+        description="refused submits that are allowed in a minute; then every submit is refused: 429 too_many_refused"
+    )
+    max_in_flight: int = Field(description="jobs that may be in flight; further jobs stay queued")
+    max_queued: int = Field(description="jobs that may be queued; further submits are refused")
 
     @classmethod
     def of(cls, tenant: Tenant, allowance: Allowance) -> Self:
@@ -69,23 +71,25 @@ class TenantOut(BaseModel):
 
 
 class KeyOut(BaseModel):
-    """An api key, without its secret."""
+    """An API key, without its secret."""
 
     id: str = Field(examples=["key_0198f2c07b7a7c3e9d5b1f0e2a4c6d8e"])
     tenant_id: str
     tenant: str = Field(description="the tenant's name")
     name: str
-    prefix: str = Field(description="the beginning of the key, which may be shown")
+    prefix: str = Field(description="the first characters of the key, which are not secret")
     scopes: list[Scope]
     created_at: At
     expires_at: At | None
     revoked_at: At | None
-    daily_credits: str | None = Field(description="what it may spend in a day of UTC; null: any")
-    monthly_credits: str | None = Field(description="what it may spend in a month of UTC; null: any")
-    rate_per_minute: int | None = Field(description="submits, beside its tenant's limit; null: only that one")
-    burst: int | None = Field(description="submits at once, after a rest; null: its tenant's")
-    max_in_flight: int | None = Field(description="jobs at the upstream at once; null: only its tenant's")
-    max_queued: int | None = Field(description="jobs that may wait; null: only its tenant's")
+    daily_credits: str | None = Field(description="credits that may be spent in a day (UTC); null: no limit")
+    monthly_credits: str | None = Field(description="credits that may be spent in a month (UTC); null: no limit")
+    rate_per_minute: int | None = Field(
+        description="submits a minute, in addition to the tenant's limit; null: only the tenant's limit"
+    )
+    burst: int | None = Field(description="submits that may be made at once; null: the tenant's burst")
+    max_in_flight: int | None = Field(description="jobs that may be in flight; null: only the tenant's limit")
+    max_queued: int | None = Field(description="jobs that may be queued; null: only the tenant's limit")
 
     @classmethod
     def of(cls, key: ApiKey, allowance: Allowance) -> Self:
@@ -110,7 +114,7 @@ class KeyOut(BaseModel):
 
 
 class IssuedKeyOut(KeyOut):
-    """A new api key: the only time `key` is shown."""
+    """A new API key. `key` is shown only in this answer."""
 
     key: str
 
@@ -121,7 +125,7 @@ class IssuedKeyOut(KeyOut):
 
 
 class OperatorOut(BaseModel):
-    """An operator, without their key."""
+    """An operator, without the key."""
 
     id: str
     name: str
@@ -144,7 +148,7 @@ class OperatorOut(BaseModel):
 
 
 class IssuedOperatorOut(OperatorOut):
-    """A new operator: the only time `key` is shown."""
+    """A new operator. `key` is shown only in this answer."""
 
     key: str
 

@@ -40,7 +40,7 @@ class DeliveriesQuery(OfTenantQuery):
 async def read_webhook_endpoints(
     database: TheDatabase, query: Annotated[OfTenantQuery, Query()]
 ) -> Page[EndpointOfTenant]:
-    """Webhook endpoints, in the order they were made."""
+    """Webhook endpoints, in the order of their creation."""
     after = parse_cursor("whe", query.cursor)
     async with database.snapshot() as session:
         tenant_id = None if query.tenant is None else (await get_tenant(session, name_or_id=query.tenant)).id

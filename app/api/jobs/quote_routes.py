@@ -32,8 +32,8 @@ UNQUOTED = (
     },
 )
 async def quote_job(request: Request) -> QuoteOut:
-    """What `POST /jobs` with the same body would get just now. Nothing is stored or held. It does not
-    count, unless it is refused: then as a refused submit."""
+    """What `POST /jobs` with the same body would be answered now. Nothing is stored or held. A quote does not
+    count as a submit; a refused quote counts as a refused submit."""
     state = request.app.state
     principal = await submitter(request)
     state.intake.admit(principal)

@@ -12,14 +12,14 @@ from app.web.problems import problem_of
 
 
 class WaitSeconds(BaseModel):
-    """Seconds until it would be sent, with probability 50 % and 90 %."""
+    """Seconds until the job would be sent, with probability 50 % and 90 %."""
 
     p50: float
     p90: float
 
 
 class WouldBeRefused(BaseModel):
-    """The problem document that a submit would be answered with just now."""
+    """The problem document that a submit would be answered with now."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -31,28 +31,30 @@ class WouldBeRefused(BaseModel):
 
 
 class QuoteOut(BaseModel):
-    """What a submit would get just now."""
+    """What a submit would be answered now."""
 
     model: str
     price: str = Field(examples=["0.133950"], description="credits")
     price_rule: PriceRule = Field(
-        description="metered: charged is what the upstream reports, times the mark-up, at most the price; fixed: the price"
+        description="metered: the charge is the upstream's cost times the mark-up, at most the price; fixed: the charge is the price"
     )
     markup: str = Field(examples=["1.000000"])
-    hold: str = Field(examples=["0.133950"], description="credits that are set apart until it has ended")
-    accepted: bool = Field(description="whether it would become a job")
-    would_be_refused: WouldBeRefused | None = Field(description="null: it would be accepted")
+    hold: str = Field(examples=["0.133950"], description="credits that are held until the job has ended")
+    accepted: bool = Field(description="whether a submit would be accepted")
+    would_be_refused: WouldBeRefused | None = Field(description="null: a submit would be accepted")
     binding: Binding = Field(
-        description="rate, queued, price, credits, budget: why it would be refused. paused, not_before, in_flight (the"
-        " tenant's own limit), upstream (its limit, or its trouble): what it would wait for. none: it would be sent at once"
+        description="rate, queued, price, credits, budget: why a submit would be refused. paused, not_before, in_flight (the"
+        " tenant's own limit), upstream (its limit, or an outage): what the job would wait for. none: it would be sent at once"
     )
     paused_by: PausedBy | None = Field(
-        description="if binding is paused. upstream: it refuses the model at the moment; one job at a time is sent to find"
-        " out when it does not, and the others go on by themselves then. operator: an operator ends it"
+        description="if binding is paused. upstream: the upstream refuses the model at the moment; one job at a time is sent to find"
+        " out when this ends, and then the others are sent automatically. operator: an operator ends the pause"
     )
-    wait_seconds: WaitSeconds | None = Field(description="if it is accepted; null: nobody can tell")
-    eta: Eta | None = Field(description="when it would have ended; null: nobody can tell")
-    position: int | None = Field(description="the place in line it would have; null: it would not stand in line yet")
+    wait_seconds: WaitSeconds | None = Field(description="if a submit would be accepted; null: no estimate is possible")
+    eta: Eta | None = Field(description="when the job would have ended; null: no estimate is possible")
+    position: int | None = Field(
+        description="the job's position in the tenant's queue; null: the job would not be ready at once"
+    )
 
     @classmethod
     def of(cls, quote: Quote) -> Self:

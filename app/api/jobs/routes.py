@@ -48,8 +48,8 @@ from app.web.requests import (
 PREFER_WAIT_MAX = 300.0
 QUERY_WAIT_MAX = 60.0
 SUBMIT_HEADERS = {
-    "Idempotency-Key": "1 to 255 printable ASCII characters; makes the submit safe to repeat",
-    "Prefer": "`wait=N`, in seconds, at most 300 (25 without N): answer when the job ends; `Preference-Applied` tells N",
+    "Idempotency-Key": "1 to 255 printable ASCII characters; a submit with the same key can be repeated and makes one job",
+    "Prefer": "`wait=N`, in seconds, at most 300 (25 without N): answer when the job ends; `Preference-Applied` returns N",
 }
 
 METADATA_PARAMETER = {
@@ -81,9 +81,9 @@ def _job_id(shown: str) -> UUID:
     status_code=202,
     response_class=Response,
     responses={
-        202: {"model": JobOut, "description": "Stored; it goes on by itself."},
+        202: {"model": JobOut, "description": "Accepted and stored."},
         201: {"model": JobOut, "description": "Finished within the wait."},
-        200: {"model": JobOut, "description": "The job this idempotency key led to before."},
+        200: {"model": JobOut, "description": "The existing job of this idempotency key."},
         **documented(*ALWAYS, TenantSuspended, *NOT_STORED),
     },
     openapi_extra={
@@ -95,7 +95,7 @@ def _job_id(shown: str) -> UUID:
     },
 )
 async def submit_job(request: Request) -> Response:
-    """Ask for a job. `Idempotency-Key` makes it safe to repeat, `Prefer: wait=N` waits for its end."""
+    """Submit a job. With an `Idempotency-Key` the request can be repeated; `Prefer: wait=N` waits until the job ends."""
     intake, base_url = request.app.state.intake, request.app.state.public_url
     who: Principal | None = None
     model: str | None = None
@@ -138,7 +138,7 @@ async def submit_job(request: Request) -> Response:
     responses={200: {"model": JobOut}, **documented(*ALWAYS, JobNotFound)},
 )
 async def get_job(request: Request, job_id: str, wait: str | None = None) -> Response:
-    """One job. `wait=N`, at most 60 seconds, answers when it ends or the time is over."""
+    """One job. With `wait=N`, at most 60, the answer comes when the job ends or after N seconds."""
     principal = await patiently(lambda: authenticated(request, Scope.JOBS_READ))
     seconds = checked_wait(wait, where="query wait", most=QUERY_WAIT_MAX) if wait is not None else 0.0
     row = await request.app.state.reader.wait_for_job(principal.tenant_id, _job_id(job_id), seconds)
@@ -165,8 +165,8 @@ async def list_jobs_of_tenant(
 ) -> Response:
     """The tenant's jobs, newest first; `metadata.k=v` filters, too.
 
-    A page may have fewer items than `limit`, or none, and still a `next_cursor`: where filters that are met together only
-    seldom leave much to look through. The list is at its end when `next_cursor` is null.
+    A page may have fewer items than `limit`, or none, and still a `next_cursor`: one request looks at a limited number of
+    jobs. The list is complete when `next_cursor` is null.
     """
     wanted = JobFilter(
         after=parse_cursor("job", cursor),
@@ -197,10 +197,10 @@ def _slug(text: str) -> str:
     status_code=200,
     response_class=Response,
     responses={
-        200: {"model": CanceledJobOut, "description": "It was queued, and is canceled. Nothing is charged."},
+        200: {"model": CanceledJobOut, "description": "The job was queued and is now canceled. Nothing is charged."},
         202: {
             "model": CanceledJobOut,
-            "description": "The upstream may be running it and cannot cancel it. No result is delivered. The hold stays"
+            "description": "The upstream may be running the job and cannot cancel it. No result is delivered. The hold stays"
             " until the job ends; then its true cost is charged, and it becomes CANCELED.",
         },
         **documented(*ALWAYS, TenantSuspended, JobNotFound, JobFinished),
@@ -209,8 +209,8 @@ def _slug(text: str) -> str:
 async def cancel_job(request: Request, caller: JobsWriter, job_id: str) -> Response:
     """Cancel a job.
 
-    A job that was not sent yet is canceled at once and is free. The upstream cannot cancel a job that it has started: such
-    a job delivers no result, but its true cost is charged. `notice` in the answer says which of the two it is.
+    A job that was not sent yet is canceled at once and not charged. The upstream cannot cancel a job that it has started: such
+    a job delivers no result, but its true cost is charged. `notice` in the answer says which case applies.
     """
     state, principal = request.app.state, caller.principal
     wanted = _job_id(job_id)

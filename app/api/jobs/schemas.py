@@ -41,16 +41,16 @@ ERROR_LENGTHS = (1000, 300, 100)
 
 
 ETA_DESCRIPTION = (
-    "null: it has ended, or nobody can tell: it is paused, waits for its key's own limit, its submission is unknown, or"
-    " nothing is known of its model's times; in the answer to a submit also while nothing has been read of late"
+    "null: the job has ended, or no estimate is possible: it is paused, waits for its key's own limit, its submission is unknown, or"
+    " no run times of its model are known; in the answer to a submit also while there is no recent estimate of the queue"
 )
 LOSSY_DESCRIPTION = (
     "true: the upstream's output is not plain JSON in UTF-8. Here, invalid bytes are U+FFFD, and NaN and Infinity are null;"
-    " `urls.response` has the bytes as they came"
+    " `urls.response` returns the original bytes"
 )
 POSITION_DESCRIPTION = (
-    "1: the next in its tenant's line. Counted up to 1,000, then estimated; at most a second old. null: it was sent, has"
-    " ended, or does not stand in line"
+    "1: the next of its tenant's queue. Counted up to 1,000, then estimated; at most a second old. null: the job was sent, has"
+    " ended, or is not ready"
 )
 
 
@@ -62,7 +62,7 @@ CHARGED_NOTICE = (
 
 
 class JobIn(BaseModel):
-    """What `POST /jobs` takes."""
+    """The body of `POST /jobs`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -76,21 +76,23 @@ class JobIn(BaseModel):
         description="the model's parameters; forwarded byte for byte as sent", max_length=100_000
     )
     metadata: dict[str, str | int | float | bool | None] | None = Field(
-        None, description=f"at most 50 members and {METADATA_BYTES_MAX} bytes of JSON, kept and shown", max_length=50
+        None,
+        description=f"at most 50 members and {METADATA_BYTES_MAX} bytes of JSON, stored and returned with the job",
+        max_length=50,
     )
     priority: int = Field(5, ge=0, le=9, description="higher goes first")
     deadline_seconds: float | None = Field(
         None,
         gt=0,
         le=DEADLINE_SECONDS_MAX,
-        description="if it is not sent within so many seconds of being accepted, it fails, free of charge",
+        description="if the job is not sent within this number of seconds after it was accepted, it fails and is not charged",
     )
     not_before: datetime | None = Field(
         None,
-        description=f"do not send it before then; at most {NOT_BEFORE_MAX.days} days from now, and before the deadline",
+        description=f"the job is not sent before this time; at most {NOT_BEFORE_MAX.days} days from now, and before the deadline",
     )
     webhook_url: str | None = Field(
-        None, description="told of its events besides the tenant's endpoints", max_length=2048
+        None, description="receives the job's events, in addition to the tenant's endpoints", max_length=2048
     )
     webhook_events: list[Literal["job.completed", "job.failed", "job.canceled", "job.processing"]] | None = Field(
         None, description="by default all but job.processing", min_length=1
@@ -99,7 +101,7 @@ class JobIn(BaseModel):
         None, description="refuse the job if it may cost more credits than this", examples=["0.250000"]
     )
     on_unknown: Literal["hold"] = Field(
-        "hold", description="what to do when nobody can say whether a submission arrived"
+        "hold", description="what to do when it is unknown whether a submission arrived"
     )
 
 
@@ -111,7 +113,7 @@ class JobError(BaseModel):
 
 
 class JobMetrics(BaseModel):
-    """Where its time went, in seconds, and how often the upstream was asked."""
+    """The times of a job, in seconds, and the number of polls."""
 
     queue_seconds: float | None
     upstream_seconds: float | None
@@ -120,11 +122,15 @@ class JobMetrics(BaseModel):
 
 
 class JobCredits(BaseModel):
-    """What a job sets apart and costs; credits with six decimals."""
+    """The hold and the charge of a job; credits with six decimals."""
 
-    hold: str = Field(examples=["0.133950"], description="what was held when it was accepted; it never changes")
-    held: str = Field(examples=["0.000000"], description="what is held now: the hold, and nothing once it has ended")
-    charged: str = Field(examples=["0.089300"], description="what it has cost; nothing before it has ended")
+    hold: str = Field(
+        examples=["0.133950"], description="credits that were held when the job was accepted; never changes"
+    )
+    held: str = Field(
+        examples=["0.000000"], description="credits that are held now: the hold, or 0 when the job has ended"
+    )
+    charged: str = Field(examples=["0.089300"], description="credits that were charged; 0 until the job has ended")
 
 
 class Eta(BaseModel):
@@ -135,14 +141,14 @@ class Eta(BaseModel):
 
     @classmethod
     def of(cls, prospect: Prospect) -> Self | None:
-        """None where nobody can tell."""
+        """None where it is unknown."""
         if prospect.p50 is None or prospect.p90 is None:
             return None
         return cls(p50=prospect.p50, p90=prospect.p90)
 
 
 class JobUrls(BaseModel):
-    """Where to go on from here; all absolute."""
+    """Absolute URLs of the job."""
 
     self: str
     cancel: str

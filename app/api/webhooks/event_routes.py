@@ -46,7 +46,7 @@ async def read_events(
     cursor: str | None = None,
     limit: Limit = LIMIT_DEFAULT,
 ) -> Response:
-    """What has happened, oldest first, without gaps: go on with the id of the last event as `after`."""
+    """The tenant's events, oldest first, without gaps. Send the id of the last event as `after` to get the next ones."""
     after_id = _after(after if after is not None else cursor)
 
     async def read(session: ReadSession) -> list[tuple[str, bytes]]:
@@ -74,7 +74,7 @@ def _after(shown: str | None) -> UUID | None:
 
 
 def _unknown_event() -> Malformed:
-    return Malformed("after: no event of yours", problems=[Problem("query after", "expected the id of an event")])
+    return Malformed("after: no such event", problems=[Problem("query after", "expected the id of an event")])
 
 
 async def _frozen(caller: Caller, rows: list[Event], *, base_url: str) -> dict[UUID, bytes]:
@@ -103,7 +103,7 @@ async def read_deliveries(
     cursor: str | None = None,
     limit: Limit = LIMIT_DEFAULT,
 ) -> Page[DeliveryOut]:
-    """What was delivered or is to be, newest first."""
+    """Deliveries, newest first."""
     wanted = DeliveryFilter(
         tenant_id=caller.tenant_id,
         after=parse_cursor("dlv", cursor),
@@ -129,7 +129,7 @@ def _filter_id(prefix: Prefix, shown: str | None, where: str) -> UUID | None:
 
 @router.get("/deliveries/{delivery}", responses=documented(*ALWAYS, DeliveryNotFound))
 async def read_delivery(caller: WebhooksReader, delivery_id: DeliveryId) -> DeliveryTold:
-    """One delivery with every attempt of it."""
+    """One delivery with all its attempts."""
 
     async def read(session: ReadSession) -> DeliveryTold:
         row = await get_delivery(session, tenant_id=caller.tenant_id, delivery_id=delivery_id)
@@ -144,7 +144,7 @@ async def read_delivery(caller: WebhooksReader, delivery_id: DeliveryId) -> Deli
     responses=documented(*WRITES, DeliveryNotFound, DeliveryUnderWay, EndpointDisabled),
 )
 async def redeliver(caller: WebhooksWriter, doorbell: TheDoorbell, delivery_id: DeliveryId) -> DeliveryOut:
-    """Deliver it once more, under the same id and with the same bytes, whatever came of it before."""
+    """Deliver the event again, with the same id and the same bytes. Allowed in every status of the delivery."""
     async with caller.transaction() as session:
         await operations.redeliver(session, tenant_id=caller.tenant_id, delivery_id=delivery_id)
         row = await get_delivery(session, tenant_id=caller.tenant_id, delivery_id=delivery_id)

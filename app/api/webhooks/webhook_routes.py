@@ -105,7 +105,7 @@ def takes(model: type[BaseModel]) -> dict[str, Any]:
 async def create_endpoint(
     caller: WebhooksWriter, vault: TheVault, body: Annotated[EndpointIn, body_of(EndpointIn)]
 ) -> EndpointCreated:
-    """Make an endpoint; its secret is shown here and never again."""
+    """Create an endpoint. Its secret is shown only in this answer."""
     async with caller.transaction() as session:
         endpoint_id, secret = await operations.create_endpoint(
             session,
@@ -146,7 +146,7 @@ async def read_endpoint(caller: WebhooksReader, endpoint_id: EndpointId) -> Endp
 async def patch_endpoint(
     caller: WebhooksWriter, body: Annotated[EndpointPatch, body_of(EndpointPatch)], endpoint_id: EndpointId
 ) -> EndpointOut:
-    """Change an endpoint, switch it off, or on again."""
+    """Change, disable or enable an endpoint."""
     async with caller.transaction() as session:
         await operations.update_endpoint(
             session,
@@ -163,7 +163,7 @@ async def patch_endpoint(
 
 @router.delete("/webhook-endpoints/{endpoint}", status_code=204, responses=documented(*WRITES, EndpointNotFound))
 async def delete_endpoint(caller: WebhooksWriter, endpoint_id: EndpointId) -> Response:
-    """Delete an endpoint: nothing more is delivered to it."""
+    """Delete an endpoint. Nothing more is delivered to it."""
     async with caller.transaction() as session:
         await operations.delete_endpoint(session, tenant_id=caller.tenant_id, endpoint_id=endpoint_id)
     return Response(status_code=204)
@@ -171,13 +171,13 @@ async def delete_endpoint(caller: WebhooksWriter, endpoint_id: EndpointId) -> Re
 
 @router.post("/webhook-endpoints/{endpoint}/rotate-secret", responses=documented(*WRITES, EndpointNotFound))
 async def rotate_endpoint_secret(caller: WebhooksWriter, vault: TheVault, endpoint_id: EndpointId) -> RotatedOut:
-    """A new secret; for 24 hours deliveries are signed with both."""
+    """Create a new secret. For 24 hours deliveries are signed with both."""
     return await _rotate(caller, vault, endpoint_id)
 
 
 @router.get("/webhook-secret", responses=documented(*ALWAYS))
 async def read_secret(caller: WebhooksReader, vault: TheVault) -> SecretOut:
-    """The secret that signs what goes to URLs of single jobs; it is made when it is first asked for."""
+    """The secret that signs deliveries to the webhook URLs of jobs. It is created by the first request."""
     async with caller.transaction() as session:
         secret = await operations.ensure_secret(session, vault=vault, tenant_id=caller.tenant_id)
     return SecretOut(secret=show_secret(secret))
@@ -185,7 +185,7 @@ async def read_secret(caller: WebhooksReader, vault: TheVault) -> SecretOut:
 
 @router.post("/webhook-secret/rotate", responses=documented(*WRITES))
 async def rotate_secret(caller: WebhooksWriter, vault: TheVault) -> RotatedOut:
-    """A new secret for URLs of single jobs; for 24 hours deliveries are signed with both."""
+    """Create a new secret for the webhook URLs of jobs. For 24 hours deliveries are signed with both."""
     return await _rotate(caller, vault, None)
 
 
@@ -203,7 +203,7 @@ async def _rotate(caller: Caller, vault: Vault, endpoint_id: UUID | None) -> Rot
     responses=documented(*WRITES, EndpointNotFound, EndpointDisabled),
 )
 async def send_test_event(caller: WebhooksWriter, doorbell: TheDoorbell, endpoint_id: EndpointId) -> DeliveryOut:
-    """Send the endpoint a `webhook.test` event; the delivery log tells what came of it."""
+    """Send a `webhook.test` event to the endpoint. The delivery log shows the result."""
     async with caller.transaction() as session:
         row = await get_endpoint(session, tenant_id=caller.tenant_id, endpoint_id=endpoint_id)
         deliveries = await emit_tenant_event(
@@ -232,7 +232,7 @@ async def recover_endpoint(
     body: Annotated[RecoverIn, body_of(RecoverIn)],
     endpoint_id: EndpointId,
 ) -> RecoveredOut:
-    """Deliver everything since then that the endpoint has missed: what was given up, or happened while it was off."""
+    """Deliver the events since `since` that the endpoint missed: exhausted deliveries, and events while it was disabled."""
     since = checked_instant(body.since, "$.since")
     async with caller.transaction() as session:
         missed = await operations.recover_endpoint(

@@ -31,7 +31,7 @@ def find_setting(name: str) -> str | None:
     if path is None:
         return value
     if value:
-        raise SettingsError(f"{PREFIX}{name}: is given twice; set either it or {PREFIX}{name}{FILE_SUFFIX}")
+        raise SettingsError(f"{PREFIX}{name}: is set twice; set either it or {PREFIX}{name}{FILE_SUFFIX}")
     try:
         return _read(path)
     except OSError as error:

@@ -80,9 +80,11 @@ class Terms:
 def refusal_of_login(error: Exception) -> str | None:
     """Return what to fix if the server never accepts this URL's login. Returns None for other errors."""
     if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError | asyncpg.InvalidCatalogNameError):
-        mend = f"expected a user, a password and a database that the server has, such as {EXAMPLE}"
+        mend = f"expected a user, a password and a database that exist on the server, such as {EXAMPLE}"
     elif isinstance(error, ssl.SSLCertVerificationError) or "rejected SSL upgrade" in str(error):
-        mend = "expected an sslmode that the server can do, such as sslmode=prefer, and its certificate in sslrootcert"
+        mend = (
+            "expected an sslmode that the server supports, such as sslmode=prefer, and its certificate in sslrootcert"
+        )
     else:
         return None
     return f"WAYSTATION_DATABASE_URL: the database refuses: {error}; {mend}"
@@ -194,7 +196,7 @@ class Opener:
         wrong = differences(self._terms, found._asdict())
         if wrong:
             raise self._wrong(
-                f"the database connection is not as asked for: {'; '.join(wrong)}. Cause: {DROPPED}: {MEND}"
+                f"the database connection has wrong settings: {'; '.join(wrong)}. Cause: {DROPPED}: {MEND}"
             )
         self._proven = True
         if self._schema is not None:

@@ -149,11 +149,11 @@ def variables_for_programs() -> dict[str, str]:
 def _certified_by_the_system(given: dict[str, str], *, sslmode: str) -> ssl.SSLContext:
     """Handle libpq's `sslrootcert=system`, which asyncpg would read as a file name."""
     if sslmode != "verify-full":
-        raise ValueError("sslrootcert=system: expected sslmode=verify-full with it")
+        raise ValueError("sslrootcert=system: expected together with sslmode=verify-full")
     if others := sorted(
         name for name in given if name.startswith("ssl") and name not in ("sslrootcert", "sslnegotiation", "sslsni")
     ):
-        raise ValueError(f"{others[0]}: expected not to be given with sslrootcert=system")
+        raise ValueError(f"{others[0]}: expected to be absent with sslrootcert=system")
     del given["sslrootcert"]
     return ssl.create_default_context()
 
@@ -190,7 +190,9 @@ def _is_kept(name: str, value: str) -> bool:
         raise ValueError(f"{name[:50]}: expected a parameter that this program supports, such as sslmode{hint}")
     harmless = _WITHOUT_EFFECT[name]
     if harmless is not None and value not in harmless:
-        raise ValueError(f"{name}: expected {' or '.join(sorted(harmless))}, or nothing: the driver does no more")
+        raise ValueError(
+            f"{name}: expected {' or '.join(sorted(harmless))}, or nothing: the driver supports no other value"
+        )
     return False
 
 

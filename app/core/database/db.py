@@ -248,7 +248,7 @@ class Database:
         try:
             await self._write_share.take(tenant_id, point=False)
         except TooManyReads:
-            raise StoreUnavailable("too many changes of this tenant at once; ask for fewer at a time") from None
+            raise StoreUnavailable("too many concurrent changes of this tenant; send fewer at a time") from None
         try:
             async with self.transaction() as session:
                 yield session

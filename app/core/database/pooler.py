@@ -32,7 +32,7 @@ SECOND_SECONDS: Final = 3.0
 """How long a second connection may take to open and to answer."""
 FIND_BACKEND: Final = SqlFolder(__file__).query("find_backend", int)
 MEND: Final = (
-    "let WAYSTATION_DATABASE_URL name the Postgres server itself, postgresql://owner@host:5432/database, or PgBouncer with"
+    "set WAYSTATION_DATABASE_URL to the Postgres server itself, postgresql://owner@host:5432/database, or PgBouncer with"
     " pool_mode = session for this database, as in deploy/pgbouncer/pgbouncer.ini"
 )
 SHARED: Final = (
@@ -110,7 +110,7 @@ async def _second(connect: Callable[[], Awaitable[Base]], backend: int) -> Async
             log.warning(
                 "pooler.no_second_connection",
                 cause=repr(error),
-                mend="pool_size has to be larger than the number of connections of all processes",
+                mend="pool_size must be larger than the number of connections of all processes",
             )
             raise
         yield other, found == backend

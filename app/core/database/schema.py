@@ -50,8 +50,8 @@ class Found:
         """Return what is wrong, and what to do."""
         if self.fit(head) is Fit.CONTRACTED:
             return (
-                f"the database's schema is at revision {self.version} and serves releases from revision"
-                f" {self.serves_from} on; this release is made for {head}: run a newer release"
+                f"the database's schema is at revision {self.version} and supports releases from revision"
+                f" {self.serves_from} on; this release has revision {head}: run a newer release"
             )
         at = "has no schema of this release" if self.version is None else f"is at revision {self.version}"
         return f"the database {at}, and this release needs revision {head}: run `waystation migrate` of this release"
@@ -84,7 +84,7 @@ class SchemaGate:
         self._told = told
         self._patience_seconds = patience_seconds
         self._behind_since: float | None = None
-        self._behind = Outage(log, begun="schema.behind", over="schema.fits")
+        self._behind = Outage(log, begun="schema.outdated", over="schema.compatible")
 
     async def check(self, session: Reads) -> None:
         """Do nothing if the schema fits. One statement.

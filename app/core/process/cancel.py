@@ -23,4 +23,4 @@ async def cancel_all(running: Iterable["asyncio.Task[None]"]) -> None:
         if left:
             _, left = await asyncio.wait(left, timeout=AGAIN_SECONDS)
     for one in left:
-        log.error("cancel.in_vain", coroutine=getattr(one.get_coro(), "__qualname__", None))
+        log.error("task.not_canceled", coroutine=getattr(one.get_coro(), "__qualname__", None))

@@ -155,7 +155,7 @@ def checked_redis_url(url: str) -> str:
         if (context := getattr(connection, "ssl_context", None)) is not None:
             context.get()  # reads the certificates
     except OSError as error:
-        raise ValueError(f"a certificate or key file cannot be read: {error.strerror or 'it is none'}") from None
+        raise ValueError(f"a certificate or key file cannot be read: {error.strerror or 'not a valid one'}") from None
     except (RedisError, TypeError, ValueError) as error:
         raise ValueError(f"{EXPECTED}{_reason(error)}") from None
     _check(plain, {**pool.connection_kwargs, "max_connections": pool.max_connections})
@@ -185,7 +185,7 @@ def _check(url: str, options: dict[str, Any]) -> None:
     if path and not path.isdigit() and parts.scheme != "unix":
         raise ValueError(f"{EXPECTED}; expected the number of a database after the port")
     if options.get("decode_responses"):
-        raise ValueError("decode_responses: leave it out: answers are read as bytes")
+        raise ValueError("decode_responses: expected to be absent: answers are read as bytes")
     if int(options.get("max_connections", _CONNECTIONS_MIN)) < _CONNECTIONS_MIN:
         raise ValueError(f"max_connections: expected {_CONNECTIONS_MIN} or more, such as max_connections=32")
     for name in _ABOVE_ZERO:
@@ -201,5 +201,5 @@ def _reason(error: Exception) -> str:
             f"; expected a port from 1 to {PORT_MAX}, and `@ : / ? #` in the password percent-encoded (`%40` for `@`)"
         )
     if text.startswith("Invalid value for "):
-        return f"; the value of {text.split(maxsplit=4)[3]} is not of its kind"
+        return f"; the value of {text.split(maxsplit=4)[3]} has the wrong type"
     return f"; {text}" if text.startswith(("Invalid SSL ", "protocol must")) else ""

@@ -22,7 +22,7 @@ class ChargeCorrected(Conflict):
     code = "charge_corrected"
 
     def __init__(self) -> None:
-        super().__init__("the charge of this job has been corrected before")
+        super().__init__("the charge of this job was already corrected")
 
 
 class _Charged(NamedTuple):
@@ -53,7 +53,7 @@ async def lower_charge(session: Session, *, tenant_id: UUID, job_id: UUID, amoun
     if await session.find_value(_IS_CHARGE_CORRECTED, job_id=job_id):
         raise ChargeCorrected
     if not 0 < amount_micro <= charged:
-        expected = f"expected at most what the job was charged, {show_credits(charged)}"
+        expected = f"expected at most the charge of the job, {show_credits(charged)}"
         raise Malformed(f"amount: {expected}", problems=[Problem("$.amount", expected)])
     # locks the balance, before the job as everywhere; whoever was quicker has corrected the charge
     transfer = await correct_charge(session, tenant_id=tenant_id, job_id=job_id, amount_micro=amount_micro, note=note)

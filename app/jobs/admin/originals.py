@@ -24,7 +24,9 @@ class NoOriginal(NotFound):
     code = "no_original"
 
     def __init__(self) -> None:
-        super().__init__("no original is kept: nothing was left out of what the job shows of the upstream's error")
+        super().__init__(
+            "no original error is stored: the job shows the upstream's error in full, or the original is no longer kept"
+        )
 
 
 class OriginalsVault(Vault):

@@ -1,7 +1,7 @@
-"""A pause, as jobs feel it: claims pass them over, and those of a paused tenant or model are set aside.
+"""The effect of a pause on jobs: claims pass them over, and those of a paused tenant or model are parked.
 
-A claim would otherwise pass over the same 50,000 jobs of a paused tenant each time. Set aside is `due_at = infinity`;
-such a job always has a pause that holds it, since whoever sets it aside locks the pause, and whoever lifts the last one
+A claim would otherwise pass over the same 50,000 jobs of a paused tenant each time. Parked is `due_at = infinity`;
+such a job always has a pause that holds it, since whoever parks it locks the pause, and whoever lifts the last one
 puts it back in the same transaction. A pause of everything needs none of it: claims ask for no row at all then.
 """
 
@@ -23,7 +23,7 @@ _PUT_BACK_RUNNING = _SQL.command("put_back_running", parts={"polls_paused": POLL
 
 
 async def set_aside(session: Session) -> int:
-    """Set up to BATCH_MAX jobs aside that a pause of their tenant or model holds; gives how many. One statement."""
+    """Park up to BATCH_MAX jobs that a pause of their tenant or model holds; gives how many. One statement."""
     return await session.get_value(_PARK_PAUSED, jobs_max=BATCH_MAX)
 
 
@@ -37,9 +37,9 @@ async def put_back(session: Session) -> int:
 async def pause_jobs(
     session: Session, *, tenant_id: UUID | None, model: str | None, what: What, paused_by: str, note: str
 ) -> tuple[Pause, int]:
-    """Pause a scope; gives how many jobs were set aside or put back. Raises Malformed, TenantNotFound.
+    """Pause a scope; gives how many jobs were parked or put back. Raises Malformed, TenantNotFound.
 
-    What is left to set aside is found by the workers' sweeps.
+    What is left to park is found by the workers' sweeps.
     """
     await lock_pauses(session)
     pause = await set_pause(session, tenant_id=tenant_id, model=model, what=what, paused_by=paused_by, note=note)

@@ -28,7 +28,7 @@ CLOCK_SECONDS = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """Jobs that still wait to be sent, and those of which nobody can say whether they were."""
+    """Jobs that still wait to be sent, and those that may have been sent."""
 
     queued: int
     unknown: int

@@ -41,13 +41,13 @@ class UpstreamIdTaken(Conflict):
     code = "upstream_id_taken"
 
     def __init__(self) -> None:
-        super().__init__("that upstream id belongs to another job")
+        super().__init__("this upstream id belongs to another job")
 
 
 def checked_upstream_id(text: str) -> str:
     """An id as the upstream gives them, or Malformed."""
     if upstream_id_of(json.dumps(text)) != text:
-        expected = "expected the request id that the upstream gave"
+        expected = "expected a request id of the upstream"
         raise Malformed(f"adopt: {expected}", problems=[Problem("$.adopt", expected)])
     return text
 
@@ -82,4 +82,4 @@ async def release_submission(session: Session, *, job_id: UUID) -> State:
 
 async def _why_not(session: Session, job_id: UUID) -> JobNotFound | JobNotUnknown:
     state = await session.find_value(_FIND_JOB_STATE, job_id=job_id)
-    return JobNotFound() if state is None else JobNotUnknown(f"its submission is not unknown: the job is {state}")
+    return JobNotFound() if state is None else JobNotUnknown(f"the job is {state}; expected a job in state unknown")

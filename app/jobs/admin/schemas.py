@@ -28,10 +28,10 @@ class EventOut(_Told):
 
 
 class AttemptOut(_Told):
-    """A numbered try at getting the job started upstream."""
+    """A numbered attempt to start the job at the upstream."""
 
     attempt: int
-    outcome: str | None = Field(description="null: on the wire")
+    outcome: str | None = Field(description="null: the request is under way")
     sent_at: At
     settled_at: At | None
     upstream_id: str | None
@@ -39,7 +39,7 @@ class AttemptOut(_Told):
 
 
 class ExchangeOut(_Told):
-    """One HTTP call to the upstream; quiet polls are only counted."""
+    """One HTTP call to the upstream. Polls that found no change are only counted."""
 
     at: At
     kind: str
@@ -62,10 +62,10 @@ class ObservationOut(_Told):
 class CreditsOut(_Told):
     """Credits with six decimals."""
 
-    hold: str = Field(description="what was held when it was accepted")
-    held: str = Field(description="what is held now; nothing once it has ended")
+    hold: str = Field(description="credits that were held when the job was accepted")
+    held: str = Field(description="credits that are held now; 0 when the job has ended")
     charged: str
-    cost: str | None = Field(description="what the upstream reported; null: it did not say")
+    cost: str | None = Field(description="the cost that the upstream reported; null: it reported none")
 
     @classmethod
     def of(cls, job: Mapping[str, Any]) -> Self:
@@ -79,7 +79,7 @@ class CreditsOut(_Told):
 
 
 class JobStory(_Told):
-    """One job's whole story, without its input and output."""
+    """One job with its events, attempts and transfers, without its input and output."""
 
     id: str
     tenant_id: str
@@ -91,11 +91,11 @@ class JobStory(_Told):
     state: State
     priority: int
     created_at: At
-    due_at: At | None = Field(description="when the engine looks at it next")
-    paused: bool = Field(description="set aside until a pause is lifted")
+    due_at: At | None = Field(description="when the job is processed next")
+    paused: bool = Field(description="parked until a pause ends")
     deadline_at: At | None
     lease_until: At | None
-    owner: str | None = Field(description="incarnation of the worker that holds it")
+    owner: str | None = Field(description="the worker process that has claimed it")
     fence: int
     attempt: int
     retries: int
@@ -148,7 +148,7 @@ class JobStory(_Told):
 
 
 class JobResolved(_Told):
-    """What an operator's decision made of a job."""
+    """The job after an operator's decision."""
 
     id: str
     status: Status

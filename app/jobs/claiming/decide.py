@@ -118,7 +118,7 @@ def after_poll(outcome: Outcome, job: Running, *, schedule: Schedule) -> Step:
         case OutcomeKind.SUCCEEDED if outcome.body is not None:
             return Step(State.COMPLETED, "completed", None, body=outcome.body, upstream_state=UpstreamState.COMPLETED)
         case OutcomeKind.FAILED:
-            message = outcome.error or "the upstream reported FAILED and said no more"
+            message = outcome.error or "the upstream reported FAILED without an error message"
             code = ErrorCode.CONTENT_BLOCKED if _BLOCKED.search(message) else ErrorCode.UPSTREAM_FAILED
             return _failed(code, "failed", message, outcome.body)
         case OutcomeKind.RUNNING if job.upstream_state is not UpstreamState.COMPLETED:
@@ -153,11 +153,11 @@ def _after_unreadable(outcome: Outcome, job: Running) -> Step:
     finished = job.upstream_state is UpstreamState.COMPLETED
     over = tries >= RESULT_TRIES if finished else tries >= POLL_TRIES and job.age_seconds > RECORD_SECONDS
     if over and finished and outcome.detail == "body_too_large":
-        message = "the run completed, and its result is larger than what is kept here"
+        message = "the run completed, but its result is larger than this gateway stores"
         return _failed(ErrorCode.RESULT_TOO_LARGE, ErrorCode.RESULT_TOO_LARGE, message, None)
     if over:
-        what = "the run completed, and its result" if finished else "what the upstream answers about the run"
-        message = f"{what} cannot be read: {outcome.detail}; expected a JSON object, not encoded"
+        what = "the run completed, but its result" if finished else "the upstream's answer about the run"
+        message = f"{what} cannot be read: {outcome.detail}; expected a JSON object without Content-Encoding"
         return _failed(ErrorCode.RESULT_UNREADABLE, ErrorCode.RESULT_UNREADABLE, message, None)
     seconds = backoff(job.unreadable, *(RESULT_SECONDS if finished else (1.0, 30.0)))
     return Step(

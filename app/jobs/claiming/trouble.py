@@ -32,7 +32,7 @@ class JobTrouble:
             self._warn("job.failed", ids, model=model, code=code)
 
     def unknown(self, jobs: Iterable[tuple[str, str, UUID]]) -> None:
-        """Submissions of which nobody can say whether they arrived: model, reason and id of each job."""
+        """Unknown submissions: model, reason and id of each job."""
         for (model, reason), ids in _grouped(jobs):
             self._warn("job.unknown", ids, model=model, reason=reason)
 

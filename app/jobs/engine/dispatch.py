@@ -218,7 +218,7 @@ class Dispatcher:
             log.info("submit.claim_lost", job_id=show_id("job", job_id))
             return
         except LeaseOver:
-            log.warning("submit.lease_over", job_id=show_id("job", job_id))
+            log.warning("submit.lease_expired", job_id=show_id("job", job_id))
             outcome = Outcome(OutcomeKind.NOT_SENT, None, clock.monotonic() - started_at, "lease_over")
         except asyncio.CancelledError:
             if not opening:
@@ -295,9 +295,9 @@ class Dispatcher:
         try:
             await self._forbidden.note(row, outcome)
         except asyncio.CancelledError:  # shut down meanwhile
-            log.warning("model.not_noted", job_id=show_id("job", row.id))
+            log.warning("model.refusal_not_recorded", job_id=show_id("job", row.id))
         except Exception:
-            log.exception("model.not_noted", job_id=show_id("job", row.id))
+            log.exception("model.refusal_not_recorded", job_id=show_id("job", row.id))
 
     async def _release(self, row: ClaimedJob, step: Step, outcome: Outcome) -> None:
         self._trouble.not_sent(row, outcome.detail)
@@ -362,7 +362,7 @@ class Dispatcher:
             state = moved.get((record.job_id, record.attempt))
             if state is None:
                 shown = show_id("job", record.job_id)
-                log.warning("submit.record_lost", job_id=shown, outcome=record.outcome.kind)
+                log.warning("submit.record_refused", job_id=shown, outcome=record.outcome.kind)
             elif state is State.QUEUED:
                 self._again_in(record.step.due_seconds or 0.0)
             elif state is State.RUNNING and self.followed is not None:

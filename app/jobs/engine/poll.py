@@ -245,7 +245,7 @@ class Poller:
         for record in records:
             state = moved.get(record.job_id)
             if state is None:
-                log.info("poll.fence_lost", job_id=show_id("job", record.job_id))
+                log.info("poll.record_refused", job_id=show_id("job", record.job_id))
             elif state is State.RUNNING:
                 self.pump.ring_in(record.step.due_seconds or 0.0)
         return [None] * len(records)

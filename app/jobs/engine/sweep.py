@@ -108,7 +108,7 @@ class Sweeper:
             async with self._database.statement() as session:
                 freed = await take_back(session, lease_seconds=self._lease_seconds)
             if freed:
-                log.warning("claims.taken_back", jobs=freed)
+                log.warning("claims.expired", jobs=freed)
         if seen.waiting_due:
             async with self._database.statement() as session:
                 promoted = await promote(session)

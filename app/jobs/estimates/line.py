@@ -75,7 +75,7 @@ class Line:
     forbidden_models: frozenset[str] = field(default_factory=frozenset)
     """Of those: paused because the upstream answers their submits with 403."""
     upstream_paused_seconds: float = 0.0
-    """How long yet nobody's jobs are sent: below nothing where they are, infinite where nobody can tell."""
+    """Seconds until jobs are sent again: below zero where they are sent now, infinite where that is unknown."""
 
     @property
     def free(self) -> int:

@@ -82,7 +82,7 @@ class AccountWatch:
         used_up, again = await self._look(balance, row)
         if used_up:
             return Verdict.BELIEVED
-        self._doubt("upstream.credits_doubted", row, detail=outcome.error, again=again)
+        self._doubt("upstream.account_error_implausible", row, detail=outcome.error, again=again)
         return Verdict.REJECTED if again else Verdict.DOUBTED
 
     async def _judge_page(self, outcome: Outcome, row: ClaimedJob) -> Verdict:

@@ -185,7 +185,7 @@ class Meter:
                 polls_count=not after.reads_free,
             )
         if after.reads_free != before.reads_free:
-            log.info("upstream.polls_count", count=not after.reads_free)
+            log.info("upstream.poll_counting_changed", count=not after.reads_free)
         if self._broken and before.broken_at is None:
             log.error("upstream.unavailable")
         elif before.broken_at is not None and not self._broken:

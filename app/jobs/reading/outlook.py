@@ -52,7 +52,7 @@ NO_PROSPECT = Prospect()
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A job in line, or waiting for its time; `due_at` None: set aside, by a pause or because its key has no place in flight."""
+    """A job in line, or waiting for its time; `due_at` None: parked, by a pause or because its key has no place in flight."""
 
     model: str
     rank_at: datetime
@@ -73,7 +73,7 @@ class Look:
 
     @property
     def played(self) -> bool:
-        """Whether somebody has asked how it goes on: the first answer is the dear one."""
+        """Whether somebody has asked how it goes on: the first answer is the expensive one."""
         return self._course is not None
 
     def waits(self, place: float, models: Mapping[str, Durations]) -> Sequence[float] | None:
@@ -95,7 +95,7 @@ class Outlook:
         self._reading: dict[UUID, asyncio.Task[Look | None]] = {}
         self._models: OrderedDict[str, tuple[Durations | None, float]] = OrderedDict()
         self._learning = asyncio.Lock()
-        self._unread = Outage(log, begun="outlook.models_not_read", over="outlook.models_read")
+        self._unread = Outage(log, begun="eta.run_times_not_read", over="eta.run_times_read")
 
     async def of_jobs(self, tenant_id: UUID, rows: Sequence[ShownJob]) -> dict[UUID, Prospect]:
         """What is expected of these jobs of a tenant; of what has ended, nothing. While the store is away: what is known."""
@@ -168,7 +168,7 @@ class Outlook:
             async with self._database.snapshot(tenant_id, point=True) as session:
                 line = await read_line(session, tenant_id=tenant_id)
         except StoreUnavailable as error:
-            log.warning("outlook.line_not_read", cause=repr(error.__cause__))
+            log.warning("eta.queue_not_read", cause=repr(error.__cause__))
             return self._looks.get(tenant_id)
         look = self._looks[tenant_id] = Look(line, asked_at)
         self._looks.move_to_end(tenant_id)

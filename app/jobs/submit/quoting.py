@@ -24,7 +24,7 @@ NOBODY = UUID(int=0)
 
 
 class Binding(StrEnum):
-    """What stands against a job, or would hold it up."""
+    """What would refuse or delay a job."""
 
     NONE = "none"
     RATE = "rate"
@@ -39,7 +39,7 @@ class Binding(StrEnum):
 
 
 class PausedBy(StrEnum):
-    """Who has paused it. An operator ends it; or the upstream, by accepting a submit of the model again."""
+    """Who set the pause. `upstream`: it ends when the upstream accepts a submit of the model again."""
 
     OPERATOR = "operator"
     UPSTREAM = "upstream"

@@ -161,11 +161,11 @@ class RefusalBook:
                 if self._paying is not None:
                     await asyncio.wait([self._paying])
         if self._paying is not None:
-            log.error("refusals.lost", cause="shut_down")
+            log.error("refusals.not_recorded", cause="shut_down")
             self._paying.cancel()
 
     def _owe(self, refused: Refused, at: datetime) -> None:
-        log.warning("refusal.owed", surface=refused.surface, code=refused.code, status=refused.status_code)
+        log.warning("refusal.record_delayed", surface=refused.surface, code=refused.code, status=refused.status_code)
         if len(self._owed) < OWED_MAX:
             self._owed.add(refused, at)
         if self._paying is None:
@@ -177,7 +177,7 @@ class RefusalBook:
                 tally, self._owed = self._owed, Tally()
                 await until_stored(partial(self._write, tally))
         except Exception:
-            log.exception("refusals.lost")
+            log.exception("refusals.not_recorded")
         finally:
             self._paying = None
 

@@ -55,7 +55,7 @@ class IdempotencyKeyReused(Refusal):
     code = "idempotency_key_reused"
 
     def __init__(self) -> None:
-        super().__init__("this idempotency key was used before with another model or input")
+        super().__init__("this idempotency key was already used with another model or input")
 
 
 class Busy(Refusal):
@@ -75,7 +75,7 @@ class InDoubt(StoreUnavailable):
 
     def __init__(self) -> None:
         super().__init__(
-            "the store was lost while storing this job, which may exist; an idempotency key makes it safe to ask again"
+            "the connection to the database was lost while the job was stored, and the job may exist; with an idempotency key the request can be repeated safely"
         )
 
 

@@ -30,8 +30,8 @@ class PausedUntilRecovered(Conflict):
 
     def __init__(self) -> None:
         super().__init__(
-            "the database may be older than what was sent to the upstream, and would send it again: expected `waystation"
-            " recover`, which ends this pause"
+            "the database was restored and may be older than what was sent to the upstream: run `waystation recover`,"
+            " which ends this pause"
         )
 
 
@@ -50,7 +50,9 @@ async def resume_submits(session: Session) -> float | None:
 def checked_scope(model: str | None) -> str | None:
     """The model of a pause, or Malformed."""
     if model is not None and SLUG.fullmatch(model) is None:
-        raise Malformed("model: not a slug", problems=[Problem("$.model", "expected the slug of a model")])
+        raise Malformed(
+            "model: expected the slug of a model", problems=[Problem("$.model", "expected the slug of a model")]
+        )
     return model
 
 

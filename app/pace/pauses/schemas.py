@@ -11,23 +11,25 @@ from app.web.fields import At
 
 
 class PauseOut(BaseModel):
-    """What is paused, since when, by whom and why."""
+    """A pause: its scope, when it was set, by whom and why."""
 
-    tenant_id: str | None = Field(description="null: of every tenant")
+    tenant_id: str | None = Field(description="null: every tenant")
     tenant: str | None = Field(description="the tenant's name")
     model: str | None = Field(description="null: every model")
     what: What
     since: At
-    paused_by: str = Field(description="who said so last; upstream: it answered submits of the model with 403")
+    paused_by: str = Field(
+        description="who set it last; `upstream`: the upstream answered submits of the model with 403"
+    )
     note: str
     next_probe_at: At | None = Field(
-        description="of a pause by the upstream: when one waiting job is sent, to find out whether it is over;"
-        " null: it ends when an operator lifts it"
+        description="of a pause by the upstream: when one waiting job is sent to find out whether the pause can end;"
+        " null: an operator ends it"
     )
     reason: str | None = Field(
         description="restored: the database may be older than what was sent; `waystation recover` ends it"
     )
-    refused_probes: int = Field(description="how many such jobs in a row were answered 403, and failed")
+    refused_probes: int = Field(description="how many of these jobs in a row were answered 403 and failed")
 
     @classmethod
     def of(cls, pause: Pause) -> Self:
@@ -47,10 +49,10 @@ class PauseOut(BaseModel):
 
 
 class PausesOut(BaseModel):
-    """What a pause or resume did, and all that is paused now."""
+    """The result of a pause or resume, and all pauses that are set now."""
 
-    changed: PauseOut | None = Field(description="the pause that was set or lifted; null: there was none to lift")
-    jobs: int = Field(description="accepted jobs that began to wait, or wait no longer; those not yet due do not count")
+    changed: PauseOut | None = Field(description="the pause that was set or ended; null: there was none to end")
+    jobs: int = Field(description="accepted jobs that this parked or unparked; jobs with a later start do not count")
     pauses: list[PauseOut]
 
     @classmethod

@@ -31,34 +31,35 @@ def reconcile(
     since: Annotated[
         str | None,
         typer.Option(
-            metavar="INSTANT", help="Compare requests from here on, RFC 3339; a day before --until if not given."
+            metavar="INSTANT", help="Compare requests at or after this time, RFC 3339. Default: a day before --until."
         ),
     ] = None,
     until: Annotated[
         str | None,
         typer.Option(
-            metavar="INSTANT", help="And before this one; what is younger than HISTORY_SETTLE_SECONDS is left out."
+            metavar="INSTANT",
+            help="Compare requests before this time; requests younger than HISTORY_SETTLE_SECONDS are left out.",
         ),
     ] = None,
     accept: Annotated[
         int | None,
-        typer.Option(metavar="NUMBER", help="Compare nothing: say of an open discrepancy that you have seen to it."),
+        typer.Option(metavar="NUMBER", help="Compare nothing; mark an open discrepancy as resolved."),
     ] = None,
-    note: Annotated[str | None, typer.Option(help="With --accept: what you found.")] = None,
+    note: Annotated[str | None, typer.Option(help="With --accept: the cause that you found.")] = None,
     as_json: AsJson = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Compare balances with their transfers, our costs with the company's credits, and every request with the history.
+    """Compare balances with transfers, recorded costs with the company's credits, and requests with the upstream's history.
 
-    Exits 0 only if all of it could be read and nothing differs; what differs is in ops.discrepancies, with the jobs.
+    Exits 0 only if everything could be read and nothing differs. Differences are in ops.discrepancies, with their jobs.
     """
     if (accept is None) != (not note):
         from app.core.errors import Malformed
 
-        raise Malformed("--accept and --note go together: what was found is kept with the discrepancy")
+        raise Malformed("expected --accept and --note together: the note is kept with the discrepancy")
     if accept is not None and note:
         asyncio.run(_accept(data_dir, accept, note))
-        say(f"discrepancy {accept} is seen to", value={"number": accept, "note": note}, as_json=as_json)
+        say(f"discrepancy {accept} is marked as resolved", value={"number": accept, "note": note}, as_json=as_json)
         return
     reports, differing = asyncio.run(_reconcile(data_dir, _instant("--since", since), _instant("--until", until)))
     last = reports[-1]
@@ -116,7 +117,7 @@ def _window(since: datetime | None, until: datetime | None, *, settled: datetime
     last = settled if until is None else min(until, settled)
     first = max(last, _BEGINNING + WINDOW) - WINDOW if since is None else since
     if first >= last:
-        raise Malformed(f"--since: must lie before {last:%Y-%m-%dT%H:%M:%SZ}: what is younger is not judged")
+        raise Malformed(f"--since: expected a time before {last:%Y-%m-%dT%H:%M:%SZ}: younger requests are not compared")
     if last - first > WINDOW_MAX:
         example = rfc3339(last - WINDOW)
         raise Malformed(f"--since: expected a time at most {WINDOW_MAX.days} days before the end, such as {example}")
@@ -157,15 +158,15 @@ def _lines(reports: list["Report"], differing: list[dict[str, Any]]) -> list[str
     tallies = [one.tally for one in reports]
     lines = [
         f"{sum(one.compared for one in tallies):,} requests compared,"
-        f" {sum(one.filled for one in tallies):,} costs learnt, {show_credits(sum(one.adjusted_micro for one in tallies))}"
-        " credits given back for them",
+        f" {sum(one.filled for one in tallies):,} costs filled in, {show_credits(sum(one.adjusted_micro for one in tallies))}"
+        " credits returned to tenants for them",
     ]
     if sum(one.topped_up_micro for one in tallies):
-        lines.append(f"credits came in at the upstream: {show_credits(sum(one.topped_up_micro for one in tallies))}")
+        lines.append(f"credits added at the upstream: {show_credits(sum(one.topped_up_micro for one in tallies))}")
     if last.detail:
         lines.append(f"not read: {one_line(last.detail)}")
     if tallies[-1].read_until is None:
-        lines.append("requests were not compared with the history")
+        lines.append("requests were not compared with the upstream's history")
     if differing:
         heads = ("NUMBER", "KIND", "JOB", "TENANT", "UPSTREAM ID", "OURS", "THEIRS")
         rows = [
@@ -177,7 +178,7 @@ def _lines(reports: list["Report"], differing: list[dict[str, Any]]) -> list[str
             for one in differing
         ]
         lines.append(table(heads, rows))
-    lines.append(f"{last.open:,} open: see ops.discrepancies" if last.open else "nothing differs")
+    lines.append(f"{last.open:,} open: see ops.discrepancies" if last.open else "no differences")
     return lines
 
 

@@ -23,20 +23,20 @@ def recover(
         str | None,
         typer.Option(
             metavar="INSTANT",
-            help="The restore point, RFC 3339: only jobs accepted before it are in doubt. Without it, all there are.",
+            help="The restore point, RFC 3339: only jobs accepted before it may have been sent. Default: all jobs.",
         ),
     ] = None,
     stay_paused: Annotated[
-        bool, typer.Option("--stay-paused", help="Leave submits paused; `resume` lifts it.")
+        bool, typer.Option("--stay-paused", help="Leave submits paused until `waystation resume`.")
     ] = False,
     as_json: AsJson = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """After the database was restored or failed over: send nothing twice that may have been sent in the time that is lost.
+    """Run this after a restore or failover of the database: it makes sure that no job is sent twice.
 
-    Queued and half-sent jobs become unknown and are compared with the upstream's request history, once that must know of
-    everything (HISTORY_SETTLE_SECONDS): jobs that it knows run on, jobs that it does not know are queued again. What nobody
-    can tell stays unknown, until `job resolve` or its time limit. Running jobs go on, and so does sending in the end.
+    Jobs that were queued or being sent become unknown. They are compared with the upstream's request history as soon as it is
+    complete (HISTORY_SETTLE_SECONDS): jobs found there continue, the others are queued again. A job that cannot be decided
+    stays unknown until `job resolve` or its time limit. Running jobs continue. At the end, submits are resumed.
     """
     from app.core.clock import parse_instant
     from app.core.errors import Malformed
@@ -52,21 +52,23 @@ def recover(
 def _lines(told: dict[str, Any]) -> list[str]:
     """Return the result as lines for people."""
     lines = [
-        f"{told['queued']} queued jobs may have been sent since: unknown now",
-        f"{told['sending']} jobs were being sent: unknown now",
-        f"{told['running']} running jobs go on",
+        f"{told['queued']} queued jobs may have been sent since then: now unknown",
+        f"{told['sending']} jobs were being sent: now unknown",
+        f"{told['running']} running jobs continue",
     ]
     if told["unread"] is None:
         lines += [
-            f"the upstream's history knows {told['adopted']} of them: they run on; {told['requeued']} were never sent: queued",
-            f"{told['orphans']} requests of the lost time belong to no job: see ops.discrepancies",
+            f"{told['adopted']} of them are in the upstream's history: now running; {told['requeued']} were not sent: queued again",
+            f"{told['orphans']} requests in the lost time belong to no job: see ops.discrepancies",
         ]
     else:
-        lines.append(f"the upstream's history could not be asked ({told['unread']}): see `waystation reconcile`, later")
+        lines.append(f"the upstream's history could not be read ({told['unread']}): run `waystation reconcile` later")
     return [
         *lines,
-        f"{told['left_queued']} jobs stay queued, {told['left_unknown']} are unknown in all: see `waystation job resolve`",
-        f"submits are paused, by {told['paused_by']}: `waystation resume`" if told["paused_by"] else "submits go on",
+        f"{told['left_queued']} jobs stay queued, {told['left_unknown']} jobs are unknown in total: see `waystation job resolve`",
+        f"submits are still paused by {told['paused_by']}: run `waystation resume`"
+        if told["paused_by"]
+        else "submits are resumed",
     ]
 
 

@@ -65,7 +65,7 @@ class DailyReconciliation:
             log.info("reconciliation.started", number=run.id)
             report = await Reconciler(database=database, account=account, history=history).reconcile(run)
         except (StoreUnavailable, RunLost) as error:
-            log.warning("reconciliation.broken_off", cause=repr(error))
+            log.warning("reconciliation.aborted", cause=repr(error))
             return False
         finally:
             await asyncio.gather(*(part.close() for part in (database, account, history) if part is not None))

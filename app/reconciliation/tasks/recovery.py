@@ -134,7 +134,7 @@ class Recovery:
         """Wait until the history must contain everything that was sent before the database was doubted."""
         wait = (lost.doubted_at + timedelta(seconds=self._settle_seconds) - lost.now).total_seconds()
         while wait > 0:
-            self._say(f"the history may lag: {wait:.0f} s until it must know of everything that was sent")
+            self._say(f"waiting {wait:.0f} s until the upstream's history is complete")
             step = min(wait, 15.0)
             await asyncio.sleep(step)
             wait -= step

@@ -42,7 +42,7 @@ async def refuting(settings: Settings, database: Database, witness: Doubted) -> 
             if not await _refute(settings, database):
                 await asyncio.sleep(AGAIN_SECONDS)
         except (StoreUnavailable, NotRead) as error:
-            log.warning("books.history_not_read", cause=repr(error))
+            log.warning("books.history_unreadable", cause=repr(error))
             await asyncio.sleep(AGAIN_SECONDS)
 
 
@@ -61,13 +61,13 @@ async def _refute(settings: Settings, database: Database) -> bool:
     finally:
         await history.close()
     if orphans:
-        log.error("books.orphans_found", count=len(orphans), first=orphans[0].upstream_id)
+        log.error("books.unassigned_requests_found", count=len(orphans), first=orphans[0].upstream_id)
         return False
     async with database.transaction() as session:
         await lock_pauses(session)
         if await find_doubt(session) is Doubt.UNVOUCHED:
             await settle(session)
-            log.warning("books.vouched_for_by_history", since=since.isoformat())
+            log.warning("books.doubt_ended_by_history", since=since.isoformat())
     return True
 
 

@@ -104,8 +104,8 @@ class Reconciler:
             )
 
     async def _credits(self, run: Run, tally: Tally) -> None:
-        """Store a reading, and compare what was spent since the last one with our recorded costs."""
-        self._say("asking the upstream for what is left of the credits")
+        """Keep a reading, and compare what was spent since the last one with our recorded costs."""
+        self._say("reading the company's credits at the upstream")
         asked_at = await self._now()
         credits = await self._account.credits()
         if credits is None:
@@ -196,7 +196,7 @@ class Reconciler:
             absent = [upstream_id for _, upstream_id in sent if upstream_id not in seen]
             absent_number += len(absent)
             if absent_number > ABSENT_MAX:
-                raise NotRead(f"it lacks more than {ABSENT_MAX} of our requests", transient=False)
+                raise NotRead(f"more than {ABSENT_MAX} of our requests are missing in it", transient=False)
             missing = []
             for upstream_id in absent:
                 row = await history.find(upstream_id)

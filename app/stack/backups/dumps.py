@@ -57,10 +57,10 @@ def find_dump(path: Path) -> Dump:
     try:
         last = max(_candidates(path), key=lambda one: (one.stat().st_mtime_ns, one.name), default=None)
         if last is None:
-            raise StackError(f"no dump in {path}: `waystation backup create` writes one, or name another place")
+            raise StackError(f"no dump in {path}: `waystation backup create` writes one, or give another path")
         return _look_at(last)
     except FileNotFoundError as error:
-        raise StackError(f"no dump: there is no {error.filename}; `waystation backup create` writes one") from None
+        raise StackError(f"no dump: {error.filename} does not exist; `waystation backup create` writes one") from None
     except OSError as error:
         raise StackError(f"{error.filename or path} cannot be read: {error.strerror or error}") from None
 
@@ -83,13 +83,13 @@ def _is_dump(directory: Path) -> bool:
 def _look_at(path: Path) -> Dump:
     if path.is_dir():
         if not (path / _CONTENTS).exists():
-            raise StackError(f"{path} is cut off: there is no {_CONTENTS} in it, which pg_dump writes last")
+            raise StackError(f"{path} is incomplete: {_CONTENTS}, which pg_dump writes last, is missing")
         files = [one.stat() for one in path.iterdir()]
         written_at = max(one.st_mtime for one in files)
         return Dump(path, Form.DIRECTORY, sum(one.st_size for one in files), datetime.fromtimestamp(written_at, UTC))
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
-        raise StackError(f"{path} is no dump: expected a file or directory of pg_dump")
+        raise StackError(f"{path} is not a dump: expected a file or directory of pg_dump")
     return Dump(path, _form(path), found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
 
 
@@ -103,12 +103,12 @@ def _form(path: Path) -> Form:
     if _SAYS_CLUSTER in head:
         raise StackError(f"{path} is a dump of a whole cluster: expected one of the database alone, from pg_dump")
     if _SAYS_PLAIN in head:
-        if _SAYS_WHOLE not in tail:  # psql would accept the part as a whole dump
-            raise StackError(f"{path} is cut off: its last lines do not say that the dump is complete")
+        if _SAYS_WHOLE not in tail:  # psql would take what there is for all of it
+            raise StackError(f"{path} is incomplete: its last lines do not say that the dump is complete")
         return Form.PLAIN
     if head[_TAR_AT : _TAR_AT + len(_TAR)] == _TAR:
         return Form.TAR
-    raise StackError(f"{path} is no dump: expected a file or directory of pg_dump, unpacked and whole")
+    raise StackError(f"{path} is not a dump: expected a complete, unpacked file or directory of pg_dump")
 
 
 async def create_dump(database_url: str, directory: Path) -> Dump:
@@ -157,7 +157,7 @@ async def _look_at_server(database_url: str) -> tuple[int, bool]:
     try:
         if (await find_schema(connection)).version is None:
             raise StackError(
-                "the database has no tables of ours that this login may see: expected one that `waystation migrate` has made"
+                "the database has no Waystation tables that this login may see: expected a database that `waystation migrate` has prepared"
             )
         return connection.get_server_version().major, is_encrypted(connection)
     finally:

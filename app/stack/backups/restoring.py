@@ -33,7 +33,7 @@ _OPTIONS = (
     "--if-exists",
     "--exit-on-error",
 )
-_WHOLE = "expected one of the whole database that WAYSTATION_DATABASE_URL names"
+_WHOLE = "expected a dump of the whole database in WAYSTATION_DATABASE_URL"
 
 
 async def restore(dump: Dump, programs: PostgresPrograms, database_url: str) -> None:
@@ -59,13 +59,13 @@ async def _finish(dump: Dump, database_url: str) -> None:
     connection = await asyncpg.connect(database_url)
     try:
         if (await find_schema(connection)).version is None:
-            raise StackError(f"{dump.path} holds nothing of ours, or no rows: {_WHOLE}, with its data")
+            raise StackError(f"{dump.path} has no Waystation tables, or no rows: {_WHOLE}, with its data")
         session = Session(connection)
         if not await session.get_value(_HAS_VIEWS):
-            raise StackError(f"{dump.path} is without the schema ops: {_WHOLE}")
+            raise StackError(f"{dump.path} lacks the schema ops: {_WHOLE}")
         if not await session.get_value(_HAS_PRIVILEGES, role=SERVICE_ROLE):
             raise StackError(
-                f"{dump.path} is without privileges: {_WHOLE}, without the option --no-privileges (-x) of pg_dump"
+                f"{dump.path} lacks privileges: {_WHOLE}, made without the option --no-privileges (-x) of pg_dump"
             )
         await session.run(_ANALYZE)
     finally:
@@ -96,7 +96,7 @@ async def _roles_in(dump: Dump) -> set[str]:
             for line in lines:
                 if line.startswith(_CONNECTS):
                     raise StackError(
-                        f"{dump.path} makes its own database: expected one without the option --create of pg_dump"
+                        f"{dump.path} creates its own database: expected a dump made without the option --create of pg_dump"
                     )
                 found.update(_roles_of(line))
     return found

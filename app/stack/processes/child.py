@@ -91,7 +91,7 @@ class Child:
                 await self.start()
                 continue
             if process is None or process.returncode is not None:
-                raise StackError(f"{self.name} does not start{self._last_words()}")
+                raise StackError(f"{self.name} failed to start{self._last_words()}")
             if self.spec.ready is None or await self.spec.ready(process.pid):
                 return
             if monotonic() > until:

@@ -49,7 +49,7 @@ def _nobody() -> pwd.struct_passwd:
     try:
         return pwd.getpwnam("nobody")
     except KeyError:
-        raise StackError("started as root, and there is no account `nobody` to run Postgres as") from None
+        raise StackError("started as root, but there is no account `nobody` to run Postgres as") from None
 
 
 def _has_account(uid: int) -> bool:

@@ -105,14 +105,14 @@ async def take_over(path: Path, *, stop_signal: signal.Signals, patience_seconds
         return descriptor
     began = monotonic()
     owner = {signed(path)} & _holders(path)
-    log.info("stack.leftover_stopping", lock=path.name, pid=next(iter(owner), None))
+    log.info("stack.old_process_stopping", lock=path.name, pid=next(iter(owner), None))
     _send({pid for pid in owner if pid is not None}, stop_signal)
     if not owner:  # only children of a dead server hold the lock
         patience_seconds = min(patience_seconds, _KILL_SECONDS)
     killing_at = began + patience_seconds
     while (descriptor := try_lock(path)) is None:
         if monotonic() > killing_at + _KILL_SECONDS:
-            raise StackError(f"a process that we may not stop holds {path}")
+            raise StackError(f"{path} is locked by a process that this user may not stop")
         if monotonic() > killing_at:
             _send(_holders(path), signal.SIGKILL)
         await asyncio.sleep(_PAUSE_SECONDS)

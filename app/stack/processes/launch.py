@@ -68,7 +68,7 @@ def main() -> None:
             enter_namespace(account)
         except OSError as error:
             sys.exit(
-                f"{command[0]} must run as an ordinary user with an account, and a user namespace is refused: {error}"
+                f"{command[0]} must run as an ordinary user with an account, and a user namespace cannot be created: {error}"
             )
     if sys.platform == "linux":
         prctl(PR_SET_PDEATHSIG, death_signal)

@@ -131,9 +131,9 @@ class Supervisor:
             # a killed member has not failed: only the others delay the next start
             failed = monotonic() - began < QUICK_SECONDS and code != -signal.SIGKILL
             failures = failures + 1 if failed else 0
-            log.warning("stack.member_died", member=member.name, code=code)
+            log.warning("stack.process_died", member=member.name, code=code)
             failures = await self._restart(member, failures)
-            log.info("stack.member_restarted", member=member.name, pid=member.pid)
+            log.info("stack.process_restarted", member=member.name, pid=member.pid)
             self._note(member)
             self._changed()
 

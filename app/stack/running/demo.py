@@ -117,7 +117,7 @@ class Mailbox:
             async with asyncio.timeout(WEBHOOK_SECONDS):
                 return await self._brought.get()
         except TimeoutError:
-            raise StackError("no webhook has come; see the worker's log") from None
+            raise StackError("no webhook arrived; see the worker's log") from None
 
 
 async def _show(stack: Stack, mailbox: Mailbox, speed: float) -> None:
@@ -147,8 +147,8 @@ async def _show(stack: Stack, mailbox: Mailbox, speed: float) -> None:
 async def _run_job(
     console: Console, client: Client, url: str, webhook_url: str, speed: float
 ) -> tuple[str, dict[str, Any]]:
-    """Submit the payload, and poll until the job ends. Return its id and result."""
-    console.print(f"POST /v2/{MODEL}   the payload of the model's own page")
+    """Submit the payload as any tenant would, and follow it to its end."""
+    console.print(f"POST /v2/{MODEL}   the example payload of the model's page")
     answer = await client.post(f"{url}/v2/{MODEL}", json=PAYLOAD, headers={"X-Webhook-Url": webhook_url})
     accepted = answer.json()
     if answer.status_code != 200:
@@ -203,7 +203,7 @@ def _print_result(console: Console, request_id: str, result: dict[str, Any]) -> 
 
 def _print_webhook(console: Console, id_: str, verified: bool, body: bytes) -> None:
     if not verified:
-        raise StackError("the webhook's signature does not verify")
+        raise StackError("the webhook's signature is not valid")
     told = json.loads(body)
     console.print(f"\nWebhook {told['type']}, its signature verified by the reference library of Standard Webhooks")
     console.print(f"  webhook-id {id_}   {told['timestamp']}   {len(body)} bytes")
@@ -240,8 +240,8 @@ async def _print_story(console: Console, found: RunningStack, request_id: str) -
 
 def _print_next(console: Console) -> None:
     console.print(
-        "\nThe demo's servers and data are gone with it. Where to look next:\n"
-        "  waystation up             the same, left running; prints URL and keys\n"
+        "\nThe demo's servers and data are deleted. Next steps:\n"
+        "  waystation up             the same, and it stays running; prints URL and keys\n"
         "  <url>/docs                the API reference\n"
         '  SegmindClient(api_key=…, base_url="<url>/v1")   the upstream\'s own SDK, unchanged\n'
         "  README.md                 settings, SQL views, running it for real"

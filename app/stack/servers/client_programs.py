@@ -18,7 +18,7 @@ async def run_program(program: Path, *arguments: str, output: int, url: str | No
     `url`: the database that it uses. Call it from the main thread; the program ends with this process.
     """
     if not os.access(program, os.X_OK):
-        raise StackError(f"there is no {program}: install the client programs of Postgres beside its server")
+        raise StackError(f"{program} not found: install the client programs of Postgres in the directory of its server")
     variables = variables_for_programs()
     if url is not None:
         plain, password = for_programs(url)
@@ -39,7 +39,7 @@ async def run_program(program: Path, *arguments: str, output: int, url: str | No
             await process.wait()
     if process.returncode:
         raise StackError(
-            first_error(complaint.decode(errors="replace")) or f"{program.name} ended with {process.returncode}"
+            first_error(complaint.decode(errors="replace")) or f"{program.name} exited with {process.returncode}"
         )
     return said or b""
 

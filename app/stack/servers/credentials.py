@@ -38,7 +38,9 @@ def load_credentials(path: Path) -> Credentials:
     found = read_json(path)
     names = {each.name for each in fields(Credentials)}
     if found is None or not all(isinstance(found.get(name), str) for name in names - {"tenant_key"}):
-        raise StackError(f"{path} is damaged: restore it; the secrets in it open what is stored beside it")
+        raise StackError(
+            f"{path} is damaged: restore it from a backup; its secrets are needed to decrypt the data in this directory"
+        )
     return Credentials(**{name: found[name] for name in names if name in found})
 
 

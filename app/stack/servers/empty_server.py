@@ -52,7 +52,7 @@ async def _start(server: EmbeddedPostgres) -> None:
     except (StackError, OSError) as error:
         cause = first_error(text_of(server.log_path) or "") or error
         raise StackError(
-            f"no server can be started in {server.directory.parent.parent}: {cause}; TMPDIR says where"
+            f"no server can be started in {server.directory.parent.parent}: {cause}; TMPDIR sets the directory"
         ) from None
 
 

@@ -146,7 +146,7 @@ class EmbeddedPostgres:
             # another program took a newly chosen port: choose another. The port of a URL that is in use cannot change.
             if not first or is_free(port):
                 break
-        raise StackError(f"Postgres does not start: {last_lines(self.log_path)} (see {self.log_path})")
+        raise StackError(f"Postgres failed to start: {last_lines(self.log_path)} (see {self.log_path})")
 
     async def _accepts(self) -> bool:
         """Return True when it accepts connections, within START_SECONDS; False if it ended."""
@@ -190,7 +190,9 @@ class EmbeddedPostgres:
         finally:
             await process.stop(())
         if code != 0:
-            raise StackError(f"Postgres's data cannot be made: {last_lines(self.log_path)} (see {self.log_path})")
+            raise StackError(
+                f"the data directory of Postgres cannot be created: {last_lines(self.log_path)} (see {self.log_path})"
+            )
 
     def _start(
         self, command: list[str], identity: Identity, lock: int, *, death_signal: signal.Signals, given: str = ""

@@ -100,7 +100,7 @@ class EmbeddedValkey:
             # another program took a newly chosen port: choose another. The port of a URL that is in use cannot change.
             if not first or is_free(port):
                 break
-        raise StackError(f"Valkey does not start: {last_lines(self.log_path)} (see {self.log_path})")
+        raise StackError(f"Valkey failed to start: {last_lines(self.log_path)} (see {self.log_path})")
 
     def _launch(self, program: Path, identity: Identity, lock: int, port: int) -> None:
         config = self.directory / "valkey.conf"

@@ -63,9 +63,9 @@ def _described(summary: str, *statuses: int) -> dict[str, Any]:
 
 
 OPENAPI_PATHS = {
-    "/healthz": _described("Whether the process lives", 200),
+    "/healthz": _described("Whether the process is running", 200),
     "/readyz": _described(
-        "Whether it can work: the database answers in our role and its schema serves us, and the process is not about to stop",
+        "Whether the process can serve requests: the database answers, its role and schema are the expected ones, and the process is not stopping",
         200,
         503,
     ),

@@ -56,7 +56,7 @@ class Protocol(TimedProtocol):
         self._since = self.loop.time()
         self._watch(self._since + IDLE_SECONDS)
         if len(self.connections) > self.connections_max and not self._make_room():
-            self._refuse(503, "overloaded", "this process has as many connections as it takes; try again", retry=1)
+            self._refuse(503, "overloaded", "this process has no free connection; try again", retry=1)
 
     def _make_room(self) -> bool:
         """Close the connections that have waited longest for a request. Returns False if there is none."""
@@ -88,7 +88,7 @@ class Protocol(TimedProtocol):
             self._refuse(
                 503,
                 "shutting_down",
-                "this process is stopping; the request may have been carried out: send it again, a submit with the same"
+                "this process is stopping; the request may have been executed: send it again, a submit with the same"
                 " Idempotency-Key",
                 retry=1,
             )
@@ -216,6 +216,6 @@ class Protocol(TimedProtocol):
     def send_400_response(self, msg: str) -> None:
         """Refuse invalid HTTP. It has no route, so the answer has the members of both surfaces' errors."""
         if max(self._head_bytes, self._came_bytes) > HEAD_BYTES_MAX:
-            self._refuse(431, "headers_too_large", f"the head of the request has over {HEAD_BYTES_MAX} bytes")
+            self._refuse(431, "headers_too_large", f"request line and headers are larger than {HEAD_BYTES_MAX} bytes")
         else:
-            self._refuse(400, "invalid_http", "this is no valid HTTP request")
+            self._refuse(400, "invalid_http", "not a valid HTTP request")

@@ -70,7 +70,7 @@ class Server(uvicorn.Server):
         now = clock.monotonic()
         self._serve_until = min(self._serve_until, now)
         self._answer_until = min(self._answer_until, now + ANSWERING_SECONDS_MIN)
-        log.warning("api.hurried")
+        log.warning("api.stop_forced")
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -103,7 +103,7 @@ class Server(uvicorn.Server):
             async with asyncio.timeout(max(self._closing_seconds, LAST_ANSWERS_SECONDS)):
                 await self.lifespan.shutdown()
         except TimeoutError:
-            log.warning("api.not_closed")
+            log.warning("api.close_timed_out")
         log.info("api.stopped")
 
     @property
@@ -128,7 +128,7 @@ class Server(uvicorn.Server):
         if not self._busy:
             return
         tasks = list(self.server_state.tasks)
-        log.warning("api.cut", connections=len(self._connections), requests=len(tasks))
+        log.warning("api.requests_aborted", connections=len(self._connections), requests=len(tasks))
         for connection in self._connections:
             connection.cut()
         for task in tasks:

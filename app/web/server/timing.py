@@ -155,7 +155,7 @@ class TimedProtocol(HttpToolsProtocol):
             self._since = now  # the timeout of a pipelined head starts after the answer before it
         elif now >= self._since + HEAD_SECONDS:
             log.info("http.head_too_slow")
-            self._refuse(408, "head_too_slow", f"the head of the request took longer than {HEAD_SECONDS:g} s")
+            self._refuse(408, "head_too_slow", f"request line and headers took longer than {HEAD_SECONDS:g} s")
             return now + LINGER_SECONDS
         return self._since + HEAD_SECONDS
 
@@ -182,7 +182,7 @@ class TimedProtocol(HttpToolsProtocol):
         elif now < self._written.looked_at + BODY_WINDOW_SECONDS:
             return self._written.looked_at + BODY_WINDOW_SECONDS
         elif self._written.stuck(now, left):
-            log.info("http.reader_too_slow", bytes_left=left)
+            log.info("http.client_reads_too_slowly", bytes_left=left)
             self.transport.abort()
             return None
         return now + BODY_WINDOW_SECONDS

@@ -134,7 +134,7 @@ class Deliverer:
         try:
             attempted = await self._post(row, body, before_send)
         except LeaseLost:
-            log.warning("delivery.lease_lost", delivery_id=show_id("dlv", row.id))
+            log.warning("delivery.lease_expired", delivery_id=show_id("dlv", row.id))
             return
         crash_point("deliver.after_answer")
         await self._recorder.put(record_of(row, attempted, chance=random.random()))
@@ -144,12 +144,12 @@ class Deliverer:
             log.error(
                 "delivery.without_body", delivery_id=show_id("dlv", row.id), event_id=show_id("evt", row.event_id)
             )
-            return Attempted(AttemptOutcome.FORBIDDEN, 0.0, detail="the body of its event cannot be made")
+            return Attempted(AttemptOutcome.FORBIDDEN, 0.0, detail="the body of the event could not be made")
         try:
             secrets = self._keeper.secrets_of(row.tenant_id, row.endpoint_id)
         except SecretUnreadable as error:
             log.error("delivery.secret_unreadable", delivery_id=show_id("dlv", row.id), secret=str(error))
-            return Attempted(AttemptOutcome.FORBIDDEN, 0.0, detail="its signing secret cannot be read here")
+            return Attempted(AttemptOutcome.FORBIDDEN, 0.0, detail="the signing secret could not be decrypted")
         headers = signed_headers(event_id=row.event_id, at=clock.now(), body=body, secrets=secrets)
         return await self._sender.post(row.url, headers=headers, body=body, before_send=before_send)
 
@@ -164,7 +164,7 @@ class Deliverer:
         self._warn(records, recorded)
         for record in records:
             if record.delivery_id not in recorded.held:
-                log.info("delivery.fence_lost", delivery_id=show_id("dlv", record.delivery_id))
+                log.info("delivery.record_refused", delivery_id=show_id("dlv", record.delivery_id))
             elif record.due_seconds is not None and record.due_seconds < NEAR_SECONDS:
                 self.pump.ring_in(record.due_seconds)
         return [None] * len(records)

@@ -10,20 +10,21 @@ from app.core.commands.terminal import DATA_DIR, AsJson, DataDir, say
 if TYPE_CHECKING:
     from app.webhooks.listen.receiver import Arrived
 
-webhooks = typer.Typer(help="Webhooks, as a receiver sees them.")
+webhooks = typer.Typer(help="Receive webhooks on this machine.")
 
 
 @webhooks.command("listen")
 def listen(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any.")] = 9000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: any free port.")] = 9000,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     secret: Annotated[
-        list[str] | None, typer.Option(help="whsec_… to verify with; may be given again. Default: the running stack's.")
+        list[str] | None,
+        typer.Option(help="whsec_… to verify with; may be repeated. Default: that of the running stack."),
     ] = None,
     as_json: AsJson = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Print and verify the webhooks that arrive, until Ctrl-C. Gateways reach it where WEBHOOK_ALLOW_NETWORKS says so."""
+    """Print and verify the webhooks that arrive, until Ctrl-C. The gateway needs its address in WEBHOOK_ALLOW_NETWORKS."""
     from app.webhooks.listen.receiver import receiving
 
     secrets = list(secret or [])
@@ -31,7 +32,7 @@ def listen(
     async def run() -> None:
         if not secrets:
             secrets.extend(await _secret_of_stack(data_dir))
-        known = "verifying" if secrets else "NOT verifying: give --secret"
+        known = "verifying signatures" if secrets else "NOT verifying signatures: give --secret"
         async with receiving(lambda: secrets, lambda one: _show(one, as_json), host=host, port=port) as url:
             say(f"listening at {url}, {known}", value={"url": url, "verifying": bool(secrets)}, as_json=as_json)
             await asyncio.Event().wait()

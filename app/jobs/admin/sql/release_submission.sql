@@ -12,7 +12,7 @@ WITH unknown AS (
     RETURNING {{ moved_columns }}, 'released' AS event_reason, {{ ended_columns }}
 ), moved_events AS ({{ events_of(rows=moved) }}), changes AS ({{ changes_of(rows=moved) }}), {{ counted }}, results AS (
     INSERT INTO job_results (job_id, message)
-    SELECT id, 'the answer to the submission was lost; an operator has established that it never started'
+    SELECT id, 'the answer to the submission was lost; an operator has found that it did not arrive'
     FROM moved WHERE state = 'failed'
 )
 SELECT id, tenant_id, key_id, state, revision, model, error_code, upstream_id, finished_at, held_micro, charged_micro,

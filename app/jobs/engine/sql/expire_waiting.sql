@@ -23,8 +23,8 @@ WITH overdue AS (
     INSERT INTO job_results (job_id, message)
     SELECT id, CASE error_code
         WHEN 'submission_unknown' THEN
-            'the answer to the submission was lost and nobody can say whether it arrived; it was not sent again'
-        WHEN 'poison' THEN 'three workers in a row died or hung while they had it; it is not tried again'
+            'the answer to the submission was lost; it is unknown whether it arrived, and it was not sent again'
+        WHEN 'poison' THEN 'three workers in a row died or hung while they processed the job; it is not tried again'
         ELSE 'its deadline passed before it could be sent' END
     FROM moved WHERE state = 'failed'
 )
