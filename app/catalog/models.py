@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class PriceRule(StrEnum):
-    """What a job is charged: what the upstream reports, times a mark-up, at most its hold; or always its price."""
+    """What a job is charged. METERED: the reported cost times a mark-up, at most its hold. FIXED: always its price."""
 
     METERED = "metered"
     FIXED = "fixed"
