@@ -1,1 +1,1 @@
-"""Models the upstream offers, as far as we know them: the schema of their parameters, and how long they run."""
+"""What we know of the upstream's models: the schema of their parameters, their prices and run times."""

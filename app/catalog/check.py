@@ -1,4 +1,4 @@
-"""Whether a model may be asked for, and whether its parameters are what it takes."""
+"""Checks whether a job may use a model, and whether its parameters fit the model."""
 
 import re
 from collections import OrderedDict
@@ -17,13 +17,13 @@ from app.core.off_loop import run_sized
 
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 RESERVED = frozenset({"requests", "get-user-credits"})
-"""Paths of the upstream's own, which no model can have as its slug."""
+"""Paths of the upstream's API, which no model can have as its slug."""
 FRESH_SECONDS = 5.0
 KEPT_MAX = 2_000
 
 
 class SlugInvalid(NotFound):
-    """404: no model can have such a name."""
+    """404: no model can have this slug."""
 
     code = "model_not_found"
 
@@ -38,7 +38,7 @@ class SlugInvalid(NotFound):
 
 
 class ModelUnknown(NotFound):
-    """404: the catalogue does not have it, and unknown models are refused here."""
+    """404: the catalogue does not have the model, and unknown models are refused here."""
 
     code = "model_not_found"
 
@@ -47,7 +47,7 @@ class ModelUnknown(NotFound):
 
 
 class ModelUnpriced(NotFound):
-    """404: the catalogue has it without a price, and such models are refused here."""
+    """404: the model has no price, and such models are refused here."""
 
     code = "model_unpriced"
 
@@ -56,7 +56,7 @@ class ModelUnpriced(NotFound):
 
 
 class ModelDisabled(Forbidden):
-    """403: an operator has switched it off, for everybody or for this tenant."""
+    """403: an operator has switched the model off, for everybody or for this tenant."""
 
     code = "model_not_allowed"
 
@@ -65,7 +65,7 @@ class ModelDisabled(Forbidden):
 
 
 class ModelRetired(Refusal):
-    """410: the upstream no longer has it."""
+    """410: the upstream no longer has the model."""
 
     status = 410
     code = "model_retired"
@@ -75,7 +75,7 @@ class ModelRetired(Refusal):
 
 
 class ParametersInvalid(Malformed):
-    """400: the input is not what the model's schema asks for."""
+    """400: the input does not match the model's schema."""
 
     code = "invalid_parameters"
 
@@ -95,20 +95,20 @@ def is_slug(text: str) -> bool:
 
 
 def checked_slug(slug: str) -> str:
-    """The slug, or SlugInvalid."""
+    """Return the slug. Raises SlugInvalid."""
     if not is_slug(slug):
         raise SlugInvalid(slug)
     return slug
 
 
 class Catalog:
-    """One process's view of the catalogue, at most FRESH_SECONDS old."""
+    """One process's cache of the catalogue, at most FRESH_SECONDS old."""
 
     def __init__(self, database: Database, *, unpriced_models: Literal["refuse", "pass"]) -> None:
         self._database = database
         self._pass = unpriced_models == "pass"
         self._kept: OrderedDict[str, tuple[_Known, float]] = OrderedDict()
-        # apart from the known ones, so that a flood of invented slugs pushes none of them out
+        # separate from the known ones, so that many invented slugs remove none of them
         self._missing: OrderedDict[str, float] = OrderedDict()
 
     async def check(
@@ -120,10 +120,10 @@ class Catalog:
         allowed: frozenset[str] | None = None,
         at: str = "$",
     ) -> Terms:
-        """What a job of it costs; `cost` is that of parsing the parameters, `allowed` are the only models this tenant may
-        ask for, `at` is where the parameters stand in the body.
+        """Return what a job of the model costs.
 
-        Raises ModelUnknown, ModelUnpriced, ModelDisabled, ModelRetired, or ParametersInvalid with every fault's path.
+        cost: of parsing the parameters. allowed: the only models of this tenant. at: the path of the parameters in the body.
+        Raises ModelUnknown, ModelUnpriced, ModelDisabled, ModelRetired, or ParametersInvalid with the path of every fault.
         """
         if allowed is not None and slug not in allowed:
             raise ModelDisabled(slug)
@@ -145,8 +145,10 @@ class Catalog:
         return known.terms
 
     async def find_slug(self, slug: str) -> str | None:
-        """The slug where the catalogue has it, for a record of a refused submit: an older answer does, and none where the
-        store is away."""
+        """Return the slug if the catalogue has it, else None. It is for the record of a refused submit.
+
+        A cached answer is enough however old. Returns None if the database is unavailable.
+        """
         if slug in self._kept:
             return slug
         if not SLUG.fullmatch(slug):
@@ -180,7 +182,7 @@ Answer = TypeVar("Answer")
 
 
 def _keep(answers: OrderedDict[str, Answer], slug: str, answer: Answer) -> None:
-    """Keep it, at most KEPT_MAX of them."""
+    """Keep the answer, and at most KEPT_MAX answers."""
     answers[slug] = answer
     answers.move_to_end(slug)
     if len(answers) > KEPT_MAX:

@@ -1,4 +1,4 @@
-"""Pure choices about models: what a job of one costs, and what an operator may write into the catalogue."""
+"""Pure decisions about models: what a job costs, and what an operator may write into the catalogue."""
 
 import math
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ BACKTRACKS_MAX = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a job of a model is quoted and charged; `price_micro` None: no price is set."""
+    """How a job of a model is priced and charged. `price_micro` None: no price is set."""
 
     price_micro: int | None = None
     price_rule: PriceRule = PriceRule.METERED
@@ -27,14 +27,14 @@ class Terms:
 
 
 def quote(terms: Terms, *, default_price_micro: int | None, fallback_micro: int) -> int:
-    """What is held for a job: the model's price; without one the tenant's default, and at last everybody's."""
+    """The hold of a job in micro-credits: the model's price, else the tenant's default, else everybody's."""
     if terms.price_micro is not None:
         return terms.price_micro
     return fallback_micro if default_price_micro is None else default_price_micro
 
 
 class ModelChanges(TypedDict, total=False):
-    """What an operator may set on a model; what is absent stays, a price or schema of None is taken away."""
+    """What an operator may change of a model. An absent member stays; a price or schema of None is removed."""
 
     price_micro: int | None
     price_rule: PriceRule
@@ -44,12 +44,12 @@ class ModelChanges(TypedDict, total=False):
 
 
 def usual_price(cost_micro: int) -> int:
-    """The price of a model with this mean cost, in micro-credits: half as much again, to cover the expensive runs."""
+    """The price for this mean cost, in micro-credits: 1.5 times the cost, to cover expensive runs."""
     return (3 * cost_micro + 1) // 2
 
 
 def parse_markup(value: object) -> int:
-    """Millionths of the factor that a cost is multiplied with; raises ValueError with what was expected."""
+    """Return the factor for a cost, in millionths. Raises ValueError with what was expected."""
     expected = f'expected a factor from 0 to {MARKUP_MAX} with at most 6 decimals, such as "1.2"'
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(expected)
@@ -63,7 +63,7 @@ def parse_markup(value: object) -> int:
 
 
 def checked_schema(schema: object) -> dict[str, Any]:
-    """A JSON Schema that judges by itself: one that would have to be fetched is none. Raises ValueError."""
+    """Return a valid JSON Schema that needs no other document. Raises ValueError."""
     if not isinstance(schema, dict):
         raise ValueError("expected a JSON Schema, which is an object")
     if len(orjson.dumps(schema)) > SCHEMA_BYTES_MAX:
@@ -76,10 +76,10 @@ def checked_schema(schema: object) -> dict[str, Any]:
 
 
 def validator_of(schema: Any) -> jsonschema_rs.Validator:
-    """What judges inputs; raises ValueError or ReferencingError. `$ref` reaches no network and no file.
+    """Return the validator of inputs. Raises ValueError or ReferencingError. `$ref` reaches no network and no file.
 
-    Patterns are matched in time that grows with the text alone. Those that cannot be (they look around or back) may try
-    BACKTRACKS_MAX ways; a text for which that is not enough does not match.
+    Matching a pattern takes time linear in the text. Patterns that cannot (with lookaround or backreferences) may
+    backtrack BACKTRACKS_MAX times; a text that needs more does not match.
     """
     try:
         return jsonschema_rs.validator_for(schema, offline=True, pattern_options=jsonschema_rs.RegexOptions())
@@ -89,7 +89,7 @@ def validator_of(schema: Any) -> jsonschema_rs.Validator:
 
 
 def recent_run_seconds(samples: Sequence[float]) -> tuple[float, float] | None:
-    """Median and ninetieth percentile (nearest rank) of run times in seconds; None where there are none."""
+    """Return the median and 90th percentile (nearest rank) of run times in seconds, or None if there are none."""
     if not samples:
         return None
     ordered = sorted(samples)

@@ -1,4 +1,4 @@
-"""What a model's schema finds wrong with parameters, in words that name the parameter and what it is to be."""
+"""Describes why parameters do not match a model's schema: the parameter, and what was expected."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -34,11 +34,11 @@ _TYPES = {
     "array": "an array", "object": "an object",
 }  # fmt: skip
 _SAMPLES: Mapping[str, object] = {"integer": 5, "number": 0.5, "string": "text", "boolean": True}
-"""Where the schema has no example of its own."""
+"""Used if the schema has no example."""
 
 
 def problems_of(validator: jsonschema_rs.Validator, schema: Any, parameters: Any, at: str) -> list[Problem]:
-    """The faults of parameters that stand at `at`, at most PROBLEMS_MAX; empty where there are none."""
+    """Return the faults of the parameters at path `at`, at most PROBLEMS_MAX; empty if there are none."""
     try:
         return _found(validator, schema, parameters, at)
     except UnicodeEncodeError:
@@ -53,7 +53,7 @@ def _found(validator: jsonschema_rs.Validator, schema: Any, parameters: Any, at:
 
 
 def _told(error: jsonschema_rs.ValidationError, schema: Any, at: str) -> Iterator[Problem]:
-    """One fault of the validator's: of unknown parameters there are several in one."""
+    """Yield the problems of one validation error. An error can name several unknown parameters."""
     place, kind = error.instance_path, error.kind
     around = _within(schema, error.schema_path[:-1])
     known: Mapping[str, Any] = around.get("properties") or {}
@@ -71,7 +71,7 @@ def _told(error: jsonschema_rs.ValidationError, schema: Any, at: str) -> Iterato
 
 
 def _expected(kind: str, value: Any, around: Mapping[str, Any]) -> str | None:
-    """What the schema asks for in a place; None where it has no short words."""
+    """What the schema expects of a value; None if no short text says it."""
     if kind in _BOUNDS:
         return _BOUNDS[kind].format(value if isinstance(value, str) else _json(value))
     if kind == "type":
@@ -89,7 +89,7 @@ def _expected(kind: str, value: Any, around: Mapping[str, Any]) -> str | None:
 
 
 def _type_of(schema: Any) -> str:
-    """`expected an integer, such as 5`; empty where the schema names no type and no values."""
+    """`expected an integer, such as 5`; empty if the schema names no type and no values."""
     if not isinstance(schema, Mapping):
         return ""
     if values := schema.get("enum"):
@@ -117,7 +117,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _within(schema: Any, path: Sequence[str | int]) -> Mapping[str, Any]:
-    """The part of the schema that judged; empty where a reference leads elsewhere."""
+    """The part of the schema that failed; empty if a reference leads elsewhere."""
     for part in path:
         try:
             schema = schema[part]
@@ -131,7 +131,7 @@ def _json(value: object) -> str:
 
 
 def _without_surrogates(value: Any) -> Any:
-    """The value for the validator, which takes only what has a UTF-8; forwarded is what was sent."""
+    """A copy for the validator, which accepts only valid Unicode. The original value is what is sent."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, dict):

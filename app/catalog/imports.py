@@ -1,4 +1,4 @@
-"""A CSV of models, read whole or not at all; every fault is told with its line, its column, and what was expected."""
+"""Reads a CSV of models, all or nothing. Every fault has its line, its column and what was expected."""
 
 import csv
 import math
@@ -37,19 +37,19 @@ NAMES = {
     "markup": ("markup", "mark_up"),
     "enabled": ("enabled", "active"),
 }  # fmt: skip
-"""What each column may be called, letters small, everything between words an underscore."""
+"""The accepted names of each column, in lower case with underscores between words."""
 
 COLUMN = {name: column for column, names in NAMES.items() for name in names}
 
 
 class ImportInvalid(Malformed):
-    """400: nothing was imported; every fault has its line and column."""
+    """400: nothing was imported. Every fault has its line and column."""
 
     code = "invalid_import"
 
 
 class ModelLine(NamedTuple):
-    """A model as a file tells it; None is what the file does not say."""
+    """A model in a file. None: the file does not say."""
 
     slug: str
     title: str | None = None
@@ -64,16 +64,16 @@ class ModelLine(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """What a file holds, and the heads of the columns that nobody here knows."""
+    """The models of a file, and the heads of its unknown columns."""
 
     lines: list[ModelLine]
     ignored: list[str]
 
 
 def read_models(data: bytes) -> ModelFile:
-    """The models of a CSV (comma, semicolon or tab; UTF-8); raises ImportInvalid with all its faults.
+    """Read the models of a CSV (comma, semicolon or tab; UTF-8). Raises ImportInvalid with all its faults.
 
-    A model without a price of its own gets the usual one for its cost.
+    A model without a price gets the usual one for its cost.
     """
     text = _text(data)
     first = text.partition("\n")[0]
@@ -108,7 +108,7 @@ def _take(
     faults: list[Problem],
     seen: dict[str, int],
 ) -> None:
-    """One line of the file, into `lines` or `faults`."""
+    """Add one line of the file to `lines` or `faults`."""
     if len(cells) != len(heads):
         faults.append(Problem(f"line {number}", f"expected {len(heads)} columns, found {len(cells)}"))
         return
@@ -154,7 +154,7 @@ def _text(data: bytes) -> str:
 
 
 def _places(heads: list[str]) -> dict[int, str]:
-    """Where each column that we know stands; raises ImportInvalid where slug is missing or one is there twice."""
+    """The positions of the known columns. Raises ImportInvalid if slug is missing or a column occurs twice."""
     places: dict[int, str] = {}
     for at, head in enumerate(heads):
         column = COLUMN.get(re.sub(r"[^a-z0-9]+", "_", head.strip().lower()).strip("_"))
@@ -203,7 +203,7 @@ def _seconds(text: str) -> float | None:
 
 
 def _cost(text: str) -> int | None:
-    """Rounded up to the micro-credit: a mean may have any number of decimals."""
+    """Round up to a micro-credit, because a mean may have any number of decimals."""
     if not text:
         return None
     expected = "expected credits of 0 or more, such as 0.0893, or nothing"

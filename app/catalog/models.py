@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class PriceRule(StrEnum):
-    """The charge of a job. metered: the upstream's cost times the mark-up, at most the hold; fixed: the price."""
+    """What a job is charged. METERED: the reported cost times a mark-up, at most its hold. FIXED: always its price."""
 
     METERED = "metered"
     FIXED = "fixed"

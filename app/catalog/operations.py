@@ -1,4 +1,4 @@
-"""Writes to the catalogue."""
+"""Writes the catalogue."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ from app.core.database.db import Session
 from app.core.database.sql import SqlFolder, columns_of
 
 IMPORT_LINES_MAX = 200
-"""Models written by one statement of an import. It looks each line up among the others, so its cost grows with their square."""
+"""Models in one statement of an import. It compares each line with all others, so its time grows with their square."""
 
 ABOVE_HOLD_MAX = 2
-"""After so many jobs that cost far more than was held for them a model is switched off, until an operator has looked."""
+"""After this many jobs that cost far more than their hold, a model is switched off until an operator has checked it."""
 
 _SQL = SqlFolder(__file__)
 
 
 class _ImportedRow(NamedTuple):
-    """As `import_models.sql` gives a model. kept: it keeps another price than the file's."""
+    """A row of `import_models.sql`. kept: the model keeps another price than the file's."""
 
     slug: str
     new: bool
@@ -29,7 +29,7 @@ class _ImportedRow(NamedTuple):
 
 
 class _CountedRow(NamedTuple):
-    """As `count_above_hold.sql` gives a model."""
+    """A row of `count_above_hold.sql`."""
 
     slug: str
     switched_off: bool
@@ -42,7 +42,7 @@ _COUNT = _SQL.query("count_above_hold", _CountedRow)
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """How many models a file brought: new ones, known ones, and of those how many keep another price than the file's."""
+    """How many models a file had: new ones, known ones, and known ones that keep another price than the file's."""
 
     new: int
     known: int
@@ -50,8 +50,10 @@ class Imported:
 
 
 async def set_model(session: Session, *, slug: str, changes: ModelChanges) -> Model:
-    """Write a model into the catalogue, or change what is said of it; raises SlugInvalid. One that is switched on, or has
-    a new price, begins anew with its count of costs above the hold."""
+    """Write a model into the catalogue, or change it. Raises SlugInvalid.
+
+    If it is switched on or gets a price, its count of costs above the hold starts again.
+    """
     return await session.get_row(
         _SET,
         slug=checked_slug(slug),
@@ -72,9 +74,9 @@ async def import_models(
     overwrite: bool,
     on_progress: Callable[[int], None] = lambda _count: None,
 ) -> Imported:
-    """Write these models, each slug once, into the catalogue; `overwrite` also what an operator has set.
+    """Write these models, each slug once. `overwrite`: also replace what an operator has set.
 
-    `on_progress` is told after each statement how many models it wrote.
+    on_progress: called after each statement with the number of models that it wrote.
     """
     new = known = kept = 0
     for start in range(0, len(lines), IMPORT_LINES_MAX):
@@ -87,7 +89,9 @@ async def import_models(
 
 
 async def count_above_hold(session: Session, *, models: Sequence[str]) -> list[str]:
-    """Count jobs that cost far more than their hold, one entry of `models` each; gives the models that are switched off for
-    it now. One statement."""
+    """Count jobs that cost far more than their hold, one entry of `models` each. One statement.
+
+    Returns the models that are switched off because of it.
+    """
     rows = await session.rows(_COUNT, slugs=models, jobs_max=ABOVE_HOLD_MAX)
     return [row.slug for row in rows if row.switched_off]

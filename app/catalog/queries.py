@@ -1,4 +1,4 @@
-"""Reads of the catalogue."""
+"""Reads the catalogue."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from app.core.errors import NotFound
 
 
 class ModelNotFound(NotFound):
-    """404: there is no such model for whoever asks."""
+    """404: the caller sees no such model."""
 
     code = "model_not_found"
 
@@ -39,13 +39,13 @@ class Model:
     updated_at: datetime
 
     def __post_init__(self) -> None:
-        """Postgres gives a text."""
+        """Convert the text from Postgres."""
         object.__setattr__(self, "price_rule", PriceRule(self.price_rule))
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFilter:
-    """Which models are wanted; None is no bound. `offered`: neither switched off nor retired; `priced`: with a price."""
+    """Which models to list. None: no restriction. `offered`: neither switched off nor retired; `priced`: with a price."""
 
     slugs: Sequence[str] | None = None
     offered: bool = False
@@ -62,19 +62,19 @@ _LIST = _SQL.query("list_models", Model)
 
 
 async def list_models_by_slug(session: ReadSession, *, slugs: Sequence[str]) -> dict[str, Model]:
-    """Those of the models that the catalogue knows."""
+    """Return the models that the catalogue has, by slug."""
     return {model.slug: model for model in await session.rows(_FIND, slugs=slugs)}
 
 
 async def list_slugs(session: ReadSession) -> list[str]:
-    """The slugs of all models of the catalogue, those that are switched off or retired too."""
+    """Return the slugs of all models, also of those that are switched off or retired."""
     return await session.values(_SLUGS)
 
 
 async def list_models(
     session: ReadSession, *, wanted: ModelFilter = EVERY_MODEL, after: str | None = None, limit: int | None = None
 ) -> list[Model]:
-    """Models in the order of their slugs, those after the slug `after`."""
+    """Return models in the order of their slugs, those after the slug `after`."""
     return await session.rows(
         _LIST, slugs=wanted.slugs, after=after, offered=wanted.offered, priced=wanted.priced, limit=limit
     )

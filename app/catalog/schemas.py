@@ -29,7 +29,7 @@ class ModelOut(BaseModel):
 
     @classmethod
     def of(cls, model: Model) -> Self:
-        """The model, ready to be shown."""
+        """Build the output for a model."""
         return cls(
             slug=model.slug,
             title=model.title,

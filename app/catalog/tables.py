@@ -1,4 +1,4 @@
-"""Table of the catalogue. A model that is not in it is passed through unchecked, or refused, as the settings say."""
+"""The table of the catalogue. A model that is not in it is sent unchecked, or refused, as the settings say."""
 
 from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, DateTime, Float, Integer, Table, Text, func, true
 from sqlalchemy.dialects.postgresql import JSONB

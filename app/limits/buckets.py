@@ -1,11 +1,10 @@
-"""The arithmetic of a rate limit, in whole numbers: what the script in Redis computes, and each process by itself.
+"""The arithmetic of a rate limit, in integers. The script in Redis computes the same.
 
-bucket: a meter that rises by TOKEN with each submit and drains by its rate; it holds `burst` tokens. room: what it
-holds at most. A token is so many units that a rate of r submits a minute drains r units a microsecond, so nothing is
-ever rounded: what is admitted in any stretch of t minutes is at most burst + r * t.
-
-share: one of so many processes that have lost Redis, and do not know of each other's submits. It keeps the whole
-meter, and lets each submit count for all of them: limit/N and burst/N, whatever N is at the moment.
+bucket: a counter that rises by TOKEN with each submit and drains at its rate. It holds `burst` tokens.
+room: the most that a bucket holds, in units. A rate of r submits a minute drains r units a microsecond, so nothing
+    is ever rounded. Any t minutes admit at most burst + r * t submits.
+share: the part of one of N processes that have lost Redis and do not know each other's submits. Each keeps the whole
+    bucket and charges every submit N times: limit/N and burst/N, with the current N.
 """
 
 from dataclasses import dataclass
@@ -14,12 +13,12 @@ from app.tenants.decide import Rate
 
 TOKEN = 60_000_000
 SECOND = 1_000_000
-"""In microseconds, in which all times here are."""
+"""In microseconds, the unit of all times here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """How full a bucket was, in units, and when, in microseconds of whichever clock."""
+    """How full a bucket was (`used`, in units) and when (`at`, in microseconds of the caller's clock)."""
 
     used: int
     at: int
@@ -27,7 +26,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How full a bucket is at this moment, in units, and what a submit takes of it."""
+    """How full a bucket is now, in units, and what one submit adds (`token`)."""
 
     policy: str
     rate: Rate
@@ -37,44 +36,44 @@ class Standing:
 
     @property
     def remaining(self) -> int:
-        """Submits that it would take now."""
+        """The submits that the bucket would accept now."""
         return max(0, self.room - self.used) // self.token
 
     def micros_until(self, count: int) -> int:
-        """How long until it takes so many submits at once, 0 if it does; more than it ever takes: until it is empty."""
+        """The microseconds until the bucket accepts `count` submits at once (0: now), or is empty if it never holds so many."""
         return -(-max(0, self.used + min(count * self.token, self.room) - self.room) // self.rate.per_minute)
 
     @property
     def reset_seconds(self) -> int:
-        """Whole seconds until there is more: until the next submit where there is none left, else until all is free."""
+        """Whole seconds until the next submit fits; if one fits now, until the bucket is empty."""
         return seconds_up(self.micros_until(1) or -(-self.used // self.rate.per_minute))
 
 
 def seconds_up(micros: int) -> int:
-    """Whole seconds, rounded up."""
+    """Microseconds as whole seconds, rounded up."""
     return -(-micros // SECOND)
 
 
 def drained(level: Level, rate: Rate, now: int, *, room: int) -> int:
-    """What is left of a level; a clock that was set back drains nothing, a room that was narrowed is full at most."""
+    """The level at `now`, in units, at most `room`. A clock that was set back drains nothing."""
     return max(0, min(room, level.used) - max(0, now - level.at) * rate.per_minute)
 
 
 def room_of(rate: Rate, *, shares: int = 1) -> int:
-    """What a bucket holds; a share of less than one submit is one, or it would never take any."""
+    """What a bucket holds, in units: at least one submit, because a smaller share would never accept any."""
     return max(rate.burst, shares) * TOKEN
 
 
 def most_of(rate: Rate, *, shares: int = 1, afterwards: bool = False) -> int:
-    """The highest level of a bucket: its room, and as much again where it is charged afterwards and may be overdrawn."""
+    """The highest level of a bucket, in units: its room, or twice its room if it is charged afterwards."""
     return room_of(rate, shares=shares) * (2 if afterwards else 1)
 
 
 def fits(standing: Standing, count: int) -> bool:
-    """Whether so many submits may be taken; giving back (below zero) always may."""
+    """Whether the bucket accepts `count` submits. A negative count gives submits back, and always fits."""
     return count < 0 or standing.used + count * standing.token <= standing.room
 
 
 def poured(standing: Standing, count: int) -> int:
-    """How full the bucket is afterwards."""
+    """The level after `count` submits, in units."""
     return max(0, standing.used + count * standing.token)

@@ -1,4 +1,4 @@
-"""A rate limit on the wire: the fields of draft-ietf-httpapi-ratelimit-headers-11, and the refusal."""
+"""A rate limit over HTTP: the fields of draft-ietf-httpapi-ratelimit-headers-11, and the refusal."""
 
 from collections.abc import Sequence
 
@@ -9,14 +9,14 @@ WINDOW_SECONDS = 60
 
 
 class RateLimited(Refusal):
-    """429: more submits than the tenant, or this key of it, may make."""
+    """429: the tenant or its key makes more submits than its rate limit allows."""
 
     status = 429
     code = "rate_limited"
 
     def __init__(self, standings: Sequence[Standing], count: int) -> None:
-        """`standings`: of all limits that were asked, at least one of which does not take `count` submits."""
-        # none of them, by what we know of the limits, where they have been widened since: then whichever is fullest
+        """`standings`: of all limits that were checked. At least one does not accept `count` submits."""
+        # If the limits were raised since, all of them accept: name the fullest.
         violated = sorted(
             [one for one in standings if one.micros_until(count) or count > one.remaining] or standings,
             key=lambda standing: standing.micros_until(count),
@@ -40,8 +40,8 @@ class RateLimited(Refusal):
 
 
 def rate_headers(standings: Sequence[Standing]) -> dict[str, str]:
-    """`RateLimit-Policy`: submits (`q`) in a window of `w` seconds; `RateLimit`: those left (`r`), and the seconds (`t`)
-    until there is another one, or until all are there again where some are left."""
+    """`RateLimit-Policy`: submits (`q`) in a window of `w` seconds. `RateLimit`: submits left (`r`), and the seconds
+    (`t`) until one more fits, or until all fit if some are left."""
     return {
         "RateLimit-Policy": ", ".join(
             f'"{standing.policy}";q={standing.rate.per_minute};w={WINDOW_SECONDS}' for standing in standings

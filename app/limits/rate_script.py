@@ -1,6 +1,6 @@
-"""The rate limits of all processes, in Redis: one call judges and charges everything that one process has gathered.
+"""The rate limits of all processes, in Redis. One call checks and charges all submits that a process has gathered.
 
-A bucket is a string `used at`, in units and microseconds of Redis' own clock, and expires once it is empty.
+A bucket is a string `used at`, in units and microseconds of the Redis clock. It expires when it is empty.
 """
 
 from collections.abc import Sequence
@@ -23,48 +23,48 @@ _RETURN_KEY = PREFIX + "found"
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A limit: whose (`tenant`, `key`), and how much."""
+    """One rate limit: its kind (`policy`: `tenant`, `key`, `refused`, `address`) and its rate."""
 
     policy: str
     key: str
-    """Its name in Redis."""
+    """The name of the bucket in Redis."""
     rate: Rate
     afterwards: bool = False
-    """Charged for what is done already, so that it may be overdrawn, by as much as it holds."""
+    """Whether it is charged for what has already happened. Then it may be overdrawn by as much as it holds."""
 
     @property
     def most(self) -> int:
-        """Its highest level, in units."""
+        """The highest level, in units."""
         return most_of(self.rate, afterwards=self.afterwards)
 
 
 def limits_of(tenant_id: UUID, rate: Rate, key_id: UUID, key_rate: Rate | None) -> tuple[Bucket, ...]:
-    """A tenant's limit, and beside it its key's own where it has one."""
+    """The tenant's limit, and the key's own if it has one."""
     tenant = Bucket("tenant", f"{PREFIX}{tenant_id.hex}", rate)
     return (tenant,) if key_rate is None else (tenant, Bucket("key", f"{PREFIX}{key_id.hex}", key_rate))
 
 
 def buckets_of(principal: Principal) -> tuple[Bucket, ...]:
-    """The limits on a caller's submits: its tenant's, and its key's own where it has one."""
+    """The limits on a caller's submits: the tenant's, and the key's own if it has one."""
     return limits_of(principal.tenant_id, principal.rate, principal.key_id, principal.key_rate)
 
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """So many submits on one bucket or on two, all or nothing; below zero: gives back, none: only asks."""
+    """A number of submits for one or two buckets, all or none. Negative: gives submits back. 0: only reads."""
 
     buckets: tuple[Bucket, ...]
     count: int
 
     @property
     def afterwards(self) -> bool:
-        """Made in any case, on one bucket."""
+        """Whether it is charged even if the bucket is full. Such a charge has one bucket."""
         return self.count > 0 and self.buckets[0].afterwards
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a charge was made, and how its buckets stand after it."""
+    """Whether a charge was made, and how full its buckets are after it."""
 
     made: bool
     standings: tuple[Standing, ...]
@@ -72,21 +72,21 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a process knows of a bucket, in units; `counts` also where Redis has it, since it was charged elsewhere."""
+    """What a process knows of a bucket, in units. `counts`: also if Redis has the bucket, because it was charged elsewhere."""
 
     used: int
     counts: bool
 
 
 class RateScript:
-    """The scripts on one Redis. Raises what redis-py raises."""
+    """Runs the scripts on one Redis. Raises what redis-py raises."""
 
     def __init__(self, redis: "Redis") -> None:
         self._charge = redis.register_script(_CHARGE)
         self._return = redis.register_script(_RETURN)
 
     async def charge(self, charges: Sequence[Charge], known: dict[str, Known]) -> list[Verdict]:
-        """Make these charges in order. `known` by the bucket's name in Redis."""
+        """Make these charges in order, and return one verdict for each. `known`: by the bucket's name in Redis."""
         places: dict[str, int] = {}
         limits: list[int] = []
         told: list[int] = []
@@ -113,14 +113,14 @@ class RateScript:
         ]
 
     async def micros_since_found(self, *, forget_micros: int) -> int:
-        """How long ago some process found Redis again first; it is forgotten after `forget_micros`. Writes, so that a
-        Redis that only takes reads counts as away."""
+        """The microseconds since the first process found Redis again; forgotten after `forget_micros`. The script
+        writes, so that a Redis that accepts only reads counts as unavailable."""
         now, found_at = await self._return(keys=[_RETURN_KEY], args=[forget_micros // 1000])
         return int(now - found_at)
 
 
 def levels_of(charges: Sequence[Charge], verdicts: Sequence[Verdict], now: int) -> dict[str, Level]:
-    """How full each bucket was left by these charges."""
+    """How full these charges left each bucket, by the bucket's name in Redis."""
     return {
         bucket.key: Level(standing.used, now)
         for charge, verdict in zip(charges, verdicts, strict=True)

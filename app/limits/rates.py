@@ -1,23 +1,23 @@
-"""How often a tenant may submit, over all API processes: counted in Redis, and by each process for itself without it.
+"""How often a tenant may submit, over all API processes. Redis counts; without it each process counts alone.
 
-With Redis: never more than burst + rate * t in any t minutes, exactly. What a process has heard of a bucket it tells
-again where Redis has lost it, so an emptied Redis lets nothing more through.
+With Redis: any t minutes admit at most burst + rate * t submits, exactly. If Redis has lost a bucket, a process
+sends again what it knows of it, so an emptied Redis admits nothing more.
 
-Without: each process goes on by itself with its share, limit/N and burst/N (one submit at least), from the level that it
-last heard of; N are the API processes that lived at its last heartbeat. All together admit as before where the
-submits are spread evenly. However they are spread, a change lets through at most one burst in all: each process's own
-level counts what it knew, and the rest is its share of the burst. A heartbeat may be `lease_seconds / 2.5` late to tell of a
-process that has just begun, which until then has its own share beside the others'.
+Without Redis: each process uses its share, limit/N and burst/N (at least one submit), from the last level that it
+knows. N is the number of API processes alive at its last heartbeat. If the submits are spread evenly, all together
+admit as much as before. However spread, a change admits at most one burst in all: the level of each process counts
+what it knew, and the rest is its share of the burst. A new process has its own share in addition to the others',
+until their next heartbeat at most `lease_seconds / 2.5` later.
 
-Back again: every process that finds Redis waits until the same instant by Redis' clock, and raises each bucket there to
-what it knows itself, as if the others had done as much as it has.
+Redis is back: every process that finds it waits until the same instant by the Redis clock. Then it raises each
+bucket there to the level that it knows, as if the others had charged as much.
 
-What is known only afterwards (that a submit was refused) is charged then, without waiting (`charge_afterwards`), and asked
-of what this process knows (`find_exhausted`), without Redis. A process hears how the bucket stands over all processes with
-each charge of its own. So each lets through what is under way, and one more, after the bucket is full; that is overdrawn,
-and has to drain before anybody goes on, so that in the long run the rate is exact.
+A refusal is known only afterwards. `charge_afterwards` charges it without waiting, and `find_exhausted` judges by
+what this process knows, without Redis. Each charge returns the level over all processes. So after the bucket is
+full, each process admits the requests in progress and one more. The overdrawn bucket must drain first, so in the
+long run the rate is exact.
 
-Where only some processes lose Redis they take their shares beside the others: less than twice the limit, while it lasts.
+If only some processes lose Redis, they use their shares in addition: together less than twice the limit.
 """
 
 import asyncio
@@ -40,10 +40,10 @@ from app.limits.rate_script import Bucket, Charge, Known, RateScript, Verdict, l
 log = get_logger(__name__)
 
 REDIS_SECONDS = 0.25
-"""How long a submit waits for Redis, once: the next one does not ask any more."""
+"""How long one submit waits for Redis. After a timeout the next ones do not wait."""
 UNREAD_SECONDS = 0.05
 PROBE_SECONDS = 0.5
-"""How often a lost Redis is looked for."""
+"""How often a process tries to reach a lost Redis."""
 GROUP_MAX = 200
 WAITING_MAX = 10_000
 KNOWN_MAX = 20_000
@@ -52,21 +52,21 @@ AWAY = (RedisError, OSError, TimeoutError)
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """Submits that were charged, and how the limits stand after that."""
+    """Submits that were charged, and how full the limits are after that."""
 
     charge: Charge
     standings: tuple[Standing, ...]
 
 
 class RateLimiter:
-    """One API process's rate limits. Nothing here waits longer than REDIS_SECONDS, and nothing fails for want of Redis."""
+    """The rate limits of one API process. No call waits longer than REDIS_SECONDS or fails because Redis is unavailable."""
 
     def __init__(self, url: str) -> None:
         self._redis: Redis = open_redis(url, max_connections=4)
         self._script = RateScript(self._redis)
         self._batcher: Batcher[Charge, Verdict] = Batcher(self._flush, size_max=GROUP_MAX, waiting_max=WAITING_MAX)
         self._shares = 1
-        # the least recently used go first: a tenant that is forgotten begins with a full burst, should Redis be away
+        # The least recently used are removed first. Without Redis, a removed tenant starts with a full burst.
         self._levels: OrderedDict[str, Level] = OrderedDict()
         self._untold: set[str] = set()
         self._pending: dict[str, int] = {}
@@ -74,15 +74,15 @@ class RateLimiter:
 
     @property
     def away(self) -> bool:
-        """Whether this process counts for itself."""
+        """Whether this process counts without Redis."""
         return self._seeking is not None
 
     def share_among(self, processes: int) -> None:
-        """So many processes share the limits where Redis is away."""
+        """Set how many processes share the limits while Redis is unavailable."""
         self._shares = max(1, processes)
 
     async def take(self, buckets: Sequence[Bucket], count: int = 1) -> Taken:
-        """Charge so many submits to all of these, or to none; raises RateLimited."""
+        """Charge `count` submits to all of these buckets or to none. Raises RateLimited."""
         charge = Charge(tuple(buckets), count)
         verdict = await self._judge(charge)
         if not verdict.made:
@@ -90,16 +90,16 @@ class RateLimiter:
         return Taken(charge, verdict.standings)
 
     async def look(self, buckets: Sequence[Bucket]) -> tuple[Standing, ...]:
-        """How these stand; charges nothing."""
+        """Return how full these are. Charges nothing."""
         return (await self._judge(Charge(tuple(buckets), 0))).standings
 
     async def find_refusal(self, buckets: Sequence[Bucket]) -> RateLimited | None:
-        """What one submit more would be refused with; charges nothing."""
+        """Return the refusal that one more submit would get, or None. Charges nothing."""
         standings = await self.look(buckets)
         return None if all(fits(standing, 1) for standing in standings) else RateLimited(standings, 1)
 
     def give_back(self, taken: Taken) -> None:
-        """These submits were refused after all, which do not count. Waits for nothing."""
+        """Give back submits that were refused later, because these do not count. Waits for nothing."""
         charge = Charge(taken.charge.buckets, -taken.charge.count)
         if self._seeking is not None:
             self._judge_alone(charge)
@@ -110,8 +110,7 @@ class RateLimiter:
             log.warning("rates.refund_failed", submits=taken.charge.count)
 
     def charge_afterwards(self, bucket: Bucket, count: int = 1) -> None:
-        """Charge what is done already, whether there is room or not; the bucket's `afterwards` must be set. Waits for
-        nothing."""
+        """Charge what has already happened, even if the bucket is full. Its `afterwards` must be set. Waits for nothing."""
         charge = Charge((bucket,), count)
         if self._seeking is None:
             with suppress(Overloaded):
@@ -121,7 +120,7 @@ class RateLimiter:
         self._judge_alone(charge)
 
     def find_exhausted(self, bucket: Bucket) -> Standing | None:
-        """How a bucket stands that takes nothing more, by what this process knows; None where it does. Asks nobody."""
+        """Return how full a bucket is if it accepts no more by what this process knows, else None. Asks no other process."""
         pending = self._pending.get(bucket.key, 0)
         if not pending and bucket.key not in self._levels:
             return None
@@ -130,7 +129,7 @@ class RateLimiter:
         return None if fits(standing, 1) else standing
 
     async def close(self) -> None:
-        """Make the last charges, stop looking for Redis, and disconnect."""
+        """Send the last charges, stop trying to reach Redis, and disconnect."""
         await self._batcher.drained()
         if self._seeking is not None:
             self._seeking.cancel()
@@ -181,7 +180,7 @@ class RateLimiter:
             self._untold.discard(key)
 
     def _judge_alone(self, charge: Charge) -> Verdict:
-        """By this process's own level, as one of so many."""
+        """Check and charge by this process's own level, against its share."""
         now = _now()
         before = [self._standing(bucket, now, shares=self._shares) for bucket in charge.buckets]
         if not charge.afterwards and not all(fits(standing, charge.count) for standing in before):
@@ -192,7 +191,7 @@ class RateLimiter:
         return Verdict(True, after)
 
     def _standing(self, bucket: Bucket, now: int, *, shares: int) -> Standing:
-        """How a bucket stands by what this process knows, for one of so many shares of it."""
+        """How full a bucket is by what this process knows, for one of `shares` processes."""
         most = most_of(bucket.rate, shares=shares, afterwards=bucket.afterwards)
         used = drained(self._levels.get(bucket.key, Level(0, now)), bucket.rate, now, room=most)
         return Standing(bucket.policy, bucket.rate, used, room_of(bucket.rate, shares=shares), shares * TOKEN)
@@ -210,7 +209,7 @@ class RateLimiter:
             self._seeking = asyncio.create_task(self._seek())
 
     async def _seek(self) -> None:
-        """Look for Redis until it is there, and go back to it together with all the others that have lost it."""
+        """Wait until Redis is back, then use it again at the same instant as all other processes that have lost it."""
         while True:
             await asyncio.sleep(PROBE_SECONDS)
             try:
@@ -219,7 +218,7 @@ class RateLimiter:
             except AWAY as error:
                 log.debug("rates.redis_still_away", cause=repr(error))
                 continue
-            # by then every other one has looked, too
+            # By then every other process has tried, too.
             await asyncio.sleep(max(0.0, PROBE_SECONDS + REDIS_SECONDS - since / SECOND))
             self._untold = set(self._levels)
             self._seeking = None
@@ -229,8 +228,8 @@ class RateLimiter:
 
 @asynccontextmanager
 async def _in_time() -> AsyncIterator[None]:
-    """REDIS_SECONDS for what is within; raises TimeoutError. Where this process itself was held up, the answer may be
-    there unread: the time is over only after one more look."""
+    """Limit the block to REDIS_SECONDS. Raises TimeoutError. If this process was delayed, the answer may have
+    arrived unread, so the loop reads once more before the timeout."""
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(None) as bound:
         last_look = loop.call_later(
@@ -243,5 +242,5 @@ async def _in_time() -> AsyncIterator[None]:
 
 
 def _now() -> int:
-    """Microseconds that never jump."""
+    """Microseconds of a monotonic clock."""
     return int(monotonic() * SECOND)

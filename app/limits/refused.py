@@ -1,4 +1,4 @@
-"""The limit on refused submits: what a tenant may have refused in a minute, beside what it may submit."""
+"""The limit on refused submits: how many submits of a tenant may be refused in a minute."""
 
 from functools import lru_cache
 from uuid import UUID
@@ -11,17 +11,17 @@ from app.tenants.auth import Principal
 from app.tenants.decide import Rate, refused_rate
 
 BUCKETS_KEPT = 5_000
-"""Each submit asks for its tenant's: made once, it costs a tenth."""
+"""Every submit needs its tenant's bucket. A cached one costs a tenth."""
 
 
 class TooManyRefused(Refusal):
-    """429: too many submits of this tenant, or without a good key from this address, were refused lately."""
+    """429: too many submits of this tenant, or requests without a valid key from this address, were refused lately."""
 
     status = 429
     code = "too_many_refused"
 
     def __init__(self, standing: Standing) -> None:
-        """`standing`: of the limit, which takes nothing more."""
+        """`standing`: of the limit, which accepts nothing more."""
         seconds = max(1, seconds_up(standing.micros_until(1)))
         rate = standing.rate.per_minute
         words = (
@@ -39,15 +39,15 @@ class TooManyRefused(Refusal):
 
 @lru_cache(maxsize=BUCKETS_KEPT)
 def refused_bucket(tenant_id: UUID, rate: Rate, own: int | None) -> Bucket:
-    """The limit on what a tenant of this `rate` has refused; `own`: its refused_per_minute, None: by its rate."""
+    """The limit on the refused submits of a tenant. `own`: its refused_per_minute; None: computed from `rate`."""
     return Bucket("refused", f"{PREFIX}refused:{tenant_id.hex}", refused_rate(rate, own), afterwards=True)
 
 
 def refused_bucket_of(principal: Principal) -> Bucket:
-    """The limit on what a caller's tenant has refused."""
+    """The limit on the refused submits of the caller's tenant."""
     return refused_bucket(principal.tenant_id, principal.rate, principal.refused_per_minute)
 
 
 def counts_as_refused(refusal: Refusal) -> bool:
-    """Whether it takes from the limit: not what was our own fault, nor what the limit itself has refused."""
+    """Whether a refusal counts: not our own failures, nor the refusals by this limit."""
     return refusal.status < 500 and not isinstance(refusal, TooManyRefused)

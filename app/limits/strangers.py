@@ -1,4 +1,4 @@
-"""Limits by address, on requests whose key is missing or bad. A request with a good key is never asked for its address."""
+"""Limits by address, for requests without a valid key. For a request with a valid key the address is not read."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -19,25 +19,25 @@ from app.tenants.decide import Rate
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What one address may fail at."""
+    """How often one address may fail at one kind of request."""
 
     name: str
     rate: Rate
 
     def bucket(self, address: str) -> Bucket:
-        """The limit of this address."""
+        """The bucket of this address."""
         return Bucket("address", f"{PREFIX}{self.name}:{address}", self.rate, afterwards=True)
 
 
 SUBMITS = Limit("strangers", Rate(600, 600))
-"""Submits without a good key."""
+"""Submits without a valid key."""
 LOGINS = Limit("logins", Rate(10, 10))
-"""Operators' keys that are none."""
+"""Requests with an invalid operator key."""
 
 
 class Strangers:
-    """One API process's limits by address. They have a limiter of their own, so that a flood of strangers delays no
-    tenant's submits and pushes no tenant's level out of memory."""
+    """The limits by address of one API process. They have their own limiter, so that a flood of invalid keys delays
+    no tenant's submits and removes no tenant's level from memory."""
 
     def __init__(self, redis_url: str, *, trusted: Sequence[Network]) -> None:
         self._rates = RateLimiter(redis_url)
@@ -45,16 +45,16 @@ class Strangers:
         self._look_up = asyncio.Lock()
 
     def share_among(self, processes: int) -> None:
-        """So many processes share the limits where Redis is away."""
+        """Set how many processes share the limits while Redis is unavailable."""
         self._rates.share_among(processes)
 
     def address_of(self, request: Request) -> str:
-        """Where a request comes from, as it is counted."""
+        """The address by which a request is counted, as text."""
         peer = None if request.client is None else request.client.host
         return source_of(peer, request.headers.getlist("x-forwarded-for"), trusted=self._trusted)
 
     def failed(self, address: str, limit: Limit) -> Standing | None:
-        """Count one more failure. Where the limit is reached already: how it stands, and nothing is counted."""
+        """Count one more failure, and return None. At the limit, return how full it is, and count nothing."""
         bucket = limit.bucket(address)
         standing = self._rates.find_exhausted(bucket)
         if standing is None:
@@ -63,7 +63,7 @@ class Strangers:
 
     @asynccontextmanager
     async def looking_up(self, address: str, limit: Limit) -> AsyncIterator[None]:
-        """Around a look-up in the database: one at a time of all addresses that have reached their limit."""
+        """Surround a look-up in the database. The addresses that have reached their limit look up one at a time."""
         if self._rates.find_exhausted(limit.bucket(address)) is None:
             yield
             return
@@ -71,12 +71,12 @@ class Strangers:
             yield
 
     async def close(self) -> None:
-        """Make the last charges, and disconnect."""
+        """Send the last charges, and disconnect."""
         await self._rates.close()
 
 
 async def submitter(request: Request) -> Principal:
-    """Who submits; raises Unauthorized, StoreUnavailable, and TooManyRefused for an address with too many bad keys."""
+    """Return who submits. Raises Unauthorized, StoreUnavailable, and TooManyRefused if the address sent too many invalid keys."""
     state = request.app.state
     strangers: Strangers = state.strangers
     try:

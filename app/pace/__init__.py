@@ -1,1 +1,1 @@
-"""The pace of requests to the upstream: what its rate limit is believed to be, and how many may be sent now."""
+"""The pace of requests to the upstream: the estimate of its rate limit, and how many requests may be sent now."""

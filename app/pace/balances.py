@@ -1,4 +1,4 @@
-"""Balances of the company's account that were read lately: no tenant is to see them in an error of the upstream's."""
+"""Recent balances of the company's account, which no tenant may see in an error of the upstream."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -7,7 +7,7 @@ from app.core.database.db import ReadSession, Session
 from app.core.database.sql import SqlFolder, columns_of
 
 HOURS: Final = 24
-"""For so long a balance that was read is a secret."""
+"""How long a balance stays secret."""
 FORGET_MAX: Final = 10_000
 
 _SQL = SqlFolder(__file__)
@@ -17,7 +17,7 @@ _FORGET = _SQL.command("forget_balances")
 
 
 class _Range(NamedTuple):
-    """As `find_balances.sql` asks for it."""
+    """A parameter row of `find_balances.sql`."""
 
     number: int
     low: int
@@ -25,16 +25,16 @@ class _Range(NamedTuple):
 
 
 async def note_balances(session: Session, *, micros: Sequence[int]) -> None:
-    """These balances, in micro-credits and without their sign, have been read now. One statement."""
+    """Store these balances as read now, in micro-credits, unsigned. One statement."""
     await session.run(_NOTE, micros=sorted(set(micros)))
 
 
 async def find_balances(session: ReadSession, *, ranges: Sequence[tuple[int, int]]) -> set[int]:
-    """The positions of those of these ranges, both ends included, that hold a balance of the last HOURS. One statement."""
+    """Return the positions of the ranges (both ends included) that contain a balance of the last HOURS. One statement."""
     asked = [_Range(number, low, high) for number, (low, high) in enumerate(ranges)]
     return set(await session.values(_FIND, **columns_of(_Range, asked), hours=HOURS))
 
 
 async def forget_balances(session: Session) -> int:
-    """Drop those of longer ago; gives how many, at most FORGET_MAX. One statement."""
+    """Delete older balances. Returns how many, at most FORGET_MAX. One statement."""
     return await session.run(_FORGET, hours=HOURS, most=FORGET_MAX)

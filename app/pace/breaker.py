@@ -1,9 +1,9 @@
-"""Whether the upstream is away, by the last exchange of each job that was heard of lately: pure choices.
+"""The circuit breaker: decides from recent exchanges whether the upstream is unavailable. Pure functions.
 
-Silence, a broken connection and a 5xx count against it. Any other whole answer proves that it is there, whether we can
-read it or not. A job counts once; each model has one vote and each tenant has one, so that the jobs of one model or one
-tenant, however many, stop nobody else. The balance of our account is one more voice: it is asked for where the jobs are
-too much alike to judge by, and while the breaker is open.
+A timeout, a broken connection and a 5xx count against the upstream. Any other complete answer proves that it is
+available, even if we cannot read it. A job counts once, by its last exchange. Each model has one vote and each
+tenant has one, so that the jobs of one model or tenant, however many, cannot stop the others. Our balance gives one
+more vote. It is read if the jobs are too similar to judge by, and while the breaker is open.
 """
 
 from collections import Counter
@@ -16,24 +16,24 @@ from uuid import UUID
 BREAK_SECONDS = 10.0
 BREAK_JOBS = 5
 BREAK_SHARE = 0.7
-"""It opens once so many jobs were heard of in BREAK_SECONDS, and such a share of the votes is against the upstream."""
+"""It opens if BREAK_JOBS jobs had an exchange in BREAK_SECONDS, and BREAK_SHARE of the votes are against the upstream."""
 MEND_SECONDS = 5.0
 MEND_ANSWERS = 2
 MEND_SHARE = 0.5
-"""It closes once so many jobs or balances were answered in MEND_SECONDS, and no larger share is against the upstream."""
+"""It closes after MEND_ANSWERS answers to jobs or balances in MEND_SECONDS, with at most MEND_SHARE of the votes against it."""
 ALIKE = 2
-"""Jobs of so many models, or of so many tenants, are too much alike to judge by: what is said of our balance decides."""
+"""Jobs of at most this many models, or of this many tenants, are too similar to judge by. Then the balance decides."""
 TOLD_GROUP_MAX = 5
 TOLD_MAX = 100
-"""What one process tells the others in a second: so many jobs of each tenant and model, and so many in all."""
+"""The most jobs that one process reports in a second: of each tenant and model, and in all."""
 
 PROBE_TENANT = UUID(int=0)
 PROBE_MODEL = ""
-"""The balance, among jobs."""
+"""The tenant and model of a sample of the balance."""
 
 
 class Sample(NamedTuple):
-    """A job's last exchange: when it ended, in seconds since 1970, and whether it counts against the upstream."""
+    """The last exchange of a job: when it ended, in seconds since 1970, and whether it counts against the upstream."""
 
     job_id: UUID
     tenant_id: UUID
@@ -44,9 +44,9 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Of a tenant's jobs of one model: how many were heard of lately, and how many of them count against the upstream.
+    """Of a tenant's jobs of one model: how many had an exchange lately, and how many of these count against the upstream.
 
-    at: when the last one was heard of, in seconds since 1970.
+    at: the end of the last exchange, in seconds since 1970.
     """
 
     tenant_id: UUID
@@ -62,7 +62,7 @@ class Health:
 
 
 class Verdict(Enum):
-    """Ask: by the jobs alone it cannot be said, ask for the balance."""
+    """Whether the upstream is available. ASK: the jobs alone do not decide; read the balance."""
 
     THERE = auto()
     ASK = auto()
@@ -70,7 +70,7 @@ class Verdict(Enum):
 
 
 def judge(health: Sequence[Health], *, broken: bool) -> Verdict:
-    """Whether the upstream is away. `health`: of BREAK_SECONDS, or of MEND_SECONDS while it is taken to be away."""
+    """Judge the upstream. `health`: of BREAK_SECONDS, or of MEND_SECONDS while it is considered unavailable."""
     if broken:
         return Verdict.THERE if _is_mended(health) else Verdict.AWAY
     jobs = [group for group in health if not group.is_probe]
@@ -91,17 +91,17 @@ def _is_mended(health: Sequence[Health]) -> bool:
     jobs = [group for group in health if not group.is_probe]
     if min(len({group.model for group in jobs}), len({group.tenant_id for group in jobs})) > ALIKE:
         return False
-    told = [group for group in health if group.is_probe]  # without it so few could not have opened it, either
+    told = [group for group in health if group.is_probe]  # so few cannot open the breaker without it
     return sum(group.jobs for group in told) >= MEND_ANSWERS and not any(group.failed for group in told)
 
 
 def is_suspect(samples: Iterable[Sample]) -> bool:
-    """Whether what one process has heard is a reason to ask what all have heard."""
+    """Whether the exchanges of one process are a reason to read those of all processes."""
     return share_failed(grouped(samples)) >= BREAK_SHARE
 
 
 def share_failed(health: Sequence[Health]) -> float:
-    """Share of the votes against the upstream: of the models' or of the tenants', whichever is less. 0.0 without any."""
+    """The share of votes against the upstream: of models or of tenants, whichever is lower. 0.0 without any."""
     by_model = [(group.model, group) for group in health]
     by_tenant = [(group.tenant_id, group) for group in health]
     return min(_mean_share(by_model), _mean_share(by_tenant))
@@ -117,7 +117,7 @@ def _mean_share(voters: Sequence[tuple[object, Health]]) -> float:
 
 
 def grouped(samples: Iterable[Sample]) -> list[Health]:
-    """The samples by tenant and model."""
+    """Count the samples by tenant and model."""
     jobs: Counter[tuple[UUID, str]] = Counter()
     failed: Counter[tuple[UUID, str]] = Counter()
     for sample in samples:
@@ -127,7 +127,7 @@ def grouped(samples: Iterable[Sample]) -> list[Health]:
 
 
 def worth_telling(newest_first: Iterable[Sample]) -> list[Sample]:
-    """A few of each tenant and model: more of them would tell the others nothing new."""
+    """A few samples of each tenant and model. More would tell the other processes nothing new."""
     told: list[Sample] = []
     groups: Counter[tuple[UUID, str]] = Counter()
     for sample in newest_first:

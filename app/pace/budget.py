@@ -1,7 +1,7 @@
-"""The upstream's budget in Postgres: what claims read of it, and where what was learned is kept.
+"""The rate estimate in Postgres: what claims read of it, and where learned values are stored.
 
-A claim takes its tokens under the lock on the one row of `upstream_state`, so that any number of workers share one pace; how
-many it may take is said by `pace`. Learning is a transaction of its own, only when there is something to learn.
+A claim takes its tokens under the lock on the one row of `upstream_state`, so that all workers share one pace.
+`pace` decides how many it may take. Learning has its own transaction, and runs only if there is something to learn.
 """
 
 import math
@@ -20,16 +20,16 @@ SECONDS_KEPT = 600
 SECONDS_SEEN = 200
 HEALTH_KEPT_SECONDS = 60.0
 PROBE_SECONDS = 1.0
-"""Between two balances asked for while the breaker is open."""
+"""The time between two requests for the balance while the breaker is open."""
 
 Claimed = TypeVar("Claimed")
 
 
 class Taken(NamedTuple, Generic[Claimed]):
-    """What a claim was given. at: the database's clock then, seconds since 1970.
+    """What a claim got. at: the database clock, seconds since 1970.
 
-    wait_seconds: there was more, and only the budget kept it back; look again then. None: it did not.
-    alarmed: some process suspects that the upstream is away, or it is taken to be so: all tell what they hear.
+    wait_seconds: only the rate estimate held back more work; claim again after this time. None: it did not.
+    alarmed: a process suspects that the upstream is unavailable, or the breaker is open: all processes report their exchanges.
     """
 
     rows: list[Claimed]
@@ -37,24 +37,24 @@ class Taken(NamedTuple, Generic[Claimed]):
     wait_seconds: float | None
     alarmed: bool = False
     trial: bool = False
-    """Reads sent in spite of a pause, to find out whether they count."""
+    """Whether the reads are sent despite a pause, to find out whether they count."""
 
 
-# Rows that begin with the columns of a Budget. Their own fields have defaults only because those of Budget do.
+# Rows that begin with the columns of a Budget. Their own fields need defaults because those of a Budget have them.
 
 
 @dataclass(frozen=True, slots=True)
 class _LoadedRow(Budget):
-    """As `load_budget.sql` gives it. now: the database's clock, seconds since 1970."""
+    """A row of `load_budget.sql`. now: the database clock, seconds since 1970."""
 
     now: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class _PaceRow(Budget):
-    """As `read_pace.sql` gives it: a Budget, then the fields of a Bucket, of a Lately and of a Known.
+    """A row of `read_pace.sql`: the fields of a Budget, a Bucket, a Lately and a Known.
 
-    stale: another transaction had the lock, so that all but the row of upstream_state is of before.
+    stale: another transaction held the lock. Only the columns of upstream_state are current.
     """
 
     tokens: float = 0.0
@@ -75,7 +75,7 @@ class _PaceRow(Budget):
 
 
 class _RefusedRow(NamedTuple):
-    """As `count_refused.sql` takes it."""
+    """A parameter row of `count_refused.sql`."""
 
     at: int
     refused_submits: int
@@ -97,7 +97,7 @@ _CONFIGURE = _SQL.command("configure")
 
 
 class Learned(NamedTuple):
-    """The budget before and after. ask: whoever has learned this should ask for the balance, and tell."""
+    """The rate estimate before and after. ask: the caller should read the balance and report the result."""
 
     before: Budget
     after: Budget
@@ -114,10 +114,10 @@ async def learn(
     heard: Sequence[Sample] | None = None,
     alarm: bool = False,
 ) -> Learned:
-    """Write down what was heard and what it teaches. Four statements, two more where `heard` is not None.
+    """Store what was observed, and learn from it. Four statements, two more if `heard` is not None.
 
-    ended: 429s by second, not told before. heard: exchanges by job, to judge by whether the upstream is away. alarm: all
-    processes are to tell theirs.
+    ended: 429s by second, not stored before. heard: last exchanges of jobs, to judge whether the upstream is unavailable.
+    alarm: all processes should report theirs.
     """
     row = await session.get_row(_LOAD)
     before, now = _budget_of(row), row.now
@@ -136,27 +136,30 @@ async def learn(
 
 
 def _budget_of(row: Budget) -> Budget:
-    """The budget in a row that begins with one."""
+    """The rate estimate in a row that begins with one."""
     return Budget(*(getattr(row, name) for name in _BUDGET_FIELDS))
 
 
 async def _hear(session: Session, heard: Sequence[Sample], budget: Budget, now: float) -> list[Health]:
-    """Tell these, and hear what all processes have told lately."""
+    """Store these samples, and return those that all processes reported lately."""
     await session.run(_TELL, **columns_of(Sample, heard), kept_seconds=HEALTH_KEPT_SECONDS)
     seconds = BREAK_SECONDS if budget.broken_at is None else MEND_SECONDS
     return await session.rows(_HEALTH, since=max(now - seconds, budget.judged_at))
 
 
 async def configure(session: Session, *, ceiling_per_minute: float | None, max_in_flight: int | None) -> None:
-    """Say what the settings allow at most; the last process to say so holds. One statement."""
+    """Store the configured maximums. The values of the last process win. One statement."""
     await session.run(_CONFIGURE, ceiling_per_minute=ceiling_per_minute, max_in_flight=max_in_flight)
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a claim knows of the upstream, under the lock. now: the transaction's instant, seconds since 1970. virtual_time:
-    where a tenant begins that had nothing to send for a while. alarmed: as in Taken. paused: all submits are. doubted: after
-    trouble with the account, until a submit is accepted. places: how many more jobs may be in flight; infinite: any number."""
+    """What a claim knows of the upstream, under the lock. now: the transaction's instant, seconds since 1970.
+
+    virtual_time: where a tenant starts that had nothing to send for a while. alarmed: as in Taken. paused: all submits are.
+    doubted: after trouble with the account, until a submit is accepted.
+    places: how many more jobs may be in flight; infinite: any number.
+    """
 
     pace: Pace
     now: float
@@ -168,8 +171,8 @@ class Known:
 
 
 async def read_pace(session: Session, *, for_submits: bool) -> Known:
-    """What may go out now. Until the transaction ends no other one claims, or learns. One statement, or two where another
-    one was first."""
+    """Return what may be sent now. Until the transaction ends no other one claims or learns. One statement, or two
+    if another transaction held the lock first."""
     row = await session.get_row(_READ_PACE, for_submits=for_submits)
     if row.stale:
         row = await session.get_row(_READ_PACE, for_submits=for_submits)
@@ -185,5 +188,5 @@ async def read_pace(session: Session, *, for_submits: bool) -> Known:
 
 
 async def forget_seconds(session: Session) -> None:
-    """Drop counts that nobody asks for any more. One statement."""
+    """Delete counts that nobody reads any more. One statement."""
     await session.run(_FORGET_SECONDS, kept_seconds=float(SECONDS_KEPT))

@@ -1,16 +1,17 @@
-"""The upstream's rate limit, learned: pure choices, with no clock of their own.
+"""Estimates the upstream's rate limit: pure functions without a clock.
 
-One even pace satisfies every kind of limit there is, a bucket, a sliding minute and a fixed one: at `rate` a second with
-a burst of a quarter second, no minute holds more than the limit. What the limit is, a 429 tells: as many requests as had
-been accepted since a minute before the reset instant that it names, which is exact for both kinds of minute and the most
-it can be for a bucket. We go on a little below, rise to it, and then ask for more and more until the next 429. That is
-AIMD, with an excess that doubles so that a limit eight times as high is found within three minutes.
+One even pace satisfies every kind of limit (token bucket, sliding minute, fixed minute): at `rate` requests a second
+with a burst of a quarter second, no minute holds more than the limit. A 429 shows the limit: the requests that were
+accepted since one minute before the reset instant that it names. This is exact for both kinds of minute, and an
+upper bound for a bucket. Then the pace continues a little below the limit, rises to it, and asks for more and more
+until the next 429. This is AIMD with an excess that doubles, so that a limit eight times as high is found within
+three minutes.
 
-episode: the first 429 and all that answer requests sent before we knew of it. relapse: an episode soon after the last.
-held: there was work, and only the budget kept us from it. Time in which it was not held teaches nothing.
-reads: polls and fetches; whether they count towards the limit is learned, too. broken: hardly anything is answered, so
-that submits stop and reads trickle until they are answered again; after that all begin slowly. Instants are seconds since
-1970 by the database's clock, rates are per second, limits per minute.
+episode: the first 429, and all others to requests sent before we knew of it. relapse: an episode soon after the last.
+held: there was work, and only the rate estimate held it back. Other time teaches nothing.
+reads: polls and fetches. Whether they count towards the limit is learned, too.
+broken: hardly anything is answered. Submits stop, and reads trickle until they are answered; then the pace starts slowly.
+Instants are seconds since 1970 by the database clock, rates are per second, limits per minute.
 """
 
 import math
@@ -23,63 +24,64 @@ from app.pace.models import Refused, Second
 WINDOW_SECONDS = 60.0
 RATE_START = 20.0
 RATE_MAX = 10_000.0
-"""As good as none."""
+"""In effect no limit."""
 LIMIT_MIN = 5.0
-"""The least the upstream publishes for anybody: a 429 that comes when next to nothing was sent does not mean less."""
+"""The lowest limit that the upstream publishes. A 429 after almost no requests does not mean a lower one."""
 BACK_TO = 0.96
-"""Of the limit: where we go on after an episode."""
+"""The share of the limit at which the pace continues after an episode."""
 RISE_TO = 0.985
-"""Of the limit: what we rise to, and what a minute may hold at most, until we ask for more."""
+"""The share of the limit to which the pace rises, and the most that a minute holds until we ask for more."""
 HOLD_SECONDS = (60.0, 80.0)
 HOLD_REQUESTS = 100.0
-"""Between two episodes lie at least so many requests or seconds, whichever is more, up to the greater of HOLD_SECONDS."""
+"""How long after an episode we do not ask for more: the time of HOLD_REQUESTS requests, between the two HOLD_SECONDS."""
 PROBE_SHARE = 0.02
 PROBE_DOUBLES_SECONDS = 7.0
 RELAPSE_SECONDS = 15.0
 RELAPSE_CUTS = (0.95, 0.8, 0.65, 0.5)
 RESET_SECONDS_MAX = 120.0
 NEAR_SECONDS = 3.0
-"""A reset that is farther away is that of a minute, not of a bucket."""
+"""A reset that is farther away belongs to a minute, not to a bucket."""
 LATELY_REQUESTS = 80.0
 LATELY_SHARE_MAX = 1.5
-"""The pace of the last requests is a small bucket's; a large one's says how full it had been, and is not believed beyond
-so much of a minute's."""
+"""The last requests show the rate of a small bucket, but of a large one only how full it was. So we believe at most
+this multiple of the last minute's rate."""
 STEADY_SHARE = 1.2
-"""Asking for no more than so much of the limit, we have left no bucket time to fill up."""
+"""While we ask for at most this share of the limit, a bucket has no time to fill up."""
 STEADY_REQUESTS = 15
 STEADY_SECONDS_MAX = 190.0
 STEADY_ASKED = 0.7
-"""Of what the rate allows: where a full minute kept us from asking, what a bucket let through is not known."""
+"""The least share of what the rate allows. If a full minute held us back, what a bucket accepts is not known."""
 BEAT_SECONDS = 0.4
-"""Waited beyond the reset instant, so that requests which overtake each other on the way find some room."""
+"""The time to wait after the reset instant, so that requests that overtake each other still fit."""
 PAUSE_SECONDS = (1.0, 30.0)
-"""Without a reset instant: doubling from one to the other with each relapse."""
+"""The pause if the 429 names no reset instant: it doubles from the first to the second with each relapse."""
 STILL_SECONDS = 0.5
-"""What was sent in so long after a pause may be on its way, and be refused yet."""
+"""Requests sent this soon after a pause may be under way, and may yet be refused."""
 STILL_REQUESTS = 3.0
-"""Where a bucket would have let in so many, and nothing was let in, it is a minute."""
+"""If a bucket would have accepted so many, and none was accepted, the limit is a minute's."""
 TICK_SECONDS_MAX = 1.5
 FREE_NATS = 4.6
-"""Reads are free once it is a hundred times likelier so than that chance has spared them."""
+"""Reads are considered free when it is a hundred times less likely that only chance spared them."""
 SETTLED_NATS = 2 * FREE_NATS
-"""A refused read is worth so much, against what later seems to speak for it: which of a burst is refused is not all chance."""
+"""The weight of a refused read against later evidence. Which requests of a burst are refused is not purely random."""
 TRIAL_READS = 2
 TRIAL_SECONDS = 0.5
-"""A trial is so many reads and as many more as a bucket may have refilled in this time: none refused, and they are free."""
+"""A trial is TRIAL_READS, and what a bucket may refill in TRIAL_SECONDS. If none is refused, reads are free."""
 TRIAL_REST_SECONDS = 3600.0
-"""After a refused read has shown that they count."""
+"""The time until the next trial after a refused read has shown that reads count."""
 
 EASE_RATE = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What is believed of the limit. limit: None until the first 429. ramp_seconds: held time since the last episode.
+    """The rate estimate.
 
-    minute_seen: a reset has been too far away for a bucket's, or a pause too long for one. ease_rate: what all together may send a second at most, after trouble.
-
-    doubt: how unlikely it is, in nats, that reads count and yet none was refused since the last refused read. trial_reads:
-    so many may be sent in spite of the pause, to find out; there is a trial from `trial_at` on.
+    limit: None until the first 429. ramp_seconds: held time since the last episode.
+    minute_seen: a reset was too far away for a bucket, or a pause was too long for one.
+    ease_rate: the most requests of all kinds that may be sent in a second after trouble.
+    doubt: how unlikely it is, in nats, that reads count although none was refused since the last refused read.
+    trial_reads: reads that may be sent despite the pause, to find out whether reads count. trial_at: no trial before.
     """
 
     rate: float = RATE_START
@@ -113,13 +115,14 @@ def learned(
     seconds: Sequence[Second],
     health: Sequence[Health] = (),
 ) -> Budget:
-    """What is believed once this is known. passed: reads on trial that were let through. seconds: at least those of the
-    last two minutes. health: as `judge` asks for it."""
+    """Return the rate estimate with what is newly known. `passed`: reads on trial that were not refused. `seconds`:
+    at least those of the last two minutes. `health`: as `judge` takes it."""
     for one in refused:
         budget = _refused(budget, one, now=now, seconds=seconds)
     if passed and not budget.reads_free:
         budget = replace(budget, doubt=max(budget.doubt, 0.0) + passed * FREE_NATS / trial_reads(budget) + 1e-9)
         if budget.reads_free:
+            # If reads are free, measure the limit again without them.
             begin = max(budget.resume_at - BEAT_SECONDS, budget.cut_at) - WINDOW_SECONDS
             end = math.floor(budget.cut_at) + 1.0
             budget = _cut(budget, _accepted(budget, begin=begin, end=end, seconds=seconds))
@@ -153,7 +156,7 @@ def _grown(budget: Budget, by_seconds: float) -> Budget:
 
 
 def hold_seconds(limit: float) -> float:
-    """How long after an episode we ask for no more than this limit."""
+    """How long after an episode we ask for no more than this limit, in seconds."""
     low, high = HOLD_SECONDS
     return min(max(low, HOLD_REQUESTS * WINDOW_SECONDS / limit), high)
 
@@ -165,12 +168,13 @@ def _refused(budget: Budget, one: Refused, *, now: float, seconds: Sequence[Seco
         budget = replace(budget, trial_reads=0, trial_at=now + TRIAL_REST_SECONDS)
     if one.reset_at is not None and one.reset_at > one.sent_at + NEAR_SECONDS:
         budget = replace(budget, minute_seen=True)
+    # The request was sent before we knew of the last 429, or before its pause was over.
     same = one.sent_at <= max(budget.cut_at, budget.resume_at - BEAT_SECONDS)
     limit = _measured(budget, one, until=max(one.sent_at, budget.cut_at) if same else one.sent_at, seconds=seconds)
     if same:
         budget = replace(budget, resume_at=max(budget.resume_at, _resume_at(budget, one, now)))
         if budget.reads_free != was_free:
-            return _cut(budget, limit)  # what was measured had reads in it, or had none
+            return _cut(budget, limit)  # the old limit counted other requests
         return _cut(budget, min(limit, budget.limit or limit))
     relapse = one.sent_at < budget.resume_at + RELAPSE_SECONDS and budget.limit is not None
     if budget.reads_free == was_free:
@@ -187,13 +191,13 @@ def _refused(budget: Budget, one: Refused, *, now: float, seconds: Sequence[Seco
 
 
 def _still_full(budget: Budget, one: Refused, *, seconds: Sequence[Second]) -> bool:
-    """Whether nothing has been let through since the pause: as a minute does that is full, and a bucket does not."""
+    """Whether nothing was accepted since the pause: a full minute behaves so, a bucket does not."""
     let_in = _accepted(budget, begin=budget.resume_at, end=one.sent_at, seconds=seconds)
     return let_in <= 1 + STILL_SECONDS * budget.rate
 
 
 def _waited_longer(budget: Budget, one: Refused, *, now: float, seconds: Sequence[Second]) -> Budget:
-    """The pause was too short, and no more is known; but of a minute, what was let through in it is the limit."""
+    """The pause was too short, which teaches nothing else. But if the limit is a minute's, it is what was accepted in it."""
     lately = _accepted(budget, begin=one.sent_at - WINDOW_SECONDS, end=one.sent_at, seconds=seconds)
     if budget.relapses == 0 and budget.limit is not None:
         budget = _cut(budget, min(budget.limit, lately))
@@ -203,7 +207,7 @@ def _waited_longer(budget: Budget, one: Refused, *, now: float, seconds: Sequenc
 
 
 def trial_reads(budget: Budget) -> int:
-    """How many reads make a trial: some would be refused, did they count."""
+    """How many reads make a trial: so many that some would be refused if reads counted."""
     return TRIAL_READS + math.ceil((budget.limit or 0.0) / WINDOW_SECONDS * TRIAL_SECONDS)
 
 
@@ -220,7 +224,7 @@ def _resume_at(budget: Budget, one: Refused, now: float) -> float:
 
 
 def _measured(budget: Budget, one: Refused, *, until: float, seconds: Sequence[Second]) -> float:
-    """The limit, as this 429 tells it: what was granted until then, and not refused as far as is known."""
+    """The limit that this 429 shows: the requests granted until then and not refused as far as known."""
     end = one.sent_at if one.reset_at is None else min(max(one.reset_at, one.sent_at), one.sent_at + WINDOW_SECONDS)
     begin = end - WINDOW_SECONDS
     accepted = _accepted(budget, begin=begin, end=math.floor(until) + 1.0, seconds=seconds)
@@ -228,14 +232,14 @@ def _measured(budget: Budget, one: Refused, *, until: float, seconds: Sequence[S
         return accepted
     if budget.minute_seen:
         return accepted
-    # a minute that has only begun; or a bucket, of which it is nearer the limit what it has let through just now
+    # Either the minute has only begun, or it is a bucket. For a bucket, the requests accepted most recently are nearer the limit.
     whole = max(accepted, _pace(budget, one, requests=math.inf, seconds=seconds))
     lately = _pace(budget, one, requests=LATELY_REQUESTS, seconds=seconds)
     return max(whole, min(lately, LATELY_SHARE_MAX * whole))
 
 
 def _pace(budget: Budget, one: Refused, *, requests: float, seconds: Sequence[Second]) -> float:
-    """How many a minute were accepted before this 429: of the last so many, or of those of the last minute."""
+    """The requests a minute that were accepted before this 429: of the last `requests`, or of those in the last minute."""
     lately, since = 0.0, one.sent_at
     for second in sorted(seconds, key=lambda second: second.at, reverse=True):
         if one.sent_at - WINDOW_SECONDS < second.at < one.sent_at and second.submits + second.reads:
@@ -247,8 +251,8 @@ def _pace(budget: Budget, one: Refused, *, requests: float, seconds: Sequence[Se
 
 
 def _refilled(budget: Budget, one: Refused, *, seconds: Sequence[Second]) -> float | None:
-    """What a bucket has let through a minute since it was last empty; None where it may have been full meanwhile."""
-    settled = budget.reads_free or budget.trial_at > 0  # whether reads count
+    """The requests a minute that a bucket accepted since it was last empty; None if it may have been full since."""
+    settled = budget.reads_free or budget.trial_at > 0  # whether it is known if reads count
     if budget.limit is None or budget.minute_seen or not settled:
         return None
     if budget.rate * WINDOW_SECONDS > STEADY_SHARE * budget.limit:
@@ -265,7 +269,7 @@ def _accepted(budget: Budget, *, begin: float, end: float, seconds: Sequence[Sec
 
 
 def _granted(budget: Budget, *, begin: float, end: float, seconds: Sequence[Second]) -> tuple[float, float]:
-    """Requests of the kinds that count, granted between the two: (not refused so far, all); within a second evenly."""
+    """Requests of the kinds that count between the two instants, evenly within a second: (not refused so far, all)."""
     accepted = granted = 0.0
     for second in seconds:
         share = min(second.at + 1, end) - max(second.at, begin)
@@ -280,7 +284,7 @@ def _granted(budget: Budget, *, begin: float, end: float, seconds: Sequence[Seco
 
 
 def _doubt(budget: Budget, one: Refused, seconds: Sequence[Second]) -> float:
-    """Every refused request is drawn from those that count; the share of reads among all is known."""
+    """The new `doubt`. Every refused request is one of those that count, and the share of reads among all is known."""
     if one.is_read:
         return -SETTLED_NATS
     recent = [second for second in seconds if one.sent_at - 2 <= second.at <= one.sent_at]

@@ -1,17 +1,17 @@
-"""What stops submits, and what was granted and refused."""
+"""What stops submits, and how many requests were granted and refused."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class PauseReason(StrEnum):
-    """Why submits wait, beside the budget: our account there is in trouble."""
+    """Why submits wait, apart from the rate limit: the company's account at the upstream is in trouble."""
 
     ACCOUNT = "account"
 
 
 class What(StrEnum):
-    """What a pause stops: submits to the upstream, or polls, too. Submits of tenants are still accepted."""
+    """What an operator's pause stops: submits to the upstream, or polls as well. Tenants may still submit jobs."""
 
     SUBMITS = "submits"
     ALL = "all"
@@ -19,7 +19,7 @@ class What(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Second:
-    """What was granted in one second, and what of it was refused with 429."""
+    """How many requests were granted in one second, and how many of these were answered 429."""
 
     at: int
     submits: int = 0
@@ -30,7 +30,7 @@ class Second:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """One answer 429: when its request was sent, and how long it asks us to wait, where it does."""
+    """One answer 429: when its request was sent, and until when it asks us to wait, if it says so."""
 
     is_read: bool
     sent_at: float

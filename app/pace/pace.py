@@ -1,8 +1,8 @@
-"""The pace: how many requests may go to the upstream now, as pure functions.
+"""The pace: how many requests may be sent to the upstream now, as pure functions.
 
-A token bucket holds all kinds that count towards the upstream's limit to an even rate, and a count of the trailing minute
-keeps from asking for what is known to be full. Reads that do not count have a bucket of their own. Claims and the tests in
-virtual time use the same functions. Instants are seconds since 1970, rates are per second, limits per minute.
+A token bucket keeps the requests that count towards the upstream's limit at an even rate. A count of the last minute
+holds back requests that the limit would refuse. Reads that do not count have their own bucket. Claims and the tests
+in virtual time use the same functions. Instants are seconds since 1970, rates are per second, limits per minute.
 """
 
 import math
@@ -13,24 +13,23 @@ from app.pace.decide import RISE_TO, WINDOW_SECONDS, Budget
 
 BURST_SECONDS = 0.25
 BURST_MIN = 1.5
-"""So many tokens may gather: those of BURST_SECONDS, and BURST_MIN at least."""
+"""The most tokens that a bucket gathers: those of BURST_SECONDS, and at least BURST_MIN."""
 TRICKLE_RATE = 1.0
-"""Reads a second while the upstream is taken to be away."""
+"""Reads a second while the breaker is open."""
 LOOK_SECONDS_MIN = 0.02
-"""The least time between two looks for tokens: what comes in between is taken in one go."""
+"""The least time between two looks for tokens. One look takes all that arrived in between."""
 LOOK_SECONDS_MAX = 1.0
-"""The most time between two looks: the budget may have changed by then."""
+"""The most time between two looks, because the rate estimate may have changed."""
 ROOM_SECONDS = 0.25
-"""The least time until the next look where the trailing minute is full."""
+"""The least time until the next look if the last minute is full."""
 BROKEN_SECONDS = 1.0
-"""The same for submits while the upstream is taken to be away."""
+"""The same for submits while the breaker is open."""
 NEARLY = 1e-6
-"""Of a token that lacks no more than this, rounding took the rest."""
+"""A token that lacks no more than this is whole: the rest is a rounding error."""
 
 
 class Bucket(NamedTuple):
-    """Tokens that were there at `refilled_at`: for requests that count, and for reads while they do not. Below zero: a
-    debt."""
+    """The tokens at `refilled_at`: for requests that count, and for reads while they do not count. Below zero: a debt."""
 
     tokens: float = 0.0
     read_tokens: float = 0.0
@@ -38,8 +37,8 @@ class Bucket(NamedTuple):
 
 
 class Lately(NamedTuple):
-    """What the trailing minute holds: submits and reads that were granted and not refused; `all_kinds`: all that was
-    granted in it and the second before."""
+    """What the last minute holds: submits and reads granted and not refused. `all_kinds`: all that was granted in it
+    and the second before."""
 
     submits: int = 0
     reads: int = 0
@@ -48,11 +47,14 @@ class Lately(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """What may go out now. `shared`, `shared_rate`: tokens for all that counts towards the limit, and how many come a
-    second. `free`, `free_rate`: the same for reads that do not count. `room`: what the trailing minute still holds,
-    `room_of_all`: the same of the configured ceiling; infinite: no limit. `resume_seconds`: how long nothing that counts
-    may go out. `reads_free`: reads do not count. `limited`: a limit is known. `trial_reads`: so many reads may go out in
-    the pause, to find out whether they count. `broken`: the upstream is taken to be away."""
+    """How many requests may be sent now.
+
+    shared, shared_rate: tokens for requests that count towards the limit, and how many arrive in a second.
+    free, free_rate: the same for reads that do not count.
+    room: what the last minute may still hold. room_of_all: the same by the configured ceiling; infinite: no limit.
+    resume_seconds: how long no request that counts may be sent. reads_free: reads do not count. limited: a limit is known.
+    trial_reads: reads that may be sent in the pause, to find out whether they count. broken: the breaker is open.
+    """
 
     shared: float
     free: float
@@ -68,17 +70,17 @@ class Pace:
 
     @property
     def on_trial(self) -> bool:
-        """Whether a read that goes out now does so in spite of the pause."""
+        """Whether a read is sent now despite the pause."""
         return not self.reads_free and self.resume_seconds > 0
 
     @property
     def reads_to_count(self) -> int:
-        """Up to how many due reads must be counted before submits are granted: they come first, where both count."""
+        """The most due reads that must be counted before submits are granted. If both count, reads go first."""
         return 0 if self.reads_free or not self.limited else math.ceil(max(self.shared, 0.0))
 
 
 def pace_of(budget: Budget, bucket: Bucket, *, now: float, lately: Lately, ceiling_per_minute: float | None) -> Pace:
-    """The pace at that instant."""
+    """Return the pace at `now`."""
     ceiling = math.inf if ceiling_per_minute is None else ceiling_per_minute
     if budget.broken_at is None:
         free_rate = min(budget.ease_rate, ceiling / WINDOW_SECONDS)
@@ -106,7 +108,7 @@ def _refilled(tokens: float, rate: float, seconds: float) -> float:
 
 
 def _room(budget: Budget, lately: Lately) -> float:
-    """What the trailing minute may still take of the learned limit."""
+    """How many more requests the last minute may hold by the estimated limit."""
     if budget.limit is None:
         return math.inf
     counting = lately.submits if budget.reads_free else lately.submits + lately.reads
@@ -114,14 +116,14 @@ def _room(budget: Budget, lately: Lately) -> float:
 
 
 def submits_granted(pace: Pace, *, asked: int, reads_due: int) -> int:
-    """How many of the submits asked for may go out now, by the pace alone."""
+    """How many of the `asked` submits may be sent now. Only the pace decides."""
     if pace.broken or pace.resume_seconds > 0:
         return 0
     return _whole(min(pace.shared - reads_due + NEARLY, pace.room, asked))
 
 
 def reads_granted(pace: Pace, *, asked: int) -> int:
-    """How many of the reads asked for may go out now."""
+    """How many of the `asked` reads may be sent now."""
     if pace.reads_free:
         return _whole(min(pace.free + NEARLY, pace.room_of_all, asked))
     if pace.on_trial:
@@ -134,13 +136,13 @@ def _whole(number: float) -> int:
 
 
 def next_submit_seconds(pace: Pace, *, granted: int, reads_due: int) -> float:
-    """When to look again for a submit's token, once so many were granted."""
+    """The seconds until the next look for a submit's token, after `granted` were granted."""
     resume = max(pace.resume_seconds, BROKEN_SECONDS if pace.broken else 0.0)
     return _next_look(1 + reads_due + granted - pace.shared, pace.shared_rate, pace.room - granted, resume)
 
 
 def next_read_seconds(pace: Pace, *, granted: int) -> float:
-    """When to look again for a read's token, once so many were granted."""
+    """The seconds until the next look for a read's token, after `granted` were granted."""
     if pace.reads_free:
         return _next_look(1 + granted - pace.free, pace.free_rate, pace.room_of_all - granted, 0.0)
     return _next_look(1 + granted - pace.shared, pace.shared_rate, pace.room - granted, pace.resume_seconds)
@@ -153,7 +155,7 @@ def _next_look(missing: float, rate: float, room: float, resume: float) -> float
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What one request takes out of each: the shared tokens, those of free reads, and the reads on trial."""
+    """What one request takes: shared tokens, tokens of free reads, and reads on trial."""
 
     shared: int = 0
     free: int = 0
@@ -164,10 +166,10 @@ SUBMIT_PRICE = Price(shared=1)
 
 
 def fetch_price(pace: Pace) -> Price:
-    """Of a fetch that went out after its poll, and was granted by nobody."""
+    """The price of a fetch that was sent after its poll without being granted."""
     return Price(free=1) if pace.reads_free else Price(shared=1)
 
 
 def read_price(pace: Pace) -> Price:
-    """Of a read that goes out now."""
+    """The price of a read that is sent now."""
     return Price(trial=1) if pace.on_trial else fetch_price(pace)

@@ -1,4 +1,4 @@
-"""Tables of what the whole company knows of the upstream just now, and of what is paused."""
+"""Tables of what the company currently knows of the upstream, and of what is paused."""
 
 from sqlalchemy import (
     BigInteger,

@@ -1,4 +1,4 @@
-"""The paying account: a balance, what is reserved of it, and the requests a minute it may make."""
+"""The paying account: its balance, its reserved credits, and its rate limit."""
 
 from collections import deque
 
@@ -6,9 +6,10 @@ from app.simulator.config import SimulatorConfig
 
 
 class Account:
-    """Reserved at the submit, charged once at the end, given back in full where a run fails. Micro-credits.
+    """The credits of the account, in micro-credits.
 
-    The balance lives in `config.credits_micros`, where it can be changed from outside.
+    A run's price is reserved at its submit and charged once at its end. If the run fails, it is returned in full.
+    The balance is in `config.credits_micros`, where it can be changed from outside.
     """
 
     def __init__(self, config: SimulatorConfig) -> None:
@@ -21,11 +22,11 @@ class Account:
         return self._config.credits_micros
 
     def can_reserve(self, micros: int) -> bool:
-        """Whether so much is neither spent nor reserved."""
+        """Whether this amount is neither spent nor reserved."""
         return self.balance_micros - self.reserved_micros >= micros
 
     def over_spend_limit(self) -> bool:
-        """Whether the team's cap is used up."""
+        """Whether the team's spend cap is reached."""
         limit = self._config.spend_limit_micros
         return limit is not None and self.spent_micros >= limit
 
@@ -33,7 +34,7 @@ class Account:
         self.reserved_micros += micros
 
     def settle(self, reserved_micros: int, cost_micros: int) -> int:
-        """Undo a reservation and charge the cost (0 where the run failed); what is left."""
+        """Release a reservation and charge the cost (0 if the run failed). Returns the new balance."""
         self.reserved_micros -= reserved_micros
         self.spent_micros += cost_micros
         self._config.credits_micros -= cost_micros
@@ -41,7 +42,7 @@ class Account:
 
 
 class RateLimit:
-    """Requests a minute, in one of three ways of counting; all of its limits are read from `config` each time."""
+    """A rate limit that counts in one of three ways. It reads its settings from `config` at each request."""
 
     def __init__(self, config: SimulatorConfig) -> None:
         self._config = config
@@ -52,7 +53,7 @@ class RateLimit:
         self._used = 0
 
     def refused_until(self, now: float) -> float | None:
-        """None: go on, it is counted. Else the instant from which a request would be let in again."""
+        """Count a request and return None, or return the instant from which a request would be accepted."""
         config = self._config
         if config.rpm <= 0:
             return None
@@ -63,7 +64,7 @@ class RateLimit:
         return self._fixed_minute(now)
 
     def resets_at(self, now: float) -> float | None:
-        """When the whole limit will be free again, if nobody asks until then; None without a limit."""
+        """When the whole limit is free again if no request comes; None without a limit."""
         config = self._config
         if config.rpm <= 0:
             return None

@@ -1,4 +1,4 @@
-"""The bodies of answers about a run: the submit's five keys, the status, the result per kind of model, the files."""
+"""The bodies of answers about a run: submit, status, result for each kind of model, and files."""
 
 import random
 import struct
@@ -34,7 +34,7 @@ FILES = {
     "audio": ("mp3", "audio/mpeg", _MP3),
     "model3d": ("glb", "model/gltf-binary", _GLB),
 }
-"""Extension, content type and first bytes of what a model of a kind makes; the other kinds make no file."""
+"""The extension, content type and first bytes of each kind's file. The other kinds make no file."""
 
 
 def submitted(request_id: str, base: str) -> bytes:
@@ -46,7 +46,7 @@ def submitted(request_id: str, base: str) -> bytes:
 
 
 def status(run: Run, state: State, base: str) -> bytes:
-    """The body of the status URL; it never carries the output."""
+    """The body of the status URL. It never has the output."""
     request_id = run.request_id
     if state == "COMPLETED":
         return b'{"status":"COMPLETED","request_id":"%b","metrics":%b}' % (request_id.encode(), _metrics(run))
@@ -77,13 +77,13 @@ def _metrics(run: Run) -> bytes:
 
 
 def output_url(run: Run, base: str, number: int = 1) -> str:
-    """Where the file is; numbered from the second one on."""
+    """The URL of an output file. The second and later ones have a number."""
     name = run.request_id if number == 1 else f"{run.request_id}_{number}"
     return f"{base}/files/{name}.{FILES[run.kind][0]}"
 
 
 def result(run: Run, base: str, file_bytes: int) -> bytes:
-    """The body of the result URL of a COMPLETED run; `output` is in all of them, of whatever type."""
+    """The body of the result URL of a COMPLETED run. It always has `output`, of any type."""
     head = b'{"status":"COMPLETED","request_id":"%b",' % run.request_id.encode()
     return head + _output(run, base, file_bytes) + b',"metrics":%b}' % _metrics(run)
 
@@ -131,7 +131,7 @@ def _file(run: Run, base: str, file_bytes: int, number: int) -> dict[str, Any]:
 
 
 def native_text(run: Run) -> dict[str, Any]:
-    """What the model's own provider would have said: Anthropic's, Gemini's or OpenAI's shape, or an embedding."""
+    """The answer in the form of the model's own provider: Anthropic, Gemini or OpenAI, or an embedding."""
     if run.kind == "embedding":
         return {"object": "list", "data": [{"object": "embedding", "index": 0, "embedding": [0.25, -0.5, 0.125]}]}
     words = f"Simulated answer of {run.slug}."
@@ -144,13 +144,13 @@ def native_text(run: Run) -> dict[str, Any]:
 
 
 def file_content(run: Run, file_bytes: int, number: int = 1) -> bytes:
-    """The bytes of an output: its kind's first bytes, then noise that the request id decides."""
+    """The bytes of an output: the first bytes of its kind, then noise that follows from the request id."""
     head = FILES[run.kind][2]
     return head + random.Random(f"{run.request_id}_{number}").randbytes(max(file_bytes - len(head), 0))
 
 
 def shown_body(run: Run, *, as_string: bool, with_defaults: bool) -> bytes:
-    """A history row's `request_body`, as JSON text: what was sent, value for value unless defaults are added."""
+    """The `request_body` of a history row, as JSON text: the values that were sent, and defaults if asked for."""
     text = run.body.strip()
     if not text.startswith(b"{"):
         text = b"{}"

@@ -1,9 +1,9 @@
-"""The book: what really happened at the upstream, one JSON line per fact, on disk before the answer leaves.
+"""The book: what really happened at the upstream. One JSON line per fact, on disk before the answer is sent.
 
-Every line: `sequence` (1, 2, …), `at` (seconds since 1970), `fact`, and of the request where there is one `request_id`,
+Every line has `sequence` (1, 2, …), `at` (seconds since 1970) and `fact`. If it is about a request: `request_id`,
 `slug`, `body_sha256` (the exact bytes), `canonical_sha256` (see json_text), `key` (its last four characters).
-started: a run began and will cost money, `body` is what was sent; charged: `cost_micros`; failed: `error`, free of
-charge; refused: `status`, nothing began; fault: `fault`, an answer was spoilt on demand.
+started: a run began and will cost money; `body` is what was sent. charged: `cost_micros`. failed: `error`, no charge.
+refused: `status`; nothing began. fault: `fault`; an answer was spoilt by a rule.
 """
 
 import fcntl
@@ -21,19 +21,19 @@ from app.simulator.http.json_text import MalformedJsonError, canonical
 
 @dataclass(frozen=True, slots=True)
 class BodyHash:
-    """The two names of a request body."""
+    """The two hashes of a request body."""
 
     exact: str
     canonical: str
 
 
 def hash_object(body: bytes) -> BodyHash:
-    """Both SHA-256 in hex; raises MalformedJsonError where the body is not a JSON object."""
+    """Return both SHA-256 in hex. Raises MalformedJsonError if the body is not a JSON object."""
     return BodyHash(hashlib.sha256(body).hexdigest(), hashlib.sha256(canonical(body)).hexdigest())
 
 
 def hash_body(body: bytes) -> BodyHash:
-    """As hash_object, but anything else than a JSON object has the same hash for both."""
+    """Like hash_object, but if the body is not a JSON object both hashes are the same."""
     try:
         return hash_object(body)
     except MalformedJsonError:
@@ -42,14 +42,14 @@ def hash_body(body: bytes) -> BodyHash:
 
 
 class BookError(ValueError):
-    """The file is not a simulator's book, or a damaged one."""
+    """The file is not a book of a simulator, or it is damaged."""
 
 
 class Book:
-    """Appends facts, and answers questions about them. One writer; readers open the same file with `Book.read`."""
+    """Appends facts and answers questions about them. It has one writer; readers open the file with `Book.read`."""
 
     def __init__(self, path: Path | None = None) -> None:
-        """A book that is written on, from where the file at `path` left off; OSError where it cannot be opened."""
+        """Open a book and continue it from the file at `path`. Raises OSError if it cannot be opened."""
         self._lines: list[bytes] = []
         self._file: int | None = None
         if path is None:
@@ -67,19 +67,19 @@ class Book:
 
     @classmethod
     def read(cls, path: Path) -> "Book":
-        """The book as it stands in a file that another process may be writing."""
+        """Read the book from a file that another process may be writing."""
         book = cls()
         book._lines = _whole_lines(path.read_bytes())
         return book
 
     def close(self) -> None:
-        """Give the file back; the facts stay readable."""
+        """Close the file. The facts stay readable."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
 
     def write(self, fact: str, at: float, **members: object) -> None:
-        """Append one fact; it is in the file when this returns."""
+        """Append one fact. It is in the file when this returns."""
         line = orjson.dumps({"sequence": len(self._lines) + 1, "at": at, "fact": fact, **members}) + b"\n"
         if self._file is not None:
             left = memoryview(line)
@@ -95,7 +95,7 @@ class Book:
         return b"".join(self._lines[max(after, 0) :])
 
     def facts(self, *kinds: str) -> Iterator[dict[str, Any]]:
-        """The facts in order, only those of the given kinds if any are given."""
+        """Yield the facts in order; only those of the given kinds, if any are given."""
         marks = [b'"fact":"%b"' % kind.encode() for kind in kinds]
         for line in self._lines:
             if not marks or any(mark in line for mark in marks):
@@ -104,7 +104,7 @@ class Book:
                     yield fact
 
     def starts(self, body: bytes | str) -> list[str]:
-        """The request ids of all runs started with this body: the body itself, or either of its hashes."""
+        """The request ids of all runs that were started with this body. `body`: the body, or either of its hashes."""
         wanted = hash_body(body).canonical if isinstance(body, bytes) else body
         return [
             fact["request_id"]
@@ -113,7 +113,7 @@ class Book:
         ]
 
     def starts_by_body(self) -> dict[str, list[str]]:
-        """The request ids of all runs by the canonical hash of their body, in one reading of the book."""
+        """The request ids of all runs by the canonical hash of their body. Reads the book once."""
         found: dict[str, list[str]] = {}
         for fact in self.facts("started"):
             found.setdefault(fact["canonical_sha256"], []).append(fact["request_id"])
@@ -124,7 +124,7 @@ class Book:
         return [fact["request_id"] for fact in self.facts("started")]
 
     def charged(self) -> dict[str, int]:
-        """Micro-credits by request id, of every run that was charged."""
+        """The micro-credits of every charged run, by request id."""
         return {fact["request_id"]: fact["cost_micros"] for fact in self.facts("charged")}
 
     def failed_ids(self) -> list[str]:

@@ -1,31 +1,31 @@
-"""Faults on demand: rules that spoil some of the answers, and the spoiling of one answer.
+"""Faults: rules that spoil some of the answers, and how one answer is spoilt.
 
-A rule, as JSON: `{"match": kind, "slug"?, "contains"?, "nth"?, "count"?, "probability"?, "fault": name, …}`. `match` is
-`submit`, `sync`, `status`, `result`, `history`, `credits`, `models`, `file` or `any`. `contains` is a text in the body of
-the submit, or of the submit whose status, result or file is asked for. It fires at every matching request, or from the
-`nth` on (then `count` times, 1 if not given), or `count` times, or with a `probability`. The first rule that fires wins;
-later rules do not see that request.
+A rule, as JSON: `{"match": kind, "slug"?, "contains"?, "nth"?, "count"?, "probability"?, "fault": name, …}`. `match`
+is `submit`, `sync`, `status`, `result`, `history`, `credits`, `models`, `file` or `any`. `contains` is a text in the
+body of the submit, or of the submit whose status, result or file is requested. A rule fires at every matching
+request; or from the `nth` on (`count` times, default 1); or `count` times; or with a `probability`. The first rule
+that fires wins; later rules do not see that request.
 
 Faults and their members, with defaults:
-  reset, close        before anything is done: RST, or an orderly end without an answer
-  hang                before anything is done: silence; `accepted` (false): after it was done
-  lose_answer         it is done, then the answer is lost: `after` nothing|header|body, `how` close|reset|hang
-  delay               `seconds` (1), `when` after|before: the answer is late, or all of it is done late
-  answer              `status` (500), `body` | `body_base64` | `html` (false) | `error`, `content_type`, `headers`,
-                      `accepted` (false: nothing is done, true: it is done and its own answer is replaced)
-  redirect            `status` (307), `location`; nothing is done
-  wrong_json, list, no_request_id   it is done; the answer is cut-off JSON, in a list, or without its request_id
-  same_id             nothing is done; the answer names the run that was started last
-  double_start        two runs are started, the answer names the first
-  dear                the run costs `credits` (1), whatever its model costs and the account has reserved
-  fail                the run takes its time and ends FAILED with `error`
-  not_found_until     404 until the run is `seconds` (1) old
-  state               status and result show `state` (QUEUED), whatever it is
-  gzip                it is done; the answer is compressed, and says so in content-encoding
-  pad                 it is done; a JSON object gains a member `padding` of `bytes` (2200000): an array of the number 0,
-                      or with `padding` text a string
-  no_cost             the answer does not tell what runs cost, nor what is left of the credits
-  close_idle          the answer is good; `seconds` (0) later the connection ends without a word
+    reset, close        before anything is done: RST, or an orderly end without an answer
+    hang                no answer; `accepted` (false: nothing is done, true: it is done)
+    lose_answer         it is done, then the answer is lost: `after` nothing|header|body, `how` close|reset|hang
+    delay               `seconds` (1), `when` after|before: only the answer is late, or everything is done late
+    answer              `status` (500), `body` | `body_base64` | `html` (false) | `error`, `content_type`, `headers`,
+                        `accepted` (false: nothing is done, true: it is done and its own answer is replaced)
+    redirect            `status` (307), `location`; nothing is done
+    wrong_json, list, no_request_id   it is done; the answer is cut-off JSON, in a list, or without its request_id
+    same_id             nothing is done; the answer names the run that was started last
+    double_start        two runs are started, the answer names the first
+    dear                the run costs `credits` (1), whatever its model costs and the account has reserved
+    fail                the run takes its time and ends FAILED with `error`
+    not_found_until     404 until the run is `seconds` (1) old
+    state               status and result show `state` (QUEUED), whatever the real state is
+    gzip                it is done; the answer is compressed, and content-encoding says so
+    pad                 it is done; a JSON object gets a member `padding` of `bytes` (2200000): an array of the number 0,
+                        or a string if `padding` is text
+    no_cost             the answer shows neither the cost of runs nor the balance
+    close_idle          the answer is good; `seconds` (0) later the connection is closed
 """
 
 import gzip
@@ -48,7 +48,7 @@ FaultName = Literal[
 ]  # fmt: skip
 Kind = Literal["submit", "sync", "status", "result", "history", "credits", "models", "file"]
 STEERED = frozenset({"same_id", "double_start", "not_found_until", "state", "dear", "fail"})
-"""Faults that the code which makes the answer carries out itself."""
+"""Faults that are implemented where the answer is made, not in `apply`."""
 PADDING_BYTES_MAX = 256 * 1024 * 1024
 
 _COST = re.compile(rb',"cost":[-+.0-9e]+,"remaining_credits":[-+.0-9e]+')
@@ -56,11 +56,11 @@ _NULL_COST = re.compile(rb'("credits_deduction":)[-+.0-9e]+')
 
 
 class FaultError(ValueError):
-    """A rule that cannot be understood; the message says which member and why."""
+    """An invalid rule. The message says which member and why."""
 
 
 class FaultRule(BaseModel):
-    """One rule; the members are described at the top of this file."""
+    """One rule. The top of this file describes the members."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -93,7 +93,7 @@ class FaultRule(BaseModel):
     fired: Annotated[int, Field(init=False)] = 0
 
     def fires(self, chance: Callable[[], float]) -> bool:
-        """Whether it applies to the request that has just matched."""
+        """Whether the rule applies to the request that has just matched. Counts the request."""
         self.seen += 1
         limit = self.count if self.count is not None else (1 if self.nth is not None else None)
         if self.seen < (self.nth or 1) or (limit is not None and self.fired >= limit):
@@ -104,12 +104,12 @@ class FaultRule(BaseModel):
         return True
 
     def lasts(self, otherwise: float) -> float:
-        """Its `seconds`, or the default of its kind."""
+        """The rule's `seconds`, or this default."""
         return otherwise if self.seconds is None else self.seconds
 
 
 def read_rules(given: Any) -> list[FaultRule]:
-    """Rules from their JSON: a list of them, an object with such a list under `rules`, or one rule; or FaultError."""
+    """Read rules from JSON: a list, an object with a list in `rules`, or one rule. Raises FaultError."""
     if isinstance(given, dict):
         given = given.get("rules", [given])
     if not isinstance(given, list):
@@ -122,14 +122,14 @@ def read_rules(given: Any) -> list[FaultRule]:
 
 
 class FaultRules:
-    """The rules in force, asked in order."""
+    """The rules in force, tried in order."""
 
     def __init__(self, seed: int | None) -> None:
         self.rules: list[FaultRule] = []
         self._chance = random.Random(seed).random
 
     def pick(self, kind: str, slug: str | None, body: bytes = b"") -> FaultRule | None:
-        """The rule that spoils this request's answer, if any. `body`: what was submitted."""
+        """Return the rule that spoils this request's answer, or None. `body`: what was submitted."""
         for rule in self.rules:
             matches = rule.match in (kind, "any") and rule.slug in (None, slug)
             matches = matches and (rule.contains is None or rule.contains.encode() in body)
@@ -139,7 +139,7 @@ class FaultRules:
 
 
 def apply(rule: FaultRule, make: Callable[[], Reply]) -> Reply:
-    """The spoilt reply; `make` does what was asked for and gives the good one. Not for STEERED faults."""
+    """Return the spoilt reply. `make` carries out the request and returns the good reply. Not for STEERED faults."""
     match rule.fault:
         case "reset":
             return Cut("reset")
@@ -157,7 +157,7 @@ def apply(rule: FaultRule, make: Callable[[], Reply]) -> Reply:
 
 
 def _with_answer(reply: Reply, then: Callable[[Answer], Reply]) -> Reply:
-    """Do something to the answer, as soon as there is one."""
+    """Apply `then` to the answer, as soon as there is one."""
     if isinstance(reply, Answer):
         return then(reply)
     if isinstance(reply, Later):
@@ -195,7 +195,7 @@ def _spoil(rule: FaultRule, answer: Answer) -> Reply:
 
 
 def _padded(body: bytes, padding: bytes) -> bytes:
-    """A JSON object with one more member, in front; anything else as it is."""
+    """Put one more member first in a JSON object. Any other body is unchanged."""
     if not body.startswith(b"{"):
         return body
     return b'{"padding":%b%b%b' % (padding, b"" if body.startswith(b"{}") else b",", body[1:])
@@ -203,7 +203,7 @@ def _padded(body: bytes, padding: bytes) -> bytes:
 
 @lru_cache(maxsize=4)
 def _padding(kind: Literal["numbers", "text"], size: int) -> bytes:
-    """A JSON value of about so many bytes: two a number, or one a character."""
+    """A JSON value of about `size` bytes: two for each number, or one for each character."""
     return b"[%b0]" % (b"0," * (size // 2)) if kind == "numbers" else b'"%b"' % (b"x" * size)
 
 

@@ -1,4 +1,4 @@
-"""What a request meets before anything else: who asks, and whether the account asks too often."""
+"""The first checks of every request: the key and the rate limit."""
 
 from datetime import UTC, datetime
 
@@ -10,7 +10,7 @@ RESET_HEADER = "x-rate-limit-reset-at-utc"
 
 
 def find_refusal(sim: Simulator, request: Request, now: float, *, counts: bool) -> Answer | None:
-    """401 or 429, or None: go on. `counts`: whether this kind of request counts towards the rate limit."""
+    """Return 401 or 429, or None to continue. `counts`: whether this kind of request counts towards the rate limit."""
     if not request.key and not request.bearer:
         return error(401, "Missing x-api-key (or Authorization) header")
     if not request.key or (sim.config.api_keys and request.key not in sim.config.api_keys):
@@ -27,5 +27,5 @@ def find_refusal(sim: Simulator, request: Request, now: float, *, counts: bool) 
 
 
 def show_instant(seconds: float) -> str:
-    """Seconds since 1970 in RFC 3339, UTC."""
+    """Convert seconds since 1970 to RFC 3339, UTC."""
     return rfc3339(datetime.fromtimestamp(seconds, UTC)) or ""

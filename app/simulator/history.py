@@ -1,4 +1,4 @@
-"""The request history: one row per output with the full cost on each, late to know of a run and later of its cost."""
+"""The request history: one row for each output, with the full cost on each. Runs appear late, and their costs later."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -24,7 +24,7 @@ _SORT: dict[str, Callable[[Run], Any]] = {
 
 
 class QueryError(ValueError):
-    """A query that cannot be answered; the message says which parameter and why."""
+    """An invalid query. The message says which parameter and why."""
 
 
 def list_history(sim: Simulator, request: Request, base: str) -> Answer:
@@ -61,7 +61,7 @@ def list_history(sim: Simulator, request: Request, base: str) -> Answer:
 
 
 def show_history(sim: Simulator, request: Request, request_id: str, base: str) -> Answer:
-    """One run's first row, however old."""
+    """The first row of one run, of any age."""
     now = sim.now()
     refusal = find_refusal(sim, request, now, counts=False)
     if refusal is not None:
@@ -118,7 +118,7 @@ def _one_of(asked: dict[str, str], name: str, otherwise: str, *allowed: str) -> 
 
 
 def _window(asked: dict[str, str], now: float) -> tuple[float, float]:
-    """Seconds since 1970, from the first day's start to the last day's end."""
+    """Seconds since 1970, from the start of the first day to the end of the last day."""
     today = datetime.fromtimestamp(now, UTC).date()
     last = _day(asked, "to_date", today)
     first = _day(asked, "from_date", last - timedelta(days=_DAYS_DEFAULT))

@@ -1,6 +1,6 @@
-"""What parameters models declare, and what the upstream finds wrong with the ones it was sent, after queueing.
+"""The parameters that models declare, and the upstream's check of them, which comes after queueing.
 
-Only motionctrl-svd has a published table here; every other model takes whatever it is sent.
+Only motionctrl-svd has a published table here. Every other model accepts any parameters.
 """
 
 import re
@@ -43,7 +43,7 @@ SCHEMAS: dict[str, tuple[Parameter, ...]] = {
 
 
 def find_fault(slug: str, given: dict[str, Any]) -> str | None:
-    """The sentence with which a run of this model would fail; None where the parameters are good."""
+    """Return the error with which a run of this model would fail, or None if the parameters are valid."""
     for parameter in SCHEMAS.get(slug, ()):
         if given.get(parameter.name) is None:
             if parameter.required:
@@ -78,7 +78,7 @@ def _fault_of(parameter: Parameter, value: Any) -> str | None:
 
 
 def _number(value: Any) -> float | None:
-    """Numbers are taken as strings too, as the published samples send them."""
+    """Accept numbers in strings too, because the published samples send them."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -89,12 +89,12 @@ def _number(value: Any) -> float | None:
 
 
 def defaults(slug: str) -> dict[str, Any]:
-    """What a model takes for parameters that were not sent."""
+    """The values of a model for parameters that were not sent."""
     return {parameter.name: parameter.default for parameter in SCHEMAS.get(slug, ())}
 
 
 def read_form(content_type: bytes, body: bytes) -> dict[str, Any] | None:
-    """The fields of a multipart form, files as their names; None where it is none."""
+    """The fields of a multipart form, files as their names; None if it is not one."""
     message = BytesParser(policy=HTTP).parsebytes(b"content-type: " + content_type + b"\r\n\r\n" + body)
     if not message.is_multipart():
         return None

@@ -1,4 +1,4 @@
-"""The models: how long they run, what they cost and what kind of answer they give, from the published means."""
+"""The models: their run times, costs and kinds of answer, from the published means."""
 
 import csv
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Kind = Literal["image", "video", "audio", "model3d", "text", "embedding", "echo"
 
 @dataclass(frozen=True, slots=True)
 class ModelProfile:
-    """Means of one model; None where nothing is published."""
+    """The means of one model. None: nothing is published."""
 
     slug: str
     modality: str
@@ -36,8 +36,7 @@ SPECIAL: dict[str, ModelProfile] = {
         ModelProfile("sim-text", "simulated", "text", 1.0, 100),
     )
 }
-"""sim-fail ends FAILED, sim-hang never ends, and sim-echo's output is the JSON text of the submitted member `echo`, byte
-for byte."""
+"""sim-fail ends FAILED. sim-hang never ends. The output of sim-echo is the submitted member `echo`, byte for byte."""
 SPECIAL_REFUSED = {"sim-unknown": 404, "sim-retired": 410, "sim-forbidden": 403, "sim-reject": 406}
 """sim-reject: a parameter value that is refused before the model runs."""
 
@@ -73,7 +72,7 @@ def catalogue() -> dict[str, ModelProfile]:
 
 
 def refused_status(slug: str, config: SimulatorConfig) -> int | None:
-    """404, 410, 403 or 406 for a model that cannot be run; None for one that can."""
+    """404, 410, 403 or 406 for a model that cannot run, else None."""
     if slug in config.unknown_slugs:
         return 404
     if slug in config.retired_slugs:
@@ -84,7 +83,7 @@ def refused_status(slug: str, config: SimulatorConfig) -> int | None:
 
 
 def find_profile(slug: str, config: SimulatorConfig) -> ModelProfile | None:
-    """The model's profile; a made-up one for a slug outside the catalogue, unless the catalogue is strict."""
+    """The model's profile. A slug outside the catalogue gets a default one, or None if the catalogue is strict."""
     known = SPECIAL.get(slug) or catalogue().get(slug)
     if known is not None or config.strict_catalogue:
         return known

@@ -1,4 +1,4 @@
-"""Runs: what the upstream does for an accepted submit, drawn once at the submit; its state follows from the clock.
+"""Runs: what the upstream does for an accepted submit. A run is drawn once, at the submit; its state follows from the clock.
 
 QUEUED -> PROCESSING -> COMPLETED | FAILED
 """
@@ -16,7 +16,7 @@ State = Literal["QUEUED", "PROCESSING", "COMPLETED", "FAILED"]
 
 _VALIDATION_QUEUE_SECONDS = 0.025989
 FAILURE = "The model could not process this request."
-"""Of a run that fails for no reason of its parameters."""
+"""The error of a run that fails although its parameters are valid."""
 
 
 @dataclass(slots=True)
@@ -33,20 +33,20 @@ class Run:
     reserved_micros: int
     cost_micros: int
     error: str | None
-    """Why it ends FAILED; None: it ends COMPLETED."""
+    """Why it ends FAILED. None: it ends COMPLETED."""
     is_invalid: bool
-    """It fails because of its parameters."""
+    """Whether it fails because of its parameters."""
     body: bytes
     key: str
     remaining_micros: int | None = None
-    """What was left on the account after this run was charged; None until then."""
+    """The balance after this run was charged. None until then."""
 
     @property
     def ends_at(self) -> float:
         return self.submitted_at + self.queue_seconds + self.run_seconds
 
     def state(self, now: float) -> State:
-        """Where it stands at an instant."""
+        """The state at an instant."""
         elapsed = now - self.submitted_at - self.queue_seconds
         if elapsed < 0:
             return "QUEUED"
@@ -56,7 +56,7 @@ class Run:
 
 
 def reservation_micros(profile: ModelProfile, config: SimulatorConfig) -> int:
-    """What must be free on the account before a run of this model begins; only a `dear` one costs more."""
+    """What must be free on the account before a run of this model begins. Only a `dear` run costs more."""
     mean = config.default_cost_micros if profile.cost_micros is None else profile.cost_micros
     return math.ceil(mean * (1 + config.cost_spread))
 
@@ -72,9 +72,10 @@ def draw_run(
     invalid: str | None = None,
     cold: bool = False,
 ) -> Run:
-    """A new run; the same seed, request id and settings draw the same one. `invalid`: why its validation will fail."""
+    """Draw a new run. The same seed, request id and settings draw the same one. `invalid`: why its validation will fail."""
     digest = hashlib.blake2b(f"{config.seed}:{request_id}".encode(), digest_size=32).digest()
     first, second, spread, luck = (number / 2**64 for number in struct.unpack("4Q", digest))
+    # One Box-Muller pair of normal deviates: for the run time and for the queue time.
     radius = math.sqrt(-2 * math.log(1 - first))
     sigma = config.sigma
     run_gauss, queue_gauss = radius * math.cos(math.tau * second), radius * math.sin(math.tau * second)
@@ -109,7 +110,7 @@ def draw_run(
 
 
 def to_fact(run: Run) -> dict[str, Any]:
-    """The members of a `started` line that bring the run back after a restart."""
+    """The members of a `started` line that restore the run after a restart."""
     try:
         body = run.body.decode()
     except UnicodeDecodeError:
@@ -131,7 +132,7 @@ def to_fact(run: Run) -> dict[str, Any]:
 
 
 def from_fact(fact: dict[str, Any]) -> Run:
-    """The run that a `started` line of the book tells of."""
+    """Restore a run from a `started` line of the book."""
     return Run(
         request_id=fact["request_id"],
         slug=fact["slug"],

@@ -1,4 +1,4 @@
-"""The simulator's state, and the few things that change it: a run starts, runs come due, old runs are forgotten."""
+"""The simulator's state, and what changes it: a run starts, runs end, old runs are deleted."""
 
 import hashlib
 import heapq
@@ -15,12 +15,12 @@ from app.simulator.stats import Stats
 
 
 class Simulator:
-    """One upstream account with everything it ever ran. Nothing here waits; call it from one thread."""
+    """One upstream account with all its runs. No method waits. Call it from one thread."""
 
     def __init__(self, config: SimulatorConfig) -> None:
-        """A simulator that knows what the book at `config.book_path` tells.
+        """Create a simulator with the facts of the book at `config.book_path`.
 
-        OSError where the book cannot be opened, BookError where it cannot be understood.
+        Raises OSError if the book cannot be opened, and BookError if it is invalid.
         """
         self.config = config
         self.book = Book(config.book_path)
@@ -41,7 +41,7 @@ class Simulator:
             raise BookError(f"{config.book_path}: not a simulator's book, or damaged: {error!r}") from error
 
     def now(self) -> float:
-        """Seconds since 1970 that never jump."""
+        """Seconds since 1970 by a monotonic clock."""
         return clock.monotonic() + self._clock_offset
 
     def _reload(self) -> None:
@@ -62,7 +62,7 @@ class Simulator:
                 heapq.heappush(self._due, (run.ends_at, run.request_id, run))
 
     def settle(self, now: float) -> None:
-        """Charge the runs that have ended by now, in the order of their ends; failed ones cost nothing."""
+        """Charge the runs that have ended by now, in the order of their ends. Failed runs cost nothing."""
         due = self._due
         while due and due[0][0] <= now:
             ends_at, request_id, run = heapq.heappop(due)
@@ -80,7 +80,7 @@ class Simulator:
             )
 
     def find_run(self, request_id: str, now: float) -> Run | None:
-        """The run, settled if it has ended; None if there never was one or it was forgotten."""
+        """Return the run, charged if it has ended, or None if it never existed or was deleted."""
         if self._due and self._due[0][0] <= now:
             self.settle(now)
         return self.runs.get(request_id)
@@ -101,7 +101,7 @@ class Simulator:
         twin_of: str | None = None,
         rule: FaultRule | None = None,
     ) -> Run:
-        """Begin a run and write it down; the caller has seen to it that it may. `rule`: a steered fault."""
+        """Start a run and write it to the book. The caller has checked that it may start. `rule`: a steered fault."""
         self._started += 1
         run = draw_run(
             profile,
@@ -141,7 +141,7 @@ class Simulator:
         return warm_at is None or now - warm_at > self.config.cold_after_seconds
 
     def _forget_oldest(self) -> None:
-        """One run at most: an ended one goes, one that still runs is asked again much later."""
+        """Delete at most one run. If the oldest has not ended, it becomes the newest."""
         if len(self.runs) <= self.config.runs_max:
             return
         request_id = next(iter(self.runs))

@@ -1,4 +1,4 @@
-"""What the simulator saw, in figures: for questions such as "how many requests a minute at most"."""
+"""Counts what the simulator received, for questions such as "how many requests a minute at most"."""
 
 from collections import Counter, deque
 from typing import Any
@@ -7,8 +7,10 @@ _SECONDS_KEPT = 3600
 
 
 class Stats:
-    """Counts by kind of request, by status, and by kind and second for the last hour; and by second what the rate limit
-    let in and refused."""
+    """Counts by kind of request and by status, and for the last hour by kind and second.
+
+    Also counts, by second, what the rate limit accepted and refused.
+    """
 
     def __init__(self) -> None:
         self.requests: Counter[str] = Counter()
@@ -18,7 +20,7 @@ class Stats:
         self._limited: deque[dict[str, int]] = deque(maxlen=_SECONDS_KEPT)
 
     def count(self, kind: str, now: float) -> None:
-        """One request of a kind came in."""
+        """Count one request of a kind."""
         self.requests[kind] += 1
         second = int(now)
         seconds = self._seconds
@@ -28,14 +30,14 @@ class Stats:
         slice_[kind] = slice_.get(kind, 0) + 1
 
     def count_limited(self, now: float, *, refused: bool) -> None:
-        """One request of a kind that counts towards the rate limit was let in, or refused."""
+        """Count one request that the rate limit accepted or refused."""
         second = int(now)
         if not self._limited or self._limited[-1]["second"] != second:
             self._limited.append({"second": second, "let_in": 0, "refused": 0})
         self._limited[-1]["refused" if refused else "let_in"] += 1
 
     def busiest(self, window_seconds: int, *kinds: str) -> int:
-        """The most requests of these kinds (none given: all) in any run of so many whole seconds."""
+        """The most requests of these kinds (default: all) in `window_seconds` whole seconds."""
         counted = [(second, _total(slice_, kinds)) for second, slice_ in self._seconds]
         most = total = begin = 0
         for second, number in counted:
@@ -47,7 +49,7 @@ class Stats:
         return most
 
     def show(self) -> dict[str, Any]:
-        """As JSON shows it."""
+        """The counts as values for JSON."""
         return {
             "requests": dict(self.requests),
             "statuses": {str(status): number for status, number in self.statuses.items()},

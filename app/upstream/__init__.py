@@ -1,10 +1,11 @@
-"""The v2 API behind us: calls to it, and what they told us as values. No tables, no database session.
+"""Calls the upstream's v2 API, and returns the results as values. It has no tables and no session.
 
 exchange: one HTTP call to the upstream: submit, poll, fetch, history
-outcome: what an exchange told us: accepted, running, succeeded, failed, rejected (a definite no to the job), throttled
-    (not now), account (our key, credits or spend cap: not the tenant's doing), not_sent (provably never arrived),
-    unknown (a submit that may have arrived), gone (404), trouble (a poll or fetch that told us nothing)
-poll: the job's state, never its output. fetch: the final body, kept byte for byte
+outcome: the result of an exchange: accepted, running, succeeded, failed, rejected (the job is refused), throttled
+    (not now), account (our key, credits or spend cap: not caused by the tenant), not_sent (certainly never arrived),
+    unknown (a submit that may have arrived), gone (404 or 410), unreadable (a complete answer that we cannot read),
+    trouble (a poll or fetch that showed nothing)
+poll: asks for the job's state, never for its output. fetch: reads the final body, kept byte for byte
 
-wire: their JSON, and ours out of it. classify: from an exchange to its outcome, pure. client: the exchanges themselves
+wire: reads and rewrites the upstream's JSON. classify: turns an exchange into its outcome. client: makes the exchanges
 """

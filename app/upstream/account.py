@@ -1,4 +1,4 @@
-"""Our own account at the upstream: what is left of the company's credits. For operators only."""
+"""Reads the company's credits at the upstream. For operators only."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,24 +13,24 @@ BODY_BYTES_MAX: Final = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class UpstreamCredits:
-    """Micro-credits; `free_micro` are given away by the upstream and spent like the others."""
+    """A balance in micro-credits. The upstream gave `free_micro` away; they are spent like the others."""
 
     paid_micro: int
     free_micro: int
 
     @property
     def balances(self) -> set[int]:
-        """The amounts that nobody is to be told, without their sign."""
+        """The amounts that no tenant may see, without their sign."""
         return {abs(self.paid_micro), abs(self.free_micro), abs(self.total_micro)}
 
     @property
     def total_micro(self) -> int:
-        """All that can be spent."""
+        """All credits that can be spent."""
         return self.paid_micro + self.free_micro
 
 
 class AccountClient:
-    """Asks for the balance; one at a time. `on_read` is told of every one."""
+    """Reads the balance, one request at a time. Calls `on_read` with each balance."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class AccountClient:
         )
 
     async def credits(self) -> UpstreamCredits | None:
-        """What is left now; None where the upstream has no record of it. Raises NotRead."""
+        """Return the current balance, or None if the upstream has no record of it. Raises NotRead."""
         answer = await get_json(self._caller, "/v1/get-user-credits")
         if answer is None:
             return None
@@ -68,7 +68,7 @@ class AccountClient:
 
 
 def read_credits(answer: Any) -> UpstreamCredits:
-    """`{"credits": 12.5, "free-credits": 0.018}`; raises NotRead where no balance is in it. It may be below zero."""
+    """Read `{"credits": 12.5, "free-credits": 0.018}`. Raises NotRead if it has no balance. A balance may be below zero."""
     if not isinstance(answer, dict) or "credits" not in answer:
         raise NotRead("no_credits", transient=False)
     paid, free = _signed(answer["credits"]), _signed(answer.get("free-credits") or 0)

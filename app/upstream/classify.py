@@ -1,8 +1,8 @@
-"""From an exchange to its outcome: pure, total, and never by guessing.
+"""Turns an exchange into its outcome. It is pure, handles every answer, never guesses, and never raises.
 
-A submit is judged by how far it got, then by its status line; only a whole 2xx with an id is accepted, and only what
-provably started nothing may be sent again. A poll is judged by the body's `status` first, since the upstream serves a
-failed job with 422. Whatever the body is, nothing here raises.
+A submit is judged by how far it got, then by its status line. Only a complete 2xx with an id is accepted, and only a
+submit that certainly started nothing may be sent again. A poll is judged by the body's `status` first, because the
+upstream answers 422 for a failed job.
 """
 
 import re
@@ -27,20 +27,20 @@ _ACCOUNT_WORDS: Final = re.compile(
     r"\binsufficient (?:credits?|balance|funds)\b|\b(?:not enough|out of|no) credits?\b|\bspend(?:ing)?[ -]?(?:limit|cap)\b",
     re.IGNORECASE,
 )
-"""A parameter's own limit, in a 406 about that parameter, must not stop the whole company's submits."""
+"""A 406 about a limit of one parameter must not match: a match stops the submits of the whole company."""
 _PLAIN_NUMBER: Final = re.compile(r"\d{1,20}(?:\.\d{1,20})?", re.ASCII)
 _FRACTION: Final = re.compile(r"(\.\d{6})\d+", re.ASCII)
 _UNREAD: Final = frozenset({"body_too_large", "head_too_large", "unknown_coding", "bad_coding"})
-"""Why we did not read an answer that was there: it says nothing against the upstream."""
+"""Why we did not read an answer that came. These say nothing against the upstream."""
 _UNDERSTOOD: Final = frozenset({OutcomeKind.ACCEPTED, OutcomeKind.RUNNING, OutcomeKind.SUCCEEDED, OutcomeKind.FAILED})
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """How far one HTTP call got, and what of its answer came.
+    """How far one HTTP call got, and what came of its answer.
 
-    sent: its first byte was handed to the socket. status_code: None where no status line came.
-    headers: lower-case names. failure: what broke it off (`half_body`), None where the answer is whole.
+    sent: its first byte was passed to the socket. status_code: None if no status line came.
+    headers: lower-case names. failure: what interrupted it (`half_body`), None if the answer is complete.
     """
 
     sent: bool
@@ -53,7 +53,7 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """What a body says, where it is a whole JSON object; otherwise all None, and `unread` says why."""
+    """What a body says if it is a complete JSON object. Otherwise `unread` says why it was not read."""
 
     state: UpstreamState | None = None
     error: str | None = None
@@ -63,7 +63,7 @@ class _Said:
 
 
 def classify_submit(exchange: Exchange) -> Outcome:
-    """ACCEPTED, REJECTED, THROTTLED, ACCOUNT, NOT_SENT, and UNKNOWN for all the rest."""
+    """Return ACCEPTED, REJECTED, THROTTLED, ACCOUNT or NOT_SENT; UNKNOWN in all other cases."""
     code = exchange.status_code
     if not exchange.sent:
         return _outcome(OutcomeKind.NOT_SENT, exchange)
@@ -81,13 +81,14 @@ def classify_submit(exchange: Exchange) -> Outcome:
         return _outcome(OutcomeKind.ACCOUNT, exchange, said)
     if 400 <= code < 500 and code != 408:
         return _outcome(OutcomeKind.REJECTED, exchange, said)
+    # 3xx, 408 or 5xx: it may have started a job.
     return _outcome(OutcomeKind.UNKNOWN, exchange, said, upstream_id=None)
 
 
 def classify_poll(exchange: Exchange) -> Outcome:
-    """RUNNING, SUCCEEDED (no body), FAILED, GONE, THROTTLED, ACCOUNT, UNREADABLE, and TROUBLE for all the rest.
+    """Return RUNNING, SUCCEEDED (no body), FAILED, GONE, THROTTLED, ACCOUNT or UNREADABLE; TROUBLE in all other cases.
 
-    UNREADABLE: it answered with a 2xx, or the 422 of a failed job, that says nothing we can read.
+    UNREADABLE: a 2xx, or the 422 of a failed job, that says nothing we can read.
     """
     if exchange.status_code == 200 and exchange.failure is None and (state := _running(exchange.body)) is not None:
         return Outcome(OutcomeKind.RUNNING, 200, exchange.duration_seconds, "http_200", state=state, answered=True)
@@ -95,7 +96,7 @@ def classify_poll(exchange: Exchange) -> Outcome:
 
 
 def classify_fetch(exchange: Exchange) -> Outcome:
-    """As a poll, but SUCCEEDED carries the body."""
+    """Like `classify_poll`, but SUCCEEDED has the body."""
     return _classify_read(exchange, with_body=True)
 
 
@@ -152,7 +153,7 @@ def _outcome(
 
 
 def _whole(exchange: Exchange) -> bool:
-    """Whether all of the answer came, as far as we wanted it."""
+    """Whether the whole answer came, as far as wanted."""
     return exchange.failure is None or exchange.failure in _UNREAD
 
 
@@ -180,7 +181,7 @@ def _read(exchange: Exchange) -> _Said:
 
 
 def _running(body: bytes) -> UpstreamState | None:
-    """The state in a small body that says no more than that the job runs, as nearly all do; None: read it with care."""
+    """The state in a small body that says only that the job runs, as nearly all do. None: read it completely."""
     if len(body) > RUNNING_BYTES_MAX:
         return None
     try:
@@ -192,7 +193,7 @@ def _running(body: bytes) -> UpstreamState | None:
 
 
 def error_words(found: Mapping[str, str]) -> str | None:
-    """The error in the JSON texts of a body's members, fit for a Postgres text."""
+    """The error in the JSON texts of a body's members, fit for a Postgres text; None if there is none."""
     for key in ERROR_KEYS:
         raw = found.get(key)
         if raw is not None and raw != "null":
@@ -207,7 +208,7 @@ def _plain_words(body: bytes) -> str | None:
 
 
 def _named_so_far(exchange: Exchange) -> str | None:
-    """The id in a 2xx that broke off after naming it: the submit did arrive, and by this it can be found again."""
+    """The id in a 2xx that broke off after naming it. The submit did arrive, and the id finds it again."""
     text = text_of(exchange.body)
     try:
         for found in members(text):
@@ -219,23 +220,23 @@ def _named_so_far(exchange: Exchange) -> str | None:
 
 
 def _is_about_account(exchange: Exchange, said: _Said) -> bool:
-    """Whether a 406 is about our credits or spend cap; one that was cut may be, and waiting is the safe side."""
+    """Whether a 406 is about our credits or spend cap. One that broke off may be, and to wait is the safe choice."""
     return exchange.failure is not None or account_words(said.error or "") is not None
 
 
 def account_words(error: str) -> str | None:
-    """The words in an error that speak of our credits or our spend cap; None: there are none."""
+    """The words in an error that are about our credits or spend cap, or None."""
     found = _ACCOUNT_WORDS.search(error)
     return None if found is None else found[0]
 
 
 def is_about_spending(words: str) -> bool:
-    """Whether such words are about a cap on what may be spent, which no balance shows."""
+    """Whether such words are about a cap on spending, which no balance shows."""
     return words.lower().startswith("spend")
 
 
 def retry_after_seconds(headers: Mapping[str, str], *, at: datetime | None = None) -> float | None:
-    """How long the upstream asks us to wait, None where it does not say so in a way we can read."""
+    """How long the upstream asks us to wait, 0 to 3600 seconds; None if it does not say so in a way that we can read."""
     for name in ("retry-after", "x-rate-limit-reset-at-utc"):
         text = headers.get(name)
         seconds = None if text is None else _seconds_until(text.strip(), at or now())
@@ -245,7 +246,7 @@ def retry_after_seconds(headers: Mapping[str, str], *, at: datetime | None = Non
 
 
 def _seconds_until(text: str, at: datetime) -> float | None:
-    """From delta seconds, epoch seconds or milliseconds, RFC 3339 or an HTTP date."""
+    """Seconds from delta seconds, epoch seconds or milliseconds, RFC 3339 or an HTTP date; None for any other text."""
     if not text or len(text) > 100:
         return None
     if _PLAIN_NUMBER.fullmatch(text):

@@ -1,4 +1,4 @@
-"""The exchanges with the upstream: each returns an `Outcome`, whatever the network or the upstream does."""
+"""Makes the exchanges with the upstream. Each returns an `Outcome`, whatever the network or the upstream does."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -20,9 +20,9 @@ POLL_BODY_BYTES_MAX: Final = 1024 * 1024
 
 
 class UpstreamClient:
-    """Submits on connections used once, polls and fetches on ones kept alive; one per process, made in its loop.
+    """Submits on connections used once, polls and fetches on ones kept alive. One for a process, created in its event loop.
 
-    URLs are built from `url` alone, never taken from an answer: the API key would go along.
+    URLs are built only from `url`, never from an answer: each request carries the API key.
     """
 
     def __init__(
@@ -63,8 +63,8 @@ class UpstreamClient:
     async def submit(self, *, model: str, body: bytes, before_send: Callable[[], Awaitable[None]]) -> Outcome:
         """Start a job with exactly these bytes.
 
-        `before_send` is awaited with the connection open and nothing written; what it raises is raised here, and
-        nothing was sent. Nothing else is raised. `submit_seconds` count from the call, `before_send` included.
+        `before_send` is awaited when the connection is open and nothing is written. If it raises, nothing was sent,
+        and the exception is raised here; nothing else is. `submit_seconds` include `before_send`.
         """
         if not SLUG.fullmatch(model):
             return Outcome(OutcomeKind.REJECTED, None, 0.0, "invalid_slug")
@@ -79,7 +79,7 @@ class UpstreamClient:
         return await _told(classify_poll, called, began_at)
 
     async def fetch(self, upstream_id: str) -> Outcome:
-        """Get a job's final body. Raises nothing."""
+        """Read a job's final body. Raises nothing."""
         began_at = monotonic()
         called = await self._reads.call(
             "GET",
@@ -89,7 +89,7 @@ class UpstreamClient:
         return await _told(classify_fetch, called, began_at)
 
     async def close(self) -> None:
-        """Close every connection, those in use included."""
+        """Close every connection, also those in use."""
         await self._submits.close()
         await self._reads.close()
 
@@ -98,10 +98,10 @@ class UpstreamClient:
 
 
 async def _told(classify: Callable[[Exchange], Outcome], called: Called, began_at: float) -> Outcome:
-    """What the exchange told us. Nothing of it that could be stored, logged or shown holds a secret of ours."""
+    """Return the outcome of an exchange. Nothing in it that could be stored, logged or shown has a secret of ours."""
     took_seconds = monotonic() - began_at
     body = await redacted_body(called.body)
-    headers = called.headers if called.status_code == 200 else redacted_headers(called.headers)  # of a 200 none is kept
+    headers = called.headers if called.status_code == 200 else redacted_headers(called.headers)  # a 200 keeps none
     exchange = Exchange(
         sent=called.sent,
         status_code=called.status_code,

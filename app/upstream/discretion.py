@@ -1,7 +1,7 @@
-"""What the upstream's errors tell of the company's money, which is no tenant's business: those amounts are left out.
+"""Removes amounts of the company's money from the upstream's errors, because no tenant may see them.
 
-An amount is left out where it is a balance of the company's account to the digits shown, rounded or cut off, with or
-without separators; and every amount where the account itself is what the error is about. All other words stay.
+An amount is removed if it is a balance of the company's account to the digits shown, rounded or cut off, with or
+without separators. If the error is about the account itself, every amount is removed. All other words stay.
 """
 
 import json
@@ -17,16 +17,16 @@ from app.upstream.wire import Outcome, OutcomeKind, storable
 
 LEFT_OUT: Final = "…"
 DIGITS_MIN: Final = 4
-"""An amount of fewer digits is taken for a balance only where the account is what the error is about: `5` is any number."""
+"""An amount with fewer digits is removed only if the error is about the account: `5` can be any number."""
 AMOUNTS_MAX: Final = 2_000
-"""In one body; of one with more, only the words that are shown are kept."""
+"""In one body. Of a body with more, only the words that are shown are kept."""
 BODY_BYTES_MAX: Final = 1024 * 1024
 """Of a larger error only the words that are shown are kept."""
 BALANCE_EXPONENT_MAX: Final = 11
-"""What is a million million credits or more is no balance."""
+"""An amount of a million million credits or more is no balance."""
 
 PIECES_MAX: Final = 8
-"""Between separators, in all their combinations; of more, each for itself and all together."""
+"""Of up to this many pieces between separators, all combinations are tried; of more, each piece and the whole."""
 
 _AMOUNT: Final = re.compile(
     r"\d{1,3}(?:[,.'’_ \u00a0\u2009\u202f]\d{3})+(?!\d|[eE][+-]?\d)(?:[.,]\d+)?|\d+(?:[.,]\d+)?(?:[eE][+-]?\d{1,2}(?!\d))?",
@@ -40,18 +40,18 @@ _WITH_WORDS: Final = (OutcomeKind.REJECTED, OutcomeKind.FAILED, OutcomeKind.ACCO
 
 
 class Range(NamedTuple):
-    """Balances in micro-credits, without their sign, that an amount may stand for: both ends included."""
+    """Balances in micro-credits, unsigned, that an amount may mean. Both ends are included."""
 
     low: int
     high: int
 
 
 Hides = Callable[[str], bool]
-"""Whether this amount, as written, is to be left out."""
+"""Whether this amount, as written, must be removed."""
 
 
 def balance_micro(number: str) -> int | None:
-    """A balance as the upstream writes it, in micro-credits and without its sign; None for what is none."""
+    """Convert a balance as the upstream writes it to unsigned micro-credits; None if it is too large for a balance."""
     amount = abs(Decimal(number))
     if amount.adjusted() > BALANCE_EXPONENT_MAX:
         return None
@@ -59,8 +59,8 @@ def balance_micro(number: str) -> int | None:
 
 
 def readings(amount: str) -> list[Range]:
-    """The balances that an amount as written may stand for; none where it shows too few digits. Separators may have
-    joined two amounts into one."""
+    """Return the balances that an amount as written may mean; none if it has too few digits. A separator may have
+    joined two amounts."""
     pieces = _SEPARATOR.split(amount)
     parts = {amount, *pieces[::2]}
     if len(pieces) <= 2 * PIECES_MAX:
@@ -71,7 +71,7 @@ def readings(amount: str) -> list[Range]:
 
 
 def _spellings(amount: str) -> Iterator[str]:
-    """With a decimal point or none: of 98,765.4 and of 98.765,4 alike."""
+    """The amount with a decimal point or none, for both 98,765.4 and 98.765,4."""
     plain = _SPACER.sub("", amount)
     yield plain.replace(",", "")
     if _COMMA_DECIMAL.fullmatch(plain):
@@ -90,14 +90,14 @@ def _reading(spelling: str) -> Range | None:
 
 
 def _range(value: Decimal, unit: Decimal) -> Range:
-    """From what is rounded up to it to what is cut off to it."""
+    """From a balance that is rounded up to `value`, to one that is cut off to it."""
     micro, step = int(value * 1_000_000), int(unit * 1_000_000)
     return Range(micro - step // 2, micro + max(step - 1, 1))
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What an outcome says in words: its error, and the JSON texts of the errors in its body, by their keys."""
+    """The words of an outcome: its error, and the JSON texts of the errors in its body, by their keys."""
 
     outcome: Outcome
     errors: dict[str, str]
@@ -105,7 +105,7 @@ class Said:
 
     @property
     def amounts(self) -> set[str]:
-        """All that could be a balance, as written."""
+        """Every amount that could be a balance, as written."""
         texts = [self.outcome.error or "", *self._texts()]
         return {found[0] for text in texts for found in _AMOUNT.finditer(text)}
 
@@ -118,7 +118,7 @@ class Said:
 
 
 def said(outcome: Outcome) -> Said | None:
-    """What an outcome says in words that people are shown; None where it says nothing."""
+    """Return the words of an outcome that people are shown, or None if it has none."""
     if outcome.kind not in _WITH_WORDS or (outcome.error is None and outcome.body is None):
         return None
     about_account = outcome.kind is OutcomeKind.ACCOUNT or outcome.status_code in (401, 402)
@@ -132,13 +132,13 @@ def said(outcome: Outcome) -> Said | None:
 
 
 def ranges_of(amounts: Iterable[str]) -> dict[str, list[Range]]:
-    """The balances that each of these may stand for; those that may stand for none are left out."""
+    """Return the balances that each of these amounts may mean, without those that can mean none."""
     found = {amount: readings(amount) for amount in amounts}
     return {amount: ranges for amount, ranges in found.items() if ranges}
 
 
 def discreet(told: Said, hides: Hides) -> Outcome:
-    """The outcome without the amounts that are to be left out: in its error, and in what its body says."""
+    """Return the outcome without the amounts that must be removed from its error and its body."""
     outcome = told.outcome
     error = None if outcome.error is None else without(outcome.error, hides)
     if outcome.body is None:
@@ -164,12 +164,12 @@ def _original(outcome: Outcome) -> bytes | None:
 
 
 def without(text: str, hides: Hides) -> str:
-    """The text without the amounts that are to be left out."""
+    """Return the text without the amounts that must be removed."""
     return _AMOUNT.sub(lambda found: LEFT_OUT if hides(found[0]) else found[0], text)
 
 
 def without_in_json(raw: str, hides: Hides) -> str:
-    """A JSON text without them: a number becomes null, a string keeps its other words; all else byte for byte."""
+    """Return a JSON text without the amounts: a number becomes null, a string keeps its other words. All else stays."""
 
     def shown(found: re.Match[str]) -> str:
         words = string_of(found[0])
@@ -182,7 +182,7 @@ def without_in_json(raw: str, hides: Hides) -> str:
 
 
 def may_be_shown(raw: str | None, message: str | None) -> bool:
-    """Whether the JSON text of an error says what the message does, which was cleared for showing, and no more."""
+    """Whether the JSON text of an error says exactly what `message` says, which may be shown."""
     if raw is None or raw == "null":
         return False
     words = string_of(raw)

@@ -1,6 +1,6 @@
-"""The upstream's request history: what it remembers of every request on our key, page by page.
+"""Reads the upstream's request history, page by page. It lists every request on our key.
 
-It may lag, list a request once per output, tell a cost later or never, rewrite bodies, or be down.
+The history may lag, list a request once for each output, show a cost late or never, change bodies, or be unavailable.
 """
 
 import asyncio
@@ -15,18 +15,18 @@ from app.upstream.history_rows import PER_PAGE, HistoryPage, HistoryRow, read_pa
 from app.upstream.readings import NotRead, get_json
 
 WINDOW_DAYS_MAX: Final = 7
-"""The upstream answers at most 31 days at once; deep pages are what is slow, so a call asks for less."""
+"""The upstream answers at most 31 days in one request. Deep pages are slow, so a call asks for fewer days."""
 PAGES_MAX: Final = 10_000
-"""Of one window: beyond it, something repeats itself."""
+"""The most pages of one window. More pages mean that something repeats."""
 PAGE_BYTES_MAX: Final = 32 * 1024 * 1024
-"""Bodies are in the rows; where a hundred of them are more, fewer rows are asked for."""
+"""The rows contain the bodies. If a hundred are larger than this, fewer rows are requested."""
 PAGE_SIZES: Final = (PER_PAGE, 10, 1)
 TRIES: Final = 4
 PATH: Final = "/inference-request/request-history"
 
 
 class HistoryClient:
-    """Reads the history, one call at a time; one per process or command, made in its loop."""
+    """Reads the history, one call at a time. A process or command has one, created in its event loop."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class HistoryClient:
         ssl_context: SSLContext | None = None,
         proxy: str | None = None,
     ) -> None:
-        """`pause_seconds`: before a call is tried again, doubled each time."""
+        """`pause_seconds`: the wait before a call is retried. It doubles each time."""
         self._pause_seconds = pause_seconds
         self._caller = Caller(
             url,
@@ -52,7 +52,7 @@ class HistoryClient:
         )
 
     async def find(self, upstream_id: str) -> HistoryRow | None:
-        """One request, however old; None where the history does not know it (yet). Raises NotRead."""
+        """Return one request of any age, or None if the history does not have it (yet). Raises NotRead."""
         answer = await self._get(f"{PATH}/{quote(upstream_id, safe='')}")
         if answer is None:
             return None
@@ -65,9 +65,10 @@ class HistoryClient:
         return row
 
     async def read(self, *, since: datetime, until: datetime, model: str | None = None) -> AsyncIterator[HistoryPage]:
-        """Every page that can hold requests accepted in [since, until), oldest first; whole days of UTC, so others, too.
+        """Yield every page that can have requests accepted in [since, until), oldest first; also others, as it reads
+        whole days of UTC.
 
-        A request may be on several pages. Raises NotRead: then the window has not been read to its end.
+        A request may be on several pages. Raises NotRead: then the window was not read to its end.
         """
         day, last = since.date(), until.date()
         while day <= last:
@@ -89,7 +90,7 @@ class HistoryClient:
                 smaller = next(sizes, None)
                 if error.detail not in ("body_too_large", "too_many_values") or smaller is None:
                     raise
-                # what was read so far is read again where the sizes do not divide: nobody minds a row twice
+                # If the sizes do not divide evenly, some rows are read twice. Callers accept that.
                 number, size, before = (number - 1) * size // smaller + 1, smaller, None
                 continue
             if page.rows == before and len({row.upstream_id for row in page.rows}) > 1:

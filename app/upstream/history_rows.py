@@ -1,6 +1,6 @@
-"""Rows of the upstream's request history, read tolerantly: names, paging and the spelling of instants are not published.
+"""Reads rows of the upstream's request history tolerantly: names, paging and the format of instants are not published.
 
-A run with several outputs has a row for each, with the whole cost on every one of them.
+A run with several outputs has one row for each, and each row shows the whole cost.
 """
 
 import json
@@ -20,16 +20,17 @@ _INSTANT: Final = re.compile(
 )
 _WORD_CHARACTERS_MAX: Final = 200
 _MILLISECONDS_FROM: Final = 10**11
-"""A number above it counts milliseconds since 1970: as seconds it would be the year 5138."""
+"""A larger number counts milliseconds since 1970: as seconds it would be the year 5138."""
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryRow:
-    """One request as the upstream remembers it; None is "it did not say".
+    """One request in the upstream's history. None means that it did not say.
 
-    status: COMPLETED, FAILED, PENDING, or their own word. created_at: when it was accepted there. ended_at: from its
-    latency. cost_micro: micro-credits, and None too where the cost has not landed yet. body: the parameters, numbers as
-    int or Decimal. output_url: where a finished one's file is, even after the request record has expired.
+    status: COMPLETED, FAILED, PENDING, or another word of the upstream. created_at: when the upstream accepted it.
+    ended_at: computed from its latency. cost_micro: micro-credits; also None while the cost is not shown yet.
+    body: the parameters, numbers as int or Decimal.
+    output_url: where the file of a finished request is, even after its record has expired.
     """
 
     upstream_id: str
@@ -44,13 +45,13 @@ class HistoryRow:
 
     @property
     def ended(self) -> bool:
-        """Whether it runs no more."""
+        """Whether it has ended."""
         return self.status in ("COMPLETED", "FAILED")
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryPage:
-    """One page. skipped: rows that named no request. more: there may be another page."""
+    """One page. skipped: how many rows named no request. more: there may be another page."""
 
     rows: tuple[HistoryRow, ...]
     skipped: int
@@ -58,7 +59,7 @@ class HistoryPage:
 
 
 def read_page(answer: Any, *, page: int, per_page: int = PER_PAGE) -> HistoryPage:
-    """A list answer, `{"data": [...]}` or the list itself; raises NotRead where there is no list in it."""
+    """Read a list answer: `{"data": [...]}` or the list itself. Raises NotRead if it has no list."""
     found = _rows_of(answer)
     if found is None:
         raise NotRead("no_rows", transient=True)
@@ -68,7 +69,7 @@ def read_page(answer: Any, *, page: int, per_page: int = PER_PAGE) -> HistoryPag
 
 
 def read_row(given: Any) -> HistoryRow | None:
-    """A row; None where it names no request that we could ask for."""
+    """Read a row; None if it names no request that we could ask for."""
     if not isinstance(given, dict):
         return None
     name = given.get("request_id")
@@ -91,7 +92,7 @@ def read_row(given: Any) -> HistoryRow | None:
 
 
 def once_each(rows: Iterable[HistoryRow]) -> list[HistoryRow]:
-    """One row a request, that with a cost where any has one; the order is that of their first rows."""
+    """Return one row for each request, in the order of their first rows. A row with a cost is preferred."""
     kept: dict[str, HistoryRow] = {}
     for row in rows:
         before = kept.get(row.upstream_id)
@@ -101,9 +102,9 @@ def once_each(rows: Iterable[HistoryRow]) -> list[HistoryRow]:
 
 
 def holds(theirs: Any, ours: Any) -> bool:
-    """Whether the parameters in a row may be those that we sent: ours, value for value, and perhaps defaults beside them.
+    """Whether the parameters in a row may be those that we sent: the same values, and perhaps defaults in addition.
 
-    Strings and numbers that read the same are the same: both are spelt either way.
+    Strings and numbers that read the same are equal, because both occur in either form.
     """
     if isinstance(ours, dict) and isinstance(theirs, dict):
         return all(name in theirs and holds(theirs[name], value) for name, value in ours.items())
@@ -115,7 +116,7 @@ def holds(theirs: Any, ours: Any) -> bool:
 
 
 def read_instant(value: Any) -> datetime | None:
-    """RFC 3339 or its relatives, UTC where no zone is given; seconds or milliseconds since 1970; else None."""
+    """Read RFC 3339 and similar (UTC if it names no zone), or seconds or milliseconds since 1970; None for anything else."""
     try:
         if isinstance(value, int | Decimal) and not isinstance(value, bool):
             seconds = float(value)
@@ -151,7 +152,7 @@ def _rows_of(answer: Any) -> list[Any] | None:
 
 
 def _says_more(answer: Any, found: int, page: int, per_page: int) -> bool:
-    """One more page costs little, one too few hides what was charged: whoever says that there is more is believed."""
+    """Whether there is another page, if any sign says so. One page too many costs little; one too few hides a charge."""
     told: dict[str, Any] = {}
     for part in (
         (answer, *(answer.get(name) for name in ("pagination", "meta", "data"))) if isinstance(answer, dict) else ()

@@ -1,6 +1,6 @@
-"""The members of a JSON object by where they stand in its text, so that one can be replaced and every other byte stays.
+"""Finds the members of a JSON object in its text, so that one can be replaced and every other byte stays.
 
-Bytes are read as UTF-8 with `surrogateescape`: even what is no UTF-8 comes out as it came in.
+Bytes are decoded as UTF-8 with `surrogateescape`: invalid UTF-8 stays unchanged.
 """
 
 import json
@@ -11,14 +11,14 @@ from typing import Final, NamedTuple
 from app.upstream.scan import TooDeep, TooManyValues, value_end
 
 BUILT_CHARACTERS_MAX: Final = 64 * 1024
-"""The values of a smaller text are built and thrown away: that is faster than to skip them, and takes 6 MB at most."""
+"""The values of a smaller text are parsed and discarded. That is faster than skipping them, and takes at most 6 MB."""
 
 MEMBERS_MAX: Final = 10_000
-"""At the top level, where each costs us a few microseconds."""
+"""The most members at the top level. Each costs a few microseconds."""
 
 
 class NotAnObject(ValueError):
-    """The bytes are no JSON object, or one that is too deep or too large to be looked into. detail: a short constant."""
+    """The bytes are no JSON object, or it is too deep or too large to read. detail: a short constant."""
 
     def __init__(self, message: str, *, detail: str = "not_an_object") -> None:
         super().__init__(message)
@@ -26,9 +26,9 @@ class NotAnObject(ValueError):
 
 
 class Member(NamedTuple):
-    """One member of an object: its key and where it stands, in characters.
+    """One member of an object: its key and its position, in characters.
 
-    `start` to `end` is everything between the brackets or commas around it, `value_start` to `value_end` its value.
+    `start` to `end` is everything between the brackets or commas around it; `value_start` to `value_end` is its value.
     """
 
     key: str
@@ -43,17 +43,17 @@ _SPACE: Final = re.compile(r"[ \t\n\r]*")
 
 
 def text_of(body: bytes) -> str:
-    """The body's characters, reversible by `bytes_of`."""
+    """Decode the body. `bytes_of` reverses it."""
     return body.decode("utf-8", "surrogateescape")
 
 
 def bytes_of(text: str) -> bytes:
-    """The bytes behind a slice of `text_of`."""
+    """Encode a slice of `text_of`."""
     return text.encode("utf-8", "surrogateescape")
 
 
 def members(text: str) -> Iterator[Member]:
-    """The top-level members in order, duplicates included; raises NotAnObject once the text ceases to be an object."""
+    """Yield the top-level members in order, with duplicates. Raises NotAnObject where the text stops being an object."""
     try:
         yield from _members(text)
     except (RecursionError, TooDeep):
@@ -105,25 +105,25 @@ def _expect(text: str, at: int, character: str) -> None:
 
 
 def slices(body: bytes, *keys: str) -> dict[str, str]:
-    """The JSON texts of the top-level members named (the last one of duplicates); raises NotAnObject."""
+    """Return the JSON texts of the named top-level members (the last of duplicates). Raises NotAnObject."""
     text = text_of(body)
     return {found.key: text[found.value_start : found.value_end] for found in members(text) if found.key in keys}
 
 
 def member(body: bytes, key: str) -> bytes | None:
-    """The JSON text of one top-level member, None where it is missing; raises NotAnObject."""
+    """Return the JSON text of one top-level member, or None if it is missing. Raises NotAnObject."""
     raw = slices(body, key).get(key)
     return None if raw is None else bytes_of(raw)
 
 
 def with_members(body: bytes, values: Mapping[str, str]) -> bytes:
-    """The body with other JSON texts for these top-level members, all else byte for byte; raises NotAnObject."""
+    """Replace the JSON texts of these top-level members; all else stays byte for byte. Raises NotAnObject."""
     text = text_of(body)
     return bytes_of(rebuilt(text, list(members(text)), lambda key, value: values.get(key, value)))
 
 
 def rebuilt(text: str, found: list[Member], shown: Callable[[str, str], str | None]) -> str:
-    """The object with the values that `shown` gives for each key and value; None takes the member out."""
+    """Return the object with the values that `shown` returns for each key and value. None removes the member."""
     if not found:
         return text
     kept = []
@@ -135,7 +135,7 @@ def rebuilt(text: str, found: list[Member], shown: Callable[[str, str], str | No
 
 
 def string_of(raw: str | None) -> str | None:
-    """The string that a JSON text stands for, None for anything but a string."""
+    """Return the string that a JSON text means, or None if it is not a string."""
     if raw is None or not raw.startswith('"'):
         return None
     return str(_DECODER.decode(raw))

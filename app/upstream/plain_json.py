@@ -1,7 +1,7 @@
-"""The upstream's JSON as a part of our own, which every reader of JSON must be able to read.
+"""Makes the upstream's JSON valid for every reader, so that our own JSON can contain it.
 
-`wire` is tolerant: it takes bytes that are no UTF-8, raw control characters in strings, NaN and Infinity. Other readers
-refuse a whole document for one of them.
+`wire` also accepts invalid UTF-8, raw control characters in strings, NaN and Infinity. Other readers would refuse
+the whole document for one of them.
 """
 
 import re
@@ -10,13 +10,13 @@ from typing import Final
 _CONTROL: Final = re.compile(r"[\x00-\x1f]")
 _ESCAPES: Final = {code: f"\\u{code:04x}" for code in range(0x20)}
 _TOKEN: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|NaN|-?Infinity', re.DOTALL)
-"""Strings, and numbers that JSON does not have; a number's name within a string is part of the string."""
+"""Strings, and numbers that JSON does not have. The name of such a number inside a string is part of the string."""
 
 
 def plain_json(text: str) -> tuple[bytes, bool]:
-    """A JSON text as `wire.text_of` reads it, in plain JSON, and whether something of it was lost.
+    """Convert a JSON text from `wire.text_of` to valid JSON. Returns it, and whether something was lost.
 
-    Bytes that are no UTF-8 become U+FFFD, NaN and Infinity null: these are lost. Raw control characters in strings become
+    Lost: invalid UTF-8 becomes U+FFFD, NaN and Infinity become null. Raw control characters in strings become
     escapes, which mean the same. All else stays byte for byte.
     """
     lossy = False

@@ -1,4 +1,4 @@
-"""Reading what the upstream keeps for us, its history and our credits: one JSON answer, or why there is none."""
+"""Reads what the upstream stores about us (history, credits): one JSON answer, or the reason why there is none."""
 
 import json
 from decimal import Decimal
@@ -10,14 +10,14 @@ from app.upstream.wire import micro_of
 
 RETRY_AFTER_SECONDS_MAX: Final = 60.0
 VALUES_MAX: Final = 1_000_000
-"""More commas and brackets than this in one body are refused: parsing them would take some 100 MB."""
+"""A body with more commas and brackets than this is refused: parsing it would take about 100 MB."""
 
 
 class NotRead(Exception):
-    """What was asked for could not be read. detail: a short constant, `http_503`, `connect_refused`, `malformed`.
+    """The requested data could not be read. detail: a short constant: `http_503`, `connect_refused`, `malformed`.
 
-    transient: asking again may help, after `retry_after_seconds` where the upstream has said so.
-    answered: a whole HTTP answer came, and no 5xx: the upstream is there.
+    transient: a retry may help, after `retry_after_seconds` if the upstream said so.
+    answered: a complete HTTP answer came that is no 5xx. So the upstream is available.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class NotRead(Exception):
 
 
 async def get_json(caller: Caller, target: str) -> Any | None:
-    """The answer to a GET, numbers as int or Decimal; None where it is 404. Raises NotRead."""
+    """Return the answer to a GET, numbers as int or Decimal, or None if it is 404. Raises NotRead."""
     called = await caller.call("GET", target)
     status_code = called.status_code
     if called.failure is not None or status_code is None:
@@ -51,7 +51,7 @@ async def get_json(caller: Caller, target: str) -> Any | None:
 
 
 def parse(body: bytes) -> Any:
-    """JSON with numbers as int or Decimal, and None for what is no number (NaN, Infinity). Raises NotRead."""
+    """Parse JSON, with numbers as int or Decimal, and None for NaN and Infinity. Raises NotRead."""
     try:
         text = body.decode("utf-8-sig", "replace")
         if text.count(",") + text.count("[") + text.count("{") > VALUES_MAX:
@@ -62,7 +62,7 @@ def parse(body: bytes) -> Any:
 
 
 def micro(value: object) -> int | None:
-    """Credits that `parse` has read, a number or a string that holds one, as micro-units; None for anything else."""
+    """Convert credits that `parse` has read (a number, or a string with one) to micro-credits; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | Decimal | str):
         return None
     text = str(value)

@@ -1,7 +1,7 @@
-"""Where a JSON value ends, without building it: memory for its depth alone, and time in proportion to its length.
+"""Finds where a JSON value ends, without building it. Memory grows only with its depth, time with its length.
 
-Runs of values without deep nesting are matched by one regular expression, of bounded length, so that another thread waits
-for a few milliseconds at most. What is JSON here is what `json.JSONDecoder(strict=False)` takes.
+One regular expression of bounded length matches runs of values without deep nesting, so another thread waits for a
+few milliseconds at most. It accepts the same JSON as `json.JSONDecoder(strict=False)`.
 """
 
 import json
@@ -10,13 +10,13 @@ from typing import Final
 
 DEPTH_MAX: Final = 1_000
 STEPS_MAX: Final = 1_000_000
-"""Containers that hold other containers, long strings and runs: each costs us about a microsecond."""
+"""The most steps: containers of containers, long strings and runs. Each costs about a microsecond."""
 
 RUN_VALUES: Final = 256
 FLAT_VALUES: Final = 16
 STRING_CHARACTERS: Final = 255
 DIGITS: Final = 40
-"""What is longer is no part of a run: a run that fails looks back over its last value."""
+"""Longer values are no part of a run, because a run that fails reads its last value again."""
 
 _SPACE: Final = r"[ \t\n\r]*"
 _STRING: Final = (
@@ -44,7 +44,7 @@ _RUNS: Final = {
     "[": re.compile(f"(?:{_SPACE}{_FLAT}{_SPACE},){{0,{RUN_VALUES}}}{_SPACE}"),
     "{": re.compile(f"(?:{_SPACE}{_KEY}{_FLAT}{_SPACE},){{0,{RUN_VALUES}}}{_SPACE}"),
 }
-"""Values that are followed by another one."""
+"""Values with another value after them."""
 _ENDS: Final = {"[": "]", "{": "}"}
 _BLANK: Final = re.compile(_SPACE)
 _STRINGS: Final = json.JSONDecoder(strict=False)
@@ -52,15 +52,15 @@ _SCALARS: Final = re.compile(f"{_number('')}|{_WORDS}")
 
 
 class TooDeep(ValueError):
-    """It is nested more than DEPTH_MAX deep."""
+    """The value is nested more than DEPTH_MAX deep."""
 
 
 class TooManyValues(ValueError):
-    """It takes more than STEPS_MAX steps."""
+    """The value takes more than STEPS_MAX steps."""
 
 
 def value_end(text: str, at: int) -> int:
-    """Where the value that begins at `at` ends; raises json.JSONDecodeError, TooDeep, TooManyValues."""
+    """Return where the value that begins at `at` ends. Raises json.JSONDecodeError, TooDeep, TooManyValues."""
     open_: list[str] = []
     for _ in range(STEPS_MAX):
         first = text[at : at + 1]
@@ -89,7 +89,7 @@ def value_end(text: str, at: int) -> int:
 
 
 def _next_value(text: str, at: int, container: str) -> int:
-    """Where the value begins that comes after a run of plain ones; of a member, after its key."""
+    """Return where the next value begins after a run of plain ones. For a member: after its key."""
     found = _RUNS[container].match(text, at)
     assert found is not None, "a run may be empty"
     at = found.end()

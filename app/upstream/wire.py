@@ -1,7 +1,7 @@
-"""The upstream's JSON: what it means to us, and how to show it to a tenant with every other byte left alone.
+"""The upstream's JSON: what it means, and how to show it to a tenant with every other byte unchanged.
 
-Their bodies are never parsed and written again: big integers, 1e-400, NUL, lone surrogates, spacing and order of keys
-come out as they came in. Bytes are read as UTF-8 with `surrogateescape`, so that even what is no UTF-8 survives.
+The bodies are never parsed and written again. Big integers, 1e-400, NUL, lone surrogates, spacing and the order of
+keys stay as they came. Bytes are decoded as UTF-8 with `surrogateescape`, so invalid UTF-8 stays, too.
 """
 
 import json
@@ -17,11 +17,11 @@ from app.upstream.json_members import bytes_of, member, members, rebuilt, slices
 
 ERROR_CHARACTERS_MAX: Final = 8_000
 COST_EXPONENT_MAX: Final = 8
-"""What claims to cost a thousand million credits or more is no cost."""
+"""A cost of a thousand million credits or more is not believed."""
 
 
 class OutcomeKind(StrEnum):
-    """What an exchange told us."""
+    """The kinds of outcome, explained in app/upstream."""
 
     ACCEPTED = "accepted"
     RUNNING = "running"
@@ -38,7 +38,7 @@ class OutcomeKind(StrEnum):
 
 
 class UpstreamState(StrEnum):
-    """A job's state in the upstream's words; exact upper case, anything else is no state."""
+    """A job's state in the upstream's words, in exact upper case. Any other text is no state."""
 
     QUEUED = "QUEUED"
     PROCESSING = "PROCESSING"
@@ -48,9 +48,9 @@ class UpstreamState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """What the upstream measured; None is "it did not say", never zero.
+    """What the upstream measured. None means that it did not say, never zero.
 
-    cost_micro: credits in micro-units, exact but for what is below one (rounded half up).
+    cost_micro: micro-credits; smaller fractions are rounded half up.
     remaining_credits: the company's balance, as the JSON text of the number.
     """
 
@@ -63,16 +63,16 @@ class Metrics:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an exchange told us, as a value.
+    """The result of an exchange, as a value.
 
     detail: a short constant: `http_503`, `connect_refused`, `half_body`.
-    upstream_id: of an accepted submit; of an unknown one too, where a 2xx that broke off had already named it.
+    upstream_id: of an accepted submit; also of an unknown one if a 2xx had named it before it broke off.
     body: a final body as it came, without our own secrets: of a fetch that succeeded, of `failed`, of `rejected`.
     error: the upstream's own words, fit for a Postgres text.
-    original: the body as it came, where something was taken out of it that we must not show: to be sealed, never shown.
-    retry_after_seconds: as asked for by the upstream, 0 to 3600.
-    answered: a whole HTTP answer came, and no 5xx, whether we can read it or not: the upstream is there.
-    in_json: its body is a whole JSON object, as all of the upstream's own answers are; a proxy's page is not.
+    original: the body as it came, if something was removed that we must not show. It is encrypted, never shown.
+    retry_after_seconds: as the upstream asks, 0 to 3600.
+    answered: a complete HTTP answer came that is no 5xx, readable or not: the upstream is available.
+    in_json: its body is a complete JSON object, like all of the upstream's own answers. A proxy's page is not.
     """
 
     kind: OutcomeKind
@@ -97,13 +97,13 @@ _MICRO: Final = Context(prec=60, rounding=ROUND_HALF_UP)
 
 
 def error_member(body: bytes) -> bytes | None:
-    """The JSON text of `error`: mostly a string, null on a body that succeeded; raises NotAnObject."""
+    """Return the JSON text of `error`: mostly a string, null in a body that succeeded. Raises NotAnObject."""
     return member(body, "error")
 
 
 def rewritten(body: bytes, *, request_id: str, remaining_credits: str | None) -> bytes:
-    """The body for a tenant: every `request_id` is ours (added where missing), `metrics.remaining_credits` is the
-    given JSON number, or gone; all else is byte for byte as it was. Raises NotAnObject."""
+    """Return the body for a tenant, all else byte for byte. Raises NotAnObject. Every `request_id` becomes ours
+    (added if missing). `metrics.remaining_credits` becomes the given JSON number, or is removed."""
     text = text_of(body)
     shown_id = json.dumps(request_id)
     found = list(members(text))
@@ -129,20 +129,19 @@ def rewritten(body: bytes, *, request_id: str, remaining_credits: str | None) ->
 
 
 def upstream_id_of(raw: str | None) -> str | None:
-    """The id in the JSON text of a `request_id`, or None where we could not ask for it by that: a secret of ours that was
-    in it is gone, and with it the id."""
+    """Return the id in the JSON text of a `request_id`, or None if no request can use it (as after a secret was removed)."""
     value = string_of(raw)
     usable = value is not None and _UPSTREAM_ID.fullmatch(value) and value not in (".", "..") and MARK not in value
     return value if usable else None
 
 
 def storable(text: str) -> str:
-    """The text as Postgres takes it: no NUL, no lone surrogates (U+FFFD instead), at most 8,000 characters."""
+    """Make the text fit for Postgres: NUL and lone surrogates become U+FFFD, and it has at most 8,000 characters."""
     return _UNSTORABLE.sub("\ufffd", text[:ERROR_CHARACTERS_MAX])
 
 
 def metrics_of(raw: str | None) -> Metrics | None:
-    """The figures in the JSON text of `metrics`, None where it is no object."""
+    """Return the figures in the JSON text of `metrics`, or None if it is no object."""
     if raw is None or not raw.startswith("{"):
         return None
     found = slices(bytes_of(raw), "inference_time", "queue_time", "total_time", "cost", "remaining_credits")
@@ -156,7 +155,7 @@ def metrics_of(raw: str | None) -> Metrics | None:
 
 
 def micro_of(raw: str | None) -> int | None:
-    """Credits in the JSON text of a number (or of a string that holds one) as micro-units; None for anything else."""
+    """Convert the JSON text of credits (a number, or a string with one) to micro-credits; None for anything else."""
     number = _number(raw)
     if number is None:
         return None

@@ -1,2 +1,2 @@
--- Which of these slugs are models that the catalogue knows?
+-- Which of these slugs are in the catalogue?
 SELECT {{ model_columns }} FROM models WHERE slug = ANY(:slugs::text[])

@@ -1,5 +1,5 @@
 -- Which models does a file bring, and which of them are new or keep another price than the file's?
--- What an operator has set stays: a price that is not 1.5 times the cost of before, the rule, the mark-up, the switch.
+-- What an operator has set stays: a price that is not 1.5 times the previous cost, the rule, the mark-up, the switch.
 WITH line AS (
     SELECT * FROM unnest(
         :slug::text[], :title::text[], :modality::text[], :run_seconds::float8[], :cost_micro::bigint[], :price_micro::bigint[],
@@ -13,7 +13,7 @@ SELECT
     slug, coalesce(title, ''), modality, run_seconds, cost_micro, price_micro, coalesce(price_rule, 'metered'),
     coalesce(markup_micro, 1000000), coalesce(enabled, true)
 FROM line ORDER BY slug
--- what the file does not say has its default in `excluded` by now: where that matters, `line` is asked again
+-- `excluded` already has the defaults of what the file does not say: where that matters, `line` is read again
 ON CONFLICT (slug) DO UPDATE SET
     title = coalesce((SELECT line.title FROM line WHERE line.slug = model.slug), model.title),
     modality = coalesce(excluded.modality, model.modality),

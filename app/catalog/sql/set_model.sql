@@ -1,5 +1,5 @@
--- Which model is written, and what does an operator say of it? What is null stays as it is; a price and a schema, which may
--- be null themselves, stay where they are not set.
+-- What does a model look like after an operator's change?
+-- A null changes nothing. A price and a schema may be null themselves, and change only if they are set.
 INSERT INTO models AS model (slug, price_micro, price_rule, markup_micro, schema, enabled, disabled_reason)
 VALUES (
     :slug, :price_micro, coalesce(:price_rule::text, 'metered'), coalesce(:markup_micro::bigint, 1000000), :schema::jsonb,
@@ -12,7 +12,7 @@ ON CONFLICT (slug) DO UPDATE SET
     schema = CASE WHEN :sets_schema THEN :schema ELSE model.schema END,
     enabled = coalesce(:enabled, model.enabled),
     disabled_reason = CASE :enabled WHEN true THEN NULL WHEN false THEN 'an operator' ELSE model.disabled_reason END,
-    -- whoever switches it on or prices it has looked at what it cost
+    -- an operator who switches it on or sets its price has checked what it cost
     above_hold_count = CASE WHEN :enabled OR :sets_price THEN 0 ELSE model.above_hold_count END,
     updated_at = now()
 RETURNING {{ model_columns }}

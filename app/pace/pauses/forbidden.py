@@ -1,12 +1,11 @@
-"""When 403s mean that the upstream does not let us use a model, and when to ask again: pure choices, with no clock.
+"""Decides when 403s mean that the upstream forbids us a model, and when to try again. Pure functions without a clock.
 
-A 403 to a submit is the failure of its own job, whatever else it means. What is kept here are those that may be about
-the model; who reads the answers says which.
+A 403 to a submit always fails its own job. Kept are those that may be about the model, as the caller decides.
 
-An accepted submit of the model shows that everything before it was about single jobs: it deletes what was kept of its
-own tenant, and what was kept of other tenants counts from then on for these tenants alone.
+An accepted submit shows that the 403s before it were about single jobs. It deletes those of its own tenant. Those of
+other tenants then count for these tenants alone.
 
-probe: the one job that is sent in spite of such a pause. Its acceptance ends the pause.
+probe: the one job that is sent despite such a pause. If it is accepted, the pause ends.
 """
 
 from collections.abc import Iterable
@@ -14,26 +13,26 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 WINDOW_SECONDS = 600.0
-"""403s further apart are not taken together."""
+"""403s that are further apart are not combined."""
 KEPT_SECONDS = 3600.0
-"""After this long a 403 is forgotten; until then tenants without one are asked first when a probe is chosen."""
+"""How long a 403 is kept. When a probe is chosen, tenants without a kept 403 come first."""
 PROBE_SECONDS = (5.0, 300.0)
-"""From a pause, and from each probe that was refused, to the next probe: doubling from the first to the second."""
+"""The time from a pause, and from each refused probe, to the next probe. It doubles from the first to the second."""
 QUEUED_SECONDS = 60.0
-"""A probe that has not been sent for so long makes room for another one."""
+"""A probe that was not sent for this long is replaced by another one."""
 SOON_SECONDS = 5.0
-"""When the next probe goes after one whose end told nothing: canceled, unknown, refused for another reason."""
+"""The time to the next probe after one whose end showed nothing: canceled, unknown, or refused for another reason."""
 
 
 class Scope(StrEnum):
-    """Whose use of a model is paused."""
+    """Which tenants' use of a model is paused."""
 
     EVERYBODY = "everybody"
     TENANT = "tenant"
 
 
 class ProbeStep(StrEnum):
-    """What to do about the probe of a pause. WAIT: nothing yet. CHOOSE: send another job. LIFT: the pause is over."""
+    """What to do about the probe of a pause. WAIT: nothing yet. CHOOSE: send another job. LIFT: end the pause."""
 
     WAIT = "wait"
     CHOOSE = "choose"
@@ -51,7 +50,7 @@ class Forbidden:
 
 
 def noted(before: Forbidden | None, *, body: bytes, at: float) -> Forbidden:
-    """What is kept of a tenant's 403s for a model after one more, to a submit with this digest of its body."""
+    """What to keep of a tenant's 403s for a model after one more at `at`. `body`: the digest of that submit's body."""
     if before is None:
         return Forbidden(at, body, None, alone=False)
     other_at = before.other_at if body == before.last_body else before.last_at
@@ -59,7 +58,7 @@ def noted(before: Forbidden | None, *, body: bytes, at: float) -> Forbidden:
 
 
 def forbidden_scope(own: Forbidden, others: Iterable[Forbidden], *, at: float) -> Scope | None:
-    """What a 403 that has just been noted as `own` pauses; `others`: what is kept of other tenants for the same model."""
+    """What a 403 pauses that has just been stored in `own`. `others`: those kept of other tenants for the same model."""
     since = at - WINDOW_SECONDS
     if any(other.last_at >= since and not other.alone for other in others):
         return Scope.EVERYBODY
@@ -69,12 +68,12 @@ def forbidden_scope(own: Forbidden, others: Iterable[Forbidden], *, at: float) -
 
 
 def probe_step(*, state: str | None, accepted: bool, overdue_seconds: float) -> ProbeStep:
-    """The step for a pause whose probe is a job in this state (None: it has no probe). `accepted`: the upstream has taken
-    the job. `overdue_seconds`: since when the next probe may go; negative: it may not yet."""
+    """The step for the probe of a pause. `state`: of its job; None: there is none. `accepted`: by the upstream.
+    `overdue_seconds`: since the next probe was due; negative: not due yet."""
     if accepted:
         return ProbeStep.LIFT
     if state == "sending":
-        return ProbeStep.WAIT  # its lease says how long
+        return ProbeStep.WAIT  # its lease limits the wait
     if state == "queued":
         return ProbeStep.CHOOSE if overdue_seconds >= QUEUED_SECONDS else ProbeStep.WAIT
     return ProbeStep.CHOOSE if overdue_seconds >= 0 else ProbeStep.WAIT

@@ -1,6 +1,6 @@
-"""Pauses of models that the upstream forbids: what is kept of its 403s, and the rows of `pauses` that come of them.
+"""Pauses of models that the upstream forbids: the 403s that are kept, and the rows of `pauses` that they cause.
 
-Lock order: the model (an advisory lock), `forbidden_answers`, `pauses`; jobs and queues come after these.
+Lock order: the model (an advisory lock), `forbidden_answers`, `pauses`; then jobs and queues.
 """
 
 from collections.abc import Iterable
@@ -15,16 +15,16 @@ from app.pace.pauses.forbidden import KEPT_SECONDS, PROBE_SECONDS, Forbidden, Sc
 from app.pace.pauses.operations import lock_pauses
 
 BY_UPSTREAM = "upstream"
-"""Who has set such a pause; nobody's name decides anything: `probe_at` does."""
+"""`paused_by` of such a pause, for people. The code looks only at `probe_at`."""
 NOTE_MAX = 500
 FORGOTTEN_MAX = 1_000
 LOCK_KEY = 403
-"""Keeps the advisory locks on models apart from all others."""
+"""Separates the advisory locks on models from all other advisory locks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lifted:
-    """A pause that is over: of which tenant (None: of all), after how long, and how many probes it took beside the last."""
+    """A pause that has ended: its tenant (None: all), how long it lasted, and how many probes were refused before."""
 
     tenant_id: UUID | None
     seconds: float
@@ -32,7 +32,7 @@ class Lifted:
 
 
 class _Answer(NamedTuple):
-    """As `list_answers.sql` gives a Forbidden. own: of the tenant that was asked about."""
+    """A row of `list_answers.sql`: a Forbidden. own: it belongs to the tenant that was asked about."""
 
     own: bool
     last_at: float
@@ -42,7 +42,7 @@ class _Answer(NamedTuple):
 
 
 class _Accepted(NamedTuple):
-    """As `find_refuted.sql` asks for it, and gives it."""
+    """A parameter row and a result row of `find_refuted.sql`."""
 
     model: str
     tenant_id: UUID
@@ -64,12 +64,12 @@ _LIFT = _SQL.query("lift_model_pauses", Lifted)
 
 
 async def lock_model(session: Session, *, model: str) -> None:
-    """One change of what is kept of a model's 403s at a time, until the transaction ends."""
+    """Lock the kept 403s of a model until the transaction ends."""
     await session.run(_LOCK_MODEL, lock_key=LOCK_KEY, model=model)
 
 
 async def list_answers(session: Session, *, model: str, tenant_id: UUID) -> tuple[Forbidden | None, list[Forbidden]]:
-    """What is kept of this tenant's 403s for the model, and of another tenant's that counts for all."""
+    """Return the kept 403s for the model: this tenant's, and another tenant's that count for all."""
     own, others = None, []
     for row in await session.rows(_ANSWERS, model=model, tenant_id=tenant_id):
         kept = Forbidden(row.last_at, row.last_body, row.other_at, row.alone)
@@ -81,7 +81,7 @@ async def list_answers(session: Session, *, model: str, tenant_id: UUID) -> tupl
 
 
 async def keep_answer(session: Session, *, model: str, tenant_id: UUID, answer: Forbidden) -> None:
-    """Write down what is kept of a tenant's 403s for a model, and forget what is old."""
+    """Store the kept 403s of a tenant for a model, and delete old ones."""
     await session.run(
         _KEEP,
         tenant_id=tenant_id,
@@ -95,27 +95,26 @@ async def keep_answer(session: Session, *, model: str, tenant_id: UUID, answer: 
 
 
 async def forget_answers(session: Session, *, model: str, tenant_id: UUID | None) -> None:
-    """Forget the 403s of a tenant (None: of all) for a model. Before `lock_pauses`, where both are asked for."""
+    """Delete the 403s of a tenant (None: of all) for a model. If both are needed, call it before `lock_pauses`."""
     await lock_model(session, model=model)
     await session.run(_FORGET, model=model, tenant_id=tenant_id)
 
 
 async def find_refuted(session: Session, *, accepted: Iterable[tuple[str, UUID]]) -> list[tuple[str, UUID]]:
-    """Those among these models and tenants, whose submits were accepted, against which 403s or a pause stand. One
-    statement."""
+    """Return the accepted models and tenants that contradict kept 403s or a pause. One statement."""
     rows = await session.rows(_FIND_REFUTED, **columns_of(_Accepted, sorted(set(accepted))))
     return [(row.model, row.tenant_id) for row in rows]
 
 
 async def note_accepted(session: Session, *, model: str, tenant_id: UUID) -> None:
-    """A submit of this tenant for the model was accepted: 403s before it say nothing about the model any more."""
+    """Record an accepted submit of this tenant for the model. Earlier 403s then say nothing about the model."""
     await forget_answers(session, model=model, tenant_id=tenant_id)
     await session.run(_LEAVE_ALONE, model=model, tenant_id=tenant_id)
 
 
 async def pause_model(session: Session, *, model: str, tenant_id: UUID, scope: Scope, note: str) -> bool:
-    """Pause submits of a model until a probe is accepted; gives whether it was not paused before. The first probe goes
-    PROBE_SECONDS[0] later."""
+    """Pause submits of a model until a probe is accepted, the first one PROBE_SECONDS[0] later. Returns whether it
+    was not paused before."""
     await lock_pauses(session)
     whose = None if scope is Scope.EVERYBODY else tenant_id
     paused = await session.find_value(
@@ -133,8 +132,10 @@ async def pause_model(session: Session, *, model: str, tenant_id: UUID, scope: S
 
 
 async def refuse_probe(session: Session, *, job_id: UUID) -> bool:
-    """This job's submit was answered 403. If it was a probe, the next one goes after twice the time of the last, up to
-    PROBE_SECONDS[1]; gives whether it was. One statement."""
+    """Record that this job's submit was answered 403. Returns whether it was a probe. One statement.
+
+    Then the next probe is sent after twice the last time, up to PROBE_SECONDS[1].
+    """
     first, most = PROBE_SECONDS
     return await session.run(_REFUSE_PROBE, job_id=job_id, seconds_first=first, seconds_max=most) > 0
 
@@ -145,7 +146,7 @@ async def is_paused_by_upstream(session: Session, *, model: str, tenant_id: UUID
 
 
 async def lift_model_pauses(session: Session, *, model: str, tenant_id: UUID) -> list[Lifted]:
-    """Lift the pauses that the upstream has caused of this tenant's submits of the model; gives them. The jobs that they
-    held are put back by whoever calls this."""
+    """Lift the pauses that the upstream has caused of this tenant's submits of the model, and return them. The
+    caller must unpark their jobs."""
     await lock_pauses(session)
     return await session.rows(_LIFT, model=model, tenant_id=tenant_id)

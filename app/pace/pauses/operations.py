@@ -1,4 +1,4 @@
-"""Pausing submits and going on: by the engine when the upstream asks for it, and by operators."""
+"""Pauses submits and resumes them, for the engine and for operators."""
 
 import re
 from uuid import UUID
@@ -36,19 +36,18 @@ class PausedUntilRecovered(Conflict):
 
 
 async def pause_submits(session: Session, *, reason: PauseReason, seconds: float, detail: str) -> bool:
-    """Submits wait for so long, on all workers; gives whether none of this kind waited before. One statement."""
+    """Pause submits for `seconds` on all workers. Returns whether submits were not paused before. One statement."""
     first = await session.find_value(_PAUSE_SUBMITS, reason=reason, seconds=seconds, detail=detail[:500])
     return first is True
 
 
 async def resume_submits(session: Session) -> float | None:
-    """A submit has got through: forget a pause that is over; gives how many seconds ago it began, None where there was
-    none. One statement."""
+    """After an accepted submit, delete a pause that is over. Returns how many seconds ago it began, or None. One statement."""
     return await session.find_value(_RESUME_SUBMITS)
 
 
 def checked_scope(model: str | None) -> str | None:
-    """The model of a pause, or Malformed."""
+    """Return the model of a pause. Raises Malformed if it is not a slug."""
     if model is not None and SLUG.fullmatch(model) is None:
         raise Malformed(
             "model: expected the slug of a model", problems=[Problem("$.model", "expected the slug of a model")]
@@ -57,14 +56,14 @@ def checked_scope(model: str | None) -> str | None:
 
 
 async def lock_pauses(session: Session) -> None:
-    """One change of the pauses at a time, until the transaction ends; claims go on reading them."""
+    """Lock out other changes of the pauses until the transaction ends. Claims still read them."""
     await session.run(_LOCK_PAUSES)
 
 
 async def set_pause(
     session: Session, *, tenant_id: UUID | None, model: str | None, what: What, paused_by: str, note: str
 ) -> Pause:
-    """Pause a scope; None is every tenant, every model. Raises Malformed, TenantNotFound."""
+    """Pause a scope and return the pause. None means every tenant or every model. Raises Malformed, TenantNotFound."""
     if WORDS.fullmatch(note) is None:
         expected = "expected at most 500 characters, none of them a control character"
         raise Malformed(f"note: {expected}", problems=[Problem("$.note", expected)])
@@ -77,7 +76,7 @@ async def set_pause(
 
 
 async def lift_pause(session: Session, *, tenant_id: UUID | None, model: str | None) -> Pause | None:
-    """Lift the pause of exactly this scope; gives it, or None where there was none. Raises PausedUntilRecovered."""
+    """Lift the pause of exactly this scope, and return it, or None if there was none. Raises Malformed, PausedUntilRecovered."""
     lifted = await session.find_row(_LIFT_PAUSE, tenant_id=tenant_id, model=checked_scope(model))
     if lifted is None and await find_pause(session, tenant_id=tenant_id, model=model) is not None:
         raise PausedUntilRecovered

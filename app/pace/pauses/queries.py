@@ -1,4 +1,4 @@
-"""What is paused; and the condition by which statements on jobs honour it."""
+"""Reads what is paused, and has the conditions by which statements obey pauses."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ SUBMITS_PAUSED_BESIDE_PART = _SQL.part("submits_paused_beside")
 POLLS_PAUSED_PART = _SQL.part("polls_paused")
 COUNT_GRANTED_PART = _SQL.part("count_granted")
 ANYTHING_FORBIDDEN_PART = _SQL.part("anything_forbidden")
-"""For statements of other rooms; each file says what it needs."""
+"""Parts for statements of other rooms. Each file says what it needs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A row of `pauses`; its scope is everything, a tenant, a model, or a model of a tenant."""
+    """A row of `pauses`. Its scope is everything, a tenant, a model, or a model of a tenant."""
 
     tenant_id: UUID | None
     tenant_name: str | None
@@ -33,19 +33,19 @@ class Pause:
     paused_by: str
     note: str
     probe_at: datetime | None
-    """Of a pause that the upstream caused: when one job finds out whether it is over. None: an operator lifts it."""
+    """When one job is sent to find out whether the upstream's pause is over. None: an operator lifts the pause."""
     refusals: int
-    """Probes in a row that were answered 403."""
+    """How many probes in a row were answered 403."""
     reason: str | None = None
     """`restored`: the database may be older than what was sent. None: any other pause."""
 
     def __post_init__(self) -> None:
-        """Postgres gives text."""
+        """Convert the text from Postgres."""
         object.__setattr__(self, "what", What(self.what))
 
 
 class _PausedModel(NamedTuple):
-    """As `list_paused_models.sql` gives it."""
+    """A row of `list_paused_models.sql`."""
 
     model: str
     by_upstream: bool
@@ -57,17 +57,16 @@ _PAUSED_MODELS = _SQL.query("list_paused_models", _PausedModel)
 
 
 async def list_pauses(session: ReadSession) -> list[Pause]:
-    """All pauses in force, the oldest first."""
+    """Return all pauses in force, the oldest first."""
     return await session.rows(_PAUSES)
 
 
 async def find_pause(session: ReadSession, *, tenant_id: UUID | None, model: str | None) -> Pause | None:
-    """The pause of exactly this scope."""
+    """Return the pause of exactly this scope, or None."""
     return await session.find_row(_PAUSE, tenant_id=tenant_id, model=model)
 
 
 async def list_paused_models(session: ReadSession, *, models: Sequence[str], tenant_id: UUID) -> dict[str, bool]:
-    """Those of the models of which this tenant's submits wait for a pause of the model: whether the upstream alone has
-    caused it. One statement."""
+    """Return which models are paused for this tenant, and whether the upstream alone caused it. One statement."""
     rows = await session.rows(_PAUSED_MODELS, models=list(models), tenant_id=tenant_id)
     return {row.model: row.by_upstream for row in rows}

@@ -1,4 +1,4 @@
-"""Pauses as operators see them, over HTTP and as the commands' `--json`."""
+"""Pauses as operators see them, over HTTP and in the commands' `--json`."""
 
 from typing import Self
 
@@ -33,7 +33,7 @@ class PauseOut(BaseModel):
 
     @classmethod
     def of(cls, pause: Pause) -> Self:
-        """The pause, ready to be shown."""
+        """Build the output for a pause."""
         return cls(
             tenant_id=None if pause.tenant_id is None else show_id("ten", pause.tenant_id),
             tenant=pause.tenant_name,
@@ -57,7 +57,7 @@ class PausesOut(BaseModel):
 
     @classmethod
     def told(cls, changed: Pause | None, jobs: int, pauses: list[Pause]) -> Self:
-        """What was done, ready to be shown."""
+        """Build the output for a change of the pauses."""
         return cls(
             changed=None if changed is None else PauseOut.of(changed),
             jobs=jobs,

@@ -1,4 +1,4 @@
--- How many submits and reads of each second were answered 429, with these?
+-- How many submits and reads of each second were answered 429, including these?
 INSERT INTO upstream_seconds AS kept (at, refused_submits, refused_reads)
 SELECT to_timestamp(at), refused_submits, refused_reads
 FROM unnest(:at::bigint[], :refused_submits::integer[], :refused_reads::integer[]) AS t (at, refused_submits, refused_reads)

@@ -1,4 +1,4 @@
--- Which of these ranges, both ends included, hold a balance that was read lately?
+-- Which of these ranges (both ends included) contain a balance that was read lately?
 SELECT asked.number FROM unnest(:number::integer[], :low::bigint[], :high::bigint[]) AS asked (number, low, high)
 WHERE EXISTS (
     SELECT FROM upstream_balances AS kept

@@ -1,4 +1,4 @@
--- Of how many jobs of each tenant and model were exchanges told lately, and how many of them failed?
+-- How many jobs of each tenant and model had an exchange lately, and how many of these failed?
 SELECT
     tenant_id, model, count(*)::integer AS jobs, count(*) FILTER (WHERE failed)::integer AS failed,
     extract(epoch FROM max(at))::double precision AS at

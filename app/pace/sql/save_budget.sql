@@ -1,6 +1,6 @@
--- What is believed of the upstream's limit from now on?
+-- What is the rate estimate from now on?
 UPDATE upstream_state SET
-    -- whoever goes on after a pause begins with nothing in hand
+    -- after a new pause there are no tokens to start with
     tokens = CASE WHEN to_timestamp(:resume_at) > resume_at THEN least(tokens, 0) ELSE tokens END,
     alarmed_at = CASE WHEN :alarm THEN now() ELSE alarmed_at END,
     updated_at = now(), rate = :rate, limit_per_minute = :limit, cut_at = to_timestamp(:cut_at),

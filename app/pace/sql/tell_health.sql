@@ -1,5 +1,5 @@
--- How did the last exchange of each job end, by what this process tells now?
--- Whoever learns holds the row of upstream_state: no two of these run side by side.
+-- How did the last exchange of each job end, by what this process reports now?
+-- Only the transaction that holds the row of upstream_state runs this, so two never run at the same time.
 WITH gone AS (
     DELETE FROM upstream_health WHERE at < now() - make_interval(secs => :kept_seconds)
 )

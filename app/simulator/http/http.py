@@ -1,4 +1,4 @@
-"""Requests and answers as plain values, between the connection that carries them and the code that makes them."""
+"""Requests and answers as plain values, for the connection and for the code that makes answers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ REASONS = {
 
 @dataclass(slots=True)
 class Request:
-    """One request, read whole."""
+    """One complete request."""
 
     method: str
     path: str
@@ -29,7 +29,7 @@ class Request:
     host: str
     key: str
     bearer: bool
-    """An Authorization header was sent."""
+    """Whether an Authorization header was sent."""
     content_type: bytes
     body: bytes
     too_large: bool = False
@@ -37,14 +37,14 @@ class Request:
 
 @dataclass(slots=True)
 class Answer:
-    """One answer, whole."""
+    """One complete answer."""
 
     status: int
     body: bytes
     content_type: bytes = JSON
     headers: tuple[tuple[str, str], ...] = ()
     close_idle_seconds: float | None = None
-    """After this answer the connection is closed without a word, so many seconds later, even if it is in use."""
+    """The connection is closed this many seconds after the answer, even if it is in use."""
 
     def head(self) -> bytes:
         """The bytes before the body."""
@@ -61,7 +61,7 @@ class Answer:
 
 @dataclass(slots=True)
 class Cut:
-    """The connection ends (or falls silent) after so much of the answer."""
+    """The connection ends (or sends nothing more) after a part of the answer."""
 
     how: Literal["close", "reset", "hang"]
     after: Literal["nothing", "header", "body"] = "nothing"
@@ -71,7 +71,7 @@ class Cut:
 
 @dataclass(slots=True)
 class Later:
-    """The answer is made so many seconds from now, whether or not the client is still there."""
+    """The answer is made `seconds` from now, even if the client is gone."""
 
     seconds: float
     make: Callable[[], "Answer | Cut | Later"]
@@ -81,12 +81,12 @@ Reply = Answer | Cut | Later
 
 
 def error(status: int, text: str, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
-    """The upstream's envelope: `{"error": "<words for people>"}`."""
+    """The upstream's error: `{"error": "<words for people>"}`."""
     return Answer(status, orjson.dumps({"error": text}), headers=headers)
 
 
 def html(status: int) -> Answer:
-    """What a server in front of the upstream says by itself."""
+    """The answer of a server in front of the upstream."""
     title = f"{status} {REASONS.get(status, 'Unknown')}"
     page = f"<!doctype html>\n<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>\n"
     return Answer(status, page.encode(), HTML)

@@ -1,4 +1,4 @@
-"""JSON as text: its canonical form, and the raw slice of one member. Numbers keep their digits throughout."""
+"""JSON as text: its canonical form, and the raw text of one member. Numbers keep all their digits."""
 
 import json
 import re
@@ -21,7 +21,7 @@ def _int(text: str) -> str:
 
 
 def _float(text: str) -> str:
-    """One spelling per value: sign, digits without trailing zeros, exponent; as written where that is beyond Decimal."""
+    """One spelling for each value: sign, digits without trailing zeros, exponent. Unchanged if Decimal cannot hold it."""
     try:
         sign, digits, exponent = Decimal(text).as_tuple()
     except InvalidOperation:
@@ -38,9 +38,9 @@ _encoder = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
 def canonical(body: bytes) -> bytes:
-    """The object with its keys sorted, no white space and every number in one spelling; raises MalformedJsonError.
+    """Return the object with sorted keys, no white space and one spelling of each number. Raises MalformedJsonError.
 
-    For comparing only, it is not JSON to send: numbers are tagged strings, so that 1, 1.0 and "1" stay apart.
+    Only for comparison, not for sending: numbers are tagged strings, so that 1, 1.0 and "1" stay different.
     """
     try:
         value = _decoder.decode(body.decode())
@@ -57,7 +57,7 @@ def canonical(body: bytes) -> bytes:
 
 
 def plain(body: bytes) -> dict[str, Any]:
-    """The object as Python values, for reading parameters; {} where its numbers or depth are beyond Python."""
+    """The object as Python values, for reading parameters; {} if its numbers or depth exceed Python's limits."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
@@ -66,7 +66,7 @@ def plain(body: bytes) -> dict[str, Any]:
 
 
 def find_raw_member(body: bytes, name: bytes) -> bytes | None:
-    """The bytes of the value of the top-level member `name` of a valid JSON object, as they stand there."""
+    """The exact bytes of the top-level member `name` of a valid JSON object, or None if it is missing."""
     wanted = b'"' + name + b'"'
     depth = 0
     previous, key = b"", b""

@@ -1,1 +1,1 @@
-"""The simulator's routes and the connections that carry them."""
+"""The simulator's routes, and its connections."""

@@ -1,7 +1,7 @@
-"""One HTTP/1.1 connection: requests read off the socket, answers written to it, or spoilt byte by byte.
+"""One HTTP/1.1 connection: reads requests from the socket and writes answers, or spoils them byte by byte.
 
-No task per request: a request is answered inside the callback that completed it, unless its answer is to come later.
-Being our own protocol rather than a server's application is what lets a fault reset the connection or stop half-way.
+A request has no task: it is answered in the callback that completed it, unless its answer must come later. It is a
+protocol of its own, not a server's application, so that a fault can reset the connection or stop half-way.
 """
 
 import asyncio
@@ -21,14 +21,14 @@ from app.simulator.surface.routes import answer
 log = get_logger(__name__)
 
 _WAITING_MAX = 100
-"""Pipelined requests that may wait behind one that is answered late."""
+"""The most pipelined requests that wait behind a late answer."""
 _FLUSH_SECONDS = 0.05
-"""Between the last bytes of a cut answer and the reset, so that the client gets to see them."""
+"""The time between the last bytes of a cut answer and the reset, so that the client receives them."""
 _JOIN_BYTES_MAX = 65536
 
 
 class Connection(asyncio.Protocol):
-    """Answers one request after the other, in their order."""
+    """Answers the requests of one connection, one at a time and in order."""
 
     def __init__(self, sim: Simulator, open_connections: "set[Connection]") -> None:
         self._sim = sim
@@ -62,7 +62,7 @@ class Connection(asyncio.Protocol):
                 self._transport.close()
 
     def stop(self) -> None:
-        """Close now; what was to be done later is dropped."""
+        """Close immediately. Answers that are not yet made are dropped."""
         for timer in self._timers:
             timer.cancel()
         if self._transport is not None:
@@ -130,7 +130,7 @@ class Connection(asyncio.Protocol):
         self._deliver(self._made(lambda: answer(self._sim, request)), keep_alive)
 
     def _made(self, make: Callable[[], Reply]) -> Reply:
-        """What `make` makes; 500 where it breaks."""
+        """Return what `make` returns, or 500 if it raises."""
         try:
             return make()
         except Exception:
@@ -149,7 +149,7 @@ class Connection(asyncio.Protocol):
             self._cut(reply)
 
     def _after(self, seconds: float, call: Callable[[], None]) -> None:
-        """As call_later, and this connection is kept until then."""
+        """Like call_later, but the server keeps track of this connection until then."""
 
         def ring() -> None:
             self._timers.discard(timer)
@@ -204,7 +204,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def _reset(self) -> None:
-        """End with RST instead of FIN: nothing lingers."""
+        """End with RST instead of FIN."""
         if self._transport is not None:
             self._transport.get_extra_info("socket").setsockopt(
                 socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)

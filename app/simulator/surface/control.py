@@ -1,9 +1,9 @@
-"""`/_simulator/…`: the simulator's own door, for tests and operators; needs no key and is never spoilt by a fault.
+"""`/_simulator/…`: controls the simulator, for tests and operators. It needs no key, and no fault spoils it.
 
 GET book?after=N   the book's lines with a sequence number above N
-GET stats          what was seen, in figures
-GET, PATCH config  the settings; those that may be changed at run time
-GET, POST, PUT, DELETE faults   the rules in force: show, add, replace all, drop all
+GET stats          counts of what was received
+GET, PATCH config  the settings; PATCH changes those that may change while it runs
+GET, POST, PUT, DELETE faults   the rules in force: show, add, replace all, delete all
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""Reading calls: status, result, credits, files and the list of models."""
+"""The calls that only read: status, result, credits, files and the list of models."""
 
 import re
 
@@ -18,7 +18,7 @@ _FILE = re.compile(r"([0-9a-f]{32})(?:_([0-9]{1,3}))?\.([a-z0-9]+)")
 def show_run(
     sim: Simulator, request: Request, request_id: str, base: str, rule: FaultRule | None, *, with_output: bool
 ) -> Answer:
-    """The status of a run, or its result; FAILED is 422, unknown and expired are 404. `rule`: a steered fault."""
+    """The status or result of a run. FAILED is 422, unknown and expired are 404. `rule`: a steered fault."""
     now = sim.now()
     refusal = find_refusal(sim, request, now, counts=sim.config.rate_counts_polls)
     if refusal is not None:
@@ -44,7 +44,7 @@ def _not_found(request: Request, request_id: str) -> Answer:
 
 
 def show_credits(sim: Simulator, request: Request) -> Answer:
-    """The account's balance, in credits; asking counts towards no limit."""
+    """The account's balance, in credits. This call does not count towards the rate limit."""
     now = sim.now()
     refusal = find_refusal(sim, request, now, counts=False)
     if refusal is not None:
@@ -59,7 +59,7 @@ def show_credits(sim: Simulator, request: Request) -> Answer:
 
 
 def show_file(sim: Simulator, name: str) -> Answer:
-    """An output's bytes, for anybody who knows its name, until they are deleted."""
+    """The bytes of an output, until they are deleted. Needs no key, only the name."""
     now = sim.now()
     found = _FILE.fullmatch(name)
     run = sim.find_run(found[1], now) if found else None
@@ -74,7 +74,7 @@ def show_file(sim: Simulator, name: str) -> Answer:
 
 
 def list_models(sim: Simulator) -> Answer:
-    """The public list of models; needs no key."""
+    """The public list of models. Needs no key."""
     listed = [
         {
             "slug": profile.slug,

@@ -1,4 +1,4 @@
-"""From a request to the code that answers it, through the fault rules."""
+"""Routes a request to the code that answers it, through the fault rules."""
 
 import re
 from typing import Literal
@@ -22,7 +22,7 @@ _CONTROL = "/_simulator/"
 
 
 def find_target(path: str) -> tuple[Kind | Literal["control"], str] | None:
-    """What kind of thing a path names, and which one; None: nothing."""
+    """The kind and the name of what a path refers to, or None."""
     found = _RUN.fullmatch(path)
     if found is not None:
         version, request_id, is_status = found.groups()
@@ -45,7 +45,7 @@ def find_target(path: str) -> tuple[Kind | Literal["control"], str] | None:
 
 
 def answer(sim: Simulator, request: Request) -> Reply:
-    """What the simulator says, and how."""
+    """Return the reply to a request."""
     target = find_target(request.path)
     if target is None:
         return error(400, "Bad request")
@@ -66,7 +66,7 @@ def answer(sim: Simulator, request: Request) -> Reply:
 
 
 def _pick(sim: Simulator, request: Request, kind: Kind, subject: str) -> FaultRule | None:
-    """The rule that fires, already in the book."""
+    """Return the rule that fires, or None. It is already in the book."""
     slug: str | None = subject
     request_id, body = None, request.body
     if kind in ("status", "result", "file"):

@@ -1,4 +1,4 @@
-"""Ways to run a simulator: as a process of its own, as a task, or inside a test."""
+"""Ways to run a simulator: as a process, as a task, or in a test."""
 
 import asyncio
 import signal
@@ -21,7 +21,7 @@ _BACKLOG = 4096
 
 
 class RunningSimulator:
-    """A simulator that listens, with what a test wants to know and do."""
+    """A simulator that listens, with what tests need."""
 
     def __init__(self, simulator: Simulator, port: int) -> None:
         self.simulator = simulator
@@ -30,22 +30,22 @@ class RunningSimulator:
 
     @property
     def config(self) -> SimulatorConfig:
-        """The settings; a change holds from the next request on."""
+        """The settings. A change takes effect with the next request."""
         return self.simulator.config
 
     @property
     def book(self) -> Book:
-        """What really happened, up to now."""
+        """The book up to now."""
         self.simulator.settle(self.simulator.now())
         return self.simulator.book
 
     @property
     def stats(self) -> Stats:
-        """What was seen, in figures."""
+        """Counts of what was received."""
         return self.simulator.stats
 
     def set_faults(self, *rules: Mapping[str, Any]) -> None:
-        """Replace the fault rules; none given: no more faults. Raises FaultError."""
+        """Replace the fault rules; no rules: no faults. Raises FaultError."""
         self.simulator.faults.rules = read_rules([dict(rule) for rule in rules])
 
 
@@ -53,11 +53,11 @@ class RunningSimulator:
 async def running_simulator(
     config: SimulatorConfig | None = None, *, sockets: Sequence[socket.socket] | None = None
 ) -> AsyncIterator[RunningSimulator]:
-    """A simulator on the running loop, listening on entry and gone on exit.
+    """A simulator on the running loop. It listens on entry and stops on exit.
 
-    OSError where it cannot listen or write its book, BookError where the book is none.
+    Raises OSError if it cannot listen or write its book, BookError if the book is invalid.
 
-    `sockets`: bound ones to listen on instead of the configured host and port.
+    sockets: bound sockets to listen on, instead of the configured host and port.
     """
     simulator = Simulator(config or SimulatorConfig())
     loop = asyncio.get_running_loop()
@@ -86,13 +86,13 @@ async def running_simulator(
 
 
 async def serve(config: SimulatorConfig, *, sockets: Sequence[socket.socket] | None = None) -> None:
-    """Run a simulator until this is cancelled."""
+    """Run a simulator until this task is cancelled."""
     async with running_simulator(config, sockets=sockets):
         await asyncio.Event().wait()
 
 
 async def run_simulator(config: SimulatorConfig, *, on_ready: Callable[[RunningSimulator], None] | None = None) -> None:
-    """Run a simulator until SIGINT or SIGTERM; `on_ready` is called once it listens. Cheapest under `uvloop.run`."""
+    """Run a simulator until SIGINT or SIGTERM. `on_ready` is called when it listens. Most efficient with `uvloop.run`."""
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     signals = (signal.SIGINT, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""POST /v2/{slug} and POST /v1/{slug}: what is refused at once, what begins a run, and the blocking answer of v1."""
+"""POST /v2/{slug} and POST /v1/{slug}: refuses a submit or begins a run. v1 waits for the end of the run."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from app.simulator.runs import Run, reservation_micros
 from app.simulator.simulator import Simulator
 
 _TIMER_SLACK_SECONDS = 0.002
-"""Timers may ring this much early."""
+"""A timer may fire this much early."""
 _SLUG_REFUSALS = {
     403: "Your account is not permitted to use this model",
     404: "Model information not found",
@@ -32,7 +32,7 @@ def submit(sim: Simulator, request: Request, slug: str, base: str, rule: FaultRu
 
 
 def submit_and_wait(sim: Simulator, request: Request, slug: str, base: str, rule: FaultRule | None) -> Reply:
-    """The media bytes or JSON of a run once it has ended, 504 if that takes too long, or a refusal."""
+    """The media bytes or JSON of a run after its end, 504 if that takes too long, or a refusal."""
     begun = _begin(sim, request, slug, no_credits_status=406, rule=rule)
     if isinstance(begun, Answer):
         return begun
@@ -46,7 +46,7 @@ def submit_and_wait(sim: Simulator, request: Request, slug: str, base: str, rule
 def _begin(
     sim: Simulator, request: Request, slug: str, *, no_credits_status: int, rule: FaultRule | None
 ) -> Run | Answer:
-    """The run that has begun, or the refusal; either is in the book."""
+    """The run that has begun, or the refusal. Either is in the book."""
     now = sim.now()
     sim.settle(now)
     checked = _check(sim, request, slug, now, no_credits_status)
@@ -75,7 +75,7 @@ def _begin(
 def _check(
     sim: Simulator, request: Request, slug: str, now: float, no_credits_status: int
 ) -> Answer | tuple[ModelProfile, BodyHash, str | None]:
-    """The refusal, or the model, the body's hashes and why its validation will fail after queueing."""
+    """The refusal; or the model, the body's hashes, and why its validation will fail after queueing."""
     refusal = find_refusal(sim, request, now, counts=True)
     if refusal is not None:
         return refusal
@@ -97,7 +97,7 @@ def _check(
 
 
 def _read(request: Request, slug: str) -> Answer | tuple[BodyHash, dict[str, Any]]:
-    """The body's hashes and, where the model has a schema, its parameters."""
+    """The body's hashes and its parameters if the model has a schema; or the refusal."""
     kind = request.content_type.partition(b";")[0].strip().lower()
     if kind == b"multipart/form-data":
         fields = parameters.read_form(request.content_type, request.body)

@@ -1,4 +1,4 @@
--- Which of these acceptances has something against it: a 403 that counts for its tenant, or a pause the upstream caused?
+-- Which of these acceptances contradict a 403 that counts for their tenant, or a pause that the upstream caused?
 SELECT accepted.model, accepted.tenant_id
 FROM unnest(:model::text[], :tenant_id::uuid[]) AS accepted (model, tenant_id)
 WHERE EXISTS (

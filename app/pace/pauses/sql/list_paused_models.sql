@@ -1,4 +1,4 @@
--- Which of these models are paused for this tenant, and has the upstream alone caused it?
+-- Which of these models are paused for this tenant, and did the upstream alone cause it?
 SELECT DISTINCT ON (model) model, probe_at IS NOT NULL AS by_upstream FROM pauses
 WHERE model = ANY (:models::text[]) AND (tenant_id IS NULL OR tenant_id = :tenant_id)
 -- a pause that an operator must lift comes first

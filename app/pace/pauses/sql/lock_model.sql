@@ -1,2 +1,2 @@
--- Who else may change what is kept of this model's 403s until this transaction ends? Nobody.
+-- Which lock keeps others from changing the kept 403s of this model until this transaction ends?
 SELECT pg_advisory_xact_lock(:lock_key::integer, hashtext(:model))

@@ -1,2 +1,3 @@
--- Who else may change pauses until this transaction ends? Nobody. Claims go on reading them.
+-- Which lock keeps others from changing pauses until this transaction ends?
+-- Claims still read them.
 LOCK TABLE pauses IN SHARE ROW EXCLUSIVE MODE

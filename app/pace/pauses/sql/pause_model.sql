@@ -1,7 +1,8 @@
--- Which pause of this model does the upstream cause now? None where there is one already.
+-- Which pause of this model does the upstream cause now?
+-- None if there is one already.
 INSERT INTO pauses (tenant_id, model, what, paused_by, note, probe_at)
 SELECT :tenant_id, :model, :what, :paused_by, :note, now() + make_interval(secs => :probe_seconds)
--- A model that is paused for everybody is not paused for one tenant beside that: no job would be left to find out whether
+-- While a model is paused for everybody, it gets no pause for one tenant: no job would be left to find out whether
 -- either is over.
 WHERE NOT EXISTS (SELECT FROM pauses WHERE tenant_id IS NULL AND model = :model)
 ON CONFLICT ON CONSTRAINT pauses_scope_key DO NOTHING

@@ -1,4 +1,4 @@
--- How many seconds ago did the pause begin that is over and is forgotten now?
+-- How many seconds ago did the pause begin that is over and is deleted now?
 UPDATE upstream_state AS state SET
     paused_until = NULL, paused_since = NULL, paused_reason = NULL, paused_detail = NULL, pauses = 0, updated_at = now()
 FROM (

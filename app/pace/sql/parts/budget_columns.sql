@@ -1,4 +1,4 @@
--- The columns of a Budget, in its order; of `upstream_state`, in a SELECT. Instants become seconds since 1970.
+-- The columns of a Budget, in its order, for a SELECT from `upstream_state`. Instants are in seconds since 1970.
 rate, limit_per_minute AS limit,
 date_part('epoch', cut_at) AS cut_at, date_part('epoch', resume_at) AS resume_at,
 ramp_seconds, relapses, doubt,

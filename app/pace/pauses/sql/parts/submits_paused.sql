@@ -1,4 +1,4 @@
--- Whether a pause stops submits of {job}, a row of jobs. The probe of a pause may be sent in spite of it.
+-- Whether a pause stops submits of {job}, a row of jobs. The probe of a pause may be sent despite it.
 EXISTS (
     SELECT FROM pauses AS pause
     WHERE (pause.tenant_id IS NULL OR pause.tenant_id = {job}.tenant_id)
