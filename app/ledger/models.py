@@ -1,4 +1,4 @@
-"""Kinds of transfers, periods of budgets, reasons of exposure. `tables` draws how credits move."""
+"""Kinds of transfers, periods of budgets, reasons of exposure. The docstring of `tables` shows how credits move."""
 
 from enum import StrEnum
 
@@ -22,7 +22,7 @@ class Period(StrEnum):
 
 
 class ExposureReason(StrEnum):
-    """Why the upstream may have charged us what no tenant pays."""
+    """Why the upstream may have charged us an amount that no tenant pays."""
 
     COST_ABOVE_HOLD = "cost_above_hold"
     COST_ABOVE_PRICE = "cost_above_price"

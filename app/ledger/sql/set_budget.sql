@@ -1,4 +1,4 @@
--- How is a budget set, with what was spent in its running period?
+-- How is a budget set, with the credits spent in its current period?
 INSERT INTO budgets (subject_id, period, tenant_id, limit_micro, starts_on, spent_micro)
 SELECT :subject_id, :period, :tenant_id, :limit_micro, began.on_day, coalesce((
     SELECT sum(CASE resolution.kind WHEN 'post' THEN resolution.amount WHEN 'release' THEN 0 ELSE hold.amount END)::bigint

@@ -1,2 +1,2 @@
--- How far below nothing may a balance go?
+-- How far below zero may a balance go?
 UPDATE balances SET overdraft = :overdraft WHERE tenant_id = :tenant_id
