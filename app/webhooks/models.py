@@ -1,4 +1,4 @@
-"""Types of events, and the life of a delivery."""
+"""Types of events, and the states of a delivery."""
 
 from enum import StrEnum
 
@@ -23,14 +23,14 @@ BY_DEFAULT = OF_JOBS[:3]
 
 
 class TargetKind(StrEnum):
-    """An endpoint, or the server that URLs of single jobs name."""
+    """An endpoint, or the server of jobs' own webhook URLs."""
 
     ENDPOINT = "endpoint"
     JOB_URLS = "job_urls"
 
 
 class DisabledReason(StrEnum):
-    """Why an endpoint gets nothing: the receiver answered 410, it has failed for days, or its tenant said so."""
+    """Why an endpoint is disabled: the receiver answered 410, it has failed for days, or its tenant disabled it."""
 
     GONE = "gone"
     FAILING = "failing"

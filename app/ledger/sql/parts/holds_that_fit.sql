@@ -1,7 +1,7 @@
--- CTEs that insert the holds of each tenant all of whose holds fit together; `fits` has these tenants. Other tenants, and tenants with
--- budgets or expiring credit, need a decision for each hold. The statement has the CTEs `holds` (id, tenant_id, job_id, key_id, amount)
--- and `locked` (the locked balances) before them. The UPDATE writes all columns of the balance as read under the lock: Postgres checks
--- the CHECKs first against the row in the statement's snapshot, which another transaction may have changed since.
+-- CTEs that insert the holds of each tenant all of whose holds fit together; `fits` has these tenants. Other tenants, and those
+-- with budgets or expiring credit, need a decision for each hold. Before these CTEs the statement has `holds` (id, tenant_id,
+-- job_id, key_id, amount) and `locked` (locked balances). The UPDATE writes all columns of the balance as read under the lock:
+-- Postgres checks the CHECKs first with the row of the statement's snapshot, which another transaction may have changed since.
 fits AS MATERIALIZED (
     SELECT locked.*, amount
     FROM locked JOIN (SELECT tenant_id, sum(amount)::bigint AS amount FROM holds GROUP BY tenant_id) AS needed USING (tenant_id)
