@@ -28,7 +28,7 @@ KNOWN_MAX = 10_000
 UNKNOWN_MAX = 10_000
 LOOKUP_ROWS_MAX = 200
 LINGER_SECONDS = 0.01
-"""How long a look-up of a key not known to be valid waits for others to join: random keys cause at most 100 statements a second."""
+"""How long a look-up of a key not known to be valid waits for others: random keys cause at most 100 statements a second."""
 SEEN_SECONDS = 3_600.0
 """For how long after it was found valid a key is looked up without this wait."""
 WAITING_MAX = 10_000
