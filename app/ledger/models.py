@@ -22,7 +22,7 @@ class Period(StrEnum):
 
 
 class ExposureReason(StrEnum):
-    """Why the upstream may have charged us an amount that no tenant pays."""
+    """Why the upstream may have charged us what no tenant pays."""
 
     COST_ABOVE_HOLD = "cost_above_hold"
     COST_ABOVE_PRICE = "cost_above_price"

@@ -30,7 +30,7 @@ class TargetKind(StrEnum):
 
 
 class DisabledReason(StrEnum):
-    """Why an endpoint is disabled: the receiver answered 410, it has failed for days, or its tenant disabled it."""
+    """Why an endpoint gets nothing: the receiver answered 410, it has failed for days, or its tenant said so."""
 
     GONE = "gone"
     FAILING = "failing"
