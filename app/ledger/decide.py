@@ -184,7 +184,7 @@ def give_back(drawn: Sequence[tuple[Lot, int]], *, held: int, returned: int, ava
     for lot, amount in reversed(drawn):
         part = min(amount, rest)
         rest -= part
-        kept = filled(part, available)
+        kept = filled(part, available)  # the rest of the part fills the overdraft
         available += part
         if kept:
             (result.expired if lot.expired else result.to_lots).append((lot.id, kept))

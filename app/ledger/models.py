@@ -15,7 +15,7 @@ class Kind(StrEnum):
 
 
 class Period(StrEnum):
-    """What a budget is for: a day or a month of UTC."""
+    """The period of a budget: a UTC day or month."""
 
     DAY = "day"
     MONTH = "month"

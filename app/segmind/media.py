@@ -70,7 +70,7 @@ async def media_response(downloads: Downloads, row: JobResult) -> Response:
         found = await downloads.find(output)
         if found is not None:
             if not PASSIVE.fullmatch(found[1].partition(";")[0].strip()):
-                headers["Content-Disposition"] = "attachment"
+                headers["Content-Disposition"] = "attachment"  # a browser saves it instead of executing it
             return Response(found[0], media_type=found[1], headers=headers)
     return json_response(_provider_json(output) or body, headers=headers)
 

@@ -73,7 +73,7 @@ class _Target(NamedTuple):
     url: str | None
 
     def health(self) -> Health:
-        """What is known of it."""
+        """The health of the target."""
         return Health(
             failures=self.failures, slow_failures=self.slow_failures, spell_failures=self.spell_failures,
             open_until=self.open_until, failed_since=self.failed_since, failing_since=self.failing_since,

@@ -222,7 +222,7 @@ class EventPage(BaseModel):
 
 
 def event_page_body(events: Sequence[tuple[str, bytes]], *, next_cursor: str | None) -> bytes:
-    """The JSON of a page of events. `events`: (shown id, frozen body); the bytes of a body are not changed."""
+    """The JSON of a page of events, given as (shown id, frozen body). The bytes of a body are not changed."""
     items = [orjson.Fragment(b'{"id":"%b",%b' % (shown.encode(), body.removeprefix(b"{"))) for shown, body in events]
     return orjson.dumps({"items": items, "next_cursor": next_cursor})
 
