@@ -1,1 +1,1 @@
-"""The native surface, `/api/v1`: everything the gateway can do for a tenant, in its own words."""
+"""The native surface, `/api/v1`: everything that the gateway offers to a tenant, in its own format."""

@@ -1,4 +1,4 @@
-"""Routes of the native surface about money, as the tenant sees it: balance, ledger, usage."""
+"""Routes of the native surface for a tenant's money: balance, ledger, usage."""
 
 from datetime import datetime, timedelta
 from typing import Annotated, NamedTuple
@@ -53,7 +53,7 @@ async def list_ledger(
 
 
 class Window(NamedTuple):
-    """From an instant on, before another."""
+    """A period from `since` (inclusive) to `until` (exclusive)."""
 
     since: datetime
     until: datetime

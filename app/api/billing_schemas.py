@@ -1,4 +1,4 @@
-"""Bodies of the native surface about money: strings of credits with six decimals, never numbers."""
+"""HTTP schemas of balance, ledger and usage. Credits are strings with six decimals, never numbers."""
 
 from typing import Self
 
@@ -24,7 +24,7 @@ class BalanceOut(BaseModel):
 
     @classmethod
     def of(cls, balance: BalanceRow) -> Self:
-        """The balance, ready to be shown."""
+        """The schema of a balance."""
         return cls(**{name: show_credits(getattr(balance, name)) for name in cls.model_fields})
 
 
@@ -42,7 +42,7 @@ class TransferOut(BaseModel):
 
     @classmethod
     def of(cls, row: Row) -> Self:
-        """Of `ledger.queries`."""
+        """The schema of a row of `ledger.listing.list_transfers`."""
         shown = {
             "id": show_id("trf", row["id"]),
             "amount": show_credits(row["amount"]),
@@ -65,7 +65,7 @@ class UsageItem(BaseModel):
 
     @classmethod
     def of(cls, by: UsageBy, row: Row) -> Self:
-        """Of `ledger.queries`; of the three names only the one that was asked for is set."""
+        """The schema of a row of `ledger.listing.list_usage`. Only the name that `by` selects is set."""
         name = row["name"]
         shown = None if name is None else show_id("key", name) if by == "key" else str(name)
         return cls(

@@ -1,4 +1,4 @@
-"""Who calls the native surface, as dependencies of its routes."""
+"""Authentication of the native surface, as dependencies of its routes."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -14,25 +14,26 @@ from app.tenants.auth import Principal, ScopeMissing
 from app.tenants.models import Scope
 
 ALWAYS = (Unauthorized, ScopeMissing, Malformed, StoreUnavailable, StatementTimedOut, TooManyReads)
-"""What every route may refuse with."""
+"""Refusals that every route may answer with."""
 
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A tenant that has shown a key, and its way to the database."""
+    """An authenticated tenant, and its access to the database."""
 
     principal: Principal
     database: Database
 
     @property
     def tenant_id(self) -> UUID:
-        """On whose behalf it calls."""
+        """The tenant of the request."""
         return self.principal.tenant_id
 
     async def read(self, query: Callable[[ReadSession], Awaitable[Result]]) -> Result:
-        """What `query` finds, within the tenant's share of the connections; waits for a Postgres that is briefly away."""
+        """Returns what `query` returns. Uses the tenant's share of the connections, and waits if Postgres is briefly
+        unavailable."""
 
         async def once() -> Result:
             async with self.database.snapshot(self.tenant_id) as session:
@@ -46,7 +47,8 @@ class Caller:
 
 
 async def authenticated(request: Request, scope: Scope | None) -> Principal:
-    """Who calls, if their key may do that; None: any key may."""
+    """Authenticate a request. Returns its principal. `scope` None: any key may. Raises Unauthorized, ScopeMissing,
+    TenantSuspended, StoreUnavailable."""
     principal: Principal = await request.app.state.keyring.authenticate(
         x_api_key=request.headers.get("x-api-key"), authorization=request.headers.get("authorization")
     )
@@ -66,7 +68,7 @@ def reading(scope: Scope | None) -> Any:
 
 
 def writing(scope: Scope) -> Any:
-    """The dependency of a route that writes; tenants that are suspended may not."""
+    """The dependency of a route that writes. It refuses suspended tenants."""
 
     async def writer(request: Request) -> Caller:
         principal = await authenticated(request, scope)

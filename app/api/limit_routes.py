@@ -1,4 +1,4 @@
-"""The route of the native surface about limits, as the tenant sees them."""
+"""The route of the native surface for a tenant's limits."""
 
 import asyncio
 from typing import Annotated
@@ -34,7 +34,7 @@ async def get_tenants_limits(
     """The limits of the tenant and of this key, and what is used of them. Needs no scope."""
     who = caller.principal
     row = await caller.read(lambda session: get_limits(session, tenant_id=who.tenant_id, key_id=who.key_id))
-    # as they are now: the principal may have been looked up a few seconds ago
+    # read again, because the principal may be a few seconds old
     rate = Rate(row.rate_per_minute, row.burst)
     own = key_rate(rate, per_minute=row.key_rate_per_minute, burst=row.key_burst)
     refused = refused_bucket(who.tenant_id, rate, row.refused_per_minute)

@@ -1,4 +1,4 @@
-"""What a tenant may do, as it is told."""
+"""HTTP schemas of a tenant's limits."""
 
 from typing import Self
 
@@ -20,7 +20,7 @@ class _BucketOut(BaseModel):
 
     @classmethod
     def of(cls, standing: Standing) -> Self:
-        """The bucket as it stands."""
+        """The schema of a bucket's current standing."""
         return cls(
             per_minute=standing.rate.per_minute,
             burst=standing.rate.burst,
@@ -75,8 +75,8 @@ class LimitsOut(BaseModel):
 
     @classmethod
     def of(cls, row: Limits, standings: tuple[Standing, ...], refused: Standing) -> Self:
-        """Of `jobs.places`; `standings` are the tenant's, and the key's where it has a rate of its own; `refused` is that
-        of the tenant's refused submits."""
+        """The schema of a row of `jobs.places`. `standings`: of the tenant's rate limit, and of the key's if it has its own.
+        `refused`: of the limit of refused submits."""
         rates = {standing.policy: RateOut.of(standing) for standing in standings}
         own = KeyLimitsOut(
             rate=rates.get("key"),

@@ -1,4 +1,4 @@
-"""`/api/v1/models`: what a tenant may ask for, and what a job of it is quoted."""
+"""`/api/v1/models`: the models that a tenant may use, and their prices."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Models as tenants see them."""
+"""HTTP schemas of models, for tenants."""
 
 from collections.abc import Sequence
 from typing import Any, Self
@@ -44,7 +44,7 @@ class OfferOut(BaseModel):
 
     @classmethod
     def of(cls, model: Model, price_micro: int, samples: Sequence[float], *, paused_by: PausedBy | None = None) -> Self:
-        """The model, quoted and with its latest run times in seconds."""
+        """The schema of a model with its price. `samples`: its latest run times, in seconds."""
         recent = recent_run_seconds(samples)
         return cls(
             slug=model.slug,

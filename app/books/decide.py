@@ -1,4 +1,4 @@
-"""Pure choices: whether a database may be older than what was sent."""
+"""Pure decisions: whether a database may be older than what was sent."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from app.books.models import Doubt
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What one process knows of the books. `recoveries`: how many there had been by then. `beats`: its last heartbeat; None:
-    it had none. `attempts`: the last ones that it opened, (job id, number). `ended`: it has stopped in order, and this is
-    all that it ever knew. `at`: when it said so, in seconds since 1970, by its own clock."""
+    """What one process knows of the database. `recoveries`: how many there were at that time. `beats`: number of its last
+    heartbeat; None: it had none. `attempts`: the last ones that it opened, (job id, number). `ended`: it has stopped
+    normally, and this is complete. `at`: when it was written, in seconds since 1970, by the clock of the process."""
 
     books_id: UUID
     process_id: UUID
@@ -25,10 +25,10 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a connection found. `server`: where it is; None: a standby. `stamped`: where the books were last complete; None:
-    nobody has opened them yet. `missing`: things that somebody knows and that are not there. `waiting`: whether jobs wait
-    to be sent. `alive`: whether other processes have written into them within a lease. `unaccounted`: whether a worker that
-    was alive at the end has not stopped in order. `stopped`: whether a doubt stops sending already."""
+    """What a connection found. `server`: the present server; None: a standby. `stamped`: the server where the database was
+    last complete; None: no process has opened it yet. `missing`: number of known facts that it lacks. `waiting`: whether jobs
+    wait to be sent. `alive`: whether other processes had a heartbeat within a lease. `unaccounted`: whether a worker that was
+    alive at the last heartbeat has not stopped normally. `stopped`: whether a doubt stops sending already."""
 
     books_id: UUID | None
     server: str | None
@@ -48,14 +48,14 @@ class Found:
 
 
 UNENDED_SECONDS = 3600.0
-"""A witness that did not end in order speaks for so long, counted back from the youngest: then its process is dead, and
-those that came after it knew what it had known."""
+"""How long before the newest witness one counts whose process did not end normally. An older one is of a dead process, and
+later processes knew what it knew."""
 WITNESS_SECONDS = 6 * 86_400.0
-"""How long a witness is kept: heartbeats are forgotten after seven days."""
+"""How long a witness is kept. It is less than the seven days after which heartbeats are deleted."""
 
 
 def speaking(witnesses: Sequence[Known]) -> list[Known]:
-    """Those that still count."""
+    """The witnesses that still count."""
     youngest = max((one.at for one in witnesses), default=0.0)
     return [
         one
@@ -65,11 +65,11 @@ def speaking(witnesses: Sequence[Known]) -> list[Known]:
 
 
 def doubt_of(found: Found, *, witnesses: Sequence[Known], first: bool, sends: bool) -> Doubt | None:
-    """Whether sending must stop. `first`: this process has not seen the books before, and has `witnesses` in place of a
-    memory. `sends`: whether it sends jobs.
+    """Returns why sending must stop, or None. `first`: this process has not seen the database before, and has only
+    `witnesses`. `sends`: whether it sends jobs.
 
-    Moved books are taken where all who ever wrote into them have ended in order, and all that they knew is there: so it is
-    after pg_upgrade, or a copy to another server while everything was stopped.
+    A moved database is accepted if all processes that wrote to it have ended normally and nothing that they knew is missing:
+    for example after pg_upgrade, or a copy to another server while everything was stopped.
     """
     if found.missing or any(one.recoveries > found.recoveries for one in witnesses):
         return Doubt.OLDER

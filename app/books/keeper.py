@@ -1,4 +1,4 @@
-"""What processes know of the database, kept in Redis for those that come after. Redis may be empty or away at any time."""
+"""Keeps witnesses in Redis for processes that start later. Redis may be empty or unavailable at any time."""
 
 from dataclasses import replace
 from typing import Any, cast
@@ -20,14 +20,14 @@ RECALLED_MAX = 200
 
 
 class Keeper:
-    """One process's connection for it."""
+    """Reads and writes witnesses over its own connection to Redis."""
 
     def __init__(self, url: str) -> None:
         self._redis = open_redis(url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
         self._away = Outage(log, begun="witness.not_stored", over="witness.stored")
 
     async def keep(self, known: Known) -> bool:
-        """Write it down; gives whether Redis took it."""
+        """Store the witness of a process. Returns whether Redis accepted it."""
         try:
             async with self._redis.pipeline(transaction=True) as pipeline:
                 pipeline.hset(KEY, known.process_id.hex, _written(replace(known, at=clock.now().timestamp())))
@@ -40,7 +40,8 @@ class Keeper:
         return True
 
     async def recall(self) -> list[Known]:
-        """What is written there of any books, the youngest RECALLED_MAX; none where Redis is away. Forgets the oldest."""
+        """Returns the witnesses that still count, the newest RECALLED_MAX of each database identity. Empty if Redis is
+        unavailable. Deletes witnesses that are too old or unreadable."""
         try:
             rows = await cast(Any, self._redis.hgetall(KEY))
             found = {field: known for field, text in rows.items() if (known := _read(text)) is not None}
@@ -81,7 +82,7 @@ def _written(known: Known) -> str:
 
 
 def _read(text: bytes) -> Known | None:
-    """What `_written` wrote; None where it is something else."""
+    """Parses what `_written` made. None if it is anything else."""
     try:
         row = orjson.loads(text)
         return Known(

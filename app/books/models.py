@@ -1,14 +1,14 @@
-"""Why the database may be older than what was sent.
+"""Reasons why the database may be older than what was sent.
 
-(none) ── a connection finds something ──► doubt ── `waystation recover`, or it is refuted ──► (none)
+(none) ── check of a connection ──► doubt ── `waystation recover`, or all workers vouch ──► (none)
 """
 
 from enum import StrEnum
 
 
 class Doubt(StrEnum):
-    """Older: something that a process knows is missing. Moved: another server, timeline or database has the books.
-    Unvouched: jobs wait to be sent, and nobody who runs knows the books. Copied: the data directory of `up` is a copy."""
+    """Older: something that a process wrote is missing. Moved: the database is on another server, timeline or database oid.
+    Unvouched: jobs wait, and no process or witness knows the database. Copied: the data directory of `up` is a copy."""
 
     OLDER = "older"
     MOVED = "moved"
@@ -22,4 +22,4 @@ WORDS = {
     Doubt.UNVOUCHED: "jobs wait to be sent, and no process and no witness in Redis knows this database",
     Doubt.COPIED: "its data directory was copied",
 }
-"""Each in a few words for people."""
+"""The text of each reason, for notes and logs."""

@@ -1,4 +1,4 @@
-"""Reading what the database says of itself, stopping everything when that is in doubt, and going on."""
+"""Read the database identity, pause submits if it is in doubt, and end a doubt."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from app.jobs.admin.pausing import put_back
 from app.pace.pauses.operations import lock_pauses
 
 MARK = "waystation"
-"""Who set the pause. One that somebody had set before keeps its name, and stays when the doubt is over."""
+"""`paused_by` of the pause of a doubt. A pause that existed before keeps its own name, and stays after the doubt."""
 RECENT_SECONDS = 60.0
-"""A worker that had spoken so shortly before the last word of all was alive at the end."""
+"""A worker counts as alive at the end if its last heartbeat is at most this long before the last heartbeat of all."""
 
 LOST_DAYS_MAX = 7
 
 
 class _Remembered(NamedTuple):
-    """Something that a process remembers, as `find_books.sql` asks for it: its heartbeats, and one attempt that it opened."""
+    """An input row of `find_books.sql`: the last heartbeat of a process, and one attempt that it opened."""
 
     books_id: UUID
     known_process_id: UUID
@@ -34,8 +34,7 @@ class _Remembered(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LostTime:
-    """`last_at`: the last word of a process in the books before they came to be doubted. `doubted_at`: `now` where they are
-    not."""
+    """`last_at`: the last heartbeat of a process in the database before the doubt. `doubted_at`: `now` if there is no doubt."""
 
     last_at: datetime
     doubted_at: datetime
@@ -58,7 +57,7 @@ _ARE_BOOKS_VOUCHED_FOR = _SQL.query("are_books_vouched_for", bool)
 
 
 async def find_books(session: ReadSession, *, process_id: UUID, lease_seconds: float, known: Sequence[Known]) -> Found:
-    """What the database says of itself, and whether it has what is `known`. One statement."""
+    """Read the database identity, and compare the database with what is `known`. One statement."""
     remembered = [
         _Remembered(one.books_id, one.process_id, one.recoveries, one.beats, *attempt)
         for one in known
@@ -71,13 +70,13 @@ async def find_books(session: ReadSession, *, process_id: UUID, lease_seconds: f
 
 
 async def adopt_books(session: Session, *, books_id: UUID) -> UUID | None:
-    """Write down that they are complete where they are; gives their id, `books_id` where they had none. None: somebody has
-    come to doubt them meanwhile. One statement."""
+    """Store that the database is complete on the present server. Returns its id; `books_id` becomes it if it had none. None: it
+    is in doubt meanwhile. One statement."""
     return await session.find_value(_ADOPT_BOOKS, books_id=books_id)
 
 
 async def stop_sending(session: Session, *, doubt: Doubt) -> None:
-    """Pause submits of everything until the doubt is over; a pause that somebody has set already becomes this one."""
+    """Pause submits of everything until the doubt is over. An existing pause of everything gets the reason `restored`."""
     await lock_pauses(session)
     await session.run(_DOUBT_BOOKS, doubt=doubt)
     note = f"the database may be older than what was sent: {WORDS[doubt]}; run `waystation recover`"
@@ -85,12 +84,12 @@ async def stop_sending(session: Session, *, doubt: Doubt) -> None:
 
 
 async def vouch(session: Session, *, process_id: UUID) -> None:
-    """Say that this process has found all that it knew. One statement."""
+    """Store that this process has found everything that it wrote. One statement."""
     await session.run(_VOUCH, process_id=process_id)
 
 
 async def settle_if_vouched(session: Session, *, process_id: UUID, lease_seconds: float) -> bool:
-    """Go on where every worker has vouched for moved books; gives whether that is so. The caller has vouched."""
+    """End the doubt if it is `moved` and every worker has vouched. Returns whether it ended. The caller has vouched."""
     await lock_pauses(session)
     if not await session.find_value(
         _ARE_BOOKS_VOUCHED_FOR, process_id=process_id, lease_seconds=lease_seconds, recent_seconds=RECENT_SECONDS
@@ -101,8 +100,8 @@ async def settle_if_vouched(session: Session, *, process_id: UUID, lease_seconds
 
 
 async def settle(session: Session, *, recovered: bool = False) -> None:
-    """The doubt is over, and the books are complete where they are. `recovered`: by treating everything as unknown that may
-    have been sent; what processes knew from before counts no more."""
+    """End the doubt: the database counts as complete on the present server. `recovered`: after a recovery, which set jobs that
+    may have been sent to unknown; what processes knew before it no longer counts."""
     await lock_pauses(session)
     await session.run(_SETTLE_BOOKS, recoveries=int(recovered))
     await session.run(_LIFT_OWN_PAUSE, paused_by=MARK)
@@ -111,16 +110,16 @@ async def settle(session: Session, *, recovered: bool = False) -> None:
 
 
 async def take_over_pause(session: Session, *, by: str) -> None:
-    """The pause that a doubt has set is of whoever recovers, from now on. One statement."""
+    """Set `paused_by` of the doubt's own pause to the operator `by`, so that it stays after the doubt. One statement."""
     await session.run(_TAKE_OVER_PAUSE, by=by, paused_by=MARK)
 
 
 async def find_lost_time(session: ReadSession) -> LostTime:
-    """In which time something may have been sent that is not in the books. One statement."""
+    """Find the time in which jobs may have been sent that the database does not have. One statement."""
     return await session.get_row(_FIND_LOST_TIME, days=LOST_DAYS_MAX)
 
 
 async def find_doubt(session: ReadSession) -> Doubt | None:
-    """Why sending is stopped; None: it is not. One statement."""
+    """Returns why sending is stopped, or None. One statement."""
     doubt = await session.find_value(_FIND_DOUBT)
     return None if doubt is None else Doubt(doubt)

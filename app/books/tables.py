@@ -1,4 +1,4 @@
-"""The table of what the database says of itself."""
+"""The table of the database identity."""
 
 from sqlalchemy import CheckConstraint, Column, Integer, SmallInteger, Table, Text, Uuid
 

@@ -1,7 +1,7 @@
-"""What a process knows of the database, held against it on every new connection, before anything is sent.
+"""Compares what a process knows of the database with it, on each new connection, before anything is sent.
 
-Nothing of it costs a job a round trip: the check is one statement a connection, the marks are the heartbeats and the
-attempts that are written anyway, and Redis hears of them once a second.
+This costs no job a round trip: the check is one statement for each connection, it uses heartbeats and attempts that are
+written anyway, and Redis is updated once a second.
 """
 
 import asyncio
@@ -23,12 +23,12 @@ log = get_logger(__name__)
 
 KEEP_SECONDS = 1.0
 ATTEMPTS_MAX = 16
-"""Groups of attempts may be committed in another order than they are heard of: so many of the last ones are remembered."""
+"""How many of the last attempts are remembered. Groups of attempts may be committed in another order than they are reported."""
 NOT_MIGRATED = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)
 
 
 class Witness:
-    """One process's. `check` goes to `Database.open`; `sends`: whether the process sends jobs."""
+    """The witness of one process. `check` is passed to `Database.open`. `sends`: whether the process sends jobs."""
 
     def __init__(self, keeper: Keeper, *, process_id: UUID, lease_seconds: float, sends: bool) -> None:
         self._keeper = keeper
@@ -42,28 +42,29 @@ class Witness:
         self._recalled: list[Known] = []
         self._written: Known | None = None
         self.doubted = False
-        """Whether sending was stopped when this process last looked."""
+        """Whether sending was stopped at the last check by this process."""
 
     async def recall(self) -> None:
-        """Ask Redis what other processes knew. To be called before the first connection."""
+        """Load the witnesses of other processes from Redis. Call it before the first connection."""
         self._recalled = await self._keeper.recall()
 
     def beaten(self, beats: int) -> None:
-        """A heartbeat is in the database."""
+        """Remember a heartbeat that is in the database. `beats`: its number."""
         self._beats = beats
 
     def opened(self, job_id: UUID, attempt: int) -> None:
-        """An attempt is in the database, and about to be sent."""
+        """Remember an attempt that is in the database and will be sent."""
         self._attempts.append((job_id, attempt))
 
     async def check(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-        """Stop sending where these may be older books than we know; raises WrongConnection where they are others."""
+        """Check a new connection. Stops sending if the database may be older than what was sent. Raises WrongConnection if it
+        has another database identity."""
         session = Session(connection)
-        ours = self._books_id  # several connections open side by side: another may give the books their id meanwhile
+        ours = self._books_id  # another connection that opens concurrently may set it meanwhile
         try:
             found = await self._find(session)
         except NOT_MIGRATED:
-            return  # nothing can be claimed before the migration either
+            return  # nothing can be claimed before the migration
         if found.server is None:
             return
         if ours is not None and found.books_id != ours:
@@ -88,7 +89,7 @@ class Witness:
         known = [*self._recalled, *filter(None, [self._known()])]
         found = await find_books(session, process_id=self._process_id, lease_seconds=self._lease_seconds, known=known)
         if found.recoveries > self._recoveries and not found.stopped:
-            # what was known from before is no more, and has been dealt with
+            # the recovery has handled what was known before it
             self._recoveries = found.recoveries
             if self._books_id is not None:
                 self._attempts.clear()
@@ -103,7 +104,7 @@ class Witness:
         )
 
     async def keep(self, database: Database) -> None:
-        """Tell Redis what we know, and see whether a doubt is over; until cancelled."""
+        """Every KEEP_SECONDS store the witness in Redis if it changed, and check whether a doubt is over; until cancelled."""
         while True:
             await asyncio.sleep(KEEP_SECONDS)
             known = self._known()
@@ -134,7 +135,7 @@ class Witness:
         self.doubted = found.stopped and not settled
 
     async def leave(self) -> None:
-        """The process ends in order: nobody will know more of it."""
+        """Store that the process has ended normally, and disconnect from Redis."""
         known = self._known(ended=True)
         if known is not None:
             await self._keeper.keep(known)

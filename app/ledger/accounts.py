@@ -1,4 +1,4 @@
-"""Accounts under lock: whoever moves credits holds the balances first, in the order of their tenants' ids."""
+"""Locked accounts: a transaction that moves credits first locks the balances, in the order of the tenant ids."""
 
 from collections.abc import Iterable, Sequence
 from uuid import UUID
@@ -21,8 +21,8 @@ _LIST_TENANTS_WITH_DUE_LOTS = _SQL.query("list_tenants_with_due_lots", UUID)
 
 
 async def lock_accounts(session: Session, *, tenant_ids: Iterable[UUID]) -> dict[UUID, Account]:
-    """The accounts of these tenants, locked until the transaction ends, with what has expired taken away. One statement
-    where nothing has."""
+    """Lock the accounts of these tenants until the transaction ends, and remove expired credit. Returns them by tenant id.
+    One statement if nothing has expired."""
     rows = await session.rows(_LOCK_BALANCES, tenant_ids=list(set(tenant_ids)))
     accounts = {row.tenant_id: Account(row, has_lots=row.has_lots, has_budgets=row.has_budgets) for row in rows}
     due = [row.tenant_id for row in rows if row.expires]
@@ -32,8 +32,8 @@ async def lock_accounts(session: Session, *, tenant_ids: Iterable[UUID]) -> dict
 
 
 async def look_at_account(session: ReadSession, *, tenant_id: UUID, key_id: UUID) -> Account:
-    """A tenant's account with the budgets over it and over this key, as they stand and not locked: another may spend what
-    is there. One statement where there are no budgets."""
+    """A tenant's account with the budgets of the tenant and of this key, without a lock: other transactions may spend the
+    credits. One statement if there are no budgets."""
     row = await session.get_row(_FIND_ACCOUNT, tenant_id=tenant_id)  # every tenant has a balance
     account = Account(row, has_budgets=row.has_budgets)
     await load_budgets(session, accounts={tenant_id: account}, key_ids=[key_id])
@@ -41,7 +41,7 @@ async def look_at_account(session: ReadSession, *, tenant_id: UUID, key_id: UUID
 
 
 async def load_budgets(session: ReadSession, *, accounts: dict[UUID, Account], key_ids: Iterable[UUID]) -> None:
-    """Give the locked accounts the budgets over them and over these keys. No statement where there are none."""
+    """Add to the accounts the budgets of their tenants and of these keys. No statement if no account has budgets."""
     tenant_ids = [tenant_id for tenant_id, account in accounts.items() if account.has_budgets]
     if tenant_ids:
         for row in await session.rows(_LIST_BUDGETS, tenant_ids=tenant_ids, key_ids=list(set(key_ids))):
@@ -64,7 +64,7 @@ async def _expire_due(session: Session, accounts: dict[UUID, Account], tenant_id
 
 
 async def expire_returned(session: Session, *, rows: Sequence[tuple[UUID, UUID, int, UUID]]) -> None:
-    """Take away what came back to lots that have expired: tenant, lot, amount, job. One statement."""
+    """Remove credit that came back to expired lots. rows: (tenant id, lot id, amount, job id). One statement."""
     expired = [
         Expired(derived_id(job_id, f"{Kind.EXPIRE} {lot_id}"), tenant_id, lot_id, amount, job_id, was_free=False)
         for tenant_id, lot_id, amount, job_id in rows
@@ -73,7 +73,7 @@ async def expire_returned(session: Session, *, rows: Sequence[tuple[UUID, UUID, 
 
 
 async def expire_due(session: Session, *, most: int) -> int:
-    """Take away what is left of lots whose time is over, of up to `most` tenants; gives how many tenants. For the sweep."""
+    """Remove the credits left in expired lots, of up to `most` tenants. Returns the number of tenants. For the sweep."""
     tenant_ids = await session.values(_LIST_TENANTS_WITH_DUE_LOTS, tenants_max=most)
     if tenant_ids:
         await lock_accounts(session, tenant_ids=tenant_ids)

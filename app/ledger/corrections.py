@@ -1,4 +1,4 @@
-"""What follows from a charge that is corrected: the hour's usage, and the budgets of the period it was accepted in."""
+"""Effects of a corrected charge: on the usage of the job's hour, and on the budgets of the period it was accepted in."""
 
 from datetime import datetime
 from uuid import UUID
@@ -22,7 +22,7 @@ async def recount_usage(
     returned_micro: int,
     cost_micro: int,
 ) -> None:
-    """Count a cost that was told late, and a charge that was lowered by `returned_micro`, in the hour the job ended."""
+    """Add a cost that was reported late to the hour in which the job ended, and subtract `returned_micro` from its charges."""
     await session.run(
         _RECOUNT_USAGE, tenant_id=tenant_id, ended_at=ended_at, key_id=key_id, model=model, returned_micro=returned_micro,
         cost_micro=cost_micro,
@@ -30,5 +30,5 @@ async def recount_usage(
 
 
 async def return_to_budgets(session: Session, *, job_id: UUID, returned_micro: int) -> None:
-    """Give back to the budgets over a job's hold what it was charged too much; the balance is locked."""
+    """Return the excess of a job's charge to the budgets of its hold. The caller has locked the balance."""
     await session.run(_RETURN_TO_BUDGETS, hold_id=hold_id_of(job_id), amount=returned_micro)

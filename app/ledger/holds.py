@@ -1,4 +1,4 @@
-"""Holding: a group of jobs' quotes is set apart in one go, each judged on its own by `Account.admit` beforehand."""
+"""Holds: write the holds of a group of jobs together. `Account.admit` has decided on each of them before."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from app.ledger.rows import Drawn, LotRow, NewHold, Spent
 
 @dataclass(frozen=True, slots=True)
 class BudgetAlert:
-    """A budget has come to so many per cent, for the first time in its period."""
+    """A budget has reached this percentage for the first time in its period."""
 
     tenant_id: UUID
     subject_id: UUID
@@ -35,14 +35,14 @@ def hold_id_of(job_id: UUID) -> UUID:
 
 
 async def hold(session: Session, *, accounts: Mapping[UUID, Account], holds: Sequence[Hold]) -> None:
-    """Set these credits apart; `accounts` are locked and have admitted them. One statement where nothing expires."""
+    """Write these holds. The `accounts` are locked and have admitted them. One statement if no account has expiring credit."""
     rows = [NewHold(hold_id_of(one.job_id), one.tenant_id, one.job_id, one.key_id, one.amount) for one in holds]
     await _draw(session, accounts, holds)
     await session.run(_HOLD_CREDITS, **columns_of(NewHold, rows))
 
 
 async def _draw(session: Session, accounts: Mapping[UUID, Account], holds: Sequence[Hold]) -> None:
-    """Take from the lots of those who have any credit that expires."""
+    """Draw on the lots of the accounts that have expiring credit."""
     with_lots = [tenant_id for tenant_id, account in accounts.items() if account.balance.expiring]
     if not with_lots:
         return
@@ -60,7 +60,7 @@ async def _draw(session: Session, accounts: Mapping[UUID, Account], holds: Seque
 
 
 async def spend(session: Session, *, accounts: Mapping[UUID, Account]) -> list[BudgetAlert]:
-    """Write down what the accounts' budgets have come to; gives the alerts that are new. No statement without budgets."""
+    """Write the spending of the accounts' budgets. Returns the new alerts. No statement if there are no budgets."""
     budgets: list[Budget] = [budget for account in accounts.values() for budget in account.budgets]
     if not budgets:
         return []

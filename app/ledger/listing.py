@@ -1,4 +1,4 @@
-"""What a tenant is shown of its money, over time. Each list names its tenant."""
+"""Lists of a tenant's transfers and usage, for the API. Each is for one tenant."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +21,7 @@ _NAMES: dict[UsageBy, ColumnElement[Any]] = {"model": _hours.model, "key": _hour
 
 @dataclass(frozen=True, slots=True)
 class TransferFilter:
-    """Which of a tenant's transfers are wanted; None is no bound. `after`: the last one of the page before."""
+    """Filter of a tenant's transfers; None does not filter. `after`: the last transfer of the previous page."""
 
     tenant_id: UUID
     after: UUID | None = None
@@ -55,8 +55,8 @@ async def list_transfers(session: ReadSession, *, wanted: TransferFilter, limit:
 async def list_usage(
     session: ReadSession, *, tenant_id: UUID, by: UsageBy, since: datetime, until: datetime
 ) -> list[Row]:
-    """Jobs that ended in the hours from `since`'s on, before `until`, summed up: (name, completed, failed, canceled,
-    charged_micro, run_seconds)."""
+    """Sums over jobs that ended in the hours from that of `since`, up to `until` (exclusive). Returns rows (name, completed,
+    failed, canceled, charged_micro, run_seconds); name: the model, key id or UTC day."""
     name = _NAMES[by]
     counts = [func.sum(column).label(column.name) for column in (_hours.completed, _hours.failed, _hours.canceled)]
     return await fetch(

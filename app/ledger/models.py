@@ -1,4 +1,4 @@
-"""Kinds of transfers, periods of budgets, reasons of exposure. `tables` draws how credits move."""
+"""Kinds of transfers, periods of budgets, reasons of exposure. The docstring of `tables` shows how credits move."""
 
 from enum import StrEnum
 
@@ -15,7 +15,7 @@ class Kind(StrEnum):
 
 
 class Period(StrEnum):
-    """What a budget is for: a day or a month of UTC."""
+    """The period of a budget: a UTC day or month."""
 
     DAY = "day"
     MONTH = "month"

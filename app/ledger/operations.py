@@ -1,4 +1,4 @@
-"""What operators do to balances: grant, adjust, let overdraw, budget."""
+"""Writes of operators to balances: grants, adjustments, corrected charges, overdrafts and budgets."""
 
 from datetime import datetime
 from uuid import UUID
@@ -26,7 +26,7 @@ _LIFT_BUDGET = _SQL.command("lift_budget")
 
 
 class ReferenceTaken(Conflict):
-    """409: there is a grant of that reference, with another amount."""
+    """409: a grant with this reference exists, and has another amount."""
 
     code = "reference_taken"
 
@@ -44,7 +44,7 @@ class OverdraftExceeded(Conflict):
 
 
 class AccountNotFound(NotFound):
-    """404: no tenant of that id."""
+    """404: no tenant has this id."""
 
     code = "tenant_not_found"
 
@@ -61,11 +61,10 @@ async def grant(
     note: str | None = None,
     expires_at: datetime | None = None,
 ) -> tuple[Transfer, bool]:
-    """Credits in; gives the transfer, and whether it is new: the same reference and amount again are the same grant.
+    """Grant credits. Returns the transfer, and whether it is new: the same reference and amount give the existing grant.
 
-    The expiry is no part of what makes a grant the same: callers compute it from the present time, so that it differs
-    when a call is repeated. The grant keeps the expiry that it was made with.
-    Raises ReferenceTaken where the amount is another one, AccountNotFound, Malformed.
+    A repeated call may have another expiry, because callers compute it from the current time. The grant keeps its first
+    expiry. Raises ReferenceTaken if the existing grant has another amount, AccountNotFound, Malformed.
     """
     _checked_amount(amount_micro)
     account = await _locked(session, tenant_id=tenant_id)
@@ -82,9 +81,9 @@ async def grant(
 
 
 async def adjust(session: Session, *, tenant_id: UUID, amount_micro: int, note: str) -> Transfer:
-    """Correct a balance by what the tenant gains (below zero: loses); gives the transfer.
+    """Correct a balance. `amount_micro`: what the tenant gains; negative: what it loses. Returns the transfer.
 
-    Raises OverdraftExceeded, AccountNotFound, Malformed. After OverdraftExceeded nothing has been written.
+    Raises OverdraftExceeded, AccountNotFound, Malformed. OverdraftExceeded is raised before the adjustment is written.
     """
     _checked_amount(abs(amount_micro))
     account = await _locked(session, tenant_id=tenant_id)
@@ -99,9 +98,9 @@ async def adjust(session: Session, *, tenant_id: UUID, amount_micro: int, note: 
 async def correct_charge(
     session: Session, *, tenant_id: UUID, job_id: UUID, amount_micro: int, note: str
 ) -> Transfer | None:
-    """Give back what a job was charged too much, once; gives the transfer, or None where it was done before.
+    """Return the excess of a job's charge. Returns the transfer, or None if this job's charge was corrected before.
 
-    The caller lowers `charged_micro` of the job in the same transaction.
+    The caller lowers `charged_micro` of the job in the same transaction. Raises AccountNotFound.
     """
     await _locked(session, tenant_id=tenant_id)
     transfer_id = derived_id(job_id, Kind.ADJUST)
@@ -113,7 +112,8 @@ async def correct_charge(
 
 
 async def set_overdraft(session: Session, *, tenant_id: UUID, overdraft_micro: int) -> None:
-    """How far below zero the tenant may go. Raises OverdraftExceeded where it is further down already."""
+    """Set how far below zero the balance may go. Raises OverdraftExceeded if it is already lower, AccountNotFound,
+    Malformed."""
     if not 0 <= overdraft_micro <= AMOUNT_MAX:
         raise _out_of_range("overdraft")
     account = await _locked(session, tenant_id=tenant_id)
@@ -125,8 +125,8 @@ async def set_overdraft(session: Session, *, tenant_id: UUID, overdraft_micro: i
 async def set_budget(
     session: Session, *, tenant_id: UUID, subject_id: UUID, period: Period, limit_micro: int | None
 ) -> None:
-    """What a tenant, or a key of its, may spend in a day or month of UTC; None lifts it. What was spent in the running
-    period counts."""
+    """Set what a tenant or one of its keys may spend in a UTC day or month. None deletes the budget. A new budget counts what
+    was spent in the current period. Raises AccountNotFound, Malformed."""
     await _locked(session, tenant_id=tenant_id)
     if limit_micro is None:
         await session.run(_LIFT_BUDGET, subject_id=subject_id, period=period)

@@ -1,4 +1,4 @@
-"""Reads of the ledger. Each names its tenant."""
+"""Reads of the ledger. Each is for one tenant."""
 
 from typing import NamedTuple
 from uuid import UUID
@@ -11,11 +11,11 @@ EXPOSE_SECOND_STARTS_PART = _SQL.part("expose_second_starts")
 LOTS_DUE_PART = _SQL.part("lots_due")
 FOLD_PART = _SQL.part("fold")
 HOLDS_THAT_FIT_PART = _SQL.part("holds_that_fit")
-"""For statements of other rooms; each file says what it needs."""
+"""Parts for statements of other rooms. The file of each part says what it needs."""
 
 
 class BalanceRow(NamedTuple):
-    """A tenant's balance in micro-credits. available: below zero by at most the overdraft."""
+    """A tenant's balance in micro-credits. available: may be negative, by at most the overdraft."""
 
     granted: int
     held: int

@@ -1,4 +1,4 @@
-"""Rows of the ledger's statements: what they give, and what they are given."""
+"""Types of the rows that the ledger's statements return and take."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -9,12 +9,12 @@ from app.ledger.decide import Balance, Budget
 from app.ledger.models import Period
 
 TransferId = UUID
-"""Made from what a transfer is for, so that none is written twice."""
+"""Derived from the purpose of a transfer if it must not be written twice: the second row violates the primary key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """A row of `transfers`. amount: micro-credits; of an adjustment what the tenant gains."""
+    """A row of `transfers`. amount: micro-credits; of an adjustment, what the tenant gains."""
 
     id: TransferId
     tenant_id: UUID
@@ -30,7 +30,7 @@ class Transfer:
 
 @dataclass(slots=True)
 class LockedBalance(Balance):
-    """A balance that is locked. expires: whether a lot's time is over."""
+    """A locked balance. expires: a lot has passed its expiry and is still open."""
 
     has_lots: bool
     expires: bool
@@ -46,14 +46,14 @@ class ReadBalance(Balance):
 
 @dataclass(slots=True)
 class SettledBalance(Balance):
-    """A balance before its jobs were settled, of a tenant with lots or budgets."""
+    """The balance of a tenant with lots or budgets, before its jobs were settled."""
 
     has_lots: bool
     has_budgets: bool
 
 
 class BudgetRow(NamedTuple):
-    """A budget, with what is spent of its running period."""
+    """A budget, with the credits spent in its current period."""
 
     tenant_id: UUID
     subject_id: UUID
@@ -64,7 +64,7 @@ class BudgetRow(NamedTuple):
     alerted_percent: int
 
     def budget(self) -> Budget:
-        """The budget by itself."""
+        """The budget without its tenant."""
         return Budget(
             self.subject_id,
             Period(self.period),
@@ -76,7 +76,7 @@ class BudgetRow(NamedTuple):
 
 
 class LotRow(NamedTuple):
-    """A lot, and what is free in it."""
+    """A lot, and the credits left in it."""
 
     id: UUID
     tenant_id: UUID
@@ -84,7 +84,7 @@ class LotRow(NamedTuple):
 
 
 class Allocation(NamedTuple):
-    """What a hold has drawn from a lot; expired: the lot is over."""
+    """The credits that a hold has drawn from a lot. expired: the lot has expired."""
 
     hold_id: UUID
     lot_id: UUID
@@ -93,7 +93,7 @@ class Allocation(NamedTuple):
 
 
 class Expired(NamedTuple):
-    """Credit to be taken away. was_free: it was counted as expiring; else it comes back from a hold."""
+    """Expired credit to remove. was_free: the balance counted it as expiring; if false, it comes back from a hold."""
 
     id: TransferId
     tenant_id: UUID
@@ -104,7 +104,7 @@ class Expired(NamedTuple):
 
 
 class NewHold(NamedTuple):
-    """A hold to be made."""
+    """A hold to insert."""
 
     id: TransferId
     tenant_id: UUID
@@ -114,7 +114,7 @@ class NewHold(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """What a new hold takes from a lot."""
+    """The credits that a new hold draws from a lot."""
 
     hold_id: UUID
     lot_id: UUID
@@ -123,7 +123,7 @@ class Drawn(NamedTuple):
 
 
 class Spent(NamedTuple):
-    """What a budget has come to."""
+    """The new spending of a budget, and the percentage that it has reached."""
 
     subject_id: UUID
     period: str
@@ -133,7 +133,7 @@ class Spent(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """A hold to be resolved, and the job it was for. kind: `post` or `release`."""
+    """A hold to resolve, and its job. kind: `post` or `release`."""
 
     id: TransferId
     tenant_id: UUID
@@ -150,7 +150,7 @@ class Settled(NamedTuple):
 
 
 class Refilled(NamedTuple):
-    """Credit that goes back to a lot."""
+    """Credit that returns to a lot."""
 
     tenant_id: UUID
     lot_id: UUID
@@ -158,14 +158,14 @@ class Refilled(NamedTuple):
 
 
 class Unspent(NamedTuple):
-    """What of a hold was not spent."""
+    """The unspent part of a hold."""
 
     hold_id: UUID
     amount: int
 
 
 class Exposed(NamedTuple):
-    """Exposure to be written down."""
+    """An exposure to insert."""
 
     job_id: UUID
     tenant_id: UUID

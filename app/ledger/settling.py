@@ -1,4 +1,4 @@
-"""Settling: what ended jobs held is posted or released, each hold once; usage is counted, exposure written down."""
+"""Settlement: post or release the hold of each ended job once, count usage, and write exposure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,8 +24,7 @@ _EXPOSE = _SQL.command("expose")
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """How a job ended. `outcome`: completed, failed or canceled; `charged` of what was `held` is posted, or all of it
-    released where nothing is."""
+    """How a job ended. `outcome`: completed, failed or canceled. `charged`: the part of the hold to post, in micro-credits."""
 
     job_id: UUID
     tenant_id: UUID
@@ -40,13 +39,13 @@ class Settlement:
 
     @property
     def kind(self) -> Kind:
-        """A completed job is posted even where that is nothing."""
+        """POST if the job is charged or completed, even with a charge of 0; else RELEASE."""
         return Kind.POST if self.charged or self.outcome == "completed" else Kind.RELEASE
 
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """What the upstream charged, or may have, that no tenant pays. `upstream_id`: of a second start."""
+    """An amount that the upstream charged, or may have charged, and no tenant pays. `upstream_id`: of a second start."""
 
     job_id: UUID
     tenant_id: UUID
@@ -56,8 +55,8 @@ class Exposure:
 
 
 async def settle(session: Session, *, settlements: Sequence[Settlement]) -> None:
-    """Resolve the holds of jobs that have just ended, in the transaction that ended them. One statement; more for tenants
-    with budgets or credit that expires. Raises asyncpg.IntegrityConstraintViolationError where a hold was resolved before."""
+    """Resolve the holds of ended jobs, in the transaction that ended them. One statement; more for tenants with budgets or
+    lots. Raises asyncpg.IntegrityConstraintViolationError if a hold was resolved before."""
     rows = await session.rows(_SETTLE_JOBS, **columns_of(Settled, [_settled(one) for one in settlements]))
     before: dict[UUID, Balance] = {row.tenant_id: row for row in rows if row.has_lots}
     await _return_to_lots(session, before, [one for one in settlements if one.tenant_id in before])
@@ -66,7 +65,7 @@ async def settle(session: Session, *, settlements: Sequence[Settlement]) -> None
 
 
 async def expose(session: Session, *, exposures: Sequence[Exposure]) -> None:
-    """Write exposure down, each job's and reason's once. One statement."""
+    """Insert exposures. One that exists for the same job, reason and upstream id is skipped. One statement."""
     rows = [Exposed(one.job_id, one.tenant_id, one.reason, one.amount, one.upstream_id) for one in exposures]
     await session.run(_EXPOSE, **columns_of(Exposed, rows))
 
@@ -79,7 +78,7 @@ def _settled(one: Settlement) -> Settled:
 
 
 async def _return_to_lots(session: Session, before: dict[UUID, Balance], settlements: Sequence[Settlement]) -> None:
-    """Where holds had drawn on credit that expires, and less of it was spent."""
+    """Return unspent credit to the lots that the holds had drawn on; credit of expired lots expires."""
     if not settlements:
         return
     drawn: dict[UUID, list[tuple[Lot, int]]] = {}

@@ -1,18 +1,18 @@
 """Tables of the ledger. All amounts are micro-credits.
 
-Transfers have no foreign key to balances: they are only ever written by a statement that moves the balance, which is
-locked, and the check would cost every job twice what the rest of its row does.
+Transfers have no foreign key to balances: only statements that change the locked balance write them, and the check would
+cost each job twice as much as the rest of its row.
 
-A hold is resolved once: posted in part or in whole, or released. A trigger (`transfers_resolve`) compares a resolution
-with its hold; another one (`tenants_balance`) opens the balance of every new tenant.
+A hold is resolved once: posted in part or in whole, or released. The trigger `transfers_resolve` compares a resolution with
+its hold. The trigger `tenants_balance` creates the balance of each new tenant.
 
-        grant ──> available ──hold──> held ──post──> posted (what the post leaves of the hold is available again)
+        grant ──> available ──hold──> held ──post──> posted (the rest of the hold becomes available again)
                      │  ▲              │
           expire ────┘  └───release────┘           adjust: an operator's correction, or of a charge once its cost is known
 
-Credit that expires is kept in lots. A hold draws on the lot that expires first, then on credit that never does; what
-comes back goes where it came from, and expires at once if its lot has meanwhile. Whatever comes in fills an overdraft
-first, and what has filled one is spent: it does not expire any more.
+Credit that expires is in lots. A hold draws on the lot that expires first, and last on credit that never expires. Returned
+credit goes back to its source; if its lot has expired meanwhile, it expires immediately. Incoming credit first fills an
+overdraft; that part is spent and no longer expires.
 """
 
 from sqlalchemy import (

@@ -1,1 +1,1 @@
-"""The upstream-shaped surface: what the upstream's official SDK speaks, unchanged but for its `base_url`."""
+"""The upstream-shaped surface: the upstream's official SDK works with it unchanged, with another `base_url`."""

@@ -1,6 +1,6 @@
-"""Files at URLs that somebody else named: GET over connections that the guard allows, bounded in size and time.
+"""Fetch files from URLs that are not trusted: GET over connections that the guard allows, limited in size and time.
 
-No redirects, no proxies, no cookies, and no key of ours: the host may be anybody's.
+No redirects, proxies, cookies or keys, because the host is not trusted.
 """
 
 import asyncio
@@ -12,11 +12,11 @@ from app.http_client.caller import Called, Caller, Limits, default_ssl_context
 from app.http_client.guard import Guard, Url, UrlRefused, parse_url
 
 URL_LENGTH_MAX: Final = 8192
-"""Signed URLs of object stores are longer than most."""
+"""Signed URLs of object stores are long."""
 
 
 class NotFetched(Exception):
-    """There is no file to be had; `reason` says why, for the log."""
+    """The file could not be fetched. `reason`: why, for the log."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -25,14 +25,14 @@ class NotFetched(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A whole file. media_type: as its server told it, None where it did not."""
+    """A whole file. media_type: the server's Content-Type header. None if it has none."""
 
     content: bytes
     media_type: str | None
 
 
 class Fetcher:
-    """Fetches `at_once` files at a time; who comes later waits, within the same limits."""
+    """Fetches at most `at_once` files concurrently. Other calls wait; the wait counts for their timeout."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class Fetcher:
         trusted_url: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
-        """`trusted_url`: its scheme, host and port are always allowed, wherever they are."""
+        """`trusted_url`: its scheme, host and port are always allowed, at any address."""
         self._guard = guard
         self._limits = limits
         self._turns = asyncio.Semaphore(at_once)
@@ -51,7 +51,7 @@ class Fetcher:
         self._ssl_context = ssl_context or default_ssl_context()
 
     async def get(self, text: str) -> Fetched:
-        """The file at this URL; raises NotFetched."""
+        """Fetch the file at this URL. Raises NotFetched."""
         try:
             url = parse_url(text, length_max=URL_LENGTH_MAX)
         except UrlRefused as error:
@@ -71,7 +71,7 @@ class Fetcher:
         return Fetched(called.body, called.header(b"content-type"))
 
     async def _call(self, url: Url, guard: Guard | None) -> Called:
-        # a caller of its own: no connection to one host is ever met by a request to another
+        # a new caller, so that no request uses a connection to another host
         caller = Caller(
             url.origin, headers={}, connections_max=1, keep_alive=False, limits=self._limits,
             ssl_context=self._ssl_context, guard=guard,

@@ -1,4 +1,4 @@
-"""What `POST /v1/{model}` answers with: the media itself where the result is a file, else JSON."""
+"""The answer of `POST /v1/{model}`: the media itself if the result is a file, else JSON."""
 
 import json
 import re
@@ -25,13 +25,13 @@ NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?")
 PASSIVE = re.compile(
     r"(?:image|audio|video)/[a-z0-9.-]{1,100}|text/plain|application/(?:json|octet-stream)", re.IGNORECASE
 )
-"""Media types that a browser runs nothing of. HTML, SVG and other XML it would run as a page of ours."""
+"""Media types that a browser does not execute. It would execute HTML, SVG and other XML as pages of the gateway."""
 MEDIA_TYPE = re.compile(r"[!-~][ -~]{0,199}")
-"""Printable ASCII: anything else has no place in a header of ours."""
+"""Printable ASCII only, because the text goes into a header."""
 
 
 class Downloads:
-    """Fetches the files of finished jobs: from the upstream's own host and port, and elsewhere by the guard's leave."""
+    """Fetches the files of finished jobs, from the upstream's host and port and from addresses that the guard allows."""
 
     def __init__(self, upstream_url: str, guard: Guard) -> None:
         limits = Limits(
@@ -43,7 +43,7 @@ class Downloads:
         self._fetcher = Fetcher(guard, limits=limits, at_once=DOWNLOADS_MAX, trusted_url=upstream_url)
 
     async def find(self, url: str) -> tuple[bytes, str] | None:
-        """(bytes, media type), or None where it may not or cannot be had."""
+        """Returns (bytes, media type), or None if the file may not or cannot be fetched."""
         try:
             fetched = await self._fetcher.get(url)
         except NotFetched as error:
@@ -56,7 +56,7 @@ class Downloads:
 
 
 async def media_response(downloads: Downloads, row: JobResult) -> Response:
-    """The answer for a COMPLETED job: its file, the provider's own JSON of a language model, or the whole result."""
+    """The answer for a COMPLETED job: its file, or the provider's JSON of a language model, or the whole result."""
     shown = show_id("job", row.id)
     body, parts = await run_sized(len(row.body or b""), lambda: _shown_parts(row))
     headers = {
@@ -70,7 +70,7 @@ async def media_response(downloads: Downloads, row: JobResult) -> Response:
         found = await downloads.find(output)
         if found is not None:
             if not PASSIVE.fullmatch(found[1].partition(";")[0].strip()):
-                headers["Content-Disposition"] = "attachment"
+                headers["Content-Disposition"] = "attachment"  # a browser saves it instead of executing it
             return Response(found[0], media_type=found[1], headers=headers)
     return json_response(_provider_json(output) or body, headers=headers)
 
@@ -81,13 +81,13 @@ def _shown_parts(row: JobResult) -> tuple[bytes, dict[str, str]]:
 
 
 def _provider_json(output: str) -> bytes | None:
-    """The output of a language model as the JSON it holds, None where it holds none."""
+    """The JSON that the output of a language model contains, as bytes. None if it contains none."""
     if not output.lstrip().startswith(("{", "[")):
         return None
     try:
         json.loads(output)
         return bytes_of(output)
-    except (ValueError, RecursionError):  # no JSON, or nothing that has a UTF-8
+    except (ValueError, RecursionError):  # not JSON, nested too deep, or not encodable as UTF-8
         return None
 
 

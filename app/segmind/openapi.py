@@ -1,4 +1,4 @@
-"""The upstream-shaped surface in the OpenAPI document; its routes are plain ones, which FastAPI does not describe."""
+"""Describe the upstream-shaped surface in OpenAPI. Its routes are plain Starlette routes, which FastAPI does not describe."""
 
 from http import HTTPStatus
 from typing import Any
@@ -132,7 +132,7 @@ def paths(
     read: tuple[type[Refusal], ...],
     credits: tuple[type[Refusal], ...],
 ) -> Json:
-    """The path items, given what a submit, a read and a question for credits may be refused with."""
+    """The path items. The arguments are the refusals of a submit, of a wait, of a read, and of a read of the credits."""
     failed = _json("The job FAILED or was canceled", "SegmindFailed")
     refused = _refusals(*submit)
     reused = refused.pop("422")

@@ -1,4 +1,4 @@
-"""Routes of the upstream-shaped surface: plain Starlette ones, a quarter of the cost of routes with dependencies."""
+"""Routes of the upstream-shaped surface. They are plain Starlette routes: a quarter of the cost of routes with dependencies."""
 
 import contextlib
 from collections.abc import Awaitable, Callable
@@ -58,7 +58,7 @@ SYNC_SECONDS_MAX = 300.0
 
 
 class StillRunning(Refusal):
-    """504: the wait is over, the job goes on."""
+    """504: the wait is over, and the job continues."""
 
     status = 504
     code = "still_running"
@@ -97,7 +97,7 @@ async def _principal(request: Request, scope: Scope) -> Principal:
 
 
 async def _submit(request: Request, surface: Surface) -> tuple[Principal, Stored, dict[str, str]]:
-    """Accept a job, with headers for its answer; or record why not and raise the Refusal."""
+    """Accept a job. Returns the principal, the stored job and headers for the answer. Records and raises a Refusal."""
     intake = request.app.state.intake
     model: str = request.path_params["model"]
     who: Principal | None = None
@@ -120,7 +120,7 @@ async def _submit(request: Request, surface: Surface) -> tuple[Principal, Stored
 
 
 async def _asked(request: Request, principal: Principal, surface: Surface, model: str, body: bytes) -> Asked:
-    """What the request asks for; what is wrong with its headers goes on with it, to be told with its parameters' faults."""
+    """Read the submit from a request. Faults of its headers are in the result, to be reported with those of its parameters."""
     headers, faults = request.headers, Faults()
     bodies: Bodies = request.app.state.bodies
     key = metadata = priority = deadline = webhook = None
@@ -174,19 +174,19 @@ def _webhook(request: Request) -> JobWebhook | None:
 
 @refusing
 async def submit(request: Request) -> Response:
-    """`POST /v2/{model}`: stored before it is answered."""
+    """`POST /v2/{model}`: stores the job before the answer."""
     _principal, stored, headers = await _submit(request, Surface.SEGMIND)
     return json_response(accepted_body(request.app.state.public_url, stored.job_id), headers=headers)
 
 
 @refusing
 async def submit_and_wait(request: Request) -> Response:
-    """`POST /v1/{model}`: the media or JSON itself, or 504 while the job goes on."""
+    """`POST /v1/{model}`: waits for the job. Answers with the media or JSON, or 504 if the job still runs."""
     principal, stored, _headers = await _submit(request, Surface.SEGMIND_SYNC)
     state = request.app.state
     wait = preferred_wait(request.headers, default=SYNC_SECONDS, most=SYNC_SECONDS_MAX)
     row: JobResult | None = None
-    with contextlib.suppress(StoreUnavailable):  # the job is stored all the same: its id must be told
+    with contextlib.suppress(StoreUnavailable):  # the job is stored: the client needs its id, which 504 contains
         row = await state.reader.wait_for_result(principal.tenant_id, stored.job_id, wait.seconds)
     if row is None or State(row.state) not in FINAL:
         raise StillRunning(show_id("job", stored.job_id), state.public_url, wait)
@@ -197,7 +197,7 @@ async def submit_and_wait(request: Request) -> Response:
 
 
 async def _asked_for(request: Request) -> tuple[UUID, UUID]:
-    """Tenant and job of a read, whether there is such a job or not."""
+    """The tenant id and job id of a read. The job may not exist. Raises JobNotFound if the id is not valid."""
     principal = await patiently(lambda: _principal(request, Scope.JOBS_READ))
     job_id = find_id("job", request.path_params["request_id"])
     if job_id is None:
@@ -207,7 +207,7 @@ async def _asked_for(request: Request) -> tuple[UUID, UUID]:
 
 @refusing
 async def get_status(request: Request) -> Response:
-    """`GET /v2/requests/{id}/status`; a steady client is held until the end comes, or it would have asked again."""
+    """`GET /v2/requests/{id}/status`. A client that polls steadily gets its answer when the job ends, or after its interval."""
     state = request.app.state
     asked_for = await _asked_for(request)
     row = await state.reader.wait_for_result(*asked_for, state.steady_polls.hold_seconds(asked_for))
@@ -229,7 +229,7 @@ async def get_result(request: Request) -> Response:
 
 @refusing
 async def get_credits(request: Request) -> Response:
-    """`GET /v1/get-user-credits`: what the tenant has left."""
+    """`GET /v1/get-user-credits`: the tenant's available credits."""
     principal = await patiently(lambda: _principal(request, Scope.BILLING_READ))
 
     async def read() -> BalanceRow:
@@ -240,7 +240,7 @@ async def get_credits(request: Request) -> Response:
 
 
 class SlugConvertor(StringConvertor):
-    """A segment of a path that can be a model."""
+    """A segment of a path that may be the slug of a model."""
 
     regex = rf"(?!(?:{'|'.join(sorted(RESERVED))})(?:/|$)){SLUG.pattern}"
 
@@ -258,11 +258,10 @@ known_routes: list[BaseRoute] = [
 
 
 class NoModel(Route):
-    """A POST where no model can be. It is refused and recorded as any other submit; for other methods there is no such
-    path."""
+    """A POST whose path cannot name a model. It is refused and recorded as any submit. Other methods are 404."""
 
     def matches(self, scope: AsgiScope) -> tuple[Match, AsgiScope]:
-        """Only what none of `known_routes` matches."""
+        """Match only POSTs to paths that none of `known_routes` matches."""
         match, found = super().matches(scope)
         if match is not Match.FULL or any(one.matches(scope)[0] is not Match.NONE for one in known_routes):
             return Match.NONE, {}

@@ -1,4 +1,4 @@
-"""Bodies of the upstream-shaped surface. An upstream's own body is shown byte for byte but for two members."""
+"""Bodies of the upstream-shaped surface. A body of the upstream is returned byte for byte, except two members."""
 
 import json
 from typing import Any
@@ -21,17 +21,17 @@ JSON = "application/json"
 
 
 def json_response(content: bytes, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """A JSON answer."""
+    """An answer with this JSON."""
     return Response(content, status_code=status, headers=headers, media_type=JSON)
 
 
 def status_of(refusal: Refusal | type[Refusal]) -> int:
-    """The upstream says 406 where HTTP has 402."""
+    """The status of a refusal on this surface: the upstream uses 406 instead of 402."""
     return 406 if refusal.status == 402 else refusal.status
 
 
 def refusal_response(refusal: Refusal) -> Response:
-    """`{"error","code"}` and what the refusal adds."""
+    """The answer for a refusal: `{"error","code"}`, its extra members, and `errors`."""
     body: dict[str, object] = {"error": refusal.message, "code": refusal.code, **refusal.extra}
     if refusal.problems:
         body["errors"] = [{"path": problem.path, "message": problem.message} for problem in refusal.problems]
@@ -39,7 +39,7 @@ def refusal_response(refusal: Refusal) -> Response:
 
 
 def request_urls(base_url: str, shown: str) -> dict[str, str]:
-    """The three URLs of a request, absolute and on the gateway: the SDK follows them exactly as given."""
+    """The three URLs of a request, absolute and on the gateway, because the SDK uses them exactly as given."""
     return {
         "poll_url": f"{base_url}/v1/requests/{shown}",
         "status_url": f"{base_url}/v2/requests/{shown}/status",
@@ -54,7 +54,7 @@ def accepted_body(base_url: str, job_id: UUID) -> bytes:
 
 
 def status_response(base_url: str, row: JobResult) -> Response:
-    """`GET …/status`: 200 while it runs and when COMPLETED, 422 when FAILED."""
+    """The answer of `GET …/status`: 200 until the job ends and if COMPLETED, 422 if failed or canceled."""
     state = State(row.state)
     if state in (State.FAILED, State.CANCELED):
         return failed_response(row)
@@ -74,14 +74,14 @@ def status_response(base_url: str, row: JobResult) -> Response:
 
 
 def result_response(base_url: str, row: JobResult) -> Response:
-    """`GET …/requests/{id}`: the upstream's body when COMPLETED, else as the status."""
+    """The answer of `GET …/requests/{id}`: the upstream's body if COMPLETED, else the answer of the status."""
     if row.state != State.COMPLETED:
         return status_response(base_url, row)
     return json_response(shown_result(row))
 
 
 def shown_result(row: JobResult) -> bytes:
-    """The upstream's body of a COMPLETED job, with the tenant's own remaining credits: the company's are nobody's."""
+    """The upstream's body of a COMPLETED job, with the job's id, and the tenant's remaining credits instead of the company's."""
     assert row.body is not None, "of a COMPLETED job"
     assert row.available_micro is not None
     remaining = credits_number(row.available_micro)
@@ -89,18 +89,19 @@ def shown_result(row: JobResult) -> bytes:
 
 
 def credits_number(micro: int) -> str:
-    """Credits as the upstream shows them: a JSON number."""
+    """Micro-credits as the upstream shows credits: a JSON number."""
     whole, _, decimals = show_credits(micro).partition(".")
     return f"{whole}.{decimals.rstrip('0') or '0'}"
 
 
 def credits_body(micro: int) -> bytes:
-    """What `GET /v1/get-user-credits` answers."""
+    """The body of `GET /v1/get-user-credits`."""
     return b'{"credits":%b}' % credits_number(micro).encode()
 
 
 def failed_response(row: JobResult) -> Response:
-    """422 with the upstream's own words, verbatim, and our cause in `code`; a canceled job reads FAILED, too."""
+    """The answer of a failed or canceled job: 422, status FAILED, the gateway's reason in `code`, and in `error` the upstream's
+    value verbatim, or the job's message if that may not be shown."""
     shown = show_id("job", row.id)
     parts = _raw_parts(row.body, shown)
     if row.state == State.CANCELED:
@@ -120,7 +121,7 @@ def failed_response(row: JobResult) -> Response:
 
 
 def _raw_parts(body: bytes | None, shown: str) -> dict[str, str]:
-    """Raw `error` and `metrics` of a failed job's body, without the company's balance."""
+    """The raw `error` and `metrics` of a failed job's body, without the company's remaining credits."""
     if body is None:
         return {}
     try:

@@ -1,6 +1,6 @@
-"""Clients that poll steadily: from its third poll on, one is held for at most its own interval.
+"""Hold the polls of clients that poll steadily: from the third poll on, for at most the client's own interval.
 
-It then hears of the end the moment it comes, instead of half an interval later, and asks half as often.
+The client then gets the end of its job immediately instead of half an interval later, and polls half as often.
 """
 
 from collections import OrderedDict
@@ -10,18 +10,18 @@ from app.core import clock
 
 KNOWN_MAX = 20_000
 HELD_SECONDS_MAX = 10.0
-"""The SDK gives up reading after 30 s, proxies some after 15."""
+"""The SDK has a read timeout of 30 s, and some proxies of 15 s."""
 UNSTEADY = 1.25
-"""Intervals that differ by more than this factor are no rhythm."""
+"""If two intervals differ by more than this factor, the client does not poll steadily."""
 
 Request = tuple[UUID, UUID]
 """Tenant and job."""
 
 
 class SteadyPolls:
-    """The rhythm of each request's polls, as this process sees it; the least recently polled are forgotten first.
+    """The poll intervals of each request, as this process sees them. Above KNOWN_MAX it drops the least recently polled.
 
-    An interval is counted from our answer to the next poll: what the client itself waits, however long it was held.
+    An interval is the time from an answer to the next poll. So it does not include the time for which a poll is held.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class SteadyPolls:
         return len(self._known)
 
     def hold_seconds(self, request: Request) -> float:
-        """How long the poll that has just come may be held; 0 for one without a rhythm."""
+        """How many seconds the present poll may be held; 0 if the client does not poll steadily. Stores its interval."""
         known = self._known.get(request)
         if known is None:
             return 0.0
@@ -44,7 +44,7 @@ class SteadyPolls:
         return min(shorter, HELD_SECONDS_MAX) if longer <= UNSTEADY * shorter else 0.0
 
     def answered(self, request: Request, *, final: bool) -> None:
-        """The poll is answered now; after a final state there is no next one to be held."""
+        """Store that the poll is answered now. `final`: the job has ended, so the request is dropped."""
         if final:
             self._known.pop(request, None)
             return

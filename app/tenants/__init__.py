@@ -1,5 +1,5 @@
-"""Whom we act for.
+"""Tenants, their API keys, and the authentication of requests.
 
-tenant: the team on whose behalf we call the upstream. api key: the secret that speaks for one tenant, hashed, shown
-once. operator: a person of ours.
+tenant: a team on whose behalf the gateway calls the upstream. api key: the secret that authenticates a tenant; only its hash
+is stored, and the key is shown once. operator: a person who runs the gateway.
 """

@@ -1,4 +1,4 @@
-"""Who is calling: from the key in a request to the tenant it speaks for."""
+"""Authentication: finds the tenant of the API key in a request."""
 
 import asyncio
 from collections import OrderedDict
@@ -19,18 +19,18 @@ from app.tenants.queries import KnownKey, list_known_keys
 from app.web.parse_budget import Allowance
 
 BELIEVED_SECONDS = 3.0
-"""How long an answer of the database is believed, counted from when it was asked."""
+"""How long an answer of the database is cached, from the start of its query."""
 
 LOOKUP_SECONDS = 4.0
-"""How long one look-up may take. A revoked key is refused within the longer of the two: the contract says 5 s."""
+"""Timeout of one look-up. A revoked key is refused within the longer of the two times; the contract says 5 s."""
 
 KNOWN_MAX = 10_000
 UNKNOWN_MAX = 10_000
 LOOKUP_ROWS_MAX = 200
 LINGER_SECONDS = 0.01
-"""How long a look-up of a key that was never good here waits for others: invented ones make at most 100 statements a second."""
+"""How long a look-up of a key not known to be valid waits for others: random keys cause at most 100 statements a second."""
 SEEN_SECONDS = 3_600.0
-"""For how long after it was good a key is looked up at once."""
+"""For how long after it was found valid a key is looked up without this wait."""
 WAITING_MAX = 10_000
 
 MISSING = "no API key: send it as `x-api-key`, or as `Authorization: Bearer`"
@@ -48,7 +48,7 @@ class ScopeMissing(Forbidden):
 
 
 class TenantSuspended(Forbidden):
-    """403: the tenant may read, and write nothing."""
+    """403: the tenant is suspended. It may read, but not write."""
 
     code: ClassVar[str] = "tenant_suspended"
 
@@ -58,7 +58,7 @@ class TenantSuspended(Forbidden):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """On whose behalf a request comes, and by which key."""
+    """The tenant and key of a request, with their settings."""
 
     tenant_id: UUID
     tenant_name: str
@@ -67,23 +67,24 @@ class Principal:
     suspended: bool
     rate: Rate
     key_rate: Rate | None = None
-    """Of this key alone, beside its tenant's; None: only that one."""
+    """The key's own limit, in addition to its tenant's. None: only its tenant's."""
     models: frozenset[str] | None = None
-    """Slugs it may ask for; None: any."""
+    """Slugs of the models that it may use. None: any."""
     max_price_micro: int | None = None
-    """The highest price of a job; None: no limit."""
+    """The highest price of a job that it may submit, in micro-credits. None: any."""
     default_price_micro: int | None = None
-    """Of models without a price; None: the settings' own."""
+    """The price of models without a price, in micro-credits. None: the one in the settings."""
     refused_per_minute: int | None = None
-    """Submits that may be refused; None: ten times the rate."""
+    """How many submits may be refused in a minute. None: ten times the rate."""
 
     @property
     def allowance(self) -> Allowance:
-        """What bodies of its tenant may cost."""
+        """The parse budget of its tenant."""
         return Allowance(self.tenant_id, self.rate.per_minute)
 
     def require(self, scope: Scope, *, writes: bool = False) -> None:
-        """Raises ScopeMissing; and TenantSuspended where the request `writes`, as all of jobs:write does."""
+        """Raises ScopeMissing if the key lacks the scope, and TenantSuspended if the tenant is suspended and the request
+        `writes`. All requests with jobs:write write."""
         if scope not in self.scopes:
             raise ScopeMissing(scope)
         if self.suspended and (writes or scope is Scope.JOBS_WRITE):
@@ -94,7 +95,7 @@ Value = TypeVar("Value")
 
 
 class _Recent(Generic[Value]):
-    """Answers by digest, each until an instant; the least recently used go first when there are more than `size_max`."""
+    """A cache of answers by digest, each until its own instant. Above `size_max` it drops the least recently used."""
 
     __slots__ = ("_answers", "_size_max")
 
@@ -123,19 +124,19 @@ class _Recent(Generic[Value]):
 
 
 class Keyring:
-    """The keys one process has seen lately. What it holds is digests: no key can be read from its memory's dump.
+    """Authenticates the requests of one process, with a cache. The cache contains digests, so a memory dump shows no cached key.
 
-    Nothing here compares secrets, so there is nothing to do in constant time: a key is found by equality of a hash
-    that a caller without SECRET_KEY cannot aim, and how far two such hashes agree tells nothing about the key.
+    No comparison needs constant time: a key is found by equality of its hash, which a caller without SECRET_KEY cannot choose.
+    How many bytes of two such hashes are equal says nothing about the key.
     """
 
     def __init__(self, database: Database, *, secrets: Sequence[bytes]) -> None:
         self._database = database
         self._secrets = tuple(secrets)
         self._known: _Recent[Principal] = _Recent(KNOWN_MAX)
-        # apart from the known ones, so that a flood of invented keys pushes none of them out
+        # a separate cache, so that many random keys cannot displace known ones
         self._unknown: _Recent[bool] = _Recent(UNKNOWN_MAX)
-        # looked up again every few seconds, and never behind invented ones
+        # keys found valid lately: their look-ups do not wait behind those of random keys
         self._seen: _Recent[bool] = _Recent(KNOWN_MAX)
         self._asked: dict[bytes, asyncio.Future[Principal | None]] = {}
         self._again: Batcher[tuple[bytes, str], Principal | None] = Batcher(
@@ -146,7 +147,7 @@ class Keyring:
         )
 
     async def authenticate(self, *, x_api_key: str | None, authorization: str | None) -> Principal:
-        """The principal of a request's headers; raises Unauthorized, StoreUnavailable."""
+        """Returns the principal for the headers of a request. Raises Unauthorized, StoreUnavailable."""
         text = x_api_key or _bearer(authorization)
         if not text:
             raise Unauthorized(MISSING)
@@ -163,7 +164,7 @@ class Keyring:
         return principal
 
     async def _ask(self, digest: bytes, text: str) -> Principal | None:
-        """What the database says; callers with the same key wait for the same answer."""
+        """Look up a key in the database. Concurrent callers with the same key share one look-up."""
         asked = self._asked.get(digest)
         if asked is None:
             batcher = self._first if self._seen.find(digest) is None else self._again
@@ -173,16 +174,16 @@ class Keyring:
                 raise StoreUnavailable from None
             self._asked[digest] = asked
             asked.add_done_callback(lambda done: self._answered(digest, done))
-        # shielded: one caller that goes away must not cancel the others' answer
+        # shielded: a caller that disconnects must not cancel the look-up of the others
         return await asyncio.shield(asked)
 
     def _answered(self, digest: bytes, asked: asyncio.Future[Principal | None]) -> None:
         del self._asked[digest]
         if not asked.cancelled():
-            asked.exception()  # asyncio complains of an error nobody looked at, as when every caller has gone away
+            asked.exception()  # else asyncio logs an error that nobody retrieved, if all callers have disconnected
 
     async def _look_up(self, wanted: Sequence[tuple[bytes, str]]) -> list[Principal | None]:
-        """One statement for a group of keys, each hashed under every secret in use."""
+        """Look up a group of keys with one statement, each hashed with every SECRET_KEY in use."""
         hashes = [[hash_key(secret, text) for secret in self._secrets] for _, text in wanted]
         asked_at = monotonic()
         try:
@@ -214,7 +215,7 @@ class Keyring:
             default_price_micro=row.default_price_micro,
             refused_per_minute=row.refused_per_minute,
         )
-        # never believed beyond its expiry; by the database's clock, which is everybody's
+        # not cached after its expiry, which is measured by the clock of the database, the same for all processes
         left_seconds = BELIEVED_SECONDS if row.left_seconds is None else min(BELIEVED_SECONDS, row.left_seconds)
         self._known.keep(digest, principal, asked_at + left_seconds)
         self._seen.keep(digest, True, asked_at + SEEN_SECONDS)

@@ -1,4 +1,4 @@
-"""Pure choices: what a name may be, when a key expires, what an operator may set on a tenant."""
+"""Pure decisions: valid names, the expiry of keys, the settings that an operator may give a tenant."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ from app.tenants.models import ALL_SCOPES, Scope
 
 TENANT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 KEY_NAME = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{0,100}")
-"""Control characters would garble a terminal; lone surrogates, which JSON can spell, have no UTF-8."""
+"""Control characters would corrupt a terminal. JSON can contain lone surrogates, which UTF-8 cannot encode."""
 
 DURATION = re.compile(r"([0-9]{1,9})([smhdw])")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -24,27 +24,27 @@ LIMITS = {
     "max_in_flight": (0, 10_000_000),
     "max_queued": (0, 100_000_000),
 }
-"""What each may be, of a tenant and of a key, as the tables' CHECKs say."""
+"""(least, most) of each limit of a tenant or key, as in the CHECKs of the tables."""
 TENANT_LIMITS = {**LIMITS, "refused_per_minute": (1, 10_000_000)}
-"""The same, and what only a tenant has."""
+"""LIMITS, and the limit that only a tenant has."""
 REFUSED_TIMES = 10
-"""A tenant may have so many times as many submits refused as it may make, where nothing else is set."""
+"""If `refused_per_minute` is not set, a tenant may have this many times its rate of submits refused."""
 DEFAULT_LIMITS = {"rate_per_minute": 600, "burst": 100, "max_in_flight": 200, "max_queued": 10_000}
-"""A new tenant's, as the table says."""
+"""The limits of a new tenant, as in the table."""
 WEIGHT = (0.001, 1_000)
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """How often somebody may submit: `burst` at once after a rest, `per_minute` for good."""
+    """A rate limit: `per_minute` submits a minute in the long run, and `burst` at once after a pause."""
 
     per_minute: int
     burst: int
 
 
 def refused_rate(rate: Rate, per_minute: int | None) -> Rate:
-    """How many submits a tenant may have refused, all of a minute's at once; None: REFUSED_TIMES its `rate`, and its burst
-    where that is more."""
+    """The limit of a tenant's refused submits. Its burst is all of one minute. `per_minute` None: REFUSED_TIMES its `rate`,
+    with REFUSED_TIMES its burst if that is more. At most the maximum of `refused_per_minute`."""
     if per_minute is not None:
         return Rate(per_minute, per_minute)
     most = TENANT_LIMITS["refused_per_minute"][1]
@@ -53,7 +53,7 @@ def refused_rate(rate: Rate, per_minute: int | None) -> Rate:
 
 
 class TenantChanges(TypedDict, total=False):
-    """What may change of a tenant; what is absent stays. Prices in micro-credits; None is no bound, none of its own."""
+    """Changes to a tenant; absent settings stay. Prices are micro-credits. None: no limit, or no value of its own."""
 
     weight: float
     rate_per_minute: int
@@ -70,7 +70,7 @@ class TenantChanges(TypedDict, total=False):
 
 
 class KeyChanges(TypedDict, total=False):
-    """What may change of a key; what is absent stays. Without an instant it never expires; None is no limit of its own."""
+    """Changes to a key; absent settings stay. `expires_at` None: it never expires. A limit of None: no limit of its own."""
 
     rate_per_minute: int | None
     burst: int | None
@@ -82,7 +82,7 @@ class KeyChanges(TypedDict, total=False):
 
 
 def checked_tenant_name(name: str) -> str:
-    """The name, or Malformed. A name that reads like an id would make `ten_…` mean two things."""
+    """Returns the name. Raises Malformed if it is not valid. A name must not look like an id, or `ten_…` would be ambiguous."""
     if TENANT_NAME.fullmatch(name) is None or find_id("ten", name) is not None:
         raise malformed_field(
             "name",
@@ -92,14 +92,14 @@ def checked_tenant_name(name: str) -> str:
 
 
 def checked_key_name(name: str) -> str:
-    """The label of a key, or Malformed."""
+    """Returns the name of a key. Raises Malformed if it is not valid."""
     if KEY_NAME.fullmatch(name) is None:
         raise malformed_field("name", "expected at most 100 characters, none of them a control character")
     return name
 
 
 def checked_limit(name: str, value: object) -> int:
-    """One of TENANT_LIMITS, as a number of JSON; raises ValueError."""
+    """Returns the JSON value of one of TENANT_LIMITS as an integer. Raises ValueError."""
     least, most = TENANT_LIMITS[name]
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         raise ValueError(f"expected a whole number from {least} to {most}")
@@ -107,16 +107,16 @@ def checked_limit(name: str, value: object) -> int:
 
 
 def checked_weight(value: object) -> float:
-    """A tenant's weight, as a number of JSON; raises ValueError."""
+    """Returns the JSON value of a tenant's weight. Raises ValueError."""
     least, most = WEIGHT
-    # nothing compares with NaN, so that it is none
+    # comparisons with NaN are false, so it is refused
     if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
         raise ValueError(f"expected a number from {least:g} to {most}")
     return float(value)
 
 
 def checked_scopes(scopes: Iterable[Scope] | None) -> list[Scope]:
-    """The scopes in the order of the enum, each once; None means all of them. Raises Malformed when empty."""
+    """Returns the scopes in the order of the enum, without duplicates. None means all. Raises Malformed if empty."""
     if scopes is None:
         return list(ALL_SCOPES)
     wanted = set(scopes)
@@ -126,7 +126,7 @@ def checked_scopes(scopes: Iterable[Scope] | None) -> list[Scope]:
 
 
 def parse_expires(text: str, *, now: datetime) -> datetime:
-    """When a key expires: an RFC 3339 instant, or a time from now as `30d`, `12h`; raises Malformed."""
+    """Parses the expiry of a key: an RFC 3339 instant, or a duration from now such as `30d` or `12h`. Raises Malformed."""
     duration = DURATION.fullmatch(text)
     try:
         if duration is not None:
@@ -141,14 +141,14 @@ def parse_expires(text: str, *, now: datetime) -> datetime:
 
 
 def checked_expiry(expires_at: datetime | None, *, now: datetime) -> datetime | None:
-    """The expiry, or Malformed when it has passed already."""
+    """Returns the expiry. Raises Malformed if it has passed."""
     if expires_at is not None and expires_at <= now:
         raise malformed_field("expires_at", "expected a time in the future")
     return expires_at
 
 
 def parse_scopes(texts: Sequence[str]) -> list[Scope]:
-    """The scopes of these names, a comma list allowed in each; raises Malformed naming the wrong one."""
+    """Parses names of scopes; each text may be a comma-separated list. Raises Malformed, which names the wrong one."""
     names = [name.strip() for text in texts for name in text.split(",")]
     for name in names:
         if name not in ALL_SCOPES:

@@ -1,9 +1,9 @@
 """The text of a key: its mark + 8 base62 (public) + `_` + 43 base64url (256 random bits) + 6 base62 (checksum).
 
-The mark is `ws_live_` on a tenant's api key, and `ws_oper_` on an operator's.
+The mark is `ws_live_` for an API key of a tenant, and `ws_oper_` for an operator key.
 
-The checksum is the CRC-32 of everything before it: a key with a slip of the pen in it is refused without asking the
-database, and a scanner for leaked secrets can tell a real key from a lookalike.
+The checksum is the CRC-32 of everything before it. It lets the gateway refuse a mistyped key without the database, and a
+scanner for leaked secrets recognise a real key.
 """
 
 import hmac
@@ -28,21 +28,21 @@ _SHAPE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class ParsedKey:
-    """A key whose checksum is right: its part that may be shown, and the whole text, kept out of logs."""
+    """A key with a correct checksum. prefix: the part that may be shown. text: the whole key, not in its repr (for logs)."""
 
     prefix: str
     text: str = field(repr=False)
 
 
 def issue_key(mark: str = MARK) -> ParsedKey:
-    """A new key, `mark` MARK or OPERATOR_MARK."""
+    """Returns a new random key. `mark`: MARK or OPERATOR_MARK."""
     public = "".join(secrets.choice(ALPHABET) for _ in range(PUBLIC_LENGTH))
     body = f"{mark}{public}_{secrets.token_urlsafe(32)}"
     return ParsedKey(prefix=body[:PREFIX_LENGTH], text=body + checksum(body))
 
 
 def parse_key(text: str, mark: str = MARK) -> ParsedKey | None:
-    """The key in what somebody presented, or None where it cannot be one of ours with this mark."""
+    """Parses a presented key. None if it has another mark, another form, or a wrong checksum."""
     if len(text) != KEY_LENGTH or not text.startswith(mark) or _SHAPE.fullmatch(text) is None:
         return None
     if checksum(text[:-CHECKSUM_LENGTH]) != text[-CHECKSUM_LENGTH:]:
@@ -51,7 +51,7 @@ def parse_key(text: str, mark: str = MARK) -> ParsedKey | None:
 
 
 def checksum(body: str) -> str:
-    """CRC-32 in base62, six digits; any one changed character changes it."""
+    """CRC-32 as six base62 digits. A change of any one character changes it."""
     number = zlib.crc32(body.encode())
     digits = []
     for _ in range(CHECKSUM_LENGTH):
@@ -61,6 +61,6 @@ def checksum(body: str) -> str:
 
 
 def hash_key(secret: bytes, key: str) -> bytes:
-    """What is stored of a key: 32 bytes that nobody without the SECRET_KEY `secret` can make or check."""
+    """The hash of a key, as stored: 32 bytes. Only with the SECRET_KEY `secret` can it be computed or checked."""
     pepper = hmac.digest(secret, b"waystation api key", "sha256")
     return hmac.digest(pepper, key.encode(), "sha256")

@@ -1,4 +1,4 @@
-"""Writes on tenants and their keys."""
+"""Writes of tenants and their keys."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -35,10 +35,10 @@ TENANT_SETTINGS = {
     **{name: name for name in TENANT_LIMITS},
 }
 KEY_SETTINGS = {"name": "name", "expires_at": "expires_at", **{name: name for name in LIMITS}}
-"""The column of each setting that is stored as it is."""
+"""The column of each setting that is stored unchanged."""
 
 QUEUE_SETTINGS = frozenset({"weight", "max_in_flight", "max_queued"})
-"""Those that the queue of a tenant or a key has as well. Triggers write them there where a statement sets their columns."""
+"""Settings that are also in the queue of the tenant or key. If a statement sets their columns, triggers copy them there."""
 
 _SQL = SqlFolder(__file__)
 _CREATE_TENANT = _SQL.query("create_tenant", Tenant)
@@ -51,7 +51,7 @@ _REVOKE_KEY = _SQL.query("revoke_key", ApiKey)
 
 
 class TenantExists(Conflict):
-    """409: the name is another tenant's."""
+    """409: another tenant has this name."""
 
     code = "tenant_exists"
 
@@ -60,7 +60,7 @@ class TenantExists(Conflict):
 
 
 async def create_tenant(session: Session, *, name: str) -> Tenant:
-    """A new tenant; raises Malformed or TenantExists."""
+    """Create a tenant. Raises Malformed, TenantExists."""
     tenant = await session.find_row(_CREATE_TENANT, tenant_id=new_id(), name=checked_tenant_name(name))
     if tenant is None:
         raise TenantExists(name)
@@ -68,8 +68,8 @@ async def create_tenant(session: Session, *, name: str) -> Tenant:
 
 
 async def update_tenant(session: Session, *, tenant_id: UUID, **changes: Unpack[TenantChanges]) -> Tenant:
-    """Change what is said; a tenant suspended twice keeps the first instant. Raises as create_tenant, and
-    TenantNotFound."""
+    """Change the given settings of a tenant. One that is suspended again keeps its first `suspended_at`. Raises Malformed,
+    TenantExists, TenantNotFound."""
     if "name" in changes:
         checked_tenant_name(changes["name"])
     update = _UPDATE_TENANT_AND_QUEUE if changes.keys() & QUEUE_SETTINGS else _UPDATE_TENANT
@@ -84,7 +84,7 @@ async def update_tenant(session: Session, *, tenant_id: UUID, **changes: Unpack[
 
 
 def _said(changes: Mapping[str, object], columns: Mapping[str, str], update: Command) -> dict[str, object]:
-    """What the statement takes of these: the columns that are said, and the value of each that it may set."""
+    """Parameters for `update`: the columns that change, and a value for each column that the statement can set."""
     said = {columns[name]: value for name, value in changes.items() if name in columns}
     return {"said": list(said), **{name: said.get(name) for name in columns.values() if name in update.parameters}}
 
@@ -98,7 +98,7 @@ async def create_key(
     scopes: Iterable[Scope] | None = None,
     expires_at: datetime | None = None,
 ) -> tuple[ApiKey, str]:
-    """A new key and its text, which is kept nowhere; `secret` is the first SECRET_KEY. Raises Malformed,
+    """Create a key. Returns it and its text, which is stored nowhere. `secret`: the first SECRET_KEY. Raises Malformed,
     TenantNotFound."""
     key = issue_key()
     try:
@@ -118,7 +118,7 @@ async def create_key(
 
 
 async def update_key(session: Session, *, key_id: UUID, **changes: Unpack[KeyChanges]) -> ApiKey:
-    """Change what is said of a key; raises Malformed, KeyNotFound."""
+    """Change the given settings of a key. Raises Malformed, KeyNotFound."""
     if "name" in changes:
         checked_key_name(changes["name"])
     checked_expiry(changes.get("expires_at"), now=clock.now())
@@ -130,7 +130,7 @@ async def update_key(session: Session, *, key_id: UUID, **changes: Unpack[KeyCha
 
 
 async def revoke_key(session: Session, *, key_id: UUID) -> ApiKey:
-    """The key is good no longer; revoked twice, it keeps the first instant. Raises KeyNotFound."""
+    """Revoke a key. One that is revoked again keeps its first `revoked_at`. Raises KeyNotFound."""
     key = await session.find_row(_REVOKE_KEY, key_id=key_id)
     if key is None:
         raise KeyNotFound("no such key")

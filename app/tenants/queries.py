@@ -1,4 +1,4 @@
-"""What is known of tenants and their keys; nothing here gives away a hash."""
+"""Reads of tenants and their keys."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ NAMES_MAX = 20_000
 
 
 class TenantNotFound(NotFound):
-    """404: no tenant of that name or id."""
+    """404: no tenant has this name or id."""
 
     code = "tenant_not_found"
 
 
 class KeyNotFound(NotFound):
-    """404: no api key of that id."""
+    """404: no API key has this id."""
 
     code = "key_not_found"
 
@@ -43,14 +43,14 @@ class Tenant:
     rate_per_minute: int
     burst: int
     refused_per_minute: int | None
-    """None: ten times its rate."""
+    """None: ten times `rate_per_minute`."""
     max_in_flight: int
     max_queued: int
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A row of `api_keys`, without its hash; a limit of None is none of its own."""
+    """A row of `api_keys`, without its hash. A limit of None: no limit of its own."""
 
     id: UUID
     tenant_id: UUID
@@ -67,13 +67,13 @@ class ApiKey:
     max_queued: int | None
 
     def __post_init__(self) -> None:
-        """Postgres gives texts."""
+        """Convert scopes: Postgres returns texts."""
         object.__setattr__(self, "scopes", tuple(map(Scope, self.scopes)))
 
 
 @dataclass(frozen=True, slots=True)
 class KnownKey:
-    """A key that is good just now, as authentication needs it; `left_seconds` until it expires, None: never."""
+    """A key that is valid now, for authentication. `left_seconds`: until it expires; None: never."""
 
     hash: bytes
     key_id: UUID
@@ -91,7 +91,7 @@ class KnownKey:
 
 
 class _KnownKeyRow(NamedTuple):
-    """As `list_known_keys.sql` gives a key and its tenant."""
+    """A row of `list_known_keys.sql`: a key and its tenant."""
 
     hash: bytes
     key_id: UUID
@@ -121,17 +121,17 @@ _KNOWN_KEYS = _SQL.query("list_known_keys", _KnownKeyRow)
 
 
 async def find_tenant(session: ReadSession, *, name_or_id: str) -> Tenant | None:
-    """The tenant of a name or a `ten_…` id."""
+    """The tenant with this name or `ten_…` id."""
     tenant_id = find_id("ten", name_or_id)
     if tenant_id is None and TENANT_NAME.fullmatch(name_or_id) is None:
-        return None  # no tenant can have that name, and Postgres cannot even be asked for some
+        return None  # no tenant can have this name, and some texts are not valid parameters for Postgres
     if tenant_id is None:
         return await session.find_row(_TENANT_BY_NAME, name=name_or_id)
     return await session.find_row(_TENANT_BY_ID, tenant_id=tenant_id)
 
 
 async def get_tenant(session: ReadSession, *, name_or_id: str) -> Tenant:
-    """The tenant of a name or a `ten_…` id; raises TenantNotFound."""
+    """The tenant with this name or `ten_…` id. Raises TenantNotFound."""
     tenant = await find_tenant(session, name_or_id=name_or_id)
     if tenant is None:
         raise TenantNotFound("no such tenant")
@@ -139,24 +139,24 @@ async def get_tenant(session: ReadSession, *, name_or_id: str) -> Tenant:
 
 
 async def list_tenant_names(session: ReadSession) -> list[str]:
-    """Names of tenants, to find the one that somebody meant; at most NAMES_MAX."""
+    """Names of tenants, at most NAMES_MAX, to suggest one for a mistyped name."""
     return await session.values(_TENANT_NAMES, limit=NAMES_MAX)
 
 
 async def list_tenants(session: ReadSession, *, after: UUID | None = None, limit: int | None = None) -> list[Tenant]:
-    """Tenants in the order they were made, those after the id `after`, at most `limit`."""
+    """Tenants in the order of their creation, after the id `after`, at most `limit`."""
     return await session.rows(_TENANTS, after=after, limit=limit)
 
 
 async def list_keys(
     session: ReadSession, *, tenant_id: UUID | None = None, after: UUID | None = None, limit: int | None = None
 ) -> list[ApiKey]:
-    """Keys in the order they were made, the expired and revoked ones too; of all tenants without `tenant_id`."""
+    """Keys in the order of their creation, expired and revoked ones included. Without `tenant_id`: of all tenants."""
     return await session.rows(_KEYS, tenant_id=tenant_id, after=after, limit=limit)
 
 
 async def get_key(session: ReadSession, *, key_id: UUID) -> ApiKey:
-    """The key of an id; raises KeyNotFound."""
+    """The key with this id. Raises KeyNotFound."""
     key = await session.find_row(_KEY, key_id=key_id)
     if key is None:
         raise KeyNotFound("no such key")
@@ -164,14 +164,14 @@ async def get_key(session: ReadSession, *, key_id: UUID) -> ApiKey:
 
 
 def key_rate(rate: Rate, *, per_minute: int | None, burst: int | None) -> Rate | None:
-    """The limit that a key has beside its tenant's `rate`, which stands in for what is not said of it."""
+    """A key's own limit, in addition to its tenant's `rate`, which replaces a missing value. None if both are missing."""
     if per_minute is None and burst is None:
         return None
     return Rate(rate.per_minute if per_minute is None else per_minute, rate.burst if burst is None else burst)
 
 
 async def list_known_keys(session: ReadSession, *, hashes: Sequence[bytes]) -> list[KnownKey]:
-    """Of these hashes, the keys that are neither revoked nor expired by the database's clock."""
+    """The keys with these hashes that are neither revoked nor expired by the clock of the database."""
     return [_known_key(row) for row in await session.rows(_KNOWN_KEYS, hashes=hashes)]
 
 

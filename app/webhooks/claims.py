@@ -1,4 +1,4 @@
-"""Taking deliveries for work, and giving back what was not done."""
+"""Claim deliveries, and return claims that were not finished."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from app.core.database.sql import SqlFolder, columns_of
 from app.webhooks.decide import BREAKER_FAILURES, SLOTS_HEALTHY, SLOTS_TENANT, SLOTS_UNKNOWN
 
 LEASE_SECONDS = 30.0
-"""An attempt takes 15 at most, and is recorded at once."""
+"""An attempt takes at most 15 seconds and is recorded immediately after."""
 
 EXHAUST_MAX = 1000
 
 
 class ClaimedDelivery(NamedTuple):
-    """A delivery that this process sends now. to_endpoint: it goes to an endpoint, not to a job's own URL. body: of its event;
-    None: nobody has been shown it yet."""
+    """A delivery that this process has claimed. to_endpoint: it goes to an endpoint, not to a job's own webhook URL. body: of
+    its event; None if it is not frozen yet."""
 
     id: UUID
     fence: int
@@ -37,12 +37,12 @@ class ClaimedDelivery(NamedTuple):
 
     @property
     def endpoint_id(self) -> UUID | None:
-        """The endpoint that it goes to."""
+        """The endpoint that it goes to. None for a job's own webhook URL."""
         return self.target_id if self.to_endpoint else None
 
 
 class NextTimes(NamedTuple):
-    """Seconds until the earliest delivery is due, and until the earliest claim runs out; None where there is none."""
+    """Seconds until the earliest delivery is due, and until the earliest lease expires. None if there is none."""
 
     due_seconds: float | None
     expires_seconds: float | None
@@ -77,7 +77,7 @@ _READ_BODIES = _SQL.query("read_bodies", _Body)
 
 
 async def claim_deliveries(session: Session, *, owner: UUID, most: int) -> list[ClaimedDelivery]:
-    """Up to `most` due deliveries, now sending and ours for LEASE_SECONDS. One statement."""
+    """Claim up to `most` due deliveries for LEASE_SECONDS. Their status is now sending. One statement."""
     return await session.rows(
         _CLAIM_DELIVERIES, deliveries_max=most, owner=owner, lease_seconds=LEASE_SECONDS, breaker_failures=BREAKER_FAILURES,
         slots_healthy=SLOTS_HEALTHY, slots_unknown=SLOTS_UNKNOWN, slots_tenant=SLOTS_TENANT,
@@ -85,27 +85,27 @@ async def claim_deliveries(session: Session, *, owner: UUID, most: int) -> list[
 
 
 async def give_back(session: Session, *, owner: UUID) -> int:
-    """What this process still holds; gives how many. One statement."""
+    """Make the unfinished deliveries of this process due again. Returns how many. One statement."""
     return await session.run(_GIVE_BACK, owner=owner)
 
 
 async def give_back_expired(session: Session) -> int:
-    """What processes held that are dead by now; gives how many. One statement."""
+    """Make deliveries due again whose lease has expired. Returns how many. One statement."""
     return await session.run(_GIVE_BACK_EXPIRED)
 
 
 async def find_next_times(session: Session) -> NextTimes:
-    """When is there something to do? One statement."""
+    """Find when the next work is due. One statement."""
     return await session.get_row(_FIND_NEXT_TIMES)
 
 
 async def exhaust_disabled(session: Session) -> int:
-    """Give up what is owed to disabled endpoints; gives how many, at most EXHAUST_MAX. One statement."""
+    """Mark pending deliveries to disabled endpoints as exhausted. Returns how many, at most EXHAUST_MAX. One statement."""
     return await session.run(_EXHAUST_DISABLED, deliveries_max=EXHAUST_MAX)
 
 
 async def freeze_bodies(session: Session, *, bodies: dict[UUID, bytes]) -> dict[UUID, bytes]:
-    """From now on these events have these bodies; gives what they are, which somebody else may have frozen before."""
+    """Freeze the bodies of these events. Returns the frozen bodies; another process may have frozen others before."""
     ids = sorted(bodies)
     await session.run(_FREEZE_BODIES, **columns_of(_Body, [_Body(one, bodies[one]) for one in ids]))
     return await read_bodies(session, event_ids=ids)

@@ -1,4 +1,4 @@
-"""Choices of the webhooks, as pure functions: when to try again, when to leave an endpoint alone, what a body holds."""
+"""Pure decisions of the webhooks: when to retry, when to pause or disable an endpoint, what a body contains."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -12,20 +12,20 @@ from app.core.clock import rfc3339
 from app.webhooks.models import AttemptOutcome
 
 STEPS: Final = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
-"""Seconds from each failed attempt to the next: ten attempts in three days and some hours."""
+"""Seconds from each failed attempt to the next one: ten attempts in a little more than three days."""
 JITTER: Final = 0.2
 RETRY_AFTER_FACTOR: Final = 2.0
 
 BODY_BYTES_MAX: Final = 20_000
 
 SLOTS_UNKNOWN: Final = 4
-"""How many deliveries to one target may be on the wire at once …"""
+"""Concurrent deliveries to one target that is not known to be healthy."""
 SLOTS_HEALTHY: Final = 32
-"""… and how many once its last answer was a good one."""
+"""Concurrent deliveries to one target whose last attempt succeeded."""
 SLOTS_TENANT: Final = 64
 
 SLOW_SECONDS: Final = 2.0
-"""A failure that took longer has cost a slot. Quick ones cost nothing, and keep their schedule."""
+"""A failure that takes this long or longer counts for the breaker, because it occupied a slot. Quick failures do not count."""
 BREAKER_FAILURES: Final = 10
 BREAKER_SECONDS: Final = 30.0
 BREAKER_SECONDS_MAX: Final = 300.0
@@ -37,9 +37,9 @@ GIVE_UP: Final = timedelta(days=5)
 
 
 def next_delay(step: int, *, chance: float, retry_after: float | None = None) -> float | None:
-    """Seconds until the next attempt after `step` failed ones (1, 2 …); None: that was the last.
+    """Seconds until the next attempt after `step` failed ones (1, 2 …). None: there is no next attempt.
 
-    chance: from 0 to 1. retry_after: what the receiver asked for; it lengthens a step to at most twice its length.
+    chance: random, from 0 to 1. retry_after: seconds that the receiver asked for; they extend a step to at most twice its length.
     """
     if step > len(STEPS):
         return None
@@ -51,7 +51,7 @@ def next_delay(step: int, *, chance: float, retry_after: float | None = None) ->
 
 
 def parse_retry_after(value: str | None, *, now: datetime) -> float | None:
-    """Seconds from a `Retry-After`, which holds seconds or an HTTP date; None where it holds neither."""
+    """Seconds from a `Retry-After` header, which contains seconds or an HTTP date. None if it contains neither."""
     if value is None:
         return None
     text = value.strip()
@@ -67,16 +67,17 @@ def parse_retry_after(value: str | None, *, now: datetime) -> float | None:
 
 
 def outcome_of(status_code: int) -> AttemptOutcome:
-    """What an answer means: only 2xx will do, and a redirect is nobody's consent to be called elsewhere."""
+    """The outcome for a status code: only 2xx is delivered. A redirect is refused: the new address did not agree to calls."""
     return AttemptOutcome.DELIVERED if 200 <= status_code < 300 else AttemptOutcome.REFUSED
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What is known of a target; instants are the database's.
+    """The health of a target. Instants are by the clock of the database.
 
-    failures: since the last success. slow_failures: in a row. failed_since, spell_failures: the first of a spell of failures
-    within 24 hours, and their number. failing_since: set once such a spell has lasted twelve: from then the days count.
+    failures: since the last success. slow_failures: in a row. failed_since, spell_failures: start of the current series and its
+    failures; a failure more than 24 hours after the start begins a new series. failing_since: start of a series that lasted 12
+    hours with at least 3 failures; it no longer restarts, and GIVE_UP counts from here. open_until: no claims until then.
     """
 
     failures: int = 0
@@ -91,12 +92,12 @@ WELL = Health()
 
 
 def after_failure(health: Health, *, at: datetime, duration_seconds: float) -> Health:
-    """The health after one more failed attempt."""
+    """Returns the health after one more failed attempt."""
     slow = health.slow_failures + 1 if duration_seconds >= SLOW_SECONDS else 0
     since = health.failed_since
     failing = health.failing_since
     if since is None or (failing is None and at - since > SPELL):
-        # what failed longer ago than a day was another story: one lost event a week is no reason to give up
+        # a failure more than a day ago does not count: one failure a week is no reason to disable an endpoint
         since, spell = at, 1
     else:
         spell = health.spell_failures + 1
@@ -119,14 +120,14 @@ def _rest_seconds(slow_failures: int) -> float:
 
 
 def gives_up(health: Health, *, at: datetime) -> bool:
-    """Whether the endpoint has failed for so long that it is to be disabled. One success at any time starts it anew."""
+    """Whether the endpoint has failed long enough (GIVE_UP) to be disabled. One success resets its health."""
     return health.failing_since is not None and at - health.failing_since >= GIVE_UP
 
 
 def event_body(*, type_: str, at: datetime, sequence: int, data: Iterable[bytes]) -> bytes:
-    """The bytes of an event's body, at most 20 kB: of the versions of its data, JSON each, the first that fits.
+    """The body of an event as JSON bytes, at most 20 kB. `data`: versions of its data, each JSON; the first that fits is used.
 
-    Raises ValueError where none does.
+    Raises ValueError if none fits.
     """
     head = orjson.dumps({"type": type_, "timestamp": rfc3339(at)})[:-1]
     tail = b',"sequence":%d}' % sequence

@@ -1,4 +1,4 @@
-"""Events are written in the transaction of what they tell of, with a delivery for everybody who asked for them."""
+"""Insert events, with a delivery for each target that wants them, in the transaction of the change that they report."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from app.webhooks.models import BY_DEFAULT, EventType
 
 @dataclass(frozen=True, slots=True)
 class JobEvent:
-    """Something that happened to a job. sequence: rises with every event of the job."""
+    """Something that happened to a job. sequence: rises with each event of the job."""
 
     tenant_id: UUID
     job_id: UUID
@@ -27,7 +27,7 @@ class JobEvent:
 
 
 class _Event(NamedTuple):
-    """As `emit_job_events.sql` asks for it."""
+    """An input row of `emit_job_events.sql`."""
 
     id: UUID
     tenant_id: UUID
@@ -42,9 +42,9 @@ _EMIT_TENANT_EVENT = _SQL.query("emit_tenant_event", UUID)
 
 
 async def emit_job_events(session: Session, *, events: Sequence[JobEvent]) -> int:
-    """Write these down; gives how many deliveries are due at once, for which somebody should ring. One statement.
+    """Insert these events. Returns the number of new deliveries; if any, the caller sends a notification. One statement.
 
-    An event of the same job and type that is there already is left out.
+    An event is skipped if the job has one of the same type.
     """
     rows = [_Event(new_id(), event.tenant_id, event.job_id, event.type, event.sequence) for event in events]
     return await session.get_value(_EMIT_JOB_EVENTS, **columns_of(_Event, rows))
@@ -53,7 +53,8 @@ async def emit_job_events(session: Session, *, events: Sequence[JobEvent]) -> in
 async def emit_tenant_event(
     session: Session, *, tenant_id: UUID, type_: EventType, data: dict[str, object], endpoint_id: UUID | None = None
 ) -> list[UUID]:
-    """Write down what happened to a tenant, for those who asked, or for one endpoint; the deliveries' ids. One statement."""
+    """Insert an event of a tenant, for the endpoints that want its type, or only for `endpoint_id`. Returns the ids of the
+    deliveries. One statement."""
     body = event_body(type_=type_, at=clock.now(), sequence=1, data=[orjson.dumps(data)])
     return await session.values(
         _EMIT_TENANT_EVENT, event_id=new_id(), tenant_id=tenant_id, type=type_, body=body, endpoint_id=endpoint_id
@@ -62,16 +63,16 @@ async def emit_tenant_event(
 
 @dataclass(frozen=True, slots=True)
 class JobWebhook:
-    """Whom to tell of one job, besides the tenant's endpoints, and of what."""
+    """A job's own webhook URL and its event types, in addition to the tenant's endpoints."""
 
     url: str
     events: tuple[str, ...] = BY_DEFAULT
 
     def row(self, tenant_id: UUID) -> tuple[UUID, str, str]:
-        """As the statement that stores the job asks for it: target, URL, events in a comma list."""
+        """The values for the statement that inserts the job: target id, URL, comma-separated event types."""
         return target_of_job_url(tenant_id, self.url), self.url, ",".join(self.events)
 
 
 def target_of_job_url(tenant_id: UUID, url: str) -> UUID:
-    """The id of the target that the URL of a single job belongs to: one for each server and tenant."""
+    """The target id of a job's own webhook URL. All URLs of one tenant at one server have the same target."""
     return uuid5(tenant_id, parse_url(url).origin)

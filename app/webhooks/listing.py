@@ -1,4 +1,4 @@
-"""Endpoints and deliveries as tenants and operators list them."""
+"""Lists of endpoints and deliveries, for tenants and operators."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +16,7 @@ from app.webhooks.tables import webhook_deliveries, webhook_endpoints, webhook_t
 
 
 class Endpoint(NamedTuple):
-    """An endpoint, without its secret, and what is known of its target's health."""
+    """An endpoint without its secret, with the health of its target."""
 
     id: UUID
     tenant_id: UUID
@@ -33,7 +33,7 @@ class Endpoint(NamedTuple):
 
 
 class Delivery(NamedTuple):
-    """One event owed to one receiver. endpoint_id: None where it goes to the URL that its job was submitted with."""
+    """One event for one target. endpoint_id: None if it goes to the job's own webhook URL."""
 
     id: UUID
     tenant_id: UUID
@@ -88,14 +88,14 @@ async def get_endpoint(session: ReadSession, *, tenant_id: UUID, endpoint_id: UU
 async def list_endpoints(
     session: ReadSession, *, tenant_id: UUID | None, after: UUID | None, limit: int
 ) -> list[Endpoint]:
-    """A tenant's endpoints, or everybody's, oldest first."""
+    """A tenant's endpoints, or those of all tenants, oldest first."""
     found = _ENDPOINTS.where(*equal(_endpoint.tenant_id, tenant_id)).order_by(_endpoint.id).limit(limit)
     return await rows(session, found if after is None else found.where(_endpoint.id > after), Endpoint)
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFilter:
-    """Which deliveries are wanted; None is no bound. after: the page before ended with it."""
+    """Filter of deliveries; None does not filter. after: the last delivery of the previous page."""
 
     tenant_id: UUID | None = None
     after: UUID | None = None
@@ -126,7 +126,7 @@ async def list_deliveries(session: ReadSession, *, wanted: DeliveryFilter, limit
 
 
 def _place(delivery_id: UUID, tenant_id: UUID | None) -> Any:
-    """Where a delivery stands in the list."""
+    """The sort key of a delivery in the list."""
     last = webhook_deliveries.alias("last").c
     found: Select[Any] = select(last.created_at, last.id).where(last.id == delivery_id)
     return found.where(*equal(last.tenant_id, tenant_id)).scalar_subquery()

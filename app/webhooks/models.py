@@ -1,4 +1,4 @@
-"""Types of events, and the life of a delivery."""
+"""Types of events, and the states of a delivery."""
 
 from enum import StrEnum
 
@@ -23,7 +23,7 @@ BY_DEFAULT = OF_JOBS[:3]
 
 
 class TargetKind(StrEnum):
-    """An endpoint, or the server that URLs of single jobs name."""
+    """An endpoint, or the server of jobs' own webhook URLs."""
 
     ENDPOINT = "endpoint"
     JOB_URLS = "job_urls"

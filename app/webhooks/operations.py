@@ -1,4 +1,4 @@
-"""Writes of what tenants decide: endpoints, secrets, what is to be delivered again."""
+"""Writes of tenants: endpoints, secrets, and repeated deliveries."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -18,7 +18,7 @@ OVERLAP_HOURS = 24
 
 
 class TooManyEndpoints(Conflict):
-    """409: the tenant has as many endpoints as it may."""
+    """409: the tenant has ENDPOINTS_MAX endpoints already."""
 
     code = "too_many_webhook_endpoints"
 
@@ -36,7 +36,7 @@ class EndpointDisabled(Conflict):
 
 
 class DeliveryUnderWay(Conflict):
-    """409: an attempt is on the wire just now."""
+    """409: an attempt of the delivery is in progress."""
 
     code = "delivery_under_way"
 
@@ -45,14 +45,14 @@ class DeliveryUnderWay(Conflict):
 
 
 class _Sealed(NamedTuple):
-    """A secret at rest."""
+    """An encrypted secret, as stored."""
 
     id: UUID
     sealed: bytes
 
 
 class _Status(NamedTuple):
-    """Of a delivery; disabled: its target gets nothing."""
+    """The status of a delivery. disabled: its target is disabled."""
 
     status: str
     disabled: bool
@@ -79,7 +79,7 @@ _RECOVER_ENDPOINT = _SQL.query("recover_endpoint", int)
 
 
 async def _is_enabled(session: Session, *, tenant_id: UUID, endpoint_id: UUID) -> bool:
-    """Raises EndpointNotFound."""
+    """Whether the endpoint is enabled. Raises EndpointNotFound."""
     enabled = await session.find_value(_IS_ENABLED, endpoint_id=endpoint_id, tenant_id=tenant_id)
     if enabled is None:
         raise EndpointNotFound
@@ -89,7 +89,7 @@ async def _is_enabled(session: Session, *, tenant_id: UUID, endpoint_id: UUID) -
 async def create_endpoint(
     session: Session, *, vault: Vault, tenant_id: UUID, url: str, events: Sequence[str], description: str = ""
 ) -> tuple[UUID, bytes]:
-    """A new endpoint's id and its secret, which is shown only once. Raises TooManyEndpoints."""
+    """Create an endpoint. Returns its id and its secret, which is shown only now. Raises TooManyEndpoints."""
     await session.run(_LOCK_TENANT, tenant_id=tenant_id)
     if await session.get_value(_COUNT_ENDPOINTS, tenant_id=tenant_id) >= ENDPOINTS_MAX:
         raise TooManyEndpoints
@@ -111,7 +111,7 @@ async def update_endpoint(
     description: str | None = None,
     enabled: bool | None = None,
 ) -> None:
-    """Change what is not None. Enabled, it begins with a clean sheet. Raises EndpointNotFound."""
+    """Change the values that are not None. Enabling the endpoint also resets its health. Raises EndpointNotFound."""
     changed = await session.run(
         _UPDATE_ENDPOINT, endpoint_id=endpoint_id, tenant_id=tenant_id, url=url,
         events=None if events is None else list(events), description=description,
@@ -123,7 +123,7 @@ async def update_endpoint(
 
 
 async def delete_endpoint(session: Session, *, tenant_id: UUID, endpoint_id: UUID) -> None:
-    """From now on nothing is delivered to it; what it was sent stays listed. Raises EndpointNotFound."""
+    """Delete an endpoint: nothing more is delivered to it. Its deliveries stay listed. Raises EndpointNotFound."""
     if not await session.run(_DELETE_ENDPOINT, endpoint_id=endpoint_id, tenant_id=tenant_id):
         raise EndpointNotFound
     await session.run(_DISABLE_ENDPOINT, endpoint_id=endpoint_id)
@@ -141,7 +141,7 @@ async def _add_secret(session: Session, *, vault: Vault, tenant_id: UUID, endpoi
 
 
 async def ensure_secret(session: Session, *, vault: Vault, tenant_id: UUID) -> bytes:
-    """The newest secret for URLs of the tenant's jobs; it is made when somebody first needs it."""
+    """Returns the newest secret for the own webhook URLs of the tenant's jobs. Creates it if there is none."""
     row = await session.find_row(_FIND_NEWEST_SECRET, tenant_id=tenant_id, endpoint_id=None)
     if row is None:
         await _add_secret(session, vault=vault, tenant_id=tenant_id, endpoint_id=None)
@@ -152,7 +152,7 @@ async def ensure_secret(session: Session, *, vault: Vault, tenant_id: UUID) -> b
 async def rotate_secret(
     session: Session, *, vault: Vault, tenant_id: UUID, endpoint_id: UUID | None
 ) -> tuple[bytes, datetime]:
-    """A new secret, and until when the one before it signs, too. At most two sign: one older than that ends at once.
+    """Create a secret. Returns it, and until when the previous one signs, too. Older secrets stop signing immediately.
 
     Raises EndpointNotFound.
     """
@@ -167,9 +167,9 @@ async def rotate_secret(
 
 
 async def reencrypt_secrets(session: Session, *, vault: Vault) -> tuple[int, int]:
-    """All secrets at rest under the first key; gives how many there are, and how many were moved.
+    """Encrypt all stored secrets with the first key. Returns the number of secrets, and how many were encrypted again.
 
-    Raises SecretUnreadable, and then nothing is changed.
+    Raises SecretUnreadable before anything is changed.
     """
     secrets = await session.rows(_LOCK_SECRETS)
     moved = [_Sealed(one.id, vault.seal(one.id, vault.open(one.id, one.sealed)))
@@ -178,11 +178,11 @@ async def reencrypt_secrets(session: Session, *, vault: Vault) -> tuple[int, int
     return len(secrets), len(moved)
 
 
-# What is to be delivered again
+# Repeated deliveries
 
 
 async def redeliver(session: Session, *, tenant_id: UUID, delivery_id: UUID) -> None:
-    """Begin a delivery's schedule anew, whatever came of it before.
+    """Make a delivery due now, in any status but sending, and restart its schedule.
 
     Raises DeliveryNotFound, DeliveryUnderWay, EndpointDisabled.
     """
@@ -197,7 +197,10 @@ async def redeliver(session: Session, *, tenant_id: UUID, delivery_id: UUID) -> 
 
 
 async def recover_endpoint(session: Session, *, tenant_id: UUID, endpoint_id: UUID, since: datetime) -> int:
-    """Deliver what the endpoint has missed since then; gives how many. Raises EndpointNotFound, EndpointDisabled."""
+    """Make due the events since `since` that the endpoint missed: exhausted ones, and those without a delivery.
+
+    Returns the number of deliveries. Raises EndpointNotFound, EndpointDisabled.
+    """
     if not await _is_enabled(session, tenant_id=tenant_id, endpoint_id=endpoint_id):
         raise EndpointDisabled
     return await session.get_value(_RECOVER_ENDPOINT, tenant_id=tenant_id, endpoint_id=endpoint_id, since=since)

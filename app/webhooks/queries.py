@@ -1,4 +1,4 @@
-"""Reads of secrets, events and attempts. Each names its tenant, but for those of workers."""
+"""Reads of secrets, events and attempts."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,7 +11,7 @@ from app.core.errors import NotFound
 
 
 class _SealedSecret(NamedTuple):
-    """A secret of a tenant's endpoint, or for the URLs of its jobs where there is none."""
+    """An encrypted secret of a tenant's endpoint. endpoint_id: None: the secret for its jobs' own webhook URLs."""
 
     tenant_id: UUID
     endpoint_id: UUID | None
@@ -20,7 +20,7 @@ class _SealedSecret(NamedTuple):
 
 
 class Event(NamedTuple):
-    """An event of a feed. job_id: None of an event of the tenant. body: None where nobody has been shown it yet."""
+    """An event of a feed. job_id: None for an event of the tenant. body: None if it is not frozen yet."""
 
     id: UUID
     type: str
@@ -32,7 +32,7 @@ class Event(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """One attempt of a delivery. at: when its outcome was recorded; answer: the first bytes of the receiver's body."""
+    """One attempt of a delivery. at: when its outcome was recorded. answer: the first bytes of the receiver's body."""
 
     attempt: int
     at: datetime
@@ -50,11 +50,11 @@ _LIST_EVENTS = _SQL.query("list_events", Event)
 _FIND_POSITION = _SQL.query("find_position", int)
 _LIST_ATTEMPTS = _SQL.query("list_attempts", Attempt)
 WANTS_START_PART = _SQL.part("wants_start")
-"""For statements of other rooms; its file says what it needs."""
+"""A part for statements of other rooms. Its file says what it needs."""
 
 
 class EndpointNotFound(NotFound):
-    """404: no endpoint of this tenant has that id."""
+    """404: no endpoint of this tenant has this id."""
 
     code = "webhook_endpoint_not_found"
 
@@ -63,7 +63,7 @@ class EndpointNotFound(NotFound):
 
 
 class DeliveryNotFound(NotFound):
-    """404: no delivery of this tenant has that id."""
+    """404: no delivery of this tenant has this id."""
 
     code = "delivery_not_found"
 
@@ -74,7 +74,7 @@ class DeliveryNotFound(NotFound):
 async def list_secrets(
     session: ReadSession, *, owners: Sequence[tuple[UUID, UUID | None]]
 ) -> dict[tuple[UUID, UUID | None], list[tuple[UUID, bytes]]]:
-    """For each (tenant, endpoint or None): row ids and sealed secrets that sign now, newest first."""
+    """For each (tenant id, endpoint id or None): the (row id, encrypted secret) pairs that sign now, newest first."""
     rows = await session.rows(
         _LIST_SECRETS, tenant_ids=[tenant for tenant, _ in owners], endpoint_ids=[endpoint for _, endpoint in owners]
     )
@@ -85,15 +85,15 @@ async def list_secrets(
 
 
 async def find_position(session: ReadSession, *, tenant_id: UUID, event_id: UUID) -> int | None:
-    """Where an event stands in its tenant's feed."""
+    """The position of an event in its tenant's feed. None if the tenant has no such event."""
     return await session.find_value(_FIND_POSITION, tenant_id=tenant_id, event_id=event_id)
 
 
 async def list_events(session: ReadSession, *, tenant_id: UUID, after: int, limit: int) -> list[Event]:
-    """A tenant's events after this position, in the order of their commits."""
+    """A tenant's events after the position `after`, in commit order."""
     return await session.rows(_LIST_EVENTS, tenant_id=tenant_id, after=after, limit=limit)
 
 
 async def list_attempts(session: ReadSession, *, delivery_id: UUID) -> list[Attempt]:
-    """What was tried of one delivery, in order."""
+    """The attempts of one delivery, in order."""
     return await session.rows(_LIST_ATTEMPTS, delivery_id=delivery_id)

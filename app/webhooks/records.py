@@ -1,4 +1,4 @@
-"""Writing down what came of attempts: guarded by the fence, with the health of their targets in the same transaction."""
+"""Record the outcomes of attempts, guarded by the fence, and the health of their targets in the same transaction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ from app.webhooks.models import AttemptOutcome, DeliveryStatus, DisabledReason, 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What came of one attempt, and what follows: the seconds until the next one, None where there is none.
+    """The outcome of one attempt. due_seconds: until the next attempt; None: there is none.
 
-    status: of the delivery, from now on. error: why it was not delivered. gone: the endpoint asked for no more.
+    status: the new status of the delivery. error: why it was not delivered. gone: the receiver answered 410.
     """
 
     delivery_id: UUID
@@ -39,7 +39,7 @@ class Record:
 
 
 class _Attempt(NamedTuple):
-    """As `record_attempts.sql` asks for it."""
+    """An input row of `record_attempts.sql`."""
 
     id: UUID
     fence: int
@@ -56,7 +56,7 @@ class _Attempt(NamedTuple):
 
 
 class _Target(NamedTuple):
-    """A target that is locked; url: of an endpoint."""
+    """A locked target. url: None unless it is an endpoint."""
 
     id: UUID
     tenant_id: UUID
@@ -73,7 +73,7 @@ class _Target(NamedTuple):
     url: str | None
 
     def health(self) -> Health:
-        """What is known of it."""
+        """The health of the target."""
         return Health(
             failures=self.failures, slow_failures=self.slow_failures, spell_failures=self.spell_failures,
             open_until=self.open_until, failed_since=self.failed_since, failing_since=self.failing_since,
@@ -94,7 +94,7 @@ FORGET_MAX = 5000
 
 
 class Disabled(NamedTuple):
-    """An endpoint that gets nothing from now on."""
+    """An endpoint that was disabled just now."""
 
     endpoint_id: UUID
     tenant_id: UUID
@@ -102,14 +102,14 @@ class Disabled(NamedTuple):
 
 
 class Recorded(NamedTuple):
-    """The deliveries whose fence still held, and the endpoints that were disabled: to be logged after the commit."""
+    """held: the deliveries whose fence was current. disabled: endpoints that were disabled; log them after the commit."""
 
     held: set[UUID]
     disabled: list[Disabled]
 
 
 async def record_attempts(session: Session, *, records: Sequence[Record]) -> Recorded:
-    """Write these down, in the order they ended. A transaction's work."""
+    """Record these attempts, in the order in which they ended. Several statements in the caller's transaction."""
     disabled: list[Disabled] = []
     attempts = [
         _Attempt(
@@ -133,7 +133,7 @@ async def record_attempts(session: Session, *, records: Sequence[Record]) -> Rec
 
 
 async def _judge(session: Session, *, target: _Target, records: Sequence[Record]) -> DisabledReason | None:
-    """The health of one target after these attempts; gives why it was disabled, if it was."""
+    """Write the health of one target after these attempts. Returns the reason if the target was disabled, else None."""
     health, succeeded_at = target.health(), target.succeeded_at
     for record in records:
         if record.outcome is AttemptOutcome.DELIVERED:
@@ -167,10 +167,10 @@ async def _disable(session: Session, *, target: _Target, reason: DisabledReason)
 
 
 async def forget_attempts(session: Session) -> int:
-    """Drop the attempts of long ago; gives how many, at most FORGET_MAX. One statement."""
+    """Delete attempts older than KEEP_DAYS. Returns how many, at most FORGET_MAX. One statement."""
     return await session.run(_FORGET_ATTEMPTS, days=KEEP_DAYS, attempts_max=FORGET_MAX)
 
 
 async def forget_secrets(session: Session) -> int:
-    """Drop secrets that sign no more. One statement."""
+    """Delete secrets that expired more than an hour ago. Returns how many. One statement."""
     return await session.run(_FORGET_SECRETS)

@@ -1,4 +1,4 @@
-"""What tenants send and are shown: endpoints, secrets, events, deliveries, over HTTP."""
+"""HTTP schemas of endpoints, secrets, events and deliveries."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -75,7 +75,7 @@ class EndpointOut(BaseModel):
 
     @classmethod
     def fields(cls, endpoint: Endpoint) -> dict[str, Any]:
-        """The endpoint, as its columns have it."""
+        """The endpoint as the fields of this model."""
         return {
             **endpoint._asdict(),
             "id": show_id("whe", endpoint.id),
@@ -85,7 +85,7 @@ class EndpointOut(BaseModel):
 
     @classmethod
     def of(cls, endpoint: Endpoint) -> Self:
-        """The endpoint, ready to be shown."""
+        """The model of an endpoint."""
         return cls(**cls.fields(endpoint))
 
 
@@ -96,7 +96,7 @@ class EndpointCreated(EndpointOut):
 
     @classmethod
     def created(cls, endpoint: Endpoint, *, secret: str) -> Self:
-        """The new endpoint and its secret."""
+        """The model of a new endpoint and its secret."""
         return cls(**cls.fields(endpoint), secret=secret)
 
 
@@ -108,7 +108,7 @@ class EndpointOfTenant(EndpointOut):
 
     @classmethod
     def fields(cls, endpoint: Endpoint) -> dict[str, Any]:
-        """The endpoint, as its columns have it."""
+        """The endpoint as the fields of this model."""
         return {**super().fields(endpoint), "tenant_id": show_id("ten", endpoint.tenant_id)}
 
 
@@ -145,7 +145,7 @@ class AttemptOut(BaseModel):
 
     @classmethod
     def of(cls, attempt: Attempt) -> Self:
-        """The attempt, ready to be shown."""
+        """The model of an attempt."""
         answer = None if attempt.answer is None else attempt.answer.decode("utf-8", "replace")
         return cls.model_validate({**attempt._asdict(), "answer": answer})
 
@@ -169,7 +169,7 @@ class DeliveryOut(BaseModel):
 
     @classmethod
     def fields(cls, delivery: Delivery) -> dict[str, Any]:
-        """The delivery, as its columns have it."""
+        """The delivery as the fields of this model."""
         return {
             **delivery._asdict(),
             "id": show_id("dlv", delivery.id),
@@ -181,7 +181,7 @@ class DeliveryOut(BaseModel):
 
     @classmethod
     def of(cls, delivery: Delivery) -> Self:
-        """The delivery, ready to be shown."""
+        """The model of a delivery."""
         return cls(**cls.fields(delivery))
 
 
@@ -193,7 +193,7 @@ class DeliveryOfTenant(DeliveryOut):
 
     @classmethod
     def fields(cls, delivery: Delivery) -> dict[str, Any]:
-        """The delivery, as its columns have it."""
+        """The delivery as the fields of this model."""
         return {**super().fields(delivery), "tenant_id": show_id("ten", delivery.tenant_id)}
 
 
@@ -204,7 +204,7 @@ class DeliveryTold(DeliveryOut):
 
     @classmethod
     def told(cls, delivery: Delivery, attempts: Sequence[Attempt]) -> Self:
-        """The delivery and its attempts."""
+        """The model of a delivery with its attempts."""
         return cls(**cls.fields(delivery), attempt_log=[AttemptOut.of(one) for one in attempts])
 
 
@@ -226,13 +226,13 @@ class EventPage(BaseModel):
 
 
 def event_page_body(events: Sequence[tuple[str, bytes]], *, next_cursor: str | None) -> bytes:
-    """The JSON of a page of events, each by its id and its body, which stays as it was frozen."""
+    """The JSON of a page of events, given as (shown id, frozen body). The bytes of a body are not changed."""
     items = [orjson.Fragment(b'{"id":"%b",%b' % (shown.encode(), body.removeprefix(b"{"))) for shown, body in events]
     return orjson.dumps({"items": items, "next_cursor": next_cursor})
 
 
 def checked_url(text: Any, guard: Guard, where: str) -> str:
-    """A URL that webhooks may go to as far as can be told before it is dialled; raises Malformed."""
+    """Returns a webhook URL that passes the checks possible before a connection. Raises Malformed."""
     if not isinstance(text, str):
         raise malformed(where, "expected a URL")
     try:
@@ -243,7 +243,7 @@ def checked_url(text: Any, guard: Guard, where: str) -> str:
 
 
 def checked_job_webhook(url: Any, events: Any, guard: Guard, *, where: tuple[str, str]) -> JobWebhook | None:
-    """Whom to tell of one job and of which events; None where nobody. `where` names the two. Raises Malformed."""
+    """A job's own webhook. None if neither URL nor events are given. `where`: the two names for errors. Raises Malformed."""
     if url is None and events is None:
         return None
     faults = Faults()

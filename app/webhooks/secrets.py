@@ -1,4 +1,4 @@
-"""Webhook secrets: made here, sealed at rest."""
+"""Webhook secrets: create them, and encrypt them for storage."""
 
 import os
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ SECRET_BYTES = 32
 
 
 class Vault(vault.Vault):
-    """Seals and opens the secrets that sign webhooks."""
+    """Encrypts and decrypts the secrets that sign webhooks."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         super().__init__(keys, purpose="webhook secret")
 
 
 def new_secret() -> bytes:
-    """A secret nobody can guess."""
+    """Returns SECRET_BYTES random bytes."""
     return os.urandom(SECRET_BYTES)

@@ -1,4 +1,4 @@
-"""Standard Webhooks: the headers of one attempt, signed by the reference library with every secret that is alive."""
+"""Standard Webhooks: the headers of one attempt. The reference library signs them with each valid secret."""
 
 from base64 import b64encode
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ from app.core.ids import show_id
 
 
 def show_secret(secret: bytes) -> str:
-    """The secret as its owner is shown it, and as receivers' libraries take it."""
+    """The secret in the form that its owner sees and that the libraries of receivers accept."""
     return f"whsec_{b64encode(secret).decode()}"
 
 
 def signed_headers(*, event_id: UUID, at: datetime, body: bytes, secrets: Sequence[bytes]) -> dict[str, str]:
-    """`webhook-id`, `webhook-timestamp` and `webhook-signature`; secrets newest first. `at`: of this attempt, UTC."""
+    """`webhook-id`, `webhook-timestamp` and `webhook-signature`. `secrets`: newest first. `at`: of this attempt, UTC."""
     shown = show_id("evt", event_id)
     text = body.decode()
     return {

@@ -1,7 +1,7 @@
-"""Tables of the webhooks: events, whom they are owed to, what was tried.
+"""Tables of the webhooks: events, endpoints, targets, deliveries, attempts.
 
-Events, deliveries and attempts have no foreign keys: they are only ever written by the statement that knows what they
-hang on, and the check would lock and read a row for each.
+Events, deliveries and attempts have no foreign keys: the statements that write them know the rows that they refer to, and
+the check would lock and read one row for each.
 """
 
 from sqlalchemy import (

@@ -1,4 +1,4 @@
-"""What the body of a `POST /jobs` asks for, with every fault of it told at once."""
+"""Check the body of a `POST /jobs`, and report all its faults together."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ from app.webhooks.schemas import checked_job_webhook
 
 FIELDS = tuple(JobIn.model_fields)
 UNKNOWN_MAX = 20
-"""Unknown fields that are told by name."""
+"""Unknown fields that are reported by name."""
 _CHECKS = {
     "metadata": checked_metadata,
     "priority": checked_priority,
@@ -36,14 +36,14 @@ _CHECKS = {
 
 
 def checked_job(given: dict[str, Any], faults: Faults) -> dict[str, Any]:
-    """The optional fields of a `POST /jobs` body, as `Asked` takes them; one that is null was left out. What is wrong with
-    these and the others, but for `input`'s content, goes to `faults`. Raises Malformed where there is no end of it."""
+    """Returns the optional fields of a `POST /jobs` body as arguments of `Asked`, without null ones. Adds the faults of all
+    fields to `faults`, except those inside `input`. Raises Malformed if there are more than UNKNOWN_MAX unknown fields."""
     unknown = [name for name in given if name not in JobIn.model_fields]
     for name in unknown[:UNKNOWN_MAX]:
         faults.problems.append(problem(f"$.{name[:100]}", f"unknown field{did_you_mean(name, FIELDS)}"))
     if len(unknown) > UNKNOWN_MAX:
         faults.problems.append(problem("$", f"{len(unknown) - UNKNOWN_MAX} more unknown fields"))
-        faults.check()  # so many that the rest of it is not looked at
+        faults.check()  # too many: do not check the rest
     if not isinstance(given.get("model"), str):
         faults.problems.append(problem("$.model", 'expected the slug of a model, such as "motionctrl-svd"'))
     if not isinstance(given.get("input"), dict):
@@ -67,8 +67,8 @@ async def asked_job(
     guard: Guard,
     faults: Faults | None = None,
 ) -> Asked:
-    """What a `POST /jobs` body asks for; `faults` of the headers beside it. Raises Malformed naming every field that is not
-    as it must be; where the model is known, the judge of its parameters does, so that theirs are told with them."""
+    """Returns the submit of a `POST /jobs` body. `faults`: those of its headers. Raises Malformed with all faults if `model` or
+    `input` is missing or has the wrong type. Other faults are in the result, to be reported with those of the parameters."""
     faults = faults or Faults()
     options = checked_job(given, faults)
     webhook: JobWebhook | None = None

@@ -1,4 +1,4 @@
-"""`POST /api/v1/jobs/quote`: what a job would cost, whether it would be taken, and when it would have ended."""
+"""`POST /api/v1/jobs/quote`: what a job would cost, whether it would be accepted, and when it would end."""
 
 from fastapi import APIRouter, Request
 
@@ -21,7 +21,7 @@ router = APIRouter(prefix="/api/v1", tags=["jobs"])
 UNQUOTED = (
     *BODY_REFUSED, ParametersInvalid, ModelDisabled, ModelUnknown, ModelUnpriced, ModelRetired, TooManyRefused,
 )  # fmt: skip
-"""What a quote itself is refused with, as a submit would be."""
+"""Refusals of the quote itself, the same as of a submit."""
 
 
 @router.post(

@@ -1,4 +1,4 @@
-"""Quotes as tenants see them."""
+"""HTTP schemas of quotes."""
 
 from typing import Any, Self
 
@@ -58,7 +58,7 @@ class QuoteOut(BaseModel):
 
     @classmethod
     def of(cls, quote: Quote) -> Self:
-        """The quote, ready to be shown."""
+        """The schema of a quote."""
         wait = quote.wait
         return cls(
             model=quote.model,

@@ -1,4 +1,4 @@
-"""Routes of the native surface."""
+"""Routes of the native surface for jobs: submit, read, list, cancel."""
 
 from dataclasses import replace
 from uuid import UUID
@@ -62,7 +62,7 @@ METADATA_PARAMETER = {
 
 router = APIRouter(prefix="/api/v1", tags=["jobs"], route_class=CheckedRoute)
 submit_router = APIRouter(prefix="/api/v1", tags=["jobs"])
-"""Of submits: also one that is refused for its query is written down, by the route itself."""
+"""For submits. It has no CheckedRoute: the route itself checks the query, so that it also records that refusal."""
 
 
 def _json(content: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -119,7 +119,7 @@ async def submit_job(request: Request) -> Response:
         raise
     if stored.replayed:
         await intake.note_replay(asked, stored)
-    del body, given, asked  # the wait may be long, and these large
+    del body, given, asked  # free large objects before a wait that may be long
     wait = preferred_wait(request.headers, default=0.0, most=PREFER_WAIT_MAX)
     row: WholeJob | None = await request.app.state.reader.wait_for_job(principal.tenant_id, stored.job_id, wait.seconds)
     if row is None:
@@ -230,7 +230,7 @@ async def cancel_job(request: Request, caller: JobsWriter, job_id: str) -> Respo
 
 
 async def _shown(request: Request, principal: Principal, row: WholeJob) -> Response:
-    """A job as it stands, with what is expected of it."""
+    """The answer with the current state of a job and its ETA."""
     prospect = await _prospect(request, principal, row)
     return _json(await _content(request.app.state.public_url, row, prospect))
 

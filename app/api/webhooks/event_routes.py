@@ -1,4 +1,4 @@
-"""Routes of the native surface for what happened: the feed of events, and their deliveries."""
+"""Routes of the native surface for the feed of events and their deliveries."""
 
 from functools import partial
 from typing import Annotated
@@ -56,7 +56,7 @@ async def read_events(
         if position is None:
             raise _unknown_event()
         rows = await list_events(session, tenant_id=caller.tenant_id, after=position, limit=limit + 1)
-        # within the tenant's share of reads: bodies that nobody has seen yet take a connection that writes, too
+        # inside this read, so that freezing bodies, which needs a second connection, is within the tenant's share of reads
         bodies = await _frozen(caller, rows, base_url=request.app.state.public_url)
         return [(show_id("evt", row.id), bodies[row.id]) for row in rows]
 
@@ -78,12 +78,12 @@ def _unknown_event() -> Malformed:
 
 
 async def _frozen(caller: Caller, rows: list[Event], *, base_url: str) -> dict[UUID, bytes]:
-    """The events' bodies; those that nobody has been shown yet are frozen now."""
+    """The bodies of these events, by event id. Freezes those that are not frozen yet."""
     bodies = {row.id: row.body for row in rows if row.body is not None}
     new = [
         EventHead(row.id, row.type, row.job_id, row.sequence, row.created_at)
         for row in rows
-        if row.body is None and row.job_id is not None  # an event of a tenant has its body from the start
+        if row.body is None and row.job_id is not None  # an event of a tenant is inserted with its body
     ]
     if new:
         render = partial(render_events, base_url=base_url)
@@ -118,7 +118,7 @@ async def read_deliveries(
 
 
 def _filter_id(prefix: Prefix, shown: str | None, where: str) -> UUID | None:
-    """The id that a list is filtered by; raises Malformed."""
+    """Parses an id that filters a list. Raises Malformed."""
     if shown is None:
         return None
     found = find_id(prefix, shown)

@@ -1,4 +1,4 @@
-"""What webhooks and the feed of events say of a job: the native surface's own words, made when they are first needed."""
+"""Make the bodies of job events, for webhooks and the feed, in the format of the native surface."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -15,7 +15,8 @@ log = get_logger(__name__)
 
 
 async def render_events(session: ReadSession, events: Sequence[EventHead], *, base_url: str) -> dict[UUID, bytes]:
-    """The bodies of these events of jobs, at most 20 kB each; an output that is too large for that is linked."""
+    """The bodies of these job events, by event id, each at most 20 kB. A body that does not fit is shortened: first its
+    output is replaced by its URL. An event whose job is missing is logged and left out."""
     rows = await list_jobs_of_events(
         session, job_ids=[event.job_id for event in events], result_bytes_max=BODY_BYTES_MAX
     )

@@ -62,8 +62,8 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def body_of(model: type[Model]) -> Any:
-    """The dependency of a route with such a body, its `url` one that may be called; raises BODY_REFUSED, of these Malformed
-    naming each field."""
+    """The dependency of a route whose body is this model. It also checks that `url` may be called. Raises the refusals in
+    BODY_REFUSED; Malformed names each wrong field."""
 
     async def body(request: Request, caller: WebhooksWriter) -> Model:
         bodies, allowance = request.app.state.bodies, caller.principal.allowance
@@ -91,7 +91,7 @@ def _validated(model: type[Model], given: dict[str, Any]) -> Model:
 
 
 def takes(model: type[BaseModel]) -> dict[str, Any]:
-    """The `openapi_extra=` of a route with such a body."""
+    """The `openapi_extra=` of a route whose body is this model."""
     schema = model.model_json_schema()
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 

@@ -1,9 +1,9 @@
--- What does the database say of itself, and is everything there that processes remember?
+-- What is the database identity, and is everything there that processes remember?
 SELECT
     books.books_id, {{ server }} AS server, books.server AS stamped, books.recoveries, books.doubt,
     EXISTS (SELECT FROM pauses WHERE reason = 'restored') AS stopped,
     (
-        -- what is remembered of these books since their last recovery, and is not in them
+        -- what is remembered of this database since its last recovery, and is missing
         SELECT count(*)
         FROM unnest(
             :books_id::uuid[], :known_process_id::uuid[], :recoveries::integer[], :beats::integer[], :job_id::uuid[],

@@ -1,4 +1,4 @@
--- Since when may something have been sent that is not in these books?
+-- Since when may jobs have been sent that the database does not have?
 SELECT
     coalesce(
         -- the last heartbeat of a process before the doubt

@@ -1,2 +1,2 @@
--- How does a process say that it has found everything that it remembers?
+-- How does a process vouch that the database has everything that it wrote?
 UPDATE processes SET vouched_for = {{ server }} WHERE id = :process_id

@@ -1,5 +1,4 @@
--- How do holds take credit out of lots?
--- What these holds take out of lots.
+-- What do these holds draw from lots?
 WITH asked AS (
     SELECT * FROM unnest(:hold_id::uuid[], :lot_id::uuid[], :amount::bigint[], :tenant_id::uuid[]) AS t (hold_id, lot_id, amount, tenant_id)
 ), kept AS (

@@ -1,5 +1,4 @@
--- How is a charge lowered?
--- A charge that turned out too high.
+-- How is a charge that was too high lowered?
 WITH made AS (
     INSERT INTO transfers (id, tenant_id, kind, amount, job_id, note) VALUES (:id, :tenant_id, 'adjust', :amount, :job_id, :note)
     RETURNING {{ transfer_columns }}

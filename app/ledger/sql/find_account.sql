@@ -1,5 +1,5 @@
--- What does a tenant's balance say just now, not locked?
--- As they stand; what is left of lots whose time is over is as good as gone.
+-- What is a tenant's balance now, without a lock?
+-- Credit in lots that are due to expire counts as expired.
 SELECT
     tenant_id, granted - due.amount AS granted, posted, held, overdraft, expiring - due.amount AS expiring,
     EXISTS (SELECT FROM budgets WHERE budgets.tenant_id = balances.tenant_id) AS has_budgets

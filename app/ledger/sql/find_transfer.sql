@@ -1,2 +1,2 @@
--- Is there a transfer of this id?
+-- Does a transfer have this id?
 SELECT true FROM transfers WHERE id = :id

@@ -1,5 +1,5 @@
--- How are credits of several jobs held?
--- The balances are locked, and the holds are known to fit.
+-- How are the holds of several jobs inserted?
+-- The caller has locked the balances and checked that the holds fit.
 WITH asked AS (
     SELECT * FROM unnest(:id::uuid[], :tenant_id::uuid[], :job_id::uuid[], :key_id::uuid[], :amount::bigint[])
         AS t (id, tenant_id, job_id, key_id, amount)

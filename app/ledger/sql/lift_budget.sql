@@ -1,2 +1,2 @@
--- How is a budget lifted?
+-- Which budget is deleted?
 DELETE FROM budgets WHERE subject_id = :subject_id AND period = :period

@@ -1,5 +1,5 @@
--- Which budgets are over these tenants and keys, with what is spent of their running periods?
--- Budgets over these balances, which are locked; a period that is over begins anew.
+-- Which budgets do these tenants and keys have, and what is spent in their current periods?
+-- A budget whose period is over starts again at 0.
 WITH today AS (SELECT (now() AT TIME ZONE 'UTC')::date AS day),
 current AS (
     SELECT

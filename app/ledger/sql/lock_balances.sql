@@ -1,4 +1,4 @@
--- What do these tenants' balances say, locked until the transaction ends?
+-- What are the balances of these tenants, locked until the transaction ends?
 SELECT
     tenant_id, granted, posted, held, overdraft, expiring,
     EXISTS (SELECT FROM lots WHERE lots.tenant_id = balances.tenant_id) AS has_lots,

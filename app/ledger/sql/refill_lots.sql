@@ -1,4 +1,4 @@
--- How does unspent credit go back to its lots?
+-- How does unspent credit return to its lots?
 WITH asked AS (
     SELECT * FROM unnest(:tenant_id::uuid[], :lot_id::uuid[], :amount::bigint[]) AS t (tenant_id, lot_id, amount)
 ), filled AS (

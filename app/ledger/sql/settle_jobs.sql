@@ -1,6 +1,6 @@
 -- How are the holds of ended jobs resolved and their usage counted?
--- Resolve these holds, count these jobs; whose accounts need more than that? Balances are locked in order before anything
--- is written. A hold that was never made, of a job older than the ledger, is not resolved.
+-- Returns the balances, before the change, of tenants with lots or budgets, which need more statements. The balances are locked
+-- in order before any write: the other CTEs wait for `locked`. A job older than the ledger has no hold to resolve.
 WITH asked AS (
     SELECT * FROM unnest(
         :id::uuid[], :tenant_id::uuid[], :job_id::uuid[], :hold_id::uuid[], :kind::text[], :charged::bigint[], :ended_at::timestamptz[], :key_id::uuid[],

@@ -1,5 +1,5 @@
--- How are lots cut to what is available, after an amount was taken from the balance?
--- What is taken from a balance is taken from credit that never expires; only then from the lots, the last to expire first.
+-- How are lots reduced to the available credits, when an amount is taken from the balance?
+-- The amount comes first from credit that never expires, then from the lots, the last to expire first.
 WITH free AS (
     SELECT id, left_micro, sum(left_micro) OVER (ORDER BY expires_at, id) AS up_to
     FROM lots WHERE tenant_id = :tenant_id AND left_micro > 0

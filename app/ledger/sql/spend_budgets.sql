@@ -1,5 +1,5 @@
--- What have budgets come to, and which alerts are new?
--- What budgets have come to, and the alerts they have earned by it: each once a period.
+-- What is spent of these budgets, and which alerts are new?
+-- Each alert is inserted once a period.
 WITH asked AS (
     SELECT * FROM unnest(:subject_id::uuid[], :period::text[], :starts_on::date[], :spent_micro::bigint[], :percent::smallint[])
         AS t (subject_id, period, starts_on, spent_micro, percent)

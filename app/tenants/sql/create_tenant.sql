@@ -1,3 +1,4 @@
--- Which tenant is made? None where the name is another's.
+-- Which tenant is created?
+-- No row if another tenant has the name.
 INSERT INTO tenants (id, name) VALUES (:tenant_id, :name) ON CONFLICT (name) DO NOTHING
 RETURNING {{ tenant_columns }}

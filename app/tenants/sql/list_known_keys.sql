@@ -1,4 +1,4 @@
--- Which of these hashes are of keys that are neither revoked nor expired?
+-- Which keys with these hashes are neither revoked nor expired?
 SELECT
     key.hash, key.id AS key_id, key.tenant_id, tenant.name AS tenant_name, key.scopes,
     tenant.suspended_at IS NOT NULL AS suspended,

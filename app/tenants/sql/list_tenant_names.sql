@@ -1,2 +1,2 @@
--- What are tenants called?
+-- Which names do tenants have?
 SELECT name FROM tenants ORDER BY name LIMIT :limit

@@ -1,2 +1,2 @@
--- Which tenants are there, in the order they were made, after this one?
+-- Which tenants come after this one, in the order of their creation?
 SELECT {{ tenant_columns }} FROM tenants WHERE :after::uuid IS NULL OR id > :after ORDER BY id LIMIT :limit

@@ -1,4 +1,4 @@
--- What is this key now, with these settings changed? Its queue is not touched.
+-- What is this key after these settings changed, none of which its queue has?
 UPDATE api_keys SET
     {{ key_settings }}
 WHERE id = :key_id

@@ -1,4 +1,5 @@
--- What is this key now, with these settings changed? A trigger changes its queue as well, for it sets columns of the queue.
+-- What is this key after these settings changed, some of which its queue has, too?
+-- A trigger copies those to the queue.
 UPDATE api_keys SET
     {{ key_settings }},
     max_in_flight = CASE WHEN 'max_in_flight' = ANY (:said) THEN :max_in_flight ELSE max_in_flight END,

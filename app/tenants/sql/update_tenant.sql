@@ -1,4 +1,4 @@
--- What is this tenant now, with these settings changed? Its queue is not touched.
+-- What is this tenant after these settings changed, none of which its queue has?
 UPDATE tenants SET
     {{ tenant_settings }}
 WHERE id = :tenant_id

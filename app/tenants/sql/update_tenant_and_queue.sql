@@ -1,4 +1,5 @@
--- What is this tenant now, with these settings changed? A trigger changes its queue as well, for it sets columns of the queue.
+-- What is this tenant after these settings changed, some of which its queue has, too?
+-- A trigger copies those to the queue.
 UPDATE tenants SET
     {{ tenant_settings }},
     weight = CASE WHEN 'weight' = ANY (:said) THEN :weight ELSE weight END,

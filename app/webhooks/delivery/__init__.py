@@ -1,1 +1,1 @@
-"""Deliveries in a worker: claimed, signed, sent and recorded."""
+"""Deliveries in a worker: claim, sign, send, record."""

@@ -1,4 +1,4 @@
-"""Deliver: due deliveries are claimed, POSTed and recorded; no transaction is open while a receiver takes its time."""
+"""Claim due deliveries, POST them and record the outcomes. No transaction is open during a POST."""
 
 import math
 import random
@@ -28,28 +28,29 @@ from app.webhooks.signing import signed_headers
 log = get_logger(__name__)
 
 SLOTS = POSTS_MAX
-"""Deliveries on the wire at once."""
+"""Concurrent deliveries of one worker."""
 GROUP_MAX = 100
 LINGER_SECONDS = 0.01
 GAP_SECONDS = 0.01
 MARGIN_SECONDS = 5.0
-"""Before a lease runs out, so many seconds earlier than an attempt could take, nothing is begun any more."""
+"""No POST starts later than TOTAL_SECONDS - MARGIN_SECONDS before the lease expires. One that takes its whole timeout ends
+at most MARGIN_SECONDS after the lease."""
 FULL_SECONDS = 1.0
-"""Between two rings of a worker that has no slot left."""
+"""Between two notifications by a worker that has no free slot."""
 NEAR_SECONDS = 60.0
-"""Retries sooner than this are remembered here; for later ones there is the sweep."""
+"""This process schedules retries that are due sooner than this. The sweep finds later ones."""
 GONE = 410
 
 Render = Callable[[ReadSession, Sequence[EventHead]], Awaitable[dict[UUID, bytes]]]
-"""The bodies of events of jobs, which this room knows nothing of."""
+"""Makes the bodies of job events. The caller provides it, because this room does not know jobs."""
 
 
 class LeaseLost(Exception):
-    """This process was stopped for so long that somebody else may have taken over: nothing is sent."""
+    """Too much of the lease has passed, so another worker may claim the delivery soon. Nothing is sent."""
 
 
 class Deliverer:
-    """One worker's share of the deliveries."""
+    """Delivers webhooks in one worker process."""
 
     def __init__(
         self,
@@ -75,7 +76,7 @@ class Deliverer:
     async def _step(self) -> float:
         free = self._slots.free
         if free <= 0:
-            self._doorbell.ring("deliver")  # somebody else may have room
+            self._doorbell.ring("deliver")  # another worker may have free slots
             return FULL_SECONDS
         crash_point("deliver.before_claim")
         asked_at = clock.monotonic()
@@ -89,16 +90,16 @@ class Deliverer:
         for row in rows:
             self._slots.start(self._deliver(row, bodies.get(row.event_id), asked_at))
         if len(rows) == free:
-            self._doorbell.ring("deliver")  # there may be more than we can take: let others look
+            self._doorbell.ring("deliver")  # there may be more due deliveries, for other workers
         return math.inf
 
     async def _bodies(self, rows: Sequence[ClaimedDelivery]) -> dict[UUID, bytes]:
-        """The bodies of these deliveries' events; those that nobody has been shown yet are frozen first."""
+        """The bodies of these deliveries' events, by event id. Freezes those that are not frozen yet."""
         bodies = {row.event_id: row.body for row in rows if row.body is not None}
         new = {
             row.event_id: EventHead(row.event_id, row.type, row.job_id, row.sequence, row.created_at)
             for row in rows
-            if row.body is None and row.job_id is not None  # an event of a tenant has its body from the start
+            if row.body is None and row.job_id is not None  # an event of a tenant is inserted with its body
         }
         if new:
             async with self._database.transaction() as session:
@@ -108,11 +109,11 @@ class Deliverer:
 
     @property
     def has_room(self) -> bool:
-        """Whether it can take on more now."""
+        """Whether a slot is free."""
         return self._slots.free > 0
 
     async def drain(self, seconds: float) -> None:
-        """Wait for what is on the wire, and give the rest back: it is sent again, under the same id."""
+        """Wait for attempts in progress, then return unfinished claims: these deliveries are sent again, with the same id."""
         await self._slots.drain(min(seconds, TOTAL_SECONDS))
         await self._recorder.drained()
         self._exhausted.flush()
@@ -120,7 +121,7 @@ class Deliverer:
             await give_back(session, owner=self._owner)
 
     def cut(self) -> None:
-        """While it drains: wait for nothing that is on the wire any longer."""
+        """End `drain` early: do not wait for attempts in progress any longer."""
         self._slots.cut()
 
     async def _deliver(self, row: ClaimedDelivery, body: bytes | None, asked_at: float) -> None:
@@ -180,7 +181,7 @@ class Deliverer:
 
 
 def record_of(row: ClaimedDelivery, attempted: Attempted, *, chance: float) -> Record:
-    """What follows from an attempt of a claimed delivery. chance: from 0 to 1, places the next one within its ±20 %."""
+    """The record of an attempt of a claimed delivery. chance: from 0 to 1, places the next attempt within its ±20 %."""
     delivered = attempted.outcome is AttemptOutcome.DELIVERED
     gone = attempted.status_code == GONE
     due_seconds: float | None = None

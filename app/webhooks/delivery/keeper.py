@@ -1,4 +1,4 @@
-"""The secrets that one worker signs with, remembered for a moment."""
+"""A short cache of the secrets that one worker signs with."""
 
 from collections.abc import Iterable
 from uuid import UUID
@@ -10,14 +10,14 @@ from app.webhooks.queries import list_secrets
 from app.webhooks.secrets import SecretUnreadable, Vault
 
 Owner = tuple[UUID, UUID | None]
-"""A tenant, and one of its endpoints; None: its secret for URLs of single jobs."""
+"""A tenant, and one of its endpoints. None: the secret for its jobs' own webhook URLs."""
 
 KEPT_SECONDS = 2.0
-"""How late a rotated secret may begin to sign; the one before it signs for a day longer."""
+"""How long a secret is cached. A new secret may begin to sign this late; the previous one signs for a day more."""
 
 
 class Keeper:
-    """Reads secrets in groups, and opens them."""
+    """Reads secrets in groups, caches and decrypts them."""
 
     def __init__(self, database: Database, vault: Vault) -> None:
         self._database = database
@@ -25,7 +25,7 @@ class Keeper:
         self._known: dict[Owner, tuple[list[tuple[UUID, bytes]], float]] = {}
 
     async def learn(self, owners: Iterable[Owner]) -> None:
-        """Have these at hand; a tenant that has no secret for its jobs' URLs is given one."""
+        """Load the secrets of these owners. Creates a tenant's secret for its jobs' own webhook URLs if there is none."""
         now = clock.monotonic()
         stale = {owner for owner in owners if self._known.get(owner, ([], 0.0))[1] <= now}
         if not stale:
@@ -42,7 +42,7 @@ class Keeper:
             self._known[tenant_id, endpoint_id] = (sealed, now + KEPT_SECONDS)
 
     def secrets_of(self, tenant_id: UUID, endpoint_id: UUID | None) -> list[bytes]:
-        """Those that sign now, newest first; raises SecretUnreadable where there is none."""
+        """The secrets that sign now, newest first. Raises SecretUnreadable if there is none, or it cannot be decrypted."""
         sealed, _until = self._known[tenant_id, endpoint_id]
         if not sealed:
             raise SecretUnreadable(f"of endpoint {endpoint_id}")

@@ -1,5 +1,5 @@
-"""One POST to a receiver that may be anybody: dialled by the guard's leave, over in 15 seconds whatever it does, 4 kB of
-its answer kept. No redirects, no proxies, no decompression, no cookies, a connection of its own each time."""
+"""POST to a receiver that is not trusted. The guard checks the address, an attempt ends within 15 seconds, and 4 kB of the
+answer are kept. No redirects, proxies, decompression or cookies; each attempt has a new connection."""
 
 import ssl
 from collections.abc import Mapping
@@ -15,11 +15,11 @@ from app.webhooks.decide import outcome_of
 from app.webhooks.models import AttemptOutcome
 
 TOTAL_SECONDS: Final = 15.0
-"""Name, connection, TLS, request, headers and body of one attempt together."""
+"""One attempt in total: DNS, connection, TLS, request, headers and body."""
 CONNECT_SECONDS: Final = 10.0
 ANSWER_BYTES_MAX: Final = 4096
 POSTS_MAX: Final = 256
-"""At once."""
+"""Concurrent POSTs."""
 USER_AGENT: Final = "waystation-webhooks"
 
 _TIMED_OUT = frozenset({"connect_timeout", "total_timeout", "read_timeout", "write_timeout"})
@@ -27,7 +27,7 @@ _TIMED_OUT = frozenset({"connect_timeout", "total_timeout", "read_timeout", "wri
 
 @dataclass(frozen=True, slots=True)
 class Attempted:
-    """What came of one POST. address: what was dialled last; detail: a short constant, or what was expected."""
+    """The outcome of one POST. address: the last address connected to. detail: a short constant, or why the URL is refused."""
 
     outcome: AttemptOutcome
     duration_seconds: float
@@ -39,7 +39,7 @@ class Attempted:
 
 
 class Sender:
-    """One worker's hands, made and closed in its loop. `total_seconds` bounds every attempt."""
+    """Sends the POSTs of one worker. Created and closed in its event loop. `total_seconds`: the timeout of each attempt."""
 
     def __init__(
         self, guard: Guard, *, total_seconds: float = TOTAL_SECONDS, ssl_context: ssl.SSLContext | None = None
@@ -53,7 +53,7 @@ class Sender:
     async def post(
         self, text: str, *, headers: Mapping[str, str], body: bytes, before_send: BeforeSend | None = None
     ) -> Attempted:
-        """POST a body. Raises what `before_send` raises, with nothing sent, and nothing else."""
+        """POST a body. Raises only what `before_send` raises; then nothing was sent."""
         began_at = clock.monotonic()
         try:
             url = parse_url(text)

@@ -1,4 +1,4 @@
-"""Sweep: finds what lost rings, dead workers and the passing of time have left behind."""
+"""Sweep of deliveries: finds due retries, missed notifications, expired leases and old rows."""
 
 from app.core import clock
 from app.core.crash import crash_point
@@ -11,12 +11,12 @@ from app.webhooks.records import FORGET_MAX, forget_attempts, forget_secrets
 log = get_logger(__name__)
 
 IDLE_SECONDS = 60.0
-"""How rarely it looks when nothing is due before that, and rings can be heard."""
+"""Seconds between two sweeps if nothing is due before, and notifications arrive."""
 FORGET_SECONDS = 3600.0
 
 
 class WebhookSweeper:
-    """Looks when the next delivery is due, at most every `sweep_seconds`."""
+    """Sweeps when the next delivery is due or a lease expires, at most every `sweep_seconds`."""
 
     def __init__(self, *, database: Database, deliver: Pump, sweep_seconds: float) -> None:
         self.pump = Pump("sweep_webhooks", self._step)
@@ -27,7 +27,7 @@ class WebhookSweeper:
         self._forget_at = clock.monotonic()
 
     def rings(self, heard: bool) -> None:
-        """Whether this process hears every ring; without them it keeps its pace."""
+        """`heard`: whether this process receives notifications. If not, it sweeps now, then every `sweep_seconds`."""
         self._hears_rings = heard
         if not heard:
             self.pump.ring()
@@ -53,7 +53,7 @@ class WebhookSweeper:
         return max(self._sweep_seconds, least)
 
     async def _forget(self) -> bool:
-        """Whether there is probably more of it."""
+        """Delete old attempts and secrets. Returns whether more attempts are probably left."""
         if clock.monotonic() < self._forget_at:
             return False
         async with self._database.statement() as session:

@@ -1,1 +1,1 @@
-"""`waystation webhook listen`: a receiver on this machine that verifies what arrives."""
+"""`waystation webhook listen`: a local receiver that verifies webhooks."""

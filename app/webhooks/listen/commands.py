@@ -44,7 +44,7 @@ def listen(
 
 
 async def _secret_of_stack(data_dir: DataDir) -> list[str]:
-    """The secret for URLs of single jobs of the tenant that `waystation up` brings along, where that is running."""
+    """The secret for jobs' own webhook URLs of the tenant that `waystation up` creates. Empty if no gateway runs there."""
     from app.core.commands.local import find_gateway
     from app.http_client.own_gateway import open_client
 

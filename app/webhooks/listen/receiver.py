@@ -1,4 +1,4 @@
-"""A small receiver on this machine, for `waystation webhook listen` and the demo: it verifies what arrives, and shows it."""
+"""A small local receiver for `waystation webhook listen` and the demo: it verifies webhooks and passes them on."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -14,7 +14,7 @@ READ_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """One POST. verified: a secret of ours signed it, and lately; None where we know no secret."""
+    """One POST. verified: it has a recent signature by a known secret; None if no secret is known."""
 
     id: str
     body: bytes
@@ -28,7 +28,8 @@ Secrets = Callable[[], Sequence[str]]
 async def receiving(
     secrets: Secrets, on_arrival: Callable[[Arrived], None], *, host: str = "127.0.0.1", port: int = 0
 ) -> AsyncIterator[str]:
-    """Its URL, for as long as the block takes. Answers 204, and 401 to what does not verify."""
+    """Run the receiver during the block; yields its URL. Answers 204, 401 if the signature is wrong, 405 if not a POST of at
+    most BODY_BYTES_MAX."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -39,7 +40,7 @@ async def receiving(
                 writer.write(_answer(arrived))
                 await writer.drain()
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
-            writer.transport.abort()  # a stranger's, or a broken one: whoever meant it tries again
+            writer.transport.abort()  # a broken request; the sender retries
         finally:
             writer.close()
 

@@ -1,9 +1,9 @@
--- Which deliveries go next, at most :deliveries_max of them?
--- Every target that has one due gets its turn, up to its slots, and every tenant up to its own. Deliveries behind a target that
--- does not answer are not read. A target is locked meanwhile, so that two workers cannot both fill its slots: the second one
--- skips it, and looks again at the next notification or sweep.
+-- Which due deliveries are claimed, at most :deliveries_max?
+-- Targets take turns. Each target is limited by its slots, each tenant by :slots_tenant. Deliveries of a target that is paused
+-- are not read. The targets are locked, so that two workers cannot both fill the slots of one: the second worker skips it, and
+-- claims again at the next notification or sweep.
 WITH RECURSIVE waiting AS (
-    -- Each target that has pending deliveries, found by one index look-up a target. The last row is null.
+    -- Each target with pending deliveries, by one index look-up for each. The last row is null.
     (SELECT target_id FROM webhook_deliveries WHERE status = 'pending' ORDER BY target_id LIMIT 1)
     UNION ALL
     SELECT (
@@ -15,8 +15,8 @@ WITH RECURSIVE waiting AS (
     -- the slots in use
     SELECT tenant_id, target_id, count(*) AS sending FROM webhook_deliveries WHERE status = 'sending' GROUP BY 1, 2
 ), open AS MATERIALIZED (
-    -- The targets that may be called now, locked, each with its free slots. After many slow failures one delivery at a time
-    -- finds out whether the target answers again.
+    -- The targets that may be called now, locked, with their free slots. After :breaker_failures slow failures a target gets one
+    -- delivery at a time, which tests whether it answers again.
     SELECT
         target.id, target.tenant_id,
         CASE
@@ -33,7 +33,7 @@ WITH RECURSIVE waiting AS (
         )
     FOR NO KEY UPDATE SKIP LOCKED
 ), turns AS (
-    -- The deliveries that fit into these slots. The first of each target comes before the second of any.
+    -- The deliveries that fit into these slots. The first deliveries of all targets come before the second ones.
     SELECT due.id, open.tenant_id, due.turn, due.due_at,
         row_number() OVER (PARTITION BY open.tenant_id ORDER BY due.turn, due.due_at) AS turn_of_tenant
     FROM open CROSS JOIN LATERAL (

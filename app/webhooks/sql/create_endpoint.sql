@@ -1,4 +1,5 @@
--- Which endpoint does a tenant add? Its target has the same id.
+-- Which endpoint does a tenant create?
+-- Its target has the same id.
 WITH endpoint AS (
     INSERT INTO webhook_endpoints (id, tenant_id, url, events, description)
     VALUES (:endpoint_id, :tenant_id, :url, :events, :description)

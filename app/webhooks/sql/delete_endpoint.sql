@@ -1,3 +1,3 @@
--- Which endpoint of this tenant gets nothing any more?
+-- Which endpoint of this tenant is deleted?
 UPDATE webhook_endpoints SET deleted_at = now()
 WHERE id = :endpoint_id AND tenant_id = :tenant_id AND deleted_at IS NULL

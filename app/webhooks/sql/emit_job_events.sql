@@ -1,11 +1,11 @@
--- How many deliveries are due for these events of jobs?
--- Every end of a job is an event, numbered in the feed of its tenant: the row of the feed stays locked until the commit,
--- so that nobody can see a number before all smaller ones. `job.processing` is one only where somebody asked for it.
+-- How many deliveries are inserted for these events of jobs?
+-- Each end of a job is an event with a position in its tenant's feed. The row of the feed stays locked until the commit, so that
+-- no position is visible before all smaller ones. `job.processing` is an event only if an endpoint or the job's webhook wants it.
 WITH asked AS (
     SELECT * FROM unnest(:id::uuid[], :tenant_id::uuid[], :job_id::uuid[], :type::text[], :sequence::integer[])
         AS t (id, tenant_id, job_id, type, sequence)
 ), wanted AS MATERIALIZED (
-    -- who asked for them: endpoints of the tenant, and the URLs that jobs were submitted with
+    -- the targets that want them: endpoints of the tenant, and jobs' own webhook URLs
     SELECT asked.id AS event_id, endpoint.id AS target_id, NULL AS url
     FROM asked
     JOIN webhook_endpoints AS endpoint ON endpoint.tenant_id = asked.tenant_id
@@ -15,7 +15,7 @@ WITH asked AS (
     SELECT asked.id, hook.target_id, hook.url
     FROM asked JOIN job_webhooks AS hook ON hook.job_id = asked.job_id AND asked.type = ANY (hook.events)
 ), happened AS MATERIALIZED (
-    -- those that are not written down yet
+    -- the events that are not inserted yet
     SELECT id, tenant_id, job_id, type, sequence FROM asked
     WHERE (type <> 'job.processing' OR id IN (SELECT event_id FROM wanted))
         AND NOT EXISTS (
@@ -30,7 +30,7 @@ WITH asked AS (
     INSERT INTO webhook_events (id, tenant_id, position, job_id, sequence, type)
     SELECT
         happened.id, happened.tenant_id,
-        -- the last of the feed's new numbers belongs to the newest event
+        -- the highest new position belongs to the newest event
         counted.last + 1 - row_number() OVER (PARTITION BY happened.tenant_id ORDER BY happened.id DESC),
         happened.job_id, happened.sequence, happened.type
     FROM happened JOIN counted ON counted.tenant_id = happened.tenant_id

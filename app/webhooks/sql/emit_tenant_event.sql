@@ -1,5 +1,5 @@
--- Which deliveries are due for something that happened to a tenant?
--- It goes to those of its endpoints that asked for it, or to one of them alone.
+-- Which deliveries are inserted for an event of a tenant?
+-- It goes to the endpoints that want its type, or only to :endpoint_id.
 WITH counted AS (
     INSERT INTO event_feeds AS feed (tenant_id, last) VALUES (:tenant_id, 1)
     ON CONFLICT (tenant_id) DO UPDATE SET last = feed.last + 1

@@ -1,5 +1,5 @@
--- Which deliveries are given up, since their endpoint is disabled or deleted?
--- They are listed as exhausted, and can be recovered.
+-- Which deliveries are exhausted because their endpoint is disabled or deleted?
+-- They can be recovered if the endpoint is enabled again.
 WITH idle AS (
     SELECT delivery.id, endpoint.deleted_at IS NOT NULL AS deleted
     FROM webhook_targets AS target

@@ -1,2 +1,2 @@
--- Which secrets are stored? They are locked until the transaction ends.
+-- Which secrets are stored, locked until the transaction ends?
 SELECT id, sealed FROM webhook_secrets ORDER BY id FOR NO KEY UPDATE

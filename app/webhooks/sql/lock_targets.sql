@@ -1,4 +1,4 @@
--- How healthy are these targets? They are locked, in the order of their ids, until the transaction ends.
+-- What is the health of these targets, locked in the order of their ids until the transaction ends?
 SELECT
     target.id, target.tenant_id, target.kind, target.failures, target.slow_failures, target.spell_failures,
     target.open_until, target.failed_since, target.failing_since, target.succeeded_at, target.disabled_at, now() AS now,

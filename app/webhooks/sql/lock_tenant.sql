@@ -1,2 +1,2 @@
--- Who may change the webhooks of this tenant? Only this transaction, until it ends.
+-- Which tenant is locked, so that only this transaction may change its webhooks?
 SELECT FROM tenants WHERE id = :tenant_id FOR NO KEY UPDATE

@@ -1,4 +1,4 @@
--- What becomes of these deliveries after an attempt? It gives those whose fence still held.
+-- Which of these deliveries were still held under their fence when their attempts are recorded?
 WITH asked AS (
     SELECT * FROM unnest(
         :id::uuid[], :fence::bigint[], :attempt::integer[], :status::text[], :due_seconds::float8[], :outcome::text[],
@@ -17,11 +17,11 @@ WITH asked AS (
         last_error = asked.error,
         lease_until = NULL,
         owner = NULL
-    -- only the holder of the fence may say
+    -- the fence: an older claim must not change the delivery
     FROM asked WHERE delivery.id = asked.id AND delivery.fence = asked.fence AND delivery.status = 'sending'
     RETURNING delivery.id
 ), attempts AS (
-    -- those of a late worker, too: the receiver has seen them
+    -- also attempts under an older fence: the receiver has seen them
     INSERT INTO webhook_attempts (
         delivery_id, attempt, outcome, duration_seconds, status_code, address, detail, answer
     )

@@ -1,4 +1,4 @@
--- How many deliveries to this endpoint are due again? Those given up, and those of events while it was disabled.
+-- How many deliveries to this endpoint become due: exhausted ones, and those of events while it was disabled?
 WITH wanted AS (
     SELECT event.id, event.job_id, event.type
     FROM webhook_events AS event JOIN webhook_endpoints AS endpoint ON endpoint.id = :endpoint_id
@@ -12,7 +12,7 @@ WITH wanted AS (
 ), missed AS (
     INSERT INTO webhook_deliveries (id, tenant_id, event_id, target_id, job_id, due_at, type, status)
     SELECT gen_random_uuid(), :tenant_id, id, :endpoint_id, job_id, now(), type, 'pending' FROM wanted
-    -- an event that the endpoint was owed already, whatever came of it
+    -- the endpoint has a delivery of this event already
     ON CONFLICT (event_id, target_id) DO NOTHING
     RETURNING id
 )

@@ -1,5 +1,5 @@
--- Which of these targets, which have just answered well, are marked as healthy?
--- One that is healthy already is written to once a minute at most.
+-- Which of these targets, whose attempts have just succeeded, are marked as healthy?
+-- A healthy target is updated at most once a minute.
 UPDATE webhook_targets SET
     failures = 0, slow_failures = 0, spell_failures = 0, open_until = NULL, failed_since = NULL, failing_since = NULL,
     succeeded_at = now()

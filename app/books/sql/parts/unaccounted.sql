@@ -1,5 +1,5 @@
--- Whether a worker other than :process_id was alive at {moment}.at, has not stopped in order, and has not vouched for
--- {moment}.server. One that wrote within {moment}.seconds of the last heartbeat of all was alive.
+-- Whether a worker other than :process_id was alive at {moment}.at, has not stopped normally, and has not vouched for
+-- {moment}.server. Alive means: its last heartbeat is within {moment}.seconds of the last heartbeat of all by then.
 EXISTS (
     SELECT FROM processes AS worker
     WHERE worker.kind = 'worker' AND worker.stopped_at IS NULL AND worker.id <> :process_id

@@ -1,4 +1,4 @@
--- A query for what all transfers of each tenant add up to. An adjustment of a job's charge lessens what is posted.
+-- A query for the sums of all transfers of each tenant. An adjustment of a job's charge lowers `posted`.
 SELECT
     transfer.tenant_id,
     coalesce(sum(CASE

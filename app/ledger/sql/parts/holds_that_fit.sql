@@ -1,7 +1,7 @@
--- The CTEs that hold credits of tenants all of whose holds fit, where there is nobody to be judged; `fits` gives these tenants.
--- Before them stand the CTEs `holds` (id, tenant_id, job_id, key_id, amount) and `locked`, the balances that are locked. Tenants with
--- budgets or credit that expires are not among these; they take the longer way. All of a balance is written as it was read under lock:
--- an UPDATE judges CHECKs by the row that its statement saw first, before it finds that another has changed it.
+-- CTEs that insert the holds of each tenant all of whose holds fit together; `fits` has these tenants. Other tenants, and those
+-- with budgets or expiring credit, need a decision for each hold. Before these CTEs the statement has `holds` (id, tenant_id,
+-- job_id, key_id, amount) and `locked` (locked balances). The UPDATE writes all columns of the balance as read under the lock:
+-- Postgres checks the CHECKs first with the row of the statement's snapshot, which another transaction may have changed since.
 fits AS MATERIALIZED (
     SELECT locked.*, amount
     FROM locked JOIN (SELECT tenant_id, sum(amount)::bigint AS amount FROM holds GROUP BY tenant_id) AS needed USING (tenant_id)

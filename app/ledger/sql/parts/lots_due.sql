@@ -1,2 +1,2 @@
--- Whether there is credit whose time is over.
+-- Whether any lot is due to expire.
 EXISTS (SELECT FROM lots WHERE expired_at IS NULL AND expires_at <= now())

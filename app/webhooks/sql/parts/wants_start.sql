@@ -1,4 +1,4 @@
--- Whether {job}, a row of jobs, has not been seen running yet, and somebody wants to be told when it is.
+-- Whether {job}, a row of jobs, has not started yet as far as known, and an endpoint or its own webhook wants `job.processing`.
 ({job}.started_at IS NULL AND (
     EXISTS (
         SELECT FROM webhook_endpoints AS endpoint
