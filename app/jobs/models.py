@@ -1,4 +1,4 @@
-"""The life of a job: its states and which may follow which, its error codes, its kinds of exchanges."""
+"""The life cycle of a job: its states and their transitions, its error codes, and the kinds of exchanges."""
 
 from enum import StrEnum
 
@@ -62,7 +62,7 @@ STATUS: dict[State, Status] = {
 
 
 class Surface(StrEnum):
-    """Which door a request came through."""
+    """The set of routes by which a job was submitted."""
 
     SEGMIND = "segmind"
     SEGMIND_SYNC = "segmind_sync"
@@ -70,7 +70,7 @@ class Surface(StrEnum):
 
 
 class ErrorCode(StrEnum):
-    """Why a job FAILED, for programs; the words for people are the upstream's where it said any."""
+    """Why a job FAILED, for programs. The message for people is the upstream's, if it sent one."""
 
     UPSTREAM_FAILED = "upstream_failed"
     CONTENT_BLOCKED = "content_blocked"
