@@ -1,5 +1,4 @@
-"""The submit writer, one for each API process, stores concurrent submits in groups, each group in one transaction it opens
-itself.
+"""The submit writer stores concurrent submits in groups, each in one transaction. Each API process has one. It is an edge.
 
 Otherwise the submits of a tenant would wait one by one for a disk flush, with the tenant's balance locked. Each submission of a
 group is stored or refused independently.
