@@ -164,6 +164,7 @@ def choose(
     for turn in turns:
         of_tenant = _tag(turn, roomy[turn.tenant_id][: turn.share])
         in_time = of_tenant[: max(1, sum(one.begins_at <= passed_at for one in of_tenant))]
+        # the tenant has more jobs that were not examined: they would begin after this horizon
         if in_time and (turn.share < turn.room or len(in_time) < len(of_tenant)):
             horizon = min(horizon, max(one.ends_at for one in in_time))
         tagged += in_time
