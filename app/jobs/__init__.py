@@ -1,7 +1,8 @@
-"""What tenants ask for, and the engine that gets it done.
+"""Jobs: what tenants request, and the engine that sends, polls and ends it.
 
-job: one request, one final result; never arq's unit. task: one arq call, short, carries ids only, may run twice or
-never. attempt: one numbered try at getting a job started upstream, at most one live per job. lease: until when a claim
-is believed; fence: the number that makes a late writer lose. queue: what a tenant, or a key with limits of its own, has waiting
-and under way, as counts. place: a job in flight, or in a queue, of which there are so many. transition: what becomes of a job.
+job: one request with one final result; not a job of arq. task: one call by arq; it is short, carries only ids, and may run
+twice or never. attempt: one numbered try to start a job at the upstream; a job has at most one live attempt. lease: how long a
+claim is valid. fence: a number that rises with each claim; a record with an older number is refused. queue: the counts of the
+jobs of a tenant, or of a key with its own limits. place: one of a limited number of jobs that may be queued or in flight.
+transition: a change of a state.
 """

@@ -1,7 +1,6 @@
-"""What the end of a job changes: its hold is resolved, its usage counted, its exposure written down, and its
-event is there for whoever asked to be told.
+"""What must be written when a job ends: post or release its hold, count its usage, record exposure, and emit its event.
 
-Every statement that ends jobs gives an EndedJob of each (parts `moved_columns` and `ended_columns`), and whoever runs it hands them to
+Every statement that ends jobs returns an EndedJob for each (parts `moved_columns` and `ended_columns`). Its caller passes them to
 `end_jobs` in the same transaction.
 """
 
@@ -23,8 +22,8 @@ from app.webhooks.models import EventType
 
 @dataclass(frozen=True, slots=True)
 class EndedJob:
-    """A job that a statement has moved, with what `end_jobs` needs where that is its end. reason: why it ended, which a cancel does
-    not hide. All but `id` and `state` are null in a row that stands for one that was not moved."""
+    """A job whose state a statement has changed, with what `end_jobs` needs if the job ended. reason: why it ended, also for a
+    canceled job. In a row for a job that was not changed, all fields except `id` and `state` are null."""
 
     id: UUID
     tenant_id: UUID
@@ -49,12 +48,13 @@ _LOST = frozenset({
     ErrorCode.POISON,
 })  # fmt: skip
 ALARM_TIMES = 10
-"""A cost of so many times its hold counts towards switching the model off; a lower one is written down and told alone."""
+"""A cost of at least this many times the hold counts towards disabling the model. A lower cost is only recorded and logged."""
 
 
 class Ended(NamedTuple):
-    """What hangs on the ends of some jobs. due: deliveries, for which somebody should ring. To be logged after the commit:
-    above_hold, the jobs that cost more than their hold, and disabled, the models switched off by that."""
+    """The result of `end_jobs`. due: the number of deliveries that are due; the caller sends a notification for them. To be
+    logged after the commit: above_hold, the jobs that cost more than their hold, and disabled, the models disabled because of
+    that."""
 
     due: int = 0
     above_hold: Sequence[EndedJob] = ()
@@ -62,7 +62,8 @@ class Ended(NamedTuple):
 
 
 async def end_jobs(session: Session, *, ended: Sequence[EndedJob]) -> Ended:
-    """See these jobs, which the transaction has just ended, through. No statement without any."""
+    """Settle the jobs that this transaction has just ended, record their exposures, and emit their events. Runs no statement if
+    there are none."""
     if not ended:
         return Ended()
     await settle(session, settlements=[_settlement(row) for row in ended])
@@ -77,8 +78,8 @@ async def end_jobs(session: Session, *, ended: Sequence[EndedJob]) -> Ended:
 
 
 async def tell_started(session: Session, *, started: Sequence[EndedJob]) -> int:
-    """The transaction has just seen these jobs begin to run; gives how many deliveries are due by it. No statement without
-    any."""
+    """Emit the event `job.processing` of jobs that this transaction has just recorded as PROCESSING. Returns how many deliveries
+    are due. Runs no statement if there are none."""
     if not started:
         return 0
     return await emit_job_events(session, events=[_event(row, EventType.JOB_PROCESSING) for row in started])
@@ -105,10 +106,10 @@ def _settlement(row: EndedJob) -> Settlement:
 
 
 def exposure_of(row: EndedJob) -> Exposure | None:
-    """What the upstream charged for an ended job, or may have, that its tenant does not pay.
+    """Return what the upstream charged, or may have charged, for an ended job and its tenant does not pay. None: nothing.
 
-    Failed runs are free upstream by its own word, so they count where it reports a cost all the same. What is lost counts
-    with its cost where that is known; of what is unknown the hold is what we expect.
+    The upstream states that failed runs are free, so a failed job counts only if the upstream reports a cost. A lost result
+    counts with its cost, or with its hold if the cost is not known. An unknown submission counts with its hold.
     """
     found = _uncovered(row)
     return None if found is None else Exposure(row.id, row.tenant_id, *found)
@@ -130,6 +131,6 @@ def _uncovered(row: EndedJob) -> tuple[ExposureReason, int] | None:
 
 
 async def _mind_prices(session: Session, above_hold: Sequence[EndedJob]) -> Sequence[str]:
-    """A model that twice costs ten times its hold is switched off before it costs more; gives those that are now."""
+    """Disable a model that twice costs ten times its hold, before it costs more. Returns the models that are disabled now."""
     dear = [row.model for row in above_hold if (row.cost_micro or 0) >= ALARM_TIMES * max(row.held_micro, 1)]
     return await count_above_hold(session, models=dear) if dear else ()

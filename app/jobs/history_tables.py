@@ -1,5 +1,5 @@
-"""Tables of what was tried and what happened: attempts, events, exchanges, refused submits. See `tables` for why nothing here
-has a foreign key to its job."""
+"""Tables of the history of jobs: attempts, events, exchanges, refused submits. `tables` says why no row here has a foreign key to
+its job."""
 
 from sqlalchemy import (
     BigInteger,

@@ -1,4 +1,4 @@
-"""The life of a job: its states and which may follow which, its error codes, its kinds of exchanges."""
+"""The life cycle of a job: its states and their transitions, its error codes, and the kinds of exchanges."""
 
 from enum import StrEnum
 

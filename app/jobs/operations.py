@@ -1,4 +1,4 @@
-"""Writes that begin and cancel jobs. What the engine writes down on the way is in `claims` and `records`."""
+"""Writes that store and cancel jobs. The writes of the engine are in `claims` and `records`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from app.webhooks.emit import JobWebhook
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A job about to be stored. `id` is made beforehand, so that a lost answer to the COMMIT can be settled by it."""
+    """A job to be stored. `id` is made beforehand: after a lost answer to the COMMIT, it shows whether the job was stored."""
 
     id: UUID
     tenant_id: UUID
@@ -51,7 +51,7 @@ class Twin(NamedTuple):
 
 
 class _NewJob(NamedTuple):
-    """As `submissions` asks for it. webhook_events: in a comma list. hold_id: None where no hold is made along."""
+    """One row of the part `submissions`. webhook_events: a comma list. hold_id: None if the same statement makes no hold."""
 
     id: UUID
     tenant_id: UUID
@@ -77,7 +77,7 @@ class _NewJob(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _CanceledJob(EndedJob):
-    """from_state: its state before. Where that was final, it was not moved."""
+    """from_state: the state before. If it was final, nothing was changed."""
 
     from_state: str
 
@@ -91,7 +91,7 @@ _REQUEST_CANCEL = _SQL.query("request_cancel", _CanceledJob)
 
 
 async def submit_jobs(session: Session, *, submissions: Sequence[Submission]) -> None:
-    """Store a group of jobs as queued. None may have a twin (see `find_twins`), or none is stored. One statement."""
+    """Store a group of jobs as queued. If one of them has a duplicate (see `find_twins`), none is stored. One statement."""
     await session.run(_SUBMIT_JOBS, **columns_of(_NewJob, [_new_job(one, hold_id=None) for one in submissions]))
 
 
@@ -107,10 +107,12 @@ def _new_job(one: Submission, *, hold_id: UUID | None) -> _NewJob:
 async def submit_jobs_that_fit(
     session: Session, *, submissions: Sequence[Submission], lock_seconds: float
 ) -> set[UUID]:
-    """Store the jobs of those tenants for all of whose jobs there is plainly room and credit, and hold what they may cost;
-    gives these tenants. Where several ask, those are left out whose queue or balance somebody holds just now. One
-    statement. Stores nothing and raises asyncpg.UniqueViolationError where one has a twin, and asyncpg.LockNotAvailableError
-    where a lock is not free within `lock_seconds`."""
+    """Store the jobs of each tenant that certainly has places and credits for all its jobs here, and make their holds. Returns
+    the ids of these tenants. One statement.
+
+    If there are jobs of several tenants, a tenant whose queue or balance is locked is skipped. Raises
+    asyncpg.UniqueViolationError if a job has a duplicate, and asyncpg.LockNotAvailableError if a lock is not free within
+    `lock_seconds`; then nothing is stored."""
     jobs = columns_of(_NewJob, [_new_job(one, hold_id=hold_id_of(one.id)) for one in submissions])
     alone = len({one.tenant_id for one in submissions}) == 1
     query = _SUBMIT_JOBS_OF_ONE if alone else _SUBMIT_JOBS_OF_MANY
@@ -118,7 +120,7 @@ async def submit_jobs_that_fit(
 
 
 async def find_twins(session: Session, *, submissions: Sequence[Submission]) -> dict[UUID, Twin]:
-    """For each submission that has one: the job with its id or its idempotency key."""
+    """Return, for each submission that has a duplicate, the job with its id or its idempotency key."""
     twins = await session.rows(
         _FIND_TWINS, job_ids=[s.id for s in submissions], tenant_ids=[s.tenant_id for s in submissions],
         idempotency_keys=[s.idempotency_key for s in submissions],
@@ -142,9 +144,10 @@ class JobFinished(Conflict):
 
 
 async def request_cancel(session: Session, *, tenant_id: UUID, job_id: UUID) -> State:
-    """Cancel a queued job, or ask for it where the upstream may be at work; gives its state, and whatever hangs on its end is done.
+    """Cancel a queued job. For a job in flight, record the request to cancel it: the upstream may have started it. Returns the
+    job's state. If the job ends, runs `end_jobs`.
 
-    Raises JobNotFound, and JobFinished where it had ended before (a second cancel of a canceled one as well).
+    Raises JobNotFound, and JobFinished if the job had already ended (also if it was canceled).
     """
     job = await session.find_row(_REQUEST_CANCEL, tenant_id=tenant_id, job_id=job_id)
     if job is None:

@@ -1,4 +1,4 @@
-"""A tenant's and a key's places: how many of their jobs are in flight and queued, beside how many may be."""
+"""The limits of a tenant and of its keys, and the places that their jobs take."""
 
 from typing import NamedTuple
 from uuid import UUID
@@ -13,7 +13,7 @@ LOCK_SECONDS = 3
 
 
 class Limits(NamedTuple):
-    """What a tenant and one of its keys may do, and the places they take now; None: no limit of their own."""
+    """The limits of a tenant and of one of its keys, and the places that they take now. None: no own limit."""
 
     rate_per_minute: int
     burst: int
@@ -44,27 +44,28 @@ _GET_LIMITS = _SQL.query("get_limits", Limits)
 
 
 async def lock_queue(session: Session, *, subject_id: UUID) -> None:
-    """Hold a tenant's counts. First in its transaction, as in that of whoever submits."""
+    """Lock a queue until the transaction ends. Must be the first statement of its transaction, as in a submit's."""
     await session.run(_LOCK_QUEUE, subject_id=subject_id)
 
 
 async def reweigh(session: Session, *, tenant_id: UUID, weight: float) -> None:
-    """What a tenant has had beyond the others counts by its new weight. One statement, before that is written down."""
+    """Convert the virtual time by which a tenant is ahead of the others to its new weight. One statement. Call it before the new
+    weight is stored."""
     await session.run(_REWEIGH, tenant_id=tenant_id, weight=weight)
 
 
 async def open_places(session: Session, *, tenant_id: UUID, key_id: UUID) -> None:
-    """Begin to count a key's jobs, if they are not counted yet. First in its transaction; raises StoreUnavailable.
+    """Begin to count a key's jobs, if they are not counted yet. Must be first in its transaction. Raises StoreUnavailable if the
+    lock is not free within LOCK_SECONDS.
 
-    Nobody else changes a job's state until the transaction ends: who waits takes his snapshot afterwards, and sees the
-    new row.
+    No other transaction writes to queues until this one ends. One that waits takes its snapshot afterwards, and sees the new row.
     """
     if await session.find_value(_HAS_QUEUE, subject_id=key_id):
         return
     try:
-        # whoever wants to write waits behind us: not for long, should somebody have stopped in mid-transaction
+        # all writers queue behind this lock request: if a process stopped within a transaction, they must not wait long
         await session.find_value(_SET_LOCK_TIMEOUT, seconds=LOCK_SECONDS)
-        # not behind whoever has locked a queue and a balance, and goes on to write: he would wait for us, and we for him
+        # a transaction that has locked a queue and a balance must still be able to write, or it and this one would deadlock
         await session.run(_LOCK_ALL_QUEUES)
     except asyncpg.LockNotAvailableError as error:
         raise StoreUnavailable from error
@@ -73,5 +74,5 @@ async def open_places(session: Session, *, tenant_id: UUID, key_id: UUID) -> Non
 
 
 async def get_limits(session: ReadSession, *, tenant_id: UUID, key_id: UUID) -> Limits:
-    """What a tenant and one of its keys may do, and the places they take now. One statement."""
+    """Return the limits of a tenant and of one of its keys, and the places that they take now. One statement."""
     return await session.get_row(_GET_LIMITS, tenant_id=tenant_id, key_id=key_id)  # neither is ever deleted

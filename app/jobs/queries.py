@@ -1,4 +1,4 @@
-"""Reads of jobs. Each names its tenant, but for those of the engine itself."""
+"""Reads of jobs. Each takes its tenant's id, except those for the engine."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,7 +13,7 @@ from app.jobs.rows import EventJob, JobResult, WholeJob
 
 
 class RunTimes(NamedTuple):
-    """Of a model: the latest values in seconds, newest first, and the published mean."""
+    """A model's latest values in seconds, newest first, and its published mean."""
 
     model: str
     samples: list[float] | None
@@ -21,7 +21,7 @@ class RunTimes(NamedTuple):
 
 
 class _LineRow(NamedTuple):
-    """A tenant's queue as `read_line.sql` reads it; instants are seconds since 1970 by the database's clock."""
+    """A tenant's queue, as `read_line.sql` returns it. Instants are seconds since 1970 by the database's clock."""
 
     read_at: float
     queued: int
@@ -63,20 +63,20 @@ _READ_CLOCK = _SQL.query("read_clock", datetime)
 
 
 async def list_run_times(session: ReadSession, *, models: Sequence[str]) -> list[tuple[str, list[float], float | None]]:
-    """For each model its latest run times in seconds, newest first, and the published mean."""
+    """Return for each model its latest run times in seconds, newest first, and the published mean."""
     rows = await session.rows(_LIST_RUN_TIMES, models=list(models), samples_max=SAMPLES_MAX)
     return [(row.model, row.samples or [], row.published) for row in rows]
 
 
 async def list_durations(session: ReadSession, *, models: Sequence[str]) -> list[tuple[str, list[float], float | None]]:
-    """For each model how long its latest jobs took, in seconds from being sent until their end was known, newest first;
-    and the published mean."""
+    """Return for each model the durations of its latest jobs, newest first, and the published mean. A duration is in seconds,
+    from the sending of the job until its end was known."""
     rows = await session.rows(_LIST_DURATIONS, models=list(models), samples_max=SAMPLES_MAX)
     return [(row.model, row.samples or [], row.published) for row in rows]
 
 
 async def read_line(session: ReadSession, *, tenant_id: UUID) -> Line:
-    """The tenant's line as it stands. Reads at most RANKS_MAX + RECENT_MAX rows, however many wait."""
+    """Return the tenant's line as it is now. Reads at most RANKS_MAX + RECENT_MAX rows, however many jobs wait."""
     row = await session.get_row(
         _READ_LINE, tenant_id=tenant_id, ranks_max=RANKS_MAX, places_max=PLACES_MAX, recent_max=RECENT_MAX
     )  # every tenant has a queue
@@ -102,48 +102,49 @@ async def read_line(session: ReadSession, *, tenant_id: UUID) -> Line:
 
 
 async def find_result(session: ReadSession, *, tenant_id: UUID, job_id: UUID) -> JobResult | None:
-    """What the upstream-shaped surface shows of a job: state, error, the upstream's last word, and of a completed one what
-    its tenant was charged and has left."""
+    """Return what the upstream's own surface shows of a job: state, error, the upstream's final body, and for a completed job
+    its charge and its tenant's available credits."""
     return await session.find_row(_FIND_RESULT, job_id=job_id, tenant_id=tenant_id)
 
 
 async def find_state(session: ReadSession, *, tenant_id: UUID, job_id: UUID) -> str | None:
-    """The state alone."""
+    """Return only the state."""
     return await session.find_value(_FIND_STATE, job_id=job_id, tenant_id=tenant_id)
 
 
 async def list_finished(session: ReadSession, *, job_ids: Sequence[UUID]) -> list[UUID]:
-    """Which of these have ended. For waiters whose push may have been lost; shows nobody anything."""
+    """Return which of these jobs have ended. For requests that wait and whose notification may be lost. No tenant sees the
+    result."""
     return await session.values(_LIST_FINISHED, job_ids=list(job_ids))
 
 
 async def find_job(session: ReadSession, *, tenant_id: UUID, job_id: UUID) -> WholeJob | None:
-    """All that the native API shows of a job."""
+    """Return all that the native API shows of a job."""
     return await session.find_row(_FIND_JOB, job_id=job_id, tenant_id=tenant_id)
 
 
 async def list_jobs_of_events(
     session: ReadSession, *, job_ids: Sequence[UUID], result_bytes_max: int
 ) -> list[EventJob]:
-    """All that events show of these jobs; larger results are only measured."""
+    """Return all that events show of these jobs. Of a result larger than `result_bytes_max`, only the size is returned."""
     return await session.rows(_LIST_JOBS_OF_EVENTS, job_ids=list(job_ids), result_bytes_max=result_bytes_max)
 
 
 async def get_micro_in_flight(session: ReadSession) -> int:
-    """What all jobs at the upstream may cost, and more than the upstream has reserved for them. One statement."""
+    """Return the sum of the holds of all jobs in flight, in micro-credits: more than the upstream has reserved. One statement."""
     return await session.get_value(_GET_MICRO_IN_FLIGHT)
 
 
 async def find_accepted_since(session: ReadSession, *, job_id: UUID) -> bool:
-    """Whether a submit was accepted since this job was refused for lack of credits. One statement."""
+    """Return whether the upstream accepted a submit since it refused this job because of the account. One statement."""
     return await session.get_value(_IS_ACCEPTED_SINCE, job_id=job_id)
 
 
 async def find_owner(session: ReadSession, *, job_id: UUID) -> tuple[float, UUID]:
-    """The tenant of a claimed job, and the database's clock: seconds since 1970. One statement."""
+    """Return the database's clock, in seconds since 1970, and the tenant of a claimed job. One statement."""
     return await session.get_row(_FIND_OWNER, job_id=job_id)  # a claimed job has a row
 
 
 async def read_clock(session: ReadSession) -> datetime:
-    """What the database's clock says. One statement."""
+    """Return the time of the database's clock. One statement."""
     return await session.get_value(_READ_CLOCK)

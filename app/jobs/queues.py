@@ -1,7 +1,7 @@
-"""The queues of tenants and of keys with limits of their own: who may have how many jobs waiting, and how many has.
+"""The queues of tenants, and of keys that have their own limits: how many jobs each has queued, and how many it may have.
 
-The statements that change jobs count them: see the part `counted`. A claim locks queues first and never waits for a job: it
-passes over those that are locked. Nor does it wait long for a queue.
+The statements that change jobs also count them: see the part `counted`. A claim locks queues first. It never waits for a locked
+job: it skips it. It does not wait long for a queue.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,17 +14,17 @@ from app.core.database.sql import SqlFolder
 from app.core.errors import Refusal
 
 QUEUE_FULL_SECONDS = 5
-"""When to come back to a full queue: it empties at the pace of runs, which nobody knows to the second."""
+"""The retry-after of a full queue, a rough value: it empties as fast as jobs end, which cannot be predicted to the second."""
 
 
 class QueueFull(Refusal):
-    """429: as many jobs wait as may."""
+    """429: the queue has as many jobs as it may have."""
 
     status = 429
     code = "queue_full"
 
     def __init__(self, *, of: str, queued: int, max_queued: int) -> None:
-        """`of`: tenant or key."""
+        """`of`: "tenant" or "key"."""
         super().__init__(
             f"queue full: {queued} of {max_queued} jobs of this {of} waiting; try again when some have been sent",
             retry_after_seconds=QUEUE_FULL_SECONDS,
@@ -48,34 +48,34 @@ _IS_KEY_FULL = _SQL.query("is_key_full", bool)
 
 @dataclass(slots=True)
 class Place:
-    """How many jobs of a tenant or key wait, and how many may; None: any number. Locked by whoever has it."""
+    """How many jobs of a tenant or key are queued, and how many may be (None: any number)."""
 
     of: str
     queued: int
     max_queued: int | None
 
     def admit(self) -> QueueFull | None:
-        """Why one more may not wait. It is counted by `take`."""
+        """Return why one more job may not be queued, or None. `take` counts the job."""
         if self.max_queued is None or self.queued < self.max_queued:
             return None
         return QueueFull(of=self.of, queued=self.queued, max_queued=self.max_queued)
 
 
 class Places:
-    """The locked queues of all whose jobs come in one group, filled as they are judged one by one."""
+    """The queues of all tenants and keys of one group of submits. They are filled as the submits are judged one by one."""
 
     def __init__(self, places: dict[UUID, Place]) -> None:
         self._places = places
 
     def admit(self, *, tenant_id: UUID, key_id: UUID) -> QueueFull | None:
-        """Why a job of this tenant and key may not wait with those taken so far."""
+        """Return why a job of this tenant and key may not be queued in addition to those taken so far, or None."""
         for place in self._of(tenant_id, key_id):
             if (refusal := place.admit()) is not None:
                 return refusal
         return None
 
     def take(self, *, tenant_id: UUID, key_id: UUID) -> None:
-        """It waits."""
+        """Count one more queued job of this tenant and key."""
         for place in self._of(tenant_id, key_id):
             place.queued += 1
 
@@ -84,25 +84,25 @@ class Places:
 
 
 async def lock_places(session: Session, *, subject_ids: Iterable[UUID], lock_seconds: float) -> Places:
-    """The queues of these tenants and keys, locked until the transaction ends; a key without limits has none. One
-    statement. It, and the rest of the transaction, waits `lock_seconds` for each lock that somebody holds; then
+    """Lock the queues of these tenants and keys until the transaction ends, and return them. A key without its own limits has no
+    queue. One statement. It, and the rest of the transaction, waits at most `lock_seconds` for each lock, and then raises
     asyncpg.LockNotAvailableError."""
     return _places(await session.rows(_LOCK_PLACES, subject_ids=list(set(subject_ids)), lock_seconds=lock_seconds))
 
 
 async def lock_queues(session: Session, *, tenant_id: UUID, lock_seconds: float) -> None:
-    """Lock a tenant's queue and those of its keys until the transaction ends. It, and the rest of the transaction, waits
-    `lock_seconds` for each lock that somebody holds; then asyncpg.LockNotAvailableError. One statement."""
+    """Lock the queues of a tenant and of its keys until the transaction ends. One statement. It, and the rest of the transaction,
+    waits at most `lock_seconds` for each lock, and then raises asyncpg.LockNotAvailableError."""
     await session.run(_LOCK_QUEUES, tenant_id=tenant_id, lock_seconds=lock_seconds)
 
 
 async def look_at_places(session: ReadSession, *, subject_ids: Iterable[UUID]) -> Places:
-    """The same, as they stand and not locked: another may take what is left. One statement."""
+    """Return the queues of these tenants and keys without a lock: another submit may take the last places. One statement."""
     return _places(await session.rows(_LOOK_AT_PLACES, subject_ids=list(set(subject_ids))))
 
 
 async def key_is_full(session: ReadSession, *, key_id: UUID) -> bool:
-    """Whether a key has as many jobs in flight as it may itself. One statement."""
+    """Return whether a key has as many jobs in flight as its own limit allows. One statement."""
     full = await session.find_value(_IS_KEY_FULL, key_id=key_id)
     return bool(full)
 

@@ -1,4 +1,4 @@
-"""Rows of jobs, as several modules read them."""
+"""Row types of jobs that several modules use."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,9 +8,9 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class ShownJob:
-    """What the native API shows of a job, without its input and output. due_at: None also where a pause keeps it parked.
+    """What the native API shows of a job, without its input and output. due_at: None also if the job is parked.
 
-    read_at: the database's clock. metadata: as it was submitted. message: of its error.
+    read_at: the database's clock. metadata: as it was submitted. message: the message of its error.
     """
 
     id: UUID
@@ -42,7 +42,7 @@ class ShownJob:
 
 @dataclass(frozen=True, slots=True)
 class WholeJob(ShownJob):
-    """All that the native API shows of a job. body: the upstream's last word."""
+    """All that the native API shows of a job. body: the upstream's final body."""
 
     input: bytes
     body: bytes | None
@@ -50,15 +50,15 @@ class WholeJob(ShownJob):
 
 @dataclass(frozen=True, slots=True)
 class EventJob(ShownJob):
-    """What events show of a job. body: None also where it is too large for them."""
+    """What events show of a job. body: None also if it is too large for an event."""
 
     result_bytes: int | None
     body: bytes | None
 
 
 class JobResult(NamedTuple):
-    """What the upstream-shaped surface shows of a job. body: the upstream's last word; available_micro: what its tenant has
-    left, of a completed job."""
+    """What the upstream's own surface shows of a job. body: the upstream's final body. available_micro: for a completed job, the
+    available micro-credits of its tenant."""
 
     id: UUID
     state: str

@@ -1,7 +1,7 @@
-"""Tables of jobs: what they are, what they carry, and the queues that count them. `history_tables` has what happened to them.
+"""Tables of jobs, their inputs and results, and the queues that count them. `history_tables` has what happened to them.
 
-What hangs on a job has no foreign key to it: it is only ever written by the statement that moves the job, the check
-would lock and read the job's row seven times a life, and old jobs are to go by dropping partitions.
+Rows that belong to a job have no foreign key to it. Only the statement that changes the job writes them. A foreign key would
+lock and read the job's row seven times in its life, and old jobs are to be removed by dropping partitions.
 """
 
 from sqlalchemy import (
@@ -128,7 +128,7 @@ jobs = Table(
     Index("jobs_deadline_idx", "deadline_at", postgresql_where=text("state = 'queued' AND deadline_at IS NOT NULL")),
     Index("jobs_suspect_idx", "due_at", postgresql_where=text("takeovers > 0")),
     Index("jobs_tenant_idx", "tenant_id", "created_at", "id"),
-    # of finished jobs only: each change of a job would write to them, and there are some twenty in its life
+    # only of finished jobs: otherwise each change of a job, about twenty in its life, would write to these indexes
     Index(
         "jobs_status_idx", "tenant_id", "state", "created_at", "id", postgresql_where=text("finished_at IS NOT NULL")
     ),
@@ -218,7 +218,7 @@ job_metadata = Table(
     instant("created_at", primary_key=True, comment="the job's, so that lists find the newest first"),
     Column("job_id", Uuid, primary_key=True),
 )
-"""Where to look for jobs with a member of metadata. Kept by a trigger on `job_inputs`."""
+"""Finds jobs by a member of their metadata. A trigger on `job_inputs` maintains it."""
 
 job_results = Table(
     "job_results",

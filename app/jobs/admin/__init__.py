@@ -1,1 +1,1 @@
-"""What operators do about jobs: pause, resolve, recover, correct a charge, and read a job's whole story."""
+"""What operators do with jobs: pause, resolve, recover, correct a charge, and read all records of a job."""

@@ -1,4 +1,4 @@
-"""A charge that an operator lowers."""
+"""Lower the charge of a job, by an operator."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from app.ledger.settling import Exposure, expose
 
 
 class ChargeCorrected(Conflict):
-    """409: it was corrected before, and is so once."""
+    """409: the charge was corrected before. It can be corrected only once."""
 
     code = "charge_corrected"
 
@@ -26,7 +26,7 @@ class ChargeCorrected(Conflict):
 
 
 class _Charged(NamedTuple):
-    """A job whose charge is lowered."""
+    """A job whose charge was lowered."""
 
     key_id: UUID | None
     model: str
@@ -42,10 +42,10 @@ _LOWER_CHARGE = _SQL.query("lower_charge", _Charged)
 
 
 async def lower_charge(session: Session, *, tenant_id: UUID, job_id: UUID, amount_micro: int, note: str) -> Transfer:
-    """Give a tenant back so much of what its job was charged, once; gives the transfer. What the upstream's cost then
-    exceeds the charge by is exposure.
+    """Return `amount_micro` of a job's charge to its tenant, once per job. Returns the transfer. If the upstream's cost is then
+    higher than the charge, the difference is recorded as exposure.
 
-    Raises JobNotFound, ChargeCorrected; Malformed where the charge is less. The block must end when it raises.
+    Raises JobNotFound, ChargeCorrected, and Malformed if the charge is less. The transaction must end if this raises.
     """
     charged = await session.find_value(_GET_CHARGED, job_id=job_id, tenant_id=tenant_id)
     if charged is None:
@@ -55,7 +55,7 @@ async def lower_charge(session: Session, *, tenant_id: UUID, job_id: UUID, amoun
     if not 0 < amount_micro <= charged:
         expected = f"expected at most the charge of the job, {show_credits(charged)}"
         raise Malformed(f"amount: {expected}", problems=[Problem("$.amount", expected)])
-    # locks the balance, before the job as everywhere; whoever was quicker has corrected the charge
+    # locks the balance before the job; None: another transaction has corrected the charge meanwhile
     transfer = await correct_charge(session, tenant_id=tenant_id, job_id=job_id, amount_micro=amount_micro, note=note)
     if transfer is None:
         raise ChargeCorrected

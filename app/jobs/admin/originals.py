@@ -1,5 +1,5 @@
-"""The upstream's errors as they came, for a dispute with it: sealed, and kept where something was left out of what is
-shown. Never part of an answer or a view."""
+"""The upstream's original errors, for a dispute with the upstream. They are stored, encrypted, if something was removed from the
+shown error. No answer to a tenant and no view has them."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -12,14 +12,14 @@ from app.core.errors import NotFound
 from app.jobs.operations import JobNotFound
 
 BYTES_MAX: Final = 64 * 1024
-"""Of an original so much is kept."""
+"""At most this much of an original is stored."""
 BATCH_MAX: Final = 500
 NO_JOB: Final = UUID(int=0)
-"""Before the first of them."""
+"""Lower than any job's id: where `reencrypt_originals` begins."""
 
 
 class NoOriginal(NotFound):
-    """404: nothing was left out of what the job shows, or its error is kept no longer."""
+    """404: nothing was removed from the shown error, or the original is no longer stored."""
 
     code = "no_original"
 
@@ -30,14 +30,14 @@ class NoOriginal(NotFound):
 
 
 class OriginalsVault(Vault):
-    """Seals and opens original errors."""
+    """Encrypts and decrypts original errors."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         super().__init__(keys, purpose="original error")
 
 
 class _OriginalOfJob(NamedTuple):
-    """None: none is kept."""
+    """original: None if none is stored."""
 
     tenant_id: UUID
     original: bytes | None
@@ -55,7 +55,7 @@ _RESEAL_ORIGINALS = _SQL.command("reseal_originals")
 
 
 async def get_original(session: Session, *, vault: Vault, job_id: UUID) -> tuple[UUID, bytes]:
-    """A job's tenant, and the upstream's error as it came. Raises JobNotFound, NoOriginal, SecretUnreadable."""
+    """Return a job's tenant, and the upstream's original error. Raises JobNotFound, NoOriginal or SecretUnreadable."""
     found = await session.find_row(_GET_ORIGINAL, job_id=job_id)
     if found is None:
         raise JobNotFound
@@ -65,8 +65,8 @@ async def get_original(session: Session, *, vault: Vault, job_id: UUID) -> tuple
 
 
 async def reencrypt_originals(session: Session, *, vault: Vault, after: UUID) -> tuple[int, int, UUID | None]:
-    """The next BATCH_MAX originals, by their jobs' ids, under the first key: how many they are, how many were moved, and
-    after which job to go on; None at the end. Raises SecretUnreadable, and then none of these is changed."""
+    """Encrypt the next BATCH_MAX originals, by their jobs' ids, with the first key. Returns how many there are, how many were
+    changed, and after which job to continue (None at the end). Raises SecretUnreadable; then none of these is changed."""
     originals = await session.rows(_LOCK_ORIGINALS, after=after, originals_max=BATCH_MAX)
     moved = [
         _Original(one.job_id, vault.seal(one.job_id, vault.open(one.job_id, one.original)))

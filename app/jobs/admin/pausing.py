@@ -1,8 +1,8 @@
-"""The effect of a pause on jobs: claims pass them over, and those of a paused tenant or model are parked.
+"""The effect of pauses on jobs: claims skip paused jobs, and jobs of a paused tenant or model are parked.
 
-A claim would otherwise pass over the same 50,000 jobs of a paused tenant each time. Parked is `due_at = infinity`;
-such a job always has a pause that holds it, since whoever parks it locks the pause, and whoever lifts the last one
-puts it back in the same transaction. A pause of everything needs none of it: claims ask for no row at all then.
+Otherwise each claim would skip the same 50,000 jobs of a paused tenant. A job parked here has `due_at = infinity`. A pause
+always holds it: the transaction that parks it locks the pause, and the one that lifts the last pause unparks it. (Claims park
+jobs in the same way at a limit of their key.) A pause of everything parks nothing: claims then read no jobs at all.
 """
 
 from uuid import UUID
@@ -23,13 +23,13 @@ _PUT_BACK_RUNNING = _SQL.command("put_back_running", parts={"polls_paused": POLL
 
 
 async def set_aside(session: Session) -> int:
-    """Park up to BATCH_MAX jobs that a pause of their tenant or model holds; gives how many. One statement."""
+    """Park up to BATCH_MAX jobs that a pause of their tenant or model holds. Returns how many. One statement."""
     return await session.get_value(_PARK_PAUSED, jobs_max=BATCH_MAX)
 
 
 async def put_back(session: Session) -> int:
-    """Put the jobs back in line that no pause holds any more; gives how many. Jobs alone first: who has counted holds
-    queues, and waits for no job any more."""
+    """Unpark the jobs that no pause holds any more. Returns how many. Running jobs come first: their statement locks no queues,
+    and after queues are locked no job may be waited for."""
     running = await session.run(_PUT_BACK_RUNNING)
     return running + await session.get_value(_UNPARK_QUEUED)
 
@@ -37,20 +37,20 @@ async def put_back(session: Session) -> int:
 async def pause_jobs(
     session: Session, *, tenant_id: UUID | None, model: str | None, what: What, paused_by: str, note: str
 ) -> tuple[Pause, int]:
-    """Pause a scope; gives how many jobs were parked or put back. Raises Malformed, TenantNotFound.
+    """Pause a scope. Returns the pause, and how many jobs were parked or unparked. Raises Malformed, TenantNotFound.
 
-    What is left to park is found by the workers' sweeps.
+    The workers' sweeps park the remaining jobs.
     """
     await lock_pauses(session)
     pause = await set_pause(session, tenant_id=tenant_id, model=model, what=what, paused_by=paused_by, note=note)
-    # a pause of all that becomes one of submits frees polls, and no submits
+    # if a pause of everything becomes one of submits, polls continue, and submits do not
     return pause, await session.run(_PUT_BACK_RUNNING) + await set_aside(session)
 
 
 async def resume_jobs(session: Session, *, tenant_id: UUID | None, model: str | None) -> tuple[Pause | None, int]:
-    """Lift the pause of a scope, if there is one; gives it and how many jobs were put back in line. Raises Malformed.
+    """Lift the pause of a scope, if there is one. Returns it, and how many jobs were unparked. Raises Malformed.
 
-    403s of a model are forgotten with it: the upstream pauses it again when two new ones say so.
+    The stored 403s of the model are deleted: only new 403s can pause it again.
     """
     if (slug := checked_scope(model)) is not None:
         await forget_answers(session, model=slug, tenant_id=tenant_id)

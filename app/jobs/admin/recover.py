@@ -1,6 +1,6 @@
-"""After a restored or failed-over database: what may have been sent in the time that is lost is unknown.
+"""The recovery after a restore or failover of the database: jobs that may have been sent in the lost time become unknown.
 
-Everything here takes steps of at most BATCH_MAX jobs, and may be run again from the start.
+All writes are in steps of at most BATCH_MAX jobs, and may be repeated from the start.
 """
 
 from dataclasses import dataclass
@@ -17,18 +17,18 @@ from app.pace.pauses.queries import Pause, find_pause
 
 BATCH_MAX = 2_000
 MARK = "waystation recover"
-"""Who set the pause: one that was there before stays when the recovery is over."""
+"""`paused_by` of the recovery's own pause. A pause that existed before remains when the recovery ends."""
 RECOVERER = UUID(int=0x7EC0)
-"""Whose attempts those are that the recovery makes up."""
+"""`worker` of the attempts that the recovery creates."""
 FENCE_STEP = 1_000_000
-"""Fences went back with the database: this far ahead of what any claim of the lost time had reached."""
+"""Fences went back with the database. This step raises them above the fence of any claim of the lost time."""
 CLOCK_SECONDS = 300.0
-"""A job due later than this could not have been sent, by whichever server's clock."""
+"""A job that is due later than this from now cannot have been sent, by the clock of either server."""
 
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """Jobs that still wait to be sent, and those that may have been sent."""
+    """How many jobs are queued, and how many are unknown."""
 
     queued: int
     unknown: int
@@ -36,8 +36,8 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """A job that may have been sent in the time that is lost. `made_up`: its attempt is the recovery's own; else a worker has
-    opened it, and it may have been sent in any case."""
+    """A job that may have been sent in the lost time. `made_up`: the recovery created its attempt. Otherwise a worker opened the
+    attempt, and the job may have been sent before the lost time, too."""
 
     id: UUID
     tenant_id: UUID
@@ -57,8 +57,8 @@ _LIST_FORGOTTEN = _SQL.query("list_forgotten", Forgotten)
 
 
 async def begin_recovery(session: Session) -> tuple[Pause, datetime]:
-    """Pause submits, unless everything is paused already; gives the pause, and the database's present instant: no job
-    accepted after it can have been sent in the time that is lost."""
+    """Pause submits, unless there is already a pause of everything. Returns the pause, and the time of the database's clock: no
+    job accepted after it can have been sent in the lost time."""
     await lock_pauses(session)
     pause = await find_pause(session, tenant_id=None, model=None)
     if pause is None:
@@ -69,7 +69,7 @@ async def begin_recovery(session: Session) -> tuple[Pause, datetime]:
 
 
 async def forget_queued(session: Session, *, before: datetime, unknown_max_seconds: float) -> int:
-    """Queued jobs that may have been sent become unknown; gives how many, up to BATCH_MAX. One statement."""
+    """Make queued jobs unknown that may have been sent. Returns how many, up to BATCH_MAX. One statement."""
     return await session.get_value(
         _FORGET_QUEUED, before=before, clock_seconds=CLOCK_SECONDS, jobs_max=BATCH_MAX, fence_step=FENCE_STEP,
         unknown_max_seconds=unknown_max_seconds, worker=RECOVERER,
@@ -77,7 +77,7 @@ async def forget_queued(session: Session, *, before: datetime, unknown_max_secon
 
 
 async def forget_sending(session: Session, *, before: datetime, unknown_max_seconds: float) -> int:
-    """Jobs that were being sent become unknown; gives how many, up to BATCH_MAX. One statement."""
+    """Make jobs in state sending unknown. Returns how many, up to BATCH_MAX. One statement."""
     return await session.get_value(
         _FORGET_SENDING,
         before=before,
@@ -88,22 +88,22 @@ async def forget_sending(session: Session, *, before: datetime, unknown_max_seco
 
 
 async def free_running(session: Session, *, before: datetime, after: UUID) -> list[UUID]:
-    """Take running jobs out of every hand, those with an id above `after`; gives their ids, the highest first."""
+    """Release the claims of running jobs with an id above `after`, and raise the fences. Returns their ids, the highest first."""
     return await session.values(_FREE_RUNNING, before=before, after=after, jobs_max=BATCH_MAX, fence_step=FENCE_STEP)
 
 
 async def count_left(session: ReadSession) -> Left:
-    """What is queued and unknown now. Scans the unfinished jobs."""
+    """Return how many jobs are queued and unknown now. Scans the unfinished jobs."""
     return await session.get_row(_COUNT_LEFT)
 
 
 async def list_forgotten(session: ReadSession, *, since: datetime) -> list[Forgotten]:
-    """All unknown jobs; which of them `forget_queued` has made so since. Reads them with their inputs."""
+    """Return all unknown jobs with their inputs, and which of them `forget_queued` has made unknown since then."""
     return await session.rows(_LIST_FORGOTTEN, recoverer=RECOVERER, since=since)
 
 
 async def end_recovery(session: Session) -> Pause | None:
-    """Lift the recovery's own pause; gives the one that stays where somebody had paused everything before."""
+    """Lift the recovery's own pause. Returns the pause that remains if everything was paused before, else None."""
     await lock_pauses(session)
     pause = await find_pause(session, tenant_id=None, model=None)
     if pause is not None and pause.paused_by == MARK:

@@ -1,4 +1,4 @@
-"""An operator's decision on a submission of which nobody could say whether it arrived."""
+"""An operator's decision about an unknown submission."""
 
 import json
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from app.upstream.wire import upstream_id_of
 
 
 class _Unknown(NamedTuple):
-    """A job of which somebody decides. taken: the upstream's request is another job's."""
+    """A job to decide about. taken: the upstream's request belongs to another job."""
 
     state: str
     taken: bool
@@ -30,13 +30,13 @@ _RELEASE_SUBMISSION = _SQL.query("release_submission", EndedJob)
 
 
 class JobNotUnknown(Conflict):
-    """409: everybody knows what became of its submission."""
+    """409: the job is not unknown."""
 
     code = "job_not_unknown"
 
 
 class UpstreamIdTaken(Conflict):
-    """409: the upstream's request is another job's."""
+    """409: the upstream's request belongs to another job."""
 
     code = "upstream_id_taken"
 
@@ -45,7 +45,7 @@ class UpstreamIdTaken(Conflict):
 
 
 def checked_upstream_id(text: str) -> str:
-    """An id as the upstream gives them, or Malformed."""
+    """Return the text if it is an id as the upstream gives them. Raises Malformed otherwise."""
     if upstream_id_of(json.dumps(text)) != text:
         expected = "expected a request id of the upstream"
         raise Malformed(f"adopt: {expected}", problems=[Problem("$.adopt", expected)])
@@ -53,8 +53,8 @@ def checked_upstream_id(text: str) -> str:
 
 
 async def adopt_submission(session: Session, *, job_id: UUID, upstream_id: str) -> State:
-    """The upstream's request is this unknown job's: it runs on. Raises JobNotFound, JobNotUnknown, UpstreamIdTaken,
-    Malformed. The block must end with this call: after UpstreamIdTaken the transaction is lost."""
+    """Give the upstream's request to this unknown job, which then runs. Raises JobNotFound, JobNotUnknown, UpstreamIdTaken or
+    Malformed. This must be the last call of its transaction, which is aborted after UpstreamIdTaken."""
     checked_upstream_id(upstream_id)
     seen = await session.find_row(_FIND_CLAIM_OF_UPSTREAM_ID, job_id=job_id, upstream_id=upstream_id)
     if seen is None:
@@ -71,8 +71,8 @@ async def adopt_submission(session: Session, *, job_id: UUID, upstream_id: str) 
 
 
 async def release_submission(session: Session, *, job_id: UUID) -> State:
-    """This unknown job never started: it FAILS submission_unknown, or is CANCELED where that was asked for; free of
-    charge, and never sent again. Raises JobNotFound, JobNotUnknown."""
+    """End this unknown job, which never started: FAILED with submission_unknown, or CANCELED if a cancel was requested. It is not
+    charged, and never sent again. Raises JobNotFound or JobNotUnknown."""
     job = await session.find_row(_RELEASE_SUBMISSION, job_id=job_id)
     if job is None:
         raise await _why_not(session, job_id)

@@ -1,4 +1,4 @@
-"""A job's whole story as operators see it, over HTTP and as `job show --json`."""
+"""All records of a job as operators see them, over HTTP and with `job show --json`."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -69,7 +69,7 @@ class CreditsOut(_Told):
 
     @classmethod
     def of(cls, job: Mapping[str, Any]) -> Self:
-        """Those of a job's row."""
+        """Return the credits of a job's row."""
         return cls(
             hold=show_credits(job["held_micro"]),
             held=show_credits(0 if job["finished_at"] is not None else job["held_micro"]),
@@ -127,7 +127,7 @@ class JobStory(_Told):
 
     @classmethod
     def of(cls, story: Story) -> Self:
-        """The story, ready to be shown."""
+        """Return the schema of a story."""
         job = asdict(story.job)
         return cls.model_validate(
             {

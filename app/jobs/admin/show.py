@@ -1,4 +1,4 @@
-"""One job's story as people read it in a terminal."""
+"""All records of a job, as text for a terminal."""
 
 from datetime import datetime
 
@@ -11,7 +11,7 @@ _LISTS = ("events", "attempts", "exchanges", "observations")
 
 
 def shown(story: JobStory) -> str:
-    """The fields that say something, then what happened, in order."""
+    """Return the fields that have a value, then the events, attempts, exchanges and observations, each in order."""
     plain = story.model_dump(mode="json", exclude={*_LISTS, "credits"})
     plain |= {f"credits {name}": amount for name, amount in story.credits.model_dump().items()}
     fields = [(name, str(value)) for name, value in plain.items() if value not in (None, False, {})]

@@ -1,4 +1,4 @@
-"""One job's whole story, for operators: what it carries, what was tried, what happened. Never its bodies."""
+"""The story of a job, for operators: its row, attempts, events, exchanges and observations. Never its bodies."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,12 +10,12 @@ from app.core.database.sql import SqlFolder
 from app.jobs.operations import JobNotFound
 
 EXCHANGES_MAX = 1_000
-"""The latest so many are told: a job that had trouble for a day has thousands."""
+"""At most this many are returned, the latest ones: a job that had trouble for a day has thousands."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoryJob:
-    """A job as operators see it. paused: a pause keeps it parked, and `due_at` is None."""
+    """A job as operators see it. paused: whether it is parked; then `due_at` is None."""
 
     id: UUID
     tenant_id: UUID
@@ -59,7 +59,7 @@ class StoryJob:
 
 
 class StoryEvent(NamedTuple):
-    """A change of a job."""
+    """An event of a job."""
 
     seq: int
     at: datetime
@@ -69,7 +69,7 @@ class StoryEvent(NamedTuple):
 
 
 class StoryAttempt(NamedTuple):
-    """A try to start a job; outcome: None while it is on the wire."""
+    """An attempt to start a job. outcome: None until its outcome is recorded."""
 
     attempt: int
     outcome: str | None
@@ -80,7 +80,7 @@ class StoryAttempt(NamedTuple):
 
 
 class StoryExchange(NamedTuple):
-    """A call to the upstream about a job."""
+    """An HTTP call to the upstream for a job."""
 
     id: int
     at: datetime
@@ -103,7 +103,7 @@ class StoryObservation(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """A job's row, and the rows that hang on it, each in order."""
+    """A job's row, and the rows that belong to it, each list in order."""
 
     job: StoryJob
     events: list[StoryEvent]
@@ -121,7 +121,7 @@ _LIST_OBSERVATIONS = _SQL.query("list_observations", StoryObservation)
 
 
 async def get_story(session: ReadSession, *, job_id: UUID) -> Story:
-    """The story of any tenant's job; raises JobNotFound."""
+    """Return the story of any tenant's job. Raises JobNotFound."""
     job = await session.find_row(_GET_STORY_JOB, job_id=job_id)
     if job is None:
         raise JobNotFound

@@ -1,4 +1,5 @@
-"""Taking running jobs for work, and opening, releasing and renewing what was taken: leased by the database's clock, fence + 1."""
+"""Claim running jobs, open attempts, and release or renew claims. A claim sets a lease by the database's clock and raises the
+fence."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,13 +13,13 @@ from app.pace.pauses.queries import COUNT_GRANTED_PART, MAY_POLL_PART, MAY_SUBMI
 from app.webhooks.queries import WANTS_START_PART
 
 LOOKAHEAD_SECONDS = 0.05
-"""Jobs due this soon are claimed along: a poll a little early is cheaper than one more statement."""
+"""Jobs that are due this soon are claimed too: a poll that is a little early is cheaper than another statement."""
 EVER_SECONDS = 1e9
 
 
 class ClaimedRead(NamedTuple):
-    """A running job that was claimed to be asked about. wants_start: it has not been seen running, and somebody wants to be told when
-    it is. number: of reads that were claimed; in a row of its own, with nothing else, where there is none."""
+    """A running job that was claimed for a poll or fetch. wants_start: it was not yet seen PROCESSING, and a webhook wants that
+    event. number: how many jobs were claimed; if none, the only row has nothing but this number."""
 
     id: UUID
     fence: int
@@ -80,17 +81,17 @@ async def claim_running(
     debt: int = 0,
     expires_seconds: float | None = None,
 ) -> Taken[ClaimedRead]:
-    """Up to `most` running jobs that are due, the longest overdue first; none due longer ago. Two
-    statements, one more where the budget keeps some back.
+    """Claim up to `most` running jobs that are due, the longest overdue first, but none overdue by more than `overdue_seconds`.
+    Two statements, or three if the pace grants fewer than `most`.
 
-    A short `overdue_seconds` is cheap: before what is due lie the index entries of all that was due since the last
-    vacuum, and without it every look wades through them. debt: fetches that went out since the last claim.
-    expires_seconds: only those that were submitted within it, the oldest first.
+    A short `overdue_seconds` is cheap: otherwise each claim first scans the dead index entries of all jobs that were due since
+    the last vacuum. debt: fetches that were sent since the last claim. expires_seconds: claim only jobs that were submitted
+    within it, the oldest first.
     """
     known = await read_pace(session, for_submits=False)
     pace = known.pace
     granted = reads_granted(pace, asked=most)
-    # before the claim takes those that are due
+    # before the claim, which changes how many are due
     due = await count_reads_due(session, most=granted + 1, with_suspects=True) if granted < most else 0
     given = {
         "jobs_max": granted, "owner": owner, "lease_seconds": lease_seconds, "lookahead_seconds": LOOKAHEAD_SECONDS,
@@ -111,7 +112,8 @@ async def claim_running(
 
 
 def _prices(pace: Pace, debt: int) -> dict[str, float]:
-    """Of `claimed_reads`: what is left once the fetches are paid, and what a read takes of it."""
+    """Return parameters of the part `claimed_reads`: the tokens that are left after the fetches, and the tokens that a read
+    takes."""
     fetch, read = fetch_price(pace), read_price(pace)
     return {
         "tokens": pace.shared - fetch.shared * debt, "free_tokens": pace.free - fetch.free * debt,
@@ -120,7 +122,7 @@ def _prices(pace: Pace, debt: int) -> dict[str, float]:
 
 
 async def count_reads_due(session: Session, *, most: int, with_suspects: bool = False) -> int:
-    """How many running jobs are due to be asked about, up to so many. One statement; none where `most` is 0."""
+    """Return how many running jobs are due for a poll, counted up to `most`. One statement, or none if `most` is 0."""
     return await session.get_value(_COUNT_READS_DUE, reads_max=most, with_suspects=with_suspects) if most else 0
 
 
@@ -132,10 +134,11 @@ async def open_attempts(
     lease_seconds: float,
     lock_seconds: float = 0.0,
 ) -> dict[tuple[UUID, int], int]:
-    """Number the attempts of these claims (id, fence); a claim that is missing from the answer was lost. One statement.
+    """Open an attempt for each of these claims (id, fence), and return its number. A claim that is missing in the result was
+    lost. One statement.
 
-    Asked again after a lost answer, it gives the attempts that were opened then; nothing may have been sent meanwhile.
-    Raises asyncpg.LockNotAvailableError where it waits longer than `lock_seconds` for a lock; 0: as long as it takes.
+    If it is called again after a lost answer, it returns the attempts that were opened then. Nothing may have been sent in
+    between. Raises asyncpg.LockNotAvailableError if it waits longer than `lock_seconds` for a lock. 0: no limit.
     """
     rows = await session.rows(
         _OPEN_ATTEMPTS, **columns_of(_Claim, [_Claim(*one) for one in claims]), owner=owner, lease_seconds=lease_seconds,
@@ -145,20 +148,20 @@ async def open_attempts(
 
 
 async def release_claims(session: Session, *, owner: UUID, rows: Sequence[tuple[UUID, int, float, str, float]]) -> None:
-    """Give back claims whose connection never came about: id, fence, due_seconds, detail, duration. One statement."""
+    """Release claims whose connection could not be opened: id, fence, due_seconds, detail, duration. One statement."""
     await session.run(_RELEASE_CLAIMS, **columns_of(_Released, [_Released(*one) for one in rows]), owner=owner)
 
 
 async def renew_leases(
     session: Session, *, owner: UUID, claims: Sequence[tuple[UUID, int]], lease_seconds: float
 ) -> set[tuple[UUID, int]]:
-    """Lengthen the leases of those claims (id, fence) that still hold; gives which did. One statement."""
+    """Renew the leases of those claims (id, fence) that are still valid, and return these. One statement."""
     asked = columns_of(_Claim, [_Claim(*one) for one in claims])
     rows = await session.rows(_RENEW_LEASES, **asked, owner=owner, lease_seconds=lease_seconds)
     return {(row.id, row.fence) for row in rows}
 
 
 async def hand_back(session: Session, *, owner: UUID, unsent_alone: bool = False) -> None:
-    """A process that ends gives back what it holds: jobs that are not sent, and, but for `unsent_alone`, running ones. One
+    """Release the claims of a process that stops: jobs that were not sent, and, unless `unsent_alone`, running jobs. One
     statement."""
     await session.run(_HAND_BACK, owner=owner, running_too=not unsent_alone)

@@ -1,4 +1,4 @@
-"""Pure choices of the engine: an exchange has told us something; what is to be written down about the job?"""
+"""Pure decisions of the engine: what is recorded about a job after the outcome of an exchange."""
 
 import random
 import re
@@ -10,23 +10,23 @@ from app.pace.models import PauseReason
 from app.upstream.wire import Outcome, OutcomeKind, UpstreamState
 
 GONE_SECONDS_FRESH = 120.0
-"""How long a job the upstream has just accepted may be 404: its stores need not agree at once."""
+"""How long 404 is tolerated for a job that was just accepted: the upstream's stores may not agree immediately."""
 GONE_SECONDS = 60.0
-"""The same for one that has been seen before."""
+"""The same for a job whose state a poll has already read."""
 RECORD_SECONDS = 3600.0
-"""The upstream forgets a request this long after its submission."""
+"""The upstream deletes a request this long after its submission."""
 GIVE_UP_SECONDS = 86_400.0
-"""After this long without a final word nobody expects one any more."""
+"""A job that has no final outcome after this time fails."""
 RESULT_TRIES = 6
-"""After so many answers in a row that cannot be read the result of a completed run counts as unreadable. They are 2, 4, 8,
-16 and 32 s apart: a page of a proxy that restarts is gone by then."""
+"""After this many unreadable answers in a row, the result of a completed run counts as unreadable. They are 2, 4, 8, 16 and 32 s
+apart, long enough for a restarting proxy to stop answering with its own page."""
 RESULT_SECONDS = (2.0, 40.0)
 POLL_TRIES = 10
-"""The same of a run that may still go on, once the upstream has forgotten it: until then the answers may be those of
-something in between, which will be gone again."""
+"""The same for a run that may still continue. It applies only after RECORD_SECONDS: before, the answers may come from a proxy in
+between, and this may end."""
 ACCOUNT_SECONDS = (30.0, 300.0)
 THROTTLED_SECONDS = 0.25
-"""Until a poll answered 429 is due again; the budget says when it goes."""
+"""After this time a poll that got 429 is due again. The pace decides when it is sent."""
 MESSAGE_MAX = 8_000
 
 _BLOCKED = re.compile(r"content[ _]polic|content[ _]filter|moderation|safety|nsfw|sensitive content|\brai\b", re.I)
@@ -34,7 +34,7 @@ _BLOCKED = re.compile(r"content[ _]polic|content[ _]filter|moderation|safety|nsf
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Submits should wait: for everybody, since the upstream account is shared."""
+    """A pause of all submits: all tenants share the upstream account."""
 
     reason: PauseReason
     seconds: float
@@ -43,7 +43,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Where a job goes, why, and when the engine looks at it next (seconds from now; None when final)."""
+    """The next state of a job, the reason, and when the engine looks at it next (seconds from now; None if final)."""
 
     to_state: State
     reason: str
@@ -60,9 +60,9 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """What a poll's decision needs to know of the job: ages in seconds by the database's clock.
+    """The fields of a job that the decision after a poll needs. Ages are in seconds by the database's clock.
 
-    unreadable: answers in a row, before this one, that could not be read."""
+    unreadable: how many answers in a row, before this one, could not be read."""
 
     age_seconds: float
     gone_seconds: float | None
@@ -72,12 +72,12 @@ class Running:
 
 
 def backoff(retries: int, low: float, high: float) -> float:
-    """Seconds to wait after so many tries in a row: doubling from low to high, ±20 % so that no herd forms."""
+    """Return the seconds to wait after this many tries in a row: doubling from low to high, ±20 % so that retries spread out."""
     return float(min(high, low * 2 ** min(retries, 30))) * random.uniform(0.8, 1.2)
 
 
 def believed(outcome: Outcome) -> Outcome:
-    """A submit whose 2xx answer broke off after it had named the id is accepted: what is missing tells us nothing."""
+    """Return the outcome, as ACCEPTED if a 2xx answer was cut off after the id: the missing rest would add nothing."""
     if outcome.kind is OutcomeKind.UNKNOWN and outcome.upstream_id is not None:
         return replace(outcome, kind=OutcomeKind.ACCEPTED)
     return outcome
@@ -86,8 +86,8 @@ def believed(outcome: Outcome) -> Outcome:
 def after_submit(
     outcome: Outcome, *, retries: int, schedule: Schedule, unknown_max_seconds: float, doubted: bool = False
 ) -> Step:
-    """The step after a submit: only what provably did not arrive goes back to the queue. `doubted`: what it says of our
-    account is not believed."""
+    """Return the step after a submit. Only a submit that certainly did not start a job goes back to the queue. `doubted`: what
+    the answer says about the account is not believed."""
     match outcome.kind:
         case OutcomeKind.ACCEPTED:
             return Step(State.RUNNING, "accepted", schedule.next_gap(0.0), upstream_state=UpstreamState.QUEUED)
@@ -97,22 +97,23 @@ def after_submit(
         case OutcomeKind.NOT_SENT:
             return Step(State.QUEUED, "not_sent", backoff(retries, 0.2, 30.0), retry=True)
         case OutcomeKind.THROTTLED:
-            return Step(State.QUEUED, "throttled", 0.0)  # it keeps its place: the budget says when the next one goes
+            return Step(State.QUEUED, "throttled", 0.0)  # it keeps its rank; the pace decides when to send it
         case OutcomeKind.ACCOUNT if doubted:
             return Step(State.QUEUED, "account_doubted", backoff(retries, *ACCOUNT_SECONDS), retry=True)
         case OutcomeKind.ACCOUNT:
             pause_seconds = backoff(retries, *ACCOUNT_SECONDS)
             pause = Pause(PauseReason.ACCOUNT, pause_seconds, outcome.error or outcome.detail)
-            # a little longer than all: another job finds out whether it is over, in case it was this one's fault
+            # a little longer than the pause: another job shows first whether the problem is over, in case this job caused it
             return Step(State.QUEUED, "account", 1.2 * pause_seconds, retry=True, pause=pause)
         case _:
             return Step(State.UNKNOWN, "maybe_sent", unknown_max_seconds)
 
 
 def after_poll(outcome: Outcome, job: Running, *, schedule: Schedule) -> Step:
-    """The step after a poll or fetch: only a final word ends a job; trouble up there never does, until it is hopeless.
+    """Return the step after a poll or fetch. Only a final outcome ends a job. Trouble at the upstream ends it only after
+    GIVE_UP_SECONDS.
 
-    A 404 that is not in JSON is trouble, too, as long as the upstream keeps the request: a page of something in between.
+    A 404 without JSON is also trouble, while the upstream still keeps the request: it may be the page of a proxy in between.
     """
     match outcome.kind:
         case OutcomeKind.SUCCEEDED if outcome.body is not None:
@@ -175,7 +176,7 @@ def _after_trouble(outcome: Outcome, job: Running) -> Step:
         message = "the upstream gave no usable answer for a day"
         return _failed(ErrorCode.UPSTREAM_UNAVAILABLE, "upstream_unavailable", message, None)
     finished = outcome.state is UpstreamState.COMPLETED or job.upstream_state is UpstreamState.COMPLETED
-    # its result is there and the upstream's hour is running: ask again sooner than about one that still runs
+    # the result exists, and the upstream deletes it within the hour: ask sooner than for a job that still runs
     seconds = backoff(job.retries, 0.5, 10.0) if finished else backoff(job.retries, 1.0, 30.0)
     return Step(
         State.RUNNING,
@@ -191,12 +192,13 @@ def _failed(code: ErrorCode, reason: str, message: str, body: bytes | None) -> S
 
 
 def run_time(outcome: Outcome, *, age_seconds: float, gap_seconds: float) -> tuple[float, float]:
-    """(seconds it ran upstream, seconds until we knew): the upstream's own word, else the middle of the last gap.
+    """Return (seconds of the run at the upstream, seconds from its end until we knew): as the upstream reports, or else by the
+    middle of the last gap between polls.
 
-    Never simply the age at which we found out, or our own delay would feed back into the schedule.
+    Never by the age at the last poll, or our own delay would feed back into the schedule.
     """
     told = outcome.metrics.total_seconds if outcome.metrics else None
     if told is not None and 0 < told <= age_seconds:
         return told, age_seconds - told
-    half = min(gap_seconds, age_seconds) / 2  # beyond the schedule's end a gap may be longer than the job is old
+    half = min(gap_seconds, age_seconds) / 2  # after the end of the schedule, a gap may be longer than the job's age
     return max(age_seconds - half, 0.001), half

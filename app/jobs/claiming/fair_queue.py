@@ -1,12 +1,12 @@
-"""Whose jobs go next, of all tenants: start-time fair queueing (Goyal, Vin and Cheng, 1996), as pure functions.
+"""Which jobs are sent next, of all tenants: start-time fair queueing (Goyal, Vin and Cheng, 1996), as pure functions.
 
-First the tenants whose turn it is: those with the lowest virtual time that have jobs in line and room for them. Of each the
-next few jobs are looked at; and of these the first ones go, in the order in which a server that shares itself out by weight,
-credit by credit, would begin them. The order is known up to a horizon: beyond it, jobs that were not looked at would come
-first.
+The tenants whose turn it is are those with the lowest virtual time that have ready jobs and places for them. Of each, the next
+few jobs are examined. Of these, the first ones are sent, in the order in which a server that divides itself by weight, credit
+by credit, would begin them. This order is correct up to a horizon: after it, jobs that were not examined would come first.
 
-A key may have a limit of its own. Its jobs are parked, out of line, when they are met while it is at that limit; they come
-back, the oldest first, when it has room. A suspect is a job whose holders have died again and again; one goes at a time.
+A key may have its own limit. If a claim finds a job of a key at its limit, it parks the job. Parked jobs become ready again,
+the oldest first, when the key has places. A suspect is a job whose owners have died repeatedly. Suspects are sent one at a
+time.
 """
 
 import math
@@ -18,11 +18,11 @@ from typing import NamedTuple
 from uuid import UUID
 
 PASSED_MAX = 100
-"""Jobs of keys at their limit that one claim passes over, of each tenant, to find what else it has."""
+"""For each tenant, at most this many jobs of keys at their limit are skipped in one claim to find other jobs."""
 
 
 class Queue(NamedTuple):
-    """The counts of a tenant, or of a key with limits of its own, read under lock."""
+    """The counts of a tenant, or of a key with its own limits, read under lock."""
 
     subject_id: UUID
     tenant_id: UUID
@@ -36,24 +36,24 @@ class Queue(NamedTuple):
 
     @property
     def is_key(self) -> bool:
-        """Whether it is a key's."""
+        """Whether this is the queue of a key."""
         return self.subject_id != self.tenant_id
 
     @property
     def places(self) -> float:
-        """How many more of its jobs may be claimed; infinite: any number. Below zero where the limit was lowered."""
+        """How many more of its jobs may be claimed. Infinite: any number. Negative if the limit was lowered."""
         return math.inf if self.max_in_flight is None else self.max_in_flight - self.in_flight - self.claimed
 
     @property
     def free(self) -> float:
-        """How many places of a key are left once all its jobs in line have one."""
+        """How many places of a key are left if each of its ready jobs takes one."""
         return math.inf if self.max_in_flight is None else self.max_in_flight - self.in_flight - self.ready
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
     """A tenant that may have a turn. `begins_at`: its virtual time. `room`: how many jobs it could send. `share`: how many of
-    them may go in this claim. `seen`: how many are looked at to find these."""
+    them may be sent in this claim. `seen`: how many are examined to find these."""
 
     tenant_id: UUID
     weight: float
@@ -64,7 +64,7 @@ class Turn:
 
 
 class Candidate(NamedTuple):
-    """A job in line that may go. `cost`: what it counts for, in micro-credits."""
+    """A ready job that may be sent. `cost`: in micro-credits, what it adds to the virtual time before the division by weight."""
 
     id: UUID
     tenant_id: UUID
@@ -75,12 +75,12 @@ class Candidate(NamedTuple):
 
     @property
     def place(self) -> tuple[datetime, UUID]:
-        """Its place among the jobs of its tenant or its key."""
+        """Its sort key among the jobs of its tenant or key."""
         return (self.rank_at, self.id)
 
 
 class Parked(NamedTuple):
-    """A job of a limited key that is out of line and might stand in it."""
+    """A parked job of a key with its own limit, which may become ready."""
 
     id: UUID
     tenant_id: UUID
@@ -89,12 +89,12 @@ class Parked(NamedTuple):
 
     @property
     def place(self) -> tuple[datetime, UUID]:
-        """Its place among the jobs of its key."""
+        """Its sort key among the jobs of its key."""
         return (self.rank_at, self.id)
 
 
 class Chosen(NamedTuple):
-    """A job that goes, and the virtual times between which its tenant's share of the server does nothing else."""
+    """A job that is sent, and the virtual times at which its tenant's share of the server begins and ends it."""
 
     job: Candidate
     begins_at: float
@@ -102,13 +102,14 @@ class Chosen(NamedTuple):
 
     @property
     def order(self) -> tuple[float, datetime, UUID]:
-        """Its place among the jobs of all."""
+        """Its sort key among the jobs of all tenants."""
         return (self.begins_at, *self.job.place)
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a claim does: jobs that go, in their order; jobs that are parked; jobs that come back into line."""
+    """What a claim does. chosen: jobs that are sent, in their order. parked: jobs to park. back: parked jobs that become
+    ready."""
 
     chosen: Sequence[Chosen] = ()
     parked: Sequence[Candidate] = ()
@@ -116,9 +117,9 @@ class Choice:
 
 
 def take_turns(queues: Iterable[Queue], *, most: int, looked_at: int, virtual_time: float) -> list[Turn]:
-    """What each of these tenants may send in a claim of so many jobs, for which `looked_at` tenants had their turn.
+    """Return what each of these tenants may send in a claim of `most` jobs in which `looked_at` tenants are examined.
 
-    `virtual_time`: where a tenant begins that had nothing to send for a while.
+    `virtual_time`: the lowest virtual time at which a tenant begins, so that a tenant gains nothing from an idle time.
     """
     queues = list(queues)
     short = {queue.tenant_id for queue in queues if queue.is_key and (queue.kept_out or queue.free < 0)}
@@ -136,7 +137,7 @@ def take_turns(queues: Iterable[Queue], *, most: int, looked_at: int, virtual_ti
 
 
 def parked_seen(key: Queue, *, most: int) -> int:
-    """How many of a key's parked jobs are looked at."""
+    """Return how many of a key's parked jobs are examined."""
     return int(max(0, min(most + PASSED_MAX, key.places))) if key.kept_out else 0
 
 
@@ -149,9 +150,9 @@ def choose(
     most: int,
     passed_at: float = math.inf,
 ) -> Choice:
-    """Which of the candidates go, at most so many. `keys`: those with a queue of their own. `parked`: their parked jobs.
-    `passed_at`: where the first of the tenants would begin that were passed over. Of each other tenant the jobs go that begin no
-    later, or one, so that nobody is far ahead of those when they have their turn again."""
+    """Choose which candidates are sent, at most `most`. `keys`: the keys that have a queue. `parked`: their parked jobs.
+    `passed_at`: the lowest virtual time at which a skipped tenant would begin. Of each other tenant, only jobs that begin no
+    later are sent, but at least one: so no tenant is far ahead of a skipped one when that has its turn again."""
     held = _without_room(keys, candidates, parked)
     first_suspect = min((job.place for job in candidates if job.suspect), default=None)
     roomy: defaultdict[UUID, list[Candidate]] = defaultdict(list)
@@ -163,6 +164,7 @@ def choose(
     for turn in turns:
         of_tenant = _tag(turn, roomy[turn.tenant_id][: turn.share])
         in_time = of_tenant[: max(1, sum(one.begins_at <= passed_at for one in of_tenant))]
+        # the tenant has more jobs that were not examined: they would begin after this horizon
         if in_time and (turn.share < turn.room or len(in_time) < len(of_tenant)):
             horizon = min(horizon, max(one.ends_at for one in in_time))
         tagged += in_time
@@ -173,7 +175,7 @@ def choose(
 def _without_room(
     keys: Mapping[UUID, Queue], candidates: Sequence[Candidate], parked: Sequence[Parked]
 ) -> frozenset[UUID]:
-    """The candidates whose key has no place for them; parked jobs that are older come before them."""
+    """Return the candidates whose key has no place for them. Older parked jobs of the key come before them."""
     held = set()
     for key_id, of_key in _by_key(keys, candidates).items():
         older = sorted(one.rank_at for one in parked if one.key_id == key_id)
@@ -194,7 +196,7 @@ def _by_key(keys: Mapping[UUID, Queue], candidates: Sequence[Candidate]) -> dict
 
 
 def _tag(turn: Turn, jobs: Sequence[Candidate]) -> list[Chosen]:
-    """These jobs of one tenant, in their order, with the virtual times at which they begin and end."""
+    """Return these jobs of one tenant, in their order, with the virtual times at which they begin and end."""
     tagged, cost = [], 0
     for job in jobs:
         cost += job.cost
@@ -206,7 +208,8 @@ def _tag(turn: Turn, jobs: Sequence[Candidate]) -> list[Chosen]:
 def _coming_back(
     keys: Mapping[UUID, Queue], held: frozenset[UUID], candidates: Sequence[Candidate], parked: Sequence[Parked]
 ) -> list[Parked]:
-    """The oldest parked jobs of each key, as many as it has places for, with those of the jobs that are parked now."""
+    """Return the oldest parked jobs of each key, as many as it has free places, including those of the jobs that are parked
+    now."""
     freed = Counter(job.key_id for job in candidates if job.id in held)
     number: Counter[UUID] = Counter()
     back = []
@@ -218,8 +221,8 @@ def _coming_back(
 
 
 def next_virtual_time(turns: Iterable[Turn], chosen: Sequence[Chosen], *, unseen: Iterable[float]) -> float | None:
-    """Where the next job of those that wait would begin: of tenants that have more to send, and of those that were not
-    looked at (`unseen`: their virtual times). None: nobody waits."""
+    """Return the virtual time at which the next waiting job would begin: of tenants that have more to send, and of those that
+    were not examined (`unseen`: their virtual times). None: no job waits."""
     sent = Counter(one.job.tenant_id for one in chosen)
     ends_at: dict[UUID, float] = {}
     for one in chosen:
@@ -229,7 +232,7 @@ def next_virtual_time(turns: Iterable[Turn], chosen: Sequence[Chosen], *, unseen
 
 
 def virtual_times(chosen: Sequence[Chosen]) -> dict[UUID, float]:
-    """What the tenants and the keys of these jobs come to."""
+    """Return the new virtual times of the tenants and keys of these jobs."""
     found: dict[UUID, float] = {}
     for one in chosen:
         for subject_id in (one.job.tenant_id, one.job.key_id):

@@ -1,4 +1,4 @@
-"""The gate: one process's way to the row of `upstream_state`, behind which one transaction at a time claims or learns."""
+"""The gate limits each process to one transaction at a time that locks the row of `upstream_state`, to claim or to learn."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,8 +11,8 @@ _LIMIT_IDLE = SqlFolder(__file__).command("limit_idle")
 
 
 class Gate:
-    """Lets one transaction of this process wait there at a time. A process that is stopped then keeps the others waiting once,
-    for as long as `limit_idle.sql` says, and not once for each of its claims."""
+    """Lets one transaction of this process wait for that row at a time. If the process is suspended while it holds the lock, the
+    other processes wait once, at most as long as `limit_idle.sql` says, and not once for each of its claims."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -20,6 +20,6 @@ class Gate:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
-        """As `Database.transaction`, for one that claims or learns."""
+        """Open a transaction that claims or learns. Otherwise as `Database.transaction`."""
         async with self._lock, self._database.transaction(first=_LIMIT_IDLE.text) as session:
             yield session

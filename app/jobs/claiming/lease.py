@@ -1,4 +1,4 @@
-"""What this process holds, and until when it may believe that it does."""
+"""The claims of this process, and how long each is valid."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,13 +16,14 @@ Claim = tuple[UUID, int]
 """A job's id and the fence with which it was claimed."""
 
 MARGIN = 0.1
-"""Share of a lease that is kept as distance between the last moment we send and the first at which another may act."""
+"""Share of a lease between the last instant at which this process sends and the first at which another process may claim the
+job."""
 
 
 class Leases:
-    """Claims of this process by job id and fence, each with the monotonic instant until which it holds.
+    """The claims of this process by job id and fence, each with the monotonic instant until which it is valid.
 
-    An instant is taken before the claiming statement is sent, so it is never later than the database's own.
+    The lease counts from an instant before the claim was sent, so it never ends later here than in the database.
     """
 
     def __init__(self, database: Database, *, owner: UUID, lease_seconds: float) -> None:
@@ -32,23 +33,24 @@ class Leases:
         self._held: dict[Claim, float] = {}
 
     def now_held(self) -> frozenset[Claim]:
-        """What this process holds, to be asked before it claims; see `fresh`."""
+        """Return the claims of this process. Call it before a new claim; see `fresh`."""
         return frozenset(self._held)
 
     @staticmethod
     def fresh(rows: Sequence[Job], *, held: frozenset[Claim]) -> list[Job]:
-        """Those of the claimed jobs that this process did not hold when it began to claim.
+        """Return those of the claimed jobs that this process did not hold when it began to claim.
 
-        The same claim comes a second time only where Postgres has died and has forgotten the first one: who works on that goes
-        on, and nobody else may. Not even where it has ended since: it may have sent the job, by this second claim.
+        The same claim is returned twice only if Postgres crashed and lost the first one. The work on the first claim goes on,
+        and no other work may begin. This also holds if that work has ended since: it may have sent the job by this second
+        claim.
         """
         return [row for row in rows if (row.id, row.fence) not in held]
 
     @contextmanager
     def held(self, claim: Claim, *, asked_at: float) -> Iterator[None]:
-        """A claim that was asked for at this monotonic instant is ours, and renewed, for the length of the block.
+        """Hold a claim that was requested at this monotonic instant, and let `renew` renew it, until the block ends.
 
-        However the block ends: a claim that nobody works on must run out, or nobody ever would.
+        However the block ends, the claim is dropped: if it were renewed without work on it, no process would ever do the work.
         """
         self._held[claim] = asked_at + self.lease_seconds
         try:
@@ -57,12 +59,12 @@ class Leases:
             del self._held[claim]
 
     def holds(self, claim: Claim) -> bool:
-        """Whether it is still safe to act on the claim: false for a process that was paused for too long."""
+        """Return whether it is still safe to act on the claim. False after the process was suspended for too long."""
         until = self._held.get(claim)
         return until is not None and clock.monotonic() < until - MARGIN * self.lease_seconds
 
     async def renew(self) -> None:
-        """Lengthen what would run out before long; what has run out is not ours any more."""
+        """Renew the leases that end soon. A lease that has already ended stays lost."""
         asked_at = clock.monotonic()
         soon = [claim for claim, until in self._held.items() if until < asked_at + 0.7 * self.lease_seconds]
         if not soon:
@@ -75,11 +77,11 @@ class Leases:
             self._held[claim] = asked_at + self.lease_seconds
 
     async def hand_back(self) -> None:
-        """Give back every claim, so that nobody has to wait for the leases to run out."""
+        """Release every claim, so that no process must wait for the leases to end."""
         async with self._database.statement() as session:
             await hand_back(session, owner=self.owner)
 
     async def hand_back_unsent(self) -> None:
-        """Give back the jobs that are claimed and not sent; their senders then find the claim lost, and send nothing."""
+        """Release the jobs that are claimed and not sent. Their senders then find that the claim is lost, and send nothing."""
         async with self._database.statement() as session:
             await hand_back(session, owner=self.owner, unsent_alone=True)

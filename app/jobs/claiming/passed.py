@@ -1,4 +1,4 @@
-"""Tenants that claims pass over because somebody else has locked their queues."""
+"""Tenants that claims skip because another transaction has locked their queues."""
 
 import math
 from collections.abc import Collection, Iterable
@@ -7,13 +7,14 @@ from uuid import UUID
 from app.core import clock
 
 LOOK_SECONDS, LOOK_SECONDS_MAX = 0.01, 0.2
-"""Until the next look for them, doubling while the same are passed over."""
+"""Time until the next claim for them. It doubles while the same tenants are skipped."""
 PATIENT_SECONDS = 0.5
-"""Who is passed over for so long is waited for: whose queue is locked nearly all the time would otherwise never be sent."""
+"""A claim waits for a tenant that was skipped for this long: otherwise a queue that is locked nearly always would never be
+served."""
 
 
 class PassedOver:
-    """Those of the last claims of one worker."""
+    """The skipped tenants of one worker's last claims."""
 
     def __init__(self) -> None:
         self._since: dict[UUID, float] = {}
@@ -21,11 +22,12 @@ class PassedOver:
 
     @property
     def tenant_ids(self) -> Collection[UUID]:
-        """Those of the last claim."""
+        """The tenants that the last claim skipped."""
         return self._since.keys()
 
     def note(self, tenant_ids: Iterable[UUID]) -> float:
-        """Whom a claim has passed over; gives the seconds until the next look for them, infinite where there is nobody."""
+        """Note which tenants a claim has skipped. Returns the seconds until the next claim for them, infinite if there are
+        none."""
         now = clock.monotonic()
         before, self._since = self._since, {one: self._since.get(one, now) for one in tenant_ids}
         if not self._since:
@@ -35,7 +37,7 @@ class PassedOver:
         return self._look_seconds
 
     def find_starved(self) -> UUID | None:
-        """The tenant whose queue the next claim should wait for, if any. It is named again after PATIENT_SECONDS at the
+        """Return the tenant whose queue the next claim should wait for, if any. It is returned again after PATIENT_SECONDS at the
         earliest."""
         now = clock.monotonic()
         starved = min(self._since, key=lambda one: self._since[one], default=None)

@@ -1,4 +1,4 @@
-"""Groups of records of many tenants, in which none waits long for a lock that concerns another's."""
+"""Groups of records of many tenants, in which no tenant waits long for a lock of another tenant."""
 
 import math
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,9 +15,9 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 LOCK_SECONDS = 0.1
-"""How long a group waits for a lock. Then each of its tenants, or jobs, is written apart."""
+"""How long a group waits for a lock. After that, each of its tenants, or jobs, is written separately."""
 LOCK_SECONDS_APART = 0.2
-"""The same for one that is written apart. It is tried again until it is written."""
+"""The same for one that is written separately. It is retried until it is written."""
 
 
 def open_recorder(
@@ -28,8 +28,9 @@ def open_recorder(
     coming: Callable[[], bool] | None = None,
     large: Callable[[tuple[UUID, Item]], bool] | None = None,
 ) -> Batcher[tuple[UUID, Item], Result]:
-    """A batcher for items, each with the id of whatever its locks concern: its tenant, or its job. `write` gets the items and
-    how many seconds to wait for a lock, and raises asyncpg.LockNotAvailableError, with nothing written, where one is not free by then."""
+    """Return a batcher of items. Each item comes with the id that its locks belong to: its tenant, or its job. `write` gets the
+    items and the seconds to wait for a lock. It writes nothing and raises asyncpg.LockNotAvailableError if a lock is not free
+    by then."""
 
     async def flush(group: Sequence[tuple[UUID, Item]], *, lock_seconds: float) -> Sequence[Result | Exception]:
         try:
@@ -40,7 +41,7 @@ def open_recorder(
     return Batcher(
         partial(flush, lock_seconds=LOCK_SECONDS),
         apart=partial(flush, lock_seconds=LOCK_SECONDS_APART),
-        apart_seconds=math.inf,  # what has happened must not be forgotten
+        apart_seconds=math.inf,  # outcomes must never be lost
         size_max=size_max,
         linger_seconds=linger_seconds,
         coming=coming,

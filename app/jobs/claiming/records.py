@@ -1,4 +1,4 @@
-"""Writing down what came of a claim: guarded by the attempt for submits, by the fence for polls."""
+"""Record the outcomes of claims. The number of the attempt guards records of submits, the fence guards records of polls."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from app.upstream.wire import Outcome, OutcomeKind
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One HTTP call to the upstream that is worth a row."""
+    """One HTTP call to the upstream that gets a row in `upstream_exchanges`."""
 
     kind: ExchangeKind
     job_id: UUID
@@ -25,7 +25,7 @@ class Exchange:
     outcome: Outcome
 
     def row(self) -> "_ExchangeRow":
-        """As `upstream_exchanges` has it; there, what could not be read is trouble, and `detail` tells."""
+        """Return it as a row of `upstream_exchanges`. There, unreadable is stored as trouble, and `detail` has the reason."""
         outcome = self.outcome
         kind = OutcomeKind.TROUBLE if outcome.kind is OutcomeKind.UNREADABLE else outcome.kind
         return _ExchangeRow(
@@ -35,17 +35,17 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class SubmitRecord:
-    """What came of one attempt."""
+    """The outcome of one attempt."""
 
     job_id: UUID
     attempt: int
     step: Step
     outcome: Outcome
     original: bytes | None = None
-    """The upstream's error as it came, sealed, where something was left out of it."""
+    """The upstream's original error, encrypted, if something was removed from it."""
 
     def row(self) -> "_SubmitRow":
-        """As `record_submits.sql` asks for it."""
+        """Return the parameters of `record_submits.sql`."""
         step, told = self.step, self.outcome
         return _SubmitRow(
             self.job_id, self.attempt, step.to_state, step.reason, step.due_seconds, told.upstream_id,
@@ -56,7 +56,7 @@ class SubmitRecord:
 
 @dataclass(frozen=True, slots=True)
 class PollRecord:
-    """What came of asking about one running job."""
+    """The outcome of the poll and fetch of one running job."""
 
     job_id: UUID
     fence: int
@@ -65,15 +65,15 @@ class PollRecord:
     detection_seconds: float | None
     cost_micro: int | None
     charge_micro: int
-    """What its tenant pays if this is its end."""
+    """The tenant's charge if the job ends now."""
     exchanges: tuple[Exchange, ...]
     starts: bool = False
-    """Whether it is seen running now, for the first time, and somebody wants to be told."""
+    """Whether it is seen PROCESSING for the first time, and a webhook wants that event."""
     original: bytes | None = None
-    """The upstream's error as it came, sealed, where something was left out of it."""
+    """The upstream's original error, encrypted, if something was removed from it."""
 
     def row(self) -> "_PollRow":
-        """As `record_polls.sql` asks for it."""
+        """Return the parameters of `record_polls.sql`."""
         step = self.step
         return _PollRow(
             self.job_id, self.fence, step.to_state, step.reason, step.due_seconds, step.upstream_state, step.gone,
@@ -84,7 +84,7 @@ class PollRecord:
 
 @dataclass(frozen=True, slots=True)
 class SettledJob(EndedJob):
-    """runnable: whether a queue that was counted has a job that may go. forbidden: see Settled."""
+    """runnable: whether a queue whose counts changed has a job that may be sent. forbidden: see Settled."""
 
     attempt: int
     runnable: bool | None
@@ -93,7 +93,7 @@ class SettledJob(EndedJob):
 
 @dataclass(frozen=True, slots=True)
 class PolledJob(EndedJob):
-    """started: it is seen running for the first time. runnable: as of a SettledJob."""
+    """started: whether it was seen PROCESSING for the first time. runnable: as in SettledJob."""
 
     started: bool
     runnable: bool | None
@@ -103,8 +103,8 @@ Job_co = TypeVar("Job_co", bound=EndedJob, covariant=True)
 
 
 class Moved(NamedTuple, Generic[Job_co]):
-    """What a record has moved, how many deliveries are due by it, and whether it has made room for jobs that wait: of
-    either somebody should ring. ended: what else hangs on the ends among them."""
+    """The result of a record. rows: the changed jobs. due: how many deliveries are due. room: whether jobs that wait may be
+    sent now. For due and room, the caller sends a notification. ended: the result of `end_jobs`."""
 
     rows: Sequence[Job_co]
     due: int
@@ -113,9 +113,9 @@ class Moved(NamedTuple, Generic[Job_co]):
 
 
 class Settled(NamedTuple):
-    """What a record of attempts has moved. late: what came too late to move its job, or was recorded before, also where the
-    same group has a later attempt of that job: for `record_late`. forbidden: whether 403s, or a pause because of them, are kept
-    of any model: for `find_refuted`."""
+    """The result of a record of attempts. late: records that came too late to change their job, or were recorded before, or
+    have a later attempt of that job in the same group; they go to `record_late`. forbidden: whether 403s, or a pause because of
+    403s, are stored for any model; then `find_refuted` has work."""
 
     moved: Moved[SettledJob]
     late: list[SubmitRecord]
@@ -179,10 +179,10 @@ _RECORD_POLLS = _SQL.query("record_polls", PolledJob)
 
 
 async def record_submits(session: Session, *, records: Sequence[SubmitRecord], lock_seconds: float = 0.0) -> Settled:
-    """Settle attempts; gives id, attempt, state, model and tenant_id of the jobs that moved. One statement where none of them ends.
+    """Record the outcomes of attempts, and return the changed jobs. One statement if none of them ends.
 
-    Raises asyncpg.UniqueViolationError where the upstream gave one id to two submits, and asyncpg.LockNotAvailableError
-    where the transaction waits longer than `lock_seconds` for a lock; 0: as long as it takes.
+    Raises asyncpg.UniqueViolationError if the upstream gave the same id to two submits, and asyncpg.LockNotAvailableError if the
+    transaction waits longer than `lock_seconds` for a lock. 0: no limit.
     """
     rows = columns_of(_SubmitRow, [record.row() for record in records])
     moved = await session.rows(_RECORD_SUBMITS, **rows, lock_seconds=lock_seconds)
@@ -196,22 +196,22 @@ async def record_submits(session: Session, *, records: Sequence[SubmitRecord], l
 async def record_late(
     session: Session, *, worker: UUID, records: Sequence[SubmitRecord], lock_seconds: float = 0.0
 ) -> None:
-    """Keep what came too late to move its job. One statement, which changes nothing where it is asked for again.
-    `lock_seconds` as of `record_submits`."""
+    """Record outcomes that came too late to change their job. One statement, which may be repeated: it then changes nothing.
+    `lock_seconds`: as in `record_submits`."""
     rows = columns_of(_SubmitRow, [record.row() for record in records])
     await session.run(_RECORD_LATE, **rows, worker=worker, lock_seconds=lock_seconds)
 
 
 async def observe_upstream_id(session: Session, *, job_id: UUID, attempt: int, upstream_id: str, worker: UUID) -> None:
-    """Keep an upstream id that cannot become the job's own. One statement."""
+    """Record an upstream id that cannot become the job's own. One statement."""
     await session.run(_OBSERVE_UPSTREAM_ID, job_id=job_id, attempt=attempt, upstream_id=upstream_id, worker=worker)
 
 
 async def record_polls(
     session: Session, *, records: Sequence[PollRecord], lock_seconds: float = 0.0
 ) -> Moved[PolledJob]:
-    """Write down polls and ends; gives id and state of the jobs whose fence still held. One statement where none of
-    them ends or begins to run. `lock_seconds` as of `record_submits`."""
+    """Record the outcomes of polls and fetches, and return the jobs whose fence was still valid. One statement if none of them
+    ends or begins to run. `lock_seconds`: as in `record_submits`."""
     exchanges = columns_of(_ExchangeRow, [exchange.row() for record in records for exchange in record.exchanges])
     moved = await session.rows(
         _RECORD_POLLS, **columns_of(_PollRow, [record.row() for record in records]),

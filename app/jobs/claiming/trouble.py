@@ -1,4 +1,4 @@
-"""What a worker's log says of jobs that went wrong. Always after the commit: what is rolled back did not happen."""
+"""A worker's log lines about jobs that went wrong. Call these after the commit: what is rolled back did not happen."""
 
 from collections.abc import Iterable
 from itertools import groupby
@@ -20,24 +20,24 @@ _Kind = tuple[str, str]
 
 
 class JobTrouble:
-    """The warnings of one worker about jobs. Equal ones of a few seconds share a line that lists the ids."""
+    """The warnings of one worker about jobs. Equal warnings within a few seconds share a line that lists the ids."""
 
     def __init__(self) -> None:
         self._log = GroupedLog(log)
 
     def failed(self, ended: Iterable[EndedJob]) -> None:
-        """Those of the ended jobs that FAILED, by model and code. Canceled ones are no trouble."""
+        """Log the ended jobs that FAILED, by model and code. Canceled jobs are not logged."""
         failed = ((row.model, row.error_code or "", row.id) for row in ended if row.state == State.FAILED)
         for (model, code), ids in _grouped(failed):
             self._warn("job.failed", ids, model=model, code=code)
 
     def unknown(self, jobs: Iterable[tuple[str, str, UUID]]) -> None:
-        """Unknown submissions: model, reason and id of each job."""
+        """Log unknown submissions. Each job is given as model, reason and id."""
         for (model, reason), ids in _grouped(jobs):
             self._warn("job.unknown", ids, model=model, reason=reason)
 
     def submitted(self, moved: Moved[EndedJob], records: Iterable[SubmitRecord]) -> None:
-        """What is wrong with what a group of submits has come to."""
+        """Log the jobs of a group of submits that failed or became unknown."""
         self.failed(moved.rows)
         reasons = {one.job_id: one.outcome.detail for one in records if one.step.to_state is State.UNKNOWN}
         if reasons:
@@ -45,7 +45,7 @@ class JobTrouble:
             self.unknown((row.model, reasons[row.id], row.id) for row in lost)
 
     def polled(self, moved: Moved[EndedJob]) -> None:
-        """What is wrong with what a group of polls has come to."""
+        """Log the jobs of a group of polls that failed or cost more than their hold, and the models disabled because of that."""
         self.failed(moved.rows)
         for (model, _), ids in _grouped((row.model, "", row.id) for row in moved.ended.above_hold):
             self._warn("job.cost_above_hold", ids, model=model)
@@ -53,20 +53,20 @@ class JobTrouble:
             log.warning("model.disabled", model=model, reason="cost_above_hold")
 
     def not_sent(self, row: ClaimedJob, detail: str) -> None:
-        """A submit did not leave this process, and is tried again. Told of a job once, not with each try."""
+        """Log that a submit was not sent and is retried. Logged once for each job, not for each try."""
         if not row.retries:
             self._warn("submit.not_sent", [row.id], detail=detail)
 
     def no_answer(self, row: ClaimedRead, outcome: Outcome) -> None:
-        """A poll came to nothing, and the one before had not."""
+        """Log that a poll got no answer, while the one before got one."""
         self._warn("poll.no_answer", [row.id], outcome=outcome.kind, detail=outcome.detail)
 
     def unreadable(self, row: ClaimedRead, outcome: Outcome) -> None:
-        """The answer to a poll cannot be read, and the one before could."""
+        """Log that the answer to a poll cannot be read, while the one before could be."""
         self._warn("poll.unreadable", [row.id], status_code=outcome.status_code, detail=outcome.detail)
 
     def flush(self) -> None:
-        """Log what is waiting, before the process ends."""
+        """Log the warnings that wait to be grouped. Call it before the process ends."""
         self._log.flush()
 
     def _warn(self, event: str, ids: Iterable[UUID], **keywords: str | int | None) -> None:
@@ -74,6 +74,6 @@ class JobTrouble:
 
 
 def _grouped(jobs: Iterable[tuple[str, str, UUID]]) -> Iterable[tuple[_Kind, list[UUID]]]:
-    """The ids by the two words before them."""
+    """Return the ids grouped by the two texts before them."""
     for kind, group in groupby(sorted(jobs), key=lambda one: one[:2]):
         yield kind, [job_id for _, _, job_id in group]

@@ -1,8 +1,8 @@
-"""Turns: which queued jobs a worker sends next, of all tenants. A claim is one transaction of a few short statements.
+"""Claim the queued jobs that a worker sends next, of all tenants. A claim is one transaction of a few short statements.
 
-It begins with the pace, whose lock lets one claim at a time through. Behind that it waits for nobody for long: a tenant one of
-whose queues is locked for long is passed over, and so is a job that is locked. What it reads it reads under lock, and it
-decides in Python: `pace` says how many may go, `fair_queue` which ones. The last statement writes down all of it.
+It first locks the row of the pace, so that one claim runs at a time. After that it waits for no lock for long: it skips a
+tenant one of whose queues stays locked, and it skips locked jobs. All that it reads is locked, and it decides in Python: `pace`
+decides how many jobs are sent, `fair_queue` decides which. The last statement writes all of it.
 """
 
 import math
@@ -32,11 +32,11 @@ from app.pace.pace import SUBMIT_PRICE, next_submit_seconds, submits_granted
 from app.pace.pauses.queries import COUNT_GRANTED_PART, MAY_SUBMIT_PART
 
 KEEPERS_MAX = 20
-"""Tenants of keys with room and jobs that are out of line, looked at in one claim."""
+"""At most this many keys that have places and jobs that are not ready are examined in one claim."""
 BEYOND_MIN = 8
-"""So many tenants more are looked at where none of those whose turn it is has a job that may go."""
+"""This many more tenants are examined if none of those whose turn it is has a job that may be sent."""
 COST_MICRO_MIN = 1_000
-"""What a job counts for at least when tenants take turns: free ones use up the upstream's patience, too."""
+"""The lowest cost of a job in virtual time: free jobs use the upstream's rate limit, too."""
 
 
 class ClaimedJob(NamedTuple):
@@ -52,10 +52,9 @@ class ClaimedJob(NamedTuple):
 
 
 class Claimed(NamedTuple):
-    """Claimed jobs in the order of their turns: id, tenant_id, fence, model, retries, takeovers, body. `more`: these are
-    fewer than might go, and there is more to be had for whoever asks again. `hidden`: none of the tenants looked at has a
-    job that may go, and there are others. `passed_over`: tenants whose queues somebody else had locked. `at`, `wait_seconds`
-    and `alarmed` as in Taken."""
+    """Claimed jobs in the order in which they are sent. `more`: these are fewer than the pace allows, and another claim may find
+    more. `hidden`: none of the examined tenants has a job that may be sent, and there are other tenants. `passed_over`: tenants
+    that were skipped because their queues were locked. `at`, `wait_seconds` and `alarmed`: as in Taken."""
 
     rows: list[ClaimedJob]
     more: bool
@@ -68,9 +67,9 @@ class Claimed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """The queues that a claim has locked, and what it knows of those that it has not. `looked_at`: how many tenants had their
-    turn. `passed_at`: the least virtual time of tenants in line that were passed over. `unseen`: those of tenants in line that
-    were passed over or not looked at; `hidden`: whether some were not looked at."""
+    """The queues that a claim has locked, and what it knows about the others. `looked_at`: how many tenants in turn order were
+    examined. `passed_over`: the tenants that were skipped. `passed_at`: the lowest virtual time of these. `unseen`: the virtual
+    times of tenants that were skipped or not examined. `hidden`: whether some were not examined."""
 
     queues: Sequence[Queue]
     looked_at: int
@@ -81,8 +80,8 @@ class Line:
 
 
 class _Reached(NamedTuple):
-    """A queue that was reached, locked or passed over, and its tenant's turn. weight: null where it was passed over. turn_at: the
-    virtual time of the turn."""
+    """A queue that was locked or skipped, and its tenant's turn. weight: null if it was skipped. turn_at: the virtual time of the
+    turn."""
 
     subject_id: UUID
     tenant_id: UUID | None
@@ -132,11 +131,11 @@ async def claim_queued(
     passed_over: Collection[UUID] | None = None,
     lock_seconds: float = 0.0,
 ) -> Claimed:
-    """Up to `most` of the jobs in line. `beyond`: how many tenants to look at beside so many. `passed_over`: the tenants that
-    are passed over where somebody else has locked their queues; None: all of them. Raises asyncpg.LockNotAvailableError where
-    the queue of another one is locked for longer than `lock_seconds`; 0: it waits as long as it takes.
+    """Claim up to `most` ready jobs. `beyond`: how many more tenants to examine than jobs may be sent. `passed_over`: the
+    tenants that are skipped if their queues are locked; None: all tenants. Raises asyncpg.LockNotAvailableError if the queue of
+    any other tenant stays locked for longer than `lock_seconds`. 0: no limit.
 
-    Four statements; fewer where nothing may go or is there, more where due polls take tokens, too, or jobs are parked.
+    Four statements. Fewer if nothing may be sent or no job is ready; more if due polls also take tokens, or if jobs are parked.
     """
     known = await read_pace(session, for_submits=True)
     reads_due = await count_reads_due(session, most=known.pace.reads_to_count)
@@ -216,7 +215,7 @@ async def _take(
     owner: UUID,
     lease_seconds: float,
 ) -> list[ClaimedJob]:
-    """Write down what was chosen; gives the rows of the jobs that go, in their order."""
+    """Write the choice. Returns the rows of the claimed jobs, in the order in which they are sent."""
     if not (choice.chosen or choice.parked or choice.back):
         return []
     ids = [one.job.id for one in choice.chosen]

@@ -1,1 +1,1 @@
-"""Pure functions of time: when to poll a job, when it will be sent, and when it will have ended."""
+"""Pure estimates: when to poll a job, when it will be sent, and when it will have ended."""

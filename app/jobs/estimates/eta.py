@@ -1,15 +1,15 @@
-"""When a job will have ended, with probability 50 % and with 90 %: pure functions of what was seen lately.
+"""The ETA of a job: when it will have ended with probability 50 % and 90 %, as pure functions of recent observations.
 
-**A job in flight** is one more of its model's latest jobs. Each of n of those is as likely as the next one's time, and
-that it is quite unlike them all has probability 1 / (n + 2): it is what a new one's rank among n + 1 would be if all
-were alike (which is the rule of conformal prediction). Its age rules out all that were shorter. A job older than all of
-them gets an end that recedes as it ages: with probability 50 % it takes 1.4 times its age in all, with 90 % 3.2 times.
+**A job in flight** is assumed to be like its model's latest jobs. Each of their n times is equally likely for it. With
+probability 1 / (n + 2) it is unlike all of them: this is the probability of one rank of a new job among n + 1 if all are alike
+(the rule of conformal prediction). Its age excludes all shorter times. For a job older than all of them, the expected end moves
+away as it ages: with probability 50 % it takes 1.4 times its age in total, with 90 % 3.2 times.
 
-**A job in line** ends when those before it have been sent and it has run. `app.jobs.estimates.line` plays the line through
-REPLICATIONS times and gives as many waits; with the model's times they are a sample of its end, and the quantiles of
-that are the answer.
+**A ready job** ends after the jobs before it have been sent and it has run. `app.jobs.estimates.line` simulates the line
+REPLICATIONS times and returns as many waits. Together with the model's times these are a sample of its end. The ETA is two
+quantiles of the sample.
 
-Nothing is known of a model that has completed no job and whose mean is not published; and of what is paused.
+There is no ETA for a model that has completed no job and has no published mean, and none for a paused job.
 """
 
 import math
@@ -22,25 +22,26 @@ from app.jobs.estimates.schedule import FEW, believable, likely_run_seconds
 
 HALF, NINETY = 0.5, 0.9
 TABLE = 256
-"""Quantiles of a model's times that are kept at hand."""
+"""How many quantiles of a model's times are kept."""
 COARSE = 16
-"""So many of them stand for all where they meet each of a line's waits."""
+"""How many of them are combined with each wait of a line."""
 SMEAR = 0.4
-"""What makes a density smooth makes its quantiles too wide, and the rest of what has run for long too long."""
+"""The bandwidth as a share of what suits a density best: that would make quantiles too wide, and the rest of long runs too
+long."""
 SPENT = 1e-9
 SOONEST_SECONDS = 0.001
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """Seconds from now by which something will have happened with probability 50 % and 90 %."""
+    """Seconds from now until something will have happened, with probability 50 % and 90 %."""
 
     p50: float
     p90: float
 
 
 class Durations:
-    """How long jobs of one model are in flight, from being sent until their end is known, in seconds."""
+    """The distribution of how long jobs of one model are in flight, in seconds from the sending until their end is known."""
 
     __slots__ = ("_ends", "_sums", "coarse", "mean_seconds", "table")
 
@@ -49,12 +50,12 @@ class Durations:
         self._ends = [seconds for seconds, _ in points]
         self._sums = [0.0, *accumulate(weight for _, weight in points)]
         self.table = [self.quantile((place + 0.5) / TABLE) for place in range(TABLE)]
-        """Times that are equally likely."""
+        """Equally likely times."""
         self.coarse = [self.quantile((place + 0.5) / COARSE) for place in range(COARSE)]
         self.mean_seconds = math.fsum(self.table) / TABLE
 
     def quantile(self, share: float, *, age_seconds: float = 0.0) -> float:
-        """Seconds in flight within which a job has ended with this probability, given that at this age it has not."""
+        """Return the seconds in flight within which a job ends with probability `share`, if it has not ended at this age."""
         ended = self._sums[bisect_right(self._ends, age_seconds)]
         left = self._sums[-1] - ended
         if left <= SPENT:
@@ -64,7 +65,8 @@ class Durations:
 
 
 def learned(samples: Sequence[float], *, published_seconds: float | None) -> Durations | None:
-    """What a model's latest times (seconds, newest first) and its published mean tell; None where there is neither."""
+    """Return the distribution from a model's latest times (seconds, newest first) and its published mean. None if there is
+    neither."""
     believed = believable(samples)
     if not believed and published_seconds is None:
         return None
@@ -73,7 +75,7 @@ def learned(samples: Sequence[float], *, published_seconds: float | None) -> Dur
 
 
 def of_flying(durations: Durations, *, age_seconds: float) -> Expected:
-    """When a job will have ended that was sent so long ago."""
+    """Return when a job in flight will have ended. `age_seconds`: the time since it was sent."""
     age_seconds = max(age_seconds, 0.0)
     p50 = durations.quantile(HALF, age_seconds=age_seconds) - age_seconds
     p90 = durations.quantile(NINETY, age_seconds=age_seconds) - age_seconds
@@ -81,8 +83,8 @@ def of_flying(durations: Durations, *, age_seconds: float) -> Expected:
 
 
 def of_waiting(durations: Durations, waits: Sequence[float], *, deadline_seconds: float = math.inf) -> Expected:
-    """When a job will have ended that is sent after one of these waits, which are equally likely; one that is not sent
-    within `deadline_seconds` ends then."""
+    """Return when a job will have ended that is sent after one of these equally likely waits. If it is not sent within
+    `deadline_seconds`, it ends then."""
     ends: list[float] = []
     for wait in waits:
         if wait > deadline_seconds:
@@ -93,7 +95,7 @@ def of_waiting(durations: Durations, waits: Sequence[float], *, deadline_seconds
 
 
 def middle_of(sample: Sequence[float]) -> Expected:
-    """The median and the ninetieth percentile of what is equally likely."""
+    """Return the median and the ninetieth percentile of equally likely values."""
     ordered = sorted(sample)
     return Expected(max(_at(ordered, HALF), SOONEST_SECONDS), max(_at(ordered, NINETY), SOONEST_SECONDS))
 

@@ -1,11 +1,12 @@
-"""A tenant's line, and when each place in it is sent: pure, from one look at it and at the jobs sent lately.
+"""A tenant's line, its ready jobs by rank, and when each of them will be sent: pure, from one read of the line and of recent
+jobs.
 
-What holds a line up is told by its look. Where all the tenant's places in flight are taken, its own limit does: then the
-course of the line is played through REPLICATIONS times, each job in flight ending at a random time that its age allows,
-and each place that comes free being taken by the next in line a little later (`pause_between`: as seen of late). Where
-places are free and jobs wait all the same, something beyond the tenant does (the upstream's budget, its share beside
-other tenants, too few workers): then the line goes on as fast as it did since its head began to wait, a minute at most.
-Places that are far off are reckoned from the last one played, at the pace of the line.
+If all places in flight are taken, the tenant's own limit holds the line up. Then the line is simulated REPLICATIONS times: each
+job in flight ends at a random time that its age allows, and the next job takes its place a little later (`pause_between`, as
+observed). If places are free and jobs still wait, something outside the tenant holds the line up (the upstream's rate limit,
+its share beside other tenants, too few workers). Then the line is expected to move as fast as since its first job began to
+wait, looking back one minute at most. Positions behind the simulated ones are extrapolated from the last of them, at the
+average speed of the line.
 """
 
 import heapq
@@ -20,29 +21,29 @@ from statistics import NormalDist
 from app.jobs.estimates.eta import Durations
 
 RANKS_MAX = 1_000
-"""Up to here a place in line is counted; beyond, it is read off between the last one counted and the end of the line."""
+"""Positions up to this one are counted. Later ones are interpolated between the last counted one and the end of the line."""
 PLACES_MAX = 256
-"""Places that are played through."""
+"""How many positions are simulated."""
 RECENT_MAX = 256
 SLOTS_MAX = 64
-"""A tenant with more places in flight is played at this scale."""
+"""A tenant with more places in flight is scaled down to this many for the simulation."""
 REPLICATIONS = 32
 PAUSE_SECONDS = 0.05
 PAUSE_SECONDS_MAX = 2.0
 PAIRS_MIN = 5
 PACE_SECONDS = (0.5, 60.0)
-"""How long a head must have waited to tell the line's pace, and how far back that is looked at."""
+"""How long the first job must have waited before the line's speed is measured, and how far back it is measured at most."""
 FREE_SHARE = 0.1
-"""A place or two are always just being taken: only where more are free, something else holds the line up."""
+"""One or two places are always free for a moment. Only if more are free, something outside the tenant holds the line up."""
 DOUBT = 0.03
-"""Relative standard error of what is believed of the models' mean times."""
+"""Relative standard error of the models' estimated mean times."""
 NO_LIMIT = 2**31 - 1
 GAUSS = tuple(NormalDist().inv_cdf((place + 0.5) / REPLICATIONS) for place in range(REPLICATIONS))
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A job of the tenant that was sent of late; instants in seconds since 1970."""
+    """A recently sent job of the tenant. Instants are in seconds since 1970."""
 
     model: str
     sent_at: float
@@ -51,45 +52,45 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A tenant's line as it stood at `read_at`; instants in seconds since 1970 by the database's clock."""
+    """A tenant's line as it was at `read_at`. Instants are in seconds since 1970 by the database's clock."""
 
     read_at: float
     ready: int
     in_flight: int
     max_in_flight: int
     ranks: Sequence[float] = ()
-    """Of its first RANKS_MAX jobs."""
+    """The ranks of its first RANKS_MAX jobs."""
     last_rank: float = 0.0
     models: Sequence[str] = ()
-    """Of its first PLACES_MAX jobs."""
+    """The models of its first PLACES_MAX jobs."""
     waited_seconds: float = 0.0
-    """How long its head has waited."""
+    """How long its first job has waited."""
     recent: Sequence[Sent] = ()
-    """The latest jobs before its head, RECENT_MAX at most."""
+    """The latest jobs before its first job, RECENT_MAX at most."""
     claimed: int = 0
-    """Of those in line: about to be sent."""
+    """How many of the ready jobs are claimed."""
     queued: int = 0
     max_queued: int = NO_LIMIT
     paused: bool = False
     paused_models: frozenset[str] = field(default_factory=frozenset)
     forbidden_models: frozenset[str] = field(default_factory=frozenset)
-    """Of those: paused because the upstream answers their submits with 403."""
+    """Those of `paused_models` that are paused because the upstream answers their submits with 403."""
     upstream_paused_seconds: float = 0.0
-    """Seconds until jobs are sent again: below zero where they are sent now, infinite where that is unknown."""
+    """How much longer no tenant's jobs are sent. Negative: they are sent. Infinite: the end is not known."""
 
     @property
     def free(self) -> int:
-        """Places in flight that nobody has."""
+        """Free places in flight."""
         return max(self.max_in_flight - self.in_flight - self.claimed, 0)
 
     @property
     def held_up_elsewhere(self) -> bool:
-        """Whether jobs wait though there are places for them."""
+        """Whether jobs wait although there are free places."""
         enough = self.free > max(1, FREE_SHARE * self.max_in_flight)
         return enough and self.ready > self.claimed and self.waited_seconds >= PACE_SECONDS[0]
 
     def ahead(self, rank: float) -> float:
-        """How many stand before a job of this rank."""
+        """Return how many jobs are before a job of this rank."""
         if len(self.ranks) >= self.ready or not self.ranks or rank <= self.ranks[-1]:
             return bisect_left(self.ranks, rank)
         if rank >= self.last_rank:
@@ -100,12 +101,12 @@ class Line:
 
 
 class Course:
-    """How a line may go on: for each place REPLICATIONS waits in seconds from its look, equally likely."""
+    """How a line may continue: for each position, REPLICATIONS equally likely waits, in seconds from the read of the line."""
 
     __slots__ = ("_line", "_pace", "_played", "_pull", "_scale")
 
     def __init__(self, line: Line, models: Mapping[str, Durations]) -> None:
-        """`models`: those of the line and of what was sent, as far as anything is known of them; one at the least."""
+        """`models`: the known models of the line and of the recent jobs, at least one."""
         self._line = line
         usual = next((models[name] for name in line.models if name in models), next(iter(models.values())))
         ahead = [models.get(name, usual) for name in line.models]
@@ -120,7 +121,7 @@ class Course:
         self._pace = (mean + pause) / max(line.max_in_flight, 1)
 
     def waits(self, place: float) -> list[float]:
-        """The waits of whoever has so many before it."""
+        """Return the waits of a job that has `place` jobs before it."""
         waits = self._by_slots(place)
         if self._line.held_up_elsewhere:
             waits = [max(pair) for pair in zip(waits, _by_pace(self._line, place), strict=True)]
@@ -134,7 +135,7 @@ class Course:
         low = min(int(scaled), last)
         here, then = self._played[low], self._played[min(low + 1, last)]
         beyond = max(scaled - last, 0.0) * self._scale
-        # far ends of independent courses scatter by the root of their length
+        # the ends of independent simulations scatter by the square root of their length
         far = [beyond * self._pace + math.sqrt(beyond) * self._pace * gauss * 0.5 for gauss in GAUSS]
         part = min(scaled - low, 1.0)
         return [
@@ -153,7 +154,7 @@ def _played(
     pause: float,
     chance: random.Random,
 ) -> list[list[float]]:
-    """For every place, in steps of `scale`, the instants at which it is sent in each replication."""
+    """Return for every position, in steps of `scale`, the seconds until it is sent in each replication."""
     slots = max(1, round(line.max_in_flight / scale))
     busy = min(slots, max(0, round(slots - line.free / scale)))
     flying = [(models.get(one.model, usual), line.read_at - one.sent_at) for one in line.recent if not one.finished_at]
@@ -165,7 +166,7 @@ def _played(
     lengths = list(accumulate(usual.table))
     for _ in range(REPLICATIONS):
         ends = [one.quantile(draw(), age_seconds=max(age, 0.0)) - age + pause for one, age in seen]
-        # of those not seen no more is known than that they run: at some point of times that are the longer the likelier
+        # of jobs that were not read, only this is known: they run, at a random point of a time that is likelier the longer it is
         unseen = chance.choices(usual.table, cum_weights=lengths, k=busy - len(seen))
         ends += [whole * draw() + pause for whole in unseen]
         ends += [PAUSE_SECONDS] * (slots - busy)
@@ -179,7 +180,7 @@ def _played(
 
 
 def _by_pace(line: Line, place: float) -> list[float]:
-    """Waits at the pace the line has had since its head began to wait."""
+    """Return the waits if the line moves as fast as since its first job began to wait."""
     seconds = min(line.waited_seconds, PACE_SECONDS[1])
     sent = [one.sent_at for one in line.recent if one.sent_at > line.read_at - seconds]
     if len(sent) >= RECENT_MAX:
@@ -190,14 +191,14 @@ def _by_pace(line: Line, place: float) -> list[float]:
 
 
 def pause_between(line: Line) -> float:
-    """Seconds from a job's end until the next in line is sent in its place, as seen of late: the median, where the line
-    has been held up by the tenant's own limit long enough to tell."""
+    """Return the seconds from a job's end until the next job is sent in its place: the observed median, if the tenant's own
+    limit has held the line up long enough to measure it, else PAUSE_SECONDS."""
     if line.waited_seconds <= 0 or line.held_up_elsewhere:
         return PAUSE_SECONDS
     since = line.read_at - line.waited_seconds
     sent = sorted((one.sent_at for one in line.recent if one.sent_at > since), reverse=True)
     ends = sorted((one.finished_at for one in line.recent if one.finished_at), reverse=True)
-    # the latest place to be taken is the latest to have come free, but for those that are free now
+    # the last send took the place of the last end, not counting the places that are free now
     pauses = sorted(max(start - end, 0.0) for start, end in zip(sent, ends[line.free :], strict=False))
     if len(pauses) < PAIRS_MIN:
         return PAUSE_SECONDS

@@ -1,8 +1,8 @@
-"""When to ask the upstream about a running job: as rarely as the run times seen so far allow.
+"""When to poll a running job: as rarely as its model's known run times allow.
 
-One poll is worth POLL_WORTH_SECONDS of delay. The next poll is due when the delay to be expected since the last one,
-given that the job still ran then, has grown to that price; with equal mean delay this takes about half the polls of
-a fixed two-second beat. Measured against the true optimum: within 10 % once thirty run times are known.
+One poll is worth POLL_WORTH_SECONDS of delay. The next poll is due when the expected delay since the last one, at which the job
+still ran, has grown to that value. For an equal mean delay this needs about half the polls of a fixed interval of two seconds.
+Measured against the true optimum it is within 10 % once thirty run times are known.
 """
 
 import math
@@ -12,48 +12,48 @@ from dataclasses import dataclass
 
 POLL_WORTH_SECONDS = 0.2
 DEAR_POLL_WORTH_SECONDS = 1.0
-"""The same while polls take submits' places in the upstream's budget, and jobs wait for it."""
+"""The same while polls use up the upstream's rate limit and jobs wait for it."""
 GAP_SECONDS_MIN = 0.25
 GAP_SECONDS_MAX = 15.0
 SAMPLES_MAX = 200
 PRIOR_WEIGHT_MIN = 0.05
-"""How far we keep believing that the next run may be quite unlike all the last ones."""
+"""The lowest probability that the next run is unlike all known ones."""
 BANDWIDTH_MIN = 0.02
 UNSEEN_SPREAD = 0.3
-"""Sigma of log run times while fewer than FEW samples say otherwise."""
+"""The lowest sigma of log run times while there are fewer than FEW samples."""
 FEW = 5
 UNKNOWN_SECONDS = (0.5, 600.0)
-"""Between these lies nearly every model of the upstream's public list; believed of one we know nothing about."""
+"""Nearly every model of the upstream's public list is in this range. It is assumed for a model without data."""
 RUN_SECONDS = (0.001, 86_400.0)
-"""A run time beyond these is taken for one of them."""
+"""Run times outside this range are clamped to it."""
 AGE_SECONDS_MAX = 7_200.0
 OFFSETS_MAX = 2_000
-"""Where a schedule ends at the latest: the upstream has forgotten the job by then."""
+"""The longest schedule. By then the upstream has deleted the job."""
 PRIOR_STEPS = 64
 KERNEL = (-1.59, -0.97, -0.59, -0.28, 0.0, 0.28, 0.59, 0.97, 1.59)
-"""Nine points of equal weight that stand for a normal distribution: the means of its ninths."""
+"""Nine points of equal weight that represent a normal distribution: the means of its ninths."""
 
 
 def gap_max(age_seconds: float) -> float:
-    """The longest we leave a job unasked where history has nothing to say."""
+    """Return the longest time between two polls of a job at an age for which there is no data."""
     return min(GAP_SECONDS_MAX, max(2.0, age_seconds / 4))
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Ages of a job, in seconds since its acceptance, at which it is asked about; beyond the last, `gap_max` apart."""
+    """Ages of a job, in seconds since its acceptance, at which it is polled. After the last one, polls are `gap_max` apart."""
 
     offsets: tuple[float, ...]
 
     def next_gap(self, age_seconds: float) -> float:
-        """Seconds from now until the next poll of a job of this age."""
+        """Return the seconds from now until the next poll of a job of this age."""
         place = bisect_right(self.offsets, age_seconds + GAP_SECONDS_MIN / 2)
         if place < len(self.offsets):
             return max(GAP_SECONDS_MIN, self.offsets[place] - age_seconds)
         return gap_max(age_seconds)
 
     def gap_before(self, age_seconds: float) -> float:
-        """Seconds between the poll at this age and the one before it, were both on schedule."""
+        """Return the seconds between the poll at this age and the one before it, if both were on schedule."""
         place = bisect_right(self.offsets, age_seconds + GAP_SECONDS_MIN / 2)
         if place == 0:
             return age_seconds
@@ -65,7 +65,7 @@ class Schedule:
 def schedule(
     samples: Sequence[float], *, published_seconds: float | None, worth_seconds: float = POLL_WORTH_SECONDS
 ) -> Schedule:
-    """The schedule for a model from its latest run times (seconds, newest first) and the published mean, if any.
+    """Return the schedule of a model, from its latest run times (seconds, newest first) and its published mean, if any.
 
     worth_seconds: the delay that one poll is worth."""
     believed = believable(samples)
@@ -83,7 +83,7 @@ def schedule(
 
 
 def believable(samples: Sequence[float]) -> list[float]:
-    """Those of the samples that can be run times, and no more of them than tell of the present."""
+    """Return the positive samples among the newest SAMPLES_MAX, clamped to RUN_SECONDS."""
     return [_clamped(sample) for sample in samples[:SAMPLES_MAX] if sample > 0]
 
 
@@ -94,10 +94,10 @@ def _clamped(seconds: float) -> float:
 def likely_run_seconds(
     samples: Sequence[float], published_seconds: float | None, *, prior_weight_min: float, smear: float = 1.0
 ) -> list[tuple[float, float]]:
-    """Run times that stand for what may come, each with its weight; sorted, weights sum to 1.
+    """Return points that represent the next run time, each with its weight. They are sorted, and the weights sum to 1.
 
-    `samples` are believable; `prior_weight_min` is how much weight what they do not tell has at the least, and `smear` the
-    bandwidth as a share of what suits their density best.
+    `samples`: from `believable`. `prior_weight_min`: the lowest total weight of times unlike the samples. `smear`: the
+    bandwidth as a share of the one that suits their density best.
     """
     low, high = UNKNOWN_SECONDS
     published_seconds = None if published_seconds is None else _clamped(published_seconds)
@@ -125,8 +125,8 @@ def likely_run_seconds(
 def _next_poll(
     points: list[tuple[float, float]], *, age: float, place: int, price: float, beyond: float, latest: float
 ) -> tuple[float, int, float]:
-    """Age of the poll after the one at `age`, the first point after it, and the weight that is left there."""
-    ended = delay = 0.0  # weight that has ended since `age`, and the delay it has gathered, both up to `at`
+    """Return the age of the poll after the one at `age`, the place of the first point after it, and the weight left there."""
+    ended = delay = 0.0  # the weight that has ended since `age`, and its total delay, both up to `at`
     at = age
     while place < len(points):
         end, weight = points[place]

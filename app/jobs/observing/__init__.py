@@ -1,1 +1,1 @@
-"""What a worker learns from the upstream's answers: rate limit, run times, account errors, and models that are forbidden."""
+"""What a worker learns from the upstream's answers: rate limit, run times, account errors, and forbidden models."""

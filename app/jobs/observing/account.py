@@ -1,4 +1,4 @@
-"""What the upstream says of our account there, confirmed before all submits wait for it."""
+"""Judges the upstream's errors about our account, and confirms them before they pause all submits."""
 
 import asyncio
 from collections.abc import Sequence
@@ -22,15 +22,16 @@ from app.upstream.wire import Outcome
 log = get_logger(__name__)
 
 RESUME_SECONDS = 0.25
-"""Between two looks for a pause that a success could end."""
+"""Time between two checks for a pause that a success could end."""
 FRESH_SECONDS = 5.0
-"""How long a balance is believed: many submits are refused at once."""
+"""How long a read balance is used: many submits are refused at the same time."""
 REFUSED = frozenset({"http_401", "http_402", "http_403"})
-"""Answers to a request for our balance that say that the account, or its key, is what is wrong."""
+"""Answers to a request for our balance which mean that the account, or its key, is the problem."""
 
 
 class Verdict(StrEnum):
-    """Believed: the account is in trouble, all submits wait. Doubted: this job alone waits. Rejected: it is the job."""
+    """Believed: the account is the problem, and all submits wait. Doubted: only this job waits. Rejected: this job is the
+    problem."""
 
     BELIEVED = "believed"
     DOUBTED = "doubted"
@@ -38,7 +39,7 @@ class Verdict(StrEnum):
 
 
 class _Standing(StrEnum):
-    """How our last request for the balance ended. Unread: nothing is known by it."""
+    """How our last request for the balance ended. Unread: it shows nothing about the account."""
 
     READ = "read"
     REFUSED = "refused"
@@ -46,9 +47,9 @@ class _Standing(StrEnum):
 
 
 class AccountWatch:
-    """Judges what one process is told of the account, and lets submits wait while the account is in trouble.
+    """Judges the account errors that one process gets, and pauses submits while the account is the problem.
 
-    A 401 or 402 with a JSON body needs no judge; what is not in JSON may be the page of something in between.
+    A 401 or 402 with a JSON body is always believed. An answer without JSON may be the page of a proxy in between.
     """
 
     def __init__(self, database: Database, account: AccountClient) -> None:
@@ -62,20 +63,20 @@ class AccountWatch:
         self._doubts = GroupedLog(log)
 
     def flush(self) -> None:
-        """Log what is waiting, before the process ends."""
+        """Log the warnings that wait to be grouped. Call it before the process ends."""
         self._doubts.flush()
 
     async def judge(self, outcome: Outcome, row: ClaimedJob) -> Verdict:
-        """What to make of an outcome ACCOUNT of this claimed job."""
+        """Return the verdict on an outcome ACCOUNT of this claimed job."""
         if not outcome.in_json:
             return await self._judge_page(outcome, row)
         words = account_words(outcome.error or "")
         if outcome.status_code != 406 or words is None:
             return Verdict.BELIEVED
         if words.encode().lower() in row.body.lower():
-            return Verdict.REJECTED  # they quote what the tenant wrote
+            return Verdict.REJECTED  # the error quotes the tenant's input
         if is_about_spending(words):
-            return Verdict.BELIEVED  # no balance could tell
+            return Verdict.BELIEVED  # the balance does not show a spend cap
         balance = await self._micro()
         if balance is None:
             return Verdict.BELIEVED
@@ -86,7 +87,7 @@ class AccountWatch:
         return Verdict.REJECTED if again else Verdict.DOUBTED
 
     async def _judge_page(self, outcome: Outcome, row: ClaimedJob) -> Verdict:
-        """What is not in JSON, or was cut off, is about this request alone, unless our balance is refused or used up."""
+        """An answer without JSON, or cut off, concerns only this request, unless our balance is refused or used up."""
         balance = await self._micro()
         self._doubt("upstream.account_not_in_json", row, status_code=outcome.status_code)
         if self._standing is _Standing.REFUSED:
@@ -101,8 +102,8 @@ class AccountWatch:
         self._doubts.warn(event, name="job_ids", ids=[show_id("job", row.id)], **keywords)
 
     async def _look(self, balance: int | None, row: ClaimedJob) -> tuple[bool, bool]:
-        """Whether the jobs under way may use up this balance, and whether another submit was accepted since this job was
-        last refused so. The answer was read already: it is not forgotten while Postgres is away."""
+        """Return whether the jobs in flight may use up this balance, and whether another submit was accepted since this job was
+        last refused because of the account. Retries while Postgres is unavailable: the outcome of the job must not be lost."""
 
         async def look() -> tuple[bool, bool]:
             async with self._database.snapshot() as session:
@@ -112,7 +113,7 @@ class AccountWatch:
         return await until_stored(look)
 
     async def heed(self, records: Sequence[SubmitRecord]) -> None:
-        """Submits wait, where one of these is believed to say so; whoever gets through ends a pause that is over."""
+        """Pause submits if one of these records says so. Otherwise, if a submit was accepted, end a pause whose time is over."""
         pauses = [record.step.pause for record in records if record.step.pause is not None]
         if pauses:
             worst = max(pauses, key=lambda pause: pause.seconds)
@@ -124,7 +125,7 @@ class AccountWatch:
             if await until_stored(pause):
                 log.error("upstream.submits_paused", seconds=round(worst.seconds, 1), detail=worst.detail)
         elif self._resume_at <= clock.monotonic() and any(record.step.to_state is State.RUNNING for record in records):
-            # the worker that began the pause may be no more
+            # any worker may do this: the one that began the pause may have ended
             self._resume_at = clock.monotonic() + RESUME_SECONDS
 
             async def resume() -> float | None:
@@ -135,7 +136,7 @@ class AccountWatch:
                 log.warning("upstream.submits_resumed", seconds=round(paused_seconds, 1))
 
     async def _micro(self) -> int | None:
-        """The company's balance, None where it cannot be had."""
+        """Return the company's balance in micro-credits, or None if it cannot be read."""
         async with self._asking:
             if clock.monotonic() > self._asked_at + FRESH_SECONDS:
                 try:

@@ -1,5 +1,4 @@
-"""Discretion: before an error of the upstream's is kept, the company's balances are left out of it, and what it said in
-full is sealed."""
+"""Discretion: removes the company's balances from an error of the upstream before it is stored, and encrypts the original."""
 
 import asyncio
 import math
@@ -16,18 +15,18 @@ from app.upstream.discretion import AMOUNTS_MAX, Range, Said, balance_micro, dis
 from app.upstream.wire import Outcome
 
 NOTE_SECONDS = 1.0
-"""Balances are written down so often, for the other workers."""
+"""How often balances are stored, for the other workers."""
 NOTED_MAX = 100
-"""At most so many at a time, the latest ones: results of a busy second may tell more."""
+"""At most this many, the latest ones, are stored at a time: the results of a busy second may contain more."""
 KEPT_SECONDS = 3600.0
-"""A balance that does not change is written down once in this time."""
+"""A balance that does not change is stored once in this time."""
 REMEMBERED_MAX = 10_000
-"""Balances written down lately that a worker remembers, to write each of them once."""
+"""How many recently stored balances a worker remembers, so that it stores each only once."""
 FORGET_SECONDS = 60.0
 
 
 class Discretion:
-    """One worker's. Every balance it reads is told to it, with the results that carry it, and by the account's client."""
+    """The discretion of one worker. It gets every balance that the worker reads: from results, and from the account's client."""
 
     def __init__(self, database: Database, vault: Vault) -> None:
         self.pump = Pump("balances", self._step, gap_seconds=NOTE_SECONDS)
@@ -38,13 +37,13 @@ class Discretion:
         self._forget_at = 0.0
 
     def read(self, credits: UpstreamCredits) -> None:
-        """The account was asked what is left."""
+        """Note the balances in an answer about the account."""
         for micro in credits.balances:
             self._note(micro)
 
     async def told(self, outcome: Outcome) -> Outcome:
-        """The outcome as it may be kept. Waits for the database where its error holds an amount of four digits or more;
-        cancelled meanwhile, it leaves all amounts out. Raises nothing."""
+        """Return the outcome as it may be stored. Waits for the database if the error contains an amount of four digits or
+        more. If it is cancelled meanwhile, it removes all amounts. Raises nothing."""
         metrics = outcome.metrics
         if metrics is not None and metrics.remaining_credits is not None:
             micro = balance_micro(metrics.remaining_credits)
@@ -59,20 +58,20 @@ class Discretion:
         return discreet(words, lambda amount: amount in hidden)
 
     def sealed(self, job_id: UUID, outcome: Outcome) -> bytes | None:
-        """What the upstream said in full, where something was left out of it, as the job's row keeps it."""
+        """Return the upstream's original error, encrypted for the job's row, or None if nothing was removed from it."""
         return None if outcome.original is None else self._vault.seal(job_id, outcome.original[:BYTES_MAX])
 
     async def flush(self) -> None:
-        """Write down what was read since the last time; raises StoreUnavailable."""
+        """Store the balances that were read since the last time. Raises StoreUnavailable."""
         new = list(self._new)
         if new:
             async with self._database.statement() as session:
                 await note_balances(session, micros=new[-NOTED_MAX:])
-            for micro in new:  # not before: until then nobody else can tell that they are balances
+            for micro in new:  # only now: before, no other worker knows that they are balances
                 self._new.pop(micro)
 
     async def _balances_in(self, words: Said) -> set[str]:
-        """Which of the amounts are balances."""
+        """Return those of the amounts that are balances."""
         candidates = [(amount, one) for amount, ranges in ranges_of(words.amounts).items() for one in ranges]
         hidden = {amount for amount, one in candidates if self._is_new(one)}
         asked = [(amount, one) for amount, one in candidates if amount not in hidden]
@@ -85,7 +84,7 @@ class Discretion:
 
         try:
             found = await until_stored(find)
-        except asyncio.CancelledError:  # shut down meanwhile; what came of the job is still to be recorded
+        except asyncio.CancelledError:  # the process stops, but the job's outcome is still to be recorded
             return words.amounts
         return hidden | {asked[number][0] for number in found}
 
@@ -100,7 +99,7 @@ class Discretion:
             self._noted.clear()
         self._noted[micro] = now
         self._new[micro] = None
-        self.pump.ring()  # each time: while others are being written down, this one is not among them
+        self.pump.ring()  # always: a write that is running does not include this one
 
     async def _step(self) -> float:
         await self.flush()

@@ -1,4 +1,4 @@
-"""What a 403 to a submit tells beside the failure of its job: pure."""
+"""Pure functions: what a 403 to a submit shows about the model, besides the failure of the job."""
 
 from hashlib import sha256
 
@@ -7,17 +7,17 @@ from app.upstream.json_members import Member, NotAnObject, bytes_of, members, te
 from app.upstream.wire import Outcome, OutcomeKind
 
 SEED = "seed"
-"""Bodies that differ in nothing else are one request, sent again."""
+"""Bodies that differ only in this member count as the same request."""
 
 
 def is_forbidden(outcome: Outcome) -> bool:
-    """Whether a submit was answered 403."""
+    """Return whether a submit was answered with 403."""
     return outcome.kind is OutcomeKind.REJECTED and outcome.status_code == 403
 
 
 def is_evidence(outcome: Outcome) -> bool:
-    """Whether that 403 may be about the model: its body is a whole JSON object, as the upstream's own errors are. A page
-    of a firewall in between is about one request."""
+    """Return whether a 403 may concern the model: its body is a complete JSON object, as in the upstream's own errors. The page
+    of a firewall in between concerns only one request."""
     if not is_forbidden(outcome) or outcome.body is None:
         return False
     try:
@@ -29,10 +29,10 @@ def is_evidence(outcome: Outcome) -> bool:
 
 
 def body_digest(body: bytes) -> bytes:
-    """SHA-256 of a job's body without its seed, the same for equal values in another order or spelling."""
+    """Return the SHA-256 of a job's body without its seed. It is the same for equal values in another order or spelling."""
     try:
         return sha256(canonical("", _without_seed(body))).digest()
-    except (ValueError, RecursionError):  # too large to be looked into: then it is what it is
+    except (ValueError, RecursionError):  # too deep or too large to parse: use all bytes
         return sha256(body).digest()
 
 

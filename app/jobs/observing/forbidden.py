@@ -1,4 +1,4 @@
-"""Models that the upstream does not let us use: paused where its 403s agree, and tried again with one job at a time."""
+"""Models that the upstream does not let us use: paused if its 403s agree, and probed with one job at a time."""
 
 import re
 from collections.abc import Collection
@@ -32,18 +32,18 @@ from app.web.parse_budget import cost_at_least
 log = get_logger(__name__)
 
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
-"""What has no place in a line that people read."""
+"""Characters that are removed from a text for people."""
 
 
 class ForbiddenModels:
-    """One worker's part in it. Every step may be done by any worker, and again."""
+    """The forbidden models as one worker handles them. Any worker may do each step, and may repeat it."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def note(self, row: ClaimedJob, outcome: Outcome) -> None:
-        """The submit of this claimed job was answered 403: the job fails, and its model is paused where the answers of
-        the last minutes agree. Before the job is recorded: whoever sees it FAILED sees the pause, too."""
+        """Note that the submit of this claimed job was answered with 403, and pause its model if the answers of the last minutes
+        agree. Call it before the job is recorded as failed: a reader that sees it FAILED then also sees the pause."""
 
         async def refuse() -> bool:
             async with self._database.statement() as session:
@@ -77,8 +77,8 @@ class ForbiddenModels:
             log.warning("model.paused", model=row.model, tenant_id=of, reason=reason)
 
     async def accepted(self, submits: Collection[tuple[str, UUID]]) -> bool:
-        """Submits of these models by these tenants were accepted: what was kept against them is refuted, and pauses are
-        over. Gives whether jobs may go on by it."""
+        """Delete the stored 403s that these accepted submits (model, tenant) refute, and lift the pauses because of them. Returns
+        whether a pause was lifted."""
 
         async def find() -> list[tuple[str, UUID]]:
             async with self._database.statement() as session:
@@ -110,8 +110,8 @@ class ForbiddenModels:
         return lifted
 
     async def probe(self) -> bool:
-        """Let one job go under each pause whose next probe is due, and end pauses whose probe was accepted by a worker
-        that died before it could say so. Gives whether a job may go on."""
+        """Send one job under each pause whose next probe is due, and end pauses whose probe was accepted but whose worker died
+        before it lifted them. Returns whether a job may be sent now."""
         async with self._database.statement() as session:
             probes = await list_probes(session)
         going = False

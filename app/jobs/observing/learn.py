@@ -1,4 +1,4 @@
-"""Run times of each model, learned from the jobs it has completed."""
+"""Run times of each model, learned from its completed jobs."""
 
 from collections.abc import Callable, Iterable
 
@@ -16,10 +16,10 @@ FRESH_SECONDS = 15.0
 
 
 class RunTimes:
-    """Poll schedules by model, recomputed from the database at most every FRESH_SECONDS."""
+    """Poll schedules by model, computed from the database at most once in FRESH_SECONDS."""
 
     def __init__(self, database: Database, *, dear: Callable[[], bool] = lambda: False) -> None:
-        """`dear`: whether polls take other requests' places in the upstream's budget just now."""
+        """`dear`: returns whether polls currently use up the upstream's rate limit at the cost of submits."""
         self._database = database
         self._dear = dear
         self._unread = Outage(log, begun="run_times.not_learned", over="run_times.learned")
@@ -27,12 +27,12 @@ class RunTimes:
         self._unknown = schedule([], published_seconds=None)
 
     def of(self, model: str) -> Schedule:
-        """The model's schedule as last learned."""
+        """Return the model's schedule as last learned."""
         known = self._known.get(model)
         return known[0] if known else self._unknown
 
     async def learn(self, models: Iterable[str]) -> None:
-        """Look up those of the models that are new or stale, where that can be had. At most one statement."""
+        """Read the run times of those models that are new or stale, if the database is available. At most one statement."""
         now = clock.monotonic()
         stale = [model for model in set(models) if model not in self._known or self._known[model][1] < now]
         if not stale:

@@ -1,4 +1,5 @@
-"""Meter: what this process hears from the upstream, and what the budget learns of it."""
+"""The meter: collects the outcomes of this process's exchanges, and updates the rate estimate and the circuit breaker with
+them."""
 
 import asyncio
 import math
@@ -31,17 +32,17 @@ TICK_SECONDS = 1.0
 FORGET_SECONDS = 120.0
 DEAR_SECONDS = 30.0
 SAMPLES_MAX = 2_000
-"""Jobs whose last exchange one process remembers."""
+"""How many jobs' last exchanges a process remembers."""
 OUR_OWN = frozenset({"shut_down", "lease_over", "invalid_slug", "upstream_id_taken"})
-"""Outcomes without an answer that are no fault of the upstream's."""
+"""Details of outcomes without an answer that the upstream did not cause."""
 
 
 class Meter:
-    """Tells the budget of 429s at once, and once a second of what it holds back, and of the jobs it heard of where this
-    process or another suspects that the upstream is away; of nothing else.
+    """Reports 429s immediately. Once a second it reports whether the pace held jobs back, and, while this or another process
+    suspects that the upstream is unavailable, the exchanges of its jobs. It reports nothing else.
 
-    `ready`: what the settings allow is known to the database. `gate`: the way of this process to claims, and to what is
-    learned. `eased`: called when what was broken may be mended.
+    `ready`: set when the database has the configured limits. `gate`: this process's access to claims and to what is learned.
+    `eased`: called when the circuit breaker closes.
     """
 
     def __init__(
@@ -72,15 +73,15 @@ class Meter:
         self._forget_at = math.inf
 
     def now(self) -> float:
-        """The database's clock, about: seconds since 1970."""
+        """Return approximately the database's clock, in seconds since 1970."""
         return clock.monotonic() + self._clock_offset
 
     def dear(self) -> bool:
-        """Whether polls have lately taken the places of submits in the budget."""
+        """Return whether polls have recently used up the rate limit at the cost of submits."""
         return clock.monotonic() < self._dear_until
 
     def took(self, taken: Taken[ClaimedRead] | Claimed, asked_at: float) -> None:
-        """A claim asked for at this monotonic instant was granted its share."""
+        """Note the result of a claim that was requested at this monotonic instant."""
         self._clock_offset = taken.at - asked_at
         if taken.rows and math.isinf(self._forget_at):
             self._forget_at = clock.monotonic() + FORGET_SECONDS
@@ -96,7 +97,8 @@ class Meter:
     def heard(
         self, outcome: Outcome, job: ClaimedJob | ClaimedRead, *, is_read: bool, sent_at: float, trial: bool = False
     ) -> None:
-        """An exchange about this claimed job, whose request was sent then by the database's clock, has come to an end."""
+        """Note the outcome of an exchange about this claimed job. `sent_at`: when its request was sent, by the database's
+        clock."""
         if outcome.detail in OUR_OWN:
             return
         now = self.now()
@@ -132,6 +134,7 @@ class Meter:
                 await configure(session, ceiling_per_minute=self._ceiling_per_minute, max_in_flight=self._max_in_flight)
             self.ready.set()
         now = clock.monotonic()
+        # without 429s or passed trials nothing is urgent: report once a second, or not at all
         if not (self._refused or self._passed or self._ask):
             if not (self._held or self._troubled or self._is_alarmed()):
                 return await self._forget(now)
@@ -151,7 +154,7 @@ class Meter:
         return 0.0 if self._ask else TICK_SECONDS
 
     def _lately(self, since: float = 0.0) -> list[Sample]:
-        """The last exchanges of BREAK_SECONDS, those after `since`; the newest first."""
+        """Return the exchanges of the last BREAK_SECONDS that are later than `since`, the newest first."""
         since = max(since, self.now() - BREAK_SECONDS)
         return list(takewhile(lambda sample: sample.at > since, reversed(self._samples.values())))
 
@@ -193,7 +196,7 @@ class Meter:
             self._eased()
 
     async def _probe(self) -> None:
-        """Ask the upstream for something that is of no job and changes nothing."""
+        """Send a request to the upstream that belongs to no job and changes nothing, and note whether it was answered."""
         try:
             await self._account.credits()
         except NotRead as error:

@@ -1,7 +1,7 @@
-"""Probes: under a pause that the upstream has caused, one job at a time is sent to find out whether it is over.
+"""Probes: during a pause that the upstream has caused, one job at a time is sent to find out whether the pause may end.
 
-The probe is a waiting job that is put back in line, and that the pause does not hold. It is claimed, sent and recorded
-like any other. Its name in the pause's row is what keeps a second one from being sent beside it.
+The probe is a parked job that becomes ready and that the pause does not hold. It is claimed, sent and recorded like any other
+job. Its id in the pause's row prevents a second probe at the same time.
 """
 
 from typing import NamedTuple
@@ -14,13 +14,13 @@ from app.pace.pauses.forbidden import SOON_SECONDS, ProbeStep, probe_step
 from app.pace.pauses.queries import SUBMITS_PAUSED_BESIDE_PART
 
 PROBES_MAX = 50
-"""Pauses that one sweep looks at."""
+"""At most this many pauses are examined in one sweep."""
 IDLE_SECONDS = 1.0
-"""Between two looks for a job that waits for a pause."""
+"""Time between two searches for a job that waits for a pause."""
 
 
 class Probe(NamedTuple):
-    """A pause that the upstream has caused, and what is to be done about its probe. `job_tenant_id`: the probe's."""
+    """A pause that the upstream has caused, and the next step of its probe. `job_id`, `job_tenant_id`: of the probe."""
 
     pause_id: int
     tenant_id: UUID | None
@@ -31,7 +31,7 @@ class Probe(NamedTuple):
 
 
 class _ProbeRow(NamedTuple):
-    """As `list_probes.sql` gives a pause and the job that is its probe."""
+    """A pause and the job that is its probe, as `list_probes.sql` returns them."""
 
     id: int
     tenant_id: UUID | None
@@ -53,7 +53,7 @@ _POSTPONE_PROBE = _SQL.command("postpone_probe")
 
 
 async def list_probes(session: ReadSession) -> list[Probe]:
-    """The pauses about whose probes something is to be done, PROBES_MAX at most. One statement."""
+    """Return the pauses whose probes need a step now, PROBES_MAX at most. One statement."""
     probes = [
         Probe(
             row.id,
@@ -69,7 +69,7 @@ async def list_probes(session: ReadSession) -> list[Probe]:
 
 
 async def find_candidate(session: ReadSession, *, probe: Probe) -> UUID | None:
-    """The job that would be the pause's next probe; None: none waits for this pause alone. One statement."""
+    """Return the job for the pause's next probe, or None if no job waits only for this pause. One statement."""
     return await session.find_value(
         _FIND_PROBE_CANDIDATE,
         pause_id=probe.pause_id,
@@ -80,8 +80,8 @@ async def find_candidate(session: ReadSession, *, probe: Probe) -> UUID | None:
 
 
 async def send_probe(session: Session, *, probe: Probe, job_id: UUID) -> bool:
-    """Make this waiting job the pause's probe and put it in line; gives whether it was: another worker may have chosen
-    meanwhile, or the job may be waiting no more. One statement."""
+    """Make this parked job the pause's probe, and make it ready. Returns False if another worker has chosen a probe meanwhile,
+    or if the job is no longer parked. One statement."""
     sent = await session.get_value(
         _SEND_PROBE, pause_id=probe.pause_id, probe_job_id=probe.job_id, job_id=job_id, seconds=SOON_SECONDS
     )
@@ -89,5 +89,5 @@ async def send_probe(session: Session, *, probe: Probe, job_id: UUID) -> bool:
 
 
 async def postpone_probe(session: Session, *, probe: Probe) -> None:
-    """No job waits for this pause alone; look again in IDLE_SECONDS. One statement."""
+    """Note that no job waits only for this pause. The next search is in IDLE_SECONDS. One statement."""
     await session.run(_POSTPONE_PROBE, pause_id=probe.pause_id, probe_job_id=probe.job_id, idle_seconds=IDLE_SECONDS)

@@ -1,1 +1,1 @@
-"""Reads of jobs by tenants: one job, a list, the wait for a job's end, and when that will be."""
+"""Reads of jobs by tenants: one job, a list, the wait for a job's end, and its ETA."""

@@ -1,7 +1,7 @@
-"""A tenant's list of jobs, newest first. Whatever it is filtered by, a page costs a bounded number of rows.
+"""A tenant's list of jobs, newest first. With any filter, a page reads a bounded number of rows.
 
-One filter is the way in: it has an index that is in the list's order. The others are checked on what comes that way. Where
-several filters have an index, the one with the fewest jobs is the way in.
+One filter is chosen as the way: an index in the order of the list finds its jobs. The other filters are checked on these jobs. If
+several filters have an index, the one with the fewest jobs is chosen.
 """
 
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ from app.jobs.models import FINAL, State
 from app.jobs.rows import ShownJob
 
 SCAN_MAX = 5_000
-"""Jobs that are looked at for one page at most. What lies beyond is the next page's, be this one full or not."""
+"""At most this many jobs are examined for one page. The next page continues there, even if this page is not full."""
 COUNT_MAX = 1_000
-"""How far a filter's jobs are counted, to find the way in."""
+"""A filter's jobs are counted up to this number, to choose the way."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """Which of a tenant's jobs are wanted; all bounds are exclusive, None is no bound. `after`: the cursor."""
+    """Which of a tenant's jobs are wanted. All bounds are exclusive; None: no bound. `after`: the cursor."""
 
     after: UUID | None
     states: list[str] | None
@@ -36,14 +36,14 @@ class JobFilter:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Jobs of a page, at most as many as asked for. `scanned_to`: where it stopped looking, None: at the end."""
+    """The jobs of a page, at most `limit`. `scanned_to`: the last examined job if the scan stopped early, else None."""
 
     rows: list[ShownJob]
     scanned_to: UUID | None
 
 
 class Way(StrEnum):
-    """By which index the jobs are found."""
+    """The index that finds the jobs."""
 
     ALL = "all"
     METADATA = "metadata"
@@ -55,13 +55,13 @@ class Way(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class _PageRow(ShownJob):
-    """A job of a page; or, with nothing else, where it stopped looking."""
+    """A job of a page; or a row that has only `scanned_to`, the last examined job."""
 
     scanned_to: UUID | None
 
 
 class _Counts(NamedTuple):
-    """How many jobs each filter has, up to COUNT_MAX, by the way that it is; None: it is not asked for."""
+    """How many jobs each filter has, by its way, counted up to COUNT_MAX. None: not requested."""
 
     metadata: list[int]
     finished: int | None
@@ -83,7 +83,7 @@ _COUNT_JOBS = _SQL.query("count_jobs", _Counts)
 
 
 def ways_of(wanted: JobFilter) -> list[Way]:
-    """The ways in that these filters have, one for each member of metadata first."""
+    """Return the ways that these filters allow. One for each member of metadata comes first."""
     ways = [Way.METADATA] * len(wanted.metadata)
     if wanted.states is not None:
         ways.append(way_of_states(wanted.states))
@@ -93,19 +93,19 @@ def ways_of(wanted: JobFilter) -> list[Way]:
 
 
 def way_of_states(states: Sequence[str]) -> Way:
-    """The way to the jobs in the states of one status."""
+    """Return the way to the jobs in the states of one status."""
     if states == [State.QUEUED]:
         return Way.QUEUED
     return Way.FINISHED if State(states[0]) in FINAL else Way.IN_FLIGHT
 
 
 def choose_way(ways: Sequence[Way], counts: Sequence[int]) -> int:
-    """The place of the way with the fewest jobs, the first of equals."""
+    """Return the index of the way with the fewest jobs, the first one if several are equal."""
     return min(range(len(ways)), key=counts.__getitem__)
 
 
 async def list_jobs(session: ReadSession, *, tenant_id: UUID, wanted: JobFilter, limit: int) -> Found:
-    """A tenant's jobs, newest first, without input and output. One statement; with several filters two."""
+    """Return a page of a tenant's jobs, newest first, without input and output. One statement, or two with several filters."""
     ways = ways_of(wanted)
     way = Way.ALL
     if ways:
@@ -113,7 +113,7 @@ async def list_jobs(session: ReadSession, *, tenant_id: UUID, wanted: JobFilter,
         way = ways[place]
         if way is Way.METADATA:
             wanted = replace(wanted, metadata=_led_by(wanted.metadata, place))
-    # a way whose jobs are all wanted need not be followed further than the page
+    # if all jobs of the way are wanted, no more of them than the page need be read
     exact = len(ways) < 2 and way is not Way.METADATA
     rows = await session.rows(
         _PAGES[way], tenant_id=tenant_id, after=wanted.after, created_before=wanted.created_before,
@@ -135,6 +135,6 @@ async def _count(session: ReadSession, tenant_id: UUID, wanted: JobFilter, ways:
 
 
 def _led_by(metadata: dict[str, str], place: int) -> dict[str, str]:
-    """The same members with this one first."""
+    """Return the same members with the one at `place` first."""
     led = list(metadata.items())
     return dict([led[place], *led[:place], *led[place + 1 :]])

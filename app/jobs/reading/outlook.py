@@ -1,7 +1,7 @@
-"""What an API process expects of jobs: when they will have ended, and their place in line; from reads it shares.
+"""The ETAs and positions of jobs in an API process, from reads that its requests share.
 
-A tenant's line is read at most once in LINE_SECONDS, while somebody asks, and sooner where a job is shown that it does
-not know yet; the times of a model once in MODEL_SECONDS. A submit reads nothing: it is told what is known.
+A tenant's line is read at most once in LINE_SECONDS, and only for a request. It is read sooner if a request shows a job that it
+does not have yet. The times of a model are read once in MODEL_SECONDS. A submit reads nothing: it gets what is known.
 """
 
 import asyncio
@@ -28,10 +28,10 @@ log = get_logger(__name__)
 
 LINE_SECONDS = 1.0
 NEWCOMER_SECONDS = 0.1
-"""How long a line is believed that does not know a job yet."""
+"""How long a read line is used if it does not have a shown job yet."""
 MODEL_SECONDS = 10.0
 AGAIN_SECONDS = 1.0
-"""When to ask again for what could not be had."""
+"""When to read again what could not be read."""
 LINES_MAX = 5_000
 MODELS_MAX = 2_000
 LAST = datetime(9999, 12, 31, tzinfo=UTC)
@@ -39,8 +39,8 @@ LAST = datetime(9999, 12, 31, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Prospect:
-    """When a job will have ended with probability 50 % and 90 %, and its place in its tenant's line; None: not known, or
-    there is none."""
+    """When a job will have ended with probability 50 % and 90 %, and its position in its tenant's line from 1. None: not known,
+    or there is none."""
 
     p50: datetime | None = None
     p90: datetime | None = None
@@ -52,7 +52,7 @@ NO_PROSPECT = Prospect()
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A job in line, or waiting for its time; `due_at` None: parked, by a pause or because its key has no place in flight."""
+    """A ready job, or one that waits for its time. `due_at`: None if it is parked by a pause or by a limit of its key."""
 
     model: str
     rank_at: datetime
@@ -62,7 +62,7 @@ class Waiting:
 
 
 class Look:
-    """A line, when it was read by this process's clock, and how it may go on."""
+    """A line, when it was read by this process's monotonic clock, and how it may continue."""
 
     __slots__ = ("_course", "at", "line")
 
@@ -73,11 +73,11 @@ class Look:
 
     @property
     def played(self) -> bool:
-        """Whether somebody has asked how it goes on: the first answer is the expensive one."""
+        """Whether the line has been simulated. The first call of `waits` does it and is expensive."""
         return self._course is not None
 
     def waits(self, place: float, models: Mapping[str, Durations]) -> Sequence[float] | None:
-        """Seconds from the look until whoever has so many before it is sent; None where that cannot be known."""
+        """Return equally likely seconds from the read until a job with `place` jobs before it is sent. None: not known."""
         line = self.line
         if line.paused or line.max_in_flight < 1 or math.isinf(line.upstream_paused_seconds) or not models:
             return None
@@ -87,7 +87,7 @@ class Look:
 
 
 class Outlook:
-    """One API process's expectations."""
+    """The expectations of one API process."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -98,7 +98,8 @@ class Outlook:
         self._unread = Outage(log, begun="eta.run_times_not_read", over="eta.run_times_read")
 
     async def of_jobs(self, tenant_id: UUID, rows: Sequence[ShownJob]) -> dict[UUID, Prospect]:
-        """What is expected of these jobs of a tenant; of what has ended, nothing. While the store is away: what is known."""
+        """Return the expectations for these jobs of a tenant, except ended ones. While the database is unavailable: what is
+        known."""
         open_ones = [row for row in rows if row.state in ("queued", "sending", "running")]
         models = {row.model for row in open_ones}
         waiting = [row for row in open_ones if row.state == State.QUEUED]
@@ -108,14 +109,14 @@ class Outlook:
         return dict(await each(open_ones, lambda row: (row.id, self._prospect(row, look))))
 
     def of_new(self, tenant_id: UUID, row: ShownJob) -> Prospect:
-        """What is expected of a job just accepted, as far as that is known without asking."""
+        """Return the expectation for a job that was just accepted, as far as it is known without a read."""
         look = self._looks.get(tenant_id)
         if look is not None and (clock.monotonic() - look.at > LINE_SECONDS or not look.played):
             look = None
         return self._prospect(row, look)
 
     async def look(self, tenant_id: UUID, *, newest_rank: float = -math.inf) -> Look | None:
-        """The tenant's line as it was a moment ago; None where it could not be read."""
+        """Return the tenant's line as it was a moment ago. None if it could not be read."""
         kept = self._looks.get(tenant_id)
         if kept is not None:
             believed_seconds = NEWCOMER_SECONDS if newest_rank > kept.line.last_rank else LINE_SECONDS
@@ -129,7 +130,7 @@ class Outlook:
         return await asyncio.shield(reading)
 
     async def learn(self, models: Iterable[str]) -> Mapping[str, Durations]:
-        """How long jobs of these models take, those of which anything is known. At most one statement."""
+        """Return how long jobs of these models take, without models that are not known. At most one statement."""
         wanted = set(models)
         if self._stale(wanted):
             async with self._learning:
@@ -177,7 +178,7 @@ class Outlook:
         return look
 
     def of_waiting(self, job: Waiting, look: Look | None, *, now: datetime) -> Prospect:
-        """What is expected of a job that waits, or would."""
+        """Return the expectation for a job that waits, or would wait."""
         if look is None:
             return NO_PROSPECT
         waits = self.waits(job, look)
@@ -193,7 +194,7 @@ class Outlook:
         return _shown(ends, datetime.fromtimestamp(line.read_at, UTC), now, position)
 
     def waits(self, job: Waiting, look: Look) -> Sequence[float] | None:
-        """Seconds from the look until it is sent, equally likely; None where that cannot be known."""
+        """Return equally likely seconds from the read until the job is sent. None: not known."""
         line = look.line
         if job.due_at is None or job.model in line.paused_models:
             return None
@@ -218,7 +219,7 @@ class Outlook:
 
 
 def _named(line: Line) -> set[str]:
-    """The models whose times tell how the line goes on."""
+    """Return the models whose times the simulation of the line needs."""
     return {*line.models, *(one.model for one in line.recent if one.finished_at is None)}
 
 
@@ -227,7 +228,7 @@ def _seconds(at: datetime) -> float:
 
 
 def _shown(expected: Expected, since: datetime, now: datetime, position: int | None) -> Prospect:
-    """The expectation as instants, none of them before now; where they lie beyond the calendar, there is none."""
+    """Return the expectation as instants, none of them before now. There are none if they are after the year 9999."""
     if expected.p90 > (LAST - since).total_seconds():
         return Prospect(position=position)
     soonest = now + timedelta(milliseconds=1)

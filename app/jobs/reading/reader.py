@@ -1,4 +1,4 @@
-"""Reads that wait: for a job's end, and for a store that is briefly away."""
+"""Reads that wait: for a job's end, and for a database that is briefly unavailable."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,35 +13,35 @@ from app.jobs.reading.waiters import Waiters
 from app.jobs.rows import JobResult, WholeJob
 
 LAST_READ_SECONDS = 5.0
-"""How long the last read of a wait may take once the process stops: many of them come at once."""
+"""How long the last read of a wait may take when the process stops: then many waits read at the same time."""
 
 Shown = TypeVar("Shown", JobResult, WholeJob)
 Read = Callable[[ReadSession], Awaitable[Shown | None]]
 
 
 class Reader:
-    """One API process's way of reading jobs."""
+    """Reads jobs, one object for each API process."""
 
     def __init__(self, database: Database, waiters: Waiters) -> None:
         self._database = database
         self._waiters = waiters
 
     async def find_result(self, tenant_id: UUID, job_id: UUID) -> JobResult | None:
-        """The upstream's last word on a job, with its state; None where the tenant has no such job."""
+        """Return the upstream's final body of a job, with its state. None if the tenant has no such job."""
         return await self._read(tenant_id, lambda session: find_result(session, tenant_id=tenant_id, job_id=job_id))
 
     async def find_job(self, tenant_id: UUID, job_id: UUID) -> WholeJob | None:
-        """All of a job; None where the tenant has none of that id."""
+        """Return all of a job. None if the tenant has no such job."""
         return await self._read(tenant_id, lambda session: find_job(session, tenant_id=tenant_id, job_id=job_id))
 
     async def wait_for_result(self, tenant_id: UUID, job_id: UUID, seconds: float) -> JobResult | None:
-        """As `find_result`, once the job has ended, `seconds` are over or the process stops."""
+        """As `find_result`, after the job has ended, `seconds` have passed or the process stops."""
         return await self._wait(
             tenant_id, lambda session: find_result(session, tenant_id=tenant_id, job_id=job_id), job_id, seconds
         )
 
     async def wait_for_job(self, tenant_id: UUID, job_id: UUID, seconds: float) -> WholeJob | None:
-        """As `find_job`, once the job has ended, `seconds` are over or the process stops."""
+        """As `find_job`, after the job has ended, `seconds` have passed or the process stops."""
         return await self._wait(
             tenant_id, lambda session: find_job(session, tenant_id=tenant_id, job_id=job_id), job_id, seconds
         )
@@ -56,7 +56,7 @@ class Reader:
     async def _wait(self, tenant_id: UUID, read: Read[Shown], job_id: UUID, seconds: float) -> Shown | None:
         if seconds <= 0:
             return await self._read(tenant_id, read)
-        # registered before the first look: an end between the look and the wait must not be missed
+        # registered before the first read: an end between the read and the wait must not be missed
         async with self._waiters.registered(job_id) as ended:
             row = await self._read(tenant_id, read)
             if row is None or State(row.state) in FINAL:
@@ -67,4 +67,4 @@ class Reader:
         try:
             return await self._read(tenant_id, read, LAST_READ_SECONDS)
         except StoreUnavailable:
-            return row  # the last known state, which is better than none from a process that is about to stop
+            return row  # the last known state is better than an error from a process that stops

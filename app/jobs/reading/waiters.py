@@ -1,4 +1,4 @@
-"""Requests that wait for a job's end: woken by push, with one look a second at the database for all of them together."""
+"""Requests that wait for a job's end. Notifications wake them, and one read of the database a second for all of them together."""
 
 import asyncio
 import contextlib
@@ -14,30 +14,31 @@ LOOK_SECONDS = 1.0
 
 
 class Waiters:
-    """Who waits for which job, in this process."""
+    """The waiting requests of this process, by job."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._waiting: defaultdict[UUID, set[asyncio.Future[None]]] = defaultdict(set)
         self._somebody = asyncio.Event()
         self.released = False
-        """Whether this process is about to stop, and nobody may wait any longer."""
+        """Whether this process is about to stop, and no request may wait any longer."""
 
     def wake(self, job_ids: Iterable[UUID]) -> None:
-        """These jobs have ended."""
+        """End the waits for these jobs, which have ended."""
         for job_id in job_ids:
             for future in self._waiting.pop(job_id, ()):
                 if not future.done():
                     future.set_result(None)
 
     def release(self) -> None:
-        """End every wait, and from now on each one as it begins: the job goes on, this process does not."""
+        """End every wait, and each later one as it begins: the process stops, while the job continues."""
         self.released = True
         self.wake(list(self._waiting))
 
     @contextlib.asynccontextmanager
     async def registered(self, job_id: UUID) -> AsyncIterator[asyncio.Future[None]]:
-        """A future that is done when the job ends, or at once where `released`. Register first, then look at the job, then wait."""
+        """Yield a future that is done when the job ends, or immediately if `released`. Register first, then read the job, then
+        wait."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self.released:
             future.set_result(None)
@@ -52,7 +53,7 @@ class Waiters:
                     del self._waiting[job_id]
 
     async def watch(self) -> None:
-        """Until cancelled: find the ends whose push was lost."""
+        """Find the ended jobs whose notification was lost. Runs until it is cancelled."""
         while True:
             if not self._waiting:
                 self._somebody.clear()

@@ -1,4 +1,4 @@
--- What does the upstream-shaped surface show of this job of a tenant?
+-- What does the upstream's own surface show of this job of a tenant?
 SELECT
     job.id, job.state, job.error_code, job.charged_micro, result.message, result.body,
     CASE WHEN job.state = 'completed' THEN (

@@ -1,4 +1,4 @@
--- What may a tenant and one of its keys do, and how many of their places are taken?
+-- What are the limits of a tenant and of one of its keys, and how many of their places are taken?
 SELECT
     tenant.rate_per_minute, tenant.burst, tenant.refused_per_minute, tenant.max_in_flight, tenant.max_queued, tenant.weight,
     tenant.max_price_micro, tenant.models, place.in_flight, place.queued,

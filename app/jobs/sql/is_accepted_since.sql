@@ -1,4 +1,4 @@
--- Was a submit accepted after this job had been refused for lack of credits?
+-- Did the upstream accept a submit after it had refused this job because of the account?
 SELECT EXISTS (
     SELECT FROM attempts JOIN upstream_exchanges AS exchange ON exchange.at > attempts.settled_at
     WHERE attempts.job_id = :job_id AND attempts.outcome = 'account'

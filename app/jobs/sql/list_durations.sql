@@ -1,4 +1,4 @@
--- How long did the latest jobs of these models take from being sent to their known end, newest first, and what is published?
+-- How many seconds were the latest jobs of these models in flight, newest first, and what is their published mean?
 SELECT asked.model, latest.samples, models.run_seconds AS published
 FROM unnest(:models::text[]) AS asked (model)
 LEFT JOIN models ON models.slug = asked.model

@@ -1,4 +1,4 @@
--- How long did the latest jobs of these models run, newest first, and what does the upstream publish?
+-- How many seconds did the latest jobs of these models run, newest first, and what is their published mean?
 SELECT asked.model, latest.samples, models.run_seconds AS published
 FROM unnest(:models::text[]) AS asked (model)
 LEFT JOIN models ON models.slug = asked.model

@@ -1,2 +1,3 @@
--- Who else writes to any queue? They wait until the transaction ends.
+-- Which other transactions write to any queue?
+-- They wait until this transaction ends.
 LOCK TABLE queues IN EXCLUSIVE MODE

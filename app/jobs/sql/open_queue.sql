@@ -1,5 +1,5 @@
--- How many jobs has this key, from which on they are counted?
--- A key has a row in `queues` from the first time it is given limits of its own.
+-- How many unfinished jobs does this key have, as the first counts of its queue?
+-- A key has a row in `queues` since it first had its own limits.
 INSERT INTO queues (subject_id, tenant_id, queued, ready, claimed, in_flight)
 SELECT
     :key_id, :tenant_id, count(*) FILTER (WHERE state = 'queued'), count(*) FILTER (WHERE ready),

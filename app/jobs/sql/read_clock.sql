@@ -1,2 +1,2 @@
--- What does the database's clock say?
+-- What time is it by the database's clock?
 SELECT now()

@@ -1,6 +1,6 @@
--- How does a tenant's queue stand?
--- A tenant's line: how much waits and is under way, its first jobs, those sent before its head, and what stops it. Where
--- nobody waits, the latest jobs of all. Claimed jobs stand in line until they are sent.
+-- What is the state of a tenant's line, its ready jobs by rank?
+-- Returns the counts, the first jobs, the jobs sent before the first one (the latest jobs if no job waits), and what stops the
+-- line. Claimed jobs are in the line until they are sent.
 WITH line AS MATERIALIZED (
     SELECT rank_at, model, rank_at + priority * interval '1 minute' AS since
     FROM jobs WHERE tenant_id = :tenant_id AND ready ORDER BY rank_at LIMIT :ranks_max

@@ -1,4 +1,5 @@
--- May this job of a tenant still be canceled at once, or is it to be asked for, since the upstream may be at work?
+-- Is this job of a tenant still queued, so that it is canceled now?
+-- For a job in flight only the request is recorded, since the upstream may have started it.
 WITH held AS (
     SELECT job.id, {{ was }}, job.cancel_requested_at FROM jobs AS job
     WHERE job.id = :job_id AND job.tenant_id = :tenant_id

@@ -1,5 +1,6 @@
--- Which of these tenants have room and credit for all their new jobs? Those are stored, and what they may cost is held.
--- None waits for another's queue or balance: a tenant whose own somebody has locked is passed over.
+-- Which of these tenants have places and credits for all their new jobs?
+-- Their jobs are stored, and their holds are made. A tenant whose queue or balance is locked is skipped: no tenant waits for
+-- another.
 WITH asked AS ({{ submissions }}), holds AS (
     SELECT hold_id AS id, tenant_id, id AS job_id, key_id, held_micro AS amount FROM asked
 ), patience AS MATERIALIZED ({{ patience }}), newcomers AS ({{ newcomers }}), places AS MATERIALIZED (

@@ -1,5 +1,5 @@
--- Is there room and credit for all new jobs of this tenant? Then they are stored, and what they may cost is held.
--- It waits :lock_seconds for whoever has locked its queue or its balance.
+-- Does this tenant have places and credits for all its new jobs?
+-- If so, the jobs are stored, and their holds are made. Waits at most :lock_seconds for a lock on its queues or its balance.
 WITH asked AS ({{ submissions }}), holds AS (
     SELECT hold_id AS id, tenant_id, id AS job_id, key_id, held_micro AS amount FROM asked
 ), patience AS MATERIALIZED ({{ patience }}), newcomers AS ({{ newcomers }}), places AS MATERIALIZED (

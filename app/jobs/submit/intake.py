@@ -1,4 +1,4 @@
-"""The accept path, the same for both surfaces: check, store, ring; and every submit leaves its row."""
+"""Accept submits, on all surfaces: check, store, notify the workers, and record every refusal."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,13 +47,13 @@ NOT_STORED: tuple[type[Refusal], ...] = (
     *BODY_REFUSED, ParametersInvalid, ModelDisabled, ModelUnknown, ModelUnpriced, ModelRetired, IdempotencyKeyReused,
     StoreUnavailable, Busy, PriceAboveMax, InsufficientCredits, BudgetExceeded, QueueFull, RateLimited, TooManyRefused,
 )  # fmt: skip
-"""What a submit with a good key may be refused with."""
+"""All refusals that a submit with a valid key may get."""
 OWED_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A job as somebody asks for it: parameters as bytes to be forwarded, and parsed to be looked at."""
+    """A requested job. Its parameters are given twice: as bytes, to be forwarded, and parsed, to be checked."""
 
     principal: Principal
     surface: Surface
@@ -69,11 +69,11 @@ class Asked:
     """Micro-credits."""
     webhook: JobWebhook | None = None
     faults: Sequence[Problem] = ()
-    """What is wrong with it already: it is refused, together with what is wrong with its parameters."""
+    """Problems that are already known. The job is refused with these and the problems of its parameters."""
 
 
 class Intake:
-    """One API process's accept path."""
+    """Accepts submits, one object for each API process."""
 
     def __init__(
         self,
@@ -92,20 +92,20 @@ class Intake:
         self._refusals = RefusalBook(database)
 
     def admit(self, principal: Principal) -> None:
-        """Raises TooManyRefused where too many of its tenant's submits were refused lately; before anything of this one
-        is read, and by what this process knows."""
+        """Raise TooManyRefused if too many submits of the tenant were refused recently, as far as this process knows. Call it
+        before anything of the submit is read."""
         standing = self._rates.find_exhausted(refused_bucket_of(principal))
         if standing is not None:
             raise TooManyRefused(standing)
 
     def charge_refusal(self, principal: Principal, refusal: Refusal) -> None:
-        """Count a refused submit, or quote, towards its tenant's limit on them. Waits for nothing."""
+        """Count a refused submit or quote against its tenant's limit on refusals. Waits for nothing."""
         if counts_as_refused(refusal):
             self._rates.charge_afterwards(refused_bucket_of(principal))
 
     async def accept(self, asked: Asked) -> tuple[Stored, dict[str, str]]:
-        """A job that is committed when this returns, and headers that say how its tenant's limits stand; raises the
-        Refusal that says why there is none."""
+        """Store a job. Returns it, already committed, and the rate limit headers of its tenant. Raises a Refusal if it is not
+        accepted."""
         principal = asked.principal
         now = clock.now()
         not_before, terms, price = await self.judged(asked, now=now)
@@ -142,7 +142,7 @@ class Intake:
         return stored, headers
 
     async def _store(self, principal: Principal, submission: Submission) -> tuple[Stored, dict[str, str]]:
-        """Store it within the tenant's rate, of which a submit that is refused takes nothing."""
+        """Store a submission within its tenant's rate limits. A refused submit does not count against them."""
         taken = await self._rates.take(buckets_of(principal))
         headers = rate_headers(taken.standings)
         try:
@@ -156,8 +156,8 @@ class Intake:
             raise
 
     async def judged(self, asked: Asked, *, now: datetime) -> tuple[datetime | None, Terms, int]:
-        """From when on a job may be sent, what it is charged by, and the micro-credits held for it; raises what its times,
-        model and parameters are refused with, every fault of them at once."""
+        """Return the instant before which the job is not sent, its price terms, and the micro-credits to hold. Raises a Refusal
+        for its times, model and parameters, with all their problems together."""
         principal, faults, not_before = asked.principal, Faults(), None
         with faults:
             not_before = checked_not_before(asked.not_before, deadline_seconds=asked.deadline_seconds, now=now)
@@ -193,9 +193,8 @@ class Intake:
         model: str | None,
         status: int | None = None,
     ) -> None:
-        """Count a refused submit and write it down, with the `status` it was answered with where that is not the
-        refusal's own. `who` is None for a stranger. A model is kept only where the catalogue has it: any other name is the
-        caller's own, and each would make another row."""
+        """Count and record a refused submit. `status`: the HTTP status of the answer, if it is not the refusal's own. `who`:
+        None if there is no valid key. The model is recorded only if the catalogue has it: each other name would add a row."""
         flood = isinstance(refusal, TooManyRefused)
         tenant_id = key_id = known = None
         if who is not None:
@@ -207,12 +206,12 @@ class Intake:
         await self._refusals.record(refused, received_at=clock.now(), flood=flood)
 
     async def note_replay(self, asked: Asked, stored: Stored) -> None:
-        """Write a replayed submit down."""
+        """Record a replayed submit."""
         who = asked.principal
         refused = Refused(who.tenant_id, who.key_id, asked.surface, asked.model, 200, REPLAYED, stored.job_id)
         await self._refusals.record(refused, received_at=clock.now())
 
     async def drained(self) -> None:
-        """Wait until every submit has its answer, and briefly until its refusals are written down."""
+        """Wait until every submit has its answer, and up to OWED_SECONDS until refusals are recorded."""
         await self._writer.drained()
         await self._refusals.drained(OWED_SECONDS)

@@ -1,4 +1,4 @@
-"""What a submit would get just now: its price, why it would be refused, and how long it would wait. Stores nothing."""
+"""Quotes: what a submit would get now, its price, its refusal, and its expected wait. A quote stores nothing."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -56,7 +56,7 @@ _REFUSED_BY: tuple[tuple[type[Refusal], Binding], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What a submit would get; `refusal` None: a job."""
+    """What a submit would get. `refusal`: None if it would be accepted."""
 
     model: str
     price_micro: int
@@ -65,14 +65,14 @@ class Quote:
     refusal: Refusal | None
     binding: Binding
     paused_by: PausedBy | None
-    """Where it would wait for a pause: whose."""
+    """Who has set the pause, if it would wait for one."""
     wait: Expected | None
-    """Seconds until it would be sent; None where that cannot be known."""
+    """Seconds until it would be sent. None: not known."""
     prospect: Prospect
 
 
 class Quoter:
-    """One API process's way of quoting."""
+    """Makes quotes, one object for each API process."""
 
     def __init__(self, *, database: Database, intake: Intake, outlook: Outlook, rates: RateLimiter) -> None:
         self._database = database
@@ -81,8 +81,7 @@ class Quoter:
         self._rates = rates
 
     async def quote(self, asked: Asked) -> Quote:
-        """What a submit of this would get just now; raises what a submit is refused with for its times, model and
-        parameters."""
+        """Return what a submit would get now. Raises the Refusal that a submit would get for its times, model and parameters."""
         now = clock.now()
         not_before, terms, price = await self._intake.judged(asked, now=now)
         parked = not_before is not None and not_before > now
@@ -112,7 +111,7 @@ class Quoter:
         )
 
     async def _judge(self, asked: Asked, price: int) -> tuple[Refusal | None, bool]:
-        """Why it would be refused, judged in the order in which a submit is; and whether its key has no place in flight."""
+        """Return why it would be refused, checked in the order of a submit; and whether its key has no free place in flight."""
         principal = asked.principal
         try:
             checked_price(price, ceilings=(asked.max_price, principal.max_price_micro))
@@ -144,7 +143,7 @@ def _refused_by(refusal: Refusal) -> Binding:
 
 
 def held_up_by(model: str, look: Look | None, *, key_full: bool = False, parked: bool = False) -> Binding:
-    """What a job of this model that is accepted now would wait for; `parked`: it is not to be sent yet."""
+    """Return what a job of this model would wait for if it were accepted now. `parked`: its `not_before` is in the future."""
     line: Line | None = None if look is None else look.line
     if line is not None and (line.paused or model in line.paused_models):
         return Binding.PAUSED
@@ -158,6 +157,6 @@ def held_up_by(model: str, look: Look | None, *, key_full: bool = False, parked:
 
 
 def paused_by(model: str, look: Look | None) -> PausedBy:
-    """Whose pause a job of this model would wait for; an operator's comes first, since it stays when the other ends."""
+    """Return whose pause a job of this model would wait for. An operator's comes first: it remains when the upstream's ends."""
     by_upstream = look is not None and not look.line.paused and model in look.line.forbidden_models
     return PausedBy.UPSTREAM if by_upstream else PausedBy.OPERATOR

@@ -1,4 +1,4 @@
-"""Submits that did not become a job, recorded before they are answered; equal ones of a minute share a row."""
+"""Record refused and replayed submits before they are answered. Equal ones of a minute share a row."""
 
 import asyncio
 from collections.abc import Sequence
@@ -19,22 +19,23 @@ from app.core.process.batch import Batcher, Overloaded
 log = get_logger(__name__)
 
 OWED_MAX = 10_000
-"""Rows that wait for the store to come back; what is beyond is in the log alone."""
+"""At most this many rows wait until the database is available again. Further ones are only in the log."""
 
 PAUSE_SECONDS = 0.025
-"""How long one statement begins after the other at least: each is a commit, whose disk flush all others' commits wait for."""
+"""The shortest time between two statements: each commits, and all other commits wait for its disk flush."""
 FLOOD_SECONDS = 0.1
-"""How long a refusal of a flood waits for others: they make at most ten statements a second."""
+"""How long a refusal of a flood waits for others. So a flood makes at most ten statements a second."""
 FLOOD_MAX = 10_000
 RECORD_SECONDS = 5.0
-"""How long an answer waits for its record where Postgres hangs; the record goes on by itself."""
+"""How long an answer waits for its record if Postgres hangs. The record continues in the background."""
 MODELS_MAX = 50
-"""Different models of one tenant's refusals in a minute, in one process; the others share a row without a name."""
+"""Different models in the refusals of one tenant, minute and process. The refusals of further models share a row without a
+model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A submit that was turned down, or replayed (`code` is then `replayed`, with its job)."""
+    """A submit that was refused, or replayed (then `code` is `replayed`, and `job_id` is set)."""
 
     tenant_id: UUID | None
     key_id: UUID | None
@@ -46,15 +47,15 @@ class Refused:
 
 
 class ModelNames:
-    """The models that each tenant's refusals of the present minute name, MODELS_MAX of each tenant."""
+    """The models in each tenant's refusals of the current minute, at most MODELS_MAX for each tenant."""
 
     def __init__(self) -> None:
         self._minute: datetime | None = None
         self._named: dict[UUID, set[str]] = {}
 
     def bounded(self, refused: Refused, at: datetime) -> Refused:
-        """The same, without its model where its tenant has named too many others before. Replays stay as they are: they
-        count towards the tenant's rate."""
+        """Return the refusal, without its model if its tenant has already used MODELS_MAX others. A replay is unchanged: the
+        tenant's rate limit bounds these."""
         if refused.tenant_id is None or refused.model is None or refused.job_id is not None:
             return refused
         minute = at.replace(second=0, microsecond=0)
@@ -67,7 +68,7 @@ class ModelNames:
 
 
 class Tally:
-    """Counts of equal refusals by minute: what is to be added to the table."""
+    """Counts of equal refusals by minute, to be added to the table."""
 
     def __init__(self) -> None:
         self._counts: dict[tuple[Refused, datetime], tuple[datetime, datetime, int]] = {}
@@ -76,13 +77,13 @@ class Tally:
         return len(self._counts)
 
     def add(self, refused: Refused, at: datetime) -> None:
-        """One more."""
+        """Count one more refusal."""
         equal = (refused, at - timedelta(seconds=at.second, microseconds=at.microsecond))
         first, last, count = self._counts.get(equal, (at, at, 0))
         self._counts[equal] = (min(first, at), max(last, at), count + 1)
 
     def rows(self) -> list["_Counted"]:
-        """As `record_refusals.sql` asks for them."""
+        """Return the parameters of `record_refusals.sql`."""
         return [
             _Counted(
                 one.tenant_id, one.key_id, one.surface, one.model, one.status_code, one.code, one.job_id,
@@ -111,12 +112,12 @@ _RECORD_REFUSALS = SqlFolder(__file__).command("record_refusals")
 
 
 async def record_refusals(session: Session, *, tally: Tally) -> None:
-    """Write a tally down, one row for equal ones. One statement."""
+    """Write a tally, with one row for equal refusals. One statement."""
     await session.run(_RECORD_REFUSALS, **columns_of(_Counted, tally.rows()))
 
 
 class RefusalBook:
-    """One process's way of writing refusals down."""
+    """Records refusals, one object for each process."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -131,8 +132,8 @@ class RefusalBook:
         self._paying: asyncio.Task[None] | None = None
 
     async def record(self, refused: Refused, *, received_at: datetime, flood: bool = False) -> None:
-        """Committed when it returns, or after RECORD_SECONDS under way; while the store is away it is owed, and written when
-        the store is back. One of a `flood` waits up to FLOOD_SECONDS for the others."""
+        """Record a refusal. When this returns it is committed, or still being written after RECORD_SECONDS. While the database is
+        unavailable, it is kept in memory and written later. A refusal of a `flood` waits up to FLOOD_SECONDS for others."""
         refused = self._models.bounded(refused, received_at)
         if self._paying is not None:
             self._owe(refused, received_at)
@@ -149,11 +150,11 @@ class RefusalBook:
 
     def _written(self, refused: Refused, at: datetime, writing: asyncio.Future[None]) -> None:
         if isinstance(writing.exception(), StoreUnavailable):
-            # where only the answer to the COMMIT was lost this counts twice: rather that than not at all
+            # if only the answer to the COMMIT was lost, this counts it twice, which is better than not at all
             self._owe(refused, at)
 
     async def drained(self, seconds: float) -> None:
-        """Write what is under way or owed, if that can be done in so many seconds."""
+        """Write all refusals that are not written yet, within `seconds`."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._batcher.drained()

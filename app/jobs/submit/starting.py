@@ -1,4 +1,4 @@
-"""When a job may be asked to start: soon enough that what it holds is not held for ever."""
+"""Checks `not_before`. It is limited, so that a job does not hold credits for too long."""
 
 from datetime import datetime, timedelta
 
@@ -6,15 +6,15 @@ from app.core.clock import rfc3339
 from app.web.requests import malformed
 
 NOT_BEFORE_MAX = timedelta(days=30)
-"""A job that waits holds credits and a place in the queue. Its tenant may ask for no more than this."""
+"""The longest allowed wait: a job that waits holds credits and a place in the queue."""
 
 
 def checked_not_before(
     not_before: datetime | None, *, deadline_seconds: float | None, now: datetime, where: str = "$.not_before"
 ) -> datetime | None:
-    """The instant before which a job that is accepted `now` is not sent.
+    """Return the instant before which a job that is accepted `now` is not sent, or None.
 
-    Raises Malformed where it lies more than NOT_BEFORE_MAX ahead, or not before the deadline: the job could never be sent.
+    Raises Malformed if it is more than NOT_BEFORE_MAX after `now`, or not before the deadline: such a job could never be sent.
     """
     if not_before is None:
         return None

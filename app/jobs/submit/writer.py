@@ -1,7 +1,7 @@
-"""The submit writer: one per API process, an edge of its own. It groups concurrent submits into one transaction.
+"""The submit writer stores concurrent submits in groups, each in one transaction. Each API process has one. It is an edge.
 
-One tenant's submits would otherwise wait for each other's disk flush one by one, holding its balance. Each submission of
-a group is stored or refused on its own.
+Otherwise the submits of a tenant would wait one by one for a disk flush, with the tenant's balance locked. Each submission of a
+group is stored or refused independently.
 """
 
 import asyncio
@@ -32,24 +32,25 @@ log = get_logger(__name__)
 
 GROUP_MAX = 50
 LANES = 2
-"""Groups under way at once: one tenant's flood fills one of them."""
+"""Groups that are written at the same time. A flood of one tenant fills only one of them."""
 WAITING_MAX = 10_000
 LARGE_BYTES = 64 * 1024
-"""A larger body takes Postgres milliseconds, in which nobody else's queue is to be locked."""
+"""A larger body takes Postgres milliseconds. It is written alone, so that no other tenant's queue is locked meanwhile."""
 LOCK_SECONDS = 0.02
-"""How long a group waits for a lock of its one tenant: the lanes are for all tenants. Of several it waits for none."""
+"""How long a group of a single tenant waits for a lock: all tenants share the lanes. A group of several tenants waits for
+none."""
 LOCK_SECONDS_APART = 0.2
-"""The same for a tenant that is written apart. Whoever holds its queue or balance needs milliseconds, unless the process was
-stopped in mid-transaction; then this one is tried again, and its connection serves others meanwhile."""
+"""The same for a tenant that is written separately. A transaction locks its queue or balance for milliseconds, unless its
+process was suspended. Then this group is retried, and its connection serves other groups in between."""
 UNREACHED_SECONDS = 3.0
-"""How long a submit waits for a store that has not been asked yet, or has no room, before it is refused."""
+"""How long a submit waits before it is refused, if the database is unavailable and got no statement, or its disk is full."""
 IN_DOUBT_LOCK_SECONDS = 5.0
 IN_DOUBT_SECONDS = 15.0
-"""How long it waits when the store was asked and the answer was lost: it may be stored, and a refusal would be a lie."""
+"""How long it waits if the answer of the database was lost. The job may be stored, so a refusal could be wrong."""
 
 
 class IdempotencyKeyReused(Refusal):
-    """422: the key names another request of this tenant."""
+    """422: the tenant has used this idempotency key for another request."""
 
     status = 422
     code = "idempotency_key_reused"
@@ -59,7 +60,7 @@ class IdempotencyKeyReused(Refusal):
 
 
 class Busy(Refusal):
-    """503: more submits wait to be stored than we are willing to hold."""
+    """503: too many submits wait to be stored (WAITING_MAX)."""
 
     status = 503
     code = "overloaded"
@@ -69,7 +70,7 @@ class Busy(Refusal):
 
 
 class InDoubt(StoreUnavailable):
-    """503: the store was lost while it wrote the job, and has not come back to say whether it did."""
+    """503: the connection to the database was lost while it wrote the job, and it is not known whether the job is stored."""
 
     code = "store_in_doubt"
 
@@ -81,7 +82,7 @@ class InDoubt(StoreUnavailable):
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A job that is in Postgres: newly, or as the job this idempotency key led to before."""
+    """A job that is committed: a new one, or the job that this idempotency key had created before (`replayed`)."""
 
     job_id: UUID
     created_at: datetime
@@ -89,10 +90,10 @@ class Stored:
 
 
 class SubmitWriter:
-    """Hands submissions to Postgres in groups and tells each what became of it."""
+    """Writes submissions to Postgres in groups, and returns to each its result."""
 
     def __init__(self, database: Database, *, alerted: Callable[[], None]) -> None:
-        """`alerted`: called when tenants are to be told of their budgets."""
+        """`alerted`: called when budget alerts of tenants are to be delivered."""
         self._database = database
         self._alerted = alerted
         self._batcher: Batcher[Submission, Stored] = Batcher(
@@ -106,7 +107,8 @@ class SubmitWriter:
         )
 
     async def submit(self, submission: Submission) -> Stored:
-        """Store it; raises IdempotencyKeyReused, Busy, StoreUnavailable, InDoubt. When it returns, the job is committed."""
+        """Store a job. It is committed when this returns. Raises IdempotencyKeyReused, QueueFull, a refusal of the ledger, Busy,
+        StoreUnavailable or InDoubt."""
         try:
             return await self._batcher.put(submission)
         except Overloaded:
@@ -119,7 +121,8 @@ class SubmitWriter:
     async def _flush(
         self, group: Sequence[Submission], *, lock_seconds: float = LOCK_SECONDS
     ) -> Sequence[Stored | Exception]:
-        """Written again until the store says what is there: the ids are ours, so a second time changes nothing."""
+        """Write a group. After a lost answer, write it again until the database answers: the ids are ours, so this stores no job
+        twice."""
         started_at = clock.monotonic()
         in_doubt = False
         while True:
@@ -136,14 +139,14 @@ class SubmitWriter:
                 sent = False
                 async with self._database.transaction() as session:
                     verdicts, alerts = await _store(session, group, again=in_doubt, lock_seconds=lock_seconds)
-                    sent = True  # what fails before the commit has stored nothing
+                    sent = True  # a failure before the commit has stored nothing
                 crash_point("submit.after_store")
             except asyncpg.LockNotAvailableError:
                 if not in_doubt:
                     return [_apart()] * len(group)
                 if clock.monotonic() - started_at > IN_DOUBT_SECONDS:
                     raise InDoubt from None
-                lock_seconds = IN_DOUBT_LOCK_SECONDS  # that they are in doubt is known here alone: they stay together
+                lock_seconds = IN_DOUBT_LOCK_SECONDS  # only this call knows of the doubt: the group stays whole
                 continue
             except StoreUnavailable as error:
                 in_doubt = in_doubt or (sent and not isinstance(error, StoreFull))
@@ -163,13 +166,14 @@ class SubmitWriter:
 
 
 def _key_of(alert: BudgetAlert) -> str | None:
-    """Whose budget it is, where it is a key's own."""
+    """Return the key of the alert, if the budget is a key's own."""
     return None if alert.subject_id == alert.tenant_id else show_id("key", alert.subject_id)
 
 
 async def _store_if_plain(session: Session, group: Sequence[Submission], *, lock_seconds: float) -> set[UUID]:
-    """The short way, in one round trip: the tenants all of whose jobs are new, with plainly enough for all of them. The
-    others go the long way one by one: it holds a tenant's queue and balance for several round trips."""
+    """Store, in one round trip, the jobs of tenants whose jobs are all new and certainly fit their limits and credits. Returns
+    these tenants. The others are written one by one by `_store`, which locks a tenant's queue and balance for several round
+    trips."""
     try:
         return await submit_jobs_that_fit(session, submissions=group, lock_seconds=lock_seconds)
     except asyncpg.UniqueViolationError:
@@ -187,15 +191,15 @@ def _stored(one: Submission) -> Stored:
 async def _store(
     session: Session, group: Sequence[Submission], *, again: bool, lock_seconds: float
 ) -> tuple[list[Stored | Exception], list[BudgetAlert]]:
-    """Judge each submission of the group, store those that may be, and hold what they may cost.
+    """Judge each submission of the group, store the accepted ones, and make their holds. Returns a result for each submission,
+    and the budget alerts.
 
-    Whoever submits for a tenant holds its queue and its balance until he has committed: what is seen here of its jobs is
-    all there is.
+    Each submit locks its tenant's queue and balance until it commits, so all earlier jobs of the tenant are visible here.
     """
     subject_ids = {one for item in group for one in (item.tenant_id, item.key_id)}
     places = await lock_places(session, subject_ids=subject_ids, lock_seconds=lock_seconds)
     accounts = await lock_accounts(session, tenant_ids={one.tenant_id for one in group})
-    # without a key there can only be a twin if this very group was written before, and the answer was lost
+    # without an idempotency key, a duplicate exists only if this group was written before and the answer was lost
     asking = [one for one in group if again or one.idempotency_key is not None]
     twins = await find_twins(session, submissions=asking) if asking else {}
     await load_budgets(session, accounts=accounts, key_ids=[one.key_id for one in group])
@@ -228,7 +232,7 @@ async def _store(
 
 
 def _told(alert: BudgetAlert) -> dict[str, object]:
-    """What the tenant is told of its budget, or of one of its keys'."""
+    """Return the data of the event about a budget of the tenant, or of one of its keys."""
     of_key = alert.subject_id != alert.tenant_id
     return {
         "tenant_id": show_id("ten", alert.tenant_id),
@@ -243,7 +247,7 @@ def _hold(one: Submission) -> Hold:
 
 
 def _replayed(one: Submission, job_id: UUID, created_at: datetime, fingerprint: bytes | None) -> Stored | Exception:
-    """What a submission gets whose id or idempotency key has a job already."""
+    """Return the result of a submission whose id or idempotency key already has a job."""
     if job_id != one.id and fingerprint != one.fingerprint:
         return IdempotencyKeyReused()
     return Stored(job_id, created_at, replayed=job_id != one.id)

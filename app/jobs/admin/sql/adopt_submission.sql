@@ -1,4 +1,5 @@
--- Does the upstream's request belong to this unknown job? Its age counts from the sending: the upstream's hour does, too.
+-- Does the upstream's request belong to this unknown job, so that the job runs with it?
+-- `submitted_at` is the time of the sending, since the upstream deletes a request an hour after that.
 WITH unknown AS (
     SELECT job.id, {{ was }}, job.attempt FROM jobs AS job
     WHERE job.id = :job_id AND job.state = 'unknown'

@@ -1,4 +1,4 @@
--- How many jobs still wait to be sent, and of how many can nobody say whether they were?
+-- How many jobs are queued, and how many are unknown?
 SELECT
     count(*) FILTER (WHERE state = 'queued') AS queued,
     count(*) FILTER (WHERE state = 'unknown') AS unknown

@@ -1,4 +1,4 @@
--- Which state has this job, and is the upstream's request another job's?
+-- What is the state of this job, and does the upstream's request belong to another job?
 SELECT
     job.state,
     EXISTS (SELECT FROM jobs AS other WHERE other.upstream_id = :upstream_id AND other.id <> job.id)

@@ -1,2 +1,2 @@
--- Which state has this job, whoever its tenant is?
+-- What is the state of this job of any tenant?
 SELECT state FROM jobs WHERE id = :job_id

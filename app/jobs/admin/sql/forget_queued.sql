@@ -1,5 +1,5 @@
--- Which queued jobs may have been sent in the time that is lost: all that were due, and all that a pause had parked?
--- The attempt has the number which the lost one had, so that its answer, should somebody still hold it, is believed.
+-- Which queued jobs may have been sent in the lost time: all that were due, and all that were parked?
+-- The attempt gets the number of the lost one. If a worker still has the answer of that one, its record is then accepted.
 WITH due AS (
     SELECT job.id, {{ was }} FROM jobs AS job
     WHERE job.state = 'queued' AND job.created_at < :before

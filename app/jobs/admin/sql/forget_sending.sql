@@ -1,4 +1,5 @@
--- Which jobs were being sent? Nobody may be waiting for their answers any more.
+-- Which jobs are in state sending, so that they become unknown?
+-- Their workers may no longer wait for the answers.
 WITH due AS (
     SELECT job.id, {{ was }} FROM jobs AS job WHERE job.state = 'sending' AND job.created_at < :before
     LIMIT :jobs_max FOR UPDATE OF job

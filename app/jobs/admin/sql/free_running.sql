@@ -1,6 +1,6 @@
--- Which running jobs are taken out of every process's hands, the highest id first?
--- They go on. An owner of the lost time has a fence that may be given out again. A queue does not know who owns its running jobs:
--- nothing is counted.
+-- Of which running jobs are the claims released, the highest id first?
+-- The jobs continue. Fences rise by a large step: an owner from the lost time has a fence that may be given out again. The
+-- counts of queues do not depend on owners of running jobs, so they do not change.
 WITH due AS (
     SELECT id FROM jobs WHERE state = 'running' AND created_at < :before AND id > :after ORDER BY id LIMIT :jobs_max FOR UPDATE
 ), freed AS (

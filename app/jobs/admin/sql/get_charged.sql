@@ -1,2 +1,2 @@
--- What was this job of a tenant charged?
+-- What is the charge of this job of a tenant, in micro-credits?
 SELECT charged_micro FROM jobs WHERE id = :job_id AND tenant_id = :tenant_id

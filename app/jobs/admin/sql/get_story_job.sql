@@ -1,5 +1,5 @@
 -- What do operators see of this job?
--- An infinite due_at, of a job that waits for a pause to be lifted, has no place in RFC 3339: it is told by `paused`.
+-- RFC 3339 has no infinite due_at, as a parked job has it: `paused` shows it instead.
 SELECT
     job.id, job.tenant_id, tenant.name AS tenant, job.key_id, job.surface, job.model, job.state, job.priority,
     job.created_at, nullif(job.due_at, 'infinity') AS due_at, job.due_at = 'infinity' AS paused, job.deadline_at,

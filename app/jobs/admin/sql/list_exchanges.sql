@@ -1,4 +1,4 @@
--- Which exchanges with the upstream has this job had, the latest of them?
+-- What are the latest :exchanges_max exchanges of this job?
 SELECT id, at, kind, attempt, status_code, outcome, duration_seconds, detail FROM (
     SELECT id, at, kind, attempt, status_code, outcome, duration_seconds, detail FROM upstream_exchanges
     WHERE job_id = :job_id ORDER BY id DESC LIMIT :exchanges_max

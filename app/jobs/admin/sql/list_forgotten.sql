@@ -1,7 +1,8 @@
--- Whose submission is unknown? Those that a worker had opened, too: their answers may have been lost with the time.
+-- Which jobs are unknown, and for which of them did the recovery create the attempt?
+-- Attempts that a worker opened are included: their answers may have been lost with the lost time.
 SELECT
     job.id, job.tenant_id, job.attempt, job.model, job.created_at, input.body,
-    -- the recovery's own attempt, made since then
+    -- whether this recovery created the attempt
     tried.worker = :recoverer AND tried.sent_at >= :since AS made_up
 FROM jobs AS job
 JOIN attempts AS tried ON tried.job_id = job.id AND tried.attempt = job.attempt

@@ -1,4 +1,4 @@
--- Which due jobs wait for a pause of their tenant or model, and are still in the claims' way?
+-- Which due jobs does a pause of their tenant or model hold, that are not parked yet?
 WITH held AS (
     SELECT * FROM pauses WHERE tenant_id IS NOT NULL OR model IS NOT NULL FOR SHARE
 ), due AS (

@@ -1,4 +1,5 @@
--- How does an unknown job end of which an operator has established that it never started? It is not sent again.
+-- How does an unknown job end if an operator has established that it never started?
+-- It is not sent again.
 WITH unknown AS (
     SELECT job.id, {{ was }}, job.cancel_requested_at,
         CASE WHEN job.cancel_requested_at IS NULL THEN 'failed' ELSE 'canceled' END AS to_state

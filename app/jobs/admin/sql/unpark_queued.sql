@@ -1,4 +1,5 @@
--- Which parked jobs are held by no pause any more? They had been due, and are ready again by age.
+-- Which parked jobs does no pause hold any more?
+-- They were due before, so they become ready again, with a due_at by their age.
 WITH parked AS (
     SELECT job.id, {{ was }} FROM jobs AS job
     WHERE job.state = 'queued' AND NOT job.ready AND job.due_at = 'infinity' AND NOT {{ submits_paused(job=job) }}

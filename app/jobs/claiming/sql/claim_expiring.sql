@@ -1,5 +1,5 @@
--- Which running jobs are due to be asked about, where not all can be in time: those whose results the upstream forgets next?
--- Only those that were submitted within :expires_seconds: it still has them.
+-- Which due running jobs are polled first if not all can be in time: those whose results the upstream deletes next?
+-- Only those that were submitted within :expires_seconds: the upstream still has them.
 WITH due AS (
     SELECT id FROM jobs AS job
     WHERE {{ due_reads }} AND {{ may_poll(job=job) }} AND {{ not_suspect }}

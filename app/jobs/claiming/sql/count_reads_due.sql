@@ -1,4 +1,4 @@
--- How many running jobs are due to be asked about, up to :reads_max?
+-- How many running jobs are due for a poll, counted up to :reads_max?
 SELECT count(*) FROM (
     SELECT FROM jobs
     WHERE state = 'running' AND due_at <= now() AND (lease_until IS NULL OR lease_until < now())

@@ -1,4 +1,4 @@
--- Which jobs does this process give back as it ends: those that it has not sent, and with :running_too the running ones?
+-- Which claims does this process release when it stops: queued jobs, and with :running_too running jobs?
 WITH mine AS (
     SELECT id FROM ({{ claimed_jobs }}) AS claimed WHERE owner = :owner
     UNION ALL

@@ -1,3 +1,3 @@
--- How long may a process that claims or learns keep the others waiting between two statements?
--- One that is stopped then is rolled back. It goes along with BEGIN, where a statement may have no parameter.
+-- How long may a transaction that claims or learns be idle between two statements, while others wait for it?
+-- If its process is suspended longer, it is rolled back. It is sent together with BEGIN, so it can have no parameter.
 SET LOCAL idle_in_transaction_session_timeout = '1s'

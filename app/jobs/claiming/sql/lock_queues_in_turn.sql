@@ -1,14 +1,14 @@
--- Whose turn is it?
--- The :tenants_max tenants with the lowest virtual time that have ready jobs and room for them, and those of keys that have room for
--- parked jobs; of the next tenant only where it would begin. Their queues are locked. Those of the tenants in :passed_over, or of all
--- where that is null, are passed over where somebody else has locked them: such a one is known by `weight`, which is null. For the
--- others this waits :lock_seconds, in the order in which all others lock queues.
+-- Which tenants have their turn?
+-- Returns the :tenants_max tenants with the lowest virtual time that have ready jobs and places for them, the tenants of keys
+-- that have places for parked jobs, and of the next tenant only its virtual time. Their queues are locked. Locked queues of the
+-- tenants in :passed_over (of all tenants if it is null) are skipped: their `weight` is null. For the other queues this waits
+-- :lock_seconds, in the order in which all transactions lock queues.
 WITH patience AS MATERIALIZED ({{ patience }}), in_turn AS MATERIALIZED (
     SELECT subject_id, virtual_time, row_number() OVER (ORDER BY virtual_time) AS place
     FROM queues WHERE runnable
     ORDER BY virtual_time LIMIT :tenants_max::bigint + 1
 ), with_parked_jobs AS MATERIALIZED (
-    -- jobs are looked for only where the first condition holds
+    -- CASE: jobs are looked up only for keys that pass the cheap conditions
     SELECT tenant_id FROM queues
     WHERE {{ key_has_room }} AND CASE WHEN {{ tenant_is_paused(queue=queues) }} THEN false
         ELSE (
@@ -31,6 +31,7 @@ WITH patience AS MATERIALIZED ({{ patience }}), in_turn AS MATERIALIZED (
 ), free AS MATERIALIZED (
     SELECT subject_id, weight, virtual_time, max_in_flight, ready, claimed, in_flight, kept_out FROM queues
     WHERE subject_id = ANY (ARRAY(SELECT subject_id FROM reached WHERE passed))
+        -- always true: forces the locks that may wait to be taken first
         AND (SELECT count(*) FROM waited_for) >= 0
     ORDER BY subject_id
     FOR UPDATE SKIP LOCKED

@@ -1,9 +1,9 @@
--- Whose attempt may be sent?
--- Only a claim's that still holds; where a pause has come since, the claim is given back. This is committed before the first byte.
--- A claim opens one attempt at most: where its fence still stands on a job that is queued no more, and the attempt is this worker's,
--- an earlier call opened it, and its answer was lost. Another worker's may have the same fence: after a crash of Postgres a claim may
--- be forgotten, and its fence given out again. Whose a job is that is being sent is said by its own row: that of the attempt cannot
--- be seen where the earlier call ended while this one waited for it.
+-- Which of these claims may send an attempt?
+-- Only a claim that is still valid. If a pause has begun since, the claim is released. This is committed before the first byte
+-- is sent. A claim opens at most one attempt. If the job has this fence and is no longer queued, and its attempt belongs to
+-- this worker, an earlier call opened the attempt, and its answer was lost. The worker must be compared, too: after a crash
+-- Postgres may have lost a claim and given its fence to another worker. For a job that is sending, the owner in its own row is
+-- compared: the row of the attempt is not visible if the earlier call committed while this one waited for it.
 WITH asked AS (
     SELECT * FROM unnest(:id::uuid[], :fence::bigint[]) AS asked (id, fence)
 ), patience AS MATERIALIZED ({{ patience }}), held AS (

@@ -1,6 +1,6 @@
--- What came of these attempts too late to move their jobs?
--- An id that is not the job's own is kept as an observation; where the job has one of its own, the upstream has started it twice.
--- Asked again, it changes nothing.
+-- Which outcomes of attempts came too late to change their jobs?
+-- An upstream id that is not the job's own is stored as an observation. If the job has another id, the upstream has started it
+-- twice. A repeated call changes nothing.
 WITH asked AS ({{ submit_records }}), patience AS MATERIALIZED ({{ patience }}), exchanges AS (
     INSERT INTO upstream_exchanges (kind, job_id, attempt, status_code, outcome, duration_seconds, detail)
     SELECT 'submit', id, attempt, status_code, outcome, duration_seconds, detail FROM asked

@@ -1,4 +1,5 @@
--- What becomes of these running jobs? Only who holds the fence may say.
+-- What are the new states of these running jobs?
+-- Only records with the job's current fence are written.
 WITH asked AS ({{ poll_records }}), patience AS MATERIALIZED ({{ patience }}), held AS (
     SELECT asked.*, {{ was }}, job.cancel_requested_at,
         CASE WHEN job.cancel_requested_at IS NOT NULL AND asked.to_state <> 'running' THEN 'canceled' ELSE asked.to_state END AS state,

@@ -1,7 +1,7 @@
--- What becomes of these attempts and their jobs?
--- First-hand knowledge holds as long as the attempt is the job's latest and the job has not ended, even where a sweep has called
--- it unknown meanwhile. What comes later moves nothing (record_late). Asked again after a lost answer, it changes nothing.
--- Whether a cancel was asked for is written as it was read under lock: an UPDATE judges CHECKs by the row that it saw first.
+-- What are the outcomes of these attempts and the new states of their jobs?
+-- A record is accepted while the attempt is the job's latest and the job has not ended, also if a sweep has made the job
+-- unknown. A later record changes nothing (see record_late). A repeated call after a lost answer changes nothing.
+-- `cancel_requested_at` is written as it was read under lock: an UPDATE first checks CHECKs with the row of its snapshot.
 WITH asked AS ({{ submit_records }}), patience AS MATERIALIZED ({{ patience }}), believed AS (
     SELECT asked.*, {{ was }}, job.cancel_requested_at,
         CASE WHEN job.cancel_requested_at IS NOT NULL AND asked.to_state IN ('queued', 'failed') THEN 'canceled'

@@ -1,5 +1,5 @@
--- Which claims are given back, since nothing was sent and no attempt was opened, and when may who else take them?
--- Another worker's claim may have the same fence: see open_attempts.
+-- Which claims are released, with nothing sent and no attempt opened, and when are their jobs due again?
+-- The owner is compared because another worker's claim may have the same fence: see open_attempts.
 WITH held AS (
     SELECT asked.*, {{ was }}
     FROM jobs AS job JOIN unnest(

@@ -1,5 +1,5 @@
--- Which leases still hold, and go on?
--- A row that is locked is being written by whoever ends its claim: to wait for it here, in an order of our own, could deadlock with that.
+-- Which of these leases are still valid, and are renewed?
+-- Locked rows are skipped: their transaction probably ends the claim, and a wait here, in another order, could deadlock with it.
 WITH held AS (
     SELECT job.id FROM jobs AS job
     JOIN unnest(:id::uuid[], :fence::bigint[]) AS asked (id, fence) ON asked.id = job.id AND asked.fence = job.fence

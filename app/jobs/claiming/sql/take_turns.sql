@@ -1,5 +1,5 @@
--- How is a claim of queued jobs written down: :going go, :parked are parked, :coming_back are ready again?
--- All of it is under the locks of earlier statements of the transaction.
+-- How is a claim of queued jobs written: :going are claimed, :parked are parked, :coming_back become ready again?
+-- Earlier statements of the transaction have locked all these rows.
 WITH goes AS (
     SELECT job.id, {{ was }} FROM jobs AS job WHERE job.id = ANY (:going::uuid[])
 ), leaves AS (

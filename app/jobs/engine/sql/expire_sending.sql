@@ -1,4 +1,5 @@
--- Whose sender has died in mid-submit? The submit may have arrived: the job is unknown from now on.
+-- Which jobs lost their sender during the submit?
+-- The submit may have reached the upstream, so the job becomes unknown.
 WITH due AS (
     SELECT job.id, {{ was }} FROM jobs AS job WHERE job.state = 'sending' AND job.lease_until < now()
     ORDER BY job.sent_at LIMIT :jobs_max FOR UPDATE OF job SKIP LOCKED

@@ -1,4 +1,4 @@
--- Which jobs have waited too long: to be known again, or, with a deadline, to be sent? And which have three owners in a row died with?
+-- Which jobs were unknown for too long, or were not sent before their deadline, or had three owners in a row that died?
 WITH overdue AS (
     SELECT job.id, {{ was }}, 'submission_unknown' AS code FROM jobs AS job
     WHERE job.state = 'unknown' AND job.due_at <= now() ORDER BY job.due_at LIMIT :jobs_max FOR UPDATE OF job SKIP LOCKED

@@ -1,6 +1,6 @@
--- What is there to do, and is anything unfinished at all?
--- Each look at jobs has the order of its partial index. Without it the planner expects to find such a job soon among all jobs, and
--- those that are not finished come last there.
+-- Which work is due now, and is any job unfinished?
+-- Each query of jobs has the order of its partial index. Without it the planner scans all jobs and expects to find such a job
+-- soon, but unfinished jobs come last there.
 SELECT
     EXISTS (SELECT FROM queues WHERE runnable) OR EXISTS (SELECT FROM queues WHERE {{ key_has_room }}) AS queued_due,
     (SELECT true FROM jobs WHERE state = 'queued' AND NOT ready AND due_at <= now() ORDER BY due_at LIMIT 1) IS NOT NULL

@@ -1,4 +1,4 @@
--- Which queued jobs are ready, since their time has come?
+-- Which queued jobs become ready because they are due?
 WITH due AS (
     SELECT job.id, {{ was }} FROM jobs AS job WHERE job.state = 'queued' AND NOT job.ready AND job.due_at <= now()
     ORDER BY job.due_at LIMIT :jobs_max FOR UPDATE OF job SKIP LOCKED

@@ -1,5 +1,5 @@
--- Which claims of queued jobs have run out?
--- Their jobs may be claimed again, but for poisonous ones. An owner that still lives has only lost an answer.
+-- Which claims of queued jobs have an expired lease?
+-- Their jobs may be claimed again, except poisonous ones. An owner that is still alive has only lost an answer.
 WITH stale AS (
     SELECT id FROM ({{ claimed_jobs }}) AS claimed WHERE lease_until < now()
 ), locked AS (

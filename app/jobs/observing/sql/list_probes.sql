@@ -1,4 +1,4 @@
--- Which pauses of the upstream's have a probe under way, or may have the next one? And what has become of the probe?
+-- Which pauses that the upstream caused have a probe, or may send the next one, and what is the state of the probe?
 SELECT
     pause.id, pause.tenant_id, pause.model, pause.probe_job_id, job.state, job.tenant_id AS job_tenant_id,
     coalesce(job.submitted_at IS NOT NULL, false) AS accepted,

@@ -1,3 +1,3 @@
--- Nothing waits for this pause alone: when is it looked at again, after the others?
+-- When is this pause examined again, if no job waits only for it?
 UPDATE pauses SET probe_job_id = NULL, probe_at = now() + make_interval(secs => :idle_seconds)
 WHERE id = :pause_id AND probe_at IS NOT NULL AND probe_job_id IS NOT DISTINCT FROM :probe_job_id

@@ -1,4 +1,5 @@
--- Is it still this pause's turn? Then the job is its probe, and is ready again. The pause is locked before the job.
+-- May this pause still send this job as its probe?
+-- If so, the job becomes ready. The pause is locked before the job.
 WITH chosen AS (
     UPDATE pauses SET probe_job_id = :job_id, probe_at = now() + make_interval(secs => :seconds)
     WHERE id = :pause_id AND probe_at IS NOT NULL AND probe_job_id IS NOT DISTINCT FROM :probe_job_id

@@ -1,4 +1,4 @@
--- How many jobs of a tenant has each filter, counted up to :count_max?
+-- How many jobs of a tenant does each filter have, counted up to :count_max?
 SELECT
     ARRAY(
         SELECT (

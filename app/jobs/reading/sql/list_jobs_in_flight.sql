@@ -1,5 +1,5 @@
--- Which jobs of a tenant that are in flight come next, newest first?
--- The states stand as in the conditions of the partial indexes, each of which holds the jobs in flight of all tenants.
+-- Which jobs in flight of a tenant are on the next page, newest first?
+-- The states are written as in the conditions of the partial indexes, which have the jobs in flight of all tenants.
 -- OFFSET 0: see list_jobs_of_model.
 WITH {{ page_bound }}, candidates AS NOT MATERIALIZED (
     SELECT id, created_at FROM (

@@ -1,6 +1,6 @@
--- Which jobs of a tenant and a model come next, newest first?
--- Each part has an index of its own, and no job is in two of them. OFFSET 0 has all of them read by that index and then sorted:
--- the planner would look for them among all jobs of the tenant.
+-- Which jobs of a tenant and a model are on the next page, newest first?
+-- Each part has its own index, and no job is in two parts. OFFSET 0 forces the planner to read all jobs of the part by that
+-- index and then sort them: otherwise it would search all jobs of the tenant.
 WITH {{ page_bound }}, candidates AS NOT MATERIALIZED (
     SELECT id, created_at FROM (
         (

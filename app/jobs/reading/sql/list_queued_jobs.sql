@@ -1,5 +1,5 @@
--- Which queued jobs of a tenant come next, newest first?
--- Those that are ready and those that are parked have an index each. OFFSET 0: see list_jobs_of_model.
+-- Which queued jobs of a tenant are on the next page, newest first?
+-- Jobs that are ready and jobs that are not have an index each. OFFSET 0: see list_jobs_of_model.
 WITH {{ page_bound }}, candidates AS NOT MATERIALIZED (
     SELECT id, created_at FROM (
         (

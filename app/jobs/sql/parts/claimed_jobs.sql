@@ -1,4 +1,4 @@
--- A query for the queued jobs that are claimed. They stand near the head of their queues.
+-- A query for the queued jobs that are claimed. They are among the first ready jobs by rank.
 SELECT job.id, job.owner, job.lease_until
 FROM queues AS queue CROSS JOIN LATERAL (
     SELECT id, owner, lease_until FROM jobs

@@ -1,7 +1,7 @@
--- The CTEs that count the changes of the CTE `changes` in the queues. The last one, `counted`, says of each queue whether its next
--- job is `runnable` now, or may be. Lock order: jobs, then queues by their id, then balances.
--- Counts are added to what was read under lock: an UPDATE judges CHECKs by the row that its statement saw first, before it finds
--- that another has changed it.
+-- The CTEs that add the changes of the CTE `changes` to the counts of the queues. The last one, `counted`, returns for each queue
+-- whether its next job is `runnable` now, or may be. Lock order: jobs, then queues by their id, then balances.
+-- The counts are added to values that were read under lock: an UPDATE first checks CHECKs with the row of its snapshot, before it
+-- sees that another transaction has changed the row.
 queue_moves AS MATERIALIZED ({{ queue_moves }}), queue_locks AS MATERIALIZED (
     SELECT subject_id, queued, ready, claimed, in_flight FROM queues
     WHERE subject_id = ANY (ARRAY(SELECT subject_id FROM queue_moves WHERE queued <> 0 OR ready <> 0 OR claimed <> 0 OR in_flight <> 0))

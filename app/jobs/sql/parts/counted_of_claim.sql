@@ -1,5 +1,5 @@
--- The same as `counted`, where an earlier statement of the transaction has locked these queues. A CTE `times` (subject_id,
--- virtual_time) says what queues have come to, whose counts change here.
+-- The same as `counted`, if an earlier statement of the transaction has locked these queues. A CTE `times` (subject_id,
+-- virtual_time) has the new virtual times of queues whose counts change here.
 queue_moves AS MATERIALIZED ({{ queue_moves }}), counted AS (
     UPDATE queues SET queued = queues.queued + moves.queued, ready = queues.ready + moves.ready,
         claimed = queues.claimed + moves.claimed, in_flight = queues.in_flight + moves.in_flight,

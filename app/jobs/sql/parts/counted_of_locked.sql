@@ -1,4 +1,4 @@
--- The same as `counted`, where the CTE {held} has locked these queues before, and gives their counts.
+-- The same as `counted`, if the CTE {held} has locked these queues and returns their counts.
 queue_moves AS MATERIALIZED ({{ queue_moves }}), counted AS (
     UPDATE queues SET queued = held.queued + moves.queued, ready = held.ready + moves.ready,
         claimed = held.claimed + moves.claimed, in_flight = held.in_flight + moves.in_flight

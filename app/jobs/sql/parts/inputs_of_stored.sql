@@ -1,4 +1,4 @@
--- The CTEs that store what belongs to the jobs of the CTE `accepted`: their inputs, and where their events are sent.
+-- The CTEs that store the inputs and the webhooks of the jobs of the CTE `accepted`.
 inputs AS (
     INSERT INTO job_inputs (job_id, body, metadata) SELECT id, body, metadata FROM accepted
 ), webhooks AS (

@@ -1,4 +1,4 @@
--- The columns of a ShownJob, in its order; of `job`, a row of jobs, with its `input` and `result`.
+-- The columns of a ShownJob, in its order. They come from `job`, a row of jobs, and from its `input` and `result`.
 job.id, job.model, job.state, job.priority, job.created_at, job.submitted_at, job.started_at, job.finished_at,
 job.cancel_requested_at, job.deadline_at, job.attempt, job.polls, job.error_code, job.run_seconds,
 job.sent_at, job.rank_at, job.ready, CASE WHEN job.due_at <> 'infinity' THEN job.due_at END AS due_at,

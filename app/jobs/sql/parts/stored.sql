@@ -1,6 +1,6 @@
 -- The CTEs that store the jobs of the CTE `accepted` as queued, each with its first event.
--- A level of priority is worth a minute of waiting: who waits long enough comes before whoever is more urgent. A `not_before` in the
--- past is no time waited.
+-- One level of priority equals one minute of waiting, so a job that has waited long enough goes before more urgent ones. A
+-- `not_before` in the past does not count as waiting.
 stored AS (
     INSERT INTO jobs (state, ready, due_at, rank_at, id, tenant_id, key_id, surface, model, priority, created_at, deadline_at,
         idempotency_key, fingerprint, held_micro, price_rule, markup_micro)

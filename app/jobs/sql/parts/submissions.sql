@@ -1,4 +1,4 @@
--- A query for new jobs, as Submission has them. hold_id: that of the hold that is made along; else null.
+-- A query for new jobs, with the fields of Submission. hold_id: the id of the hold that the same statement makes, or null.
 SELECT * FROM unnest(
     :id::uuid[], :tenant_id::uuid[], :key_id::uuid[], :surface::text[], :model::text[], :priority::smallint[],
     :created_at::timestamptz[], :not_before::timestamptz[], :deadline_at::timestamptz[], :idempotency_key::text[],

@@ -1,5 +1,5 @@
--- Whether the process :owner holds no suspect. A suspect, a job whose owner has died again and again, is claimed while its process
--- holds no other one: what kills its owners is found so, and the other jobs that they held are not blamed.
+-- Whether the process :owner holds no suspect, a job whose owners have died while they held it. A process claims one suspect at a
+-- time: if it dies again, this shows which job kills it, and other suspects are not blamed.
 NOT EXISTS (
     SELECT FROM jobs AS held WHERE held.takeovers > 0 AND held.owner = :owner AND held.lease_until > now()
 )

@@ -1,4 +1,4 @@
--- How are refused submits counted, equal ones of a minute in one row?
+-- How are refused submits counted, with one row for equal ones of a minute?
 INSERT INTO refusals (
     minute, tenant_id, key_id, surface, model, status_code, code, job_id, received_at, last_at, count
 )

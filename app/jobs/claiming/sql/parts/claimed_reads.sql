@@ -1,7 +1,7 @@
--- The end of a claim of the running jobs of the CTE `due`: they are claimed, and the tokens for them are taken.
--- Only an owner that has died counts as one that the job may have killed. A queue does not know who owns its running jobs: nothing is
--- counted. :fetches have been sent since the last claim. What is left once they are paid: :tokens, :free_tokens of reads that do not
--- count, :trial_reads; and what one of these reads takes of each: :token_price, :free_price, :trial_price.
+-- The end of a statement that claims the running jobs of the CTE `due` and takes their tokens. `takeovers` rises only if the
+-- owner has died, since the job may have killed it. The counts of queues do not depend on owners of running jobs, so they do
+-- not change. :fetches were sent since the last claim. Left after paying for them: :tokens, :free_tokens (of reads that do not
+-- count) and :trial_reads. One read takes :token_price, :free_price and :trial_price of them.
 claimed AS (
     UPDATE jobs SET lease_until = now() + make_interval(secs => :lease_seconds), owner = :owner, fence = jobs.fence + 1,
         takeovers = jobs.takeovers + (jobs.lease_until IS NOT NULL AND NOT {{ owner_is_alive(job=jobs) }})::integer

@@ -1,4 +1,4 @@
--- A query for what polls have told of running jobs, as PollRecord has it.
+-- A query for the outcomes of polls, with the fields of PollRecord.
 SELECT * FROM unnest(
     :id::uuid[], :fence::bigint[], :to_state::text[], :reason::text[], :due_seconds::double precision[], :upstream_state::text[],
     :gone::boolean[], :retry::boolean[], :error_code::text[], :message::text[], :body::bytea[], :run_seconds::double precision[],

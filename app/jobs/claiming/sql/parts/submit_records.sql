@@ -1,4 +1,4 @@
--- A query for the outcomes of attempts, as SubmitRecord has them.
+-- A query for the outcomes of attempts, with the fields of SubmitRecord.
 SELECT * FROM unnest(
     :id::uuid[], :attempt::smallint[], :to_state::text[], :reason::text[], :due_seconds::double precision[],
     :upstream_id::text[], :upstream_state::text[], :error_code::text[], :message::text[], :body::bytea[], :retry::boolean[],

@@ -1,2 +1,2 @@
--- Whether the tenant of {queue} is paused as a whole. Then what is parked need not be looked through.
+-- Whether the tenant of {queue} is paused for all models. Then its parked jobs need not be examined.
 EXISTS (SELECT FROM pauses AS whole WHERE whole.tenant_id = {queue}.tenant_id AND whole.model IS NULL)

@@ -1,2 +1,2 @@
--- The end of a query for candidates: the newest first, no more than are looked at for one page.
+-- The end of a query for candidates: the newest first, at most as many as are examined for one page.
 ORDER BY created_at DESC, id DESC LIMIT :scan_max

@@ -1,5 +1,5 @@
--- The end of a statement for a page of the CTE `candidates`: those that are wanted, and where the look at them ended, which on a
--- full page is of no interest. OFFSET 0 has them looked at one by one, in order, until the page is full.
+-- The end of a statement for a page of the CTE `candidates`: the wanted jobs, and, if the page is not full, the candidate at
+-- which the scan stopped. OFFSET 0 forces the planner to examine the candidates one by one, in order, until the page is full.
 page AS MATERIALIZED (
     SELECT wanted.*
     FROM candidates AS candidate CROSS JOIN LATERAL (

@@ -1,5 +1,6 @@
--- Where a page begins: below the cursor :after, or before :created_before, whichever comes first. One bound is enough for an index
--- scan to begin there: where `created_before` comes first, no id is below its own.
+-- The bound at which a page begins: the cursor :after or :created_before, whichever is earlier. It is one bound so that an
+-- index scan can begin there. If :created_before is earlier, the bound has the lowest id, so no job of that instant is in the
+-- page.
 bound AS MATERIALIZED (
     SELECT least(cursor.at, coalesce(:created_before, 'infinity'::timestamptz)) AS at,
         CASE WHEN cursor.at < coalesce(:created_before, 'infinity'::timestamptz) THEN :after
