@@ -75,9 +75,9 @@ def outcome_of(status_code: int) -> AttemptOutcome:
 class Health:
     """The health of a target. Instants are by the clock of the database.
 
-    failures: since the last success. slow_failures: in a row. failed_since, spell_failures: start and number of a series; a
-    failure more than 24 hours after the start begins a new one. failing_since: start of a series that lasted 12 hours with at
-    least 3 failures; it no longer restarts, and GIVE_UP counts from it. open_until: no claims until then.
+    failures: since the last success. slow_failures: in a row. failed_since, spell_failures: start of a series of failures, and
+    their number; a failure more than 24 hours after the start begins a new series. failing_since: start of a series that lasted
+    12 hours with at least 3 failures; it no longer restarts, and GIVE_UP counts from it. open_until: no claims until then.
     """
 
     failures: int = 0
