@@ -32,8 +32,7 @@ class Caller:
         return self.principal.tenant_id
 
     async def read(self, query: Callable[[ReadSession], Awaitable[Result]]) -> Result:
-        """Returns what `query` returns. Uses the tenant's share of the connections, and waits if Postgres is briefly
-        unavailable."""
+        """The result of `query`, within the tenant's share of the connections. Waits if Postgres is briefly unavailable."""
 
         async def once() -> Result:
             async with self.database.snapshot(self.tenant_id) as session:
@@ -47,8 +46,8 @@ class Caller:
 
 
 async def authenticated(request: Request, scope: Scope | None) -> Principal:
-    """Authenticate a request. Returns its principal. `scope` None: any key may. Raises Unauthorized, ScopeMissing,
-    TenantSuspended, StoreUnavailable."""
+    """The principal of a request. `scope` None: any key may. Raises Unauthorized, ScopeMissing, TenantSuspended,
+    StoreUnavailable."""
     principal: Principal = await request.app.state.keyring.authenticate(
         x_api_key=request.headers.get("x-api-key"), authorization=request.headers.get("authorization")
     )

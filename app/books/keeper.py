@@ -40,8 +40,8 @@ class Keeper:
         return True
 
     async def recall(self) -> list[Known]:
-        """Returns the witnesses that still count, the newest RECALLED_MAX of each database identity. Empty if Redis is
-        unavailable. Deletes witnesses that are too old or unreadable."""
+        """The witnesses that still count, of each database identity the newest RECALLED_MAX; none if Redis is unavailable.
+        Deletes witnesses that are too old or unreadable."""
         try:
             rows = await cast(Any, self._redis.hgetall(KEY))
             found = {field: known for field, text in rows.items() if (known := _read(text)) is not None}

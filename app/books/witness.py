@@ -23,7 +23,7 @@ log = get_logger(__name__)
 
 KEEP_SECONDS = 1.0
 ATTEMPTS_MAX = 16
-"""How many of the last attempts are remembered. Groups of attempts may be committed in another order than they are reported."""
+"""How many of the last attempts are remembered: groups of them may be committed in another order than they are reported."""
 NOT_MIGRATED = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)
 
 
@@ -57,8 +57,7 @@ class Witness:
         self._attempts.append((job_id, attempt))
 
     async def check(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-        """Check a new connection. Stops sending if the database may be older than what was sent. Raises WrongConnection if it
-        has another database identity."""
+        """Stop sending if the database may be older than what was sent. Raises WrongConnection if its identity is another."""
         session = Session(connection)
         ours = self._books_id  # another connection that opens concurrently may set it meanwhile
         try:
@@ -104,7 +103,7 @@ class Witness:
         )
 
     async def keep(self, database: Database) -> None:
-        """Every KEEP_SECONDS store the witness in Redis if it changed, and check whether a doubt is over; until cancelled."""
+        """Every KEEP_SECONDS keep a changed witness in Redis, and check whether a doubt is over; until cancelled."""
         while True:
             await asyncio.sleep(KEEP_SECONDS)
             known = self._known()

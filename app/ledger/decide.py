@@ -1,4 +1,4 @@
-"""Pure decisions: what a job is charged, what may be held, and from which lots a hold draws and to which it returns.
+"""Pure decisions: what a job is charged, what may be held, and on which lots a hold draws.
 
 All amounts are micro-credits.
 """
@@ -16,7 +16,7 @@ ALERTS_PERCENT = (50, 80, 100)
 
 
 class PaymentRequired(Refusal):
-    """402, or 406 on the upstream-shaped surface: credits, a budget or a ceiling does not allow the job."""
+    """402, 406 on the upstream-shaped surface: credits, a budget or a ceiling forbid the job."""
 
     status = 402
     code = "payment_required"
@@ -49,7 +49,7 @@ class BudgetExceeded(PaymentRequired):
 
 
 class PriceAboveMax(PaymentRequired):
-    """402: the price of the job is above a ceiling, its own or its tenant's."""
+    """402: the price is above a ceiling of the job or tenant."""
 
     code = "price_above_max"
 
@@ -59,7 +59,7 @@ class PriceAboveMax(PaymentRequired):
 
 
 def checked_price(price: int, *, ceilings: Iterable[int | None]) -> int:
-    """Returns the price. Raises PriceAboveMax if it is above a ceiling. A ceiling of None does not limit."""
+    """Returns the price. Raises PriceAboveMax if a ceiling is below it; None is no ceiling."""
     for ceiling in ceilings:
         if ceiling is not None and price > ceiling:
             raise PriceAboveMax(required=price, ceiling=ceiling)
@@ -68,7 +68,7 @@ def checked_price(price: int, *, ceilings: Iterable[int | None]) -> int:
 
 @dataclass(slots=True)
 class Balance:
-    """The balance of one tenant, in micro-credits. A transaction that changes it has locked it."""
+    """A tenant's balance. A transaction that changes it has locked it."""
 
     tenant_id: UUID
     granted: int
@@ -79,18 +79,18 @@ class Balance:
 
     @property
     def available(self) -> int:
-        """The credits that are neither posted nor held. May be negative, by at most the overdraft."""
+        """Neither posted nor held. May be negative, by at most the overdraft."""
         return self.granted - self.posted - self.held
 
     @property
     def spendable(self) -> int:
-        """The largest hold that fits: the available credits and the overdraft."""
+        """The largest hold that fits."""
         return self.available + self.overdraft
 
 
 @dataclass(slots=True)
 class Budget:
-    """What a tenant or one of its keys may spend in the current day or month (UTC), and what it has spent."""
+    """What a tenant or one of its keys may spend in the current UTC day or month."""
 
     subject_id: UUID
     period: Period
@@ -102,7 +102,7 @@ class Budget:
 
     @property
     def reached_percent(self) -> int:
-        """The highest level of ALERTS_PERCENT that the spent credits reach, or 0; 100 if it has refused a job."""
+        """The highest of ALERTS_PERCENT that `spent` reaches, or 0; 100 if it has refused a job."""
         if self.refused:
             return 100
         return max((one for one in ALERTS_PERCENT if self.spent * 100 >= one * self.limit), default=0)
@@ -110,7 +110,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A hold that is to be made: the highest cost of a job."""
+    """A hold to insert: the highest cost of a job."""
 
     job_id: UUID
     tenant_id: UUID
@@ -128,7 +128,7 @@ class Account:
     budgets: list[Budget] = field(default_factory=list)
 
     def admit(self, hold: Hold) -> PaymentRequired | None:
-        """Decide whether the hold fits, after those admitted before it. Returns None and counts it, or returns the refusal."""
+        """Count the hold if it fits after those admitted before. Returns None, or the refusal."""
         budgets = [one for one in self.budgets if one.subject_id in (hold.tenant_id, hold.key_id)]
         for budget in budgets:
             if budget.spent + hold.amount > budget.limit:
@@ -145,7 +145,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Lot:
-    """Credits that expire together. `left`: the part that is neither held, spent nor expired."""
+    """Credits that expire together. `left`: neither held, spent nor expired."""
 
     id: UUID
     left: int
@@ -153,8 +153,8 @@ class Lot:
 
 
 def draw(lots: Sequence[Lot], amount: int) -> list[tuple[UUID, int]]:
-    """Returns (lot id, amount) for each lot that a hold of `amount` draws on. The lots are sorted, the first to expire first.
-    The rest of the hold comes from credit that never expires, or from the overdraft."""
+    """Returns (lot id, amount) for each lot that a hold draws on. `lots`: the first to expire first. The rest is credit that
+    never expires, or overdraft."""
     taken = []
     for lot in lots:
         part = min(lot.left, amount)
@@ -166,15 +166,15 @@ def draw(lots: Sequence[Lot], amount: int) -> list[tuple[UUID, int]]:
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """Where returned credit goes, as (lot id, amount): back into valid lots, or it expires because its lot has expired."""
+    """Returned credit as (lot id, amount): back into valid lots, or expired with its lot."""
 
     to_lots: list[tuple[UUID, int]]
     expired: list[tuple[UUID, int]]
 
 
 def give_back(drawn: Sequence[tuple[Lot, int]], *, held: int, returned: int, available: int) -> Returned:
-    """Split the unspent part of a hold: first to credit that never expires, then to the lots it was drawn from, the last one
-    first. `available`: of the balance before the return. Credit that fills an overdraft goes to no lot."""
+    """Where the unspent part of a hold goes: first to credit that never expires, then to the lots it was drawn from, the last
+    one first. `available`: before the return. What fills an overdraft goes to no lot."""
     free = min(returned, held - sum(amount for _, amount in drawn))
     available += free
     rest = returned - free
@@ -191,13 +191,13 @@ def give_back(drawn: Sequence[tuple[Lot, int]], *, held: int, returned: int, ava
 
 
 def filled(amount: int, available: int) -> int:
-    """The part of an incoming amount that remains after it has filled the overdraft in use."""
+    """What remains of an incoming amount after it has filled an overdraft."""
     return max(0, amount - max(0, -available))
 
 
 def charge(*, price_rule: str, markup_micro: int, held: int, cost: int | None) -> int:
-    """The charge of a COMPLETED job: the whole hold if the price is fixed or no cost was reported; else the reported cost
-    times the mark-up, rounded half up and at most the hold."""
+    """The charge of a COMPLETED job: the hold if the price is fixed or no cost was reported; else the cost times the mark-up,
+    rounded half up and at most the hold."""
     if price_rule == "fixed" or cost is None:
         return held
     return min(held, marked_up(cost, markup_micro))
@@ -211,7 +211,7 @@ def marked_up(cost: int, markup_micro: int) -> int:
 def uncovered(
     *, price_rule: str, markup_micro: int, held: int, charged: int, cost: int | None
 ) -> tuple[ExposureReason, int] | None:
-    """The part of a COMPLETED job's reported cost that its tenant does not pay, and why. None if it pays all."""
+    """The part of a COMPLETED job's cost that its tenant does not pay, and why; or None."""
     if cost is None or cost <= charged:
         return None
     above_hold = price_rule == "metered" and marked_up(cost, markup_micro) > held

@@ -1,4 +1,4 @@
-"""Writes of operators to balances: grants, adjustments, corrected charges, overdrafts and budgets."""
+"""Writes of operators: grants, adjustments, corrected charges, overdrafts, budgets."""
 
 from datetime import datetime
 from uuid import UUID
@@ -35,7 +35,7 @@ class ReferenceTaken(Conflict):
 
 
 class OverdraftExceeded(Conflict):
-    """409: the balance would be further below zero than the overdraft allows."""
+    """409: the balance would be below zero by more than the overdraft."""
 
     code = "overdraft_exceeded"
 
@@ -81,9 +81,9 @@ async def grant(
 
 
 async def adjust(session: Session, *, tenant_id: UUID, amount_micro: int, note: str) -> Transfer:
-    """Correct a balance. `amount_micro`: what the tenant gains; negative: what it loses. Returns the transfer.
+    """Correct a balance by what the tenant gains (negative: loses). Returns the transfer.
 
-    Raises OverdraftExceeded, AccountNotFound, Malformed. OverdraftExceeded is raised before the adjustment is written.
+    Raises OverdraftExceeded (before any write), AccountNotFound, Malformed.
     """
     _checked_amount(abs(amount_micro))
     account = await _locked(session, tenant_id=tenant_id)

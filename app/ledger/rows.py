@@ -9,7 +9,7 @@ from app.ledger.decide import Balance, Budget
 from app.ledger.models import Period
 
 TransferId = UUID
-"""Derived from the purpose of a transfer if it must not be written twice: the second row violates the primary key."""
+"""Derived from the transfer's purpose, so that none is inserted twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class LotRow(NamedTuple):
 
 
 class Allocation(NamedTuple):
-    """The credits that a hold has drawn from a lot. expired: the lot has expired."""
+    """The credits that a hold drew from a lot. expired: the lot has expired."""
 
     hold_id: UUID
     lot_id: UUID
@@ -93,7 +93,7 @@ class Allocation(NamedTuple):
 
 
 class Expired(NamedTuple):
-    """Expired credit to remove. was_free: the balance counted it as expiring; if false, it comes back from a hold."""
+    """Expired credit to remove. was_free: the balance counts it as expiring; else it comes back from a hold."""
 
     id: TransferId
     tenant_id: UUID
@@ -123,7 +123,7 @@ class Drawn(NamedTuple):
 
 
 class Spent(NamedTuple):
-    """The new spending of a budget, and the percentage that it has reached."""
+    """The new spending of a budget."""
 
     subject_id: UUID
     period: str

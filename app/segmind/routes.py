@@ -1,4 +1,4 @@
-"""Routes of the upstream-shaped surface. They are plain Starlette routes: a quarter of the cost of routes with dependencies."""
+"""Routes of the upstream-shaped surface: plain Starlette ones, a quarter of the cost of routes with dependencies."""
 
 import contextlib
 from collections.abc import Awaitable, Callable
@@ -197,7 +197,7 @@ async def submit_and_wait(request: Request) -> Response:
 
 
 async def _asked_for(request: Request) -> tuple[UUID, UUID]:
-    """The tenant id and job id of a read. The job may not exist. Raises JobNotFound if the id is not valid."""
+    """Tenant id and job id of a read; the job may not exist. Raises JobNotFound if the id is not valid."""
     principal = await patiently(lambda: _principal(request, Scope.JOBS_READ))
     job_id = find_id("job", request.path_params["request_id"])
     if job_id is None:
@@ -207,7 +207,7 @@ async def _asked_for(request: Request) -> tuple[UUID, UUID]:
 
 @refusing
 async def get_status(request: Request) -> Response:
-    """`GET /v2/requests/{id}/status`. A client that polls steadily gets its answer when the job ends, or after its interval."""
+    """`GET /v2/requests/{id}/status`. A steady poll is held until the job ends, at most for the client's interval."""
     state = request.app.state
     asked_for = await _asked_for(request)
     row = await state.reader.wait_for_result(*asked_for, state.steady_polls.hold_seconds(asked_for))

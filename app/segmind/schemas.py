@@ -26,12 +26,12 @@ def json_response(content: bytes, *, status: int = 200, headers: dict[str, str] 
 
 
 def status_of(refusal: Refusal | type[Refusal]) -> int:
-    """The status of a refusal on this surface: the upstream uses 406 instead of 402."""
+    """The upstream uses 406 instead of 402."""
     return 406 if refusal.status == 402 else refusal.status
 
 
 def refusal_response(refusal: Refusal) -> Response:
-    """The answer for a refusal: `{"error","code"}`, its extra members, and `errors`."""
+    """The answer for a refusal: `error`, `code`, its extra members, `errors`."""
     body: dict[str, object] = {"error": refusal.message, "code": refusal.code, **refusal.extra}
     if refusal.problems:
         body["errors"] = [{"path": problem.path, "message": problem.message} for problem in refusal.problems]
@@ -74,14 +74,14 @@ def status_response(base_url: str, row: JobResult) -> Response:
 
 
 def result_response(base_url: str, row: JobResult) -> Response:
-    """The answer of `GET …/requests/{id}`: the upstream's body if COMPLETED, else the answer of the status."""
+    """The answer of `GET …/requests/{id}`: the upstream's body if COMPLETED, else as the status."""
     if row.state != State.COMPLETED:
         return status_response(base_url, row)
     return json_response(shown_result(row))
 
 
 def shown_result(row: JobResult) -> bytes:
-    """The upstream's body of a COMPLETED job, with the job's id, and the tenant's remaining credits instead of the company's."""
+    """The upstream's body of a COMPLETED job, with the job's id and the tenant's remaining credits, not the company's."""
     assert row.body is not None, "of a COMPLETED job"
     assert row.available_micro is not None
     remaining = credits_number(row.available_micro)
@@ -100,8 +100,8 @@ def credits_body(micro: int) -> bytes:
 
 
 def failed_response(row: JobResult) -> Response:
-    """The answer of a failed or canceled job: 422, status FAILED, the gateway's reason in `code`, and in `error` the upstream's
-    value verbatim, or the job's message if that may not be shown."""
+    """422 for a failed or canceled job: status FAILED, the gateway's `code`, and as `error` the upstream's value verbatim, or
+    the job's message if that may not be shown."""
     shown = show_id("job", row.id)
     parts = _raw_parts(row.body, shown)
     if row.state == State.CANCELED:

@@ -21,7 +21,7 @@ Request = tuple[UUID, UUID]
 class SteadyPolls:
     """The poll intervals of each request, as this process sees them. Above KNOWN_MAX it drops the least recently polled.
 
-    An interval is the time from an answer to the next poll. So it does not include the time for which a poll is held.
+    An interval is the time from an answer to the next poll, without the time for which a poll is held.
     """
 
     def __init__(self) -> None:

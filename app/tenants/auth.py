@@ -58,7 +58,7 @@ class TenantSuspended(Forbidden):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The tenant and key of a request, with their settings."""
+    """The tenant and key of a request."""
 
     tenant_id: UUID
     tenant_name: str
@@ -83,8 +83,7 @@ class Principal:
         return Allowance(self.tenant_id, self.rate.per_minute)
 
     def require(self, scope: Scope, *, writes: bool = False) -> None:
-        """Raises ScopeMissing if the key lacks the scope, and TenantSuspended if the tenant is suspended and the request
-        `writes`. All requests with jobs:write write."""
+        """Raises ScopeMissing, or TenantSuspended if the request `writes`. All requests with jobs:write write."""
         if scope not in self.scopes:
             raise ScopeMissing(scope)
         if self.suspended and (writes or scope is Scope.JOBS_WRITE):
@@ -124,10 +123,10 @@ class _Recent(Generic[Value]):
 
 
 class Keyring:
-    """Authenticates the requests of one process, with a cache. The cache contains digests, so a memory dump shows no cached key.
+    """Authenticates requests, with a cache. The cache contains digests, so a memory dump shows no key.
 
-    No comparison needs constant time: a key is found by equality of its hash, which a caller without SECRET_KEY cannot choose.
-    How many bytes of two such hashes are equal says nothing about the key.
+    No comparison needs constant time: a key is found by equality of its hash, which a caller without SECRET_KEY cannot choose,
+    and how many bytes of two hashes are equal says nothing about the key.
     """
 
     def __init__(self, database: Database, *, secrets: Sequence[bytes]) -> None:
@@ -136,7 +135,7 @@ class Keyring:
         self._known: _Recent[Principal] = _Recent(KNOWN_MAX)
         # a separate cache, so that many random keys cannot displace known ones
         self._unknown: _Recent[bool] = _Recent(UNKNOWN_MAX)
-        # keys found valid lately: their look-ups do not wait behind those of random keys
+        # valid lately: looked up again without waiting behind random keys
         self._seen: _Recent[bool] = _Recent(KNOWN_MAX)
         self._asked: dict[bytes, asyncio.Future[Principal | None]] = {}
         self._again: Batcher[tuple[bytes, str], Principal | None] = Batcher(
@@ -180,7 +179,7 @@ class Keyring:
     def _answered(self, digest: bytes, asked: asyncio.Future[Principal | None]) -> None:
         del self._asked[digest]
         if not asked.cancelled():
-            asked.exception()  # else asyncio logs an error that nobody retrieved, if all callers have disconnected
+            asked.exception()  # else asyncio logs an error that no caller retrieved
 
     async def _look_up(self, wanted: Sequence[tuple[bytes, str]]) -> list[Principal | None]:
         """Look up a group of keys with one statement, each hashed with every SECRET_KEY in use."""
@@ -215,7 +214,7 @@ class Keyring:
             default_price_micro=row.default_price_micro,
             refused_per_minute=row.refused_per_minute,
         )
-        # not cached after its expiry, which is measured by the clock of the database, the same for all processes
+        # never cached beyond its expiry, by the clock of the database
         left_seconds = BELIEVED_SECONDS if row.left_seconds is None else min(BELIEVED_SECONDS, row.left_seconds)
         self._known.keep(digest, principal, asked_at + left_seconds)
         self._seen.keep(digest, True, asked_at + SEEN_SECONDS)

@@ -28,7 +28,7 @@ LIMITS = {
 TENANT_LIMITS = {**LIMITS, "refused_per_minute": (1, 10_000_000)}
 """LIMITS, and the limit that only a tenant has."""
 REFUSED_TIMES = 10
-"""If `refused_per_minute` is not set, a tenant may have this many times its rate of submits refused."""
+"""If `refused_per_minute` is not set: a tenant may have this many times its rate refused."""
 DEFAULT_LIMITS = {"rate_per_minute": 600, "burst": 100, "max_in_flight": 200, "max_queued": 10_000}
 """The limits of a new tenant, as in the table."""
 WEIGHT = (0.001, 1_000)
@@ -36,15 +36,15 @@ WEIGHT = (0.001, 1_000)
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A rate limit: `per_minute` submits a minute in the long run, and `burst` at once after a pause."""
+    """A rate limit: `per_minute` submits in the long run, `burst` at once after a rest."""
 
     per_minute: int
     burst: int
 
 
 def refused_rate(rate: Rate, per_minute: int | None) -> Rate:
-    """The limit of a tenant's refused submits. Its burst is all of one minute. `per_minute` None: REFUSED_TIMES its `rate`,
-    with REFUSED_TIMES its burst if that is more. At most the maximum of `refused_per_minute`."""
+    """The limit of a tenant's refused submits; the burst is a minute's. `per_minute` None: REFUSED_TIMES its `rate`; then the
+    burst is REFUSED_TIMES its burst if that is more."""
     if per_minute is not None:
         return Rate(per_minute, per_minute)
     most = TENANT_LIMITS["refused_per_minute"][1]
@@ -82,7 +82,7 @@ class KeyChanges(TypedDict, total=False):
 
 
 def checked_tenant_name(name: str) -> str:
-    """Returns the name. Raises Malformed if it is not valid. A name must not look like an id, or `ten_…` would be ambiguous."""
+    """Returns the name, or raises Malformed. A name must not look like an id, or `ten_…` would be ambiguous."""
     if TENANT_NAME.fullmatch(name) is None or find_id("ten", name) is not None:
         raise malformed_field(
             "name",
@@ -92,14 +92,14 @@ def checked_tenant_name(name: str) -> str:
 
 
 def checked_key_name(name: str) -> str:
-    """Returns the name of a key. Raises Malformed if it is not valid."""
+    """Returns the name of a key, or raises Malformed."""
     if KEY_NAME.fullmatch(name) is None:
         raise malformed_field("name", "expected at most 100 characters, none of them a control character")
     return name
 
 
 def checked_limit(name: str, value: object) -> int:
-    """Returns the JSON value of one of TENANT_LIMITS as an integer. Raises ValueError."""
+    """Returns the JSON value of one of TENANT_LIMITS. Raises ValueError."""
     least, most = TENANT_LIMITS[name]
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         raise ValueError(f"expected a whole number from {least} to {most}")
@@ -126,7 +126,7 @@ def checked_scopes(scopes: Iterable[Scope] | None) -> list[Scope]:
 
 
 def parse_expires(text: str, *, now: datetime) -> datetime:
-    """Parses the expiry of a key: an RFC 3339 instant, or a duration from now such as `30d` or `12h`. Raises Malformed."""
+    """The expiry of a key, from an RFC 3339 instant or a duration from now, such as `30d`. Raises Malformed."""
     duration = DURATION.fullmatch(text)
     try:
         if duration is not None:

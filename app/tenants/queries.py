@@ -124,7 +124,7 @@ async def find_tenant(session: ReadSession, *, name_or_id: str) -> Tenant | None
     """The tenant with this name or `ten_…` id."""
     tenant_id = find_id("ten", name_or_id)
     if tenant_id is None and TENANT_NAME.fullmatch(name_or_id) is None:
-        return None  # no tenant can have this name, and some texts are not valid parameters for Postgres
+        return None  # no tenant can have this name, and Postgres does not accept every text
     if tenant_id is None:
         return await session.find_row(_TENANT_BY_NAME, name=name_or_id)
     return await session.find_row(_TENANT_BY_ID, tenant_id=tenant_id)

@@ -11,14 +11,14 @@ from app.core.database.sql import SqlFolder, columns_of
 from app.webhooks.decide import BREAKER_FAILURES, SLOTS_HEALTHY, SLOTS_TENANT, SLOTS_UNKNOWN
 
 LEASE_SECONDS = 30.0
-"""An attempt takes at most 15 seconds and is recorded immediately after."""
+"""An attempt takes at most 15 seconds, and is recorded immediately."""
 
 EXHAUST_MAX = 1000
 
 
 class ClaimedDelivery(NamedTuple):
-    """A delivery that this process has claimed. to_endpoint: it goes to an endpoint, not to a job's own webhook URL. body: of
-    its event; None if it is not frozen yet."""
+    """A delivery that this process has claimed. to_endpoint: it goes to an endpoint, not to a job's own webhook URL. body:
+    None if it is not frozen yet."""
 
     id: UUID
     fence: int
@@ -77,7 +77,7 @@ _READ_BODIES = _SQL.query("read_bodies", _Body)
 
 
 async def claim_deliveries(session: Session, *, owner: UUID, most: int) -> list[ClaimedDelivery]:
-    """Claim up to `most` due deliveries for LEASE_SECONDS. Their status is now sending. One statement."""
+    """Claim up to `most` due deliveries for LEASE_SECONDS. One statement."""
     return await session.rows(
         _CLAIM_DELIVERIES, deliveries_max=most, owner=owner, lease_seconds=LEASE_SECONDS, breaker_failures=BREAKER_FAILURES,
         slots_healthy=SLOTS_HEALTHY, slots_unknown=SLOTS_UNKNOWN, slots_tenant=SLOTS_TENANT,
@@ -105,7 +105,7 @@ async def exhaust_disabled(session: Session) -> int:
 
 
 async def freeze_bodies(session: Session, *, bodies: dict[UUID, bytes]) -> dict[UUID, bytes]:
-    """Freeze the bodies of these events. Returns the frozen bodies; another process may have frozen others before."""
+    """Freeze these bodies of events. Returns the frozen ones; another process may have frozen others before."""
     ids = sorted(bodies)
     await session.run(_FREEZE_BODIES, **columns_of(_Body, [_Body(one, bodies[one]) for one in ids]))
     return await read_bodies(session, event_ids=ids)

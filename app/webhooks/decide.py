@@ -1,4 +1,4 @@
-"""Pure decisions of the webhooks: when to retry, when to pause or disable an endpoint, what a body contains."""
+"""Pure decisions: when to retry, when to pause or disable an endpoint, what a body contains."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ SLOTS_HEALTHY: Final = 32
 SLOTS_TENANT: Final = 64
 
 SLOW_SECONDS: Final = 2.0
-"""A failure that takes this long or longer counts for the breaker, because it occupied a slot. Quick failures do not count."""
+"""A failure that takes at least this long counts for the breaker, because it occupied a slot."""
 BREAKER_FAILURES: Final = 10
 BREAKER_SECONDS: Final = 30.0
 BREAKER_SECONDS_MAX: Final = 300.0
@@ -39,7 +39,7 @@ GIVE_UP: Final = timedelta(days=5)
 def next_delay(step: int, *, chance: float, retry_after: float | None = None) -> float | None:
     """Seconds until the next attempt after `step` failed ones (1, 2 …). None: there is no next attempt.
 
-    chance: random, from 0 to 1. retry_after: seconds that the receiver asked for; they extend a step to at most twice its length.
+    chance: random, from 0 to 1. retry_after: what the receiver asked for; it extends a step to at most twice its length.
     """
     if step > len(STEPS):
         return None
@@ -67,7 +67,7 @@ def parse_retry_after(value: str | None, *, now: datetime) -> float | None:
 
 
 def outcome_of(status_code: int) -> AttemptOutcome:
-    """The outcome for a status code: only 2xx is delivered. A redirect is refused: the new address did not agree to calls."""
+    """The outcome for a status code. Only 2xx is delivered; no redirect is followed, as its address did not ask for calls."""
     return AttemptOutcome.DELIVERED if 200 <= status_code < 300 else AttemptOutcome.REFUSED
 
 
@@ -75,9 +75,9 @@ def outcome_of(status_code: int) -> AttemptOutcome:
 class Health:
     """The health of a target. Instants are by the clock of the database.
 
-    failures: since the last success. slow_failures: in a row. failed_since, spell_failures: start of the current series and its
-    failures; a failure more than 24 hours after the start begins a new series. failing_since: start of a series that lasted 12
-    hours with at least 3 failures; it no longer restarts, and GIVE_UP counts from here. open_until: no claims until then.
+    failures: since the last success. slow_failures: in a row. failed_since, spell_failures: start of a series of failures, and
+    their number; a failure more than 24 hours after the start begins a new series. failing_since: start of a series that lasted
+    12 hours with at least 3 failures; it no longer restarts, and GIVE_UP counts from it. open_until: no claims until then.
     """
 
     failures: int = 0
@@ -97,7 +97,7 @@ def after_failure(health: Health, *, at: datetime, duration_seconds: float) -> H
     since = health.failed_since
     failing = health.failing_since
     if since is None or (failing is None and at - since > SPELL):
-        # a failure more than a day ago does not count: one failure a week is no reason to disable an endpoint
+        # one failure a week is no reason to disable an endpoint
         since, spell = at, 1
     else:
         spell = health.spell_failures + 1
@@ -120,12 +120,12 @@ def _rest_seconds(slow_failures: int) -> float:
 
 
 def gives_up(health: Health, *, at: datetime) -> bool:
-    """Whether the endpoint has failed long enough (GIVE_UP) to be disabled. One success resets its health."""
+    """Whether the endpoint has failed for GIVE_UP and must be disabled. One success resets its health."""
     return health.failing_since is not None and at - health.failing_since >= GIVE_UP
 
 
 def event_body(*, type_: str, at: datetime, sequence: int, data: Iterable[bytes]) -> bytes:
-    """The body of an event as JSON bytes, at most 20 kB. `data`: versions of its data, each JSON; the first that fits is used.
+    """The JSON of an event's body, at most 20 kB. `data`: versions of its data, each JSON; the first that fits is used.
 
     Raises ValueError if none fits.
     """

@@ -111,7 +111,7 @@ async def update_endpoint(
     description: str | None = None,
     enabled: bool | None = None,
 ) -> None:
-    """Change the values that are not None. Enabling the endpoint also resets its health. Raises EndpointNotFound."""
+    """Change the values that are not None. Enabling resets the health. Raises EndpointNotFound."""
     changed = await session.run(
         _UPDATE_ENDPOINT, endpoint_id=endpoint_id, tenant_id=tenant_id, url=url,
         events=None if events is None else list(events), description=description,
@@ -141,7 +141,7 @@ async def _add_secret(session: Session, *, vault: Vault, tenant_id: UUID, endpoi
 
 
 async def ensure_secret(session: Session, *, vault: Vault, tenant_id: UUID) -> bytes:
-    """Returns the newest secret for the own webhook URLs of the tenant's jobs. Creates it if there is none."""
+    """The newest secret for the own webhook URLs of the tenant's jobs. Creates the first one."""
     row = await session.find_row(_FIND_NEWEST_SECRET, tenant_id=tenant_id, endpoint_id=None)
     if row is None:
         await _add_secret(session, vault=vault, tenant_id=tenant_id, endpoint_id=None)
@@ -152,7 +152,7 @@ async def ensure_secret(session: Session, *, vault: Vault, tenant_id: UUID) -> b
 async def rotate_secret(
     session: Session, *, vault: Vault, tenant_id: UUID, endpoint_id: UUID | None
 ) -> tuple[bytes, datetime]:
-    """Create a secret. Returns it, and until when the previous one signs, too. Older secrets stop signing immediately.
+    """Create a secret. Returns it, and until when the previous one also signs. Older ones stop signing immediately.
 
     Raises EndpointNotFound.
     """
@@ -167,7 +167,7 @@ async def rotate_secret(
 
 
 async def reencrypt_secrets(session: Session, *, vault: Vault) -> tuple[int, int]:
-    """Encrypt all stored secrets with the first key. Returns the number of secrets, and how many were encrypted again.
+    """Encrypt all secrets with the first key. Returns how many there are, and how many were encrypted again.
 
     Raises SecretUnreadable before anything is changed.
     """
@@ -182,7 +182,7 @@ async def reencrypt_secrets(session: Session, *, vault: Vault) -> tuple[int, int
 
 
 async def redeliver(session: Session, *, tenant_id: UUID, delivery_id: UUID) -> None:
-    """Make a delivery due now, in any status but sending, and restart its schedule.
+    """Make a delivery due now, and restart its schedule.
 
     Raises DeliveryNotFound, DeliveryUnderWay, EndpointDisabled.
     """
@@ -197,10 +197,8 @@ async def redeliver(session: Session, *, tenant_id: UUID, delivery_id: UUID) -> 
 
 
 async def recover_endpoint(session: Session, *, tenant_id: UUID, endpoint_id: UUID, since: datetime) -> int:
-    """Make due the events since `since` that the endpoint missed: exhausted ones, and those without a delivery.
-
-    Returns the number of deliveries. Raises EndpointNotFound, EndpointDisabled.
-    """
+    """Deliver the events since then that the endpoint missed: exhausted, or without a delivery. Returns how many. Raises
+    EndpointNotFound, EndpointDisabled."""
     if not await _is_enabled(session, tenant_id=tenant_id, endpoint_id=endpoint_id):
         raise EndpointDisabled
     return await session.get_value(_RECOVER_ENDPOINT, tenant_id=tenant_id, endpoint_id=endpoint_id, since=since)

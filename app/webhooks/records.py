@@ -109,7 +109,7 @@ class Recorded(NamedTuple):
 
 
 async def record_attempts(session: Session, *, records: Sequence[Record]) -> Recorded:
-    """Record these attempts, in the order in which they ended. Several statements in the caller's transaction."""
+    """Record these attempts, in the order in which they ended. Several statements."""
     disabled: list[Disabled] = []
     attempts = [
         _Attempt(

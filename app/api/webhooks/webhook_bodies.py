@@ -15,8 +15,8 @@ log = get_logger(__name__)
 
 
 async def render_events(session: ReadSession, events: Sequence[EventHead], *, base_url: str) -> dict[UUID, bytes]:
-    """The bodies of these job events, by event id, each at most 20 kB. A body that does not fit is shortened: first its
-    output is replaced by its URL. An event whose job is missing is logged and left out."""
+    """The bodies of these job events, each at most 20 kB: if necessary an output is replaced by its URL. An event whose job
+    is missing is logged and left out."""
     rows = await list_jobs_of_events(
         session, job_ids=[event.job_id for event in events], result_bytes_max=BODY_BYTES_MAX
     )

@@ -1,5 +1,5 @@
 -- Have all workers that were alive when the database moved vouched for it, and has a lease passed since the doubt?
--- Within the lease a worker that misses something can raise the doubt `older`.
+-- Until then a worker that misses something may raise the doubt `older`.
 SELECT doubt = 'moved' AND doubted_at < now() - make_interval(secs => :lease_seconds) AND NOT {{ unaccounted(moment=move) }}
 FROM books CROSS JOIN LATERAL (
     SELECT

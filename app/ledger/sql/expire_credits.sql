@@ -1,5 +1,5 @@
 -- How is expired credit removed from balances?
--- `expiring` falls only by credit that was free in a lot. Credit that comes back from a hold was not counted there.
+-- `expiring` does not contain credit that comes back from a hold.
 WITH asked AS (
     SELECT * FROM unnest(:id::uuid[], :tenant_id::uuid[], :lot_id::uuid[], :amount::bigint[], :job_id::uuid[], :was_free::boolean[])
         AS t (id, tenant_id, lot_id, amount, job_id, was_free)

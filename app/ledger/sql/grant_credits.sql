@@ -1,5 +1,5 @@
 -- How are credits granted?
--- :left_micro is less than :amount if a part of the grant fills an overdraft.
+-- :left_micro is what remains after it has filled an overdraft.
 WITH made AS (
     INSERT INTO transfers (id, tenant_id, kind, amount, reference, note, expires_at)
     VALUES (:id, :tenant_id, 'grant', :amount, :reference, :note, :expires_at)

@@ -1,5 +1,5 @@
 -- How does the unspent part of holds return to budgets?
--- Only if the period of the budget is still the one in which the job was accepted.
+-- Only in the period in which the job was accepted.
 UPDATE budgets SET spent_micro = greatest(0, budgets.spent_micro - summed.amount)
 FROM (
     SELECT budget.subject_id, budget.period, sum(asked.amount)::bigint AS amount

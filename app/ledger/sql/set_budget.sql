@@ -1,7 +1,7 @@
 -- How is a budget set, with the credits spent in its current period?
 INSERT INTO budgets (subject_id, period, tenant_id, limit_micro, starts_on, spent_micro)
 SELECT :subject_id, :period, :tenant_id, :limit_micro, began.on_day, coalesce((
-    -- spent is the charge of each ended job, and the hold of each other one
+    -- the charge of each ended job, the hold of each other one
     SELECT sum(CASE resolution.kind WHEN 'post' THEN resolution.amount WHEN 'release' THEN 0 ELSE hold.amount END)::bigint
     FROM transfers AS hold
     LEFT JOIN transfers AS resolution ON resolution.hold_id = hold.id AND resolution.kind IN ('post', 'release')

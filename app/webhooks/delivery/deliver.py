@@ -33,8 +33,7 @@ GROUP_MAX = 100
 LINGER_SECONDS = 0.01
 GAP_SECONDS = 0.01
 MARGIN_SECONDS = 5.0
-"""No POST starts later than TOTAL_SECONDS - MARGIN_SECONDS before the lease expires. One that takes its whole timeout ends
-at most MARGIN_SECONDS after the lease."""
+"""No POST starts later than TOTAL_SECONDS - MARGIN_SECONDS before its lease expires: it ends at most MARGIN_SECONDS after."""
 FULL_SECONDS = 1.0
 """Between two notifications by a worker that has no free slot."""
 NEAR_SECONDS = 60.0
@@ -46,7 +45,7 @@ Render = Callable[[ReadSession, Sequence[EventHead]], Awaitable[dict[UUID, bytes
 
 
 class LeaseLost(Exception):
-    """Too much of the lease has passed, so another worker may claim the delivery soon. Nothing is sent."""
+    """Too much of the lease has passed: another worker may claim the delivery. Nothing is sent."""
 
 
 class Deliverer:
@@ -113,7 +112,7 @@ class Deliverer:
         return self._slots.free > 0
 
     async def drain(self, seconds: float) -> None:
-        """Wait for attempts in progress, then return unfinished claims: these deliveries are sent again, with the same id."""
+        """Wait for attempts in progress, then return unfinished claims. These are sent again, with the same id."""
         await self._slots.drain(min(seconds, TOTAL_SECONDS))
         await self._recorder.drained()
         self._exhausted.flush()

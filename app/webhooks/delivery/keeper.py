@@ -25,7 +25,7 @@ class Keeper:
         self._known: dict[Owner, tuple[list[tuple[UUID, bytes]], float]] = {}
 
     async def learn(self, owners: Iterable[Owner]) -> None:
-        """Load the secrets of these owners. Creates a tenant's secret for its jobs' own webhook URLs if there is none."""
+        """Load these secrets. Creates a missing one for jobs' own webhook URLs."""
         now = clock.monotonic()
         stale = {owner for owner in owners if self._known.get(owner, ([], 0.0))[1] <= now}
         if not stale:

@@ -27,7 +27,7 @@ class WebhookSweeper:
         self._forget_at = clock.monotonic()
 
     def rings(self, heard: bool) -> None:
-        """`heard`: whether this process receives notifications. If not, it sweeps now, then every `sweep_seconds`."""
+        """`heard`: whether notifications arrive. If not, it sweeps now, then every `sweep_seconds`."""
         self._hears_rings = heard
         if not heard:
             self.pump.ring()
@@ -53,7 +53,7 @@ class WebhookSweeper:
         return max(self._sweep_seconds, least)
 
     async def _forget(self) -> bool:
-        """Delete old attempts and secrets. Returns whether more attempts are probably left."""
+        """Delete old attempts and secrets. Returns whether more are probably left."""
         if clock.monotonic() < self._forget_at:
             return False
         async with self._database.statement() as session:
