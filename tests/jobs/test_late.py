@@ -5,7 +5,8 @@ from uuid import UUID
 
 import asyncpg
 
-from app.core.database.db import Database, Row
+from app.core.database.db import Database
+from app.core.database.session import Row
 from app.jobs.claiming.decide import Step
 from app.jobs.claiming.records import SubmitRecord, record_late, record_submits
 from app.jobs.models import State

@@ -13,7 +13,8 @@ import psutil
 import pytest
 
 from app.core.config.settings import load_settings
-from app.core.database.db import Database, Row
+from app.core.database.db import Database
+from app.core.database.session import Row
 from app.core.process.cancel import cancel_all
 from app.engine import Engine as Worker
 from app.engine import hand_over

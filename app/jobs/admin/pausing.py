@@ -7,7 +7,7 @@ puts it back in the same transaction. A pause of everything needs none of it: cl
 
 from uuid import UUID
 
-from app.core.database.db import Session
+from app.core.database.session import Session
 from app.core.database.sql import SqlFolder
 from app.pace.models import What
 from app.pace.pauses.model_pauses import forget_answers

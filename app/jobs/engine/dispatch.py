@@ -12,7 +12,8 @@ import asyncpg
 
 from app.core import clock
 from app.core.crash import crash_point
-from app.core.database.db import Database, Session, until_stored
+from app.core.database.db import Database, until_stored
+from app.core.database.session import Session
 from app.core.ids import show_id
 from app.core.logs.log import get_logger
 from app.core.process.pump import Pump

@@ -7,7 +7,7 @@ like any other. Its name in the pause's row is what keeps a second one from bein
 from typing import NamedTuple
 from uuid import UUID
 
-from app.core.database.db import ReadSession, Session
+from app.core.database.session import ReadSession, Session
 from app.core.database.sql import SqlFolder
 from app.jobs.estimates.line import NO_LIMIT
 from app.pace.pauses.forbidden import SOON_SECONDS, ProbeStep, probe_step
