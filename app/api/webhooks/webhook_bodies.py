@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from app.api.jobs.schemas import event_data
+from app.api.jobs.bodies import event_data
 from app.core.database.session import ReadSession
 from app.core.ids import show_id
 from app.core.logs.log import get_logger
