@@ -41,7 +41,7 @@ class Working:
             url=upstream_url, api_key="k", submit_connections_max=8, poll_connections_max=8,
             connect_seconds=EVER, submit_seconds=EVER,
         )  # fmt: skip
-        self.worker.dispatcher._upstream = self.upstream
+        self.worker.dispatcher.sender._upstream = self.upstream
         pumps = (self.worker.meter.pump, self.worker.dispatcher.pump)
         self._taking = [asyncio.create_task(pump.run()) for pump in pumps]
 
