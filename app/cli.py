@@ -73,7 +73,7 @@ def migrate(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
     # imported here: alembic and SQLAlchemy take 0.5 s, and `--help` needs neither
     from app.core.commands.local import find_database_url
     from app.core.database.migrate import migrate as upgrade
-    from app.core.database.revisions import head_revision
+    from app.core.database.schema import head_revision
 
     revision, head = upgrade(find_database_url(data_dir)).version, head_revision()
     newer = "" if revision == head else f", newer than this release's {head} and compatible with it"

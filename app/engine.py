@@ -113,7 +113,7 @@ class Engine:
             trouble=self.trouble,
             rings_at_ends=settings.upstream_max_in_flight is not None,
         )
-        self.dispatcher.followed = self.poller.pump
+        self.dispatcher.sender.followed = self.poller.pump
         self.sender = Sender(Guard(settings.webhook_networks))
         self.deliverer = Deliverer(
             database=database,

@@ -58,7 +58,7 @@ class Process:
             check=self._witness.check,
         )
         self.engine = Engine(self._settings, database, on_wrong=self._stop_for, process_id=self._process_id)
-        self.engine.dispatcher.opened = self._witness.opened
+        self.engine.dispatcher.sender.opened = self._witness.opened
         self._watchdog.start()  # before this point the process has no lease to lose
         log.info("worker.started", worker=self._process_id.hex)
         for pump in self.engine.pumps:

@@ -8,8 +8,8 @@ from sqlalchemy import select
 
 from app.admin.models import Entry, Exposure
 from app.admin.tables import audit
-from app.core.database.db import ReadSession
 from app.core.database.select import equal, fetch, within
+from app.core.database.session import ReadSession
 from app.ledger.models import ExposureReason
 from app.ledger.tables import exposures
 from app.tenants.tables import tenants

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from app.admin.queries import OperatorNotFound, find_operator, list_operators
 from app.catalog.queries import list_slugs
-from app.core.database.db import ReadSession
+from app.core.database.session import ReadSession
 from app.core.errors import Malformed, NotFound
 from app.core.ids import PREFIXES, Prefix, find_id, show_id
 from app.core.near import did_you_mean

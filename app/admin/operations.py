@@ -6,7 +6,7 @@ from uuid import UUID
 from app.admin.decide import checked_operator_name, told
 from app.admin.models import Role
 from app.admin.queries import Operator, get_operator
-from app.core.database.db import Session
+from app.core.database.session import Session
 from app.core.database.sql import SqlFolder
 from app.core.errors import Conflict
 from app.core.ids import new_id, show_id

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from app.admin.models import Role
-from app.core.database.db import ReadSession
+from app.core.database.session import ReadSession
 from app.core.database.sql import SqlFolder
 from app.core.errors import NotFound
 from app.core.ids import find_id

@@ -5,7 +5,7 @@ from typing import Self
 from pydantic import BaseModel, Field
 
 from app.core.credits import show_credits
-from app.core.database.db import Row
+from app.core.database.session import Row
 from app.core.ids import show_id
 from app.ledger.listing import UsageBy
 from app.ledger.models import Kind

@@ -8,7 +8,8 @@ from uuid import UUID
 
 from fastapi import Depends, Request
 
-from app.core.database.db import Database, ReadSession, Session, patiently
+from app.core.database.db import Database, patiently
+from app.core.database.session import ReadSession, Session
 from app.core.errors import Malformed, StatementTimedOut, StoreUnavailable, TooManyReads, Unauthorized
 from app.tenants.auth import Principal, ScopeMissing
 from app.tenants.models import Scope

@@ -9,7 +9,7 @@ from app.api.model_schemas import OfferOut
 from app.catalog.check import SLUG
 from app.catalog.decide import Terms, quote
 from app.catalog.queries import Model, ModelFilter, ModelNotFound, list_models
-from app.core.database.db import ReadSession
+from app.core.database.session import ReadSession
 from app.jobs.queries import list_run_times
 from app.jobs.submit.quoting import PausedBy
 from app.pace.pauses.queries import list_paused_models

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from app.books.decide import Found, Known
 from app.books.models import WORDS, Doubt
-from app.core.database.db import ReadSession, Session
+from app.core.database.session import ReadSession, Session
 from app.core.database.sql import SqlFolder, columns_of
 from app.jobs.admin.pausing import put_back
 from app.pace.pauses.operations import lock_pauses

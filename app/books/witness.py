@@ -14,7 +14,8 @@ from app.books.decide import Found, Known, doubt_of
 from app.books.keeper import Keeper
 from app.books.models import WORDS, Doubt
 from app.books.operations import adopt_books, find_books, settle_if_vouched, stop_sending, vouch
-from app.core.database.db import Database, Session
+from app.core.database.db import Database
+from app.core.database.session import Session
 from app.core.errors import StoreUnavailable, WrongConnection
 from app.core.ids import new_id
 from app.core.logs.log import get_logger

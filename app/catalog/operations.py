@@ -8,7 +8,7 @@ from app.catalog.check import checked_slug
 from app.catalog.decide import ModelChanges
 from app.catalog.imports import ModelLine
 from app.catalog.queries import Model
-from app.core.database.db import Session
+from app.core.database.session import Session
 from app.core.database.sql import SqlFolder, columns_of
 
 IMPORT_LINES_MAX = 200

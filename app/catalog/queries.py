@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from app.catalog.models import PriceRule
-from app.core.database.db import ReadSession
+from app.core.database.session import ReadSession
 from app.core.database.sql import SqlFolder
 from app.core.errors import NotFound
 

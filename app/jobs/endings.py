@@ -11,7 +11,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from app.catalog.operations import count_above_hold
-from app.core.database.db import Session
+from app.core.database.session import Session
 from app.jobs.models import ErrorCode, State
 from app.ledger.decide import uncovered
 from app.ledger.models import ExposureReason

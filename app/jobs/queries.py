@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from app.core.database.db import ReadSession
+from app.core.database.session import ReadSession
 from app.core.database.sql import SqlFolder
 from app.jobs.estimates.line import NO_LIMIT, PLACES_MAX, RANKS_MAX, RECENT_MAX, Line, Sent
 from app.jobs.estimates.schedule import SAMPLES_MAX

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from app.core.database.db import Session
+from app.core.database.session import Session
 from app.core.database.sql import SqlFolder
 from app.ledger.holds import hold_id_of
 

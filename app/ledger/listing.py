@@ -7,8 +7,8 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, ColumnElement, Date, cast, func, literal_column, select, tuple_
 
-from app.core.database.db import ReadSession, Row
 from app.core.database.select import equal, fetch, within
+from app.core.database.session import ReadSession, Row
 from app.ledger.models import Kind
 from app.ledger.tables import transfers, usage_hours
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from uuid import UUID
 
 from app.core.credits import AMOUNT_MAX, show_credits
-from app.core.database.db import Session
+from app.core.database.session import Session
 from app.core.database.sql import SqlFolder
 from app.core.errors import Conflict, Malformed, NotFound, malformed_field
 from app.core.ids import derived_id, new_id

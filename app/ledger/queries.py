@@ -3,7 +3,7 @@
 from typing import NamedTuple
 from uuid import UUID
 
-from app.core.database.db import ReadSession
+from app.core.database.session import ReadSession
 from app.core.database.sql import SqlFolder
 
 _SQL = SqlFolder(__file__)

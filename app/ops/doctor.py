@@ -21,9 +21,9 @@ from app.core.commands.local import (
 )
 from app.core.config.setting_files import find_setting
 from app.core.config.settings import SettingsError, load_settings
-from app.core.database.db import Database, ReadSession
-from app.core.database.revisions import head_revision
-from app.core.database.schema import Fit, Found, find_schema
+from app.core.database.db import Database
+from app.core.database.schema import Fit, Found, find_schema, head_revision
+from app.core.database.session import ReadSession
 from app.core.database.sql import SqlFolder
 from app.core.errors import StoreUnavailable, WrongConnection
 from app.core.redis.redis_pool import open_redis

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from app.core.database.db import ReadSession
+from app.core.database.session import ReadSession
 from app.core.database.sql import Query, SqlFolder
 from app.jobs.models import TRANSITIONS, State
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from app.core.commands.terminal import found
-from app.core.database.db import ReadSession
+from app.core.database.session import ReadSession
 from app.core.escapes import one_line
 from app.ops.grants import OF_DATABASE
 from app.ops.invariants import OF_JOBS, Invariant

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from app.core.database.db import Session
+from app.core.database.session import Session
 from app.core.database.sql import SqlFolder, columns_of
 from app.pace.breaker import BREAK_SECONDS, MEND_SECONDS, Health, Sample, Verdict, judge
 from app.pace.decide import Budget, learned

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from app.core.clock import rfc3339
 from app.core.credits import show_credits
-from app.core.database.db import ReadSession
+from app.core.database.session import ReadSession
 from app.core.database.sql import SqlFolder
 from app.core.ids import show_id
 from app.ledger.queries import FOLD_PART

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import NamedTuple
 from uuid import UUID
 
-from app.core.database.db import ReadSession, Session
+from app.core.database.session import ReadSession, Session
 from app.core.database.sql import SqlFolder
 from app.jobs.admin.recover import RECOVERER, Forgotten
 from app.jobs.claiming.decide import Step

@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from app.core import clock
-from app.core.database.db import Session
+from app.core.database.session import Session
 from app.core.database.sql import Command, SqlFolder
 from app.core.errors import Conflict
 from app.core.ids import new_id

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from app.core.database.db import ReadSession, Session
+from app.core.database.session import ReadSession, Session
 from app.core.database.sql import SqlFolder, columns_of
 from app.webhooks.decide import BREAKER_FAILURES, SLOTS_HEALTHY, SLOTS_TENANT, SLOTS_UNKNOWN
 

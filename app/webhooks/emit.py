@@ -8,7 +8,7 @@ from uuid import UUID, uuid5
 import orjson
 
 from app.core import clock
-from app.core.database.db import Session
+from app.core.database.session import Session
 from app.core.database.sql import SqlFolder, columns_of
 from app.core.ids import new_id
 from app.http_client.guard import parse_url

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from sqlalchemy import Select, func, select, tuple_
 
-from app.core.database.db import ReadSession
 from app.core.database.select import equal, rows
+from app.core.database.session import ReadSession
 from app.tenants.tables import tenants
 from app.webhooks.models import DeliveryStatus, EventType
 from app.webhooks.queries import DeliveryNotFound, EndpointNotFound

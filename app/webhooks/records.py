@@ -7,7 +7,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from app.core.clock import rfc3339
-from app.core.database.db import Session
+from app.core.database.session import Session
 from app.core.database.sql import SqlFolder, columns_of
 from app.core.ids import show_id
 from app.webhooks.decide import WELL, Health, after_failure, gives_up

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.api.jobs.schemas import event_data
+from app.api.jobs.bodies import event_data
 from app.core.config.settings import PUBLIC_URL_BYTES_MAX
 from app.core.errors import Malformed
 from app.core.ids import new_id

@@ -13,7 +13,8 @@ from app.catalog.imports import ModelLine, read_models
 from app.catalog.models import PriceRule
 from app.catalog.operations import IMPORT_LINES_MAX, Imported, import_models, set_model
 from app.catalog.queries import Model, ModelFilter, list_models
-from app.core.database.db import Database, ReadSession
+from app.core.database.db import Database
+from app.core.database.session import ReadSession
 
 
 async def change(database: Database, slug: str, changes: ModelChanges) -> Model:

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from app.core.database.migrate import migrate
-from app.core.database.revisions import head_revision, migrations_directory
+from app.core.database.schema import head_revision, migrations_directory
 from tests.servers import Urls, temporary_database
 
 ONLINE = """

@@ -1,7 +1,7 @@
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from app.core.database.revisions import head_revision, migrations_directory
+from app.core.database.schema import head_revision, migrations_directory
 
 
 def test_the_newest_revision_is_the_one_that_alembic_finds() -> None:

@@ -4,8 +4,7 @@ import asyncpg
 import pytest
 
 from app.core.database.db import Database
-from app.core.database.revisions import head_revision
-from app.core.database.schema import Fit, Found, SchemaGate
+from app.core.database.schema import Fit, Found, SchemaGate, head_revision
 from app.core.errors import SchemaBehind, WrongConnection, WrongSchema
 from tests.command import run
 from tests.conftest import NewDatabase

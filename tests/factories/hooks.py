@@ -10,7 +10,8 @@ from uuid import UUID
 import orjson
 
 from app.core.config.settings import split_networks
-from app.core.database.db import Database, ReadSession, Row
+from app.core.database.db import Database
+from app.core.database.session import ReadSession, Row
 from app.core.ids import new_id
 from app.core.redis.doorbell import Doorbell
 from app.http_client.guard import Guard

@@ -7,7 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from app.core import clock
-from app.core.database.db import Database, Row
+from app.core.database.db import Database
+from app.core.database.session import Row
 from app.core.ids import new_id
 from app.jobs.claiming.claims import hand_back, open_attempts
 from app.jobs.claiming.decide import Step

@@ -9,7 +9,7 @@ import asyncpg
 import httpx
 import pytest
 
-from app.core.database.revisions import head_revision
+from app.core.database.schema import head_revision
 from app.core.errors import WrongSchema
 from tests.command import run
 from tests.conftest import NewDatabase

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from app.core.database.migrate import open_engine
-from app.core.database.revisions import head_revision
+from app.core.database.schema import head_revision
 from tests.house.migrations import faults, said_by_revision
 from tests.house.source import sources
 from tests.servers import Urls, temporary_database

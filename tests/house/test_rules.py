@@ -2,6 +2,8 @@
 
 import ast
 import re
+from collections import Counter
+from pathlib import PurePath
 
 import pytest
 
@@ -9,6 +11,9 @@ from app.core.logs.log import scrubbed
 from tests.house.source import ROOT, Source, sources
 
 FILE_LINES_MAX = 400
+APP_FILE_LINES_MAX = 300
+MODULES_MAX = 12
+"""Of a room, beside its `__init__`."""
 FUNCTION_LINES_MAX = 70
 
 EDGES = re.compile(
@@ -47,8 +52,17 @@ def everything() -> tuple[Source, ...]:
 
 def test_files_are_short() -> None:
     assert {
-        source.path: lines for source in everything() if (lines := len(source.text.splitlines())) > FILE_LINES_MAX
+        source.path: lines
+        for source in everything()
+        if (lines := len(source.text.splitlines()))
+        > (APP_FILE_LINES_MAX if source.path.startswith("app/") else FILE_LINES_MAX)
     } == {}
+
+
+def test_rooms_are_small() -> None:
+    modules = [path for source in sources("app") if (path := PurePath(source.path)).name != "__init__.py"]
+    rooms = Counter(path.parent.as_posix() for path in modules)
+    assert {room: number for room, number in rooms.items() if number > MODULES_MAX} == {}
 
 
 def test_functions_are_short() -> None:

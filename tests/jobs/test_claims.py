@@ -3,7 +3,8 @@
 from uuid import UUID
 
 from app.core.clock import monotonic
-from app.core.database.db import Database, Session
+from app.core.database.db import Database
+from app.core.database.session import Session
 from app.jobs.claiming.claims import claim_running, open_attempts, release_claims
 from app.jobs.claiming.lease import Leases
 from app.jobs.claiming.turns import claim_queued

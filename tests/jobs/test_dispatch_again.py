@@ -44,7 +44,7 @@ def dispatcher_of(database: Database) -> Dispatcher:
         run_times=silent, doorbell=silent, meter=silent, account=nobody, forbidden=nobody, discretion=nobody, trouble=nobody,
         unknown_max_seconds=60,
     )  # fmt: skip
-    dispatcher._send = lambda *_: asyncio.sleep(0)  # type: ignore[assignment, method-assign, misc]
+    dispatcher.sender.send = lambda *_: asyncio.sleep(0)  # type: ignore[assignment, method-assign, misc]
     return dispatcher
 
 

@@ -5,7 +5,8 @@ from uuid import UUID
 
 import pytest
 
-from app.core.database.db import Database, Row
+from app.core.database.db import Database
+from app.core.database.session import Row
 from app.jobs.admin.resolve import release_submission
 from app.jobs.claiming.claims import claim_running
 from app.jobs.claiming.decide import Step

@@ -6,7 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from app.core.database.db import Database, Row
+from app.core.database.db import Database
+from app.core.database.session import Row
 from app.jobs.admin.pausing import pause_jobs, resume_jobs, set_aside
 from app.jobs.claiming.turns import ClaimedJob
 from app.jobs.engine.sweeps import expire_sending, look

@@ -5,7 +5,8 @@ from uuid import UUID
 
 import asyncpg
 
-from app.core.database.db import Database, Row
+from app.core.database.db import Database
+from app.core.database.session import Row
 from app.jobs.claiming.decide import Step
 from app.jobs.claiming.records import SubmitRecord, record_late, record_submits
 from app.jobs.models import State
@@ -82,13 +83,14 @@ async def test_what_comes_too_late_delays_nobody_else(
     [other_id] = await engine.sending(other)
     dispatcher = dispatcher_of(database)
     told: Any = Told(database)
-    dispatcher._trouble = dispatcher._account = dispatcher._doorbell = told
+    sender = dispatcher.sender
+    sender._trouble = sender._account = sender._doorbell = told
     owner = await asyncpg.connect(url)
     try:
         async with owner.transaction():
             await owner.execute("SELECT FROM balances WHERE tenant_id = $1 FOR UPDATE", caller.tenant.id)
-            coming = dispatcher._recorder.post((caller.tenant.id, accepted(late_id, 1, "first")))
-            beside = dispatcher._recorder.post((other.tenant.id, accepted(other_id, 1, "other")))
+            coming = sender._recorder.post((caller.tenant.id, accepted(late_id, 1, "first")))
+            beside = sender._recorder.post((other.tenant.id, accepted(other_id, 1, "other")))
             assert await beside is None
             assert (await engine.get(other_id))["state"] == "running"
             late = await coming

@@ -13,8 +13,9 @@ import asyncpg
 import pytest
 from alembic import command
 
-from app.core.database.db import Database, Made, ReadSession
+from app.core.database.db import Database
 from app.core.database.migrate import alembic_config, open_engine
+from app.core.database.session import Made, ReadSession
 from app.core.database.sql import Query
 from app.jobs.models import STATUS, State, Status
 from app.jobs.reading import listing

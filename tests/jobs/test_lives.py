@@ -11,7 +11,8 @@ from uuid import UUID
 import pytest
 
 from app.core import clock
-from app.core.database.db import Database, Row
+from app.core.database.db import Database
+from app.core.database.session import Row
 from app.jobs.admin.pausing import pause_jobs, resume_jobs, set_aside
 from app.jobs.admin.recover import forget_queued, forget_sending, free_running
 from app.jobs.admin.resolve import adopt_submission, release_submission

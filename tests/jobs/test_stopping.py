@@ -13,7 +13,8 @@ import psutil
 import pytest
 
 from app.core.config.settings import load_settings
-from app.core.database.db import Database, Row
+from app.core.database.db import Database
+from app.core.database.session import Row
 from app.core.process.cancel import cancel_all
 from app.engine import Engine as Worker
 from app.engine import hand_over
@@ -40,7 +41,7 @@ class Working:
             url=upstream_url, api_key="k", submit_connections_max=8, poll_connections_max=8,
             connect_seconds=EVER, submit_seconds=EVER,
         )  # fmt: skip
-        self.worker.dispatcher._upstream = self.upstream
+        self.worker.dispatcher.sender._upstream = self.upstream
         pumps = (self.worker.meter.pump, self.worker.dispatcher.pump)
         self._taking = [asyncio.create_task(pump.run()) for pump in pumps]
 

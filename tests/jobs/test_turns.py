@@ -11,7 +11,8 @@ from uuid import UUID
 import pytest
 
 from app.core import clock
-from app.core.database.db import Database, Made, Session
+from app.core.database.db import Database
+from app.core.database.session import Made, Session
 from app.core.database.sql import Query
 from app.jobs.claiming.turns import ClaimedJob, claim_queued
 from app.jobs.models import ErrorCode, State

@@ -6,7 +6,8 @@ import dataclasses
 import random
 from uuid import UUID
 
-from app.core.database.db import Database, Session
+from app.core.database.db import Database
+from app.core.database.session import Session
 from app.core.ids import new_id
 from app.jobs.operations import Submission, submit_jobs_that_fit
 from app.jobs.queues import lock_places

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from app.core.database.db import Database, Session
+from app.core.database.db import Database
+from app.core.database.session import Session
 from app.core.ids import new_id
 from app.ledger.accounts import expire_due, lock_accounts
 from app.ledger.decide import Hold

@@ -6,7 +6,8 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from app.core.database.db import Database, Row
+from app.core.database.db import Database
+from app.core.database.session import Row
 from app.jobs.claiming.claims import claim_running
 from app.jobs.claiming.decide import Step
 from app.jobs.claiming.records import PollRecord, SubmitRecord, observe_upstream_id, record_polls, record_submits

@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from app.core import clock
-from app.core.database.db import Database, ReadSession
+from app.core.database.db import Database
+from app.core.database.session import ReadSession
 from app.core.errors import Refusal, StoreUnavailable, Unauthorized
 from app.core.ids import new_id
 from app.tenants import auth

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from app.admin.operations import record_audit
-from app.core.database.db import Session
+from app.core.database.session import Session
 from app.core.database.sql import SqlFolder
 from app.core.database.vault import Vault
 from app.core.ids import show_id

@@ -6,7 +6,7 @@ from uuid import UUID
 from app.admin.decide import NOTE_MAX, REFERENCE_MAX, checked_line
 from app.admin.operations import record_audit
 from app.core import clock
-from app.core.database.db import Session
+from app.core.database.session import Session
 from app.core.ids import show_id
 from app.jobs.admin.charges import lower_charge
 from app.ledger import operations

@@ -9,7 +9,7 @@ from app.catalog.imports import ModelLine
 from app.catalog.operations import Imported
 from app.catalog.queries import Model
 from app.core.credits import show_credits
-from app.core.database.db import Session
+from app.core.database.session import Session
 
 
 async def set_model(session: Session, *, by: str, slug: str, changes: ModelChanges) -> Model:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from app.admin.decide import KeySettings, TenantSettings
 from app.admin.operations import record_audit
-from app.core.database.db import Session
+from app.core.database.session import Session
 from app.core.ids import show_id
 from app.jobs.places import lock_queue, open_places, reweigh
 from app.ledger.models import Period

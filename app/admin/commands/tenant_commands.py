@@ -12,7 +12,7 @@ from app.core.commands.terminal import DATA_DIR, AsJson, DataDir, operator_here,
 
 if TYPE_CHECKING:
     from app.admin.http.tenant_schemas import TenantOut
-    from app.core.database.db import ReadSession
+    from app.core.database.session import ReadSession
     from app.tenants.queries import Tenant
 
 tenants = typer.Typer(help="Tenants: the teams on whose behalf the gateway calls the upstream.")

@@ -15,7 +15,7 @@ from app.admin.listing import EntryFilter, ExposureFilter, list_audit, list_expo
 from app.catalog.check import SLUG, SlugInvalid
 from app.catalog.queries import ModelFilter, ModelNotFound, list_models
 from app.catalog.schemas import ModelOut
-from app.core.database.db import ReadSession
+from app.core.database.session import ReadSession
 from app.core.ids import find_id
 from app.jobs.admin.charges import ChargeCorrected
 from app.jobs.operations import JobNotFound

@@ -4,19 +4,12 @@ from dataclasses import replace
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
+from starlette.datastructures import QueryParams
 
 from app.api.callers import ALWAYS, JobsReader, JobsWriter, authenticated
 from app.api.jobs.asked import asked_job
-from app.api.jobs.schemas import (
-    CanceledJobOut,
-    JobIn,
-    JobOut,
-    JobPage,
-    canceled_body,
-    job_body,
-    metadata_filter,
-    page_body,
-)
+from app.api.jobs.bodies import canceled_body, job_body, page_body
+from app.api.jobs.schemas import CanceledJobOut, JobIn, JobOut, JobPage
 from app.core.crash import crash_point
 from app.core.database.db import patiently
 from app.core.errors import Refusal
@@ -174,7 +167,7 @@ async def list_jobs_of_tenant(
         model=None if model is None else _slug(model),
         created_after=created_after,
         created_before=created_before,
-        metadata=metadata_filter(request.query_params),
+        metadata=_metadata_filter(request.query_params),
     )
     found = await caller.read(
         lambda session: list_jobs(session, tenant_id=caller.tenant_id, wanted=wanted, limit=limit + 1)
@@ -184,6 +177,20 @@ async def list_jobs_of_tenant(
         page = replace(page, next_cursor=show_id("job", found.scanned_to))
     prospects = await request.app.state.outlook.of_jobs(caller.tenant_id, page.items)
     return _json(await page_body(request.app.state.public_url, page, prospects))
+
+
+def _metadata_filter(query: QueryParams) -> dict[str, str]:
+    """The `metadata.k=v` of a query string."""
+    wanted = {name: value for name, value in query.items() if name.startswith("metadata.")}
+    if len(wanted) > METADATA_MEMBERS_MAX:
+        raise malformed(
+            "query metadata",
+            f"expected at most {METADATA_MEMBERS_MAX} of them, as no job has more, e.g. metadata.team=a",
+        )
+    return {
+        checked_text(name, f"query {name}").removeprefix("metadata."): checked_text(value, f"query {name}")
+        for name, value in wanted.items()
+    }
 
 
 def _slug(text: str) -> str:

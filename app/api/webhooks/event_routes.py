@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from app.api.callers import ALWAYS, Caller, WebhooksReader, WebhooksWriter
 from app.api.webhooks.webhook_bodies import render_events
 from app.api.webhooks.webhook_routes import WRITES
-from app.core.database.db import ReadSession
+from app.core.database.session import ReadSession
 from app.core.errors import Malformed, Problem
 from app.core.ids import Prefix, find_id, show_id
 from app.web.dependencies import TheDoorbell

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from app.api.jobs.schemas import event_data
-from app.core.database.db import ReadSession
+from app.api.jobs.bodies import event_data
+from app.core.database.session import ReadSession
 from app.core.ids import show_id
 from app.core.logs.log import get_logger
 from app.jobs.queries import list_jobs_of_events

@@ -10,8 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from app.core.database.connections import connect_owner
 from app.core.database.database_url import connect_arguments
-from app.core.database.revisions import head_revision, migrations_directory
-from app.core.database.schema import FIND_SCHEMA, Fit, Found
+from app.core.database.schema import FIND_SCHEMA, Fit, Found, head_revision, migrations_directory
 from app.core.database.sql import Query, SqlFolder
 from app.core.errors import WrongSchema
 

@@ -4,14 +4,16 @@ The database stores its newest migration (`version_num`), and the oldest whose p
 which only contract migrations raise). Ids of migrations are numbers of four digits that only rise.
 """
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
+from pathlib import Path
 from typing import Protocol
 
 import asyncpg
 
 from app.core.clock import monotonic
-from app.core.database.revisions import head_revision
 from app.core.database.sql import SqlFolder
 from app.core.errors import SchemaBehind, WrongConnection, WrongSchema
 from app.core.logs.grouped_log import Outage
@@ -21,6 +23,29 @@ log = get_logger(__name__)
 
 PATIENCE_SECONDS = 30.0
 """How long a process waits for `waystation migrate`: both may have started at the same time."""
+
+_ASSIGNED = re.compile(r'^(revision|down_revision) = "(\w+)"$', re.MULTILINE)
+
+
+def migrations_directory() -> Path:
+    """Beside the package, or within it once installed."""
+    package = Path(__file__).parents[2]
+    beside = package.parent / "migrations"
+    return beside if beside.is_dir() else package / "migrations"
+
+
+@cache
+def head_revision() -> str:
+    """The newest revision: the one that no other follows. Raises ValueError unless there is exactly one.
+
+    It is read without alembic: that takes as long to import as a whole command may take to start.
+    """
+    found: dict[str, set[str]] = {"revision": set(), "down_revision": set()}
+    for path in migrations_directory().glob("versions/*.py"):
+        for name, revision in _ASSIGNED.findall(path.read_text(encoding="utf-8")):
+            found[name].add(revision)
+    (head,) = found["revision"] - found["down_revision"]
+    return head
 
 
 class Fit(StrEnum):

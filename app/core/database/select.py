@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Select
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
-from app.core.database.db import ReadSession, Row
+from app.core.database.session import ReadSession, Row
 
 _DIALECT = dialect()  # type: ignore[no-untyped-call]
 

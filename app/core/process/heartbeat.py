@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 from uuid import UUID
 
-from app.core.database.db import Database, Session
+from app.core.database.db import Database
 from app.core.database.schema import SchemaGate
+from app.core.database.session import Session
 from app.core.database.sql import SqlFolder
 from app.core.errors import StoreUnavailable
 from app.core.logs.grouped_log import Outage

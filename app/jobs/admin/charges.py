@@ -5,7 +5,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from app.core.credits import show_credits
-from app.core.database.db import Session
+from app.core.database.session import Session
 from app.core.database.sql import SqlFolder
 from app.core.errors import Conflict, Malformed, Problem
 from app.jobs.operations import JobNotFound

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from app.core.database.db import Session
+from app.core.database.session import Session
 from app.core.database.sql import SqlFolder, columns_of
 from app.core.database.vault import Vault
 from app.core.errors import NotFound

@@ -7,7 +7,7 @@ jobs in the same way at a limit of their key.) A pause of everything parks nothi
 
 from uuid import UUID
 
-from app.core.database.db import Session
+from app.core.database.session import Session
 from app.core.database.sql import SqlFolder
 from app.pace.models import What
 from app.pace.pauses.model_pauses import forget_answers

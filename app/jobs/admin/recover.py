@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from app.core.database.db import ReadSession, Session
+from app.core.database.session import ReadSession, Session
 from app.core.database.sql import SqlFolder
 from app.jobs.admin.pausing import put_back
 from app.jobs.queries import read_clock

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import asyncpg
 
-from app.core.database.db import Session
+from app.core.database.session import Session
 from app.core.database.sql import SqlFolder
 from app.core.errors import Conflict, Malformed, Problem
 from app.jobs.endings import EndedJob, end_jobs

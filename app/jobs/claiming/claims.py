@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from app.core.database.db import Session
+from app.core.database.session import Session
 from app.core.database.sql import SqlFolder, columns_of
 from app.pace.budget import Taken, read_pace
 from app.pace.pace import Pace, fetch_price, next_read_seconds, read_price, reads_granted

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from app.core.database.db import Database, Session
+from app.core.database.db import Database
+from app.core.database.session import Session
 from app.core.database.sql import SqlFolder
 
 _LIMIT_IDLE = SqlFolder(__file__).command("limit_idle")

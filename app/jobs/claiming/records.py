@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 from uuid import UUID
 
-from app.core.database.db import Session
+from app.core.database.session import Session
 from app.core.database.sql import SqlFolder, columns_of
 from app.jobs.claiming.decide import Step
 from app.jobs.endings import Ended, EndedJob, end_jobs, tell_started

@@ -1,66 +1,44 @@
-"""Dispatch: queued jobs are claimed, connected, numbered, sent, and recorded."""
+"""Dispatch: queued jobs are claimed, and handed to who sends them."""
 
-import asyncio
 import contextlib
 import heapq
 import math
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
+from collections.abc import Collection
 from uuid import UUID
 
 import asyncpg
 
 from app.core import clock
 from app.core.crash import crash_point
-from app.core.database.db import Database, Session, until_stored
-from app.core.ids import show_id
-from app.core.logs.log import get_logger
+from app.core.database.db import Database
+from app.core.database.session import Session
 from app.core.process.pump import Pump
 from app.core.process.slots import Slots
 from app.core.redis.doorbell import Doorbell
-from app.jobs.claiming.claims import open_attempts, release_claims
-from app.jobs.claiming.decide import Step, after_submit, believed
-from app.jobs.claiming.lease import Claim, Leases
+from app.jobs.claiming.lease import Leases
 from app.jobs.claiming.passed import PassedOver
-from app.jobs.claiming.recording import open_recorder
-from app.jobs.claiming.records import Settled, SubmitRecord, observe_upstream_id, record_late, record_submits
 from app.jobs.claiming.trouble import JobTrouble
-from app.jobs.claiming.turns import BEYOND_MIN, Claimed, ClaimedJob, claim_queued
+from app.jobs.claiming.turns import BEYOND_MIN, Claimed, claim_queued
+from app.jobs.engine.sending import JobSender
 from app.jobs.engine.sweeps import promote
-from app.jobs.models import FINAL, State
-from app.jobs.observing.account import AccountWatch, Verdict
+from app.jobs.observing.account import AccountWatch
 from app.jobs.observing.discretion import Discretion
-from app.jobs.observing.evidence import is_forbidden
 from app.jobs.observing.forbidden import ForbiddenModels
 from app.jobs.observing.learn import RunTimes
 from app.jobs.observing.meter import Meter
 from app.jobs.queues import lock_queues
 from app.upstream.client import UpstreamClient
-from app.upstream.wire import Outcome, OutcomeKind
-
-log = get_logger(__name__)
 
 SLOTS = 64
 """Submits on the wire at once; a claim never takes more than there are free, so that a kill leaves few unknown."""
-GROUP_MAX = 100
-LINGER_SECONDS = 0.002
 LOCK_SECONDS = 0.1
 """How long a claim waits for a tenant's queue. Whoever submits, or writes down what came of a job, holds it for less."""
 LAST_WORDS_SECONDS = 1.0
 """How long a submit that is cut at shutdown may take to hand in that it is unknown."""
 
 
-class ClaimLost(Exception):
-    """Between claim and send the job was canceled, or another worker took it over: nothing was sent."""
-
-
-class LeaseOver(Exception):
-    """The attempt is open, but this process was held up for so long that it must not send any more."""
-
-
 class Dispatcher:
-    """Sends this worker's share of the queue. `pump` runs it; `followed` is rung in the seconds until a first poll; `opened` is
-    told of each group's last attempt once it is in the database, before it is sent."""
+    """Claims this worker's share of the queue, and has `sender` send it. `pump` runs it."""
 
     def __init__(
         self,
@@ -78,32 +56,33 @@ class Dispatcher:
         unknown_max_seconds: float,
     ) -> None:
         self.pump = Pump("dispatch", self._step, gap_seconds=0.005)
-        self.followed: Pump | None = None
-        self.opened: Callable[[UUID, int], None] | None = None
+        self.sender = JobSender(
+            database=database,
+            upstream=upstream,
+            leases=leases,
+            run_times=run_times,
+            doorbell=doorbell,
+            meter=meter,
+            account=account,
+            forbidden=forbidden,
+            discretion=discretion,
+            trouble=trouble,
+            unknown_max_seconds=unknown_max_seconds,
+            dispatch=self.pump,
+            again_in=self._again_in,
+        )
         self._database = database
         self._gate = meter.gate
-        self._upstream = upstream
         self._leases = leases
         self._run_times = run_times
         self._doorbell = doorbell
         self._meter = meter
-        self._account = account
-        self._forbidden = forbidden
-        self._discretion = discretion
-        self._trouble = trouble
-        self._unknown_max_seconds = unknown_max_seconds
         self._slots = Slots("submit", SLOTS, freed=self._freed)
         self._full = False
         self._wait_until = 0.0
         self._beyond = 0
         self._passed_over = PassedOver()
         self._promote_at: list[float] = []
-        self._connecting: set[Claim] = set()
-        self._opener = open_recorder(
-            self._open, size_max=GROUP_MAX, linger_seconds=LINGER_SECONDS, coming=lambda: bool(self._connecting)
-        )
-        self._recorder = open_recorder(self._record, size_max=GROUP_MAX, linger_seconds=LINGER_SECONDS)
-        self._late_recorder = open_recorder(self._record_late, size_max=GROUP_MAX, linger_seconds=LINGER_SECONDS)
 
     async def _step(self) -> float:
         free = self._slots.free
@@ -132,7 +111,7 @@ class Dispatcher:
             crash_point("dispatch.after_claim")
         await self._run_times.learn(row.model for row in rows)
         for row in self._leases.fresh(rows, held=held):
-            self._slots.start(self._send(row, asked_at, taken.at))
+            self._slots.start(self.sender.send(row, asked_at, taken.at))
         # suspects are claimed one by one: the end of one makes room for the next
         self._full = len(rows) == free or any(row.takeovers for row in rows)
         if self._full:
@@ -182,202 +161,13 @@ class Dispatcher:
     async def drain(self, seconds: float) -> None:
         """Wait for what is on the wire; cut what is not done by then, which leaves it unknown."""
         await self._slots.drain(seconds, last_words_seconds=LAST_WORDS_SECONDS)
-        await self._recorder.drained()
-        await self._late_recorder.drained()
+        await self.sender.recorded()
 
     def cut(self) -> None:
         """While it drains: wait for nothing that is on the wire any longer."""
         self._slots.cut()
 
-    async def _send(self, row: ClaimedJob, asked_at: float, sent_at: float) -> None:
-        with self._leases.held((row.id, row.fence), asked_at=asked_at):
-            await self._send_held(row, sent_at)
-
-    async def _send_held(self, row: ClaimedJob, sent_at: float) -> None:
-        claim: Claim = (row.id, row.fence)
-        job_id = row.id
-        opening: list[asyncio.Future[int | None]] = []
-        opened: list[int] = []
-
-        async def before_send() -> None:
-            self._connecting.discard(claim)
-            opening.append(self._opener.post((row.tenant_id, claim)))
-            # once it is asked for, an attempt may be open: what comes of it must be heard in any case
-            attempt = await asyncio.shield(opening[0])
-            if attempt is None:
-                raise ClaimLost
-            opened.append(attempt)
-            if not self._leases.holds(claim):
-                raise LeaseOver
-
-        started_at = clock.monotonic()
-        self._connecting.add(claim)
-        try:
-            outcome = believed(await self._upstream.submit(model=row.model, body=row.body, before_send=before_send))
-        except ClaimLost:
-            log.info("submit.claim_lost", job_id=show_id("job", job_id))
-            return
-        except LeaseOver:
-            log.warning("submit.lease_expired", job_id=show_id("job", job_id))
-            outcome = Outcome(OutcomeKind.NOT_SENT, None, clock.monotonic() - started_at, "lease_over")
-        except asyncio.CancelledError:
-            if not opening:
-                raise
-            # shut down in mid-call: what may have arrived is said to be unknown now, not when the lease runs out
-            kind = OutcomeKind.UNKNOWN if opened else OutcomeKind.NOT_SENT
-            outcome = Outcome(kind, None, clock.monotonic() - started_at, "shut_down")
-        finally:
-            self._connecting.discard(claim)
-        if opening and not opened:  # the call ended meanwhile, and nothing was sent
-            attempt = await opening[0]
-            if attempt is None:
-                log.info("submit.claim_lost", job_id=show_id("job", job_id))
-                return
-            opened.append(attempt)
-        self._meter.heard(outcome, row, is_read=False, sent_at=sent_at)
-        crash_point("send.after_answer")
-        outcome = await self._discretion.told(outcome)
-        doubted = False
-        if outcome.kind is OutcomeKind.ACCOUNT:
-            verdict = await self._judged(outcome, row)
-            doubted = verdict is Verdict.DOUBTED
-            if verdict is Verdict.REJECTED:
-                outcome = replace(outcome, kind=OutcomeKind.REJECTED)
-        await self._settle(row, opened[0] if opened else None, outcome, doubted=doubted)
-
-    async def _judged(self, outcome: Outcome, row: ClaimedJob) -> Verdict:
-        try:
-            return await self._account.judge(outcome, row)
-        except asyncio.CancelledError:  # shut down meanwhile; that nothing was started is still to be recorded
-            return Verdict.DOUBTED
-
-    async def _settle(self, row: ClaimedJob, attempt: int | None, outcome: Outcome, *, doubted: bool) -> None:
-        job_id: UUID = row.id
-        step = after_submit(
-            outcome,
-            retries=row.retries,
-            schedule=self._run_times.of(row.model),
-            unknown_max_seconds=self._unknown_max_seconds,
-            doubted=doubted,
-        )
-        if attempt is None:
-            await self._release(row, step, outcome)
-            return
-        shown = show_id("job", job_id)
-        log.debug("submit.answered", job_id=shown, attempt=attempt, outcome=outcome.kind, detail=outcome.detail)
-        if is_forbidden(outcome):
-            await self._note_forbidden(row, outcome)
-        try:
-            original = self._discretion.sealed(job_id, outcome) if step.to_state is State.FAILED else None
-            await self._write_down(row, SubmitRecord(job_id, attempt, step, outcome, original))
-        except asyncpg.UniqueViolationError:
-            assert outcome.upstream_id is not None
-            log.error("submit.upstream_id_given_twice", job_id=shown, upstream_id=outcome.upstream_id)
-            unsure = Outcome(OutcomeKind.UNKNOWN, outcome.status_code, outcome.duration_seconds, "upstream_id_taken")
-            unknown = Step(State.UNKNOWN, "upstream_id_taken", self._unknown_max_seconds)
-            await self._write_down(row, SubmitRecord(job_id, attempt, unknown, unsure))
-            async with self._database.statement() as session:
-                await observe_upstream_id(
-                    session,
-                    job_id=job_id,
-                    attempt=attempt,
-                    upstream_id=outcome.upstream_id,
-                    worker=self._leases.owner,
-                )
-
-    async def _write_down(self, row: ClaimedJob, record: SubmitRecord) -> None:
-        late = await self._recorder.post((row.tenant_id, record))
-        if late is not None:
-            await late
-
-    async def _note_forbidden(self, row: ClaimedJob, outcome: Outcome) -> None:
-        """Whatever comes of it: that the job was refused is still to be recorded, or it would pass for one that was sent."""
-        try:
-            await self._forbidden.note(row, outcome)
-        except asyncio.CancelledError:  # shut down meanwhile
-            log.warning("model.refusal_not_recorded", job_id=show_id("job", row.id))
-        except Exception:
-            log.exception("model.refusal_not_recorded", job_id=show_id("job", row.id))
-
-    async def _release(self, row: ClaimedJob, step: Step, outcome: Outcome) -> None:
-        self._trouble.not_sent(row, outcome.detail)
-        released = (row.id, row.fence, step.due_seconds or 0.0, outcome.detail, outcome.duration_seconds)
-
-        async def write() -> None:
-            async with self._database.statement() as session:
-                await release_claims(session, owner=self._leases.owner, rows=[released])
-
-        await until_stored(write)
-        self._again_in(step.due_seconds or 0.0)
-
     def _again_in(self, seconds: float) -> None:
         """A job of ours is back in the queue, and due in so long: then it stands in line again."""
         heapq.heappush(self._promote_at, clock.monotonic() + seconds)
         self.pump.ring_in(seconds)
-
-    async def _open(self, claims: Sequence[Claim], lock_seconds: float) -> Sequence[int | None | Exception]:
-        async def write() -> dict[Claim, int]:
-            async with self._database.statement() as session:
-                return await open_attempts(
-                    session,
-                    owner=self._leases.owner,
-                    claims=claims,
-                    lease_seconds=self._leases.lease_seconds,
-                    lock_seconds=lock_seconds,
-                )
-
-        crash_point("attempt.before_open")
-        # until it is known whether they are open: an attempt that is forgotten here would pass for one that was sent
-        attempts = await until_stored(write)
-        crash_point("attempt.after_open")
-        if attempts and self.opened is not None:
-            (job_id, _), attempt = next(reversed(attempts.items()))
-            self.opened(job_id, attempt)
-        return [attempts.get(claim) for claim in claims]
-
-    async def _record(
-        self, records: Sequence[SubmitRecord], lock_seconds: float
-    ) -> Sequence[asyncio.Future[None] | None | Exception]:
-        """Gives what is still to come of those that came too late; nobody else in the group waits for that."""
-        # a job that is back in the queue may have been canceled meanwhile
-        ends = any(record.step.to_state not in (State.RUNNING, State.UNKNOWN) for record in records)
-        door = self._database.transaction if ends else self._database.statement
-
-        async def write() -> Settled:
-            async with door() as session:
-                return await record_submits(session, records=records, lock_seconds=lock_seconds)
-
-        crash_point("send.before_record")
-        recorded, late, forbidden = await until_stored(write)
-        coming = {(record.job_id, record.attempt): self._late_recorder.post((record.job_id, record)) for record in late}
-        if recorded.room:
-            self.pump.ring()
-        crash_point("send.after_record")
-        moved = {(row.id, row.attempt): State(row.state) for row in recorded.rows}
-        self._doorbell.announce(
-            (job_id for (job_id, _), state in moved.items() if state in FINAL), due=recorded.due > 0
-        )
-        self._trouble.submitted(recorded, records)
-        for record in records:
-            state = moved.get((record.job_id, record.attempt))
-            if state is None:
-                shown = show_id("job", record.job_id)
-                log.warning("submit.record_refused", job_id=shown, outcome=record.outcome.kind)
-            elif state is State.QUEUED:
-                self._again_in(record.step.due_seconds or 0.0)
-            elif state is State.RUNNING and self.followed is not None:
-                self.followed.ring_in(record.step.due_seconds or 0.0)
-        accepted = {(row.model, row.tenant_id) for row in recorded.rows if row.state == State.RUNNING}
-        if forbidden and accepted and await self._forbidden.accepted(accepted):
-            self.pump.ring()
-            self._doorbell.ring("dispatch")
-        await self._account.heed(records)
-        return [coming.get((record.job_id, record.attempt)) for record in records]
-
-    async def _record_late(self, records: Sequence[SubmitRecord], lock_seconds: float) -> Sequence[None | Exception]:
-        async def write() -> None:
-            async with self._database.statement() as session:
-                await record_late(session, worker=self._leases.owner, records=records, lock_seconds=lock_seconds)
-
-        await until_stored(write)
-        return [None] * len(records)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
 
-from app.core.database.db import Session
+from app.core.database.session import Session
 from app.core.database.sql import SqlFolder
 from app.jobs.endings import EndedJob, end_jobs
 from app.jobs.estimates.line import NO_LIMIT

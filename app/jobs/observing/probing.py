@@ -7,7 +7,7 @@ job. Its id in the pause's row prevents a second probe at the same time.
 from typing import NamedTuple
 from uuid import UUID
 
-from app.core.database.db import ReadSession, Session
+from app.core.database.session import ReadSession, Session
 from app.core.database.sql import SqlFolder
 from app.jobs.estimates.line import NO_LIMIT
 from app.pace.pauses.forbidden import SOON_SECONDS, ProbeStep, probe_step

@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 from uuid import UUID
 
-from app.core.database.db import READ_SECONDS, Database, ReadSession, patiently
+from app.core.database.db import READ_SECONDS, Database, patiently
+from app.core.database.session import ReadSession
 from app.core.errors import StoreUnavailable
 from app.jobs.models import FINAL, State
 from app.jobs.queries import find_job, find_result

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from uuid import UUID
 
 from app.core.crash import crash_point
-from app.core.database.db import Database, Session, until_stored
+from app.core.database.db import Database, until_stored
+from app.core.database.session import Session
 from app.core.database.sql import SqlFolder, columns_of
 from app.core.errors import StoreUnavailable
 from app.core.logs.log import get_logger

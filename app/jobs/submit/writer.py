@@ -15,7 +15,8 @@ import asyncpg
 
 from app.core import clock
 from app.core.crash import crash_point
-from app.core.database.db import Database, Session
+from app.core.database.db import Database
+from app.core.database.session import Session
 from app.core.errors import Refusal, StoreFull, StoreUnavailable
 from app.core.ids import show_id
 from app.core.logs.log import get_logger

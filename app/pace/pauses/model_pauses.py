@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
 
-from app.core.database.db import Session
+from app.core.database.session import Session
 from app.core.database.sql import SqlFolder, columns_of
 from app.pace.models import What
 from app.pace.pauses.forbidden import KEPT_SECONDS, PROBE_SECONDS, Forbidden, Scope

@@ -7,7 +7,8 @@ from typing import Protocol
 from app.books.models import Doubt
 from app.books.operations import find_doubt, find_lost_time, settle
 from app.core.config.settings import Settings
-from app.core.database.db import Database, ReadSession
+from app.core.database.db import Database
+from app.core.database.session import ReadSession
 from app.core.errors import StoreUnavailable
 from app.core.logs.log import get_logger
 from app.pace.pauses.operations import lock_pauses

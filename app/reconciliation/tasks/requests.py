@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from app.core.database.db import Database, Session
+from app.core.database.db import Database
+from app.core.database.session import Session
 from app.reconciliation import operations, queries
 from app.reconciliation.decide import (
     Agrees,

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import asyncpg
 
 from app.core.database.connections import SERVICE_ROLE
-from app.core.database.db import Session
 from app.core.database.schema import find_schema
+from app.core.database.session import Session
 from app.core.database.sql import SqlFolder
 from app.stack.backups.dumps import Dump, Form
 from app.stack.errors import StackError

@@ -7,7 +7,8 @@ from uuid import UUID
 
 from app.core import clock
 from app.core.crash import crash_point
-from app.core.database.db import Database, ReadSession, until_stored
+from app.core.database.db import Database, until_stored
+from app.core.database.session import ReadSession
 from app.core.ids import show_id
 from app.core.logs.grouped_log import GroupedLog
 from app.core.logs.log import get_logger

@@ -1,0 +1,283 @@
+"""Sending: a claimed job is connected, numbered, sent, and recorded."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from uuid import UUID
+
+import asyncpg
+
+from app.core import clock
+from app.core.crash import crash_point
+from app.core.database.db import Database, until_stored
+from app.core.ids import show_id
+from app.core.logs.log import get_logger
+from app.core.process.pump import Pump
+from app.core.redis.doorbell import Doorbell
+from app.jobs.claiming.claims import open_attempts, release_claims
+from app.jobs.claiming.decide import Step, after_submit, believed
+from app.jobs.claiming.lease import Claim, Leases
+from app.jobs.claiming.recording import open_recorder
+from app.jobs.claiming.records import Settled, SubmitRecord, observe_upstream_id, record_late, record_submits
+from app.jobs.claiming.trouble import JobTrouble
+from app.jobs.claiming.turns import ClaimedJob
+from app.jobs.models import FINAL, State
+from app.jobs.observing.account import AccountWatch, Verdict
+from app.jobs.observing.discretion import Discretion
+from app.jobs.observing.evidence import is_forbidden
+from app.jobs.observing.forbidden import ForbiddenModels
+from app.jobs.observing.learn import RunTimes
+from app.jobs.observing.meter import Meter
+from app.upstream.client import UpstreamClient
+from app.upstream.wire import Outcome, OutcomeKind
+
+log = get_logger(__name__)
+
+GROUP_MAX = 100
+LINGER_SECONDS = 0.002
+
+
+class ClaimLost(Exception):
+    """Between claim and send the job was canceled, or another worker took it over: nothing was sent."""
+
+
+class LeaseOver(Exception):
+    """The attempt is open, but this process was held up for so long that it must not send any more."""
+
+
+class JobSender:
+    """Sends claimed jobs, and writes down what came of them. `followed` is rung in the seconds until a first poll; `opened` is
+    told of each group's last attempt once it is in the database, before it is sent."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        upstream: UpstreamClient,
+        leases: Leases,
+        run_times: RunTimes,
+        doorbell: Doorbell,
+        meter: Meter,
+        account: AccountWatch,
+        forbidden: ForbiddenModels,
+        discretion: Discretion,
+        trouble: JobTrouble,
+        unknown_max_seconds: float,
+        dispatch: Pump,
+        again_in: Callable[[float], None],
+    ) -> None:
+        """`dispatch`: rung where there is room for more. `again_in`: told in how many seconds a job that was sent back to the
+        queue is due."""
+        self.followed: Pump | None = None
+        self.opened: Callable[[UUID, int], None] | None = None
+        self._database = database
+        self._upstream = upstream
+        self._leases = leases
+        self._run_times = run_times
+        self._doorbell = doorbell
+        self._meter = meter
+        self._account = account
+        self._forbidden = forbidden
+        self._discretion = discretion
+        self._trouble = trouble
+        self._unknown_max_seconds = unknown_max_seconds
+        self._dispatch = dispatch
+        self._again_in = again_in
+        self._connecting: set[Claim] = set()
+        self._opener = open_recorder(
+            self._open, size_max=GROUP_MAX, linger_seconds=LINGER_SECONDS, coming=lambda: bool(self._connecting)
+        )
+        self._recorder = open_recorder(self._record, size_max=GROUP_MAX, linger_seconds=LINGER_SECONDS)
+        self._late_recorder = open_recorder(self._record_late, size_max=GROUP_MAX, linger_seconds=LINGER_SECONDS)
+
+    async def recorded(self) -> None:
+        """Wait until what came of the jobs that were sent is written down."""
+        await self._recorder.drained()
+        await self._late_recorder.drained()
+
+    async def send(self, row: ClaimedJob, asked_at: float, sent_at: float) -> None:
+        """Send a job whose claim was asked for at this monotonic instant, and granted at that of the database's clock."""
+        with self._leases.held((row.id, row.fence), asked_at=asked_at):
+            try:
+                attempt, outcome = await self._submit(row)
+            except ClaimLost:
+                log.info("submit.claim_lost", job_id=show_id("job", row.id))
+                return
+            self._meter.heard(outcome, row, is_read=False, sent_at=sent_at)
+            crash_point("send.after_answer")
+            outcome = await self._discretion.told(outcome)
+            verdict = await self._judged(outcome, row) if outcome.kind is OutcomeKind.ACCOUNT else None
+            if verdict is Verdict.REJECTED:
+                outcome = replace(outcome, kind=OutcomeKind.REJECTED)
+            await self._settle(row, attempt, outcome, doubted=verdict is Verdict.DOUBTED)
+
+    async def _submit(self, row: ClaimedJob) -> tuple[int | None, Outcome]:
+        """The attempt, None where none was opened, since nothing could be sent; and what came of it. Raises ClaimLost."""
+        claim: Claim = (row.id, row.fence)
+        opening: list[asyncio.Future[int | None]] = []
+        opened: list[int] = []
+
+        async def before_send() -> None:
+            self._connecting.discard(claim)
+            opening.append(self._opener.post((row.tenant_id, claim)))
+            # once it is asked for, an attempt may be open: what comes of it must be heard in any case
+            attempt = await asyncio.shield(opening[0])
+            if attempt is None:
+                raise ClaimLost
+            opened.append(attempt)
+            if not self._leases.holds(claim):
+                raise LeaseOver
+
+        started_at = clock.monotonic()
+        self._connecting.add(claim)
+        try:
+            outcome = believed(await self._upstream.submit(model=row.model, body=row.body, before_send=before_send))
+        except LeaseOver:
+            log.warning("submit.lease_expired", job_id=show_id("job", row.id))
+            outcome = Outcome(OutcomeKind.NOT_SENT, None, clock.monotonic() - started_at, "lease_over")
+        except asyncio.CancelledError:
+            if not opening:
+                raise
+            # shut down in mid-call: what may have arrived is said to be unknown now, not when the lease runs out
+            kind = OutcomeKind.UNKNOWN if opened else OutcomeKind.NOT_SENT
+            outcome = Outcome(kind, None, clock.monotonic() - started_at, "shut_down")
+        finally:
+            self._connecting.discard(claim)
+        if opening and not opened:  # the call ended meanwhile, and nothing was sent
+            attempt = await opening[0]
+            if attempt is None:
+                raise ClaimLost
+            opened.append(attempt)
+        return opened[0] if opened else None, outcome
+
+    async def _judged(self, outcome: Outcome, row: ClaimedJob) -> Verdict:
+        try:
+            return await self._account.judge(outcome, row)
+        except asyncio.CancelledError:  # shut down meanwhile; that nothing was started is still to be recorded
+            return Verdict.DOUBTED
+
+    async def _settle(self, row: ClaimedJob, attempt: int | None, outcome: Outcome, *, doubted: bool) -> None:
+        job_id: UUID = row.id
+        step = after_submit(
+            outcome,
+            retries=row.retries,
+            schedule=self._run_times.of(row.model),
+            unknown_max_seconds=self._unknown_max_seconds,
+            doubted=doubted,
+        )
+        if attempt is None:
+            await self._release(row, step, outcome)
+            return
+        shown = show_id("job", job_id)
+        log.debug("submit.answered", job_id=shown, attempt=attempt, outcome=outcome.kind, detail=outcome.detail)
+        if is_forbidden(outcome):
+            await self._note_forbidden(row, outcome)
+        try:
+            original = self._discretion.sealed(job_id, outcome) if step.to_state is State.FAILED else None
+            await self._write_down(row, SubmitRecord(job_id, attempt, step, outcome, original))
+        except asyncpg.UniqueViolationError:
+            assert outcome.upstream_id is not None
+            log.error("submit.upstream_id_given_twice", job_id=shown, upstream_id=outcome.upstream_id)
+            unsure = Outcome(OutcomeKind.UNKNOWN, outcome.status_code, outcome.duration_seconds, "upstream_id_taken")
+            unknown = Step(State.UNKNOWN, "upstream_id_taken", self._unknown_max_seconds)
+            await self._write_down(row, SubmitRecord(job_id, attempt, unknown, unsure))
+            async with self._database.statement() as session:
+                await observe_upstream_id(
+                    session,
+                    job_id=job_id,
+                    attempt=attempt,
+                    upstream_id=outcome.upstream_id,
+                    worker=self._leases.owner,
+                )
+
+    async def _write_down(self, row: ClaimedJob, record: SubmitRecord) -> None:
+        late = await self._recorder.post((row.tenant_id, record))
+        if late is not None:
+            await late
+
+    async def _note_forbidden(self, row: ClaimedJob, outcome: Outcome) -> None:
+        """Whatever comes of it: that the job was refused is still to be recorded, or it would pass for one that was sent."""
+        try:
+            await self._forbidden.note(row, outcome)
+        except asyncio.CancelledError:  # shut down meanwhile
+            log.warning("model.refusal_not_recorded", job_id=show_id("job", row.id))
+        except Exception:
+            log.exception("model.refusal_not_recorded", job_id=show_id("job", row.id))
+
+    async def _release(self, row: ClaimedJob, step: Step, outcome: Outcome) -> None:
+        self._trouble.not_sent(row, outcome.detail)
+        released = (row.id, row.fence, step.due_seconds or 0.0, outcome.detail, outcome.duration_seconds)
+
+        async def write() -> None:
+            async with self._database.statement() as session:
+                await release_claims(session, owner=self._leases.owner, rows=[released])
+
+        await until_stored(write)
+        self._again_in(step.due_seconds or 0.0)
+
+    async def _open(self, claims: Sequence[Claim], lock_seconds: float) -> Sequence[int | None | Exception]:
+        async def write() -> dict[Claim, int]:
+            async with self._database.statement() as session:
+                return await open_attempts(
+                    session,
+                    owner=self._leases.owner,
+                    claims=claims,
+                    lease_seconds=self._leases.lease_seconds,
+                    lock_seconds=lock_seconds,
+                )
+
+        crash_point("attempt.before_open")
+        # until it is known whether they are open: an attempt that is forgotten here would pass for one that was sent
+        attempts = await until_stored(write)
+        crash_point("attempt.after_open")
+        if attempts and self.opened is not None:
+            (job_id, _), attempt = next(reversed(attempts.items()))
+            self.opened(job_id, attempt)
+        return [attempts.get(claim) for claim in claims]
+
+    async def _record(
+        self, records: Sequence[SubmitRecord], lock_seconds: float
+    ) -> Sequence[asyncio.Future[None] | None | Exception]:
+        """Gives what is still to come of those that came too late; nobody else in the group waits for that."""
+        # a job that is back in the queue may have been canceled meanwhile
+        ends = any(record.step.to_state not in (State.RUNNING, State.UNKNOWN) for record in records)
+        door = self._database.transaction if ends else self._database.statement
+
+        async def write() -> Settled:
+            async with door() as session:
+                return await record_submits(session, records=records, lock_seconds=lock_seconds)
+
+        crash_point("send.before_record")
+        recorded, late, forbidden = await until_stored(write)
+        coming = {(record.job_id, record.attempt): self._late_recorder.post((record.job_id, record)) for record in late}
+        if recorded.room:
+            self._dispatch.ring()
+        crash_point("send.after_record")
+        moved = {(row.id, row.attempt): State(row.state) for row in recorded.rows}
+        self._doorbell.announce(
+            (job_id for (job_id, _), state in moved.items() if state in FINAL), due=recorded.due > 0
+        )
+        self._trouble.submitted(recorded, records)
+        for record in records:
+            state = moved.get((record.job_id, record.attempt))
+            if state is None:
+                shown = show_id("job", record.job_id)
+                log.warning("submit.record_refused", job_id=shown, outcome=record.outcome.kind)
+            elif state is State.QUEUED:
+                self._again_in(record.step.due_seconds or 0.0)
+            elif state is State.RUNNING and self.followed is not None:
+                self.followed.ring_in(record.step.due_seconds or 0.0)
+        accepted = {(row.model, row.tenant_id) for row in recorded.rows if row.state == State.RUNNING}
+        if forbidden and accepted and await self._forbidden.accepted(accepted):
+            self._dispatch.ring()
+            self._doorbell.ring("dispatch")
+        await self._account.heed(records)
+        return [coming.get((record.job_id, record.attempt)) for record in records]
+
+    async def _record_late(self, records: Sequence[SubmitRecord], lock_seconds: float) -> Sequence[None | Exception]:
+        async def write() -> None:
+            async with self._database.statement() as session:
+                await record_late(session, worker=self._leases.owner, records=records, lock_seconds=lock_seconds)
+
+        await until_stored(write)
+        return [None] * len(records)
