@@ -48,7 +48,7 @@ _LOST = frozenset({
     ErrorCode.POISON,
 })  # fmt: skip
 ALARM_TIMES = 10
-"""A cost of at least this many times the hold counts towards disabling the model. A lower cost is only recorded and logged."""
+"""A cost of this many times the hold counts towards disabling the model. A lower one is only recorded and logged."""
 
 
 class Ended(NamedTuple):
@@ -62,8 +62,7 @@ class Ended(NamedTuple):
 
 
 async def end_jobs(session: Session, *, ended: Sequence[EndedJob]) -> Ended:
-    """Settle the jobs that this transaction has just ended, record their exposures, and emit their events. Runs no statement if
-    there are none."""
+    """Settle the jobs that this transaction has just ended, record exposures, and emit events. No statement if there are none."""
     if not ended:
         return Ended()
     await settle(session, settlements=[_settlement(row) for row in ended])
@@ -78,8 +77,8 @@ async def end_jobs(session: Session, *, ended: Sequence[EndedJob]) -> Ended:
 
 
 async def tell_started(session: Session, *, started: Sequence[EndedJob]) -> int:
-    """Emit the event `job.processing` of jobs that this transaction has just recorded as PROCESSING. Returns how many deliveries
-    are due. Runs no statement if there are none."""
+    """Emit the events `job.processing` of jobs that this transaction has just changed. Returns how many deliveries are due. No
+    statement if there are none."""
     if not started:
         return 0
     return await emit_job_events(session, events=[_event(row, EventType.JOB_PROCESSING) for row in started])
@@ -131,6 +130,6 @@ def _uncovered(row: EndedJob) -> tuple[ExposureReason, int] | None:
 
 
 async def _mind_prices(session: Session, above_hold: Sequence[EndedJob]) -> Sequence[str]:
-    """Disable a model that twice costs ten times its hold, before it costs more. Returns the models that are disabled now."""
+    """Disable models that have twice cost ten times the hold. Returns those disabled now."""
     dear = [row.model for row in above_hold if (row.cost_micro or 0) >= ALARM_TIMES * max(row.held_micro, 1)]
     return await count_above_hold(session, models=dear) if dear else ()

@@ -26,8 +26,6 @@ class ChargeCorrected(Conflict):
 
 
 class _Charged(NamedTuple):
-    """A job whose charge was lowered."""
-
     key_id: UUID | None
     model: str
     finished_at: datetime
@@ -55,7 +53,7 @@ async def lower_charge(session: Session, *, tenant_id: UUID, job_id: UUID, amoun
     if not 0 < amount_micro <= charged:
         expected = f"expected at most what the job was charged, {show_credits(charged)}"
         raise Malformed(f"amount: {expected}", problems=[Problem("$.amount", expected)])
-    # locks the balance before the job; None: another transaction has corrected the charge meanwhile
+    # locks the balance before the job; None: the charge was corrected meanwhile
     transfer = await correct_charge(session, tenant_id=tenant_id, job_id=job_id, amount_micro=amount_micro, note=note)
     if transfer is None:
         raise ChargeCorrected

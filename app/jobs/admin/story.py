@@ -69,7 +69,7 @@ class StoryEvent(NamedTuple):
 
 
 class StoryAttempt(NamedTuple):
-    """An attempt to start a job. outcome: None until its outcome is recorded."""
+    """An attempt. outcome: None until it is recorded."""
 
     attempt: int
     outcome: str | None

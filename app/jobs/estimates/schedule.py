@@ -125,7 +125,7 @@ def likely_run_seconds(
 def _next_poll(
     points: list[tuple[float, float]], *, age: float, place: int, price: float, beyond: float, latest: float
 ) -> tuple[float, int, float]:
-    """Return the age of the poll after the one at `age`, the place of the first point after it, and the weight left there."""
+    """The age of the poll after the one at `age`, the place of the first point after it, and the weight left there."""
     ended = delay = 0.0  # the weight that has ended since `age`, and its total delay, both up to `at`
     at = age
     while place < len(points):

@@ -71,7 +71,7 @@ class Discretion:
                 self._new.pop(micro)
 
     async def _balances_in(self, words: Said) -> set[str]:
-        """Return those of the amounts that are balances."""
+        """Those of the amounts that are balances."""
         candidates = [(amount, one) for amount, ranges in ranges_of(words.amounts).items() for one in ranges]
         hidden = {amount for amount, one in candidates if self._is_new(one)}
         asked = [(amount, one) for amount, one in candidates if amount not in hidden]

@@ -31,8 +31,6 @@ class Probe(NamedTuple):
 
 
 class _ProbeRow(NamedTuple):
-    """A pause and the job that is its probe, as `list_probes.sql` returns them."""
-
     id: int
     tenant_id: UUID | None
     model: str

@@ -31,14 +31,13 @@ class Waiters:
                     future.set_result(None)
 
     def release(self) -> None:
-        """End every wait, and each later one as it begins: the process stops, while the job continues."""
+        """End every wait, and each later one as it begins: the process stops."""
         self.released = True
         self.wake(list(self._waiting))
 
     @contextlib.asynccontextmanager
     async def registered(self, job_id: UUID) -> AsyncIterator[asyncio.Future[None]]:
-        """Yield a future that is done when the job ends, or immediately if `released`. Register first, then read the job, then
-        wait."""
+        """Yield a future that is done when the job ends, or immediately if `released`. Register, then read the job, then wait."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self.released:
             future.set_result(None)
