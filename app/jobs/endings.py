@@ -52,9 +52,8 @@ ALARM_TIMES = 10
 
 
 class Ended(NamedTuple):
-    """The result of `end_jobs`. due: the number of deliveries that are due; the caller sends a notification for them. To be
-    logged after the commit: above_hold, the jobs that cost more than their hold, and disabled, the models disabled because of
-    that."""
+    """The result of `end_jobs`. due: how many deliveries are due; the caller sends a notification. To be logged after the commit:
+    above_hold, jobs that cost more than their hold, and disabled, models disabled for that."""
 
     due: int = 0
     above_hold: Sequence[EndedJob] = ()
@@ -107,8 +106,8 @@ def _settlement(row: EndedJob) -> Settlement:
 def exposure_of(row: EndedJob) -> Exposure | None:
     """Return what the upstream charged, or may have charged, for an ended job and its tenant does not pay. None: nothing.
 
-    The upstream states that failed runs are free, so a failed job counts only if the upstream reports a cost. A lost result
-    counts with its cost, or with its hold if the cost is not known. An unknown submission counts with its hold.
+    The upstream states that failed runs are free, so a failed job counts only with a reported cost. A lost result counts with
+    its cost, or its hold if the cost is not known. An unknown submission counts with its hold.
     """
     found = _uncovered(row)
     return None if found is None else Exposure(row.id, row.tenant_id, *found)

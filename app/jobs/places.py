@@ -54,8 +54,7 @@ async def reweigh(session: Session, *, tenant_id: UUID, weight: float) -> None:
 
 
 async def open_places(session: Session, *, tenant_id: UUID, key_id: UUID) -> None:
-    """Begin to count a key's jobs, if they are not counted yet. Must be first in its transaction. Raises StoreUnavailable if the
-    lock is not free within LOCK_SECONDS.
+    """Begin to count a key's jobs, if not counted yet. First in its transaction. Raises StoreUnavailable after LOCK_SECONDS.
 
     No other transaction writes to queues until this one ends. One that waits takes its snapshot afterwards, and sees the new row.
     """

@@ -124,7 +124,7 @@ async def find_job(session: ReadSession, *, tenant_id: UUID, job_id: UUID) -> Wh
 async def list_jobs_of_events(
     session: ReadSession, *, job_ids: Sequence[UUID], result_bytes_max: int
 ) -> list[EventJob]:
-    """Return all that events show of these jobs. Of a result larger than `result_bytes_max`, only the size is returned."""
+    """Return all that events show of these jobs; of results larger than `result_bytes_max` only the size."""
     return await session.rows(_LIST_JOBS_OF_EVENTS, job_ids=list(job_ids), result_bytes_max=result_bytes_max)
 
 

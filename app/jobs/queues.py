@@ -55,7 +55,7 @@ class Place:
     max_queued: int | None
 
     def admit(self) -> QueueFull | None:
-        """Return why one more job may not be queued, or None. `take` counts the job."""
+        """Return why one more job may not be queued. `take` counts it."""
         if self.max_queued is None or self.queued < self.max_queued:
             return None
         return QueueFull(of=self.of, max_queued=self.max_queued)
@@ -84,8 +84,8 @@ class Places:
 
 
 async def lock_places(session: Session, *, subject_ids: Iterable[UUID], lock_seconds: float) -> Places:
-    """Lock the queues of these tenants and keys until the transaction ends, and return them. A key without its own limits has no
-    queue. One statement. It, and the rest of the transaction, waits at most `lock_seconds` for each lock, and then raises
+    """Lock these queues until the transaction ends, and return them. A key without its own limits has none. One statement. It,
+    and the rest of the transaction, waits at most `lock_seconds` for each lock, and then raises
     asyncpg.LockNotAvailableError."""
     return _places(await session.rows(_LOCK_PLACES, subject_ids=list(set(subject_ids)), lock_seconds=lock_seconds))
 

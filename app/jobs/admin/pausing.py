@@ -28,8 +28,8 @@ async def set_aside(session: Session) -> int:
 
 
 async def put_back(session: Session) -> int:
-    """Unpark the jobs that no pause holds any more. Returns how many. Running jobs come first: their statement locks no queues,
-    and after queues are locked no job may be waited for."""
+    """Unpark the jobs that no pause holds any more. Returns how many. Running jobs first: their statement locks no queue, and no
+    job may be waited for after a queue is locked."""
     running = await session.run(_PUT_BACK_RUNNING)
     return running + await session.get_value(_UNPARK_QUEUED)
 

@@ -81,8 +81,8 @@ async def claim_running(
     debt: int = 0,
     expires_seconds: float | None = None,
 ) -> Taken[ClaimedRead]:
-    """Claim up to `most` running jobs that are due, the longest overdue first, but none overdue by more than `overdue_seconds`.
-    Two statements, or three if the pace grants fewer than `most`.
+    """Claim up to `most` due running jobs, the longest overdue first, none overdue by more than `overdue_seconds`. Two
+    statements, or three if the pace grants fewer.
 
     A short `overdue_seconds` is cheap: otherwise each claim first scans the dead index entries of all jobs that were due since
     the last vacuum. debt: fetches that were sent since the last claim. expires_seconds: claim only jobs that were submitted

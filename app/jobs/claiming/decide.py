@@ -85,8 +85,8 @@ def believed(outcome: Outcome) -> Outcome:
 def after_submit(
     outcome: Outcome, *, retries: int, schedule: Schedule, unknown_max_seconds: float, doubted: bool = False
 ) -> Step:
-    """Return the step after a submit. Only a submit that certainly did not start a job goes back to the queue. `doubted`: what
-    the answer says about the account is not believed."""
+    """Return the step after a submit. Only one that certainly started no job goes back to the queue. `doubted`: what the answer
+    says about the account is not believed."""
     match outcome.kind:
         case OutcomeKind.ACCEPTED:
             return Step(State.RUNNING, "accepted", schedule.next_gap(0.0), upstream_state=UpstreamState.QUEUED)

@@ -20,6 +20,6 @@ class Gate:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
-        """Open a transaction that claims or learns. Otherwise as `Database.transaction`."""
+        """Open a transaction that claims or learns."""
         async with self._lock, self._database.transaction(first=_LIMIT_IDLE.text) as session:
             yield session

@@ -40,7 +40,7 @@ class Expected:
 
 
 class Durations:
-    """The distribution of how long jobs of one model are in flight, in seconds from the sending until their end is known."""
+    """How long jobs of one model are in flight: a distribution of seconds from the sending until the end is known."""
 
     __slots__ = ("_ends", "_sums", "coarse", "mean_seconds", "table")
 

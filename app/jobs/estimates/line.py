@@ -26,7 +26,7 @@ PLACES_MAX = 256
 """How many positions are simulated."""
 RECENT_MAX = 256
 SLOTS_MAX = 64
-"""A tenant with more places in flight is scaled down to this many for the simulation."""
+"""A tenant with more places in flight is simulated with this many."""
 REPLICATIONS = 32
 PAUSE_SECONDS = 0.05
 PAUSE_SECONDS_MAX = 2.0
@@ -74,7 +74,7 @@ class Line:
     paused: bool = False
     paused_models: frozenset[str] = field(default_factory=frozenset)
     forbidden_models: frozenset[str] = field(default_factory=frozenset)
-    """Those of `paused_models` that are paused because the upstream answers their submits with 403."""
+    """Those of `paused_models` whose submits the upstream answers with 403."""
     upstream_paused_seconds: float = 0.0
     """How much longer no tenant's jobs are sent. Negative: they are sent. Infinite: the end is not known."""
 

@@ -135,7 +135,7 @@ class AccountWatch:
                 log.warning("upstream.submits_resumed", seconds=round(paused_seconds, 1))
 
     async def _micro(self) -> int | None:
-        """Return the company's balance in micro-credits, or None if it cannot be read."""
+        """The company's balance in micro-credits; None: it cannot be read."""
         async with self._asking:
             if clock.monotonic() > self._asked_at + FRESH_SECONDS:
                 try:

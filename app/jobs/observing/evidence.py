@@ -1,4 +1,4 @@
-"""Pure functions: what a 403 to a submit shows about the model, besides the failure of the job."""
+"""Pure functions: what a 403 to a submit shows about the model."""
 
 from hashlib import sha256
 

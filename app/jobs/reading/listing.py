@@ -100,7 +100,7 @@ def way_of_states(states: Sequence[str]) -> Way:
 
 
 def choose_way(ways: Sequence[Way], counts: Sequence[int]) -> int:
-    """Return the index of the way with the fewest jobs, the first one if several are equal."""
+    """Return the index of the way with the fewest jobs, the first of equals."""
     return min(range(len(ways)), key=counts.__getitem__)
 
 

@@ -24,7 +24,7 @@ class Waiters:
         """Whether this process is about to stop, and no request may wait any longer."""
 
     def wake(self, job_ids: Iterable[UUID]) -> None:
-        """End the waits for these jobs, which have ended."""
+        """End the waits for these ended jobs."""
         for job_id in job_ids:
             for future in self._waiting.pop(job_id, ()):
                 if not future.done():

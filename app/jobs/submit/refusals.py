@@ -19,7 +19,7 @@ from app.core.process.batch import Batcher, Overloaded
 log = get_logger(__name__)
 
 OWED_MAX = 10_000
-"""At most this many rows wait until the database is available again. Further ones are only in the log."""
+"""Rows that wait until the database is available again. Further ones are only in the log."""
 
 PAUSE_SECONDS = 0.025
 """The shortest time between two statements: all other commits wait for the disk flush of each."""

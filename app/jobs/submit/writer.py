@@ -32,10 +32,10 @@ log = get_logger(__name__)
 
 GROUP_MAX = 50
 LANES = 2
-"""Groups that are written at the same time. A flood of one tenant fills only one of them."""
+"""Groups written at the same time. A flood of one tenant fills only one."""
 WAITING_MAX = 10_000
 LARGE_BYTES = 64 * 1024
-"""A larger body takes Postgres milliseconds, so it is written alone: it must not keep other tenants' queues locked."""
+"""A larger body takes Postgres milliseconds. It is written alone, to lock no other tenant's queue."""
 LOCK_SECONDS = 0.02
 """How long a group of one tenant waits for a lock: all tenants share the lanes. A group of several waits for none."""
 LOCK_SECONDS_APART = 0.2
@@ -169,9 +169,8 @@ def _key_of(alert: BudgetAlert) -> str | None:
 
 
 async def _store_if_plain(session: Session, group: Sequence[Submission], *, lock_seconds: float) -> set[UUID]:
-    """Store, in one round trip, the jobs of tenants whose jobs are all new and certainly fit their limits and credits. Returns
-    these tenants. The others are written one by one by `_store`, which locks a tenant's queue and balance for several round
-    trips."""
+    """In one round trip, store the jobs of tenants whose jobs are all new and certainly fit their limits and credits. Returns
+    these tenants. `_store` writes the others: it locks a tenant's queue and balance for several round trips."""
     try:
         return await submit_jobs_that_fit(session, submissions=group, lock_seconds=lock_seconds)
     except asyncpg.UniqueViolationError:
@@ -189,8 +188,7 @@ def _stored(one: Submission) -> Stored:
 async def _store(
     session: Session, group: Sequence[Submission], *, again: bool, lock_seconds: float
 ) -> tuple[list[Stored | Exception], list[BudgetAlert]]:
-    """Judge each submission of the group, store the accepted ones, and make their holds. Returns a result for each submission,
-    and the budget alerts.
+    """Judge each submission, store the accepted ones, and make their holds. Returns all results, and the budget alerts.
 
     Each submit locks its tenant's queue and balance until it commits, so all earlier jobs of the tenant are visible here.
     """
