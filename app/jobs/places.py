@@ -63,7 +63,7 @@ async def open_places(session: Session, *, tenant_id: UUID, key_id: UUID) -> Non
     try:
         # all writers wait behind this lock request, so it must not last long
         await session.find_value(_SET_LOCK_TIMEOUT, seconds=LOCK_SECONDS)
-        # a transaction that has locked a queue and a balance must not be blocked later, or the two would deadlock
+        # the lock waits for transactions that have locked rows of queues: if they had to wait for us later, we would deadlock
         await session.run(_LOCK_ALL_QUEUES)
     except asyncpg.LockNotAvailableError as error:
         raise StoreUnavailable from error

@@ -50,7 +50,7 @@ async def pause_jobs(
 async def resume_jobs(session: Session, *, tenant_id: UUID | None, model: str | None) -> tuple[Pause | None, int]:
     """Lift the pause of a scope, if there is one. Returns it, and how many jobs were unparked. Raises Malformed.
 
-    The stored 403s of the model are deleted: only new 403s can pause it again.
+    The stored 403s of the model are deleted: it is paused again after two new ones.
     """
     if (slug := checked_scope(model)) is not None:
         await forget_answers(session, model=slug, tenant_id=tenant_id)

@@ -39,8 +39,8 @@ class Leases:
     def fresh(rows: Sequence[Job], *, held: frozenset[Claim]) -> list[Job]:
         """Return those of the claimed jobs that this process did not hold when it began to claim.
 
-        The same claim is returned twice only if Postgres crashed and lost the first one. Only the work on the first claim
-        continues, even if it has ended since: it may have sent the job by this second claim.
+        The same claim is returned twice only if Postgres crashed and lost the first one. The second one is dropped, even if the
+        work on the first has ended since: it may have sent the job.
         """
         return [row for row in rows if (row.id, row.fence) not in held]
 

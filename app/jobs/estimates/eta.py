@@ -81,7 +81,8 @@ def of_flying(durations: Durations, *, age_seconds: float) -> Expected:
 
 
 def of_waiting(durations: Durations, waits: Sequence[float], *, deadline_seconds: float = math.inf) -> Expected:
-    """Return when a job will have ended that is sent after one of these equally likely waits, or ends at its deadline."""
+    """Return when a job will have ended that is sent after one of these equally likely waits. It ends after `deadline_seconds`
+    if it is not sent by then."""
     ends: list[float] = []
     for wait in waits:
         if wait > deadline_seconds:

@@ -132,7 +132,7 @@ class Meter:
                 await configure(session, ceiling_per_minute=self._ceiling_per_minute, max_in_flight=self._max_in_flight)
             self.ready.set()
         now = clock.monotonic()
-        # otherwise nothing is urgent
+        # nothing is urgent
         if not (self._refused or self._passed or self._ask):
             if not (self._held or self._troubled or self._is_alarmed()):
                 return await self._forget(now)

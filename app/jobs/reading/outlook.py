@@ -227,7 +227,7 @@ def _seconds(at: datetime) -> float:
 
 
 def _shown(expected: Expected, since: datetime, now: datetime, position: int | None) -> Prospect:
-    """The expectation as instants, none before now. None after the year 9999."""
+    """The expectation as instants, none before now. After the year 9999 it has none."""
     if expected.p90 > (LAST - since).total_seconds():
         return Prospect(position=position)
     soonest = now + timedelta(milliseconds=1)
