@@ -48,13 +48,12 @@ _LOST = frozenset({
     ErrorCode.POISON,
 })  # fmt: skip
 ALARM_TIMES = 10
-"""A cost of at least this many times the hold counts towards disabling the model. A lower cost is only recorded and logged."""
+"""A cost of this many times the hold counts towards disabling the model. A lower one is only recorded and logged."""
 
 
 class Ended(NamedTuple):
-    """The result of `end_jobs`. due: the number of deliveries that are due; the caller sends a notification for them. To be
-    logged after the commit: above_hold, the jobs that cost more than their hold, and disabled, the models disabled because of
-    that."""
+    """The result of `end_jobs`. due: how many deliveries are due; the caller sends a notification. To be logged after the commit:
+    above_hold, jobs that cost more than their hold, and disabled, models disabled for that."""
 
     due: int = 0
     above_hold: Sequence[EndedJob] = ()
@@ -62,8 +61,7 @@ class Ended(NamedTuple):
 
 
 async def end_jobs(session: Session, *, ended: Sequence[EndedJob]) -> Ended:
-    """Settle the jobs that this transaction has just ended, record their exposures, and emit their events. Runs no statement if
-    there are none."""
+    """Settle the jobs that this transaction has just ended, record exposures, and emit events. No statement if there are none."""
     if not ended:
         return Ended()
     await settle(session, settlements=[_settlement(row) for row in ended])
@@ -78,8 +76,8 @@ async def end_jobs(session: Session, *, ended: Sequence[EndedJob]) -> Ended:
 
 
 async def tell_started(session: Session, *, started: Sequence[EndedJob]) -> int:
-    """Emit the event `job.processing` of jobs that this transaction has just recorded as PROCESSING. Returns how many deliveries
-    are due. Runs no statement if there are none."""
+    """Emit the events `job.processing` of jobs that this transaction has just changed. Returns how many deliveries are due. No
+    statement if there are none."""
     if not started:
         return 0
     return await emit_job_events(session, events=[_event(row, EventType.JOB_PROCESSING) for row in started])
@@ -108,8 +106,8 @@ def _settlement(row: EndedJob) -> Settlement:
 def exposure_of(row: EndedJob) -> Exposure | None:
     """Return what the upstream charged, or may have charged, for an ended job and its tenant does not pay. None: nothing.
 
-    The upstream states that failed runs are free, so a failed job counts only if the upstream reports a cost. A lost result
-    counts with its cost, or with its hold if the cost is not known. An unknown submission counts with its hold.
+    The upstream states that failed runs are free, so a failed job counts only with a reported cost. A lost result counts with
+    its cost, or its hold if the cost is not known. An unknown submission counts with its hold.
     """
     found = _uncovered(row)
     return None if found is None else Exposure(row.id, row.tenant_id, *found)
@@ -131,6 +129,6 @@ def _uncovered(row: EndedJob) -> tuple[ExposureReason, int] | None:
 
 
 async def _mind_prices(session: Session, above_hold: Sequence[EndedJob]) -> Sequence[str]:
-    """Disable a model that twice costs ten times its hold, before it costs more. Returns the models that are disabled now."""
+    """Disable models that have twice cost ten times the hold. Returns those disabled now."""
     dear = [row.model for row in above_hold if (row.cost_micro or 0) >= ALARM_TIMES * max(row.held_micro, 1)]
     return await count_above_hold(session, models=dear) if dear else ()

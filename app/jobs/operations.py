@@ -107,12 +107,12 @@ def _new_job(one: Submission, *, hold_id: UUID | None) -> _NewJob:
 async def submit_jobs_that_fit(
     session: Session, *, submissions: Sequence[Submission], lock_seconds: float
 ) -> set[UUID]:
-    """Store the jobs of each tenant that certainly has places and credits for all its jobs here, and make their holds. Returns
-    the ids of these tenants. One statement.
+    """Store the jobs of each tenant that certainly has places and credits for all of them, and make their holds. Returns these
+    tenants' ids. One statement.
 
-    If there are jobs of several tenants, a tenant whose queue or balance is locked is skipped. Raises
+    With several tenants, one whose queue or balance is locked is skipped. Stores nothing and raises
     asyncpg.UniqueViolationError if a job has a duplicate, and asyncpg.LockNotAvailableError if a lock is not free within
-    `lock_seconds`; then nothing is stored."""
+    `lock_seconds`."""
     jobs = columns_of(_NewJob, [_new_job(one, hold_id=hold_id_of(one.id)) for one in submissions])
     alone = len({one.tenant_id for one in submissions}) == 1
     query = _SUBMIT_JOBS_OF_ONE if alone else _SUBMIT_JOBS_OF_MANY

@@ -44,28 +44,26 @@ _GET_LIMITS = _SQL.query("get_limits", Limits)
 
 
 async def lock_queue(session: Session, *, subject_id: UUID) -> None:
-    """Lock a queue until the transaction ends. Must be the first statement of its transaction, as in a submit's."""
+    """Lock a queue. It must be first in its transaction, as in a submit's."""
     await session.run(_LOCK_QUEUE, subject_id=subject_id)
 
 
 async def reweigh(session: Session, *, tenant_id: UUID, weight: float) -> None:
-    """Convert the virtual time by which a tenant is ahead of the others to its new weight. One statement. Call it before the new
-    weight is stored."""
+    """Convert a tenant's virtual time to its new weight, before that is stored. One statement."""
     await session.run(_REWEIGH, tenant_id=tenant_id, weight=weight)
 
 
 async def open_places(session: Session, *, tenant_id: UUID, key_id: UUID) -> None:
-    """Begin to count a key's jobs, if they are not counted yet. Must be first in its transaction. Raises StoreUnavailable if the
-    lock is not free within LOCK_SECONDS.
+    """Begin to count a key's jobs, if not counted yet. First in its transaction. Raises StoreUnavailable after LOCK_SECONDS.
 
     No other transaction writes to queues until this one ends. One that waits takes its snapshot afterwards, and sees the new row.
     """
     if await session.find_value(_HAS_QUEUE, subject_id=key_id):
         return
     try:
-        # all writers queue behind this lock request: if a process stopped within a transaction, they must not wait long
+        # all writers wait behind this lock request, so it must not last long
         await session.find_value(_SET_LOCK_TIMEOUT, seconds=LOCK_SECONDS)
-        # a transaction that has locked a queue and a balance must still be able to write, or it and this one would deadlock
+        # the lock waits for transactions that have locked rows of queues: if they had to wait for us later, we would deadlock
         await session.run(_LOCK_ALL_QUEUES)
     except asyncpg.LockNotAvailableError as error:
         raise StoreUnavailable from error
@@ -74,5 +72,5 @@ async def open_places(session: Session, *, tenant_id: UUID, key_id: UUID) -> Non
 
 
 async def get_limits(session: ReadSession, *, tenant_id: UUID, key_id: UUID) -> Limits:
-    """Return the limits of a tenant and of one of its keys, and the places that they take now. One statement."""
+    """Return the limits and places of a tenant and one of its keys. One statement."""
     return await session.get_row(_GET_LIMITS, tenant_id=tenant_id, key_id=key_id)  # neither is ever deleted

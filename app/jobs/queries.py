@@ -21,7 +21,7 @@ class RunTimes(NamedTuple):
 
 
 class _LineRow(NamedTuple):
-    """A tenant's queue, as `read_line.sql` returns it. Instants are seconds since 1970 by the database's clock."""
+    """A row of `read_line.sql`. Instants are seconds since 1970 by the database's clock."""
 
     read_at: float
     queued: int
@@ -69,8 +69,8 @@ async def list_run_times(session: ReadSession, *, models: Sequence[str]) -> list
 
 
 async def list_durations(session: ReadSession, *, models: Sequence[str]) -> list[tuple[str, list[float], float | None]]:
-    """Return for each model the durations of its latest jobs, newest first, and the published mean. A duration is in seconds,
-    from the sending of the job until its end was known."""
+    """Return for each model the durations of its latest jobs, newest first, and the published mean: seconds from the sending
+    until the end was known."""
     rows = await session.rows(_LIST_DURATIONS, models=list(models), samples_max=SAMPLES_MAX)
     return [(row.model, row.samples or [], row.published) for row in rows]
 
@@ -102,8 +102,7 @@ async def read_line(session: ReadSession, *, tenant_id: UUID) -> Line:
 
 
 async def find_result(session: ReadSession, *, tenant_id: UUID, job_id: UUID) -> JobResult | None:
-    """Return what the upstream's own surface shows of a job: state, error, the upstream's final body, and for a completed job
-    its charge and its tenant's available credits."""
+    """Return what the upstream's own surface shows of a job: see JobResult."""
     return await session.find_row(_FIND_RESULT, job_id=job_id, tenant_id=tenant_id)
 
 
@@ -113,8 +112,7 @@ async def find_state(session: ReadSession, *, tenant_id: UUID, job_id: UUID) -> 
 
 
 async def list_finished(session: ReadSession, *, job_ids: Sequence[UUID]) -> list[UUID]:
-    """Return which of these jobs have ended. For requests that wait and whose notification may be lost. No tenant sees the
-    result."""
+    """Return which of these jobs have ended, of any tenant. For waiting requests whose notification may be lost."""
     return await session.values(_LIST_FINISHED, job_ids=list(job_ids))
 
 
@@ -126,12 +124,12 @@ async def find_job(session: ReadSession, *, tenant_id: UUID, job_id: UUID) -> Wh
 async def list_jobs_of_events(
     session: ReadSession, *, job_ids: Sequence[UUID], result_bytes_max: int
 ) -> list[EventJob]:
-    """Return all that events show of these jobs. Of a result larger than `result_bytes_max`, only the size is returned."""
+    """Return all that events show of these jobs; of results larger than `result_bytes_max` only the size."""
     return await session.rows(_LIST_JOBS_OF_EVENTS, job_ids=list(job_ids), result_bytes_max=result_bytes_max)
 
 
 async def get_micro_in_flight(session: ReadSession) -> int:
-    """Return the sum of the holds of all jobs in flight, in micro-credits: more than the upstream has reserved. One statement."""
+    """Return the holds of all jobs in flight, in micro-credits: more than the upstream has reserved. One statement."""
     return await session.get_value(_GET_MICRO_IN_FLIGHT)
 
 

@@ -14,7 +14,7 @@ from app.core.database.sql import SqlFolder
 from app.core.errors import Refusal
 
 QUEUE_FULL_SECONDS = 5
-"""The retry-after of a full queue, a rough value: it empties as fast as jobs end, which cannot be predicted to the second."""
+"""The retry-after of a full queue. It is rough: the queue empties as jobs end."""
 
 
 class QueueFull(Refusal):
@@ -55,27 +55,27 @@ class Place:
     max_queued: int | None
 
     def admit(self) -> QueueFull | None:
-        """Return why one more job may not be queued, or None. `take` counts the job."""
+        """Return why one more job may not be queued. `take` counts it."""
         if self.max_queued is None or self.queued < self.max_queued:
             return None
         return QueueFull(of=self.of, queued=self.queued, max_queued=self.max_queued)
 
 
 class Places:
-    """The queues of all tenants and keys of one group of submits. They are filled as the submits are judged one by one."""
+    """The queues of the tenants and keys of one group of submits, filled as these are judged."""
 
     def __init__(self, places: dict[UUID, Place]) -> None:
         self._places = places
 
     def admit(self, *, tenant_id: UUID, key_id: UUID) -> QueueFull | None:
-        """Return why a job of this tenant and key may not be queued in addition to those taken so far, or None."""
+        """Return why a job may not be queued in addition to those taken so far, or None."""
         for place in self._of(tenant_id, key_id):
             if (refusal := place.admit()) is not None:
                 return refusal
         return None
 
     def take(self, *, tenant_id: UUID, key_id: UUID) -> None:
-        """Count one more queued job of this tenant and key."""
+        """Count one more queued job."""
         for place in self._of(tenant_id, key_id):
             place.queued += 1
 
@@ -84,8 +84,8 @@ class Places:
 
 
 async def lock_places(session: Session, *, subject_ids: Iterable[UUID], lock_seconds: float) -> Places:
-    """Lock the queues of these tenants and keys until the transaction ends, and return them. A key without its own limits has no
-    queue. One statement. It, and the rest of the transaction, waits at most `lock_seconds` for each lock, and then raises
+    """Lock these queues until the transaction ends, and return them. A key without its own limits has none. One statement. It,
+    and the rest of the transaction, waits at most `lock_seconds` for each lock, and then raises
     asyncpg.LockNotAvailableError."""
     return _places(await session.rows(_LOCK_PLACES, subject_ids=list(set(subject_ids)), lock_seconds=lock_seconds))
 
@@ -97,12 +97,12 @@ async def lock_queues(session: Session, *, tenant_id: UUID, lock_seconds: float)
 
 
 async def look_at_places(session: ReadSession, *, subject_ids: Iterable[UUID]) -> Places:
-    """Return the queues of these tenants and keys without a lock: another submit may take the last places. One statement."""
+    """Return the queues, not locked: another submit may take the last places. One statement."""
     return _places(await session.rows(_LOOK_AT_PLACES, subject_ids=list(set(subject_ids))))
 
 
 async def key_is_full(session: ReadSession, *, key_id: UUID) -> bool:
-    """Return whether a key has as many jobs in flight as its own limit allows. One statement."""
+    """Whether a key has as many jobs in flight as its own limit allows. One statement."""
     full = await session.find_value(_IS_KEY_FULL, key_id=key_id)
     return bool(full)
 

@@ -17,7 +17,7 @@ from app.ledger.settling import Exposure, expose
 
 
 class ChargeCorrected(Conflict):
-    """409: the charge was corrected before. It can be corrected only once."""
+    """409: a charge can be corrected only once."""
 
     code = "charge_corrected"
 
@@ -26,8 +26,6 @@ class ChargeCorrected(Conflict):
 
 
 class _Charged(NamedTuple):
-    """A job whose charge was lowered."""
-
     key_id: UUID | None
     model: str
     finished_at: datetime
@@ -42,8 +40,8 @@ _LOWER_CHARGE = _SQL.query("lower_charge", _Charged)
 
 
 async def lower_charge(session: Session, *, tenant_id: UUID, job_id: UUID, amount_micro: int, note: str) -> Transfer:
-    """Return `amount_micro` of a job's charge to its tenant, once per job. Returns the transfer. If the upstream's cost is then
-    higher than the charge, the difference is recorded as exposure.
+    """Give `amount_micro` of a job's charge back to its tenant, once. Returns the transfer. If the upstream's cost is then higher
+    than the charge, the difference becomes exposure.
 
     Raises JobNotFound, ChargeCorrected, and Malformed if the charge is less. The transaction must end if this raises.
     """
@@ -55,7 +53,7 @@ async def lower_charge(session: Session, *, tenant_id: UUID, job_id: UUID, amoun
     if not 0 < amount_micro <= charged:
         expected = f"expected at most the charge of the job, {show_credits(charged)}"
         raise Malformed(f"amount: {expected}", problems=[Problem("$.amount", expected)])
-    # locks the balance before the job; None: another transaction has corrected the charge meanwhile
+    # locks the balance before the job; None: the charge was corrected meanwhile
     transfer = await correct_charge(session, tenant_id=tenant_id, job_id=job_id, amount_micro=amount_micro, note=note)
     if transfer is None:
         raise ChargeCorrected

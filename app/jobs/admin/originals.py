@@ -1,5 +1,5 @@
-"""The upstream's original errors, for a dispute with the upstream. They are stored, encrypted, if something was removed from the
-shown error. No answer to a tenant and no view has them."""
+"""The upstream's original errors, for a dispute with it. They are stored, encrypted, if something was removed from what is
+shown. No answer and no view has them."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -15,7 +15,7 @@ BYTES_MAX: Final = 64 * 1024
 """At most this much of an original is stored."""
 BATCH_MAX: Final = 500
 NO_JOB: Final = UUID(int=0)
-"""Lower than any job's id: where `reencrypt_originals` begins."""
+"""Lower than any job's id."""
 
 
 class NoOriginal(NotFound):

@@ -28,8 +28,8 @@ async def set_aside(session: Session) -> int:
 
 
 async def put_back(session: Session) -> int:
-    """Unpark the jobs that no pause holds any more. Returns how many. Running jobs come first: their statement locks no queues,
-    and after queues are locked no job may be waited for."""
+    """Unpark the jobs that no pause holds any more. Returns how many. Running jobs first: their statement locks no queue, and no
+    job may be waited for after a queue is locked."""
     running = await session.run(_PUT_BACK_RUNNING)
     return running + await session.get_value(_UNPARK_QUEUED)
 
@@ -50,7 +50,7 @@ async def pause_jobs(
 async def resume_jobs(session: Session, *, tenant_id: UUID | None, model: str | None) -> tuple[Pause | None, int]:
     """Lift the pause of a scope, if there is one. Returns it, and how many jobs were unparked. Raises Malformed.
 
-    The stored 403s of the model are deleted: only new 403s can pause it again.
+    The stored 403s of the model are deleted: it is paused again after two new ones.
     """
     if (slug := checked_scope(model)) is not None:
         await forget_answers(session, model=slug, tenant_id=tenant_id)

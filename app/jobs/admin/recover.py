@@ -17,11 +17,11 @@ from app.pace.pauses.queries import Pause, find_pause
 
 BATCH_MAX = 2_000
 MARK = "waystation recover"
-"""`paused_by` of the recovery's own pause. A pause that existed before remains when the recovery ends."""
+"""`paused_by` of the recovery's own pause. An earlier pause remains after the recovery."""
 RECOVERER = UUID(int=0x7EC0)
 """`worker` of the attempts that the recovery creates."""
 FENCE_STEP = 1_000_000
-"""Fences went back with the database. This step raises them above the fence of any claim of the lost time."""
+"""Fences went back with the database. This raises them above those of the lost time."""
 CLOCK_SECONDS = 300.0
 """A job that is due later than this from now cannot have been sent, by the clock of either server."""
 
@@ -36,8 +36,8 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """A job that may have been sent in the lost time. `made_up`: the recovery created its attempt. Otherwise a worker opened the
-    attempt, and the job may have been sent before the lost time, too."""
+    """A job that may have been sent in the lost time. `made_up`: the recovery created its attempt. Otherwise a worker did, and
+    the job may also have been sent before."""
 
     id: UUID
     tenant_id: UUID
@@ -57,8 +57,8 @@ _LIST_FORGOTTEN = _SQL.query("list_forgotten", Forgotten)
 
 
 async def begin_recovery(session: Session) -> tuple[Pause, datetime]:
-    """Pause submits, unless there is already a pause of everything. Returns the pause, and the time of the database's clock: no
-    job accepted after it can have been sent in the lost time."""
+    """Pause submits, unless everything is paused already. Returns the pause, and the database's time: no job accepted after it
+    can have been sent in the lost time."""
     await lock_pauses(session)
     pause = await find_pause(session, tenant_id=None, model=None)
     if pause is None:

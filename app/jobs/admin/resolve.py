@@ -45,7 +45,7 @@ class UpstreamIdTaken(Conflict):
 
 
 def checked_upstream_id(text: str) -> str:
-    """Return the text if it is an id as the upstream gives them. Raises Malformed otherwise."""
+    """Return an id as the upstream gives them. Raises Malformed otherwise."""
     if upstream_id_of(json.dumps(text)) != text:
         expected = "expected a request id of the upstream"
         raise Malformed(f"adopt: {expected}", problems=[Problem("$.adopt", expected)])

@@ -11,7 +11,7 @@ _LISTS = ("events", "attempts", "exchanges", "observations")
 
 
 def shown(story: JobStory) -> str:
-    """Return the fields that have a value, then the events, attempts, exchanges and observations, each in order."""
+    """Return the fields that have a value, then the lists."""
     plain = story.model_dump(mode="json", exclude={*_LISTS, "credits"})
     plain |= {f"credits {name}": amount for name, amount in story.credits.model_dump().items()}
     fields = [(name, str(value)) for name, value in plain.items() if value not in (None, False, {})]

@@ -10,7 +10,7 @@ from app.core.database.sql import SqlFolder
 from app.jobs.operations import JobNotFound
 
 EXCHANGES_MAX = 1_000
-"""At most this many are returned, the latest ones: a job that had trouble for a day has thousands."""
+"""Only the latest are returned: a job that had trouble for a day has thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class StoryEvent(NamedTuple):
 
 
 class StoryAttempt(NamedTuple):
-    """An attempt to start a job. outcome: None until its outcome is recorded."""
+    """An attempt. outcome: None until it is recorded."""
 
     attempt: int
     outcome: str | None

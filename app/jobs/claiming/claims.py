@@ -13,13 +13,13 @@ from app.pace.pauses.queries import COUNT_GRANTED_PART, MAY_POLL_PART, MAY_SUBMI
 from app.webhooks.queries import WANTS_START_PART
 
 LOOKAHEAD_SECONDS = 0.05
-"""Jobs that are due this soon are claimed too: a poll that is a little early is cheaper than another statement."""
+"""Jobs due this soon are claimed too: an early poll is cheaper than another statement."""
 EVER_SECONDS = 1e9
 
 
 class ClaimedRead(NamedTuple):
     """A running job that was claimed for a poll or fetch. wants_start: it was not yet seen PROCESSING, and a webhook wants that
-    event. number: how many jobs were claimed; if none, the only row has nothing but this number."""
+    event. number: how many were claimed; if none, the only row has only this."""
 
     id: UUID
     fence: int
@@ -81,8 +81,8 @@ async def claim_running(
     debt: int = 0,
     expires_seconds: float | None = None,
 ) -> Taken[ClaimedRead]:
-    """Claim up to `most` running jobs that are due, the longest overdue first, but none overdue by more than `overdue_seconds`.
-    Two statements, or three if the pace grants fewer than `most`.
+    """Claim up to `most` due running jobs, the longest overdue first, none overdue by more than `overdue_seconds`. Two
+    statements, or three if the pace grants fewer.
 
     A short `overdue_seconds` is cheap: otherwise each claim first scans the dead index entries of all jobs that were due since
     the last vacuum. debt: fetches that were sent since the last claim. expires_seconds: claim only jobs that were submitted
@@ -112,8 +112,7 @@ async def claim_running(
 
 
 def _prices(pace: Pace, debt: int) -> dict[str, float]:
-    """Return parameters of the part `claimed_reads`: the tokens that are left after the fetches, and the tokens that a read
-    takes."""
+    """For the part `claimed_reads`: the tokens left after the fetches, and those that a read takes."""
     fetch, read = fetch_price(pace), read_price(pace)
     return {
         "tokens": pace.shared - fetch.shared * debt, "free_tokens": pace.free - fetch.free * debt,

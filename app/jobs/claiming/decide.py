@@ -18,12 +18,11 @@ RECORD_SECONDS = 3600.0
 GIVE_UP_SECONDS = 86_400.0
 """A job that has no final outcome after this time fails."""
 RESULT_TRIES = 6
-"""After this many unreadable answers in a row, the result of a completed run counts as unreadable. They are 2, 4, 8, 16 and 32 s
-apart, long enough for a restarting proxy to stop answering with its own page."""
+"""After this many unreadable answers in a row, the result of a completed run is unreadable. They are 2, 4, 8, 16 and 32 s apart:
+by then a restarting proxy no longer answers with its own page."""
 RESULT_SECONDS = (2.0, 40.0)
 POLL_TRIES = 10
-"""The same for a run that may still continue. It applies only after RECORD_SECONDS: before, the answers may come from a proxy in
-between, and this may end."""
+"""The same for a run that may continue, but only after RECORD_SECONDS: before, a proxy in between may have answered."""
 ACCOUNT_SECONDS = (30.0, 300.0)
 THROTTLED_SECONDS = 0.25
 """After this time a poll that got 429 is due again. The pace decides when it is sent."""
@@ -72,7 +71,7 @@ class Running:
 
 
 def backoff(retries: int, low: float, high: float) -> float:
-    """Return the seconds to wait after this many tries in a row: doubling from low to high, ±20 % so that retries spread out."""
+    """Return the seconds to wait after this many tries in a row: doubling from low to high, ±20 % to spread retries."""
     return float(min(high, low * 2 ** min(retries, 30))) * random.uniform(0.8, 1.2)
 
 
@@ -86,8 +85,8 @@ def believed(outcome: Outcome) -> Outcome:
 def after_submit(
     outcome: Outcome, *, retries: int, schedule: Schedule, unknown_max_seconds: float, doubted: bool = False
 ) -> Step:
-    """Return the step after a submit. Only a submit that certainly did not start a job goes back to the queue. `doubted`: what
-    the answer says about the account is not believed."""
+    """Return the step after a submit. Only one that certainly started no job goes back to the queue. `doubted`: what the answer
+    says about the account is not believed."""
     match outcome.kind:
         case OutcomeKind.ACCEPTED:
             return Step(State.RUNNING, "accepted", schedule.next_gap(0.0), upstream_state=UpstreamState.QUEUED)
@@ -103,7 +102,7 @@ def after_submit(
         case OutcomeKind.ACCOUNT:
             pause_seconds = backoff(retries, *ACCOUNT_SECONDS)
             pause = Pause(PauseReason.ACCOUNT, pause_seconds, outcome.error or outcome.detail)
-            # a little longer than the pause: another job shows first whether the problem is over, in case this job caused it
+            # a little longer than the pause: another job goes first, in case this one caused the problem
             return Step(State.QUEUED, "account", 1.2 * pause_seconds, retry=True, pause=pause)
         case _:
             return Step(State.UNKNOWN, "maybe_sent", unknown_max_seconds)
@@ -113,7 +112,7 @@ def after_poll(outcome: Outcome, job: Running, *, schedule: Schedule) -> Step:
     """Return the step after a poll or fetch. Only a final outcome ends a job. Trouble at the upstream ends it only after
     GIVE_UP_SECONDS.
 
-    A 404 without JSON is also trouble, while the upstream still keeps the request: it may be the page of a proxy in between.
+    A 404 without JSON is trouble while the upstream keeps the request: it may be the page of a proxy.
     """
     match outcome.kind:
         case OutcomeKind.SUCCEEDED if outcome.body is not None:
@@ -176,7 +175,7 @@ def _after_trouble(outcome: Outcome, job: Running) -> Step:
         message = "the upstream gave no usable answer for a day"
         return _failed(ErrorCode.UPSTREAM_UNAVAILABLE, "upstream_unavailable", message, None)
     finished = outcome.state is UpstreamState.COMPLETED or job.upstream_state is UpstreamState.COMPLETED
-    # the result exists, and the upstream deletes it within the hour: ask sooner than for a job that still runs
+    # the upstream deletes the result within the hour: ask sooner than for a job that still runs
     seconds = backoff(job.retries, 0.5, 10.0) if finished else backoff(job.retries, 1.0, 30.0)
     return Step(
         State.RUNNING,
@@ -192,8 +191,8 @@ def _failed(code: ErrorCode, reason: str, message: str, body: bytes | None) -> S
 
 
 def run_time(outcome: Outcome, *, age_seconds: float, gap_seconds: float) -> tuple[float, float]:
-    """Return (seconds of the run at the upstream, seconds from its end until we knew): as the upstream reports, or else by the
-    middle of the last gap between polls.
+    """Return (seconds of the run, seconds from its end until we knew): as the upstream reports, else by the middle of the last
+    gap between polls.
 
     Never by the age at the last poll, or our own delay would feed back into the schedule.
     """

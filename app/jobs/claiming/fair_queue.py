@@ -46,7 +46,7 @@ class Queue(NamedTuple):
 
     @property
     def free(self) -> float:
-        """How many places of a key are left if each of its ready jobs takes one."""
+        """A key's places that are left if each of its ready jobs takes one."""
         return math.inf if self.max_in_flight is None else self.max_in_flight - self.in_flight - self.ready
 
 
@@ -64,7 +64,7 @@ class Turn:
 
 
 class Candidate(NamedTuple):
-    """A ready job that may be sent. `cost`: in micro-credits, what it adds to the virtual time before the division by weight."""
+    """A ready job that may be sent. `cost`: in micro-credits; it advances the virtual time."""
 
     id: UUID
     tenant_id: UUID
@@ -94,7 +94,7 @@ class Parked(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """A job that is sent, and the virtual times at which its tenant's share of the server begins and ends it."""
+    """A job that is sent, and the virtual times at which it begins and ends."""
 
     job: Candidate
     begins_at: float
@@ -108,8 +108,7 @@ class Chosen(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a claim does. chosen: jobs that are sent, in their order. parked: jobs to park. back: parked jobs that become
-    ready."""
+    """chosen: jobs to send, in order. parked: jobs to park. back: parked jobs that become ready."""
 
     chosen: Sequence[Chosen] = ()
     parked: Sequence[Candidate] = ()
@@ -119,7 +118,7 @@ class Choice:
 def take_turns(queues: Iterable[Queue], *, most: int, looked_at: int, virtual_time: float) -> list[Turn]:
     """Return what each of these tenants may send in a claim of `most` jobs in which `looked_at` tenants are examined.
 
-    `virtual_time`: the lowest virtual time at which a tenant begins, so that a tenant gains nothing from an idle time.
+    `virtual_time`: no tenant begins below it, so that it gains nothing from being idle.
     """
     queues = list(queues)
     short = {queue.tenant_id for queue in queues if queue.is_key and (queue.kept_out or queue.free < 0)}
@@ -164,7 +163,7 @@ def choose(
     for turn in turns:
         of_tenant = _tag(turn, roomy[turn.tenant_id][: turn.share])
         in_time = of_tenant[: max(1, sum(one.begins_at <= passed_at for one in of_tenant))]
-        # the tenant has more jobs that were not examined: they would begin after this horizon
+        # its jobs that were not examined begin after this
         if in_time and (turn.share < turn.room or len(in_time) < len(of_tenant)):
             horizon = min(horizon, max(one.ends_at for one in in_time))
         tagged += in_time
@@ -175,7 +174,7 @@ def choose(
 def _without_room(
     keys: Mapping[UUID, Queue], candidates: Sequence[Candidate], parked: Sequence[Parked]
 ) -> frozenset[UUID]:
-    """Return the candidates whose key has no place for them. Older parked jobs of the key come before them."""
+    """The candidates whose key has no place for them. Older parked jobs of the key come first."""
     held = set()
     for key_id, of_key in _by_key(keys, candidates).items():
         older = sorted(one.rank_at for one in parked if one.key_id == key_id)
@@ -196,7 +195,7 @@ def _by_key(keys: Mapping[UUID, Queue], candidates: Sequence[Candidate]) -> dict
 
 
 def _tag(turn: Turn, jobs: Sequence[Candidate]) -> list[Chosen]:
-    """Return these jobs of one tenant, in their order, with the virtual times at which they begin and end."""
+    """These jobs of one tenant, with the virtual times at which they begin and end."""
     tagged, cost = [], 0
     for job in jobs:
         cost += job.cost
@@ -208,7 +207,7 @@ def _tag(turn: Turn, jobs: Sequence[Candidate]) -> list[Chosen]:
 def _coming_back(
     keys: Mapping[UUID, Queue], held: frozenset[UUID], candidates: Sequence[Candidate], parked: Sequence[Parked]
 ) -> list[Parked]:
-    """Return the oldest parked jobs of each key, as many as it has free places, including those of the jobs that are parked
+    """The oldest parked jobs of each key, as many as it has free places, including those of the jobs that are parked
     now."""
     freed = Counter(job.key_id for job in candidates if job.id in held)
     number: Counter[UUID] = Counter()

@@ -12,8 +12,8 @@ _LIMIT_IDLE = SqlFolder(__file__).command("limit_idle")
 
 
 class Gate:
-    """Lets one transaction of this process wait for that row at a time. If the process is suspended while it holds the lock, the
-    other processes wait once, at most as long as `limit_idle.sql` says, and not once for each of its claims."""
+    """Lets one transaction of this process wait for that row at a time. If the process is suspended with the lock, the others
+    wait once, as long as `limit_idle.sql` says, and not once for each of its claims."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -21,6 +21,6 @@ class Gate:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
-        """Open a transaction that claims or learns. Otherwise as `Database.transaction`."""
+        """Open a transaction that claims or learns."""
         async with self._lock, self._database.transaction(first=_LIMIT_IDLE.text) as session:
             yield session

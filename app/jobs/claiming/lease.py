@@ -16,8 +16,7 @@ Claim = tuple[UUID, int]
 """A job's id and the fence with which it was claimed."""
 
 MARGIN = 0.1
-"""Share of a lease between the last instant at which this process sends and the first at which another process may claim the
-job."""
+"""Share of a lease between the last instant at which we send and the first at which another process may claim the job."""
 
 
 class Leases:
@@ -40,9 +39,8 @@ class Leases:
     def fresh(rows: Sequence[Job], *, held: frozenset[Claim]) -> list[Job]:
         """Return those of the claimed jobs that this process did not hold when it began to claim.
 
-        The same claim is returned twice only if Postgres crashed and lost the first one. The work on the first claim goes on,
-        and no other work may begin. This also holds if that work has ended since: it may have sent the job by this second
-        claim.
+        The same claim is returned twice only if Postgres crashed and lost the first one. The second one is dropped, even if the
+        work on the first has ended since: it may have sent the job.
         """
         return [row for row in rows if (row.id, row.fence) not in held]
 
@@ -50,7 +48,7 @@ class Leases:
     def held(self, claim: Claim, *, asked_at: float) -> Iterator[None]:
         """Hold a claim that was requested at this monotonic instant, and let `renew` renew it, until the block ends.
 
-        However the block ends, the claim is dropped: if it were renewed without work on it, no process would ever do the work.
+        The claim is always dropped then: renewed without work on it, it would block the job for ever.
         """
         self._held[claim] = asked_at + self.lease_seconds
         try:
@@ -82,6 +80,6 @@ class Leases:
             await hand_back(session, owner=self.owner)
 
     async def hand_back_unsent(self) -> None:
-        """Release the jobs that are claimed and not sent. Their senders then find that the claim is lost, and send nothing."""
+        """Release the jobs that are claimed and not sent. Their senders then find the claim lost, and send nothing."""
         async with self._database.statement() as session:
             await hand_back(session, owner=self.owner, unsent_alone=True)

@@ -9,8 +9,7 @@ from app.core import clock
 LOOK_SECONDS, LOOK_SECONDS_MAX = 0.01, 0.2
 """Time until the next claim for them. It doubles while the same tenants are skipped."""
 PATIENT_SECONDS = 0.5
-"""A claim waits for a tenant that was skipped for this long: otherwise a queue that is locked nearly always would never be
-served."""
+"""A claim waits for a tenant that was skipped for this long, or a queue that is locked nearly always would never be served."""
 
 
 class PassedOver:
@@ -37,8 +36,7 @@ class PassedOver:
         return self._look_seconds
 
     def find_starved(self) -> UUID | None:
-        """Return the tenant whose queue the next claim should wait for, if any. It is returned again after PATIENT_SECONDS at the
-        earliest."""
+        """Return the tenant whose queue the next claim should wait for, if any, at most once in PATIENT_SECONDS."""
         now = clock.monotonic()
         starved = min(self._since, key=lambda one: self._since[one], default=None)
         if starved is None or now - self._since[starved] < PATIENT_SECONDS:

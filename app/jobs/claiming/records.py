@@ -1,4 +1,4 @@
-"""Record the outcomes of claims. The number of the attempt guards records of submits, the fence guards records of polls."""
+"""Record the outcomes of claims. The attempt guards records of submits, the fence guards records of polls."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -103,8 +103,8 @@ Job_co = TypeVar("Job_co", bound=EndedJob, covariant=True)
 
 
 class Moved(NamedTuple, Generic[Job_co]):
-    """The result of a record. rows: the changed jobs. due: how many deliveries are due. room: whether jobs that wait may be
-    sent now. For due and room, the caller sends a notification. ended: the result of `end_jobs`."""
+    """The result of a record. rows: the changed jobs. due: how many deliveries are due. room: whether waiting jobs may be sent.
+    The caller sends notifications for due and room. ended: the result of `end_jobs`."""
 
     rows: Sequence[Job_co]
     due: int
@@ -113,9 +113,9 @@ class Moved(NamedTuple, Generic[Job_co]):
 
 
 class Settled(NamedTuple):
-    """The result of a record of attempts. late: records that came too late to change their job, or were recorded before, or
-    have a later attempt of that job in the same group; they go to `record_late`. forbidden: whether 403s, or a pause because of
-    403s, are stored for any model; then `find_refuted` has work."""
+    """The result of a record of attempts. late: for `record_late`; records that came too late to change their job, were recorded
+    before, or have a later attempt of the job in the same group. forbidden: for `find_refuted`; whether 403s, or a pause because
+    of them, are stored for any model."""
 
     moved: Moved[SettledJob]
     late: list[SubmitRecord]
@@ -196,8 +196,8 @@ async def record_submits(session: Session, *, records: Sequence[SubmitRecord], l
 async def record_late(
     session: Session, *, worker: UUID, records: Sequence[SubmitRecord], lock_seconds: float = 0.0
 ) -> None:
-    """Record outcomes that came too late to change their job. One statement, which may be repeated: it then changes nothing.
-    `lock_seconds`: as in `record_submits`."""
+    """Record outcomes that came too late to change their job. One statement; a repetition changes nothing. `lock_seconds`: as in
+    `record_submits`."""
     rows = columns_of(_SubmitRow, [record.row() for record in records])
     await session.run(_RECORD_LATE, **rows, worker=worker, lock_seconds=lock_seconds)
 

@@ -37,7 +37,7 @@ class JobTrouble:
             self._warn("job.unknown", ids, model=model, reason=reason)
 
     def submitted(self, moved: Moved[EndedJob], records: Iterable[SubmitRecord]) -> None:
-        """Log the jobs of a group of submits that failed or became unknown."""
+        """Log the submits that failed or became unknown."""
         self.failed(moved.rows)
         reasons = {one.job_id: one.outcome.detail for one in records if one.step.to_state is State.UNKNOWN}
         if reasons:
@@ -45,7 +45,7 @@ class JobTrouble:
             self.unknown((row.model, reasons[row.id], row.id) for row in lost)
 
     def polled(self, moved: Moved[EndedJob]) -> None:
-        """Log the jobs of a group of polls that failed or cost more than their hold, and the models disabled because of that."""
+        """Log the jobs that failed or cost more than their hold, and the models disabled for that."""
         self.failed(moved.rows)
         for (model, _), ids in _grouped((row.model, "", row.id) for row in moved.ended.above_hold):
             self._warn("job.cost_above_hold", ids, model=model)
@@ -53,7 +53,7 @@ class JobTrouble:
             log.warning("model.disabled", model=model, reason="cost_above_hold")
 
     def not_sent(self, row: ClaimedJob, detail: str) -> None:
-        """Log that a submit was not sent and is retried. Logged once for each job, not for each try."""
+        """Log that a submit was not sent and is retried, once for each job."""
         if not row.retries:
             self._warn("submit.not_sent", [row.id], detail=detail)
 
@@ -66,7 +66,7 @@ class JobTrouble:
         self._warn("poll.unreadable", [row.id], status_code=outcome.status_code, detail=outcome.detail)
 
     def flush(self) -> None:
-        """Log the warnings that wait to be grouped. Call it before the process ends."""
+        """Log the waiting warnings. Call it before the process ends."""
         self._log.flush()
 
     def _warn(self, event: str, ids: Iterable[UUID], **keywords: str | int | None) -> None:
@@ -74,6 +74,6 @@ class JobTrouble:
 
 
 def _grouped(jobs: Iterable[tuple[str, str, UUID]]) -> Iterable[tuple[_Kind, list[UUID]]]:
-    """Return the ids grouped by the two texts before them."""
+    """The ids grouped by the two texts before them."""
     for kind, group in groupby(sorted(jobs), key=lambda one: one[:2]):
         yield kind, [job_id for _, _, job_id in group]

@@ -34,7 +34,7 @@ from app.pace.pauses.queries import COUNT_GRANTED_PART, MAY_SUBMIT_PART
 KEEPERS_MAX = 20
 """At most this many keys that have places and jobs that are not ready are examined in one claim."""
 BEYOND_MIN = 8
-"""This many more tenants are examined if none of those whose turn it is has a job that may be sent."""
+"""This many more tenants are examined if none of those in turn has a job that may be sent."""
 COST_MICRO_MIN = 1_000
 """The lowest cost of a job in virtual time: free jobs use the upstream's rate limit, too."""
 

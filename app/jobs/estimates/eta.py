@@ -26,8 +26,7 @@ TABLE = 256
 COARSE = 16
 """How many of them are combined with each wait of a line."""
 SMEAR = 0.4
-"""The bandwidth as a share of what suits a density best: that would make quantiles too wide, and the rest of long runs too
-long."""
+"""The bandwidth as a share of what suits a density best: that makes quantiles too wide, and the rest of long runs too long."""
 SPENT = 1e-9
 SOONEST_SECONDS = 0.001
 
@@ -41,7 +40,7 @@ class Expected:
 
 
 class Durations:
-    """The distribution of how long jobs of one model are in flight, in seconds from the sending until their end is known."""
+    """How long jobs of one model are in flight: a distribution of seconds from the sending until the end is known."""
 
     __slots__ = ("_ends", "_sums", "coarse", "mean_seconds", "table")
 
@@ -65,8 +64,7 @@ class Durations:
 
 
 def learned(samples: Sequence[float], *, published_seconds: float | None) -> Durations | None:
-    """Return the distribution from a model's latest times (seconds, newest first) and its published mean. None if there is
-    neither."""
+    """Return the distribution by a model's latest times (seconds, newest first) and published mean. None if it has neither."""
     believed = believable(samples)
     if not believed and published_seconds is None:
         return None
@@ -83,8 +81,8 @@ def of_flying(durations: Durations, *, age_seconds: float) -> Expected:
 
 
 def of_waiting(durations: Durations, waits: Sequence[float], *, deadline_seconds: float = math.inf) -> Expected:
-    """Return when a job will have ended that is sent after one of these equally likely waits. If it is not sent within
-    `deadline_seconds`, it ends then."""
+    """Return when a job will have ended that is sent after one of these equally likely waits. It ends after `deadline_seconds`
+    if it is not sent by then."""
     ends: list[float] = []
     for wait in waits:
         if wait > deadline_seconds:

@@ -21,20 +21,20 @@ from statistics import NormalDist
 from app.jobs.estimates.eta import Durations
 
 RANKS_MAX = 1_000
-"""Positions up to this one are counted. Later ones are interpolated between the last counted one and the end of the line."""
+"""Positions up to this one are counted. Later ones are interpolated up to the end of the line."""
 PLACES_MAX = 256
 """How many positions are simulated."""
 RECENT_MAX = 256
 SLOTS_MAX = 64
-"""A tenant with more places in flight is scaled down to this many for the simulation."""
+"""A tenant with more places in flight is simulated with this many."""
 REPLICATIONS = 32
 PAUSE_SECONDS = 0.05
 PAUSE_SECONDS_MAX = 2.0
 PAIRS_MIN = 5
 PACE_SECONDS = (0.5, 60.0)
-"""How long the first job must have waited before the line's speed is measured, and how far back it is measured at most."""
+"""How long the first job must have waited before the speed is measured, and how far back at most."""
 FREE_SHARE = 0.1
-"""One or two places are always free for a moment. Only if more are free, something outside the tenant holds the line up."""
+"""One or two places are always free for a moment. Only if more are, something else holds the line up."""
 DOUBT = 0.03
 """Relative standard error of the models' estimated mean times."""
 NO_LIMIT = 2**31 - 1
@@ -74,7 +74,7 @@ class Line:
     paused: bool = False
     paused_models: frozenset[str] = field(default_factory=frozenset)
     forbidden_models: frozenset[str] = field(default_factory=frozenset)
-    """Those of `paused_models` that are paused because the upstream answers their submits with 403."""
+    """Those of `paused_models` whose submits the upstream answers with 403."""
     upstream_paused_seconds: float = 0.0
     """How much longer no tenant's jobs are sent. Negative: they are sent. Infinite: the end is not known."""
 
@@ -154,7 +154,7 @@ def _played(
     pause: float,
     chance: random.Random,
 ) -> list[list[float]]:
-    """Return for every position, in steps of `scale`, the seconds until it is sent in each replication."""
+    """For every position, in steps of `scale`, the seconds until it is sent in each replication."""
     slots = max(1, round(line.max_in_flight / scale))
     busy = min(slots, max(0, round(slots - line.free / scale)))
     flying = [(models.get(one.model, usual), line.read_at - one.sent_at) for one in line.recent if not one.finished_at]
@@ -166,7 +166,7 @@ def _played(
     lengths = list(accumulate(usual.table))
     for _ in range(REPLICATIONS):
         ends = [one.quantile(draw(), age_seconds=max(age, 0.0)) - age + pause for one, age in seen]
-        # of jobs that were not read, only this is known: they run, at a random point of a time that is likelier the longer it is
+        # jobs that were not read are at a random point of their time, and longer times are likelier
         unseen = chance.choices(usual.table, cum_weights=lengths, k=busy - len(seen))
         ends += [whole * draw() + pause for whole in unseen]
         ends += [PAUSE_SECONDS] * (slots - busy)
@@ -180,7 +180,7 @@ def _played(
 
 
 def _by_pace(line: Line, place: float) -> list[float]:
-    """Return the waits if the line moves as fast as since its first job began to wait."""
+    """The waits if the line moves as fast as since its first job began to wait."""
     seconds = min(line.waited_seconds, PACE_SECONDS[1])
     sent = [one.sent_at for one in line.recent if one.sent_at > line.read_at - seconds]
     if len(sent) >= RECENT_MAX:
@@ -191,8 +191,8 @@ def _by_pace(line: Line, place: float) -> list[float]:
 
 
 def pause_between(line: Line) -> float:
-    """Return the seconds from a job's end until the next job is sent in its place: the observed median, if the tenant's own
-    limit has held the line up long enough to measure it, else PAUSE_SECONDS."""
+    """Return the seconds from a job's end until the next is sent in its place: the observed median, or PAUSE_SECONDS if the
+    tenant's own limit has not held the line up long enough."""
     if line.waited_seconds <= 0 or line.held_up_elsewhere:
         return PAUSE_SECONDS
     since = line.read_at - line.waited_seconds

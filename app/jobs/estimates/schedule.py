@@ -35,7 +35,7 @@ KERNEL = (-1.59, -0.97, -0.59, -0.28, 0.0, 0.28, 0.59, 0.97, 1.59)
 
 
 def gap_max(age_seconds: float) -> float:
-    """Return the longest time between two polls of a job at an age for which there is no data."""
+    """Return the longest gap between polls at an age without data."""
     return min(GAP_SECONDS_MAX, max(2.0, age_seconds / 4))
 
 
@@ -94,7 +94,7 @@ def _clamped(seconds: float) -> float:
 def likely_run_seconds(
     samples: Sequence[float], published_seconds: float | None, *, prior_weight_min: float, smear: float = 1.0
 ) -> list[tuple[float, float]]:
-    """Return points that represent the next run time, each with its weight. They are sorted, and the weights sum to 1.
+    """Return points that represent the next run time, each with its weight; sorted, weights sum to 1.
 
     `samples`: from `believable`. `prior_weight_min`: the lowest total weight of times unlike the samples. `smear`: the
     bandwidth as a share of the one that suits their density best.
@@ -125,7 +125,7 @@ def likely_run_seconds(
 def _next_poll(
     points: list[tuple[float, float]], *, age: float, place: int, price: float, beyond: float, latest: float
 ) -> tuple[float, int, float]:
-    """Return the age of the poll after the one at `age`, the place of the first point after it, and the weight left there."""
+    """The age of the poll after the one at `age`, the place of the first point after it, and the weight left there."""
     ended = delay = 0.0  # the weight that has ended since `age`, and its total delay, both up to `at`
     at = age
     while place < len(points):

@@ -1,4 +1,4 @@
-"""Judges the upstream's errors about our account, and confirms them before they pause all submits."""
+"""Confirms the upstream's errors about our account before they pause all submits."""
 
 import asyncio
 from collections.abc import Sequence
@@ -26,12 +26,11 @@ RESUME_SECONDS = 0.25
 FRESH_SECONDS = 5.0
 """How long a read balance is used: many submits are refused at the same time."""
 REFUSED = frozenset({"http_401", "http_402", "http_403"})
-"""Answers to a request for our balance which mean that the account, or its key, is the problem."""
+"""Answers to a request for our balance that are about the account or its key."""
 
 
 class Verdict(StrEnum):
-    """Believed: the account is the problem, and all submits wait. Doubted: only this job waits. Rejected: this job is the
-    problem."""
+    """Believed: the account is the problem; all submits wait. Doubted: only this job waits. Rejected: the job is the problem."""
 
     BELIEVED = "believed"
     DOUBTED = "doubted"
@@ -47,7 +46,7 @@ class _Standing(StrEnum):
 
 
 class AccountWatch:
-    """Judges the account errors that one process gets, and pauses submits while the account is the problem.
+    """Judges the account errors of one process, and pauses submits while the account is the problem.
 
     A 401 or 402 with a JSON body is always believed. An answer without JSON may be the page of a proxy in between.
     """
@@ -63,7 +62,7 @@ class AccountWatch:
         self._doubts = GroupedLog(log)
 
     def flush(self) -> None:
-        """Log the warnings that wait to be grouped. Call it before the process ends."""
+        """Log the waiting warnings. Call it before the process ends."""
         self._doubts.flush()
 
     async def judge(self, outcome: Outcome, row: ClaimedJob) -> Verdict:
@@ -102,8 +101,8 @@ class AccountWatch:
         self._doubts.warn(event, name="job_ids", ids=[show_id("job", row.id)], **keywords)
 
     async def _look(self, balance: int | None, row: ClaimedJob) -> tuple[bool, bool]:
-        """Return whether the jobs in flight may use up this balance, and whether another submit was accepted since this job was
-        last refused because of the account. Retries while Postgres is unavailable: the outcome of the job must not be lost."""
+        """Whether the jobs in flight may use up this balance, and whether another submit was accepted since this job was
+        refused for the account. Retries while Postgres is unavailable: the outcome must not be lost."""
 
         async def look() -> tuple[bool, bool]:
             async with self._database.snapshot() as session:
@@ -113,7 +112,7 @@ class AccountWatch:
         return await until_stored(look)
 
     async def heed(self, records: Sequence[SubmitRecord]) -> None:
-        """Pause submits if one of these records says so. Otherwise, if a submit was accepted, end a pause whose time is over."""
+        """Pause submits if one of these records says so. Otherwise an accepted submit ends a pause whose time is over."""
         pauses = [record.step.pause for record in records if record.step.pause is not None]
         if pauses:
             worst = max(pauses, key=lambda pause: pause.seconds)
@@ -125,7 +124,7 @@ class AccountWatch:
             if await until_stored(pause):
                 log.error("upstream.submits_paused", seconds=round(worst.seconds, 1), detail=worst.detail)
         elif self._resume_at <= clock.monotonic() and any(record.step.to_state is State.RUNNING for record in records):
-            # any worker may do this: the one that began the pause may have ended
+            # the worker that began the pause may have ended
             self._resume_at = clock.monotonic() + RESUME_SECONDS
 
             async def resume() -> float | None:
@@ -136,7 +135,7 @@ class AccountWatch:
                 log.warning("upstream.submits_resumed", seconds=round(paused_seconds, 1))
 
     async def _micro(self) -> int | None:
-        """Return the company's balance in micro-credits, or None if it cannot be read."""
+        """The company's balance in micro-credits; None: it cannot be read."""
         async with self._asking:
             if clock.monotonic() > self._asked_at + FRESH_SECONDS:
                 try:

@@ -17,7 +17,7 @@ from app.upstream.wire import Outcome
 NOTE_SECONDS = 1.0
 """How often balances are stored, for the other workers."""
 NOTED_MAX = 100
-"""At most this many, the latest ones, are stored at a time: the results of a busy second may contain more."""
+"""At most this many, the latest, are stored at a time: a busy second may have more."""
 KEPT_SECONDS = 3600.0
 """A balance that does not change is stored once in this time."""
 REMEMBERED_MAX = 10_000
@@ -71,7 +71,7 @@ class Discretion:
                 self._new.pop(micro)
 
     async def _balances_in(self, words: Said) -> set[str]:
-        """Return those of the amounts that are balances."""
+        """Those of the amounts that are balances."""
         candidates = [(amount, one) for amount, ranges in ranges_of(words.amounts).items() for one in ranges]
         hidden = {amount for amount, one in candidates if self._is_new(one)}
         asked = [(amount, one) for amount, one in candidates if amount not in hidden]

@@ -1,4 +1,4 @@
-"""Pure functions: what a 403 to a submit shows about the model, besides the failure of the job."""
+"""Pure functions: what a 403 to a submit shows about the model."""
 
 from hashlib import sha256
 
@@ -16,8 +16,8 @@ def is_forbidden(outcome: Outcome) -> bool:
 
 
 def is_evidence(outcome: Outcome) -> bool:
-    """Return whether a 403 may concern the model: its body is a complete JSON object, as in the upstream's own errors. The page
-    of a firewall in between concerns only one request."""
+    """Return whether it is a 403 that may concern the model: with a complete JSON object, as the upstream's errors have. The page
+    of a firewall concerns only one request."""
     if not is_forbidden(outcome) or outcome.body is None:
         return False
     try:

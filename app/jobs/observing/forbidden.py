@@ -36,14 +36,14 @@ _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
 class ForbiddenModels:
-    """The forbidden models as one worker handles them. Any worker may do each step, and may repeat it."""
+    """The forbidden models in one worker. Any worker may do each step, and repeat it."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def note(self, row: ClaimedJob, outcome: Outcome) -> None:
-        """Note that the submit of this claimed job was answered with 403, and pause its model if the answers of the last minutes
-        agree. Call it before the job is recorded as failed: a reader that sees it FAILED then also sees the pause."""
+        """Note a 403 to the submit of this claimed job, and pause its model if the answers of the last minutes agree. Call it
+        before the job is recorded: a reader that sees it FAILED then also sees the pause."""
 
         async def refuse() -> bool:
             async with self._database.statement() as session:

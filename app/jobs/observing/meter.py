@@ -1,5 +1,4 @@
-"""The meter: collects the outcomes of this process's exchanges, and updates the rate estimate and the circuit breaker with
-them."""
+"""The meter reports this process's exchanges to the rate estimate and the circuit breaker."""
 
 import asyncio
 import math
@@ -73,11 +72,11 @@ class Meter:
         self._forget_at = math.inf
 
     def now(self) -> float:
-        """Return approximately the database's clock, in seconds since 1970."""
+        """The database's clock, approximately: seconds since 1970."""
         return clock.monotonic() + self._clock_offset
 
     def dear(self) -> bool:
-        """Return whether polls have recently used up the rate limit at the cost of submits."""
+        """Whether polls have recently used up the rate limit at the cost of submits."""
         return clock.monotonic() < self._dear_until
 
     def took(self, taken: Taken[ClaimedRead] | Claimed, asked_at: float) -> None:
@@ -97,8 +96,7 @@ class Meter:
     def heard(
         self, outcome: Outcome, job: ClaimedJob | ClaimedRead, *, is_read: bool, sent_at: float, trial: bool = False
     ) -> None:
-        """Note the outcome of an exchange about this claimed job. `sent_at`: when its request was sent, by the database's
-        clock."""
+        """Note the outcome of an exchange about this job. `sent_at`: when the request was sent, by the database's clock."""
         if outcome.detail in OUR_OWN:
             return
         now = self.now()
@@ -134,7 +132,7 @@ class Meter:
                 await configure(session, ceiling_per_minute=self._ceiling_per_minute, max_in_flight=self._max_in_flight)
             self.ready.set()
         now = clock.monotonic()
-        # without 429s or passed trials nothing is urgent: report once a second, or not at all
+        # nothing is urgent
         if not (self._refused or self._passed or self._ask):
             if not (self._held or self._troubled or self._is_alarmed()):
                 return await self._forget(now)
@@ -154,7 +152,7 @@ class Meter:
         return 0.0 if self._ask else TICK_SECONDS
 
     def _lately(self, since: float = 0.0) -> list[Sample]:
-        """Return the exchanges of the last BREAK_SECONDS that are later than `since`, the newest first."""
+        """The exchanges of the last BREAK_SECONDS and after `since`, newest first."""
         since = max(since, self.now() - BREAK_SECONDS)
         return list(takewhile(lambda sample: sample.at > since, reversed(self._samples.values())))
 
@@ -196,7 +194,7 @@ class Meter:
             self._eased()
 
     async def _probe(self) -> None:
-        """Send a request to the upstream that belongs to no job and changes nothing, and note whether it was answered."""
+        """Send the upstream a request that belongs to no job and changes nothing."""
         try:
             await self._account.credits()
         except NotRead as error:

@@ -14,7 +14,7 @@ from app.pace.pauses.forbidden import SOON_SECONDS, ProbeStep, probe_step
 from app.pace.pauses.queries import SUBMITS_PAUSED_BESIDE_PART
 
 PROBES_MAX = 50
-"""At most this many pauses are examined in one sweep."""
+"""Pauses that one sweep examines."""
 IDLE_SECONDS = 1.0
 """Time between two searches for a job that waits for a pause."""
 
@@ -31,8 +31,6 @@ class Probe(NamedTuple):
 
 
 class _ProbeRow(NamedTuple):
-    """A pause and the job that is its probe, as `list_probes.sql` returns them."""
-
     id: int
     tenant_id: UUID | None
     model: str

@@ -55,13 +55,13 @@ class Way(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class _PageRow(ShownJob):
-    """A job of a page; or a row that has only `scanned_to`, the last examined job."""
+    """A job of a page; or only `scanned_to`, the last examined job."""
 
     scanned_to: UUID | None
 
 
 class _Counts(NamedTuple):
-    """How many jobs each filter has, by its way, counted up to COUNT_MAX. None: not requested."""
+    """The number of jobs of each filter, up to COUNT_MAX. None: not requested."""
 
     metadata: list[int]
     finished: int | None
@@ -100,12 +100,12 @@ def way_of_states(states: Sequence[str]) -> Way:
 
 
 def choose_way(ways: Sequence[Way], counts: Sequence[int]) -> int:
-    """Return the index of the way with the fewest jobs, the first one if several are equal."""
+    """Return the index of the way with the fewest jobs, the first of equals."""
     return min(range(len(ways)), key=counts.__getitem__)
 
 
 async def list_jobs(session: ReadSession, *, tenant_id: UUID, wanted: JobFilter, limit: int) -> Found:
-    """Return a page of a tenant's jobs, newest first, without input and output. One statement, or two with several filters."""
+    """Return a page of a tenant's jobs, newest first, without bodies. One statement, or two with several filters."""
     ways = ways_of(wanted)
     way = Way.ALL
     if ways:
@@ -135,6 +135,6 @@ async def _count(session: ReadSession, tenant_id: UUID, wanted: JobFilter, ways:
 
 
 def _led_by(metadata: dict[str, str], place: int) -> dict[str, str]:
-    """Return the same members with the one at `place` first."""
+    """The same members with the one at `place` first."""
     led = list(metadata.items())
     return dict([led[place], *led[:place], *led[place + 1 :]])

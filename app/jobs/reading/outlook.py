@@ -52,7 +52,7 @@ NO_PROSPECT = Prospect()
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A ready job, or one that waits for its time. `due_at`: None if it is parked by a pause or by a limit of its key."""
+    """A ready job, or one that waits for its time. `due_at`: None if it is parked."""
 
     model: str
     rank_at: datetime
@@ -98,8 +98,7 @@ class Outlook:
         self._unread = Outage(log, begun="eta.run_times_not_read", over="eta.run_times_read")
 
     async def of_jobs(self, tenant_id: UUID, rows: Sequence[ShownJob]) -> dict[UUID, Prospect]:
-        """Return the expectations for these jobs of a tenant, except ended ones. While the database is unavailable: what is
-        known."""
+        """Return the expectations for these jobs, except ended ones. While the database is unavailable: what is known."""
         open_ones = [row for row in rows if row.state in ("queued", "sending", "running")]
         models = {row.model for row in open_ones}
         waiting = [row for row in open_ones if row.state == State.QUEUED]
@@ -219,7 +218,7 @@ class Outlook:
 
 
 def _named(line: Line) -> set[str]:
-    """Return the models whose times the simulation of the line needs."""
+    """The models whose times the simulation of the line needs."""
     return {*line.models, *(one.model for one in line.recent if one.finished_at is None)}
 
 
@@ -228,7 +227,7 @@ def _seconds(at: datetime) -> float:
 
 
 def _shown(expected: Expected, since: datetime, now: datetime, position: int | None) -> Prospect:
-    """Return the expectation as instants, none of them before now. There are none if they are after the year 9999."""
+    """The expectation as instants, none before now. After the year 9999 it has none."""
     if expected.p90 > (LAST - since).total_seconds():
         return Prospect(position=position)
     soonest = now + timedelta(milliseconds=1)

@@ -24,21 +24,20 @@ class Waiters:
         """Whether this process is about to stop, and no request may wait any longer."""
 
     def wake(self, job_ids: Iterable[UUID]) -> None:
-        """End the waits for these jobs, which have ended."""
+        """End the waits for these ended jobs."""
         for job_id in job_ids:
             for future in self._waiting.pop(job_id, ()):
                 if not future.done():
                     future.set_result(None)
 
     def release(self) -> None:
-        """End every wait, and each later one as it begins: the process stops, while the job continues."""
+        """End every wait, and each later one as it begins: the process stops."""
         self.released = True
         self.wake(list(self._waiting))
 
     @contextlib.asynccontextmanager
     async def registered(self, job_id: UUID) -> AsyncIterator[asyncio.Future[None]]:
-        """Yield a future that is done when the job ends, or immediately if `released`. Register first, then read the job, then
-        wait."""
+        """Yield a future that is done when the job ends, or immediately if `released`. Register, then read the job, then wait."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self.released:
             future.set_result(None)

@@ -1,5 +1,5 @@
 -- What do events show of these jobs?
--- Of a result larger than :result_bytes_max only the size is returned.
+-- Of larger results only the size is returned.
 SELECT {{ shown }}, octet_length(result.body) AS result_bytes,
     CASE WHEN octet_length(result.body) <= :result_bytes_max THEN result.body END AS body
 FROM jobs AS job

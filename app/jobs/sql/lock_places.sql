@@ -1,5 +1,5 @@
 -- How many jobs are queued in these queues, and how many may be?
--- The queues are locked until the transaction ends.
+-- They are locked until the transaction ends.
 WITH patience AS MATERIALIZED ({{ patience }})
 SELECT subject_id, tenant_id, queued, max_queued FROM queues
 WHERE subject_id = ANY (:subject_ids::uuid[]) AND (SELECT taken FROM patience)

@@ -1,5 +1,5 @@
--- Is this job of a tenant still queued, so that it is canceled now?
--- For a job in flight only the request is recorded, since the upstream may have started it.
+-- Can this job of a tenant be canceled now?
+-- Only a queued one can. For a job in flight the request is recorded.
 WITH held AS (
     SELECT job.id, {{ was }}, job.cancel_requested_at FROM jobs AS job
     WHERE job.id = :job_id AND job.tenant_id = :tenant_id

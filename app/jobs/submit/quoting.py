@@ -111,7 +111,7 @@ class Quoter:
         )
 
     async def _judge(self, asked: Asked, price: int) -> tuple[Refusal | None, bool]:
-        """Return why it would be refused, checked in the order of a submit; and whether its key has no free place in flight."""
+        """Why it would be refused, checked in the order of a submit; and whether its key has no free place in flight."""
         principal = asked.principal
         try:
             checked_price(price, ceilings=(asked.max_price, principal.max_price_micro))

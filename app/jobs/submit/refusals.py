@@ -20,18 +20,17 @@ from app.core.process.batch import Batcher, Overloaded
 log = get_logger(__name__)
 
 OWED_MAX = 10_000
-"""At most this many rows wait until the database is available again. Further ones are only in the log."""
+"""Rows that wait until the database is available again. Further ones are only in the log."""
 
 PAUSE_SECONDS = 0.025
-"""The shortest time between two statements: each commits, and all other commits wait for its disk flush."""
+"""The shortest time between two statements: all other commits wait for the disk flush of each."""
 FLOOD_SECONDS = 0.1
 """How long a refusal of a flood waits for others. So a flood makes at most ten statements a second."""
 FLOOD_MAX = 10_000
 RECORD_SECONDS = 5.0
 """How long an answer waits for its record if Postgres hangs. The record continues in the background."""
 MODELS_MAX = 50
-"""Different models in the refusals of one tenant, minute and process. The refusals of further models share a row without a
-model."""
+"""Different models in the refusals of one tenant, minute and process. Further ones share a row without a model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +54,8 @@ class ModelNames:
         self._named: dict[UUID, set[str]] = {}
 
     def bounded(self, refused: Refused, at: datetime) -> Refused:
-        """Return the refusal, without its model if its tenant has already used MODELS_MAX others. A replay is unchanged: the
-        tenant's rate limit bounds these."""
+        """Return the refusal, without its model if its tenant has used MODELS_MAX others. Replays are unchanged: the rate limit
+        bounds them."""
         if refused.tenant_id is None or refused.model is None or refused.job_id is not None:
             return refused
         minute = at.replace(second=0, microsecond=0)
@@ -133,8 +132,8 @@ class RefusalBook:
         self._paying: asyncio.Task[None] | None = None
 
     async def record(self, refused: Refused, *, received_at: datetime, flood: bool = False) -> None:
-        """Record a refusal. When this returns it is committed, or still being written after RECORD_SECONDS. While the database is
-        unavailable, it is kept in memory and written later. A refusal of a `flood` waits up to FLOOD_SECONDS for others."""
+        """Record a refusal. It is committed when this returns, unless that takes longer than RECORD_SECONDS. While the database
+        is unavailable, it is kept in memory. A refusal of a `flood` waits up to FLOOD_SECONDS for others."""
         refused = self._models.bounded(refused, received_at)
         if self._paying is not None:
             self._owe(refused, received_at)
@@ -151,7 +150,7 @@ class RefusalBook:
 
     def _written(self, refused: Refused, at: datetime, writing: asyncio.Future[None]) -> None:
         if isinstance(writing.exception(), StoreUnavailable):
-            # if only the answer to the COMMIT was lost, this counts it twice, which is better than not at all
+            # counts twice if only the answer to the COMMIT was lost, which is better than not at all
             self._owe(refused, at)
 
     async def drained(self, seconds: float) -> None:

@@ -33,21 +33,20 @@ log = get_logger(__name__)
 
 GROUP_MAX = 50
 LANES = 2
-"""Groups that are written at the same time. A flood of one tenant fills only one of them."""
+"""Groups written at the same time. A flood of one tenant fills only one."""
 WAITING_MAX = 10_000
 LARGE_BYTES = 64 * 1024
-"""A larger body takes Postgres milliseconds. It is written alone, so that no other tenant's queue is locked meanwhile."""
+"""A larger body takes Postgres milliseconds. It is written alone, to lock no other tenant's queue."""
 LOCK_SECONDS = 0.02
-"""How long a group of a single tenant waits for a lock: all tenants share the lanes. A group of several tenants waits for
-none."""
+"""How long a group of one tenant waits for a lock: all tenants share the lanes. A group of several waits for none."""
 LOCK_SECONDS_APART = 0.2
 """The same for a tenant that is written separately. A transaction locks its queue or balance for milliseconds, unless its
 process was suspended. Then this group is retried, and its connection serves other groups in between."""
 UNREACHED_SECONDS = 3.0
-"""How long a submit waits before it is refused, if the database is unavailable and got no statement, or its disk is full."""
+"""How long a submit waits before it is refused, if the database cannot be reached, or its disk is full."""
 IN_DOUBT_LOCK_SECONDS = 5.0
 IN_DOUBT_SECONDS = 15.0
-"""How long it waits if the answer of the database was lost. The job may be stored, so a refusal could be wrong."""
+"""The same if the database's answer was lost. The job may be stored, so a refusal could be wrong."""
 
 
 class IdempotencyKeyReused(Refusal):
@@ -71,7 +70,7 @@ class Busy(Refusal):
 
 
 class InDoubt(StoreUnavailable):
-    """503: the connection to the database was lost while it wrote the job, and it is not known whether the job is stored."""
+    """503: the database was lost while it wrote the job, which may be stored."""
 
     code = "store_in_doubt"
 
@@ -83,7 +82,7 @@ class InDoubt(StoreUnavailable):
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A job that is committed: a new one, or the job that this idempotency key had created before (`replayed`)."""
+    """A committed job: a new one, or (`replayed`) the one of this idempotency key."""
 
     job_id: UUID
     created_at: datetime
@@ -108,7 +107,7 @@ class SubmitWriter:
         )
 
     async def submit(self, submission: Submission) -> Stored:
-        """Store a job. It is committed when this returns. Raises IdempotencyKeyReused, QueueFull, a refusal of the ledger, Busy,
+        """Store a job, and return it committed. Raises IdempotencyKeyReused, QueueFull, a refusal of the ledger, Busy,
         StoreUnavailable or InDoubt."""
         try:
             return await self._batcher.put(submission)
@@ -122,8 +121,7 @@ class SubmitWriter:
     async def _flush(
         self, group: Sequence[Submission], *, lock_seconds: float = LOCK_SECONDS
     ) -> Sequence[Stored | Exception]:
-        """Write a group. After a lost answer, write it again until the database answers: the ids are ours, so this stores no job
-        twice."""
+        """Write a group, and repeat it after a lost answer: the ids are ours, so no job is stored twice."""
         started_at = clock.monotonic()
         in_doubt = False
         while True:
@@ -167,14 +165,13 @@ class SubmitWriter:
 
 
 def _key_of(alert: BudgetAlert) -> str | None:
-    """Return the key of the alert, if the budget is a key's own."""
+    """The key of the alert, if the budget is a key's own."""
     return None if alert.subject_id == alert.tenant_id else show_id("key", alert.subject_id)
 
 
 async def _store_if_plain(session: Session, group: Sequence[Submission], *, lock_seconds: float) -> set[UUID]:
-    """Store, in one round trip, the jobs of tenants whose jobs are all new and certainly fit their limits and credits. Returns
-    these tenants. The others are written one by one by `_store`, which locks a tenant's queue and balance for several round
-    trips."""
+    """In one round trip, store the jobs of tenants whose jobs are all new and certainly fit their limits and credits. Returns
+    these tenants. `_store` writes the others: it locks a tenant's queue and balance for several round trips."""
     try:
         return await submit_jobs_that_fit(session, submissions=group, lock_seconds=lock_seconds)
     except asyncpg.UniqueViolationError:
@@ -192,8 +189,7 @@ def _stored(one: Submission) -> Stored:
 async def _store(
     session: Session, group: Sequence[Submission], *, again: bool, lock_seconds: float
 ) -> tuple[list[Stored | Exception], list[BudgetAlert]]:
-    """Judge each submission of the group, store the accepted ones, and make their holds. Returns a result for each submission,
-    and the budget alerts.
+    """Judge each submission, store the accepted ones, and make their holds. Returns all results, and the budget alerts.
 
     Each submit locks its tenant's queue and balance until it commits, so all earlier jobs of the tenant are visible here.
     """
@@ -233,7 +229,7 @@ async def _store(
 
 
 def _told(alert: BudgetAlert) -> dict[str, object]:
-    """Return the data of the event about a budget of the tenant, or of one of its keys."""
+    """The data of the event about a budget."""
     of_key = alert.subject_id != alert.tenant_id
     return {
         "tenant_id": show_id("ten", alert.tenant_id),
@@ -248,7 +244,7 @@ def _hold(one: Submission) -> Hold:
 
 
 def _replayed(one: Submission, job_id: UUID, created_at: datetime, fingerprint: bytes | None) -> Stored | Exception:
-    """Return the result of a submission whose id or idempotency key already has a job."""
+    """The result of a submission whose id or idempotency key already has a job."""
     if job_id != one.id and fingerprint != one.fingerprint:
         return IdempotencyKeyReused()
     return Stored(job_id, created_at, replayed=job_id != one.id)

@@ -1,5 +1,5 @@
--- Does the upstream's request belong to this unknown job, so that the job runs with it?
--- `submitted_at` is the time of the sending, since the upstream deletes a request an hour after that.
+-- May this unknown job run with the upstream's request?
+-- `submitted_at` is the time of the sending, from which the upstream's hour counts.
 WITH unknown AS (
     SELECT job.id, {{ was }}, job.attempt FROM jobs AS job
     WHERE job.id = :job_id AND job.state = 'unknown'

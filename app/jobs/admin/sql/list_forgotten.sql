@@ -1,5 +1,5 @@
--- Which jobs are unknown, and for which of them did the recovery create the attempt?
--- Attempts that a worker opened are included: their answers may have been lost with the lost time.
+-- Which jobs are unknown, and whose attempt did the recovery create?
+-- Jobs with a worker's attempt are included: its answer may have been lost, too.
 SELECT
     job.id, job.tenant_id, job.attempt, job.model, job.created_at, input.body,
     -- whether this recovery created the attempt

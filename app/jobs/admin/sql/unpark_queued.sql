@@ -1,5 +1,5 @@
 -- Which parked jobs does no pause hold any more?
--- They were due before, so they become ready again, with a due_at by their age.
+-- They were due before, and become ready again.
 WITH parked AS (
     SELECT job.id, {{ was }} FROM jobs AS job
     WHERE job.state = 'queued' AND NOT job.ready AND job.due_at = 'infinity' AND NOT {{ submits_paused(job=job) }}

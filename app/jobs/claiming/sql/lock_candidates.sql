@@ -1,4 +1,4 @@
--- Which ready jobs of these tenants may be sent, the first :seen of each tenant by rank?
+-- Which ready jobs of these tenants may be sent, :seen of each tenant?
 SELECT job.id, turn.tenant_id, job.key_id, job.rank_at, job.suspect, job.cost
 FROM unnest(:tenant_id::uuid[], :seen::bigint[]) AS turn (tenant_id, seen) CROSS JOIN LATERAL (
     SELECT job.id, job.key_id, job.rank_at, job.takeovers > 1 AS suspect, greatest(job.held_micro, :cost_micro_min) AS cost

@@ -1,4 +1,4 @@
--- Which parked jobs of these keys may become ready, the first :seen of each key by rank?
+-- Which parked jobs of these keys may become ready, :seen of each key?
 SELECT job.id, job.tenant_id, job.key_id, job.rank_at
 FROM unnest(:subject_id::uuid[], :tenant_id::uuid[], :seen::bigint[]) AS key (subject_id, tenant_id, seen)
 CROSS JOIN LATERAL (

@@ -31,7 +31,7 @@ WITH patience AS MATERIALIZED ({{ patience }}), in_turn AS MATERIALIZED (
 ), free AS MATERIALIZED (
     SELECT subject_id, weight, virtual_time, max_in_flight, ready, claimed, in_flight, kept_out FROM queues
     WHERE subject_id = ANY (ARRAY(SELECT subject_id FROM reached WHERE passed))
-        -- always true: forces the locks that may wait to be taken first
+        -- always true: takes the locks that may wait first
         AND (SELECT count(*) FROM waited_for) >= 0
     ORDER BY subject_id
     FOR UPDATE SKIP LOCKED
