@@ -1,5 +1,8 @@
 """Sweep: finds what lost rings, dead workers and the passing of time have left behind."""
 
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
 from app.core import clock
 from app.core.crash import crash_point
 from app.core.database.db import Database
@@ -32,6 +35,13 @@ TENANTS_MAX = 100
 """Whose expired credit is taken away in one transaction."""
 
 
+class Duty(NamedTuple):
+    """Something that a sweep puts right: `due` by what it saw. `run_once` says whether there is probably more of it."""
+
+    due: Callable[[Look], bool]
+    run_once: Callable[[], Awaitable[bool | None]]
+
+
 class Sweeper:
     """Looks every `sweep_seconds`, more and more rarely while there is nothing unfinished."""
 
@@ -62,32 +72,24 @@ class Sweeper:
         self._hears_rings = False
         self._roused = False
         self._forget_at = clock.monotonic() + FORGET_SECONDS
+        self._duties = (  # in the order in which they are done
+            Duty(lambda seen: seen.claimed, self._take_back),
+            Duty(lambda seen: seen.waiting_due, self._promote),
+            Duty(lambda seen: seen.queued_due or seen.waiting_due or seen.claimed, self._ring_dispatch),
+            Duty(lambda seen: seen.running_due, self._ring_poll),
+            Duty(lambda seen: seen.lots_due, self._expire_credits),
+            Duty(lambda seen: seen.probing, self._probe),
+            Duty(lambda seen: not seen.unfinished, self._rest),
+            Duty(lambda seen: seen.unfinished, self._rouse),
+            Duty(lambda seen: seen.unfinished and seen.paused, self._set_aside),
+            Duty(lambda seen: seen.unfinished, self._expire),
+        )
 
     async def _step(self) -> float:
         async with self._database.statement() as session:
             seen = await look(session)
-        more = await self._line_up(seen)
-        if seen.queued_due or seen.waiting_due or seen.claimed:
-            self._dispatch.ring()
-        if seen.running_due:
-            self._poll.ring()
-        if seen.lots_due:
-            await self._expire_credits()
-        if seen.probing and await self._forbidden.probe():
-            self._dispatch.ring()
-        if not seen.unfinished:
-            self._roused = False
-            if self._hears_rings:
-                self._wait_seconds = min(self._wait_seconds * 2, IDLE_SECONDS)
-            await self._forget()
-            return self._wait_seconds
-        if not self._roused:
-            self._roused = True
-            self._doorbell.rouse()
-        self._wait_seconds = self._sweep_seconds
-        if seen.paused:
-            more = await self._set_aside() or more
-        return 0.0 if await self._expire() or more else self._sweep_seconds
+        more = [await duty.run_once() for duty in self._duties if duty.due(seen)]
+        return 0.0 if seen.unfinished and any(more) else self._wait_seconds
 
     def wake(self) -> None:
         """There is work again: look at the usual pace from now on."""
@@ -101,26 +103,45 @@ class Sweeper:
         if not heard:
             self.wake()
 
-    async def _line_up(self, seen: Look) -> bool:
-        """Whether there is probably more of it."""
-        promoted = 0
-        if seen.claimed:
-            async with self._database.statement() as session:
-                freed = await take_back(session, lease_seconds=self._lease_seconds)
-            if freed:
-                log.warning("claims.expired", jobs=freed)
-        if seen.waiting_due:
-            async with self._database.statement() as session:
-                promoted = await promote(session)
-        return promoted >= PROMOTED_MAX
+    async def _take_back(self) -> None:
+        async with self._database.statement() as session:
+            freed = await take_back(session, lease_seconds=self._lease_seconds)
+        if freed:
+            log.warning("claims.expired", jobs=freed)
+
+    async def _promote(self) -> bool:
+        async with self._database.statement() as session:
+            return await promote(session) >= PROMOTED_MAX
+
+    async def _ring_dispatch(self) -> None:
+        self._dispatch.ring()
+
+    async def _ring_poll(self) -> None:
+        self._poll.ring()
+
+    async def _probe(self) -> None:
+        if await self._forbidden.probe():
+            self._dispatch.ring()
+
+    async def _rest(self) -> None:
+        """Look more rarely, where no ring is missed by that; and forget what nobody needs."""
+        self._roused = False
+        if self._hears_rings:
+            self._wait_seconds = min(self._wait_seconds * 2, IDLE_SECONDS)
+        await self._forget()
+
+    async def _rouse(self) -> None:
+        """Look at the usual pace, and have the other workers do so."""
+        if not self._roused:
+            self._roused = True
+            self._doorbell.rouse()
+        self._wait_seconds = self._sweep_seconds
 
     async def _set_aside(self) -> bool:
-        """Whether there is probably more of it."""
         async with self._database.statement() as session:
             return await set_aside(session) >= ASIDE_MAX
 
     async def _expire(self) -> bool:
-        """Whether there is probably more of it."""
         crash_point("sweep.before_expire")
         async with self._database.statement() as session:
             unknown = await expire_sending(session, unknown_max_seconds=self._unknown_max_seconds)
