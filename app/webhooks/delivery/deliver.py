@@ -34,7 +34,7 @@ GROUP_MAX = 100
 LINGER_SECONDS = 0.01
 GAP_SECONDS = 0.01
 MARGIN_SECONDS = 5.0
-"""No POST starts later than TOTAL_SECONDS - MARGIN_SECONDS before its lease expires: it ends at most MARGIN_SECONDS after."""
+"""A POST is not sent if it could end later than so many seconds before its lease expires: another worker may claim it then."""
 FULL_SECONDS = 1.0
 """Between two notifications by a worker that has no free slot."""
 NEAR_SECONDS = 60.0
@@ -125,7 +125,7 @@ class Deliverer:
         self._slots.cut()
 
     async def _deliver(self, row: ClaimedDelivery, body: bytes | None, asked_at: float) -> None:
-        until = asked_at + LEASE_SECONDS - TOTAL_SECONDS + MARGIN_SECONDS
+        until = asked_at + LEASE_SECONDS - TOTAL_SECONDS - MARGIN_SECONDS
 
         async def before_send() -> None:
             if clock.monotonic() > until:
