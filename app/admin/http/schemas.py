@@ -121,24 +121,17 @@ class TenantPatch(_Body):
     name: TenantName = Field(default_factory=str)
     suspended: StrictBool = Field(default_factory=bool, description="a suspended tenant may read, but not write")
     max_price: Amount = Field(default=None, description="highest price of a job, in credits; null: no limit")
-    default_price: Amount = Field(
-        default=None, description="price of models that have none; null: WAYSTATION_DEFAULT_PRICE"
-    )
+    default_price: Amount = Field(default=None, description="of models without a price; null: WAYSTATION_DEFAULT_PRICE")
     overdraft: Amount = Field(default=None, description="how far below zero the balance may go; null: 0")
-    daily_credits: Amount = Field(default=None, description="credits that may be spent in a day (UTC); null: no limit")
-    monthly_credits: Amount = Field(
-        default=None, description="credits that may be spent in a month (UTC); null: no limit"
-    )
+    daily_credits: Amount = Field(default=None, description="credits to spend in a day (UTC); null: no limit")
+    monthly_credits: Amount = Field(default=None, description="credits to spend in a month (UTC); null: no limit")
     models: Annotated[list[StrictStr], AfterValidator(checked_models)] | None = Field(
         default=None, description="slugs of the models that it may use; null: all"
     )
     weight: Annotated[float, BeforeValidator(checked_weight), WithJsonSchema(_WEIGHT)] = Field(
-        default_factory=float,
-        description="its share of the upstream's capacity, relative to the weights of other tenants",
+        default_factory=float, description="its share of the upstream, relative to the weights of other tenants"
     )
-    rate_per_minute: Annotated[int, *_limit("rate_per_minute")] = Field(
-        default_factory=int, description="submits a minute"
-    )
+    rate_per_minute: Annotated[int, *_limit("rate_per_minute")] = Field(default_factory=int, description="submits")
     burst: Annotated[int, *_limit("burst")] = Field(default_factory=int, description="submits that may be made at once")
     refused_per_minute: Annotated[int | None, *_own_limit("refused_per_minute")] = Field(
         default=None, description="refused submits that are allowed in a minute; null: 10 times rate_per_minute"
@@ -177,10 +170,8 @@ class KeyPatch(_Body):
 
     name: KeyName = Field(default_factory=str)
     expires_at: Instant = Field(default=None, description="RFC 3339; null: never")
-    daily_credits: Amount = Field(default=None, description="credits that may be spent in a day (UTC); null: no limit")
-    monthly_credits: Amount = Field(
-        default=None, description="credits that may be spent in a month (UTC); null: no limit"
-    )
+    daily_credits: Amount = Field(default=None, description="credits to spend in a day (UTC); null: no limit")
+    monthly_credits: Amount = Field(default=None, description="credits to spend in a month (UTC); null: no limit")
     rate_per_minute: Annotated[int | None, *_own_limit("rate_per_minute")] = Field(
         default=None, description="submits a minute, in addition to the tenant's limit; null: only the tenant's limit"
     )
