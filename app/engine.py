@@ -35,7 +35,7 @@ from app.reconciliation.tasks.daily import DailyReconciliation
 from app.upstream.account import AccountClient
 from app.upstream.client import UpstreamClient
 from app.webhooks.delivery.deliver import Deliverer
-from app.webhooks.delivery.keeper import Keeper
+from app.webhooks.delivery.secret_cache import SigningSecretCache
 from app.webhooks.delivery.sender import Sender
 from app.webhooks.delivery.sweep import WebhookSweeper
 from app.webhooks.secrets import Vault
@@ -83,12 +83,12 @@ class Engine:
             account=self.account,
             ceiling_per_minute=settings.upstream_rpm,
             max_in_flight=settings.upstream_max_in_flight,
-            eased=self._eased,
+            on_recovery=self._on_recovery,
         )
         self.account_watch = AccountWatch(database, self.account)
         self.trouble = JobTrouble()
         forbidden = ForbiddenModels(database)
-        run_times = RunTimes(database, dear=self.meter.dear)
+        run_times = RunTimes(database, polls_limited=self.meter.polls_limited)
         self.dispatcher = Dispatcher(
             database=database,
             upstream=self.upstream,
@@ -113,13 +113,13 @@ class Engine:
             trouble=self.trouble,
             rings_at_ends=settings.upstream_max_in_flight is not None,
         )
-        self.dispatcher.sender.followed = self.poller.pump
+        self.dispatcher.sender.poller_pump = self.poller.pump
         self.sender = Sender(Guard(settings.webhook_networks))
         self.deliverer = Deliverer(
             database=database,
             doorbell=self.doorbell,
             sender=self.sender,
-            keeper=Keeper(database, Vault(settings.secrets)),
+            keeper=SigningSecretCache(database, Vault(settings.secrets)),
             render=partial(render_events, base_url=settings.public_url),
             owner=self.process_id,
         )
@@ -161,7 +161,7 @@ class Engine:
         for part in (self.upstream, self.account, self.sender, self.doorbell):
             await part.close()
 
-    def _eased(self) -> None:
+    def _on_recovery(self) -> None:
         self.dispatcher.pump.ring()
         self.poller.pump.ring()
 
@@ -191,13 +191,13 @@ class Engine:
     async def listen(self) -> None:
         """Receive published notifications, until canceled."""
         await self.doorbell.listen_rings(
-            roused=self.sweeper.wake, rung=self.ring, has_room=self.has_room, connected=self._connected
+            woken=self.sweeper.wake, rung=self.ring, has_room=self.has_room, connected=self._connected
         )
 
     def _connected(self, connected: bool) -> None:
         # arq alone is not enough to make sweeps rarer: it gives a notification to one worker, and that worker may die with it
-        self.sweeper.rings(connected)
-        self.webhook_sweeper.rings(connected)
+        self.sweeper.set_push_available(connected)
+        self.webhook_sweeper.set_push_available(connected)
         if connected:  # notifications sent while we were not connected are lost
             for task in TASKS:
                 self.ring(task)

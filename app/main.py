@@ -21,9 +21,9 @@ from app.api.limit_routes import router as limits_router
 from app.api.model_routes import router as api_models_router
 from app.api.webhooks.event_routes import router as event_router
 from app.api.webhooks.webhook_routes import router as webhook_router
-from app.books.keeper import Keeper
 from app.books.operations import find_doubt
 from app.books.witness import Witness
+from app.books.witness_store import WitnessStore
 from app.catalog.check import Catalog
 from app.core.config.settings import Settings
 from app.core.database.db import Database
@@ -37,11 +37,11 @@ from app.core.process.memory import return_large_blocks
 from app.core.redis.doorbell import Doorbell
 from app.error_responses import handle_errors
 from app.http_client.guard import OUTPUT_NETWORKS, Guard
-from app.jobs.reading.outlook import Outlook
+from app.jobs.reading.eta_estimator import EtaEstimator
 from app.jobs.reading.reader import Reader
 from app.jobs.reading.waiters import Waiters
-from app.jobs.submit.intake import Intake
 from app.jobs.submit.quoting import Quoter
+from app.jobs.submit.service import SubmitService
 from app.limits.rates import RateLimiter
 from app.limits.strangers import Strangers
 from app.openapi import openapi_document
@@ -137,7 +137,7 @@ async def _open(
         state.rates.share_among(processes)
         state.strangers.share_among(processes)
 
-    state.intake = Intake(
+    state.intake = SubmitService(
         default_price_micro=settings.default_price_micro,
         database=state.database,
         catalog=Catalog(state.database, unpriced_models=settings.unpriced_models),
@@ -146,7 +146,7 @@ async def _open(
     )
     stack.push_async_callback(state.intake.drained)
     stack.push_async_callback(_take_leave, state.database, process_id)
-    state.outlook = Outlook(state.database)
+    state.outlook = EtaEstimator(state.database)
     state.quoter = Quoter(database=state.database, intake=state.intake, outlook=state.outlook, rates=state.rates)
     await stack.enter_async_context(
         _background(
@@ -187,7 +187,7 @@ async def _open_database(
 
 async def _witness(settings: Settings, process_id: UUID) -> Witness:
     witness = Witness(
-        Keeper(settings.redis_url), process_id=process_id, lease_seconds=settings.lease_seconds, sends=False
+        WitnessStore(settings.redis_url), process_id=process_id, lease_seconds=settings.lease_seconds, sends=False
     )
     await witness.recall()
     return witness

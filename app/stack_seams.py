@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from app.admin.actions.demo import ensure_demo_tenant
-from app.books.decide import Known
-from app.books.keeper import Keeper
+from app.books.decide import ProcessKnowledge
 from app.books.models import WORDS, Doubt
 from app.books.operations import find_books, stop_sending
+from app.books.witness_store import WitnessStore
 from app.core.database.db import Database
 from app.core.database.migrate import migrate
 from app.core.database.sql import SqlFolder
@@ -40,7 +40,7 @@ async def guard_books(database_url: str, redis_url: str, copied: bool | None) ->
     if copied is None:
         return
     process_id = new_id()
-    keeper = Keeper(redis_url)
+    keeper = WitnessStore(redis_url)
     database = await Database.open(database_url, name="up", writers_max=1, readers_max=1)
     try:
         async with database.transaction() as session:
@@ -52,7 +52,7 @@ async def guard_books(database_url: str, redis_url: str, copied: bool | None) ->
         if stop:
             log.error("books.doubted", doubt=Doubt.COPIED, why=WORDS[Doubt.COPIED], mend="waystation recover")
         elif not copied and found.books_id is not None:
-            await keeper.keep(Known(found.books_id, process_id, found.recoveries, ended=True))
+            await keeper.keep(ProcessKnowledge(found.books_id, process_id, found.recoveries, ended=True))
     finally:
         await database.close()
         await keeper.close()

@@ -29,7 +29,7 @@ from app.core.process.memory import return_large_blocks
 from app.core.process.stop_signals import stop_signals
 from app.core.redis.arq_redis import QUEUE, Later, PatientRedis, arq_pool, arq_settings, deserialized, serialized
 from app.core.redis.doorbell import TASKS, Task
-from app.core.redis.subscription import AWAY
+from app.core.redis.subscription import UNAVAILABLE_ERRORS
 from app.engine import Engine
 from app.worker_process import Process
 
@@ -166,7 +166,7 @@ async def ring_forever(engine: Engine, redis_url: str) -> None:
             await pool.ping()
             away.passed()
             await worker.async_run()
-        except AWAY as error:
+        except UNAVAILABLE_ERRORS as error:
             away.met(cause=repr(error))
         except Exception:
             log.exception("arq.failed")
@@ -193,7 +193,7 @@ async def _closed(worker: Worker) -> None:
     try:
         async with asyncio.timeout(ARQ_CLOSE_SECONDS):
             await worker.close()
-    except AWAY as error:
+    except UNAVAILABLE_ERRORS as error:
         log.debug("arq.close_failed", cause=repr(error))
         await worker.pool.connection_pool.disconnect(inuse_connections=True)
 

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from app.books.keeper import Keeper as WitnessKeeper
 from app.books.witness import Witness
+from app.books.witness_store import WitnessStore as WitnessKeeper
 from app.core import clock
 from app.core.config.settings import Settings
 from app.core.database.db import Database

@@ -152,7 +152,7 @@ async def send(table: Table | None, one: Side, jobs: int, *, most: int) -> float
     while done < jobs:
         asked_at = time.perf_counter()
         async with one.database.transaction() as session:
-            taken = await claim_queued(session, owner=one.owner, most=most, lease_seconds=LEASE_SECONDS)
+            taken = await claim_queued(session, owner=one.owner, jobs_max=most, lease_seconds=LEASE_SECONDS)
         rows = taken.rows
         claims.append(time.perf_counter() - asked_at)
         assert rows, f"there is more to be sent than this measures: {taken}"

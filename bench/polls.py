@@ -93,7 +93,7 @@ async def store(table: Table, on: Stand, group: int) -> None:
         for number in range(rounds + 20):
             clocked = [clocks()]
             async with database.transaction() as session:
-                rows = (await claim_running(session, owner=owner, most=group, lease_seconds=60)).rows
+                rows = (await claim_running(session, owner=owner, reads_max=group, lease_seconds=60)).rows
             clocked.append(clocks())
             async with database.statement() as session:
                 await record_polls(session, records=[_quiet(row, 60.0) for row in rows])
@@ -113,7 +113,7 @@ async def burst(table: Table, on: Stand) -> None:
         began_at, claimed = time.perf_counter(), 0
         while claimed < JOBS:
             async with database.transaction() as session:
-                claimed += len((await claim_running(session, owner=new_id(), most=256, lease_seconds=60)).rows)
+                claimed += len((await claim_running(session, owner=new_id(), reads_max=256, lease_seconds=60)).rows)
         took = time.perf_counter() - began_at
     table.row({"what": "burst", "of": JOBS, "p99 ms": took * 1e3, "per second": JOBS / took})
 

@@ -11,7 +11,7 @@ from app.api.callers import ALWAYS, BillingReader
 from app.core import clock
 from app.core.ids import find_id
 from app.ledger.listing import TransferFilter, UsageBy, list_transfers, list_usage
-from app.ledger.models import Kind
+from app.ledger.models import TransferKind
 from app.ledger.queries import get_balance
 from app.web.fields import Instant
 from app.web.paging import LIMIT_DEFAULT, Page, cut_page, parse_cursor
@@ -42,7 +42,7 @@ async def _job_id(job: str | None = None) -> UUID | None:
 async def list_ledger(
     caller: BillingReader,
     job_id: Annotated[UUID | None, Depends(_job_id)],
-    kind: Kind | None = None,
+    kind: TransferKind | None = None,
     cursor: str | None = None,
     limit: Limit = LIMIT_DEFAULT,
 ) -> Page[TransferOut]:

@@ -8,7 +8,7 @@ from app.core.credits import show_credits
 from app.core.database.session import Row
 from app.core.ids import show_id
 from app.ledger.listing import UsageBy
-from app.ledger.models import Kind
+from app.ledger.models import TransferKind
 from app.ledger.queries import BalanceRow
 from app.web.fields import At
 
@@ -32,7 +32,7 @@ class TransferOut(BaseModel):
     """One transfer of the ledger."""
 
     id: str
-    kind: Kind
+    kind: TransferKind
     amount: str = Field(description="credits; of an adjustment: positive for a gain, negative for a loss")
     job_id: str | None
     reference: str | None = Field(description="of a grant: its reference")

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from fastapi import Depends, Request
 
-from app.core.database.db import Database, patiently
+from app.core.database.db import Database, retry_read
 from app.core.database.session import ReadSession, Session
 from app.core.errors import Malformed, StatementTimedOut, StoreUnavailable, TooManyReads, Unauthorized
 from app.tenants.auth import Principal, ScopeMissing
@@ -39,7 +39,7 @@ class Caller:
             async with self.database.snapshot(self.tenant_id) as session:
                 return await query(session)
 
-        return await patiently(once)
+        return await retry_read(once)
 
     def transaction(self) -> AbstractAsyncContextManager[Session]:
         """A transaction within the tenant's share of the connections."""
@@ -61,7 +61,7 @@ def reading(scope: Scope | None) -> Any:
     """The dependency of a route that reads."""
 
     async def reader(request: Request) -> Caller:
-        principal = await patiently(lambda: authenticated(request, scope))
+        principal = await retry_read(lambda: authenticated(request, scope))
         return Caller(principal, request.app.state.database)
 
     return Depends(reader)

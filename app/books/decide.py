@@ -9,7 +9,7 @@ from app.books.models import Doubt
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class ProcessKnowledge:
     """What one process knows of the database. `recoveries`: how many there were at that time. `beats`: number of its last
     heartbeat; None: it had none. `attempts`: the last ones that it opened, (job id, number). `ended`: it has stopped
     normally, and this is complete. `at`: when it was written, in seconds since 1970, by the clock of the process."""
@@ -54,7 +54,7 @@ WITNESS_SECONDS = 6 * 86_400.0
 """How long a witness is kept. It is less than the seven days after which heartbeats are deleted."""
 
 
-def speaking(witnesses: Sequence[Known]) -> list[Known]:
+def speaking(witnesses: Sequence[ProcessKnowledge]) -> list[ProcessKnowledge]:
     """The witnesses that still count."""
     youngest = max((one.at for one in witnesses), default=0.0)
     return [
@@ -64,7 +64,7 @@ def speaking(witnesses: Sequence[Known]) -> list[Known]:
     ]
 
 
-def doubt_of(found: Found, *, witnesses: Sequence[Known], first: bool, sends: bool) -> Doubt | None:
+def doubt_of(found: Found, *, witnesses: Sequence[ProcessKnowledge], first: bool, sends: bool) -> Doubt | None:
     """Returns why sending must stop, or None. `first`: this process has not seen the database before, and has only
     `witnesses`. `sends`: whether it sends jobs.
 

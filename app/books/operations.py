@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from app.books.decide import Found, Known
+from app.books.decide import Found, ProcessKnowledge
 from app.books.models import WORDS, Doubt
 from app.core.database.session import ReadSession, Session
 from app.core.database.sql import SqlFolder, columns_of
@@ -56,7 +56,9 @@ _VOUCH = _SQL.command("vouch")
 _ARE_BOOKS_VOUCHED_FOR = _SQL.query("are_books_vouched_for", bool)
 
 
-async def find_books(session: ReadSession, *, process_id: UUID, lease_seconds: float, known: Sequence[Known]) -> Found:
+async def find_books(
+    session: ReadSession, *, process_id: UUID, lease_seconds: float, known: Sequence[ProcessKnowledge]
+) -> Found:
     """Read the database identity, and compare the database with what is `known`. One statement."""
     remembered = [
         _Remembered(one.books_id, one.process_id, one.recoveries, one.beats, *attempt)

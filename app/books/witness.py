@@ -10,10 +10,10 @@ from uuid import UUID
 
 import asyncpg
 
-from app.books.decide import Found, Known, doubt_of
-from app.books.keeper import Keeper
+from app.books.decide import Found, ProcessKnowledge, doubt_of
 from app.books.models import WORDS, Doubt
 from app.books.operations import adopt_books, find_books, settle_if_vouched, stop_sending, vouch
+from app.books.witness_store import WitnessStore
 from app.core.database.db import Database
 from app.core.database.session import Session
 from app.core.errors import StoreUnavailable, WrongConnection
@@ -31,7 +31,7 @@ NOT_MIGRATED = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)
 class Witness:
     """The witness of one process. `check` is passed to `Database.open`. `sends`: whether the process sends jobs."""
 
-    def __init__(self, keeper: Keeper, *, process_id: UUID, lease_seconds: float, sends: bool) -> None:
+    def __init__(self, keeper: WitnessStore, *, process_id: UUID, lease_seconds: float, sends: bool) -> None:
         self._keeper = keeper
         self._process_id = process_id
         self._lease_seconds = lease_seconds
@@ -40,8 +40,8 @@ class Witness:
         self._recoveries = 0
         self._beats: int | None = None
         self._attempts: deque[tuple[UUID, int]] = deque(maxlen=ATTEMPTS_MAX)
-        self._recalled: list[Known] = []
-        self._written: Known | None = None
+        self._recalled: list[ProcessKnowledge] = []
+        self._written: ProcessKnowledge | None = None
         self.doubted = False
         """Whether sending was stopped at the last check by this process."""
 
@@ -96,10 +96,10 @@ class Witness:
                 self._beats = None
         return found
 
-    def _known(self, *, ended: bool = False) -> Known | None:
+    def _known(self, *, ended: bool = False) -> ProcessKnowledge | None:
         if self._books_id is None:
             return None
-        return Known(
+        return ProcessKnowledge(
             self._books_id, self._process_id, self._recoveries, self._beats, tuple(self._attempts), ended=ended
         )
 

@@ -21,7 +21,7 @@ import certifi
 from yarl import URL
 
 from app.http_client.connections import Connector, GuardResolver, dialling_of_call, guarded_socket
-from app.http_client.exchange import BeforeSend, CallBroken, Exchange, Request
+from app.http_client.exchange import BeforeSend, CallBroken, HttpCall, Request
 from app.http_client.guard import Dialling, Guard
 
 FIELD_BYTES_MAX: Final = 16 * 1024
@@ -77,7 +77,7 @@ class Caller:
         self._base, self._proxy = str(parsed).rstrip("/"), proxy
         self._limits, self._keep_alive, self._guard, self._part = limits, keep_alive, guard, part
         self._headers = _checked(headers)  # not in the session: aiohttp would also send them to the proxy
-        self._exchanges: set[Exchange] = set()
+        self._exchanges: set[HttpCall] = set()
         given: dict[str, Any] = {"keepalive_timeout": idle_seconds} if keep_alive else {"force_close": True}
         if guard is not None:
             given |= {"resolver": GuardResolver(), "socket_factory": guarded_socket, "use_dns_cache": False}
@@ -99,7 +99,7 @@ class Caller:
             return Called(False, failure="closed_before_send")
         loop, limits, url = asyncio.get_running_loop(), limits or self._limits, URL(self._base + target, encoded=True)
         dialling = Dialling(self._guard, secure=url.scheme == "https") if self._guard else None
-        exchange = Exchange(body, before_send, dialling, loop.time() + limits.total_seconds)
+        exchange = HttpCall(body, before_send, dialling, loop.time() + limits.total_seconds)
         framing = {} if body is None else {"content-type": "application/json", "content-length": str(len(body))}
         headers = {**self._headers, **framing, **_checked(headers or {})}
         asked = dialling and dialling_of_call.set(dialling)
@@ -127,7 +127,7 @@ class Caller:
             exchange.leave(kept=self._keep_alive)
         return self._called(exchange, failure)
 
-    def _called(self, exchange: Exchange, failure: str | None) -> Called:
+    def _called(self, exchange: HttpCall, failure: str | None) -> Called:
         response, dialling = exchange.response, exchange.dialling
         dialled = (dialling.address, dialling.forbidden) if dialling else (None, "")
         if response is not None and response.status == 407 and self._proxy and response.url.scheme == "http":

@@ -31,7 +31,7 @@ class CallBroken(Exception):
     """Ends a call. Its only argument is the reason, a short constant."""
 
 
-class Exchange:
+class HttpCall:
     """One call. As a middleware of aiohttp it gets every failure first, so that aiohttp never retries."""
 
     sent = False
@@ -72,10 +72,10 @@ class Exchange:
         if asyncio.get_running_loop().time() >= self.until:
             raise CallBroken("total_timeout")
 
-    async def read(self, most: int, *, part: bool) -> str | None:
+    async def read(self, bytes_max: int, *, part: bool) -> str | None:
         """Read the body into `pieces`. Returns the reason of a failure, or None if the body, or the wanted `part`, is
         complete."""
-        response, left, decoder = self.response, most, None
+        response, left, decoder = self.response, bytes_max, None
         assert response is not None
         headers = response.headers
         coding = "identity" if part else ", ".join(headers.getall("Content-Encoding", ["identity"])).lower()
@@ -83,7 +83,7 @@ class Exchange:
             return "bad_answer"
         if any(value.lower() != "chunked" for value in headers.getall("Transfer-Encoding", ())):
             return "unknown_coding"
-        if not part and (response.content_length or 0) > most:
+        if not part and (response.content_length or 0) > bytes_max:
             return "body_too_large"
         more = False
         try:
@@ -147,7 +147,7 @@ class Exchange:
 class Request(aiohttp.ClientRequest):
     """A request that is sent in the same turn of the event loop in which its check ends."""
 
-    exchange: Exchange
+    exchange: HttpCall
 
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         await self.exchange.check(conn)

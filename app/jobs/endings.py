@@ -75,7 +75,7 @@ async def end_jobs(session: Session, *, ended: Sequence[EndedJob]) -> Ended:
     return Ended(due, above_hold, disabled)
 
 
-async def tell_started(session: Session, *, started: Sequence[EndedJob]) -> int:
+async def emit_started(session: Session, *, started: Sequence[EndedJob]) -> int:
     """Emit the events `job.processing` of jobs that this transaction has just changed. Returns how many deliveries are due. No
     statement if there are none."""
     if not started:

@@ -40,7 +40,7 @@ class Submission:
     webhook: JobWebhook | None = None
 
 
-class Twin(NamedTuple):
+class Duplicate(NamedTuple):
     """The job that has the id or the idempotency key of the submission `asked_id`."""
 
     asked_id: UUID
@@ -83,7 +83,7 @@ class _CanceledJob(EndedJob):
 
 
 _SQL = SqlFolder(__file__)
-_FIND_TWINS = _SQL.query("find_twins", Twin)
+_FIND_TWINS = _SQL.query("find_duplicates", Duplicate)
 _SUBMIT_JOBS = _SQL.command("submit_jobs")
 _SUBMIT_JOBS_OF_ONE = _SQL.query("submit_jobs_of_one", UUID, parts={"holds_that_fit": HOLDS_THAT_FIT_PART})
 _SUBMIT_JOBS_OF_MANY = _SQL.query("submit_jobs_of_many", UUID, parts={"holds_that_fit": HOLDS_THAT_FIT_PART})
@@ -91,7 +91,7 @@ _REQUEST_CANCEL = _SQL.query("request_cancel", _CanceledJob)
 
 
 async def submit_jobs(session: Session, *, submissions: Sequence[Submission]) -> None:
-    """Store a group of jobs as queued. If one of them has a duplicate (see `find_twins`), none is stored. One statement."""
+    """Store a group of jobs as queued. If one of them has a duplicate (see `find_duplicates`), none is stored. One statement."""
     await session.run(_SUBMIT_JOBS, **columns_of(_NewJob, [_new_job(one, hold_id=None) for one in submissions]))
 
 
@@ -119,7 +119,7 @@ async def submit_jobs_that_fit(
     return set(await session.values(query, **jobs, lock_seconds=lock_seconds, no_limit=NO_LIMIT))
 
 
-async def find_twins(session: Session, *, submissions: Sequence[Submission]) -> dict[UUID, Twin]:
+async def find_duplicates(session: Session, *, submissions: Sequence[Submission]) -> dict[UUID, Duplicate]:
     """Return, for each submission that has a duplicate, the job with its id or its idempotency key."""
     twins = await session.rows(
         _FIND_TWINS, job_ids=[s.id for s in submissions], tenant_ids=[s.tenant_id for s in submissions],

@@ -7,7 +7,7 @@ from app.core.database.session import ReadSession, Session
 from app.core.database.sql import SqlFolder, columns_of
 from app.core.ids import derived_id
 from app.ledger.decide import Account
-from app.ledger.models import Kind
+from app.ledger.models import TransferKind
 from app.ledger.rows import BudgetRow, Expired, LockedBalance, LotRow, ReadBalance
 
 _SQL = SqlFolder(__file__)
@@ -53,7 +53,7 @@ async def _expire_due(session: Session, accounts: dict[UUID, Account], tenant_id
     await session.run(_CLOSE_LOTS, lot_ids=[lot.id for lot in lots])
     gone = [lot for lot in lots if lot.left_micro]
     expired = [
-        Expired(derived_id(lot.id, Kind.EXPIRE), lot.tenant_id, lot.id, lot.left_micro, None, was_free=True)
+        Expired(derived_id(lot.id, TransferKind.EXPIRE), lot.tenant_id, lot.id, lot.left_micro, None, was_free=True)
         for lot in gone
     ]
     await session.run(_EXPIRE_CREDITS, **columns_of(Expired, expired))
@@ -66,15 +66,17 @@ async def _expire_due(session: Session, accounts: dict[UUID, Account], tenant_id
 async def expire_returned(session: Session, *, rows: Sequence[tuple[UUID, UUID, int, UUID]]) -> None:
     """Remove credit that came back to expired lots. rows: (tenant id, lot id, amount, job id). One statement."""
     expired = [
-        Expired(derived_id(job_id, f"{Kind.EXPIRE} {lot_id}"), tenant_id, lot_id, amount, job_id, was_free=False)
+        Expired(
+            derived_id(job_id, f"{TransferKind.EXPIRE} {lot_id}"), tenant_id, lot_id, amount, job_id, was_free=False
+        )
         for tenant_id, lot_id, amount, job_id in rows
     ]
     await session.run(_EXPIRE_CREDITS, **columns_of(Expired, expired))
 
 
-async def expire_due(session: Session, *, most: int) -> int:
-    """Remove the credits left in expired lots, of up to `most` tenants. Returns the number of tenants. For the sweep."""
-    tenant_ids = await session.values(_LIST_TENANTS_WITH_DUE_LOTS, tenants_max=most)
+async def expire_due(session: Session, *, lots_max: int) -> int:
+    """Remove the credits left in expired lots, of up to `lots_max` tenants. Returns the number of tenants. For the sweep."""
+    tenant_ids = await session.values(_LIST_TENANTS_WITH_DUE_LOTS, tenants_max=lots_max)
     if tenant_ids:
         await lock_accounts(session, tenant_ids=tenant_ids)
     return len(tenant_ids)

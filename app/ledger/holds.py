@@ -8,7 +8,7 @@ from app.core.database.session import Session
 from app.core.database.sql import SqlFolder, columns_of
 from app.core.ids import derived_id
 from app.ledger.decide import Account, Budget, Hold, Lot, draw
-from app.ledger.models import Kind
+from app.ledger.models import TransferKind
 from app.ledger.rows import Drawn, LotRow, NewHold, Spent
 
 
@@ -31,7 +31,7 @@ _SPEND_BUDGETS = _SQL.query("spend_budgets", BudgetAlert)
 
 def hold_id_of(job_id: UUID) -> UUID:
     """The id of a job's hold."""
-    return derived_id(job_id, Kind.HOLD)
+    return derived_id(job_id, TransferKind.HOLD)
 
 
 async def hold(session: Session, *, accounts: Mapping[UUID, Account], holds: Sequence[Hold]) -> None:

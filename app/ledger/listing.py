@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, ColumnElement, Date, cast, func, literal_colu
 
 from app.core.database.select import equal, fetch, within
 from app.core.database.session import ReadSession, Row
-from app.ledger.models import Kind
+from app.ledger.models import TransferKind
 from app.ledger.tables import transfers, usage_hours
 
 UsageBy = Literal["model", "key", "day"]
@@ -25,7 +25,7 @@ class TransferFilter:
 
     tenant_id: UUID
     after: UUID | None = None
-    kind: Kind | None = None
+    kind: TransferKind | None = None
     job_id: UUID | None = None
 
 

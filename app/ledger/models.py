@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 
-class Kind(StrEnum):
+class TransferKind(StrEnum):
     """What a transfer does to a balance."""
 
     GRANT = "grant"

@@ -10,7 +10,7 @@ from app.core.errors import Conflict, Malformed, NotFound, malformed_field
 from app.core.ids import derived_id, new_id
 from app.ledger.accounts import lock_accounts
 from app.ledger.decide import Account, filled
-from app.ledger.models import Kind, Period
+from app.ledger.models import Period, TransferKind
 from app.ledger.rows import Transfer
 
 _SQL = SqlFolder(__file__)
@@ -74,7 +74,7 @@ async def grant(
             raise ReferenceTaken(there.amount)
         return there, False
     made = await session.get_row(
-        _GRANT_CREDITS, id=derived_id(tenant_id, f"{Kind.GRANT} {reference}"), tenant_id=tenant_id, amount=amount_micro,
+        _GRANT_CREDITS, id=derived_id(tenant_id, f"{TransferKind.GRANT} {reference}"), tenant_id=tenant_id, amount=amount_micro,
         reference=reference, note=note, expires_at=expires_at, left_micro=filled(amount_micro, account.balance.available),
     )  # fmt: skip
     return made, True
@@ -103,7 +103,7 @@ async def correct_charge(
     The caller lowers `charged_micro` of the job in the same transaction. Raises AccountNotFound.
     """
     await _locked(session, tenant_id=tenant_id)
-    transfer_id = derived_id(job_id, Kind.ADJUST)
+    transfer_id = derived_id(job_id, TransferKind.ADJUST)
     if await session.find_value(_FIND_TRANSFER, id=transfer_id):
         return None
     return await session.find_row(

@@ -11,7 +11,7 @@ from app.core.ids import derived_id
 from app.ledger.accounts import expire_returned
 from app.ledger.decide import Balance, Lot, give_back
 from app.ledger.holds import hold_id_of
-from app.ledger.models import ExposureReason, Kind
+from app.ledger.models import ExposureReason, TransferKind
 from app.ledger.rows import Allocation, Exposed, Refilled, Settled, SettledBalance, Unspent
 
 _SQL = SqlFolder(__file__)
@@ -38,9 +38,9 @@ class Settlement:
     run_seconds: float | None
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> TransferKind:
         """POST if the job is charged or completed, even with a charge of 0; else RELEASE."""
-        return Kind.POST if self.charged or self.outcome == "completed" else Kind.RELEASE
+        return TransferKind.POST if self.charged or self.outcome == "completed" else TransferKind.RELEASE
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ from sqlalchemy import (
 )
 
 from app.core.database.tables import metadata, one_of
-from app.ledger.models import ExposureReason, Kind, Period
+from app.ledger.models import ExposureReason, Period, TransferKind
 
 
 def _micro(name: str, **options: object) -> "Column[object]":
@@ -72,7 +72,7 @@ transfers = Table(
     Column("note", Text),
     Column("expires_at", DateTime(timezone=True), comment="of a grant"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    one_of("kind", Kind),
+    one_of("kind", TransferKind),
     CheckConstraint("CASE kind WHEN 'adjust' THEN amount <> 0 ELSE amount >= 0 END", name="amount"),
     CheckConstraint("kind NOT IN ('hold', 'post', 'release') OR job_id IS NOT NULL", name="job"),
     CheckConstraint("(kind IN ('post', 'release')) = (hold_id IS NOT NULL)", name="hold"),

@@ -63,7 +63,7 @@ class Charge:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ChargeOutcome:
     """Whether a charge was made, and how full its buckets are after it."""
 
     made: bool
@@ -71,7 +71,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownUsage:
     """What a process knows of a bucket, in units. `counts`: also if Redis has the bucket, because it was charged elsewhere."""
 
     used: int
@@ -85,7 +85,7 @@ class RateScript:
         self._charge = redis.register_script(_CHARGE)
         self._return = redis.register_script(_RETURN)
 
-    async def charge(self, charges: Sequence[Charge], known: dict[str, Known]) -> list[Verdict]:
+    async def charge(self, charges: Sequence[Charge], known: dict[str, KnownUsage]) -> list[ChargeOutcome]:
         """Make these charges in order, and return one verdict for each. `known`: by the bucket's name in Redis."""
         places: dict[str, int] = {}
         limits: list[int] = []
@@ -102,7 +102,7 @@ class RateScript:
             told += (charge.count * TOKEN, *at)
         answer: list[int] = await self._charge(keys=list(places), args=[*limits, *told])
         return [
-            Verdict(
+            ChargeOutcome(
                 made=bool(answer[3 * number]),
                 standings=tuple(
                     Standing(bucket.policy, bucket.rate, answer[3 * number + 1 + side], room_of(bucket.rate))
@@ -119,7 +119,7 @@ class RateScript:
         return int(now - found_at)
 
 
-def levels_of(charges: Sequence[Charge], verdicts: Sequence[Verdict], now: int) -> dict[str, Level]:
+def levels_of(charges: Sequence[Charge], verdicts: Sequence[ChargeOutcome], now: int) -> dict[str, Level]:
     """How full these charges left each bucket, by the bucket's name in Redis."""
     return {
         bucket.key: Level(standing.used, now)

@@ -35,7 +35,7 @@ from app.core.process.batch import Batcher, Overloaded
 from app.core.redis.redis_pool import open_redis
 from app.limits.buckets import SECOND, TOKEN, Level, Standing, drained, fits, most_of, poured, room_of
 from app.limits.rate_headers import RateLimited
-from app.limits.rate_script import Bucket, Charge, Known, RateScript, Verdict, levels_of
+from app.limits.rate_script import Bucket, Charge, ChargeOutcome, KnownUsage, RateScript, levels_of
 
 log = get_logger(__name__)
 
@@ -47,11 +47,11 @@ PROBE_SECONDS = 0.5
 GROUP_MAX = 200
 WAITING_MAX = 10_000
 KNOWN_MAX = 20_000
-AWAY = (RedisError, OSError, TimeoutError)
+UNAVAILABLE_ERRORS = (RedisError, OSError, TimeoutError)
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class Charged:
     """Submits that were charged, and how full the limits are after that."""
 
     charge: Charge
@@ -64,7 +64,9 @@ class RateLimiter:
     def __init__(self, url: str) -> None:
         self._redis: Redis = open_redis(url, max_connections=4)
         self._script = RateScript(self._redis)
-        self._batcher: Batcher[Charge, Verdict] = Batcher(self._flush, size_max=GROUP_MAX, waiting_max=WAITING_MAX)
+        self._batcher: Batcher[Charge, ChargeOutcome] = Batcher(
+            self._flush, size_max=GROUP_MAX, waiting_max=WAITING_MAX
+        )
         self._shares = 1
         # The least recently used are removed first. Without Redis, a removed tenant starts with a full burst.
         self._levels: OrderedDict[str, Level] = OrderedDict()
@@ -81,13 +83,13 @@ class RateLimiter:
         """Set how many processes share the limits while Redis is unavailable."""
         self._shares = max(1, processes)
 
-    async def take(self, buckets: Sequence[Bucket], count: int = 1) -> Taken:
+    async def take(self, buckets: Sequence[Bucket], count: int = 1) -> Charged:
         """Charge `count` submits to all of these buckets or to none. Raises RateLimited."""
         charge = Charge(tuple(buckets), count)
         verdict = await self._judge(charge)
         if not verdict.made:
             raise RateLimited(verdict.standings, count)
-        return Taken(charge, verdict.standings)
+        return Charged(charge, verdict.standings)
 
     async def look(self, buckets: Sequence[Bucket]) -> tuple[Standing, ...]:
         """Return how full these are. Charges nothing."""
@@ -98,7 +100,7 @@ class RateLimiter:
         standings = await self.look(buckets)
         return None if all(fits(standing, 1) for standing in standings) else RateLimited(standings, 1)
 
-    def give_back(self, taken: Taken) -> None:
+    def give_back(self, taken: Charged) -> None:
         """Give back submits that were refused later, because these do not count. Waits for nothing."""
         charge = Charge(taken.charge.buckets, -taken.charge.count)
         if self._seeking is not None:
@@ -135,7 +137,7 @@ class RateLimiter:
             self._seeking.cancel()
         await self._redis.aclose()
 
-    async def _judge(self, charge: Charge) -> Verdict:
+    async def _judge(self, charge: Charge) -> ChargeOutcome:
         if self._seeking is not None:
             return self._judge_alone(charge)
         try:
@@ -143,7 +145,7 @@ class RateLimiter:
         except Overloaded:
             return self._judge_alone(charge)
 
-    async def _flush(self, group: Sequence[Charge]) -> Sequence[Verdict]:
+    async def _flush(self, group: Sequence[Charge]) -> Sequence[ChargeOutcome]:
         verdicts = await self._charge(group)
         for charge in group:
             if charge.afterwards:
@@ -153,42 +155,44 @@ class RateLimiter:
                     del self._pending[key]
         return verdicts
 
-    async def _charge(self, group: Sequence[Charge]) -> Sequence[Verdict]:
+    async def _charge(self, group: Sequence[Charge]) -> Sequence[ChargeOutcome]:
         if self._seeking is None:
             try:
                 async with _in_time():
                     verdicts = await self._script.charge(group, self._known(group))
-            except AWAY as error:
+            except UNAVAILABLE_ERRORS as error:
                 self._lose(error)
             else:
                 self._learn(group, verdicts)
                 return verdicts
         return [self._judge_alone(charge) for charge in group]
 
-    def _known(self, group: Sequence[Charge]) -> dict[str, Known]:
+    def _known(self, group: Sequence[Charge]) -> dict[str, KnownUsage]:
         now = _now()
         return {
-            bucket.key: Known(drained(level, bucket.rate, now, room=bucket.most), counts=bucket.key in self._untold)
+            bucket.key: KnownUsage(
+                drained(level, bucket.rate, now, room=bucket.most), counts=bucket.key in self._untold
+            )
             for charge in group
             for bucket in charge.buckets
             if (level := self._levels.get(bucket.key)) is not None
         }
 
-    def _learn(self, group: Sequence[Charge], verdicts: Sequence[Verdict]) -> None:
+    def _learn(self, group: Sequence[Charge], verdicts: Sequence[ChargeOutcome]) -> None:
         for key, level in levels_of(group, verdicts, _now()).items():
             self._keep(key, level)
             self._untold.discard(key)
 
-    def _judge_alone(self, charge: Charge) -> Verdict:
+    def _judge_alone(self, charge: Charge) -> ChargeOutcome:
         """Check and charge by this process's own level, against its share."""
         now = _now()
         before = [self._standing(bucket, now, shares=self._shares) for bucket in charge.buckets]
         if not charge.afterwards and not all(fits(standing, charge.count) for standing in before):
-            return Verdict(False, tuple(before))
+            return ChargeOutcome(False, tuple(before))
         after = tuple(Standing(one.policy, one.rate, poured(one, charge.count), one.room, one.token) for one in before)
         for bucket, standing in zip(charge.buckets, after, strict=True):
             self._keep(bucket.key, Level(standing.used, now))
-        return Verdict(True, after)
+        return ChargeOutcome(True, after)
 
     def _standing(self, bucket: Bucket, now: int, *, shares: int) -> Standing:
         """How full a bucket is by what this process knows, for one of `shares` processes."""
@@ -215,7 +219,7 @@ class RateLimiter:
             try:
                 async with _in_time():
                     since = await self._script.micros_since_found(forget_micros=round(2 * PROBE_SECONDS * SECOND))
-            except AWAY as error:
+            except UNAVAILABLE_ERRORS as error:
                 log.debug("rates.redis_still_away", cause=repr(error))
                 continue
             # By then every other process has tried, too.

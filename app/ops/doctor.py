@@ -27,7 +27,7 @@ from app.core.database.session import ReadSession
 from app.core.database.sql import SqlFolder
 from app.core.errors import StoreUnavailable, WrongConnection
 from app.core.redis.redis_pool import open_redis
-from app.core.redis.subscription import AWAY, REDIS_SECONDS
+from app.core.redis.subscription import REDIS_SECONDS, UNAVAILABLE_ERRORS
 from app.http_client.caller import Caller, Limits
 
 POSTGRES_MIN = 160_000
@@ -208,7 +208,7 @@ async def _redis(data_dir: Path) -> Finding:
     except (AuthenticationError, ResponseError) as error:
         mend = "correct user, password and database in WAYSTATION_REDIS_URL; until then only sweeps find work, which is slower"
         return Finding("redis", f"error: {error}", mend)
-    except AWAY as error:
+    except UNAVAILABLE_ERRORS as error:
         return Finding(
             "redis",
             f"does not answer: {type(error).__name__}",

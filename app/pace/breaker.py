@@ -61,7 +61,7 @@ class Health:
         return self.model == PROBE_MODEL
 
 
-class Verdict(Enum):
+class Availability(Enum):
     """Whether the upstream is available. ASK: the jobs alone do not decide; read the balance."""
 
     THERE = auto()
@@ -69,18 +69,18 @@ class Verdict(Enum):
     AWAY = auto()
 
 
-def judge(health: Sequence[Health], *, broken: bool) -> Verdict:
+def judge(health: Sequence[Health], *, broken: bool) -> Availability:
     """Judge the upstream. `health`: of BREAK_SECONDS, or of MEND_SECONDS while it is considered unavailable."""
     if broken:
-        return Verdict.THERE if _is_mended(health) else Verdict.AWAY
+        return Availability.THERE if _is_mended(health) else Availability.AWAY
     jobs = [group for group in health if not group.is_probe]
     if sum(group.jobs for group in jobs) < BREAK_JOBS or share_failed(jobs) < BREAK_SHARE:
-        return Verdict.THERE
+        return Availability.THERE
     if share_failed([*jobs, Health(PROBE_TENANT, PROBE_MODEL, jobs=1, failed=0)]) >= BREAK_SHARE:
-        return Verdict.AWAY
+        return Availability.AWAY
     if len(jobs) == len(health):
-        return Verdict.ASK
-    return Verdict.AWAY if share_failed(health) >= BREAK_SHARE else Verdict.THERE
+        return Availability.ASK
+    return Availability.AWAY if share_failed(health) >= BREAK_SHARE else Availability.THERE
 
 
 def _is_mended(health: Sequence[Health]) -> bool:

@@ -11,9 +11,9 @@ from typing import Final, Generic, NamedTuple, TypeVar
 
 from app.core.database.session import Session
 from app.core.database.sql import SqlFolder, columns_of
-from app.pace.breaker import BREAK_SECONDS, MEND_SECONDS, Health, Sample, Verdict, judge
-from app.pace.decide import Budget, learned
-from app.pace.models import Refused, Second
+from app.pace.breaker import BREAK_SECONDS, MEND_SECONDS, Availability, Health, Sample, judge
+from app.pace.decide import RateEstimate, update_estimate
+from app.pace.models import Second, Throttled
 from app.pace.pace import Bucket, Lately, Pace, pace_of
 
 SECONDS_KEPT = 600
@@ -25,7 +25,7 @@ PROBE_SECONDS = 1.0
 Claimed = TypeVar("Claimed")
 
 
-class Taken(NamedTuple, Generic[Claimed]):
+class Granted(NamedTuple, Generic[Claimed]):
     """What a claim got. at: the database clock, seconds since 1970.
 
     wait_seconds: only the rate estimate held back more work; claim again after this time. None: it did not.
@@ -40,19 +40,19 @@ class Taken(NamedTuple, Generic[Claimed]):
     """Whether the reads are sent despite a pause, to find out whether they count."""
 
 
-# Rows that begin with the columns of a Budget. Their own fields need defaults because those of a Budget have them.
+# Rows that begin with the columns of a RateEstimate. Their own fields need defaults because those of a RateEstimate have them.
 
 
 @dataclass(frozen=True, slots=True)
-class _LoadedRow(Budget):
+class _LoadedRow(RateEstimate):
     """A row of `load_budget.sql`. now: the database clock, seconds since 1970."""
 
     now: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class _PaceRow(Budget):
-    """A row of `read_pace.sql`: the fields of a Budget, a Bucket, a Lately and a Known.
+class _PaceRow(RateEstimate):
+    """A row of `read_pace.sql`: the fields of a RateEstimate, a Bucket, a Lately and a PaceReading.
 
     stale: another transaction held the lock. Only the columns of upstream_state are current.
     """
@@ -82,7 +82,7 @@ class _RefusedRow(NamedTuple):
     refused_reads: int
 
 
-_BUDGET_FIELDS: Final = tuple(field.name for field in fields(Budget))
+_BUDGET_FIELDS: Final = tuple(field.name for field in fields(RateEstimate))
 
 _SQL = SqlFolder(__file__)
 _READ_PACE = _SQL.query("read_pace", _PaceRow)
@@ -99,8 +99,8 @@ _CONFIGURE = _SQL.command("configure")
 class Learned(NamedTuple):
     """The rate estimate before and after. ask: the caller should read the balance and report the result."""
 
-    before: Budget
-    after: Budget
+    before: RateEstimate
+    after: RateEstimate
     ask: bool
 
 
@@ -108,7 +108,7 @@ async def learn(
     session: Session,
     *,
     held: bool,
-    refused: Sequence[Refused],
+    refused: Sequence[Throttled],
     passed: int,
     ended: Iterable[Second],
     heard: Sequence[Sample] | None = None,
@@ -126,21 +126,21 @@ async def learn(
         await session.run(_COUNT_REFUSED, **columns_of(_RefusedRow, told))
     seconds = await session.rows(_SECONDS, seconds=float(SECONDS_SEEN))
     health = [] if heard is None else await _hear(session, heard, before, now)
-    after = learned(before, now=now, held=held, refused=refused, passed=passed, seconds=seconds, health=health)
+    after = update_estimate(before, now=now, held=held, refused=refused, passed=passed, seconds=seconds, health=health)
     await session.run(_SAVE, **{name: getattr(after, name) for name in _BUDGET_FIELDS}, alarm=alarm)
     if after.broken_at is None:
-        ask = before.broken_at is None and judge(health, broken=False) is Verdict.ASK
+        ask = before.broken_at is None and judge(health, broken=False) is Availability.ASK
     else:
         ask = all(group.at < now - PROBE_SECONDS for group in health if group.is_probe)
     return Learned(before, after, ask)
 
 
-def _budget_of(row: Budget) -> Budget:
+def _budget_of(row: RateEstimate) -> RateEstimate:
     """The rate estimate in a row that begins with one."""
-    return Budget(*(getattr(row, name) for name in _BUDGET_FIELDS))
+    return RateEstimate(*(getattr(row, name) for name in _BUDGET_FIELDS))
 
 
-async def _hear(session: Session, heard: Sequence[Sample], budget: Budget, now: float) -> list[Health]:
+async def _hear(session: Session, heard: Sequence[Sample], budget: RateEstimate, now: float) -> list[Health]:
     """Store these samples, and return those that all processes reported lately."""
     await session.run(_TELL, **columns_of(Sample, heard), kept_seconds=HEALTH_KEPT_SECONDS)
     seconds = BREAK_SECONDS if budget.broken_at is None else MEND_SECONDS
@@ -153,10 +153,10 @@ async def configure(session: Session, *, ceiling_per_minute: float | None, max_i
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class PaceReading:
     """What a claim knows of the upstream, under the lock. now: the transaction's instant, seconds since 1970.
 
-    virtual_time: where a tenant starts that had nothing to send for a while. alarmed: as in Taken. paused: all submits are.
+    virtual_time: where a tenant starts that had nothing to send for a while. alarmed: as in Granted. paused: all submits are.
     doubted: after trouble with the account, until a submit is accepted.
     places: how many more jobs may be in flight; infinite: any number.
     """
@@ -170,7 +170,7 @@ class Known:
     places: float
 
 
-async def read_pace(session: Session, *, for_submits: bool) -> Known:
+async def read_pace(session: Session, *, for_submits: bool) -> PaceReading:
     """Return what may be sent now. Until the transaction ends no other one claims or learns. One statement, or two
     if another transaction held the lock first."""
     row = await session.get_row(_READ_PACE, for_submits=for_submits)
@@ -184,7 +184,7 @@ async def read_pace(session: Session, *, for_submits: bool) -> Known:
         ceiling_per_minute=row.ceiling_per_minute,
     )
     places = math.inf if row.places is None else row.places
-    return Known(pace, row.now, row.virtual_time, row.alarmed, row.paused, bool(row.doubted), places)
+    return PaceReading(pace, row.now, row.virtual_time, row.alarmed, row.paused, bool(row.doubted), places)
 
 
 async def forget_seconds(session: Session) -> None:

@@ -18,8 +18,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from app.pace.breaker import Health, Verdict, judge
-from app.pace.models import Refused, Second
+from app.pace.breaker import Availability, Health, judge
+from app.pace.models import Second, Throttled
 
 WINDOW_SECONDS = 60.0
 RATE_START = 20.0
@@ -74,7 +74,7 @@ EASE_RATE = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
+class RateEstimate:
     """The rate estimate.
 
     limit: None until the first 429. ramp_seconds: held time since the last episode.
@@ -105,16 +105,16 @@ class Budget:
         return self.doubt >= FREE_NATS
 
 
-def learned(
-    budget: Budget,
+def update_estimate(
+    budget: RateEstimate,
     *,
     now: float,
     held: bool,
-    refused: Sequence[Refused],
+    refused: Sequence[Throttled],
     passed: int,
     seconds: Sequence[Second],
     health: Sequence[Health] = (),
-) -> Budget:
+) -> RateEstimate:
     """Return the rate estimate with what is newly known. `passed`: reads on trial that were not refused. `seconds`:
     at least those of the last two minutes. `health`: as `judge` takes it."""
     for one in refused:
@@ -132,16 +132,16 @@ def learned(
     return replace(budget, learned_at=now)
 
 
-def _judged(budget: Budget, *, now: float, health: Sequence[Health]) -> Budget:
+def _judged(budget: RateEstimate, *, now: float, health: Sequence[Health]) -> RateEstimate:
     verdict = judge(health, broken=budget.broken_at is not None)
-    if budget.broken_at is not None and verdict is Verdict.THERE:
+    if budget.broken_at is not None and verdict is Availability.THERE:
         return replace(budget, broken_at=None, judged_at=now, ease_rate=EASE_RATE)
-    if budget.broken_at is None and verdict is Verdict.AWAY:
+    if budget.broken_at is None and verdict is Availability.AWAY:
         return replace(budget, broken_at=now, judged_at=now)
     return budget
 
 
-def _grown(budget: Budget, by_seconds: float) -> Budget:
+def _grown(budget: RateEstimate, by_seconds: float) -> RateEstimate:
     budget = replace(budget, ease_rate=min(budget.ease_rate * 2**by_seconds, RATE_MAX))
     ramp_seconds = budget.ramp_seconds + by_seconds
     if budget.limit is None:
@@ -161,7 +161,7 @@ def hold_seconds(limit: float) -> float:
     return min(max(low, HOLD_REQUESTS * WINDOW_SECONDS / limit), high)
 
 
-def _refused(budget: Budget, one: Refused, *, now: float, seconds: Sequence[Second]) -> Budget:
+def _refused(budget: RateEstimate, one: Throttled, *, now: float, seconds: Sequence[Second]) -> RateEstimate:
     was_free = budget.reads_free
     budget = replace(budget, doubt=_doubt(budget, one, seconds))
     if one.is_read:
@@ -190,13 +190,13 @@ def _refused(budget: Budget, one: Refused, *, now: float, seconds: Sequence[Seco
     return replace(budget, trial_reads=trial_reads(budget) if now >= budget.trial_at else 0)
 
 
-def _still_full(budget: Budget, one: Refused, *, seconds: Sequence[Second]) -> bool:
+def _still_full(budget: RateEstimate, one: Throttled, *, seconds: Sequence[Second]) -> bool:
     """Whether nothing was accepted since the pause: a full minute behaves so, a bucket does not."""
     let_in = _accepted(budget, begin=budget.resume_at, end=one.sent_at, seconds=seconds)
     return let_in <= 1 + STILL_SECONDS * budget.rate
 
 
-def _waited_longer(budget: Budget, one: Refused, *, now: float, seconds: Sequence[Second]) -> Budget:
+def _waited_longer(budget: RateEstimate, one: Throttled, *, now: float, seconds: Sequence[Second]) -> RateEstimate:
     """The pause was too short, which teaches nothing else. But if the limit is a minute's, it is what was accepted in it."""
     lately = _accepted(budget, begin=one.sent_at - WINDOW_SECONDS, end=one.sent_at, seconds=seconds)
     if budget.relapses == 0 and budget.limit is not None:
@@ -206,24 +206,24 @@ def _waited_longer(budget: Budget, one: Refused, *, now: float, seconds: Sequenc
     return replace(budget, cut_at=now, relapses=budget.relapses + 1, resume_at=_resume_at(budget, one, now))
 
 
-def trial_reads(budget: Budget) -> int:
+def trial_reads(budget: RateEstimate) -> int:
     """How many reads make a trial: so many that some would be refused if reads counted."""
     return TRIAL_READS + math.ceil((budget.limit or 0.0) / WINDOW_SECONDS * TRIAL_SECONDS)
 
 
-def _cut(budget: Budget, limit: float) -> Budget:
+def _cut(budget: RateEstimate, limit: float) -> RateEstimate:
     limit = max(limit, LIMIT_MIN)
     return replace(budget, limit=limit, rate=limit * BACK_TO / WINDOW_SECONDS)
 
 
-def _resume_at(budget: Budget, one: Refused, now: float) -> float:
+def _resume_at(budget: RateEstimate, one: Throttled, now: float) -> float:
     if one.reset_at is None:
         low, high = PAUSE_SECONDS
         return now + float(min(low * 2 ** min(budget.relapses, 10), high))
     return min(max(one.reset_at, now), now + RESET_SECONDS_MAX) + BEAT_SECONDS
 
 
-def _measured(budget: Budget, one: Refused, *, until: float, seconds: Sequence[Second]) -> float:
+def _measured(budget: RateEstimate, one: Throttled, *, until: float, seconds: Sequence[Second]) -> float:
     """The limit that this 429 shows: the requests granted until then and not refused as far as known."""
     end = one.sent_at if one.reset_at is None else min(max(one.reset_at, one.sent_at), one.sent_at + WINDOW_SECONDS)
     begin = end - WINDOW_SECONDS
@@ -238,7 +238,7 @@ def _measured(budget: Budget, one: Refused, *, until: float, seconds: Sequence[S
     return max(whole, min(lately, LATELY_SHARE_MAX * whole))
 
 
-def _pace(budget: Budget, one: Refused, *, requests: float, seconds: Sequence[Second]) -> float:
+def _pace(budget: RateEstimate, one: Throttled, *, requests: float, seconds: Sequence[Second]) -> float:
     """The requests a minute that were accepted before this 429: of the last `requests`, or of those in the last minute."""
     lately, since = 0.0, one.sent_at
     for second in sorted(seconds, key=lambda second: second.at, reverse=True):
@@ -250,7 +250,7 @@ def _pace(budget: Budget, one: Refused, *, requests: float, seconds: Sequence[Se
     return lately * WINDOW_SECONDS / max(one.sent_at - since, 1.0)
 
 
-def _refilled(budget: Budget, one: Refused, *, seconds: Sequence[Second]) -> float | None:
+def _refilled(budget: RateEstimate, one: Throttled, *, seconds: Sequence[Second]) -> float | None:
     """The requests a minute that a bucket accepted since it was last empty; None if it may have been full since."""
     settled = budget.reads_free or budget.trial_at > 0  # whether it is known if reads count
     if budget.limit is None or budget.minute_seen or not settled:
@@ -264,11 +264,11 @@ def _refilled(budget: Budget, one: Refused, *, seconds: Sequence[Second]) -> flo
     return accepted * WINDOW_SECONDS / took
 
 
-def _accepted(budget: Budget, *, begin: float, end: float, seconds: Sequence[Second]) -> float:
+def _accepted(budget: RateEstimate, *, begin: float, end: float, seconds: Sequence[Second]) -> float:
     return _granted(budget, begin=begin, end=end, seconds=seconds)[0]
 
 
-def _granted(budget: Budget, *, begin: float, end: float, seconds: Sequence[Second]) -> tuple[float, float]:
+def _granted(budget: RateEstimate, *, begin: float, end: float, seconds: Sequence[Second]) -> tuple[float, float]:
     """Requests of the kinds that count between the two instants, evenly within a second: (not refused so far, all)."""
     accepted = granted = 0.0
     for second in seconds:
@@ -283,7 +283,7 @@ def _granted(budget: Budget, *, begin: float, end: float, seconds: Sequence[Seco
     return accepted, granted
 
 
-def _doubt(budget: Budget, one: Refused, seconds: Sequence[Second]) -> float:
+def _doubt(budget: RateEstimate, one: Throttled, seconds: Sequence[Second]) -> float:
     """The new `doubt`. Every refused request is one of those that count, and the share of reads among all is known."""
     if one.is_read:
         return -SETTLED_NATS

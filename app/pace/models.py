@@ -29,7 +29,7 @@ class Second:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class Throttled:
     """One answer 429: when its request was sent, and until when it asks us to wait, if it says so."""
 
     is_read: bool

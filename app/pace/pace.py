@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from app.pace.decide import RISE_TO, WINDOW_SECONDS, Budget
+from app.pace.decide import RISE_TO, WINDOW_SECONDS, RateEstimate
 
 BURST_SECONDS = 0.25
 BURST_MIN = 1.5
@@ -79,7 +79,9 @@ class Pace:
         return 0 if self.reads_free or not self.limited else math.ceil(max(self.shared, 0.0))
 
 
-def pace_of(budget: Budget, bucket: Bucket, *, now: float, lately: Lately, ceiling_per_minute: float | None) -> Pace:
+def pace_of(
+    budget: RateEstimate, bucket: Bucket, *, now: float, lately: Lately, ceiling_per_minute: float | None
+) -> Pace:
     """Return the pace at `now`."""
     ceiling = math.inf if ceiling_per_minute is None else ceiling_per_minute
     if budget.broken_at is None:
@@ -107,7 +109,7 @@ def _refilled(tokens: float, rate: float, seconds: float) -> float:
     return min(max(BURST_MIN, BURST_SECONDS * rate), tokens + rate * max(0.0, seconds))
 
 
-def _room(budget: Budget, lately: Lately) -> float:
+def _room(budget: RateEstimate, lately: Lately) -> float:
     """How many more requests the last minute may hold by the estimated limit."""
     if budget.limit is None:
         return math.inf

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from app.jobs.models import FINAL, State
-from app.reconciliation.models import Kind
+from app.reconciliation.models import DiscrepancyKind
 from app.upstream.history_rows import HistoryRow, holds
 
 
@@ -40,7 +40,7 @@ class OurJob:
 class Discrepancy:
     """A difference that was found. None means "unknown"."""
 
-    kind: Kind
+    kind: DiscrepancyKind
     subject: str
     job_id: UUID | None = None
     tenant_id: UUID | None = None
@@ -76,7 +76,7 @@ class Stranger:
     row: HistoryRow
 
 
-Verdict = Agrees | NotYet | Told | Stranger | Discrepancy
+Finding = Agrees | NotYet | Told | Stranger | Discrepancy
 
 
 def theirs_of(row: HistoryRow) -> int | None:
@@ -84,7 +84,7 @@ def theirs_of(row: HistoryRow) -> int | None:
     return 0 if row.cost_micro is None and row.status == "FAILED" else row.cost_micro
 
 
-def judge(row: HistoryRow, job: OurJob | None, *, judged_before: datetime) -> Verdict:
+def judge(row: HistoryRow, job: OurJob | None, *, judged_before: datetime) -> Finding:
     """Compare a row with our data. `job`: the owner of the request. `judged_before`: later data may still be incomplete."""
     if row.created_at is None or row.created_at >= judged_before:
         return NotYet()
@@ -96,13 +96,13 @@ def judge(row: HistoryRow, job: OurJob | None, *, judged_before: datetime) -> Ve
     if job.cost is not None:
         if theirs is None:
             return NotYet()
-        return Agrees() if theirs == job.cost else about(Kind.COST, row, job)
+        return Agrees() if theirs == job.cost else about(DiscrepancyKind.COST, row, job)
     if theirs is None:
-        return about(Kind.COST_UNKNOWN, row, job)
+        return about(DiscrepancyKind.COST_UNKNOWN, row, job)
     return Agrees() if theirs == 0 and job.state is State.FAILED else Told(job, theirs)
 
 
-def about(kind: Kind, row: HistoryRow, job: OurJob | None) -> Discrepancy:
+def about(kind: DiscrepancyKind, row: HistoryRow, job: OurJob | None) -> Discrepancy:
     """Return a discrepancy about one request."""
     return Discrepancy(
         kind,
@@ -125,13 +125,13 @@ def place(row: HistoryRow, candidates: Sequence[tuple[OurJob, Any]]) -> Discrepa
     at = row.created_at
     fitting = [job for job, body in candidates if _fits(row, body)]
     if not fitting or at is None:
-        return about(Kind.NOT_OURS, row, None)
+        return about(DiscrepancyKind.NOT_OURS, row, None)
 
     def distance(job: OurJob) -> tuple[bool, float]:
         return job.upstream_id is not None, abs((job.sent_at - at).total_seconds()) if job.sent_at else 0.0
 
     job = min(fitting, key=distance)
-    kind = Kind.LOST_START if job.upstream_id is None else Kind.SECOND_START
+    kind = DiscrepancyKind.LOST_START if job.upstream_id is None else DiscrepancyKind.SECOND_START
     return about(kind, row, job)
 
 

@@ -14,7 +14,7 @@ class Result(StrEnum):
     ABANDONED = "abandoned"
 
 
-class Kind(StrEnum):
+class DiscrepancyKind(StrEnum):
     """The kinds of discrepancies.
 
     BALANCE: a tenant's balance differs from the sum of its transfers. CREDITS: what the upstream took from the company's
@@ -34,6 +34,6 @@ class Kind(StrEnum):
 
 
 OF_HISTORY = (
-    Kind.COST, Kind.COST_UNKNOWN, Kind.MISSING, Kind.NOT_OURS, Kind.SECOND_START, Kind.LOST_START,
+    DiscrepancyKind.COST, DiscrepancyKind.COST_UNKNOWN, DiscrepancyKind.MISSING, DiscrepancyKind.NOT_OURS, DiscrepancyKind.SECOND_START, DiscrepancyKind.LOST_START,
 )  # fmt: skip
 """The kinds about one request of the upstream."""

@@ -16,7 +16,7 @@ from app.ledger.models import ExposureReason
 from app.ledger.operations import correct_charge
 from app.ledger.settling import Exposure, expose
 from app.reconciliation.decide import Discrepancy, OurJob
-from app.reconciliation.models import Kind
+from app.reconciliation.models import DiscrepancyKind
 
 
 class DiscrepancyNotFound(NotFound):
@@ -86,13 +86,13 @@ async def note(session: Session, *, discrepancies: Sequence[Discrepancy]) -> int
     return sum(await session.values(_NOTE_DISCREPANCIES, **columns_of(_Noted, rows)))
 
 
-async def settle(session: Session, *, gone: Sequence[tuple[Kind, str]]) -> int:
+async def settle(session: Session, *, gone: Sequence[tuple[DiscrepancyKind, str]]) -> int:
     """Settle these (kind, subject): they no longer differ. Return how many were open."""
     rows = [_Gone(*one) for one in gone]
     return await session.run(_SETTLE_DISCREPANCIES, **columns_of(_Gone, rows)) if rows else 0
 
 
-async def look_again(session: Session, *, kind: Kind, subject: str) -> None:
+async def look_again(session: Session, *, kind: DiscrepancyKind, subject: str) -> None:
     """Record that an open discrepancy was checked: others are checked next."""
     await session.run(_LOOK_AGAIN, kind=kind, subject=subject)
 
@@ -108,7 +108,7 @@ async def accept(session: Session, *, number: int, note: str) -> Accepted:
     return row
 
 
-async def settle_others(session: Session, *, kind: Kind, but: Sequence[str]) -> int:
+async def settle_others(session: Session, *, kind: DiscrepancyKind, but: Sequence[str]) -> int:
     """Settle those of a kind that were not found. Return how many were open."""
     return await session.run(_SETTLE_OTHERS, kind=kind, subjects=list(but))
 

@@ -143,9 +143,9 @@ async def explain_spent(
     )  # fmt: skip
 
 
-async def list_open(session: ReadSession, *, most: int) -> list[OpenDiscrepancy]:
+async def list_open(session: ReadSession, *, limit: int) -> list[OpenDiscrepancy]:
     """Return open discrepancies about requests of the history (kind, subject, job_id); those checked longest ago come first."""
-    return await session.rows(_LIST_OPEN, kinds=list(OF_HISTORY), discrepancies_max=most)
+    return await session.rows(_LIST_OPEN, kinds=list(OF_HISTORY), discrepancies_max=limit)
 
 
 async def list_open_credits(session: ReadSession) -> list[tuple[str, Reading]]:
@@ -154,7 +154,7 @@ async def list_open_credits(session: ReadSession) -> list[tuple[str, Reading]]:
     return [(row.subject, Reading(row.id, row.asked_at, row.at, row.total)) for row in rows]
 
 
-async def list_shown(session: ReadSession, *, most: int) -> list[dict[str, Any]]:
+async def list_shown(session: ReadSession, *, limit: int) -> list[dict[str, Any]]:
     """Return open discrepancies for display, newest first."""
     return [
         {
@@ -169,7 +169,7 @@ async def list_shown(session: ReadSession, *, most: int) -> list[dict[str, Any]]
             "happened_at": rfc3339(row.happened_at),
             "first_seen_at": rfc3339(row.first_seen_at),
         }
-        for row in await session.rows(_LIST_SHOWN, discrepancies_max=most)
+        for row in await session.rows(_LIST_SHOWN, discrepancies_max=limit)
     ]
 
 

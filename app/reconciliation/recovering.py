@@ -14,7 +14,7 @@ from app.jobs.claiming.records import SubmitRecord, record_late, record_submits
 from app.jobs.models import State
 from app.reconciliation.decide import about
 from app.reconciliation.matching import Candidate
-from app.reconciliation.models import Kind
+from app.reconciliation.models import DiscrepancyKind
 from app.reconciliation.operations import note
 from app.upstream.history_rows import HistoryRow
 from app.upstream.wire import Outcome, OutcomeKind, UpstreamState
@@ -72,4 +72,4 @@ async def _record(session: Session, records: Sequence[SubmitRecord]) -> int:
 async def note_orphans(session: Session, *, rows: Sequence[HistoryRow]) -> None:
     """List the requests of the lost time that no job owns in ops.discrepancies."""
     if rows:
-        await note(session, discrepancies=[about(Kind.NOT_OURS, row, None) for row in rows])
+        await note(session, discrepancies=[about(DiscrepancyKind.NOT_OURS, row, None) for row in rows])

@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 
 from app.core.database.tables import instant, metadata, one_of
-from app.reconciliation.models import Kind, Result
+from app.reconciliation.models import DiscrepancyKind, Result
 
 
 def _count(name: str, comment: str) -> "Column[int]":
@@ -76,7 +76,7 @@ discrepancies = Table(
     instant("accepted_at", comment="when an operator had seen to it; told anew where the amounts change"),
     Column("accepted_note", Text),
     CheckConstraint("(accepted_at IS NULL) = (accepted_note IS NULL)", name="accepted"),
-    one_of("kind", Kind),
+    one_of("kind", DiscrepancyKind),
     UniqueConstraint("kind", "subject"),
     Index(
         "discrepancies_open_idx", "last_seen_at", postgresql_where=text("settled_at IS NULL AND accepted_at IS NULL")

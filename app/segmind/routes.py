@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Scope as AsgiScope
 
 from app.catalog.check import RESERVED, SLUG, checked_slug
-from app.core.database.db import patiently
+from app.core.database.db import retry_read
 from app.core.errors import Refusal, StoreUnavailable, Unauthorized
 from app.core.faults import Faults
 from app.core.ids import find_id, show_id
@@ -21,7 +21,7 @@ from app.core.strict_json import JsonInvalid
 from app.jobs.models import FINAL, State, Surface
 from app.jobs.operations import JobNotFound
 from app.jobs.rows import JobResult
-from app.jobs.submit.intake import NOT_STORED, Asked
+from app.jobs.submit.service import NOT_STORED, JobRequest
 from app.jobs.submit.writer import Stored
 from app.ledger.queries import BalanceRow, get_balance
 from app.limits.strangers import submitter
@@ -119,7 +119,7 @@ async def _submit(request: Request, surface: Surface) -> tuple[Principal, Stored
     return principal, stored, headers
 
 
-async def _asked(request: Request, principal: Principal, surface: Surface, model: str, body: bytes) -> Asked:
+async def _asked(request: Request, principal: Principal, surface: Surface, model: str, body: bytes) -> JobRequest:
     """Read the submit from a request. Faults of its headers are in the result, to be reported with those of its parameters."""
     headers, faults = request.headers, Faults()
     bodies: Bodies = request.app.state.bodies
@@ -138,7 +138,7 @@ async def _asked(request: Request, principal: Principal, surface: Surface, model
             deadline = checked_deadline(plain_seconds(text), "header X-Deadline-Seconds")
     with faults:
         webhook = _webhook(request)
-    return Asked(
+    return JobRequest(
         principal=principal,
         surface=surface,
         model=model,
@@ -184,7 +184,7 @@ async def submit_and_wait(request: Request) -> Response:
     """`POST /v1/{model}`: waits for the job. Answers with the media or JSON, or 504 if the job still runs."""
     principal, stored, _headers = await _submit(request, Surface.SEGMIND_SYNC)
     state = request.app.state
-    wait = preferred_wait(request.headers, default=SYNC_SECONDS, most=SYNC_SECONDS_MAX)
+    wait = preferred_wait(request.headers, default=SYNC_SECONDS, wait_seconds_max=SYNC_SECONDS_MAX)
     row: JobResult | None = None
     with contextlib.suppress(StoreUnavailable):  # the job is stored: the client needs its id, which 504 contains
         row = await state.reader.wait_for_result(principal.tenant_id, stored.job_id, wait.seconds)
@@ -198,7 +198,7 @@ async def submit_and_wait(request: Request) -> Response:
 
 async def _asked_for(request: Request) -> tuple[UUID, UUID]:
     """Tenant id and job id of a read; the job may not exist. Raises JobNotFound if the id is not valid."""
-    principal = await patiently(lambda: _principal(request, Scope.JOBS_READ))
+    principal = await retry_read(lambda: _principal(request, Scope.JOBS_READ))
     job_id = find_id("job", request.path_params["request_id"])
     if job_id is None:
         raise JobNotFound
@@ -230,13 +230,13 @@ async def get_result(request: Request) -> Response:
 @refusing
 async def get_credits(request: Request) -> Response:
     """`GET /v1/get-user-credits`: the tenant's available credits."""
-    principal = await patiently(lambda: _principal(request, Scope.BILLING_READ))
+    principal = await retry_read(lambda: _principal(request, Scope.BILLING_READ))
 
     async def read() -> BalanceRow:
         async with request.app.state.database.snapshot(principal.tenant_id, point=True) as session:
             return await get_balance(session, tenant_id=principal.tenant_id)
 
-    return json_response(credits_body((await patiently(read)).available))
+    return json_response(credits_body((await retry_read(read)).available))
 
 
 class SlugConvertor(StringConvertor):

@@ -46,7 +46,7 @@ FaultName = Literal[
     "same_id", "double_start", "not_found_until", "state", "close_idle",
     "no_cost", "dear", "fail", "gzip", "pad",
 ]  # fmt: skip
-Kind = Literal["submit", "sync", "status", "result", "history", "credits", "models", "file"]
+CallKind = Literal["submit", "sync", "status", "result", "history", "credits", "models", "file"]
 STEERED = frozenset({"same_id", "double_start", "not_found_until", "state", "dear", "fail"})
 """Faults that are implemented where the answer is made, not in `apply`."""
 PADDING_BYTES_MAX = 256 * 1024 * 1024
@@ -65,7 +65,7 @@ class FaultRule(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     fault: FaultName
-    match: Kind | Literal["any"] = "any"
+    match: CallKind | Literal["any"] = "any"
     slug: str | None = None
     contains: str | None = None
     nth: Annotated[int, Field(ge=1)] | None = None

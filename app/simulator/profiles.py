@@ -8,7 +8,7 @@ from typing import Literal
 
 from app.simulator.config import MICROS_PER_CREDIT, SimulatorConfig
 
-Kind = Literal["image", "video", "audio", "model3d", "text", "embedding", "echo"]
+ResultKind = Literal["image", "video", "audio", "model3d", "text", "embedding", "echo"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class ModelProfile:
 
     slug: str
     modality: str
-    kind: Kind
+    kind: ResultKind
     run_seconds: float | None
     cost_micros: int | None
     outputs: int = 1
@@ -41,7 +41,7 @@ SPECIAL_REFUSED = {"sim-unknown": 404, "sim-retired": 410, "sim-forbidden": 403,
 """sim-reject: a parameter value that is refused before the model runs."""
 
 
-def _kind(modality: str) -> Kind:
+def _kind(modality: str) -> ResultKind:
     words = modality.lower().replace("-", " ").replace("_", " ")
     target = words.split("to")[-1]
     if "llm" in words or "vision" in words or "transcription" in words or "text" in target:

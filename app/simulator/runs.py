@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from app.simulator.config import SimulatorConfig
-from app.simulator.profiles import Kind, ModelProfile
+from app.simulator.profiles import ModelProfile, ResultKind
 
 State = Literal["QUEUED", "PROCESSING", "COMPLETED", "FAILED"]
 
@@ -25,7 +25,7 @@ class Run:
 
     request_id: str
     slug: str
-    kind: Kind
+    kind: ResultKind
     outputs: int
     submitted_at: float
     queue_seconds: float

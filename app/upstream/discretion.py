@@ -137,7 +137,7 @@ def ranges_of(amounts: Iterable[str]) -> dict[str, list[Range]]:
     return {amount: ranges for amount, ranges in found.items() if ranges}
 
 
-def discreet(told: Said, hides: Hides) -> Outcome:
+def redact_account_details(told: Said, hides: Hides) -> Outcome:
     """Return the outcome without the amounts that must be removed from its error and its body."""
     outcome = told.outcome
     error = None if outcome.error is None else without(outcome.error, hides)

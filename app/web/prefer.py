@@ -29,20 +29,20 @@ class Wait:
         return {"Preference-Applied": f"wait={self.seconds:g}"} if self.preferred else {}
 
 
-def preferred_wait(headers: Headers, *, default: float, most: float) -> Wait:
-    """Return the N of `Prefer: wait=N` in seconds, or BARE_SECONDS without an N, at most `most`; `default` without a valid
+def preferred_wait(headers: Headers, *, default: float, wait_seconds_max: float) -> Wait:
+    """Return the N of `Prefer: wait=N` in seconds, or BARE_SECONDS without an N, at most `wait_seconds_max`; `default` without a valid
     `wait`. The first `wait` counts. Unlike the RFC, it accepts fractions."""
     text = ",".join(headers.getlist("prefer"))
     for preference in _PREFERENCE.findall(text) if text else ():
         name, _, value = preference.partition(";")[0].partition("=")
         if name.strip().lower() == "wait":
-            seconds = _seconds(value.strip().strip('"'), most)
-            return Wait(default) if seconds is None else Wait(min(seconds, most), preferred=True)
+            seconds = _seconds(value.strip().strip('"'), wait_seconds_max)
+            return Wait(default) if seconds is None else Wait(min(seconds, wait_seconds_max), preferred=True)
     return Wait(default)
 
 
-def _seconds(text: str, most: float) -> float | None:
+def _seconds(text: str, wait_seconds_max: float) -> float | None:
     """Parse the value of `wait`. Returns None if it is not a number of seconds."""
     if not text:
         return BARE_SECONDS
-    return most if len(text) > 9 and _DIGITS.fullmatch(text) else plain_seconds(text)
+    return wait_seconds_max if len(text) > 9 and _DIGITS.fullmatch(text) else plain_seconds(text)

@@ -109,12 +109,12 @@ def idempotency_key(headers: Headers) -> str | None:
     return key
 
 
-def checked_wait(text: str, *, where: str, most: float) -> float:
-    """Parse whole or fractional seconds. More than `most` becomes `most`. Raises Malformed."""
+def checked_wait(text: str, *, where: str, wait_seconds_max: float) -> float:
+    """Parse whole or fractional seconds. More than `wait_seconds_max` becomes `wait_seconds_max`. Raises Malformed."""
     seconds = plain_seconds(text)
     if seconds is None:
-        raise malformed(where, f"expected seconds from 0 to {most:g}")
-    return min(seconds, most)
+        raise malformed(where, f"expected seconds from 0 to {wait_seconds_max:g}")
+    return min(seconds, wait_seconds_max)
 
 
 def checked_metadata(value: Any, where: str) -> dict[str, object]:

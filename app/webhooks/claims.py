@@ -76,10 +76,10 @@ _FREEZE_BODIES = _SQL.command("freeze_bodies")
 _READ_BODIES = _SQL.query("read_bodies", _Body)
 
 
-async def claim_deliveries(session: Session, *, owner: UUID, most: int) -> list[ClaimedDelivery]:
-    """Claim up to `most` due deliveries for LEASE_SECONDS. One statement."""
+async def claim_deliveries(session: Session, *, owner: UUID, deliveries_max: int) -> list[ClaimedDelivery]:
+    """Claim up to `deliveries_max` due deliveries for LEASE_SECONDS. One statement."""
     return await session.rows(
-        _CLAIM_DELIVERIES, deliveries_max=most, owner=owner, lease_seconds=LEASE_SECONDS, breaker_failures=BREAKER_FAILURES,
+        _CLAIM_DELIVERIES, deliveries_max=deliveries_max, owner=owner, lease_seconds=LEASE_SECONDS, breaker_failures=BREAKER_FAILURES,
         slots_healthy=SLOTS_HEALTHY, slots_unknown=SLOTS_UNKNOWN, slots_tenant=SLOTS_TENANT,
     )  # fmt: skip
 

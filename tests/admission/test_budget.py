@@ -10,7 +10,7 @@ from app.jobs.claiming.claims import claim_running
 from app.jobs.claiming.turns import Claimed, claim_queued
 from app.pace.budget import configure, forget_seconds, learn
 from app.pace.decide import FREE_NATS
-from app.pace.models import Refused, Second
+from app.pace.models import Second, Throttled
 from tests.conftest import NewDatabase
 from tests.factories.callers import Caller, make_caller
 from tests.factories.jobs import Engine
@@ -46,13 +46,13 @@ async def tokens(engine: Engine) -> float:
 
 async def submits(engine: Engine, most: int = 64) -> Claimed:
     async with engine.database.transaction() as session:
-        return await claim_queued(session, owner=engine.owner, most=most, lease_seconds=30)
+        return await claim_queued(session, owner=engine.owner, jobs_max=most, lease_seconds=30)
 
 
 async def polled(engine: Engine, **given: float) -> tuple[int, float | None, bool]:
     """How many running jobs were claimed, when there is more, and whether on trial."""
     async with engine.database.transaction() as session:
-        taken = await claim_running(session, owner=engine.owner, most=64, lease_seconds=30, **given)  # type: ignore[arg-type]
+        taken = await claim_running(session, owner=engine.owner, reads_max=64, lease_seconds=30, **given)  # type: ignore[arg-type]
     return len(taken.rows), taken.wait_seconds, taken.trial
 
 
@@ -175,7 +175,7 @@ async def test_the_results_that_are_forgotten_next_come_first(engine: Engine, ca
         )
     await put(engine, "rate = 8, tokens = 2, limit_per_minute = 480, refilled_at = now() + interval '1 minute'")
     async with engine.database.transaction() as session:
-        taken = await claim_running(session, owner=engine.owner, most=64, lease_seconds=30, expires_seconds=3600)
+        taken = await claim_running(session, owner=engine.owner, reads_max=64, lease_seconds=30, expires_seconds=3600)
     assert sorted(ages[row.id] for row in taken.rows) == [2000, 3000], "one is past its hour"
     assert taken.wait_seconds is not None
 
@@ -188,7 +188,7 @@ async def test_what_is_learned_is_kept(engine: Engine) -> None:
                 "INSERT INTO upstream_seconds (at, submits) VALUES (date_trunc('second', now()) - make_interval(secs => $1), 5)",
                 float(place + 1),
             )
-    refused = Refused(is_read=False, sent_at=now, reset_at=now + 10)
+    refused = Throttled(is_read=False, sent_at=now, reset_at=now + 10)
     async with engine.database.transaction() as session:
         before, after, _ = await learn(
             session, held=False, refused=[refused], passed=0, ended=[Second(int(now), refused_submits=1)]

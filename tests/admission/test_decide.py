@@ -17,20 +17,22 @@ from app.pace.decide import (
     LIMIT_MIN,
     RATE_MAX,
     RATE_START,
-    Budget,
+    RateEstimate,
     hold_seconds,
-    learned,
+    update_estimate,
 )
-from app.pace.models import Refused, Second
+from app.pace.models import Second, Throttled
 from tests.admission.virtual import Run, World, draw_world
 
 KINDS = ("token_bucket", "sliding_minute", "fixed_minute")
 NOW = 1_800_000_000.0
 
 
-def told(budget: Budget, *, now: float = NOW, held: bool = False, passed: int = 0, **given: Sequence[object]) -> Budget:
+def told(
+    budget: RateEstimate, *, now: float = NOW, held: bool = False, passed: int = 0, **given: Sequence[object]
+) -> RateEstimate:
     """What is believed after this."""
-    return learned(budget, now=now, held=held, passed=passed, **{"refused": (), "seconds": (), **given})  # type: ignore[arg-type]
+    return update_estimate(budget, now=now, held=held, passed=passed, **{"refused": (), "seconds": (), **given})  # type: ignore[arg-type]
 
 
 @pytest.mark.slow
@@ -88,7 +90,7 @@ def test_whether_polls_count_is_found_out(kind: str, counts_polls: bool) -> None
 
 
 def test_an_upstream_without_a_limit_is_not_held_back_for_long() -> None:
-    budget = Budget(learned_at=NOW)
+    budget = RateEstimate(learned_at=NOW)
     for second in range(1, 6):
         budget = told(budget, now=NOW + second, held=True)
     assert budget.rate == RATE_START * 2**5
@@ -96,19 +98,21 @@ def test_an_upstream_without_a_limit_is_not_held_back_for_long() -> None:
 
 
 def test_a_429_to_next_to_nothing_does_not_stop_everything() -> None:
-    budget = Budget(limit=600.0, rate=9.6, cut_at=NOW - 600, resume_at=NOW - 599, learned_at=NOW - 500)
+    budget = RateEstimate(limit=600.0, rate=9.6, cut_at=NOW - 600, resume_at=NOW - 599, learned_at=NOW - 500)
     seconds = [Second(int(NOW) - 1, submits=1, refused_submits=1)]
     for after in range(0, 60, 20):
         at = NOW + after
         budget = told(
-            budget, now=at, refused=[Refused(is_read=False, sent_at=at - 0.1, reset_at=None)], seconds=seconds
+            budget, now=at, refused=[Throttled(is_read=False, sent_at=at - 0.1, reset_at=None)], seconds=seconds
         )
         assert budget.limit == LIMIT_MIN
         assert budget.rate > 4 / 60
 
 
 def test_time_in_which_nothing_was_held_back_teaches_nothing() -> None:
-    budget = Budget(limit=600.0, rate=9.6, cut_at=NOW - 60, resume_at=NOW - 59, learned_at=NOW - 50, ramp_seconds=9.0)
+    budget = RateEstimate(
+        limit=600.0, rate=9.6, cut_at=NOW - 60, resume_at=NOW - 59, learned_at=NOW - 50, ramp_seconds=9.0
+    )
     assert told(budget, held=False) == replace(budget, learned_at=NOW)
     assert told(budget, held=True).ramp_seconds == 10.5, "a second or so for each look"
     assert told(replace(budget, resume_at=NOW + 5), held=True).ramp_seconds == 9.0
@@ -117,7 +121,7 @@ def test_time_in_which_nothing_was_held_back_teaches_nothing() -> None:
 @pytest.mark.parametrize(("limit", "seconds"), [(1000.0, HOLD_SECONDS[0]), (80.0, 75.0), (5.0, HOLD_SECONDS[1])])
 def test_it_rises_to_the_limit_and_then_beyond(limit: float, seconds: float) -> None:
     assert hold_seconds(limit) == seconds
-    budget = Budget(limit=limit, rate=0.96 * limit / 60, learned_at=NOW)
+    budget = RateEstimate(limit=limit, rate=0.96 * limit / 60, learned_at=NOW)
     rates = []
     for second in range(1, 121):
         budget = told(budget, now=NOW + second, held=True)
@@ -135,22 +139,22 @@ def minute(requests: int, *, until: float) -> list[Second]:
 
 def test_a_429_tells_the_limit_and_the_others_of_its_episode_no_more() -> None:
     seconds = minute(600, until=NOW)
-    first = Refused(is_read=False, sent_at=NOW - 0.1, reset_at=NOW + 0.5)
-    cut = told(Budget(rate=20.0, limit=900.0), refused=[first], seconds=seconds)
+    first = Throttled(is_read=False, sent_at=NOW - 0.1, reset_at=NOW + 0.5)
+    cut = told(RateEstimate(rate=20.0, limit=900.0), refused=[first], seconds=seconds)
     assert cut.limit == pytest.approx(600, rel=0.02)
     assert cut.rate == pytest.approx(9.6, rel=0.02)
     assert cut.resume_at == pytest.approx(NOW + 0.9)
-    late = Refused(is_read=False, sent_at=NOW - 0.05, reset_at=NOW + 0.7)
+    late = Throttled(is_read=False, sent_at=NOW - 0.05, reset_at=NOW + 0.7)
     again = told(cut, now=NOW + 0.2, refused=[late], seconds=seconds)
     assert (again.limit, again.relapses) == (pytest.approx(600, rel=0.02), 0)
     assert again.resume_at > cut.resume_at
 
 
 def test_relapses_cut_deeper_and_deeper() -> None:
-    budget, now, rates = Budget(rate=16.0, limit=960.0, cut_at=NOW, resume_at=NOW + 1), NOW, []
+    budget, now, rates = RateEstimate(rate=16.0, limit=960.0, cut_at=NOW, resume_at=NOW + 1), NOW, []
     for _ in range(4):
         now = budget.resume_at + 1
-        refused = Refused(is_read=False, sent_at=now, reset_at=now + 0.2)
+        refused = Throttled(is_read=False, sent_at=now, reset_at=now + 0.2)
         budget = told(budget, now=now + 0.1, refused=[refused], seconds=minute(960, until=now))
         rates.append(budget.rate)
     assert [round(rate / before, 2) for before, rate in zip([16.0, *rates], rates, strict=False)] == [
@@ -162,9 +166,9 @@ def test_relapses_cut_deeper_and_deeper() -> None:
 
 
 def test_without_a_reset_instant_pauses_double_up_to_half_a_minute() -> None:
-    budget, now, pauses = Budget(rate=16.0, limit=960.0), NOW, []
+    budget, now, pauses = RateEstimate(rate=16.0, limit=960.0), NOW, []
     for _ in range(8):
-        refused = Refused(is_read=False, sent_at=now, reset_at=None)
+        refused = Throttled(is_read=False, sent_at=now, reset_at=None)
         budget = told(budget, now=now, refused=[refused], seconds=minute(960, until=now))
         pauses.append(budget.resume_at - now)
         now = budget.resume_at + 1
@@ -172,31 +176,33 @@ def test_without_a_reset_instant_pauses_double_up_to_half_a_minute() -> None:
 
 
 def test_a_reset_beyond_reason_is_not_waited_for() -> None:
-    refused = Refused(is_read=False, sent_at=NOW, reset_at=NOW + 86_400)
-    assert told(Budget(), refused=[refused]).resume_at < NOW + 121
+    refused = Throttled(is_read=False, sent_at=NOW, reset_at=NOW + 86_400)
+    assert told(RateEstimate(), refused=[refused]).resume_at < NOW + 121
 
 
 def test_a_refused_read_settles_that_reads_count() -> None:
-    free = Budget(rate=10.0, limit=600.0, doubt=FREE_NATS)
+    free = RateEstimate(rate=10.0, limit=600.0, doubt=FREE_NATS)
     assert free.reads_free
-    after = told(free, refused=[Refused(is_read=True, sent_at=NOW, reset_at=NOW + 1)], seconds=minute(600, until=NOW))
+    after = told(free, refused=[Throttled(is_read=True, sent_at=NOW, reset_at=NOW + 1)], seconds=minute(600, until=NOW))
     assert not after.reads_free
     assert after.trial_reads == 0
 
 
 def test_what_a_refused_read_has_settled_a_few_refused_submits_do_not_undo() -> None:
     seconds = [Second(int(NOW) - 60 + place, submits=1, reads=4) for place in range(60)]
-    budget = told(Budget(limit=300.0), refused=[Refused(is_read=True, sent_at=NOW, reset_at=NOW + 1)], seconds=seconds)
-    refused = [Refused(is_read=False, sent_at=NOW, reset_at=NOW + 1)]
-    assert told(Budget(limit=300.0), refused=refused * 3, seconds=seconds).reads_free
+    budget = told(
+        RateEstimate(limit=300.0), refused=[Throttled(is_read=True, sent_at=NOW, reset_at=NOW + 1)], seconds=seconds
+    )
+    refused = [Throttled(is_read=False, sent_at=NOW, reset_at=NOW + 1)]
+    assert told(RateEstimate(limit=300.0), refused=refused * 3, seconds=seconds).reads_free
     assert not told(budget, refused=refused * 8, seconds=seconds).reads_free
     assert told(budget, refused=refused * 9, seconds=seconds).reads_free, "the upstream has changed its mind"
 
 
 def test_a_minute_that_is_still_full_teaches_nothing_new() -> None:
     """Of a 429 without a reset instant: nothing was let in since the pause, so the pause was too short."""
-    budget = Budget(rate=9.6, limit=600.0, cut_at=NOW - 2, resume_at=NOW - 1, relapses=1, ramp_seconds=1.0)
-    refused = [Refused(is_read=False, sent_at=NOW, reset_at=None)]
+    budget = RateEstimate(rate=9.6, limit=600.0, cut_at=NOW - 2, resume_at=NOW - 1, relapses=1, ramp_seconds=1.0)
+    refused = [Throttled(is_read=False, sent_at=NOW, reset_at=None)]
     still = told(budget, now=NOW + 0.1, refused=refused, seconds=[Second(int(NOW) - 1, submits=2, refused_submits=2)])
     assert (still.limit, still.rate, still.relapses) == (budget.limit, budget.rate, 2)
     assert still.resume_at == pytest.approx(NOW + 4.1)
@@ -206,8 +212,8 @@ def test_a_minute_that_is_still_full_teaches_nothing_new() -> None:
 def test_what_passed_for_a_pace_may_have_been_a_minute_only_begun() -> None:
     """Without a reset instant: five hundred in three seconds are a fast bucket, until nothing more is let in."""
     burst = [Second(int(NOW) - 3 + place, submits=165) for place in range(3)]
-    refused = Refused(is_read=False, sent_at=NOW, reset_at=None)
-    bucket = told(Budget(rate=160.0), refused=[refused], seconds=burst)
+    refused = Throttled(is_read=False, sent_at=NOW, reset_at=None)
+    bucket = told(RateEstimate(rate=160.0), refused=[refused], seconds=burst)
     assert bucket.limit is not None
     assert bucket.limit > 5_000
     refused = replace(refused, sent_at=bucket.resume_at + 0.2)
@@ -218,9 +224,9 @@ def test_what_passed_for_a_pace_may_have_been_a_minute_only_begun() -> None:
 
 def test_what_a_bucket_let_through_is_known_only_where_it_was_asked() -> None:
     """After a burst the minute's room is used up, and next to nothing is asked for the rest of it."""
-    budget = Budget(rate=8.2, limit=510.0, cut_at=NOW - 56, resume_at=NOW - 55, trial_at=NOW, ramp_seconds=55.0)
+    budget = RateEstimate(rate=8.2, limit=510.0, cut_at=NOW - 56, resume_at=NOW - 55, trial_at=NOW, ramp_seconds=55.0)
     burst = [Second(int(NOW) - 59, submits=490)]
-    refused = [Refused(is_read=False, sent_at=NOW, reset_at=None)]
+    refused = [Throttled(is_read=False, sent_at=NOW, reset_at=None)]
     trickle = [Second(int(NOW) - 2, submits=20)]
     steady = [Second(int(NOW) - 56 + place, submits=8) for place in range(56)]
     assert told(budget, refused=refused, seconds=burst + trickle).limit == pytest.approx(510, rel=0.03)
@@ -229,8 +235,8 @@ def test_what_a_bucket_let_through_is_known_only_where_it_was_asked() -> None:
 
 def test_a_trial_that_passes_settles_that_they_do_not() -> None:
     seconds = [Second(int(NOW) - 60 + place, submits=1, reads=3) for place in range(60)]
-    refused = Refused(is_read=False, sent_at=NOW, reset_at=NOW + 30)
-    paused = told(Budget(rate=20.0), refused=[refused], seconds=seconds)
+    refused = Throttled(is_read=False, sent_at=NOW, reset_at=NOW + 30)
+    paused = told(RateEstimate(rate=20.0), refused=[refused], seconds=seconds)
     assert paused.trial_reads > 0
     after = told(paused, now=NOW + 1, passed=paused.trial_reads, seconds=seconds)
     assert after.reads_free
@@ -241,7 +247,7 @@ def test_trouble_breaks_and_answers_mend_slowly() -> None:
     def lately(jobs: int, failed: int) -> list[Health]:
         return [Health(uuid4(), f"model-{place}", jobs, failed) for place in range(4)]
 
-    budget = Budget(rate=50.0, learned_at=NOW)
+    budget = RateEstimate(rate=50.0, learned_at=NOW)
     assert told(budget, health=lately(10, 5)).broken_at is None
     broken = told(budget, held=True, health=lately(10, 9))
     assert (broken.broken_at, broken.judged_at, broken.rate) == (NOW, NOW, 50.0)

@@ -93,9 +93,9 @@ def test_an_alarm_lasts_as_long_as_answers_are_judged_by() -> None:
 async def test_an_alarm_reaches_whoever_claims(engine: Engine, database: Database) -> None:
     async def alarmed() -> set[bool]:
         async with database.transaction() as session:
-            polls = await claim_running(session, owner=engine.owner, most=1, lease_seconds=30)
+            polls = await claim_running(session, owner=engine.owner, reads_max=1, lease_seconds=30)
         async with database.transaction() as session:
-            submits = await claim_queued(session, owner=engine.owner, most=1, lease_seconds=30)
+            submits = await claim_queued(session, owner=engine.owner, jobs_max=1, lease_seconds=30)
         return {polls.alarmed, submits.alarmed}
 
     assert await alarmed() == {False}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from app.limits.buckets import TOKEN, Level, Standing, drained, fits, poured, room_of
-from app.limits.rate_script import PREFIX, Bucket, Charge, Known, RateScript
+from app.limits.rate_script import PREFIX, Bucket, Charge, KnownUsage, RateScript
 from app.tenants.decide import Rate
 
 RATES = st.builds(Rate, st.sampled_from([1, 7, 600, 10_000_000]), st.sampled_from([1, 5, 100, 10_000_000]))
@@ -95,7 +95,7 @@ async def test_it_drains_by_redis_clock(redis: "Redis") -> None:
 async def test_a_narrower_limit_is_full_at_most(redis: "Redis") -> None:
     script, one = RateScript(redis), bucket(Rate(60, 10))
     await put_level(redis, one, 10_000 * TOKEN)
-    for known in ({}, {one.key: Known(10_000 * TOKEN, counts=True)}):
+    for known in ({}, {one.key: KnownUsage(10_000 * TOKEN, counts=True)}):
         [verdict] = await script.charge([Charge((one,), 1)], known)
         assert (verdict.made, verdict.standings[0].reset_seconds) == (False, 1)
     await put_level(redis, one, 10_000 * TOKEN, ago_micros=1_000_000)
@@ -117,9 +117,9 @@ async def test_what_it_has_lost_it_is_told(redis: "Redis") -> None:
     script, one = RateScript(redis), bucket(Rate(60, 10))
     for counts in (False, True):
         await redis.delete(one.key)
-        [verdict] = await script.charge([Charge((one,), 1)], {one.key: Known(9 * TOKEN, counts)})
+        [verdict] = await script.charge([Charge((one,), 1)], {one.key: KnownUsage(9 * TOKEN, counts)})
         assert (verdict.made, verdict.standings[0].remaining) == (True, 0)
-        [verdict] = await script.charge([Charge((one,), 1)], {one.key: Known(0, counts)})
+        [verdict] = await script.charge([Charge((one,), 1)], {one.key: KnownUsage(0, counts)})
         assert not verdict.made, "what it has counts for more"
 
 
@@ -127,7 +127,7 @@ async def test_what_it_has_counts_unless_it_was_away(redis: "Redis") -> None:
     script, one = RateScript(redis), bucket(Rate(60, 10))
     for counts, remaining in ((False, 7), (True, 0)):
         await put_level(redis, one, 2 * TOKEN)
-        [verdict] = await script.charge([Charge((one,), 1)], {one.key: Known(9 * TOKEN, counts)})
+        [verdict] = await script.charge([Charge((one,), 1)], {one.key: KnownUsage(9 * TOKEN, counts)})
         assert verdict.standings[0].remaining == remaining
 
 

@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from app.pace.decide import Budget, learned
-from app.pace.models import Refused, Second
+from app.pace.decide import RateEstimate, update_estimate
+from app.pace.models import Second, Throttled
 from app.pace.pace import (
     LOOK_SECONDS_MIN,
     SUBMIT_PRICE,
@@ -83,7 +83,7 @@ class Run:
             rpm=world.limits[0][1], rate_kind=world.kind, rate_counts_polls=world.counts_polls, rate_burst=world.burst
         )  # type: ignore[arg-type]
         self.upstream = RateLimit(self.config)
-        self.budget = Budget()
+        self.budget = RateEstimate()
         self.bucket = Bucket(refilled_at=BEGAN_AT)
         self.debt = 0
         self.seconds: dict[int, Second] = {}
@@ -202,7 +202,7 @@ class Run:
         else:
             self.count(sent_at, refused_submits=1)
         before = self.budget
-        self.learn(now, False, [Refused(left is not None, sent_at, until if self.world.tells_reset else None)])
+        self.learn(now, False, [Throttled(left is not None, sent_at, until if self.world.tells_reset else None)])
         if self.budget.resume_at > before.resume_at:  # whoever goes on after a pause begins with nothing in hand
             self.bucket = self.bucket._replace(tokens=min(self.bucket.tokens, 0.0))
 
@@ -212,9 +212,9 @@ class Run:
             self.held_since[worker] = False
         self.at(now + 1.0, lambda later: self.tick(worker, later))
 
-    def learn(self, now: float, held: bool, refused: list[Refused], passed: int = 0) -> None:
+    def learn(self, now: float, held: bool, refused: list[Throttled], passed: int = 0) -> None:
         lately = [self.seconds[at] for at in range(int(now) - 200, int(now) + 1) if at in self.seconds]
-        self.budget = learned(self.budget, now=now, held=held, refused=refused, passed=passed, seconds=lately)
+        self.budget = update_estimate(self.budget, now=now, held=held, refused=refused, passed=passed, seconds=lately)
 
     def figures(self) -> Figures:
         found = Figures()

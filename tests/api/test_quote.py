@@ -11,7 +11,7 @@ import pytest
 
 from app.core import clock
 from app.jobs.estimates.line import Line
-from app.jobs.reading.outlook import Look
+from app.jobs.reading.eta_estimator import QueueSnapshot
 from app.jobs.submit.quoting import held_up_by
 from app.ledger.models import Period
 from app.ledger.operations import grant, set_budget
@@ -203,9 +203,9 @@ async def test_what_it_would_wait_for(stack: Gateway, client: httpx.AsyncClient,
 
 def test_the_upstream_holds_up_what_has_room() -> None:
     line = Line(read_at=0.0, ready=10, in_flight=0, max_in_flight=5)
-    assert held_up_by("m", Look(line, 0.0)) == "in_flight"
+    assert held_up_by("m", QueueSnapshot(line, 0.0)) == "in_flight"
     assert held_up_by("m", None) == "none"
     for fields in ({"upstream_paused_seconds": 1.0}, {"max_in_flight": 100, "waited_seconds": 9.0}):
         held = Line(**{"read_at": 0.0, "ready": 10, "in_flight": 0, "max_in_flight": 5} | fields)  # type: ignore[arg-type]
-        assert held_up_by("m", Look(held, 0.0)) == "upstream"
-    assert held_up_by("m", Look(Line(0.0, 0, 0, 5, paused_models=frozenset({"m"})), 0.0)) == "paused"
+        assert held_up_by("m", QueueSnapshot(held, 0.0)) == "upstream"
+    assert held_up_by("m", QueueSnapshot(Line(0.0, 0, 0, 5, paused_models=frozenset({"m"})), 0.0)) == "paused"

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from app.books.decide import Found, Known, doubt_of, speaking
+from app.books.decide import Found, ProcessKnowledge, doubt_of, speaking
 from app.books.models import Doubt
 
 BOOKS = UUID(int=1)
@@ -15,8 +15,8 @@ WELL = Found(
     BOOKS, HERE, HERE, 0, None,
     stopped=False, missing=0, waiting=True, alive=False, unaccounted=False, now=datetime(2030, 1, 1, tzinfo=UTC),
 )  # fmt: skip
-ENDED = Known(BOOKS, UUID(int=2), ended=True)
-KILLED = Known(BOOKS, UUID(int=3))
+ENDED = ProcessKnowledge(BOOKS, UUID(int=2), ended=True)
+KILLED = ProcessKnowledge(BOOKS, UUID(int=3))
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ KILLED = Known(BOOKS, UUID(int=3))
         ),
     ],
 )
-def test_doubt(found: Found, witnesses: list[Known], first: bool, sends: bool, doubt: Doubt | None) -> None:
+def test_doubt(found: Found, witnesses: list[ProcessKnowledge], first: bool, sends: bool, doubt: Doubt | None) -> None:
     assert doubt_of(found, witnesses=witnesses, first=first, sends=sends) is doubt
 
 

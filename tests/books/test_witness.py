@@ -10,10 +10,10 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from app.books.keeper import KEY, Keeper
 from app.books.models import Doubt
 from app.books.operations import find_doubt, settle
 from app.books.witness import Witness
+from app.books.witness_store import KEY, WitnessStore
 from app.core.database.db import Database
 from app.core.errors import WrongConnection
 from app.core.ids import new_id
@@ -38,7 +38,7 @@ async def start(url: str, redis_url: str) -> AsyncIterator[Start]:
         await redis.delete(KEY)
 
         async def begin(*, to: str = url, sends: bool = True, said: list[WrongConnection] | None = None) -> Any:
-            witness = Witness(Keeper(redis_url), process_id=new_id(), lease_seconds=2, sends=sends)
+            witness = Witness(WitnessStore(redis_url), process_id=new_id(), lease_seconds=2, sends=sends)
             stack.push_async_callback(witness.leave)
             await witness.recall()
             on_wrong = None if said is None else said.append
@@ -165,7 +165,7 @@ async def test_another_installations_database_stops_the_process(database: Databa
 async def test_many_first_connections_at_once(new_database: NewDatabase, redis_url: str) -> None:
     """One of them gives the books their id while others have found none."""
     said: list[WrongConnection] = []
-    witnesses = [Witness(Keeper(redis_url), process_id=new_id(), lease_seconds=2, sends=True) for _ in range(2)]
+    witnesses = [Witness(WitnessStore(redis_url), process_id=new_id(), lease_seconds=2, sends=True) for _ in range(2)]
     to = await new_database()
     opened = [
         await Database.open(to, name="test", writers_max=8, readers_max=1, check=one.check, on_wrong=said.append)

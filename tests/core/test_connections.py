@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from app.core.database.connections import SERVICE_ROLE, Terms, differences
-from app.core.database.db import Database, patiently, until_stored
+from app.core.database.db import Database, retry_read, retry_until_stored
 from app.core.errors import StatementTimedOut, StoreUnavailable, WrongConnection
 from tests.conftest import NewDatabase
 from tests.doubles.pooler import SETTINGS, pooling
@@ -84,7 +84,7 @@ async def test_no_read_or_write_goes_on_for_ever(database_url: str) -> None:
                 await session.execute("CREATE TABLE written ()")
 
         async with asyncio.timeout(10):
-            for attempt in (patiently(read), until_stored(write)):
+            for attempt in (retry_read(read), retry_until_stored(write)):
                 with pytest.raises(WrongConnection):
                     await attempt
         await database.close()
@@ -183,7 +183,7 @@ async def test_a_statement_that_takes_too_long_is_not_repeated(database_url: str
 
     async with asyncio.timeout(25):
         with pytest.raises(StatementTimedOut) as refused:
-            await patiently(read)
+            await retry_read(read)
     assert asked == 1
     assert (refused.value.status, refused.value.retry_after_seconds) == (503, 10)
     async with database.snapshot() as session:

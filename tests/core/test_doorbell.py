@@ -27,13 +27,13 @@ class Worker:
 
     def __init__(self, url: str, room: Collection[Task] = TASKS) -> None:
         self.rung: list[Task] = []
-        self.roused = 0
+        self.woken = 0
         self.connections: list[bool] = []
         self.room = set(room)
         self._doorbell = Doorbell(url)
         self._listening = asyncio.create_task(
             self._doorbell.listen_rings(
-                roused=self._rouse,
+                woken=self._rouse,
                 rung=self.rung.append,
                 has_room=self.room.__contains__,
                 connected=self.connections.append,
@@ -41,7 +41,7 @@ class Worker:
         )
 
     def _rouse(self) -> None:
-        self.roused += 1
+        self.woken += 1
 
     async def reach(self, *connections: bool) -> None:
         """Until it was connected and disconnected so, in this order."""
@@ -99,7 +99,7 @@ async def test_each_ring_is_followed_by_one_worker(redis_url: str) -> None:
         await heard(workers, *TASKS)
 
         async def all_roused() -> bool:
-            return all(one.roused == 2 for one in workers)
+            return all(one.woken == 2 for one in workers)
 
         await eventually(all_roused)  # each of them may have to stand in for the one that follows
         bell.ring("poll")
@@ -153,11 +153,11 @@ async def test_a_flood_of_rings_is_few_wake_ups(redis_url: str) -> None:
                 bell.ring("dispatch")
 
         async def quiet() -> bool:
-            return one.roused >= 2 * len(bells)  # each at once, and once more for those that came meanwhile
+            return one.woken >= 2 * len(bells)  # each at once, and once more for those that came meanwhile
 
         await eventually(quiet)
-        assert one.roused <= 3 * len(bells)
-        assert 1 <= len(one.rung) <= one.roused
+        assert one.woken <= 3 * len(bells)
+        assert 1 <= len(one.rung) <= one.woken
 
 
 async def test_a_lost_subscription_is_taken_up_again(redis_url: str) -> None:
@@ -262,7 +262,7 @@ async def test_rings_of_another_database_wake_nobody(redis_url: str) -> None:
         await heard([two], "dispatch")
         bell.ring("dispatch")
         await heard([one], "dispatch")
-        assert (one.roused, two.roused) == (1, 1)
+        assert (one.woken, two.woken) == (1, 1)
 
 
 async def test_a_quiet_subscription_is_left_alone(monkeypatch: pytest.MonkeyPatch, redis_url: str) -> None:

@@ -11,7 +11,7 @@ DEFAULT = 7.0
 
 def asked(*lines: str) -> Wait:
     headers = Headers(raw=[(b"prefer", line.encode("latin-1")) for line in lines])
-    return preferred_wait(headers, default=DEFAULT, most=MOST)
+    return preferred_wait(headers, default=DEFAULT, wait_seconds_max=MOST)
 
 
 @pytest.mark.parametrize(

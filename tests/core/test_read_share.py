@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from app.core.database import read_share
-from app.core.database.db import Database, patiently
+from app.core.database.db import Database, retry_read
 from app.core.database.read_share import ReadShare
 from app.core.errors import TooManyReads
 from app.core.ids import new_id
@@ -118,10 +118,10 @@ async def test_a_line_has_an_end(database: Database, monkeypatch: pytest.MonkeyP
     async with AsyncExitStack() as held, asyncio.timeout(60):
         for _ in range(LISTS):
             await held.enter_async_context(database.snapshot(tenant))
-        waits = asyncio.create_task(patiently(read))
+        waits = asyncio.create_task(retry_read(read))
         await settled()
         with pytest.raises(TooManyReads) as refused:
-            await patiently(read)
+            await retry_read(read)
         assert not waits.done()
         with pytest.raises(TooManyReads):
             await waits

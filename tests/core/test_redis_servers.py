@@ -15,7 +15,7 @@ from app.core.redis.arq_redis import QUEUE, arq_pool, arq_settings, deserialized
 from app.core.redis.doorbell import Doorbell
 from app.core.redis.redis_pool import open_redis
 from app.core.redis.redis_url import checked_redis_url, parse_redis_url
-from app.core.redis.subscription import AWAY
+from app.core.redis.subscription import UNAVAILABLE_ERRORS
 from app.limits.rates import RateLimiter
 from app.stack.processes.process import Process
 from tests.admission.test_rates import bucket
@@ -49,7 +49,7 @@ class User:
             asyncio.create_task(self.doorbell.listen(self.heard.extend)),
             asyncio.create_task(
                 self.doorbell.listen_rings(
-                    roused=lambda: None,
+                    woken=lambda: None,
                     rung=self.followed.append,
                     has_room=lambda _task: True,
                     connected=lambda _connected: None,
@@ -95,7 +95,7 @@ class User:
             await worker.async_run()
             if parse_redis_url(self.url).sentinel is None:  # whose password arq cannot be told
                 return await async_check_health(arq_settings(self.url), queue_name=QUEUE) == 0 and bool(rung)
-        except AWAY:  # as in a failover
+        except UNAVAILABLE_ERRORS:  # as in a failover
             return False
         finally:
             await pool.aclose(close_connection_pool=True)

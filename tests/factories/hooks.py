@@ -18,7 +18,7 @@ from app.http_client.guard import Guard
 from app.webhooks.claims import EventHead
 from app.webhooks.decide import event_body
 from app.webhooks.delivery.deliver import Deliverer
-from app.webhooks.delivery.keeper import Keeper
+from app.webhooks.delivery.secret_cache import SigningSecretCache
 from app.webhooks.delivery.sender import Sender
 from app.webhooks.delivery.sweep import WebhookSweeper
 from app.webhooks.emit import JobEvent, emit_job_events, target_of_job_url
@@ -53,7 +53,7 @@ class Hooks:
         self.database = database
         self.vault = Vault([SECRET])
         self.doorbell = Doorbell(redis_url)
-        self.keeper = Keeper(database, self.vault)
+        self.keeper = SigningSecretCache(database, self.vault)
         self.owner = new_id()
         self.sender = Sender(guard or Guard(LOOPBACK), total_seconds=total_seconds)
         self.deliverer = Deliverer(

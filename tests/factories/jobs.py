@@ -14,7 +14,7 @@ from app.jobs.claiming.claims import hand_back, open_attempts
 from app.jobs.claiming.decide import Step
 from app.jobs.claiming.records import SubmitRecord, record_late, record_submits
 from app.jobs.claiming.turns import BEYOND_MIN, ClaimedJob, claim_queued
-from app.jobs.engine.sweeps import promote, take_back
+from app.jobs.engine.sweeps import promote, release_expired_claims
 from app.jobs.models import State
 from app.jobs.operations import Submission, submit_jobs
 from app.jobs.queues import lock_places
@@ -65,7 +65,7 @@ class Engine:
     async def claim(self, most: int = 64, lease_seconds: float = LEASE_SECONDS) -> list[ClaimedJob]:
         """Queued jobs, after a sweep has put in line what belongs there."""
         async with self.database.statement() as session:
-            await take_back(session, lease_seconds=lease_seconds)
+            await release_expired_claims(session, lease_seconds=lease_seconds)
         async with self.database.statement() as session:
             await promote(session)
         await self.fill_budget()
@@ -73,7 +73,7 @@ class Engine:
         while True:
             async with self.database.transaction() as session:
                 claimed = await claim_queued(
-                    session, owner=self.owner, most=most, lease_seconds=lease_seconds, beyond=beyond
+                    session, owner=self.owner, jobs_max=most, lease_seconds=lease_seconds, lookahead=beyond
                 )
             if not claimed.hidden:
                 return claimed.rows

@@ -32,7 +32,7 @@ OTHER_DOORS = {
     "app/core/process/heartbeat.py": "each process's own sign of life",
     "app/jobs/claiming/gate.py": "one process's way to the pace, for the loops of the engine",
     "app/jobs/claiming/lease.py": "renews and hands back what the loops of the engine hold",
-    "app/jobs/reading/outlook.py": "groups what an API process asks of lines and run times",
+    "app/jobs/reading/eta_estimator.py": "groups what an API process asks of lines and run times",
     "app/jobs/submit/quoting.py": "looks at what a submit would meet, for the quote",
     "app/jobs/reading/reader.py": "groups the reads of an API process",
     "app/jobs/submit/refusals.py": "groups the refusals of an API process",
@@ -107,7 +107,7 @@ def test_only_edges_open_the_database() -> None:
 def test_reads_for_a_tenant_are_of_its_share() -> None:
     """`snapshot()` without a tenant takes any connection that is free: only for what all tenants share."""
     shared = {
-        "app/jobs/reading/outlook.py": 1,  # how long jobs of a model take
+        "app/jobs/reading/eta_estimator.py": 1,  # how long jobs of a model take
         "app/jobs/reading/waiters.py": 1,  # one look a second for all who wait
         "app/jobs/observing/account.py": 1,
         "app/jobs/observing/discretion.py": 1,

@@ -69,7 +69,7 @@ class Model:
         """In the order of their age."""
         return [job for job in self.jobs.values() if wanted(job)]
 
-    def set_aside(self) -> None:
+    def park_paused_jobs(self) -> None:
         """What a pause holds, and nobody else."""
         for job in self.those(lambda job: job.tenant_id in self.paused):
             if job.state == "queued" and job.ready and not job.held:

@@ -7,7 +7,7 @@ import pytest
 
 from app.core.database.db import Database, StoreUnavailable
 from app.jobs.claiming.turns import ClaimedJob
-from app.jobs.observing.account import AccountWatch, Verdict
+from app.jobs.observing.account import AccountJudgment, AccountWatch
 from app.upstream.account import UpstreamCredits
 from app.upstream.readings import NotRead
 from app.upstream.wire import Outcome, OutcomeKind
@@ -41,23 +41,23 @@ def away(detail: str) -> NotRead:
 @pytest.mark.parametrize(
     ("outcome", "told", "verdict"),
     [
-        (refusal(401, in_json=True), CREDITS, Verdict.BELIEVED),
-        (refusal(402, in_json=True), CREDITS, Verdict.BELIEVED),
-        (refusal(401), CREDITS, Verdict.REJECTED),
-        (refusal(401), None, Verdict.REJECTED),
-        (refusal(401), UpstreamCredits(0, 0), Verdict.REJECTED),
-        (refusal(402), CREDITS, Verdict.REJECTED),
-        (refusal(402), UpstreamCredits(0, 0), Verdict.BELIEVED),
-        (refusal(401), away("http_401"), Verdict.BELIEVED),
-        (refusal(402), away("http_403"), Verdict.BELIEVED),
-        (refusal(401), away("http_503"), Verdict.DOUBTED),
-        (refusal(402), away("connect_refused"), Verdict.DOUBTED),
-        (refusal(406, "half_body"), CREDITS, Verdict.DOUBTED),
-        (refusal(402, "half_body"), UpstreamCredits(0, 0), Verdict.BELIEVED),
+        (refusal(401, in_json=True), CREDITS, AccountJudgment.BELIEVED),
+        (refusal(402, in_json=True), CREDITS, AccountJudgment.BELIEVED),
+        (refusal(401), CREDITS, AccountJudgment.REJECTED),
+        (refusal(401), None, AccountJudgment.REJECTED),
+        (refusal(401), UpstreamCredits(0, 0), AccountJudgment.REJECTED),
+        (refusal(402), CREDITS, AccountJudgment.REJECTED),
+        (refusal(402), UpstreamCredits(0, 0), AccountJudgment.BELIEVED),
+        (refusal(401), away("http_401"), AccountJudgment.BELIEVED),
+        (refusal(402), away("http_403"), AccountJudgment.BELIEVED),
+        (refusal(401), away("http_503"), AccountJudgment.DOUBTED),
+        (refusal(402), away("connect_refused"), AccountJudgment.DOUBTED),
+        (refusal(406, "half_body"), CREDITS, AccountJudgment.DOUBTED),
+        (refusal(402, "half_body"), UpstreamCredits(0, 0), AccountJudgment.BELIEVED),
     ],
 )
 async def test_what_is_not_in_json_is_believed_where_the_account_says_the_same(
-    database: Database, engine: Engine, caller: Caller, outcome: Outcome, told: Any, verdict: Verdict
+    database: Database, engine: Engine, caller: Caller, outcome: Outcome, told: Any, verdict: AccountJudgment
 ) -> None:
     [job_id] = await engine.sending(caller)
     account: Any = Account(told)
@@ -82,6 +82,6 @@ async def test_an_answer_is_not_forgotten_while_postgres_is_away(
             done, _ = await asyncio.wait([judging], timeout=0.5)
             assert not done
             forwarder.mend()
-            assert await asyncio.wait_for(judging, 30) in (Verdict.DOUBTED, Verdict.REJECTED)
+            assert await asyncio.wait_for(judging, 30) in (AccountJudgment.DOUBTED, AccountJudgment.REJECTED)
         finally:
             await database.close()

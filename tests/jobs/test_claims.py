@@ -89,12 +89,12 @@ async def test_only_claims_do_not_wait_for_the_disk(database: Database, engine: 
 
     await engine.submit(caller)
     async with database.transaction() as session:
-        [row] = (await claim_queued(session, owner=engine.owner, most=1, lease_seconds=LEASE_SECONDS)).rows
+        [row] = (await claim_queued(session, owner=engine.owner, jobs_max=1, lease_seconds=LEASE_SECONDS)).rows
         assert not await durable(session)
     async with database.transaction() as session:
         assert await durable(session)
         await open_attempts(session, owner=engine.owner, claims=[(row.id, row.fence)], lease_seconds=LEASE_SECONDS)
         assert await durable(session)
     async with database.transaction() as session:
-        await claim_running(session, owner=engine.owner, most=1, lease_seconds=LEASE_SECONDS)
+        await claim_running(session, owner=engine.owner, reads_max=1, lease_seconds=LEASE_SECONDS)
         assert not await durable(session)

@@ -28,7 +28,7 @@ class Silent:
     async def learn(self, models: Any) -> None:
         list(models)
 
-    def took(self, *_: Any) -> None:
+    def record_grant(self, *_: Any) -> None:
         pass
 
     def ring(self, *_: Any) -> None:

@@ -27,7 +27,7 @@ async def end(
 ) -> None:
     """The one running job that is due has come to this."""
     async with engine.database.transaction() as session:
-        [row] = (await claim_running(session, owner=engine.owner, most=10, lease_seconds=30)).rows
+        [row] = (await claim_running(session, owner=engine.owner, reads_max=10, lease_seconds=30)).rows
         await record_polls(session, records=[PollRecord(row.id, row.fence, step, run_seconds, 0.1, cost, charge, ())])
 
 
@@ -76,7 +76,7 @@ async def test_a_record_that_is_written_again_settles_nothing_twice(
     database: Database, engine: Engine, running: UUID
 ) -> None:
     async with database.transaction() as session:
-        [row] = (await claim_running(session, owner=engine.owner, most=10, lease_seconds=30)).rows
+        [row] = (await claim_running(session, owner=engine.owner, reads_max=10, lease_seconds=30)).rows
     record = PollRecord(row.id, row.fence, COMPLETED, 1.0, 0.1, COST, COST, ())
     for moved in (1, 0):
         async with database.transaction() as session:
@@ -185,5 +185,5 @@ async def test_a_cost_told_once_is_kept_and_answers_that_cannot_be_read_are_coun
         row = await engine.get(running)
         assert (row["unreadable"], row["cost_micro"]) == (counted, COST)
     async with engine.database.transaction() as session:
-        [row] = (await claim_running(session, owner=engine.owner, most=10, lease_seconds=30)).rows
+        [row] = (await claim_running(session, owner=engine.owner, reads_max=10, lease_seconds=30)).rows
     assert (row.unreadable, row.cost_micro) == (0, COST)

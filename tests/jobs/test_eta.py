@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.jobs.estimates.eta import Durations, learned, middle_of, of_flying, of_waiting
-from app.jobs.estimates.line import NO_LIMIT, PAUSE_SECONDS, RANKS_MAX, Course, Line, Sent, pause_between
+from app.jobs.estimates.line import NO_LIMIT, PAUSE_SECONDS, RANKS_MAX, Line, QueueSimulation, Sent, pause_between
 
 seconds = st.floats(min_value=0, max_value=1e6, allow_nan=False)
 samples = st.lists(seconds, max_size=30)
@@ -97,7 +97,7 @@ def test_waits_are_sane_wherever_one_stands(
     assert durations is not None
     sent = [Sent("m", ready - age, None) for age in ages]
     line = a_line(ready, in_flight=int(slots * taken), slots=slots, waited_seconds=waited, recent=sent)
-    course = Course(line, {"m": durations})
+    course = QueueSimulation(line, {"m": durations})
     for place in (0, ready // 2, ready, 3 * ready):
         waits = course.waits(place)
         assert all(0 <= wait < math.inf for wait in waits)
@@ -112,7 +112,7 @@ def median(waits: Sequence[float]) -> float:
 def test_a_line_moves_as_places_come_free() -> None:
     assert MINUTE is not None
     running = [Sent("m", 1000.0 - 6 * place, None) for place in range(10)]
-    course = Course(a_line(1000, in_flight=10, recent=running), {"m": MINUTE})
+    course = QueueSimulation(a_line(1000, in_flight=10, recent=running), {"m": MINUTE})
     waits = [median(course.waits(place)) for place in (0, 10, 100, 500, 5_000)]
     assert waits[0] == pytest.approx(6, abs=3)
     assert waits[1] == pytest.approx(66, rel=0.1)
@@ -123,8 +123,8 @@ def test_a_line_moves_as_places_come_free() -> None:
 
 def test_with_room_nobody_waits() -> None:
     assert MINUTE is not None
-    assert median(Course(a_line(3, in_flight=5), {"m": MINUTE}).waits(3)) == PAUSE_SECONDS
-    assert median(Course(a_line(0, slots=NO_LIMIT), {"m": MINUTE}).waits(0)) == PAUSE_SECONDS
+    assert median(QueueSimulation(a_line(3, in_flight=5), {"m": MINUTE}).waits(3)) == PAUSE_SECONDS
+    assert median(QueueSimulation(a_line(0, slots=NO_LIMIT), {"m": MINUTE}).waits(0)) == PAUSE_SECONDS
 
 
 def test_held_up_elsewhere_a_line_goes_on_at_its_pace() -> None:
@@ -132,7 +132,7 @@ def test_held_up_elsewhere_a_line_goes_on_at_its_pace() -> None:
     sent = [Sent("m", 970.0 + place, None) for place in range(30)]
     line = a_line(1000, in_flight=30, slots=1000, waited_seconds=30.0, recent=sent)
     assert line.held_up_elsewhere
-    assert median(Course(line, {"m": MINUTE}).waits(99)) == pytest.approx(100, rel=0.15)
+    assert median(QueueSimulation(line, {"m": MINUTE}).waits(99)) == pytest.approx(100, rel=0.15)
 
 
 def test_a_deadline_ends_what_has_not_been_sent() -> None:
@@ -159,4 +159,4 @@ def test_places_are_counted_and_then_read_off() -> None:
 def test_the_same_look_gives_the_same_answer() -> None:
     durations = Durations([(1.0, 0.5), (2.0, 0.5)])
     line = a_line(50, in_flight=10)
-    assert Course(line, {"m": durations}).waits(7) == Course(line, {"m": durations}).waits(7)
+    assert QueueSimulation(line, {"m": durations}).waits(7) == QueueSimulation(line, {"m": durations}).waits(7)

@@ -61,9 +61,9 @@ def claim(
     passed_at: float = math.inf,
 ) -> Choice:
     """As a claim does that has seen all of these."""
-    turns = take_turns(queues, most=most, looked_at=sum(not one.is_key for one in queues), virtual_time=0.0)
+    turns = take_turns(queues, jobs_max=most, looked_at=sum(not one.is_key for one in queues), virtual_time=0.0)
     keys = {one.subject_id: one for one in queues if one.is_key}
-    return choose(turns, keys=keys, candidates=candidates, parked=parked or [], most=most, passed_at=passed_at)
+    return choose(turns, keys=keys, candidates=candidates, parked=parked or [], jobs_max=most, passed_at=passed_at)
 
 
 def ids(choice: Choice) -> list[UUID]:
@@ -75,13 +75,13 @@ def test_room_is_what_is_in_line_and_may_be_under_way() -> None:
         tenant(1, ready=9, claimed=2), tenant(2, max_in_flight=10, in_flight=4, claimed=3),
         tenant(3, max_in_flight=2, in_flight=5), tenant(4, ready=0),
     ]  # fmt: skip
-    assert [turn.room for turn in take_turns(queues, most=64, looked_at=4, virtual_time=0.0)] == [7, 3, 0, 0]
+    assert [turn.room for turn in take_turns(queues, jobs_max=64, looked_at=4, virtual_time=0.0)] == [7, 3, 0, 0]
 
 
 def test_each_tenant_is_looked_at_for_its_share_and_one_job_more() -> None:
     queues = [tenant(number) for number in range(1, 5)]
     shares = [
-        {turn.share for turn in take_turns(queues, most=most, looked_at=4, virtual_time=0.0)} for most in (1, 3, 64)
+        {turn.share for turn in take_turns(queues, jobs_max=most, looked_at=4, virtual_time=0.0)} for most in (1, 3, 64)
     ]
     assert shares == [{1}, {1}, {17}]
 
@@ -90,12 +90,12 @@ def test_of_tenants_with_a_key_at_its_limit_more_is_looked_at() -> None:
     one, two = tenant(1), tenant(2)
     full = key_of(one, 11, max_in_flight=3, in_flight=1, ready=3)
     roomy = key_of(two, 12, max_in_flight=3, in_flight=1, ready=2)
-    seen = [turn.seen for turn in take_turns([one, two, full, roomy], most=2, looked_at=2, virtual_time=0.0)]
+    seen = [turn.seen for turn in take_turns([one, two, full, roomy], jobs_max=2, looked_at=2, virtual_time=0.0)]
     assert seen == [2 + PASSED_MAX, 2]
 
 
 def test_who_had_nothing_to_send_begins_where_the_others_are() -> None:
-    [turn, ahead] = take_turns([tenant(1), tenant(2, virtual_time=9.0)], most=1, looked_at=2, virtual_time=5.0)
+    [turn, ahead] = take_turns([tenant(1), tenant(2, virtual_time=9.0)], jobs_max=1, looked_at=2, virtual_time=5.0)
     assert (turn.begins_at, ahead.begins_at) == (5.0, 9.0)
 
 
@@ -120,7 +120,7 @@ def test_nothing_goes_beyond_the_horizon() -> None:
 
 
 def _turns(queues: list[Queue], most: int) -> list:  # type: ignore[type-arg]
-    return take_turns(queues, most=most, looked_at=len(queues), virtual_time=0.0)
+    return take_turns(queues, jobs_max=most, looked_at=len(queues), virtual_time=0.0)
 
 
 def test_of_several_suspects_the_first_goes() -> None:
@@ -164,10 +164,10 @@ def test_no_more_come_back_than_find_room() -> None:
 
 def test_parked_jobs_are_looked_at_where_the_key_has_room() -> None:
     key = key_of(tenant(1), 11, max_in_flight=7, in_flight=2, kept_out=True)
-    assert parked_seen(key, most=64) == 5
-    assert parked_seen(key._replace(max_in_flight=None), most=64) == 64 + PASSED_MAX
-    assert parked_seen(key._replace(in_flight=9), most=64) == 0
-    assert parked_seen(key._replace(kept_out=False), most=64) == 0
+    assert parked_seen(key, jobs_max=64) == 5
+    assert parked_seen(key._replace(max_in_flight=None), jobs_max=64) == 64 + PASSED_MAX
+    assert parked_seen(key._replace(in_flight=9), jobs_max=64) == 0
+    assert parked_seen(key._replace(kept_out=False), jobs_max=64) == 0
 
 
 def test_tenants_and_keys_come_to_the_end_of_their_last_job() -> None:
@@ -221,9 +221,9 @@ def _send_all(drawn: list[tuple[float, list[int]]], sizes: list[int]) -> list[fl
         runnable = [one for one in queues.values() if waiting[one.tenant_id]]
         if not runnable:
             return begun
-        turns = take_turns(runnable, most=most, looked_at=len(runnable), virtual_time=0.0)
+        turns = take_turns(runnable, jobs_max=most, looked_at=len(runnable), virtual_time=0.0)
         seen = [job for turn in turns for job in waiting[turn.tenant_id][: turn.seen]]
-        choice = choose(turns, keys={}, candidates=seen, parked=[], most=most)
+        choice = choose(turns, keys={}, candidates=seen, parked=[], jobs_max=most)
         assert 0 < len(choice.chosen) <= most
         went = ids(choice)
         sent = Counter(one.job.tenant_id for one in choice.chosen)

@@ -8,9 +8,9 @@ import pytest
 
 from app.core.database.db import Database
 from app.core.database.session import Row
-from app.jobs.admin.pausing import pause_jobs, resume_jobs, set_aside
+from app.jobs.admin.pausing import park_paused_jobs, pause_jobs, resume_jobs
 from app.jobs.claiming.turns import ClaimedJob
-from app.jobs.engine.sweeps import expire_sending, look
+from app.jobs.engine.sweeps import expire_sending, get_sweep_status
 from app.jobs.models import ErrorCode, State
 from app.jobs.observing.forbidden import ForbiddenModels
 from app.jobs.observing.probing import list_probes, send_probe
@@ -82,7 +82,7 @@ class Wire(Engine):
         async with self.database.statement() as session:
             await session.execute("UPDATE pauses SET probe_at = now() WHERE probe_job_id IS NULL")
         async with self.database.statement() as session:
-            await set_aside(session)
+            await park_paused_jobs(session)
         await self.forbidden.probe()
         async with self.database.snapshot() as session:
             found: UUID | None = await session.fetchval("SELECT probe_job_id FROM pauses WHERE probe_at IS NOT NULL")
@@ -248,7 +248,7 @@ async def test_two_workers_pause_once_and_probe_once(wire: Wire, caller: Caller,
     assert await wire.pauses() == [(None, MODEL)]
     await wire.submit(await make_caller(wire.database), 5)
     async with wire.database.statement() as session:
-        await set_aside(session)
+        await park_paused_jobs(session)
         await session.execute("UPDATE pauses SET probe_at = now()")
     went = await asyncio.gather(*(one.probe() for one in (wire.forbidden, second) * 4))
     assert sum(went) == 1
@@ -259,7 +259,7 @@ async def test_of_two_choices_made_at_once_one_holds(wire: Wire, caller: Caller,
     await paused(wire, caller, other)
     first, second = await wire.submit(caller, 2)
     async with wire.database.statement() as session:
-        await set_aside(session)
+        await park_paused_jobs(session)
         await session.execute("UPDATE pauses SET probe_at = now()")
     async with wire.database.statement() as session:
         [seen] = await list_probes(session)
@@ -290,7 +290,7 @@ async def test_a_worker_that_dies_with_the_probe_leaves_no_pause_for_ever(
     [sent] = await wire.send_all()
     await wire.record(sent[0].id, sent[1], OutcomeKind.ACCEPTED)  # and died before it had lifted the pause
     async with wire.database.statement() as session:
-        assert (await look(session)).probing
+        assert (await get_sweep_status(session)).probing
     assert await wire.forbidden.probe()
     assert await wire.pauses() == []
     assert not await wrong(wire.database)

@@ -69,7 +69,7 @@ class Told(Silent):
     def submitted(self, *_: Any) -> None:
         pass
 
-    async def heed(self, records: Any) -> None:
+    async def apply_pauses(self, records: Any) -> None:
         pass
 
 

@@ -13,14 +13,14 @@ import pytest
 from app.core import clock
 from app.core.database.db import Database
 from app.core.database.session import Row
-from app.jobs.admin.pausing import pause_jobs, resume_jobs, set_aside
+from app.jobs.admin.pausing import park_paused_jobs, pause_jobs, resume_jobs
 from app.jobs.admin.recover import forget_queued, forget_sending, free_running
 from app.jobs.admin.resolve import adopt_submission, release_submission
 from app.jobs.claiming.claims import claim_running, release_claims
 from app.jobs.claiming.decide import Step
 from app.jobs.claiming.records import PollRecord, SubmitRecord, record_late, record_polls, record_submits
 from app.jobs.claiming.turns import ClaimedJob, claim_queued
-from app.jobs.engine.sweeps import expire_sending, expire_waiting, promote, take_back
+from app.jobs.engine.sweeps import expire_sending, expire_waiting, promote, release_expired_claims
 from app.jobs.models import ErrorCode, State
 from app.jobs.operations import JobFinished, request_cancel
 from app.jobs.places import open_places
@@ -97,7 +97,7 @@ class Lives:
         tenants: dict[str, Callable[[], Awaitable[None]]] = {
             "submit": self.submit, "claim": self.claim, "open": self.open, "claim_reads": self.claim_reads,
             "let_run_out": self.let_run_out, "pass_time": self.pass_time, "sweep": self.sweep,
-            "hand_back": self.hand_back, "pause": self.pause, "set_aside": self.set_aside, "resume": self.resume,
+            "hand_back": self.hand_back, "pause": self.pause, "set_aside": self.park_paused_jobs, "resume": self.resume,
             "recover": self.recover,
         }  # fmt: skip
         often = ("submit", "claim", "claim", "open", "open", "claim_reads", "claim_reads", "resume", "sweep")
@@ -244,7 +244,7 @@ class Lives:
         poison = self.model.those(lambda job: job.state in ("queued", "running") and job.lapsed and job.takeovers >= 2)
         for job in poison:
             job.ends("failed", "canceled" if job.asked else "poison")
-        await self.write(take_back, lease_seconds=HOUR)
+        await self.write(release_expired_claims, lease_seconds=HOUR)
         for job in self.model.those(lambda job: job.state == "queued" and job.lapsed):
             job.let_go()
             job.takeovers += 1
@@ -262,11 +262,11 @@ class Lives:
         await self.write(pause_jobs, tenant_id=tenant_id, model=None, what=what, paused_by="me", note="")
         self.model.paused[tenant_id] = what is What.ALL
         self.model.put_back_running()
-        self.model.set_aside()
+        self.model.park_paused_jobs()
 
-    async def set_aside(self) -> None:
-        await self.write(set_aside)
-        self.model.set_aside()
+    async def park_paused_jobs(self) -> None:
+        await self.write(park_paused_jobs)
+        self.model.park_paused_jobs()
 
     async def resume(self) -> None:
         tenant_id = self.draw.choice(self.callers).tenant.id

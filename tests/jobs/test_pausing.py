@@ -8,9 +8,9 @@ import pytest
 from app.core.database.db import Database
 from app.core.errors import Malformed
 from app.core.ids import new_id
-from app.jobs.admin.pausing import pause_jobs, resume_jobs, set_aside
+from app.jobs.admin.pausing import park_paused_jobs, pause_jobs, resume_jobs
 from app.jobs.claiming.claims import claim_running
-from app.jobs.engine.sweeps import expire_waiting, look
+from app.jobs.engine.sweeps import expire_waiting, get_sweep_status
 from app.pace.models import What
 from app.pace.pauses.queries import list_pauses
 from app.tenants.queries import TenantNotFound
@@ -38,7 +38,7 @@ async def resume(database: Database, *, tenant: Caller | None = None, model: str
 
 async def polls(engine: Engine) -> set[UUID]:
     async with engine.database.transaction() as session:
-        rows = (await claim_running(session, owner=engine.owner, most=100, lease_seconds=30)).rows
+        rows = (await claim_running(session, owner=engine.owner, reads_max=100, lease_seconds=30)).rows
     return {row.id for row in rows}
 
 
@@ -135,9 +135,9 @@ async def test_what_is_on_the_wire_is_recorded_and_then_waits(
     assert (await engine.get(accepted))["state"] == "running"
     assert await engine.claim() == []
     async with database.statement() as session:
-        assert (await look(session)).paused
-        assert await set_aside(session) == 1
-        assert not (await look(session)).queued_due, "the sweep has no reason to ring"
+        assert (await get_sweep_status(session)).paused
+        assert await park_paused_jobs(session) == 1
+        assert not (await get_sweep_status(session)).queued_due, "the sweep has no reason to ring"
     assert (await engine.get(throttled))["aside"]
     assert not await wrong(database)
 

@@ -18,7 +18,7 @@ LEASE_SECONDS = 30.0
 async def polled(engine: Engine, most: int = 100) -> dict[UUID, int]:
     """Claims of running jobs: id and fence."""
     async with engine.database.transaction() as session:
-        rows = (await claim_running(session, owner=engine.owner, most=most, lease_seconds=LEASE_SECONDS)).rows
+        rows = (await claim_running(session, owner=engine.owner, reads_max=most, lease_seconds=LEASE_SECONDS)).rows
     return {row.id: row.fence for row in rows}
 
 

@@ -88,7 +88,7 @@ async def test_an_end_finds_the_cancel_asked_for_meanwhile(
     other = await make_caller(database)
     [running] = await engine.running(other)
     async with database.transaction() as session:
-        [claim] = (await claim_running(session, owner=engine.owner, most=9, lease_seconds=30)).rows
+        [claim] = (await claim_running(session, owner=engine.owner, reads_max=9, lease_seconds=30)).rows
     failed = Step(State.FAILED, "failed", None, error_code=ErrorCode.UPSTREAM_FAILED, message="no")
     record = PollRecord(running, claim.fence, failed, 1.0, 0.1, None, 0, ())
 
@@ -106,7 +106,7 @@ GRANTED = "UPDATE upstream_state SET tokens = tokens - 5 WHERE $1::uuid IS NOT N
 async def claimed(database: Database, engine: Engine) -> int:
     """How many jobs one claim takes."""
     async with database.transaction() as session:
-        return len((await claim_queued(session, owner=engine.owner, most=64, lease_seconds=30)).rows)
+        return len((await claim_queued(session, owner=engine.owner, jobs_max=64, lease_seconds=30)).rows)
 
 
 async def test_a_claim_counts_what_was_granted_meanwhile(

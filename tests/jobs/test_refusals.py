@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from app.core.database.db import Database
 from app.jobs.submit import refusals as refusals_module
-from app.jobs.submit.refusals import MODELS_MAX, ModelNames, RefusalBook, Refused, Tally
+from app.jobs.submit.refusals import MODELS_MAX, ModelNames, RefusalBook, RefusedSubmit, Tally
 
 BEGIN = datetime(2026, 1, 31, 23, 59, 50, tzinfo=UTC)
 refusals = st.builds(
-    Refused,
+    RefusedSubmit,
     tenant_id=st.sampled_from([None, UUID(int=1)]),
     key_id=st.just(UUID(int=2)),
     surface=st.sampled_from(["segmind", "native"]),
@@ -29,7 +29,7 @@ moments = st.integers(0, 150_000).map(lambda milliseconds: BEGIN + timedelta(mil
 
 
 @given(st.lists(st.tuples(refusals, moments), max_size=60))
-def test_a_tally_has_every_refusal_once(seen: list[tuple[Refused, datetime]]) -> None:
+def test_a_tally_has_every_refusal_once(seen: list[tuple[RefusedSubmit, datetime]]) -> None:
     tally = Tally()
     for refused, at in seen:
         tally.add(refused, at)
@@ -47,7 +47,7 @@ def test_a_tally_has_every_refusal_once(seen: list[tuple[Refused, datetime]]) ->
 
 def test_one_tenants_rows_of_a_minute_are_bounded() -> None:
     names, tally = ModelNames(), Tally()
-    one = Refused(UUID(int=1), UUID(int=2), "native", "m", 404, "x")
+    one = RefusedSubmit(UUID(int=1), UUID(int=2), "native", "m", 404, "x")
     for number in range(10 * MODELS_MAX):
         tally.add(names.bounded(replace(one, model=f"m{number}"), BEGIN), BEGIN)
     assert len(tally) == MODELS_MAX + 1, "beyond that they share a row without a model"
@@ -66,7 +66,7 @@ async def test_an_answer_does_not_wait_for_a_store_that_hangs(
 ) -> None:
     monkeypatch.setattr(refusals_module, "RECORD_SECONDS", 0.2)
     book = RefusalBook(database)
-    refused = Refused(None, None, "native", None, 401, f"hung_{flood}")
+    refused = RefusedSubmit(None, None, "native", None, 401, f"hung_{flood}")
     hanging = await asyncpg.connect(url)
     try:
         async with hanging.transaction():

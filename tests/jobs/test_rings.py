@@ -51,17 +51,17 @@ async def test_the_sweeps_rest_only_while_every_ring_is_heard(database: Database
         arq = asyncio.create_task(ring_forever(worker, redis_url))
         async with Redis.from_url(redis_url) as asked:
             await eventually(lambda: asked.exists(QUEUE + health_check_key_suffix))
-        assert not worker.sweeper._hears_rings, "arq rings one worker alone, which may die"
+        assert not worker.sweeper._push_available, "arq rings one worker alone, which may die"
         listening = asyncio.create_task(worker.listen())
 
         async def hears() -> bool:
-            return worker.sweeper._hears_rings and worker.webhook_sweeper._hears_rings
+            return worker.sweeper._push_available and worker.webhook_sweeper._push_available
 
         await eventually(hears)
         redis.cut()
 
         async def deaf() -> bool:
-            return not worker.sweeper._hears_rings and not worker.webhook_sweeper._hears_rings
+            return not worker.sweeper._push_available and not worker.webhook_sweeper._push_available
 
         await eventually(deaf)
         await cancel_all([arq, listening])
@@ -111,10 +111,10 @@ async def test_it_sends_when_rung_and_when_it_hears_again(
         bell = Doorbell(redis_url)
 
         async def hears() -> bool:
-            return made.worker.sweeper._hears_rings
+            return made.worker.sweeper._push_available
 
         async def deaf() -> bool:
-            return not made.worker.sweeper._hears_rings
+            return not made.worker.sweeper._push_available
 
         async def sent(number: int) -> bool:
             return len(upstream.peers) == number

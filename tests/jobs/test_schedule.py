@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.jobs.estimates.schedule import (
-    DEAR_POLL_WORTH_SECONDS,
     GAP_SECONDS_MAX,
     GAP_SECONDS_MIN,
+    LIMITED_POLL_WORTH_SECONDS,
     OFFSETS_MAX,
     SAMPLES_MAX,
     Schedule,
@@ -78,7 +78,7 @@ def test_where_polls_are_dear_more_jobs_fit_into_a_limit(mean: float) -> None:
     chance = random.Random(1)
     runs = [mean * math.exp(chance.gauss(0, 0.3) - 0.045) for _ in range(SAMPLES_MAX)]
     polls, delay = costs(schedule(runs, published_seconds=None).next_gap, runs)
-    dear = schedule(runs, published_seconds=None, worth_seconds=DEAR_POLL_WORTH_SECONDS)
+    dear = schedule(runs, published_seconds=None, worth_seconds=LIMITED_POLL_WORTH_SECONDS)
     fewer, later = costs(dear.next_gap, runs)
     assert (polls + 2) / (fewer + 2) > 1.25, "requests of a job, its submit and its fetch among them"
     assert delay < later < 3 * delay

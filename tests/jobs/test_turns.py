@@ -197,7 +197,7 @@ async def test_after_trouble_with_the_account_one_goes_at_a_time(
     async with database.statement() as session:
         await pause_submits(session, reason=PauseReason.ACCOUNT, seconds=-1, detail="no credits")
     async with database.transaction() as session:
-        claimed = await claim_queued(session, owner=engine.owner, most=64, lease_seconds=30)
+        claimed = await claim_queued(session, owner=engine.owner, jobs_max=64, lease_seconds=30)
     assert (len(claimed.rows), claimed.more) == (1, False), "whoever claims does not ask again at once"
     async with database.statement() as session:
         await resume_submits(session)
@@ -285,7 +285,7 @@ async def buffers_of_a_claim(database: Database) -> int:
     with contextlib.suppress(Undone):  # a way to roll back, which a transaction here has no other of
         async with database.transaction() as session:
             explained = Explained(session._connection)
-            await claim_queued(explained, owner=UUID(int=7), most=10, lease_seconds=30)
+            await claim_queued(explained, owner=UUID(int=7), jobs_max=10, lease_seconds=30)
             pages = explained.pages
             raise Undone
     assert pages

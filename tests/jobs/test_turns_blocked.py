@@ -180,7 +180,7 @@ async def test_a_full_budget_lets_keys_wait_for_a_token(database: Database, engi
             "UPDATE upstream_state SET rate = 2, tokens = 0, refilled_at = now(), limit_per_minute = 120"
         )
     async with database.transaction() as session:
-        claimed = await claim_queued(session, owner=engine.owner, most=64, lease_seconds=30)
+        claimed = await claim_queued(session, owner=engine.owner, jobs_max=64, lease_seconds=30)
     assert claimed.wait_seconds is not None
 
 
@@ -258,7 +258,7 @@ async def test_a_locked_tenant_is_passed_over_and_keeps_its_turn(
         async with connection.transaction():
             await connection.execute("SELECT FROM queues WHERE subject_id = $1 FOR UPDATE", caller.tenant.id)
             async with asyncio.timeout(10), database.transaction() as session:
-                claimed = await claim_queued(session, owner=engine.owner, most=64, lease_seconds=30)
+                claimed = await claim_queued(session, owner=engine.owner, jobs_max=64, lease_seconds=30)
             assert [row.id for row in claimed.rows] == theirs[:1], "nobody is far ahead when it has its turn again"
             assert claimed.more
             assert claimed.passed_over == [caller.tenant.id]
@@ -281,7 +281,7 @@ async def test_of_a_tenant_with_a_locked_key_nothing_is_claimed(
         async with connection.transaction():
             await connection.execute("SELECT FROM queues WHERE subject_id = $1 FOR UPDATE", caller.key.id)
             async with asyncio.timeout(10), database.transaction() as session:
-                claimed = await claim_queued(session, owner=engine.owner, most=64, lease_seconds=30)
+                claimed = await claim_queued(session, owner=engine.owner, jobs_max=64, lease_seconds=30)
             assert claimed.rows == []
             assert claimed.passed_over == [caller.tenant.id]
         assert [row.id for row in await engine.claim()] == job_ids[:1]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from app.jobs.estimates.eta import Durations, Expected, learned, of_flying, of_waiting
-from app.jobs.estimates.line import PLACES_MAX, RANKS_MAX, RECENT_MAX, Course, Line, Sent
+from app.jobs.estimates.line import PLACES_MAX, RANKS_MAX, RECENT_MAX, Line, QueueSimulation, Sent
 from app.jobs.estimates.schedule import SAMPLES_MAX
 
 MODELS = {"image": (3.0, 0.25), "svd": (62.74, 0.3), "video": (189.0, 0.5)}
@@ -128,7 +128,7 @@ class VirtualTenant:
     def expect_waiting(self, job: Job) -> Expected:
         line = self.look()
         models = self.durations()
-        return of_waiting(models[job.model], Course(line, models).waits(line.ahead(job.created_at)))
+        return of_waiting(models[job.model], QueueSimulation(line, models).waits(line.ahead(job.created_at)))
 
 
 def poisson(

@@ -170,7 +170,7 @@ class Ledger(RuleBasedStateMachine):
                 for number in over:
                     await _let_expire(session, self.lots.pop(number))
             async with self.database.transaction() as session:
-                await expire_due(session, most=100)
+                await expire_due(session, lots_max=100)
 
         if over:
             self.write(steps())

@@ -8,7 +8,7 @@ import pytest
 from app.core import clock
 from app.core.ids import show_id
 from app.jobs.models import State
-from app.jobs.submit.refusals import Refused, Tally, record_refusals
+from app.jobs.submit.refusals import RefusedSubmit, Tally, record_refusals
 from app.upstream.wire import OutcomeKind
 from tests.factories.callers import Caller
 from tests.factories.jobs import Engine
@@ -45,8 +45,8 @@ async def story(engine: Engine, caller: Caller) -> dict[str, str]:
     )  # fmt: skip
     made["failed"] = job_id
     [made["queued"]] = await engine.submit(caller)
-    refused = Refused(caller.tenant.id, caller.key.id, "native", "m", 404, "unknown_model")
-    replayed = Refused(caller.tenant.id, caller.key.id, "native", "m", 200, "replayed", made["queued"])
+    refused = RefusedSubmit(caller.tenant.id, caller.key.id, "native", "m", 404, "unknown_model")
+    replayed = RefusedSubmit(caller.tenant.id, caller.key.id, "native", "m", 200, "replayed", made["queued"])
     tally = Tally()
     for one in (refused, refused, replayed):
         tally.add(one, clock.now())

@@ -83,7 +83,7 @@ class Books:
         else:
             step, charged = Step(State.FAILED, "failed", None, ErrorCode.UPSTREAM_FAILED, "it failed"), 0
         async with self.database.transaction() as session:
-            rows = (await claim_running(session, owner=self.engine.owner, most=100, lease_seconds=30)).rows
+            rows = (await claim_running(session, owner=self.engine.owner, reads_max=100, lease_seconds=30)).rows
             [fence] = [row.fence for row in rows if row.id == job_id]
             await record_polls(session, records=[PollRecord(job_id, fence, step, 0.01, 0.01, cost, charged, ())])
 

@@ -9,7 +9,7 @@ import pytest
 
 from app.jobs.models import State
 from app.reconciliation.decide import Agrees, NotYet, OurJob, Stranger, Told, judge, place
-from app.reconciliation.models import Kind
+from app.reconciliation.models import DiscrepancyKind
 from app.upstream.history_rows import HistoryRow
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -53,12 +53,12 @@ def test_verdicts(row: dict[str, Any], job: dict[str, Any] | None, verdict: type
 @pytest.mark.parametrize(
     ("row", "job", "kind", "ours", "theirs"),
     [
-        ({}, {"cost": 1}, Kind.COST, 1, 89_300),
-        ({"status": "FAILED", "cost_micro": None}, {}, Kind.COST, 89_300, 0),
-        ({"cost_micro": None}, {"cost": None}, Kind.COST_UNKNOWN, None, None),
+        ({}, {"cost": 1}, DiscrepancyKind.COST, 1, 89_300),
+        ({"status": "FAILED", "cost_micro": None}, {}, DiscrepancyKind.COST, 89_300, 0),
+        ({"cost_micro": None}, {"cost": None}, DiscrepancyKind.COST_UNKNOWN, None, None),
     ],
 )
-def test_discrepancies(row: dict[str, Any], job: dict[str, Any], kind: Kind, ours: int, theirs: int) -> None:
+def test_discrepancies(row: dict[str, Any], job: dict[str, Any], kind: DiscrepancyKind, ours: int, theirs: int) -> None:
     found = told(row, job)
     assert (found.kind, found.subject, found.job_id, found.ours, found.theirs) == (kind, "up-1", JOB.id, ours, theirs)
 
@@ -68,14 +68,14 @@ def test_whose_a_stranger_may_be() -> None:
     nearer = dataclasses.replace(JOB, id=UUID(int=4), upstream_id="up-4")
     farther = dataclasses.replace(JOB, id=UUID(int=5), upstream_id="up-5", sent_at=NOW - 3 * HOUR)
 
-    def placed(*candidates: tuple[OurJob, Any], **changes: Any) -> tuple[Kind, UUID | None]:
+    def placed(*candidates: tuple[OurJob, Any], **changes: Any) -> tuple[DiscrepancyKind, UUID | None]:
         found = place(dataclasses.replace(ROW, **changes), candidates)
         return found.kind, found.job_id
 
-    assert placed() == (Kind.NOT_OURS, None)
-    assert placed((nearer, {"fps": 8})) == (Kind.NOT_OURS, None)
-    assert placed((nearer, {"fps": 7}), body=None) == (Kind.NOT_OURS, None)
-    assert placed((farther, {"fps": 7}), (nearer, {"fps": "7"})) == (Kind.SECOND_START, nearer.id)
-    assert placed((nearer, {"fps": 7}), (unknown, {"fps": 7})) == (Kind.LOST_START, unknown.id)
-    assert placed((nearer, {})) == (Kind.NOT_OURS, None), "everything holds nothing"
-    assert placed((nearer, {}), body={}) == (Kind.SECOND_START, nearer.id)
+    assert placed() == (DiscrepancyKind.NOT_OURS, None)
+    assert placed((nearer, {"fps": 8})) == (DiscrepancyKind.NOT_OURS, None)
+    assert placed((nearer, {"fps": 7}), body=None) == (DiscrepancyKind.NOT_OURS, None)
+    assert placed((farther, {"fps": 7}), (nearer, {"fps": "7"})) == (DiscrepancyKind.SECOND_START, nearer.id)
+    assert placed((nearer, {"fps": 7}), (unknown, {"fps": 7})) == (DiscrepancyKind.LOST_START, unknown.id)
+    assert placed((nearer, {})) == (DiscrepancyKind.NOT_OURS, None), "everything holds nothing"
+    assert placed((nearer, {}), body={}) == (DiscrepancyKind.SECOND_START, nearer.id)

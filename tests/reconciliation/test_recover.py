@@ -42,7 +42,7 @@ async def test_each_state(database: Database, engine: Engine, caller: Caller, re
     [future] = await engine.submit(caller, not_before=later(hours=1))
     held = [row for row in await engine.claim() if row.id == claimed]
     async with database.transaction() as session:
-        [poll] = (await claim_running(session, owner=engine.owner, most=9, lease_seconds=30)).rows
+        [poll] = (await claim_running(session, owner=engine.owner, reads_max=9, lease_seconds=30)).rows
     told = await recover()
     assert {name: told[name] for name in ("queued", "sending", "running", "left_queued", "left_unknown")} == {
         "queued": 2, "sending": 1, "running": 1, "left_queued": 1, "left_unknown": 4,

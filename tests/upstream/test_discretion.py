@@ -9,10 +9,10 @@ from app.upstream.discretion import (
     LEFT_OUT,
     Range,
     balance_micro,
-    discreet,
     may_be_shown,
     ranges_of,
     readings,
+    redact_account_details,
     said,
     without,
     without_in_json,
@@ -104,7 +104,7 @@ def test_an_outcome_is_told_without_balances_and_keeps_its_original() -> None:
     told = said(outcome(body, error="You have 987654.321 left of 1024.5"))
     assert told is not None
     assert set(ranges_of(told.amounts)) == {"987654.321", "1024.5"}
-    shown = discreet(told, hides)
+    shown = redact_account_details(told, hides)
     assert shown.error == f"You have {LEFT_OUT} left of 1024.5"
     assert shown.original == body
     assert json.loads(shown.body or b"") == {
@@ -122,7 +122,7 @@ def test_an_outcome_without_balances_is_left_as_it_was() -> None:
         before = outcome(body, error=error)
         told = said(before)
         assert told is not None
-        assert discreet(told, hides) == before
+        assert redact_account_details(told, hides) == before
     assert said(Outcome(OutcomeKind.RUNNING, 200, 0.1, "http_200")) is None
     assert said(Outcome(OutcomeKind.SUCCEEDED, 200, 0.1, "http_200", body=b'{"output":987654.321}')) is None
 
@@ -143,18 +143,18 @@ def test_words_without_a_body_are_their_own_original() -> None:
     words = "Insufficient credits. You have 5.4 credits"
     told = said(Outcome(OutcomeKind.ACCOUNT, 406, 0.1, "http_406", error=words))
     assert told is not None
-    shown = discreet(told, lambda _: True)
+    shown = redact_account_details(told, lambda _: True)
     assert (shown.error, shown.original) == (f"Insufficient credits. You have {LEFT_OUT} credits", words.encode())
-    assert discreet(told, lambda _: False).original is None
+    assert redact_account_details(told, lambda _: False).original is None
 
 
 def test_plain_text_and_large_bodies() -> None:
     told = said(outcome(b"You have 987654.321 left", error="You have 987654.321 left"))
     assert told is not None
-    assert discreet(told, hides).body == f"You have {LEFT_OUT} left".encode()
+    assert redact_account_details(told, hides).body == f"You have {LEFT_OUT} left".encode()
     large = said(outcome(b'{"error":"' + b"x" * 2_000_000 + b' 987654.321"}', error="x"))
     assert large is not None
-    assert discreet(large, hides).body is None, "only what is shown is kept of it"
+    assert redact_account_details(large, hides).body is None, "only what is shown is kept of it"
 
 
 def test_an_error_of_older_rows_is_shown_only_as_its_message_tells_it() -> None:

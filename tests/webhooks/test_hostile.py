@@ -224,13 +224,13 @@ async def test_every_tenant_has_a_share_of_its_own(hooks: Hooks, caller: Caller)
         other_rows = await hooks.rows("SELECT count(*) AS number FROM webhook_deliveries")
         assert other_rows[0]["number"] == 500
         async with hooks.database.statement() as session:
-            rows = await claim_deliveries(session, owner=hooks.owner, most=256)
+            rows = await claim_deliveries(session, owner=hooks.owner, deliveries_max=256)
         assert len(rows) == 64
         assert len({row.target_id for row in rows}) == 50
         async with hooks.database.statement() as session:
-            assert await claim_deliveries(session, owner=hooks.owner, most=256) == []
+            assert await claim_deliveries(session, owner=hooks.owner, deliveries_max=256) == []
         other = await make_caller(hooks.database)
         await hooks.endpoint(other, live.url)
         await hooks.emit(other, 1)
         async with hooks.database.statement() as session:
-            assert len(await claim_deliveries(session, owner=hooks.owner, most=256)) == 1
+            assert len(await claim_deliveries(session, owner=hooks.owner, deliveries_max=256)) == 1

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from app.admin.models import Entry, Exposure
 from app.core.credits import show_credits
 from app.core.ids import show_id
-from app.ledger.models import ExposureReason, Kind
+from app.ledger.models import ExposureReason, TransferKind
 from app.ledger.rows import Transfer
 from app.tenants.queries import Tenant
 from app.web.fields import At
@@ -19,7 +19,7 @@ class TransferOut(BaseModel):
     id: str
     tenant_id: str
     tenant: str = Field(description="the tenant's name")
-    kind: Kind
+    kind: TransferKind
     amount: str = Field(
         examples=["100.000000"], description="credits; negative for an adjustment that takes credits from the tenant"
     )
@@ -36,7 +36,7 @@ class TransferOut(BaseModel):
             id=transfer.id.hex,
             tenant_id=show_id("ten", tenant.id),
             tenant=tenant.name,
-            kind=Kind(transfer.kind),
+            kind=TransferKind(transfer.kind),
             amount=show_credits(transfer.amount),
             job_id=None if transfer.job_id is None else show_id("job", transfer.job_id),
             reference=transfer.reference,

@@ -8,7 +8,7 @@ from app.core.near import did_you_mean
 from app.core.off_loop import run_sized
 from app.http_client.guard import Guard
 from app.jobs.models import Surface
-from app.jobs.submit.intake import Asked
+from app.jobs.submit.service import JobRequest
 from app.tenants.auth import Principal
 from app.upstream.json_members import member
 from app.web.parse_budget import cost_at_least
@@ -36,7 +36,7 @@ _CHECKS = {
 
 
 def checked_job(given: dict[str, Any], faults: Faults) -> dict[str, Any]:
-    """Returns the optional fields of a `POST /jobs` body as arguments of `Asked`, without null ones. Adds the faults of all
+    """Returns the optional fields of a `POST /jobs` body as arguments of `JobRequest`, without null ones. Adds the faults of all
     fields to `faults`, except those inside `input`. Raises Malformed if there are more than UNKNOWN_MAX unknown fields."""
     unknown = [name for name in given if name not in JobIn.model_fields]
     for name in unknown[:UNKNOWN_MAX]:
@@ -66,7 +66,7 @@ async def asked_job(
     key: str | None,
     guard: Guard,
     faults: Faults | None = None,
-) -> Asked:
+) -> JobRequest:
     """Returns the submit of a `POST /jobs` body. `faults`: those of its headers. Raises Malformed with all faults if `model` or
     `input` is missing or has the wrong type. Other faults are in the result, to be reported with those of the parameters."""
     faults = faults or Faults()
@@ -85,7 +85,7 @@ async def asked_job(
         raise AssertionError("both are there where nothing is wrong")
     raw = await run_sized(cost_at_least(body), member, body, "input")
     assert raw is not None
-    return Asked(
+    return JobRequest(
         principal=principal,
         surface=Surface.NATIVE,
         model=model,

@@ -15,7 +15,7 @@ from app.core.ids import show_id
 from app.core.process.pieces import each
 from app.core.strict_json import without_bom
 from app.jobs.models import FINAL, STATUS, State, Status
-from app.jobs.reading.outlook import NO_PROSPECT, Prospect
+from app.jobs.reading.eta_estimator import NO_ESTIMATE, Estimate
 from app.jobs.rows import EventJob, ShownJob, WholeJob
 from app.upstream.json_members import NotAnObject, bytes_of, slices
 from app.upstream.plain_json import plain_json
@@ -30,17 +30,17 @@ ERROR_LENGTHS = (1000, 300, 100)
 """Characters of an error's message in an event that is too large with all of it, or with more of it."""
 
 
-def job_body(base_url: str, row: WholeJob, prospect: Prospect = NO_PROSPECT) -> bytes:
+def job_body(base_url: str, row: WholeJob, prospect: Estimate = NO_ESTIMATE) -> bytes:
     """The JSON of a job."""
     return orjson.dumps(_whole(base_url, row, prospect))
 
 
-def canceled_body(base_url: str, row: WholeJob, prospect: Prospect, *, at_once: bool) -> bytes:
+def canceled_body(base_url: str, row: WholeJob, prospect: Estimate, *, at_once: bool) -> bytes:
     """The JSON of a job that was canceled, `at_once` or once the upstream is done with it, and what that costs."""
     return orjson.dumps(_whole(base_url, row, prospect) | {"notice": FREE_NOTICE if at_once else CHARGED_NOTICE})
 
 
-def _whole(base_url: str, row: WholeJob, prospect: Prospect) -> dict[str, Any]:
+def _whole(base_url: str, row: WholeJob, prospect: Estimate) -> dict[str, Any]:
     shown = show_id("job", row.id)
     body = _item(base_url, row, shown, prospect)
     # a mark was stored with it until bodies were read without
@@ -75,16 +75,16 @@ def event_data(base_url: str, row: EventJob, *, type_: str) -> Iterator[bytes]:
     yield orjson.dumps(job | {"metadata": {}, "metadata_omitted": True})
 
 
-async def page_body(base_url: str, page: Page[ShownJob], prospects: Mapping[UUID, Prospect]) -> bytes:
+async def page_body(base_url: str, page: Page[ShownJob], prospects: Mapping[UUID, Estimate]) -> bytes:
     """The JSON of a page of jobs; `prospects` of those that have not ended."""
     items = await each(
         page.items,
-        lambda row: _item(base_url, row, show_id("job", row.id), prospects.get(row.id, NO_PROSPECT)),
+        lambda row: _item(base_url, row, show_id("job", row.id), prospects.get(row.id, NO_ESTIMATE)),
     )
     return orjson.dumps({"items": items, "next_cursor": page.next_cursor})
 
 
-def _item(base_url: str, row: ShownJob, shown: str, prospect: Prospect = NO_PROSPECT) -> dict[str, Any]:
+def _item(base_url: str, row: ShownJob, shown: str, prospect: Estimate = NO_ESTIMATE) -> dict[str, Any]:
     state = State(row.state)
     self_url = f"{base_url}/api/v1/jobs/{shown}"
     return {

@@ -11,17 +11,17 @@ from app.api.jobs.asked import asked_job
 from app.api.jobs.bodies import canceled_body, job_body, page_body
 from app.api.jobs.schemas import CanceledJobOut, JobIn, JobOut, JobPage
 from app.core.crash import crash_point
-from app.core.database.db import patiently
+from app.core.database.db import retry_read
 from app.core.errors import Refusal
 from app.core.faults import Faults
 from app.core.ids import find_id, show_id
 from app.core.off_loop import run_sized
 from app.jobs.models import FINAL, STATUS, State, Status, Surface
 from app.jobs.operations import JobFinished, JobNotFound, request_cancel
+from app.jobs.reading.eta_estimator import NO_ESTIMATE, Estimate
 from app.jobs.reading.listing import JobFilter, list_jobs
-from app.jobs.reading.outlook import NO_PROSPECT, Prospect
 from app.jobs.rows import WholeJob
-from app.jobs.submit.intake import NOT_STORED
+from app.jobs.submit.service import NOT_STORED
 from app.limits.strangers import submitter
 from app.tenants.auth import Principal, TenantSuspended
 from app.tenants.models import Scope
@@ -113,7 +113,7 @@ async def submit_job(request: Request) -> Response:
     if stored.replayed:
         await intake.note_replay(asked, stored)
     del body, given, asked  # free large objects before a wait that may be long
-    wait = preferred_wait(request.headers, default=0.0, most=PREFER_WAIT_MAX)
+    wait = preferred_wait(request.headers, default=0.0, wait_seconds_max=PREFER_WAIT_MAX)
     row: WholeJob | None = await request.app.state.reader.wait_for_job(principal.tenant_id, stored.job_id, wait.seconds)
     if row is None:
         raise JobNotFound
@@ -132,8 +132,8 @@ async def submit_job(request: Request) -> Response:
 )
 async def get_job(request: Request, job_id: str, wait: str | None = None) -> Response:
     """One job. With `wait=N`, at most 60, the answer comes when the job ends or after N seconds."""
-    principal = await patiently(lambda: authenticated(request, Scope.JOBS_READ))
-    seconds = checked_wait(wait, where="query wait", most=QUERY_WAIT_MAX) if wait is not None else 0.0
+    principal = await retry_read(lambda: authenticated(request, Scope.JOBS_READ))
+    seconds = checked_wait(wait, where="query wait", wait_seconds_max=QUERY_WAIT_MAX) if wait is not None else 0.0
     row = await request.app.state.reader.wait_for_job(principal.tenant_id, _job_id(job_id), seconds)
     if row is None:
         raise JobNotFound
@@ -242,10 +242,10 @@ async def _shown(request: Request, principal: Principal, row: WholeJob) -> Respo
     return _json(await _content(request.app.state.public_url, row, prospect))
 
 
-async def _prospect(request: Request, principal: Principal, row: WholeJob) -> Prospect:
-    prospects: dict[UUID, Prospect] = await request.app.state.outlook.of_jobs(principal.tenant_id, [row])
-    return prospects.get(row.id, NO_PROSPECT)
+async def _prospect(request: Request, principal: Principal, row: WholeJob) -> Estimate:
+    prospects: dict[UUID, Estimate] = await request.app.state.outlook.of_jobs(principal.tenant_id, [row])
+    return prospects.get(row.id, NO_ESTIMATE)
 
 
-async def _content(base_url: str, row: WholeJob, prospect: Prospect) -> bytes:
+async def _content(base_url: str, row: WholeJob, prospect: Estimate) -> bytes:
     return await run_sized(len(row.body or b""), lambda: job_body(base_url, row, prospect))

@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.jobs.models import Status
-from app.jobs.reading.outlook import Prospect
+from app.jobs.reading.eta_estimator import Estimate
 from app.jobs.submit.starting import NOT_BEFORE_MAX
 from app.web.fields import At
 from app.web.requests import DEADLINE_SECONDS_MAX, METADATA_BYTES_MAX
@@ -110,7 +110,7 @@ class Eta(BaseModel):
     p90: At
 
     @classmethod
-    def of(cls, prospect: Prospect) -> Self | None:
+    def of(cls, prospect: Estimate) -> Self | None:
         """None where it is unknown."""
         if prospect.p50 is None or prospect.p90 is None:
             return None

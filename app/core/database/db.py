@@ -165,7 +165,7 @@ class Database:
         """The same as soon as Postgres is there: what is wrong must show before somebody asks for something. Nothing is raised:
         `on_wrong` is told."""
         with suppress(WrongConnection):
-            await until_stored(self.prove)
+            await retry_until_stored(self.prove)
 
     @asynccontextmanager
     async def transaction_of(self, tenant_id: UUID) -> AsyncIterator[Session]:
@@ -231,7 +231,7 @@ class Database:
                 pool.terminate()
 
 
-async def until_stored(write: Callable[[], Awaitable[Result]]) -> Result:
+async def retry_until_stored(write: Callable[[], Awaitable[Result]]) -> Result:
     """Run a write again and again while Postgres is away: for what must not be forgotten, guarded by what it finds.
 
     Raises WrongConnection, which no waiting mends.
@@ -254,7 +254,7 @@ NOT_AGAIN = (StatementTimedOut, TooManyReads, WrongConnection)
 """Where the same read would fail again, and only add to the load."""
 
 
-async def patiently(read: Callable[[], Awaitable[Result]], *, seconds: float = READ_SECONDS) -> Result:
+async def retry_read(read: Callable[[], Awaitable[Result]], *, seconds: float = READ_SECONDS) -> Result:
     """A read that waits for Postgres to come back; raises StoreUnavailable once `seconds` are over, NOT_AGAIN at once."""
     try:
         async with asyncio.timeout(seconds):

@@ -15,7 +15,7 @@ from app.core.logs.grouped_log import Outage
 from app.core.logs.log import get_logger
 from app.core.redis.redis_pool import open_pool
 from app.core.redis.redis_url import parse_redis_url
-from app.core.redis.subscription import AWAY, RECONNECT_SECONDS, REDIS_SECONDS
+from app.core.redis.subscription import RECONNECT_SECONDS, REDIS_SECONDS, UNAVAILABLE_ERRORS
 
 log = get_logger(__name__)
 
@@ -61,7 +61,7 @@ class PatientRedis(QueueRedis):
         while True:
             try:
                 answer = await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
-            except AWAY as error:
+            except UNAVAILABLE_ERRORS as error:
                 self._away.met(cause=repr(error))
                 await asyncio.sleep(RECONNECT_SECONDS)
             else:
@@ -84,7 +84,7 @@ class _ForgivingPipeline(Pipeline):
         if not self._gone:
             try:
                 return await super().immediate_execute_command(*args, **options)  # type: ignore[no-untyped-call]
-            except AWAY:
+            except UNAVAILABLE_ERRORS:
                 self._gone = True
         return {}
 
@@ -99,7 +99,7 @@ class _ForgivingPipeline(Pipeline):
         number, claims = len(self.command_stack), self.explicit_transaction
         try:
             return await super().execute(raise_on_error)
-        except AWAY as error:
+        except UNAVAILABLE_ERRORS as error:
             if claims:
                 raise WatchError(repr(error)) from error
             return [{}] * number
@@ -108,7 +108,7 @@ class _ForgivingPipeline(Pipeline):
         """Like redis-py, also if the server does not answer."""
         try:
             await super().reset()  # type: ignore[no-untyped-call]
-        except AWAY:
+        except UNAVAILABLE_ERRORS:
             self.watching = False  # the connection is closed
             await super().reset()  # type: ignore[no-untyped-call]
 

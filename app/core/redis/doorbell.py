@@ -16,7 +16,7 @@ from app.core.logs.grouped_log import Outage
 from app.core.logs.log import get_logger
 from app.core.process.spaced import Spaced
 from app.core.redis.arq_redis import QUEUE, arq_pool
-from app.core.redis.subscription import AWAY, REDIS_SECONDS, RIGHTS, subscribe
+from app.core.redis.subscription import REDIS_SECONDS, RIGHTS, UNAVAILABLE_ERRORS, subscribe
 
 log = get_logger(__name__)
 
@@ -72,7 +72,7 @@ class Doorbell:
         else:
             self.ring("deliver")
 
-    def rouse(self) -> None:
+    def wake_workers(self) -> None:
         """Notify all workers of work after an idle time. They must be awake to notice if the worker that takes it dies."""
         self._start(self._publish(ROUSED, b"1"))
 
@@ -88,22 +88,22 @@ class Doorbell:
     async def listen_rings(
         self,
         *,
-        roused: Callable[[], None],
+        woken: Callable[[], None],
         rung: Callable[[Task], None],
         has_room: Callable[[Task], bool],
         connected: Callable[[bool], None],
     ) -> None:
-        """Receive notifications of work, until cancelled. Reconnects automatically. `roused`: there is work for any worker.
+        """Receive notifications of work, until cancelled. Reconnects automatically. `woken`: there is work for any worker.
         `rung`: this process has taken a notification of this task. `has_room`: false leaves notifications of a task to
         others. `connected`: as in `subscribe`."""
         rings = RingTaker(self._take, rung, has_room)
 
         def told(channel: str, data: bytes) -> None:
             if channel == ROUSED:
-                roused()
+                woken()
             elif (name := data.decode(errors="replace")) in TASKS:
                 if name != "deliver":
-                    roused()
+                    woken()
                 rings.hear(name)
 
         async with asyncio.TaskGroup() as both:
@@ -115,7 +115,7 @@ class Doorbell:
         try:
             async with asyncio.timeout(REDIS_SECONDS):
                 await self._arq.ping()
-        except AWAY:
+        except UNAVAILABLE_ERRORS:
             return False
         return True
 
@@ -124,7 +124,7 @@ class Doorbell:
         await asyncio.gather(self._published.flush(CLOSE_SECONDS), self._enqueued.flush(CLOSE_SECONDS))
         if self._tasks:
             await asyncio.wait(list(self._tasks), timeout=CLOSE_SECONDS)
-        with contextlib.suppress(*AWAY):
+        with contextlib.suppress(*UNAVAILABLE_ERRORS):
             await self._arq.aclose(close_connection_pool=True)
 
     def _start(self, work: "asyncio._CoroutineLike[None]") -> None:
@@ -155,7 +155,7 @@ class Doorbell:
                 for task in tasks:
                     pipe.delete(f"{RUNG}:{task}")
                 deleted = await pipe.execute()
-        except AWAY:
+        except UNAVAILABLE_ERRORS:
             return list(tasks)
         return [task for task, number in zip(tasks, deleted, strict=True) if number]
 
@@ -167,7 +167,7 @@ class Doorbell:
         except NoPermissionError as error:
             refused = self._refused.setdefault(name, Outage(log, begun="redis.refused", over="redis.allowed"))
             refused.met(name=name, cause=repr(error), mend=RIGHTS)
-        except AWAY as error:
+        except UNAVAILABLE_ERRORS as error:
             self._away.met(cause=repr(error))
         else:
             self._away.passed()

@@ -12,7 +12,7 @@ from app.core.redis.redis_pool import open_redis
 
 log = get_logger(__name__)
 
-AWAY = (RedisError, OSError, TimeoutError)
+UNAVAILABLE_ERRORS = (RedisError, OSError, TimeoutError)
 """The errors of redis-py if Redis is unreachable."""
 REDIS_SECONDS = 2.0
 """How long Redis may take to connect and to answer."""
@@ -54,7 +54,7 @@ async def subscribe(
         except NoPermissionError as error:
             lost.met(channels=channels, cause=repr(error), mend=RIGHTS)
             wait_seconds = REFUSED_SECONDS
-        except AWAY as error:
+        except UNAVAILABLE_ERRORS as error:
             lost.met(channels=channels, cause=repr(error))
         await asyncio.sleep(wait_seconds)
 

@@ -22,7 +22,7 @@ _UNPARK_QUEUED = _SQL.query("unpark_queued", int, parts={"submits_paused": SUBMI
 _PUT_BACK_RUNNING = _SQL.command("put_back_running", parts={"polls_paused": POLLS_PAUSED_PART})
 
 
-async def set_aside(session: Session) -> int:
+async def park_paused_jobs(session: Session) -> int:
     """Park up to BATCH_MAX jobs that a pause of their tenant or model holds. Returns how many. One statement."""
     return await session.get_value(_PARK_PAUSED, jobs_max=BATCH_MAX)
 
@@ -44,7 +44,7 @@ async def pause_jobs(
     await lock_pauses(session)
     pause = await set_pause(session, tenant_id=tenant_id, model=model, what=what, paused_by=paused_by, note=note)
     # if a pause of everything becomes one of submits, polls continue, and submits do not
-    return pause, await session.run(_PUT_BACK_RUNNING) + await set_aside(session)
+    return pause, await session.run(_PUT_BACK_RUNNING) + await park_paused_jobs(session)
 
 
 async def resume_jobs(session: Session, *, tenant_id: UUID | None, model: str | None) -> tuple[Pause | None, int]:

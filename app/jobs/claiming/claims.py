@@ -7,7 +7,7 @@ from uuid import UUID
 
 from app.core.database.session import Session
 from app.core.database.sql import SqlFolder, columns_of
-from app.pace.budget import Taken, read_pace
+from app.pace.budget import Granted, read_pace
 from app.pace.pace import Pace, fetch_price, next_read_seconds, read_price, reads_granted
 from app.pace.pauses.queries import COUNT_GRANTED_PART, MAY_POLL_PART, MAY_SUBMIT_PART
 from app.webhooks.queries import WANTS_START_PART
@@ -75,13 +75,13 @@ async def claim_running(
     session: Session,
     *,
     owner: UUID,
-    most: int,
+    reads_max: int,
     lease_seconds: float,
     overdue_seconds: float = EVER_SECONDS,
     debt: int = 0,
     expires_seconds: float | None = None,
-) -> Taken[ClaimedRead]:
-    """Claim up to `most` due running jobs, the longest overdue first, none overdue by more than `overdue_seconds`. Two
+) -> Granted[ClaimedRead]:
+    """Claim up to `reads_max` due running jobs, the longest overdue first, none overdue by more than `overdue_seconds`. Two
     statements, or three if the pace grants fewer.
 
     A short `overdue_seconds` is cheap: otherwise each claim first scans the dead index entries of all jobs that were due since
@@ -90,9 +90,9 @@ async def claim_running(
     """
     known = await read_pace(session, for_submits=False)
     pace = known.pace
-    granted = reads_granted(pace, asked=most)
+    granted = reads_granted(pace, asked=reads_max)
     # before the claim, which changes how many are due
-    due = await count_reads_due(session, most=granted + 1, with_suspects=True) if granted < most else 0
+    due = await count_reads_due(session, reads_max=granted + 1, with_suspects=True) if granted < reads_max else 0
     given = {
         "jobs_max": granted, "owner": owner, "lease_seconds": lease_seconds, "lookahead_seconds": LOOKAHEAD_SECONDS,
         "overdue_seconds": overdue_seconds, "fetches": debt, **_prices(pace, debt),
@@ -102,7 +102,7 @@ async def claim_running(
     else:
         rows = await session.rows(_CLAIM_EXPIRING, **given, expires_seconds=expires_seconds)
     held = rows[0].number == granted < due
-    return Taken(
+    return Granted(
         [row for row in rows if row.id is not None],
         known.now,
         next_read_seconds(pace, granted=granted) if held else None,
@@ -120,9 +120,11 @@ def _prices(pace: Pace, debt: int) -> dict[str, float]:
     }  # fmt: skip
 
 
-async def count_reads_due(session: Session, *, most: int, with_suspects: bool = False) -> int:
-    """Return how many running jobs are due for a poll, counted up to `most`. One statement, or none if `most` is 0."""
-    return await session.get_value(_COUNT_READS_DUE, reads_max=most, with_suspects=with_suspects) if most else 0
+async def count_reads_due(session: Session, *, reads_max: int, with_suspects: bool = False) -> int:
+    """Return how many running jobs are due for a poll, counted up to `reads_max`. One statement, or none if `reads_max` is 0."""
+    return (
+        await session.get_value(_COUNT_READS_DUE, reads_max=reads_max, with_suspects=with_suspects) if reads_max else 0
+    )
 
 
 async def open_attempts(

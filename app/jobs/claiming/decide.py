@@ -32,7 +32,7 @@ _BLOCKED = re.compile(r"content[ _]polic|content[ _]filter|moderation|safety|nsf
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
+class UpstreamPause:
     """A pause of all submits: all tenants share the upstream account."""
 
     reason: PauseReason
@@ -54,7 +54,7 @@ class Step:
     gone: bool = False
     unreadable: bool = False
     retry: bool = False
-    pause: Pause | None = None
+    pause: UpstreamPause | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def after_submit(
             return Step(State.QUEUED, "account_doubted", backoff(retries, *ACCOUNT_SECONDS), retry=True)
         case OutcomeKind.ACCOUNT:
             pause_seconds = backoff(retries, *ACCOUNT_SECONDS)
-            pause = Pause(PauseReason.ACCOUNT, pause_seconds, outcome.error or outcome.detail)
+            pause = UpstreamPause(PauseReason.ACCOUNT, pause_seconds, outcome.error or outcome.detail)
             # a little longer than the pause: another job goes first, in case this one caused the problem
             return Step(State.QUEUED, "account", 1.2 * pause_seconds, retry=True, pause=pause)
         case _:

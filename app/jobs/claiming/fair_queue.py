@@ -115,29 +115,29 @@ class Choice:
     back: Sequence[Parked] = ()
 
 
-def take_turns(queues: Iterable[Queue], *, most: int, looked_at: int, virtual_time: float) -> list[Turn]:
-    """Return what each of these tenants may send in a claim of `most` jobs in which `looked_at` tenants are examined.
+def take_turns(queues: Iterable[Queue], *, jobs_max: int, looked_at: int, virtual_time: float) -> list[Turn]:
+    """Return what each of these tenants may send in a claim of `jobs_max` jobs in which `looked_at` tenants are examined.
 
     `virtual_time`: no tenant begins below it, so that it gains nothing from being idle.
     """
     queues = list(queues)
     short = {queue.tenant_id for queue in queues if queue.is_key and (queue.kept_out or queue.free < 0)}
-    each = 1 + most // max(1, looked_at)
+    each = 1 + jobs_max // max(1, looked_at)
     turns = []
     for queue in queues:
         if queue.is_key:
             continue
         room = int(max(0, min(queue.ready - queue.claimed, queue.places)))
-        share = min(room, most, each)
+        share = min(room, jobs_max, each)
         seen = share + PASSED_MAX if share and queue.tenant_id in short else share
         begins_at = max(queue.virtual_time, virtual_time)
         turns.append(Turn(queue.tenant_id, queue.weight, begins_at, room, share, seen))
     return turns
 
 
-def parked_seen(key: Queue, *, most: int) -> int:
+def parked_seen(key: Queue, *, jobs_max: int) -> int:
     """Return how many of a key's parked jobs are examined."""
-    return int(max(0, min(most + PASSED_MAX, key.places))) if key.kept_out else 0
+    return int(max(0, min(jobs_max + PASSED_MAX, key.places))) if key.kept_out else 0
 
 
 def choose(
@@ -146,10 +146,10 @@ def choose(
     keys: Mapping[UUID, Queue],
     candidates: Sequence[Candidate],
     parked: Sequence[Parked],
-    most: int,
+    jobs_max: int,
     passed_at: float = math.inf,
 ) -> Choice:
-    """Choose which candidates are sent, at most `most`. `keys`: the keys that have a queue. `parked`: their parked jobs.
+    """Choose which candidates are sent, at most `jobs_max`. `keys`: the keys that have a queue. `parked`: their parked jobs.
     `passed_at`: the lowest virtual time at which a skipped tenant would begin. Of each other tenant, only jobs that begin no
     later are sent, but at least one: so no tenant is far ahead of a skipped one when that has its turn again."""
     held = _without_room(keys, candidates, parked)
@@ -167,7 +167,7 @@ def choose(
         if in_time and (turn.share < turn.room or len(in_time) < len(of_tenant)):
             horizon = min(horizon, max(one.ends_at for one in in_time))
         tagged += in_time
-    chosen = sorted((one for one in tagged if one.begins_at <= horizon), key=lambda one: one.order)[:most]
+    chosen = sorted((one for one in tagged if one.begins_at <= horizon), key=lambda one: one.order)[:jobs_max]
     return Choice(chosen, [job for job in candidates if job.id in held], _coming_back(keys, held, candidates, parked))
 
 

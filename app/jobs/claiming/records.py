@@ -8,7 +8,7 @@ from uuid import UUID
 from app.core.database.session import Session
 from app.core.database.sql import SqlFolder, columns_of
 from app.jobs.claiming.decide import Step
-from app.jobs.endings import Ended, EndedJob, end_jobs, tell_started
+from app.jobs.endings import Ended, EndedJob, emit_started, end_jobs
 from app.jobs.models import FINAL, ExchangeKind
 from app.ledger.queries import EXPOSE_SECOND_STARTS_PART
 from app.pace.pauses.queries import ANYTHING_FORBIDDEN_PART
@@ -16,7 +16,7 @@ from app.upstream.wire import Outcome, OutcomeKind
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
+class ExchangeRecord:
     """One HTTP call to the upstream that gets a row in `upstream_exchanges`."""
 
     kind: ExchangeKind
@@ -66,7 +66,7 @@ class PollRecord:
     cost_micro: int | None
     charge_micro: int
     """The tenant's charge if the job ends now."""
-    exchanges: tuple[Exchange, ...]
+    exchanges: tuple[ExchangeRecord, ...]
     starts: bool = False
     """Whether it is seen PROCESSING for the first time, and a webhook wants that event."""
     original: bytes | None = None
@@ -219,7 +219,7 @@ async def record_polls(
     )  # fmt: skip
     ended = await end_jobs(session, ended=[row for row in moved if row.state in FINAL])
     starts = {record.job_id for record in records if record.starts}
-    due = await tell_started(session, started=[row for row in moved if row.started and row.id in starts])
+    due = await emit_started(session, started=[row for row in moved if row.started and row.id in starts])
     return Moved(moved, ended.due + due, _room(moved), ended)
 
 

@@ -27,11 +27,11 @@ from app.jobs.claiming.fair_queue import (
     virtual_times,
 )
 from app.jobs.estimates.line import NO_LIMIT
-from app.pace.budget import Known, read_pace
+from app.pace.budget import PaceReading, read_pace
 from app.pace.pace import SUBMIT_PRICE, next_submit_seconds, submits_granted
 from app.pace.pauses.queries import COUNT_GRANTED_PART, MAY_SUBMIT_PART
 
-KEEPERS_MAX = 20
+UNPARKABLE_TENANTS_MAX = 20
 """At most this many keys that have places and jobs that are not ready are examined in one claim."""
 BEYOND_MIN = 8
 """This many more tenants are examined if none of those in turn has a job that may be sent."""
@@ -125,37 +125,37 @@ async def claim_queued(
     session: Session,
     *,
     owner: UUID,
-    most: int,
+    jobs_max: int,
     lease_seconds: float,
-    beyond: int = 0,
+    lookahead: int = 0,
     passed_over: Collection[UUID] | None = None,
     lock_seconds: float = 0.0,
 ) -> Claimed:
-    """Claim up to `most` ready jobs. `beyond`: how many more tenants to examine than jobs may be sent. `passed_over`: the
+    """Claim up to `jobs_max` ready jobs. `lookahead`: how many more tenants to examine than jobs may be sent. `passed_over`: the
     tenants that are skipped if their queues are locked; None: all tenants. Raises asyncpg.LockNotAvailableError if the queue of
     any other tenant stays locked for longer than `lock_seconds`. 0: no limit.
 
     Four statements. Fewer if nothing may be sent or no job is ready; more if due polls also take tokens, or if jobs are parked.
     """
     known = await read_pace(session, for_submits=True)
-    reads_due = await count_reads_due(session, most=known.pace.reads_to_count)
-    granted = submits_granted(known.pace, asked=most, reads_due=reads_due)
-    allowed = 0 if known.paused else int(max(0, min(granted, known.places, 1 if known.doubted else most)))
+    reads_due = await count_reads_due(session, reads_max=known.pace.reads_to_count)
+    granted = submits_granted(known.pace, asked=jobs_max, reads_due=reads_due)
+    allowed = 0 if known.paused else int(max(0, min(granted, known.places, 1 if known.doubted else jobs_max)))
     if not allowed:
         waits = not known.paused and granted == 0 and await session.get_value(_DOES_ANYBODY_WAIT, no_limit=NO_LIMIT)
         wait_seconds = next_submit_seconds(known.pace, granted=0, reads_due=reads_due) if waits else None
         return Claimed([], False, known.now, wait_seconds, False, known.alarmed)
-    line = await _lock_line(session, allowed + beyond, passed_over, lock_seconds)
-    turns = take_turns(line.queues, most=allowed, looked_at=line.looked_at, virtual_time=known.virtual_time)
+    line = await _lock_line(session, allowed + lookahead, passed_over, lock_seconds)
+    turns = take_turns(line.queues, jobs_max=allowed, looked_at=line.looked_at, virtual_time=known.virtual_time)
     keys = {queue.subject_id: queue for queue in line.queues if queue.is_key}
     candidates = await _read_candidates(session, turns, owner)
-    parked = await _read_parked(session, keys.values(), most=allowed)
+    parked = await _read_parked(session, keys.values(), jobs_max=allowed)
     passed_at = max(line.passed_at, known.virtual_time)
-    choice = choose(turns, keys=keys, candidates=candidates, parked=parked, most=allowed, passed_at=passed_at)
+    choice = choose(turns, keys=keys, candidates=candidates, parked=parked, jobs_max=allowed, passed_at=passed_at)
     left_at = next_virtual_time(turns, choice.chosen, unseen=line.unseen)
     rows = await _take(session, choice, known, left_at, owner, lease_seconds)
     short = len(choice.chosen) < allowed
-    held = not short and granted == allowed < most and left_at is not None
+    held = not short and granted == allowed < jobs_max and left_at is not None
     return Claimed(
         rows,
         more=bool(choice.back) or (left_at is not None and short and bool(choice.chosen or choice.parked)),
@@ -172,7 +172,7 @@ async def _lock_line(
 ) -> Line:
     to_pass, seconds = (None, 0.0) if passed_over is None else (list(passed_over), lock_seconds)
     rows = await session.rows(
-        _LOCK_QUEUES_IN_TURN, tenants_max=looked_at, passed_over=to_pass, lock_seconds=seconds, keys_max=KEEPERS_MAX,
+        _LOCK_QUEUES_IN_TURN, tenants_max=looked_at, passed_over=to_pass, lock_seconds=seconds, keys_max=UNPARKABLE_TENANTS_MAX,
         no_limit=NO_LIMIT,
     )  # fmt: skip
     reached = [row for row in rows if row.tenant_id is not None]
@@ -200,9 +200,11 @@ async def _read_candidates(session: Session, turns: Sequence[Turn], owner: UUID)
     return await session.rows(_LOCK_CANDIDATES, **columns_of(_Seen, seen), owner=owner, cost_micro_min=COST_MICRO_MIN)
 
 
-async def _read_parked(session: Session, keys: Iterable[Queue], *, most: int) -> list[Parked]:
+async def _read_parked(session: Session, keys: Iterable[Queue], *, jobs_max: int) -> list[Parked]:
     seen = [
-        _SeenOfKey(key.subject_id, key.tenant_id, number) for key in keys if (number := parked_seen(key, most=most))
+        _SeenOfKey(key.subject_id, key.tenant_id, number)
+        for key in keys
+        if (number := parked_seen(key, jobs_max=jobs_max))
     ]
     return await session.rows(_LOCK_PARKED_OF_KEYS, **columns_of(_SeenOfKey, seen)) if seen else []
 
@@ -210,7 +212,7 @@ async def _read_parked(session: Session, keys: Iterable[Queue], *, most: int) ->
 async def _take(
     session: Session,
     choice: Choice,
-    known: Known,
+    known: PaceReading,
     left_at: float | None,
     owner: UUID,
     lease_seconds: float,

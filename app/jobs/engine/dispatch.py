@@ -33,7 +33,7 @@ SLOTS = 64
 """Submits on the wire at once; a claim never takes more than there are free, so that a kill leaves few unknown."""
 LOCK_SECONDS = 0.1
 """How long a claim waits for a tenant's queue. Whoever submits, or writes down what came of a job, holds it for less."""
-LAST_WORDS_SECONDS = 1.0
+CANCEL_GRACE_SECONDS = 1.0
 """How long a submit that is cut at shutdown may take to hand in that it is unknown."""
 
 
@@ -102,7 +102,7 @@ class Dispatcher:
         crash_point("dispatch.before_claim")
         held = self._leases.now_held()
         taken = await self._claim(free)
-        self._meter.took(taken, asked_at)
+        self._meter.record_grant(taken, asked_at)
         # those whose turn it is have nothing that may go: look further, once
         self._beyond = 2 * self._beyond + BEYOND_MIN if taken.hidden else 0
         look_seconds = self._passed_over.note(taken.passed_over)
@@ -140,9 +140,9 @@ class Dispatcher:
         claimed = await claim_queued(
             session,
             owner=self._leases.owner,
-            most=most,
+            jobs_max=most,
             lease_seconds=self._leases.lease_seconds,
-            beyond=self._beyond,
+            lookahead=self._beyond,
             passed_over=passed_over,
             lock_seconds=LOCK_SECONDS,
         )
@@ -160,7 +160,7 @@ class Dispatcher:
 
     async def drain(self, seconds: float) -> None:
         """Wait for what is on the wire; cut what is not done by then, which leaves it unknown."""
-        await self._slots.drain(seconds, last_words_seconds=LAST_WORDS_SECONDS)
+        await self._slots.drain(seconds, last_words_seconds=CANCEL_GRACE_SECONDS)
         await self.sender.recorded()
 
     def cut(self) -> None:

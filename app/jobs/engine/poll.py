@@ -6,7 +6,7 @@ from uuid import UUID
 
 from app.core import clock
 from app.core.crash import crash_point
-from app.core.database.db import Database, until_stored
+from app.core.database.db import Database, retry_until_stored
 from app.core.errors import StoreUnavailable
 from app.core.ids import show_id
 from app.core.logs.log import get_logger
@@ -17,14 +17,14 @@ from app.jobs.claiming.claims import EVER_SECONDS, ClaimedRead, claim_running
 from app.jobs.claiming.decide import RECORD_SECONDS, Running, Step, after_poll, run_time
 from app.jobs.claiming.lease import Leases
 from app.jobs.claiming.recording import open_recorder
-from app.jobs.claiming.records import Exchange, Moved, PolledJob, PollRecord, record_polls
+from app.jobs.claiming.records import ExchangeRecord, Moved, PolledJob, PollRecord, record_polls
 from app.jobs.claiming.trouble import JobTrouble
 from app.jobs.models import FINAL, ExchangeKind, State
 from app.jobs.observing.discretion import Discretion
 from app.jobs.observing.learn import RunTimes
 from app.jobs.observing.meter import Meter
 from app.ledger.decide import charge
-from app.pace.budget import Taken
+from app.pace.budget import Granted
 from app.upstream.client import UpstreamClient
 from app.upstream.wire import Outcome, OutcomeKind, UpstreamState
 
@@ -101,7 +101,7 @@ class Poller:
         crash_point("poll.before_claim")
         held = self._leases.now_held()
         taken = await self._claim(free, thorough=thorough, by_expiry=by_expiry)
-        self._meter.took(taken, asked_at)
+        self._meter.record_grant(taken, asked_at)
         rows = taken.rows
         if rows:
             crash_point("poll.after_claim")
@@ -119,14 +119,14 @@ class Poller:
         self._behind = 0
         return 0.0 if by_expiry and not self._full else math.inf
 
-    async def _claim(self, most: int, *, thorough: bool, by_expiry: bool) -> Taken[ClaimedRead]:
+    async def _claim(self, most: int, *, thorough: bool, by_expiry: bool) -> Granted[ClaimedRead]:
         debt, self._debt = self._debt, 0
         try:
             async with self._gate.transaction() as session:
                 taken = await claim_running(
                     session,
                     owner=self._leases.owner,
-                    most=most,
+                    reads_max=most,
                     lease_seconds=self._leases.lease_seconds,
                     overdue_seconds=EVER_SECONDS if thorough else OVERDUE_SECONDS,
                     debt=debt,
@@ -156,17 +156,17 @@ class Poller:
         """While it drains: wait for nothing that is on the wire any longer."""
         self._slots.cut()
 
-    async def _ask(self, row: ClaimedRead, asked_at: float, taken: Taken[ClaimedRead]) -> None:
+    async def _ask(self, row: ClaimedRead, asked_at: float, taken: Granted[ClaimedRead]) -> None:
         with self._leases.held((row.id, row.fence), asked_at=asked_at):
             await self._ask_held(row, asked_at, taken)
 
-    async def _ask_held(self, row: ClaimedRead, asked_at: float, taken: Taken[ClaimedRead]) -> None:
+    async def _ask_held(self, row: ClaimedRead, asked_at: float, taken: Granted[ClaimedRead]) -> None:
         upstream_id: str = row.upstream_id
         seen = UpstreamState(row.upstream_state) if row.upstream_state else None
         exchanges: list[tuple[ExchangeKind, Outcome]] = []
         if seen is not UpstreamState.COMPLETED:
             outcome = await self._upstream.poll(upstream_id)
-            self._meter.heard(outcome, row, is_read=True, sent_at=taken.at, trial=taken.trial)
+            self._meter.record_response(outcome, row, is_read=True, sent_at=taken.at, trial=taken.trial)
             crash_point("poll.after_answer")
             exchanges.append((ExchangeKind.POLL, outcome))
             if outcome.kind is OutcomeKind.SUCCEEDED:
@@ -177,7 +177,7 @@ class Poller:
             sent_at = self._meter.now()
             self._debt += len(exchanges)  # the claim has paid for one of them
             fetched = await self._upstream.fetch(upstream_id)
-            self._meter.heard(fetched, row, is_read=True, sent_at=sent_at)
+            self._meter.record_response(fetched, row, is_read=True, sent_at=sent_at)
             crash_point("fetch.after_answer")
             exchanges.append((ExchangeKind.FETCH, fetched))
             if not junk or fetched.kind in _TELLING:
@@ -209,7 +209,7 @@ class Poller:
             cost_micro=cost,
             charge_micro=_charge(row, cost) if step.to_state is State.COMPLETED else 0,
             exchanges=tuple(
-                Exchange(kind, row.id, row.attempt, one) for kind, one in exchanges if _worth_a_row(one, before)
+                ExchangeRecord(kind, row.id, row.attempt, one) for kind, one in exchanges if _worth_a_row(one, before)
             ),
             starts=row.wants_start and step.upstream_state is UpstreamState.PROCESSING,
             original=self._discretion.sealed(row.id, outcome) if step.to_state is State.FAILED else None,
@@ -234,7 +234,7 @@ class Poller:
                 return await record_polls(session, records=records, lock_seconds=lock_seconds)
 
         crash_point("poll.before_record")
-        recorded = await until_stored(write)
+        recorded = await retry_until_stored(write)
         rows = recorded.rows
         if recorded.room or (self._rings_at_ends and any(State(row.state) in FINAL for row in rows)):
             self._doorbell.ring("dispatch")

@@ -9,7 +9,7 @@ import asyncpg
 
 from app.core import clock
 from app.core.crash import crash_point
-from app.core.database.db import Database, until_stored
+from app.core.database.db import Database, retry_until_stored
 from app.core.ids import show_id
 from app.core.logs.log import get_logger
 from app.core.process.pump import Pump
@@ -22,7 +22,7 @@ from app.jobs.claiming.records import Settled, SubmitRecord, observe_upstream_id
 from app.jobs.claiming.trouble import JobTrouble
 from app.jobs.claiming.turns import ClaimedJob
 from app.jobs.models import FINAL, State
-from app.jobs.observing.account import AccountWatch, Verdict
+from app.jobs.observing.account import AccountJudgment, AccountWatch
 from app.jobs.observing.discretion import Discretion
 from app.jobs.observing.evidence import is_forbidden
 from app.jobs.observing.forbidden import ForbiddenModels
@@ -46,7 +46,7 @@ class LeaseOver(Exception):
 
 
 class JobSender:
-    """Sends claimed jobs, and writes down what came of them. `followed` is rung in the seconds until a first poll; `opened` is
+    """Sends claimed jobs, and writes down what came of them. `poller_pump` is rung in the seconds until a first poll; `opened` is
     told of each group's last attempt once it is in the database, before it is sent."""
 
     def __init__(
@@ -68,7 +68,7 @@ class JobSender:
     ) -> None:
         """`dispatch`: rung where there is room for more. `again_in`: told in how many seconds a job that was sent back to the
         queue is due."""
-        self.followed: Pump | None = None
+        self.poller_pump: Pump | None = None
         self.opened: Callable[[UUID, int], None] | None = None
         self._database = database
         self._upstream = upstream
@@ -103,13 +103,13 @@ class JobSender:
             except ClaimLost:
                 log.info("submit.claim_lost", job_id=show_id("job", row.id))
                 return
-            self._meter.heard(outcome, row, is_read=False, sent_at=sent_at)
+            self._meter.record_response(outcome, row, is_read=False, sent_at=sent_at)
             crash_point("send.after_answer")
             outcome = await self._discretion.told(outcome)
             verdict = await self._judged(outcome, row) if outcome.kind is OutcomeKind.ACCOUNT else None
-            if verdict is Verdict.REJECTED:
+            if verdict is AccountJudgment.REJECTED:
                 outcome = replace(outcome, kind=OutcomeKind.REJECTED)
-            await self._settle(row, attempt, outcome, doubted=verdict is Verdict.DOUBTED)
+            await self._settle(row, attempt, outcome, doubted=verdict is AccountJudgment.DOUBTED)
 
     async def _submit(self, row: ClaimedJob) -> tuple[int | None, Outcome]:
         """The attempt, None where none was opened, since nothing could be sent; and what came of it. Raises ClaimLost."""
@@ -150,11 +150,11 @@ class JobSender:
             opened.append(attempt)
         return opened[0] if opened else None, outcome
 
-    async def _judged(self, outcome: Outcome, row: ClaimedJob) -> Verdict:
+    async def _judged(self, outcome: Outcome, row: ClaimedJob) -> AccountJudgment:
         try:
             return await self._account.judge(outcome, row)
         except asyncio.CancelledError:  # shut down meanwhile; that nothing was started is still to be recorded
-            return Verdict.DOUBTED
+            return AccountJudgment.DOUBTED
 
     async def _settle(self, row: ClaimedJob, attempt: int | None, outcome: Outcome, *, doubted: bool) -> None:
         job_id: UUID = row.id
@@ -212,7 +212,7 @@ class JobSender:
             async with self._database.statement() as session:
                 await release_claims(session, owner=self._leases.owner, rows=[released])
 
-        await until_stored(write)
+        await retry_until_stored(write)
         self._again_in(step.due_seconds or 0.0)
 
     async def _open(self, claims: Sequence[Claim], lock_seconds: float) -> Sequence[int | None | Exception]:
@@ -228,7 +228,7 @@ class JobSender:
 
         crash_point("attempt.before_open")
         # until it is known whether they are open: an attempt that is forgotten here would pass for one that was sent
-        attempts = await until_stored(write)
+        attempts = await retry_until_stored(write)
         crash_point("attempt.after_open")
         if attempts and self.opened is not None:
             (job_id, _), attempt = next(reversed(attempts.items()))
@@ -248,7 +248,7 @@ class JobSender:
                 return await record_submits(session, records=records, lock_seconds=lock_seconds)
 
         crash_point("send.before_record")
-        recorded, late, forbidden = await until_stored(write)
+        recorded, late, forbidden = await retry_until_stored(write)
         coming = {(record.job_id, record.attempt): self._late_recorder.post((record.job_id, record)) for record in late}
         if recorded.room:
             self._dispatch.ring()
@@ -265,13 +265,13 @@ class JobSender:
                 log.warning("submit.record_refused", job_id=shown, outcome=record.outcome.kind)
             elif state is State.QUEUED:
                 self._again_in(record.step.due_seconds or 0.0)
-            elif state is State.RUNNING and self.followed is not None:
-                self.followed.ring_in(record.step.due_seconds or 0.0)
+            elif state is State.RUNNING and self.poller_pump is not None:
+                self.poller_pump.ring_in(record.step.due_seconds or 0.0)
         accepted = {(row.model, row.tenant_id) for row in recorded.rows if row.state == State.RUNNING}
         if forbidden and accepted and await self._forbidden.accepted(accepted):
             self._dispatch.ring()
             self._doorbell.ring("dispatch")
-        await self._account.heed(records)
+        await self._account.apply_pauses(records)
         return [coming.get((record.job_id, record.attempt)) for record in records]
 
     async def _record_late(self, records: Sequence[SubmitRecord], lock_seconds: float) -> Sequence[None | Exception]:
@@ -279,5 +279,5 @@ class JobSender:
             async with self._database.statement() as session:
                 await record_late(session, worker=self._leases.owner, records=records, lock_seconds=lock_seconds)
 
-        await until_stored(write)
+        await retry_until_stored(write)
         return [None] * len(records)

@@ -10,18 +10,18 @@ from app.core.logs.log import get_logger
 from app.core.process.heartbeat import forget_dead
 from app.core.process.pump import Pump
 from app.core.redis.doorbell import Doorbell
-from app.jobs.admin.pausing import BATCH_MAX as ASIDE_MAX
-from app.jobs.admin.pausing import set_aside
+from app.jobs.admin.pausing import BATCH_MAX as PARKED_MAX
+from app.jobs.admin.pausing import park_paused_jobs
 from app.jobs.claiming.trouble import JobTrouble
 from app.jobs.engine.sweeps import (
     BATCH_MAX,
     PROMOTED_MAX,
-    Look,
+    SweepStatus,
     expire_sending,
     expire_waiting,
-    look,
+    get_sweep_status,
     promote,
-    take_back,
+    release_expired_claims,
 )
 from app.jobs.observing.forbidden import ForbiddenModels
 from app.ledger.accounts import expire_due
@@ -38,7 +38,7 @@ TENANTS_MAX = 100
 class Duty(NamedTuple):
     """Something that a sweep puts right: `due` by what it saw. `run_once` says whether there is probably more of it."""
 
-    due: Callable[[Look], bool]
+    due: Callable[[SweepStatus], bool]
     run_once: Callable[[], Awaitable[bool | None]]
 
 
@@ -69,7 +69,7 @@ class Sweeper:
         self._lease_seconds = lease_seconds
         self._unknown_max_seconds = unknown_max_seconds
         self._wait_seconds = sweep_seconds
-        self._hears_rings = False
+        self._push_available = False
         self._roused = False
         self._forget_at = clock.monotonic() + FORGET_SECONDS
         self._duties = (  # in the order in which they are done
@@ -81,13 +81,13 @@ class Sweeper:
             Duty(lambda seen: seen.probing, self._probe),
             Duty(lambda seen: not seen.unfinished, self._rest),
             Duty(lambda seen: seen.unfinished, self._rouse),
-            Duty(lambda seen: seen.unfinished and seen.paused, self._set_aside),
+            Duty(lambda seen: seen.unfinished and seen.paused, self._park_paused_jobs),
             Duty(lambda seen: seen.unfinished, self._expire),
         )
 
     async def _step(self) -> float:
         async with self._database.statement() as session:
-            seen = await look(session)
+            seen = await get_sweep_status(session)
         more = [await duty.run_once() for duty in self._duties if duty.due(seen)]
         return 0.0 if seen.unfinished and any(more) else self._wait_seconds
 
@@ -97,15 +97,15 @@ class Sweeper:
             self._wait_seconds = self._sweep_seconds
             self.pump.ring()
 
-    def rings(self, heard: bool) -> None:
+    def set_push_available(self, available: bool) -> None:
         """Whether this process hears every ring; without them it is the sweep alone that finds new work, and keeps its pace."""
-        self._hears_rings = heard
-        if not heard:
+        self._push_available = available
+        if not available:
             self.wake()
 
     async def _take_back(self) -> None:
         async with self._database.statement() as session:
-            freed = await take_back(session, lease_seconds=self._lease_seconds)
+            freed = await release_expired_claims(session, lease_seconds=self._lease_seconds)
         if freed:
             log.warning("claims.expired", jobs=freed)
 
@@ -126,7 +126,7 @@ class Sweeper:
     async def _rest(self) -> None:
         """Look more rarely, where no ring is missed by that; and forget what nobody needs."""
         self._roused = False
-        if self._hears_rings:
+        if self._push_available:
             self._wait_seconds = min(self._wait_seconds * 2, IDLE_SECONDS)
         await self._forget()
 
@@ -134,12 +134,12 @@ class Sweeper:
         """Look at the usual pace, and have the other workers do so."""
         if not self._roused:
             self._roused = True
-            self._doorbell.rouse()
+            self._doorbell.wake_workers()
         self._wait_seconds = self._sweep_seconds
 
-    async def _set_aside(self) -> bool:
+    async def _park_paused_jobs(self) -> bool:
         async with self._database.statement() as session:
-            return await set_aside(session) >= ASIDE_MAX
+            return await park_paused_jobs(session) >= PARKED_MAX
 
     async def _expire(self) -> bool:
         crash_point("sweep.before_expire")
@@ -156,7 +156,7 @@ class Sweeper:
 
     async def _expire_credits(self) -> None:
         async with self._database.transaction() as session:
-            expired = await expire_due(session, most=TENANTS_MAX)
+            expired = await expire_due(session, lots_max=TENANTS_MAX)
         log.info("credits.expired", tenants=expired)
 
     async def _forget(self) -> None:

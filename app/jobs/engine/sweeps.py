@@ -15,7 +15,7 @@ PROMOTED_MAX = 5_000
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class SweepStatus:
     """What a sweep saw."""
 
     queued_due: bool
@@ -40,10 +40,10 @@ _EXPIRE_SENDING = _SQL.query("expire_sending", UnknownJob)
 _EXPIRE_WAITING = _SQL.query("expire_waiting", EndedJob)
 _RELEASE_EXPIRED_CLAIMS = _SQL.query("release_expired_claims", int)
 _PROMOTE = _SQL.query("promote", int)
-_GET_SWEEP_STATUS = _SQL.query("get_sweep_status", Look, parts={"lots_due": LOTS_DUE_PART})
+_GET_SWEEP_STATUS = _SQL.query("get_sweep_status", SweepStatus, parts={"lots_due": LOTS_DUE_PART})
 
 
-async def look(session: Session) -> Look:
+async def get_sweep_status(session: Session) -> SweepStatus:
     """Is there work that nobody holds? One statement."""
     return await session.get_row(_GET_SWEEP_STATUS, no_limit=NO_LIMIT)
 
@@ -53,7 +53,7 @@ async def promote(session: Session) -> int:
     return await session.get_value(_PROMOTE, jobs_max=PROMOTED_MAX)
 
 
-async def take_back(session: Session, *, lease_seconds: float) -> int:
+async def release_expired_claims(session: Session, *, lease_seconds: float) -> int:
     """Free queued jobs from claims that have run out; gives how many. One statement."""
     return await session.get_value(_RELEASE_EXPIRED_CLAIMS, lease_seconds=lease_seconds)
 

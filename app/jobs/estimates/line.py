@@ -100,7 +100,7 @@ class Line:
         return len(self.ranks) + (last - len(self.ranks)) * share
 
 
-class Course:
+class QueueSimulation:
     """How a line may continue: for each position, REPLICATIONS equally likely waits, in seconds from the read of the line."""
 
     __slots__ = ("_line", "_pace", "_played", "_pull", "_scale")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 POLL_WORTH_SECONDS = 0.2
-DEAR_POLL_WORTH_SECONDS = 1.0
+LIMITED_POLL_WORTH_SECONDS = 1.0
 """The same while polls use up the upstream's rate limit and jobs wait for it."""
 GAP_SECONDS_MIN = 0.25
 GAP_SECONDS_MAX = 15.0

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 from app.core import clock
-from app.core.database.db import Database, until_stored
+from app.core.database.db import Database, retry_until_stored
 from app.core.ids import show_id
 from app.core.logs.grouped_log import GroupedLog
 from app.core.logs.log import get_logger
@@ -29,7 +29,7 @@ REFUSED = frozenset({"http_401", "http_402", "http_403"})
 """Answers to a request for our balance that are about the account or its key."""
 
 
-class Verdict(StrEnum):
+class AccountJudgment(StrEnum):
     """Believed: the account is the problem; all submits wait. Doubted: only this job waits. Rejected: the job is the problem."""
 
     BELIEVED = "believed"
@@ -65,37 +65,41 @@ class AccountWatch:
         """Log the waiting warnings. Call it before the process ends."""
         self._doubts.flush()
 
-    async def judge(self, outcome: Outcome, row: ClaimedJob) -> Verdict:
+    async def judge(self, outcome: Outcome, row: ClaimedJob) -> AccountJudgment:
         """Return the verdict on an outcome ACCOUNT of this claimed job."""
         if not outcome.in_json:
             return await self._judge_page(outcome, row)
         words = account_words(outcome.error or "")
         if outcome.status_code != 406 or words is None:
-            return Verdict.BELIEVED
+            return AccountJudgment.BELIEVED
         if words.encode().lower() in row.body.lower():
-            return Verdict.REJECTED  # the error quotes the tenant's input
+            return AccountJudgment.REJECTED  # the error quotes the tenant's input
         if is_about_spending(words):
-            return Verdict.BELIEVED  # the balance does not show a spend cap
+            return AccountJudgment.BELIEVED  # the balance does not show a spend cap
         balance = await self._micro()
         if balance is None:
-            return Verdict.BELIEVED
+            return AccountJudgment.BELIEVED
         used_up, again = await self._look(balance, row)
         if used_up:
-            return Verdict.BELIEVED
+            return AccountJudgment.BELIEVED
         self._doubt("upstream.account_error_implausible", row, detail=outcome.error, again=again)
-        return Verdict.REJECTED if again else Verdict.DOUBTED
+        return AccountJudgment.REJECTED if again else AccountJudgment.DOUBTED
 
-    async def _judge_page(self, outcome: Outcome, row: ClaimedJob) -> Verdict:
+    async def _judge_page(self, outcome: Outcome, row: ClaimedJob) -> AccountJudgment:
         """An answer without JSON, or cut off, concerns only this request, unless our balance is refused or used up."""
         balance = await self._micro()
         self._doubt("upstream.account_not_in_json", row, status_code=outcome.status_code)
         if self._standing is _Standing.REFUSED:
-            return Verdict.BELIEVED
+            return AccountJudgment.BELIEVED
         used_up, again = await self._look(balance, row)
         if used_up and outcome.status_code != 401:
-            return Verdict.BELIEVED
+            return AccountJudgment.BELIEVED
         whole = outcome.detail == f"http_{outcome.status_code}"
-        return Verdict.REJECTED if again or (whole and self._standing is _Standing.READ) else Verdict.DOUBTED
+        return (
+            AccountJudgment.REJECTED
+            if again or (whole and self._standing is _Standing.READ)
+            else AccountJudgment.DOUBTED
+        )
 
     def _doubt(self, event: str, row: ClaimedJob, **keywords: str | int | None) -> None:
         self._doubts.warn(event, name="job_ids", ids=[show_id("job", row.id)], **keywords)
@@ -109,9 +113,9 @@ class AccountWatch:
                 used_up = balance is not None and balance <= await get_micro_in_flight(session)
                 return used_up, await find_accepted_since(session, job_id=row.id)
 
-        return await until_stored(look)
+        return await retry_until_stored(look)
 
-    async def heed(self, records: Sequence[SubmitRecord]) -> None:
+    async def apply_pauses(self, records: Sequence[SubmitRecord]) -> None:
         """Pause submits if one of these records says so. Otherwise an accepted submit ends a pause whose time is over."""
         pauses = [record.step.pause for record in records if record.step.pause is not None]
         if pauses:
@@ -121,7 +125,7 @@ class AccountWatch:
                 async with self._database.statement() as session:
                     return await pause_submits(session, reason=worst.reason, seconds=worst.seconds, detail=worst.detail)
 
-            if await until_stored(pause):
+            if await retry_until_stored(pause):
                 log.error("upstream.submits_paused", seconds=round(worst.seconds, 1), detail=worst.detail)
         elif self._resume_at <= clock.monotonic() and any(record.step.to_state is State.RUNNING for record in records):
             # the worker that began the pause may have ended
@@ -131,7 +135,7 @@ class AccountWatch:
                 async with self._database.statement() as session:
                     return await resume_submits(session)
 
-            if (paused_seconds := await until_stored(resume)) is not None:
+            if (paused_seconds := await retry_until_stored(resume)) is not None:
                 log.warning("upstream.submits_resumed", seconds=round(paused_seconds, 1))
 
     async def _micro(self) -> int | None:

@@ -5,13 +5,13 @@ import math
 from uuid import UUID
 
 from app.core import clock
-from app.core.database.db import Database, until_stored
+from app.core.database.db import Database, retry_until_stored
 from app.core.database.vault import Vault
 from app.core.process.pump import Pump
 from app.jobs.admin.originals import BYTES_MAX
 from app.pace.balances import find_balances, forget_balances, note_balances
 from app.upstream.account import UpstreamCredits
-from app.upstream.discretion import AMOUNTS_MAX, Range, Said, balance_micro, discreet, ranges_of, said
+from app.upstream.discretion import AMOUNTS_MAX, Range, Said, balance_micro, ranges_of, redact_account_details, said
 from app.upstream.wire import Outcome
 
 NOTE_SECONDS = 1.0
@@ -53,9 +53,9 @@ class Discretion:
         if words is None:
             return outcome
         if words.about_account or len(words.amounts) > AMOUNTS_MAX:
-            return discreet(words, lambda _: True)
+            return redact_account_details(words, lambda _: True)
         hidden = await self._balances_in(words)
-        return discreet(words, lambda amount: amount in hidden)
+        return redact_account_details(words, lambda amount: amount in hidden)
 
     def sealed(self, job_id: UUID, outcome: Outcome) -> bytes | None:
         """Return the upstream's original error, encrypted for the job's row, or None if nothing was removed from it."""
@@ -83,7 +83,7 @@ class Discretion:
                 return await find_balances(session, ranges=[one for _, one in asked])
 
         try:
-            found = await until_stored(find)
+            found = await retry_until_stored(find)
         except asyncio.CancelledError:  # the process stops, but the job's outcome is still to be recorded
             return words.amounts
         return hidden | {asked[number][0] for number in found}

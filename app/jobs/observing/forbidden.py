@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection
 from uuid import UUID
 
-from app.core.database.db import Database, until_stored
+from app.core.database.db import Database, retry_until_stored
 from app.core.ids import show_id
 from app.core.logs.log import get_logger
 from app.core.off_loop import run_sized
@@ -49,7 +49,7 @@ class ForbiddenModels:
             async with self._database.statement() as session:
                 return await refuse_probe(session, job_id=row.id)
 
-        refused = await until_stored(refuse)
+        refused = await retry_until_stored(refuse)
         if refused:
             log.info("model.probe_refused", model=row.model, job_id=show_id("job", row.id))
         if not is_evidence(outcome):
@@ -71,7 +71,7 @@ class ForbiddenModels:
                     return None, tenant_id
                 return scope, tenant_id
 
-        scope, tenant_id = await until_stored(keep)
+        scope, tenant_id = await retry_until_stored(keep)
         if scope is not None:
             of = None if scope is Scope.EVERYBODY else show_id("ten", tenant_id)
             log.warning("model.paused", model=row.model, tenant_id=of, reason=reason)
@@ -84,7 +84,7 @@ class ForbiddenModels:
             async with self._database.statement() as session:
                 return await find_refuted(session, accepted=submits)
 
-        refuted = await until_stored(find)
+        refuted = await retry_until_stored(find)
         lifted = [one for model, tenant_id in refuted for one in await self._refute(model, tenant_id)]
         return bool(lifted)
 
@@ -98,7 +98,7 @@ class ForbiddenModels:
                 await put_back(session)
                 return lifted
 
-        lifted = await until_stored(write)
+        lifted = await retry_until_stored(write)
         for one in lifted:
             log.warning(
                 "model.resumed",

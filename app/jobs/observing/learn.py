@@ -7,7 +7,7 @@ from app.core.database.db import Database
 from app.core.errors import StoreUnavailable
 from app.core.logs.grouped_log import Outage
 from app.core.logs.log import get_logger
-from app.jobs.estimates.schedule import DEAR_POLL_WORTH_SECONDS, POLL_WORTH_SECONDS, Schedule, schedule
+from app.jobs.estimates.schedule import LIMITED_POLL_WORTH_SECONDS, POLL_WORTH_SECONDS, Schedule, schedule
 from app.jobs.queries import list_run_times
 
 log = get_logger(__name__)
@@ -18,10 +18,10 @@ FRESH_SECONDS = 15.0
 class RunTimes:
     """Poll schedules by model, computed from the database at most once in FRESH_SECONDS."""
 
-    def __init__(self, database: Database, *, dear: Callable[[], bool] = lambda: False) -> None:
-        """`dear`: returns whether polls currently use up the upstream's rate limit at the cost of submits."""
+    def __init__(self, database: Database, *, polls_limited: Callable[[], bool] = lambda: False) -> None:
+        """`polls_limited`: returns whether polls currently use up the upstream's rate limit at the cost of submits."""
         self._database = database
-        self._dear = dear
+        self._polls_limited = polls_limited
         self._unread = Outage(log, begun="run_times.not_learned", over="run_times.learned")
         self._known: dict[str, tuple[Schedule, float]] = {}
         self._unknown = schedule([], published_seconds=None)
@@ -44,7 +44,7 @@ class RunTimes:
             self._unread.met(cause=repr(error.__cause__))
             return
         self._unread.passed()
-        worth_seconds = DEAR_POLL_WORTH_SECONDS if self._dear() else POLL_WORTH_SECONDS
+        worth_seconds = LIMITED_POLL_WORTH_SECONDS if self._polls_limited() else POLL_WORTH_SECONDS
         for model, samples, published in rows:
             found = schedule(samples, published_seconds=published, worth_seconds=worth_seconds)
             self._known[model] = (found, now + FRESH_SECONDS)

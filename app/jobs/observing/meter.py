@@ -18,9 +18,9 @@ from app.jobs.claiming.claims import ClaimedRead
 from app.jobs.claiming.gate import Gate
 from app.jobs.claiming.turns import Claimed, ClaimedJob
 from app.pace.breaker import BREAK_SECONDS, PROBE_MODEL, PROBE_TENANT, Sample, is_suspect, worth_telling
-from app.pace.budget import Taken, configure, forget_seconds, learn
-from app.pace.decide import Budget
-from app.pace.models import Refused, Second
+from app.pace.budget import Granted, configure, forget_seconds, learn
+from app.pace.decide import RateEstimate
+from app.pace.models import Second, Throttled
 from app.upstream.account import AccountClient
 from app.upstream.readings import NotRead
 from app.upstream.wire import Outcome, OutcomeKind
@@ -29,7 +29,7 @@ log = get_logger(__name__)
 
 TICK_SECONDS = 1.0
 FORGET_SECONDS = 120.0
-DEAR_SECONDS = 30.0
+POLLS_LIMITED_SECONDS = 30.0
 SAMPLES_MAX = 2_000
 """How many jobs' last exchanges a process remembers."""
 OUR_OWN = frozenset({"shut_down", "lease_over", "invalid_slug", "upstream_id_taken"})
@@ -41,7 +41,7 @@ class Meter:
     suspects that the upstream is unavailable, the exchanges of its jobs. It reports nothing else.
 
     `ready`: set when the database has the configured limits. `gate`: this process's access to claims and to what is learned.
-    `eased`: called when the circuit breaker closes.
+    `on_recovery`: called when the circuit breaker closes.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Meter:
         account: AccountClient,
         ceiling_per_minute: float | None,
         max_in_flight: int | None,
-        eased: Callable[[], None],
+        on_recovery: Callable[[], None],
     ) -> None:
         self.pump = Pump("meter", self._step, gap_seconds=0.02)
         self.ready = asyncio.Event()
@@ -60,26 +60,26 @@ class Meter:
         self._account = account
         self._ceiling_per_minute = ceiling_per_minute
         self._max_in_flight = max_in_flight
-        self._eased = eased
+        self._on_recovery = on_recovery
         self._clock_offset = clock.now().timestamp() - clock.monotonic()
         self._ended: dict[int, Second] = {}
-        self._refused: list[Refused] = []
+        self._refused: list[Throttled] = []
         self._passed = 0
         self._samples: OrderedDict[UUID, Sample] = OrderedDict()
         self._told_at = 0.0
         self._held = self._troubled = self._broken = self._ask = False
-        self._tick_at = self._alarmed_until = self._dear_until = 0.0
+        self._tick_at = self._alarmed_until = self._polls_limited_until = 0.0
         self._forget_at = math.inf
 
     def now(self) -> float:
         """The database's clock, approximately: seconds since 1970."""
         return clock.monotonic() + self._clock_offset
 
-    def dear(self) -> bool:
+    def polls_limited(self) -> bool:
         """Whether polls have recently used up the rate limit at the cost of submits."""
-        return clock.monotonic() < self._dear_until
+        return clock.monotonic() < self._polls_limited_until
 
-    def took(self, taken: Taken[ClaimedRead] | Claimed, asked_at: float) -> None:
+    def record_grant(self, taken: Granted[ClaimedRead] | Claimed, asked_at: float) -> None:
         """Note the result of a claim that was requested at this monotonic instant."""
         self._clock_offset = taken.at - asked_at
         if taken.rows and math.isinf(self._forget_at):
@@ -93,7 +93,7 @@ class Meter:
             self._held = True
             self.pump.ring()
 
-    def heard(
+    def record_response(
         self, outcome: Outcome, job: ClaimedJob | ClaimedRead, *, is_read: bool, sent_at: float, trial: bool = False
     ) -> None:
         """Note the outcome of an exchange about this job. `sent_at`: when the request was sent, by the database's clock."""
@@ -102,7 +102,7 @@ class Meter:
         now = self.now()
         if outcome.kind is OutcomeKind.THROTTLED:
             seconds = outcome.retry_after_seconds
-            self._refused.append(Refused(is_read, sent_at, None if seconds is None else now + seconds))
+            self._refused.append(Throttled(is_read, sent_at, None if seconds is None else now + seconds))
             self._count(sent_at, refused_reads=int(is_read), refused_submits=int(not is_read))
             self.pump.ring()
         elif trial and outcome.answered:
@@ -174,10 +174,10 @@ class Meter:
             self._alarmed_until = clock.monotonic() + BREAK_SECONDS
         self._broken = after.broken_at is not None
         if held and after.limit is not None and not after.reads_free:
-            self._dear_until = clock.monotonic() + DEAR_SECONDS
+            self._polls_limited_until = clock.monotonic() + POLLS_LIMITED_SECONDS
         self._say(before, after)
 
-    def _say(self, before: Budget, after: Budget) -> None:
+    def _say(self, before: RateEstimate, after: RateEstimate) -> None:
         if after.cut_at != before.cut_at and after.limit is not None:
             log.warning(
                 "upstream.throttled",
@@ -191,7 +191,7 @@ class Meter:
             log.error("upstream.unavailable")
         elif before.broken_at is not None and not self._broken:
             log.warning("upstream.available", seconds=round(self.now() - before.broken_at, 1))
-            self._eased()
+            self._on_recovery()
 
     async def _probe(self) -> None:
         """Send the upstream a request that belongs to no job and changes nothing."""

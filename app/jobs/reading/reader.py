@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 from uuid import UUID
 
-from app.core.database.db import READ_SECONDS, Database, patiently
+from app.core.database.db import READ_SECONDS, Database, retry_read
 from app.core.database.session import ReadSession
 from app.core.errors import StoreUnavailable
 from app.jobs.models import FINAL, State
@@ -52,7 +52,7 @@ class Reader:
             async with self._database.snapshot(tenant_id, point=True) as session:
                 return await read(session)
 
-        return await patiently(once, seconds=seconds)
+        return await retry_read(once, seconds=seconds)
 
     async def _wait(self, tenant_id: UUID, read: Read[Shown], job_id: UUID, seconds: float) -> Shown | None:
         if seconds <= 0:

@@ -12,8 +12,8 @@ from app.core.errors import Refusal
 from app.jobs.estimates.eta import Expected, middle_of
 from app.jobs.estimates.line import Line
 from app.jobs.queues import QueueFull, key_is_full, look_at_places
-from app.jobs.reading.outlook import NO_PROSPECT, Look, Outlook, Prospect, Waiting
-from app.jobs.submit.intake import Asked, Intake
+from app.jobs.reading.eta_estimator import NO_ESTIMATE, Estimate, EtaEstimator, QueueSnapshot, Waiting
+from app.jobs.submit.service import JobRequest, SubmitService
 from app.ledger.accounts import look_at_account
 from app.ledger.decide import BudgetExceeded, Hold, InsufficientCredits, PriceAboveMax, checked_price
 from app.limits.rate_headers import RateLimited
@@ -68,26 +68,26 @@ class Quote:
     """Who has set the pause, if it would wait for one."""
     wait: Expected | None
     """Seconds until it would be sent. None: not known."""
-    prospect: Prospect
+    prospect: Estimate
 
 
 class Quoter:
     """Makes quotes, one object for each API process."""
 
-    def __init__(self, *, database: Database, intake: Intake, outlook: Outlook, rates: RateLimiter) -> None:
+    def __init__(self, *, database: Database, intake: SubmitService, outlook: EtaEstimator, rates: RateLimiter) -> None:
         self._database = database
         self._intake = intake
         self._outlook = outlook
         self._rates = rates
 
-    async def quote(self, asked: Asked) -> Quote:
+    async def quote(self, asked: JobRequest) -> Quote:
         """Return what a submit would get now. Raises the Refusal that a submit would get for its times, model and parameters."""
         now = clock.now()
         not_before, terms, price = await self._intake.judged(asked, now=now)
         parked = not_before is not None and not_before > now
         refusal, key_full = await self._judge(asked, price)
         look = await self._outlook.look(asked.principal.tenant_id, newest_rank=float("inf"))
-        wait, prospect = None, NO_PROSPECT
+        wait, prospect = None, NO_ESTIMATE
         if look is not None and not key_full:
             await self._outlook.learn({asked.model, *look.line.models})
             waiting = _waiting(asked, now=datetime.fromtimestamp(look.line.read_at, UTC))
@@ -110,7 +110,7 @@ class Quoter:
             prospect=prospect,
         )
 
-    async def _judge(self, asked: Asked, price: int) -> tuple[Refusal | None, bool]:
+    async def _judge(self, asked: JobRequest, price: int) -> tuple[Refusal | None, bool]:
         """Why it would be refused, checked in the order of a submit; and whether its key has no free place in flight."""
         principal = asked.principal
         try:
@@ -127,7 +127,7 @@ class Quoter:
         return full or account.admit(Hold(NOBODY, principal.tenant_id, principal.key_id, price)), key_full
 
 
-def _waiting(asked: Asked, *, now: datetime) -> Waiting:
+def _waiting(asked: JobRequest, *, now: datetime) -> Waiting:
     since = now if asked.not_before is None else max(asked.not_before, now)
     ready = since <= now
     deadline = None if asked.deadline_seconds is None else now + timedelta(seconds=asked.deadline_seconds)
@@ -142,7 +142,7 @@ def _refused_by(refusal: Refusal) -> Binding:
     return next(binding for kind, binding in _REFUSED_BY if isinstance(refusal, kind))
 
 
-def held_up_by(model: str, look: Look | None, *, key_full: bool = False, parked: bool = False) -> Binding:
+def held_up_by(model: str, look: QueueSnapshot | None, *, key_full: bool = False, parked: bool = False) -> Binding:
     """Return what a job of this model would wait for if it were accepted now. `parked`: its `not_before` is in the future."""
     line: Line | None = None if look is None else look.line
     if line is not None and (line.paused or model in line.paused_models):
@@ -156,7 +156,7 @@ def held_up_by(model: str, look: Look | None, *, key_full: bool = False, parked:
     return Binding.IN_FLIGHT if key_full or line.ready - line.claimed >= line.free else Binding.NONE
 
 
-def paused_by(model: str, look: Look | None) -> PausedBy:
+def paused_by(model: str, look: QueueSnapshot | None) -> PausedBy:
     """Return whose pause a job of this model would wait for. An operator's comes first: it remains when the upstream's ends."""
     by_upstream = look is not None and not look.line.paused and model in look.line.forbidden_models
     return PausedBy.UPSTREAM if by_upstream else PausedBy.OPERATOR

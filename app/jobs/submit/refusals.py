@@ -10,7 +10,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from app.core.crash import crash_point
-from app.core.database.db import Database, until_stored
+from app.core.database.db import Database, retry_until_stored
 from app.core.database.session import Session
 from app.core.database.sql import SqlFolder, columns_of
 from app.core.errors import StoreUnavailable
@@ -34,7 +34,7 @@ MODELS_MAX = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedSubmit:
     """A submit that was refused, or replayed (then `code` is `replayed`, and `job_id` is set)."""
 
     tenant_id: UUID | None
@@ -53,7 +53,7 @@ class ModelNames:
         self._minute: datetime | None = None
         self._named: dict[UUID, set[str]] = {}
 
-    def bounded(self, refused: Refused, at: datetime) -> Refused:
+    def bounded(self, refused: RefusedSubmit, at: datetime) -> RefusedSubmit:
         """Return the refusal, without its model if its tenant has used MODELS_MAX others. Replays are unchanged: the rate limit
         bounds them."""
         if refused.tenant_id is None or refused.model is None or refused.job_id is not None:
@@ -71,12 +71,12 @@ class Tally:
     """Counts of equal refusals by minute, to be added to the table."""
 
     def __init__(self) -> None:
-        self._counts: dict[tuple[Refused, datetime], tuple[datetime, datetime, int]] = {}
+        self._counts: dict[tuple[RefusedSubmit, datetime], tuple[datetime, datetime, int]] = {}
 
     def __len__(self) -> int:
         return len(self._counts)
 
-    def add(self, refused: Refused, at: datetime) -> None:
+    def add(self, refused: RefusedSubmit, at: datetime) -> None:
         """Count one more refusal."""
         equal = (refused, at - timedelta(seconds=at.second, microseconds=at.microsecond))
         first, last, count = self._counts.get(equal, (at, at, 0))
@@ -121,17 +121,17 @@ class RefusalBook:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._batcher: Batcher[tuple[Refused, datetime], None] = Batcher(
+        self._batcher: Batcher[tuple[RefusedSubmit, datetime], None] = Batcher(
             self._flush, size_max=500, pause_seconds=PAUSE_SECONDS
         )
-        self._floods: Batcher[tuple[Refused, datetime], None] = Batcher(
+        self._floods: Batcher[tuple[RefusedSubmit, datetime], None] = Batcher(
             self._flush, size_max=FLOOD_MAX, linger_seconds=FLOOD_SECONDS
         )
         self._models = ModelNames()
         self._owed = Tally()
         self._paying: asyncio.Task[None] | None = None
 
-    async def record(self, refused: Refused, *, received_at: datetime, flood: bool = False) -> None:
+    async def record(self, refused: RefusedSubmit, *, received_at: datetime, flood: bool = False) -> None:
         """Record a refusal. It is committed when this returns, unless that takes longer than RECORD_SECONDS. While the database
         is unavailable, it is kept in memory. A refusal of a `flood` waits up to FLOOD_SECONDS for others."""
         refused = self._models.bounded(refused, received_at)
@@ -148,7 +148,7 @@ class RefusalBook:
         if writing.done() and not isinstance(writing.exception(), StoreUnavailable):
             writing.result()
 
-    def _written(self, refused: Refused, at: datetime, writing: asyncio.Future[None]) -> None:
+    def _written(self, refused: RefusedSubmit, at: datetime, writing: asyncio.Future[None]) -> None:
         if isinstance(writing.exception(), StoreUnavailable):
             # counts twice if only the answer to the COMMIT was lost, which is better than not at all
             self._owe(refused, at)
@@ -165,7 +165,7 @@ class RefusalBook:
             log.error("refusals.not_recorded", cause="shut_down")
             self._paying.cancel()
 
-    def _owe(self, refused: Refused, at: datetime) -> None:
+    def _owe(self, refused: RefusedSubmit, at: datetime) -> None:
         log.warning("refusal.record_delayed", surface=refused.surface, code=refused.code, status=refused.status_code)
         if len(self._owed) < OWED_MAX:
             self._owed.add(refused, at)
@@ -176,7 +176,7 @@ class RefusalBook:
         try:
             while len(self._owed):
                 tally, self._owed = self._owed, Tally()
-                await until_stored(partial(self._write, tally))
+                await retry_until_stored(partial(self._write, tally))
         except Exception:
             log.exception("refusals.not_recorded")
         finally:
@@ -188,7 +188,7 @@ class RefusalBook:
             await record_refusals(session, tally=tally)
         crash_point("refusal.after_store")
 
-    async def _flush(self, group: Sequence[tuple[Refused, datetime]]) -> Sequence[None | Exception]:
+    async def _flush(self, group: Sequence[tuple[RefusedSubmit, datetime]]) -> Sequence[None | Exception]:
         tally = Tally()
         for refused, at in group:
             tally.add(refused, at)

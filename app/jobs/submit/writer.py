@@ -21,7 +21,7 @@ from app.core.errors import Refusal, StoreFull, StoreUnavailable
 from app.core.ids import show_id
 from app.core.logs.log import get_logger
 from app.core.process.batch import Batcher, Overloaded, WriteApart
-from app.jobs.operations import Submission, find_twins, submit_jobs, submit_jobs_that_fit
+from app.jobs.operations import Submission, find_duplicates, submit_jobs, submit_jobs_that_fit
 from app.jobs.queues import lock_places
 from app.ledger.accounts import load_budgets, lock_accounts
 from app.ledger.decide import Hold
@@ -198,7 +198,7 @@ async def _store(
     accounts = await lock_accounts(session, tenant_ids={one.tenant_id for one in group})
     # without an idempotency key, a duplicate exists only if this group was written before and the answer was lost
     asking = [one for one in group if again or one.idempotency_key is not None]
-    twins = await find_twins(session, submissions=asking) if asking else {}
+    twins = await find_duplicates(session, submissions=asking) if asking else {}
     await load_budgets(session, accounts=accounts, key_ids=[one.key_id for one in group])
     verdicts: list[Stored | Exception] = []
     accepted: list[Submission] = []

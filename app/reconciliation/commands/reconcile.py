@@ -106,7 +106,7 @@ async def _reconcile(
         since, until = _window(since, until, settled=settled)
         reports = await _run(database, upstream, since, until)
         async with database.snapshot() as snapshot:
-            return reports, await list_shown(snapshot, most=SHOWN_MAX)
+            return reports, await list_shown(snapshot, limit=SHOWN_MAX)
 
 
 def _window(since: datetime | None, until: datetime | None, *, settled: datetime) -> tuple[datetime, datetime]:

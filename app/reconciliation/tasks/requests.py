@@ -17,7 +17,7 @@ from app.reconciliation.decide import (
     place,
     theirs_of,
 )
-from app.reconciliation.models import OF_HISTORY, Kind
+from app.reconciliation.models import OF_HISTORY, DiscrepancyKind
 from app.reconciliation.runs import Run, Tally, hold_run
 from app.upstream.history_rows import HistoryRow
 
@@ -37,7 +37,7 @@ class Requests:
         async with self._database.snapshot() as snapshot:
             owners = await queries.list_owners(snapshot, upstream_ids=[row.upstream_id for row in rows])
         found: list[Discrepancy] = []
-        gone: list[tuple[Kind, str]] = [(Kind.MISSING, row.upstream_id) for row in rows]
+        gone: list[tuple[DiscrepancyKind, str]] = [(DiscrepancyKind.MISSING, row.upstream_id) for row in rows]
         starts: list[tuple[OurJob, HistoryRow]] = []
         for row in rows:
             job, late = owners.get(row.upstream_id, (None, False))
@@ -70,7 +70,7 @@ class Requests:
             for job, row in starts:
                 await self._expose(session, job.id, job.tenant_id, row)
             for one in found:
-                if one.kind is Kind.SECOND_START and one.job_id and one.tenant_id and one.upstream_id:
+                if one.kind is DiscrepancyKind.SECOND_START and one.job_id and one.tenant_id and one.upstream_id:
                     row = next(row for row in rows if row.upstream_id == one.upstream_id)
                     await self._expose(session, one.job_id, one.tenant_id, row)
 
@@ -80,7 +80,7 @@ class Requests:
             owners = await queries.list_owners(snapshot, upstream_ids=upstream_ids)
         found = [
             Discrepancy(
-                Kind.MISSING, upstream_id, job_id=job.id, tenant_id=job.tenant_id, upstream_id=upstream_id,
+                DiscrepancyKind.MISSING, upstream_id, job_id=job.id, tenant_id=job.tenant_id, upstream_id=upstream_id,
                 model=job.model, ours=job.cost, happened_at=job.sent_at,
             )
             for upstream_id, (job, late) in owners.items() if not late
@@ -112,5 +112,5 @@ class Requests:
             )
 
 
-def _all_of(row: HistoryRow) -> list[tuple[Kind, str]]:
+def _all_of(row: HistoryRow) -> list[tuple[DiscrepancyKind, str]]:
     return [(kind, row.upstream_id) for kind in OF_HISTORY]

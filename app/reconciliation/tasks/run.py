@@ -13,7 +13,7 @@ from app.jobs.queries import read_clock
 from app.pace.balances import note_balances
 from app.reconciliation import operations, queries
 from app.reconciliation.decide import Discrepancy, compare_spent
-from app.reconciliation.models import Kind, Result
+from app.reconciliation.models import DiscrepancyKind, Result
 from app.reconciliation.runs import Run, Tally, finish, hold_run
 from app.reconciliation.tasks.requests import Requests
 from app.upstream.account import AccountClient, UpstreamCredits
@@ -93,14 +93,14 @@ class Reconciler:
         async with self._database.snapshot() as snapshot:
             differing = await queries.list_differing(snapshot)
         found = [
-            Discrepancy(Kind.BALANCE, str(tenant_id), tenant_id=tenant_id, ours=available, theirs=fold)
+            Discrepancy(DiscrepancyKind.BALANCE, str(tenant_id), tenant_id=tenant_id, ours=available, theirs=fold)
             for tenant_id, available, fold in differing
         ]
         async with self._database.transaction() as session:
             await hold_run(session, run=run)
             tally.found += await operations.note(session, discrepancies=found)
             tally.settled += await operations.settle_others(
-                session, kind=Kind.BALANCE, but=[one.subject for one in found]
+                session, kind=DiscrepancyKind.BALANCE, but=[one.subject for one in found]
             )
 
     async def _credits(self, run: Run, tally: Tally) -> None:
@@ -130,7 +130,9 @@ class Reconciler:
             )  # fmt: skip
             await note_balances(session, micros=list(credits.balances))
             if compared is not None and spent_found is not None and spent_found.ours is not None:
-                one = Discrepancy(Kind.CREDITS, str(number), ours=spent_found.ours, theirs=compared[1], happened_at=at)
+                one = Discrepancy(
+                    DiscrepancyKind.CREDITS, str(number), ours=spent_found.ours, theirs=compared[1], happened_at=at
+                )
                 tally.found += await operations.note(session, discrepancies=[one])
         await self._credits_again(run, tally, credits, asked_at, at)
 
@@ -146,7 +148,7 @@ class Reconciler:
                 )
                 found = compare_spent(baseline.total - credits.total_micro, explained)
                 if found.ours is None and not found.topped_up:
-                    tally.settled += await operations.settle(session, gone=[(Kind.CREDITS, subject)])
+                    tally.settled += await operations.settle(session, gone=[(DiscrepancyKind.CREDITS, subject)])
 
     async def _requests(self, run: Run, tally: Tally, history: HistoryClient) -> bool:
         """Compare the window's requests. Return whether the maximum of rows stopped it."""
@@ -175,14 +177,14 @@ class Reconciler:
     async def _revisit(self, run: Run, history: HistoryClient, requests: Requests) -> None:
         """Check open requests again: rows and costs appear late."""
         async with self._database.snapshot() as snapshot:
-            still_open = await queries.list_open(snapshot, most=REVISITS_MAX)
+            still_open = await queries.list_open(snapshot, limit=REVISITS_MAX)
         for one in still_open:
             row = await history.find(one.subject)
             if row is not None:
                 await requests.judge([row])
             async with self._database.transaction() as session:
                 await hold_run(session, run=run)
-                await operations.look_again(session, kind=Kind(one.kind), subject=one.subject)
+                await operations.look_again(session, kind=DiscrepancyKind(one.kind), subject=one.subject)
 
     async def _look_for_ours(
         self, run: Run, history: HistoryClient, requests: Requests, seen: set[str], reached: datetime

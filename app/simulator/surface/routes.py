@@ -5,7 +5,7 @@ from typing import Literal
 
 from app.simulator import history
 from app.simulator.book import hash_body
-from app.simulator.faults import STEERED, FaultRule, Kind, apply
+from app.simulator.faults import STEERED, CallKind, FaultRule, apply
 from app.simulator.http.http import Reply, Request, error, html
 from app.simulator.simulator import Simulator
 from app.simulator.surface import reads
@@ -21,7 +21,7 @@ _FILES = "/files/"
 _CONTROL = "/_simulator/"
 
 
-def find_target(path: str) -> tuple[Kind | Literal["control"], str] | None:
+def find_target(path: str) -> tuple[CallKind | Literal["control"], str] | None:
     """The kind and the name of what a path refers to, or None."""
     found = _RUN.fullmatch(path)
     if found is not None:
@@ -65,7 +65,7 @@ def answer(sim: Simulator, request: Request) -> Reply:
     return apply(rule, lambda: _make(sim, request, kind, subject, None))
 
 
-def _pick(sim: Simulator, request: Request, kind: Kind, subject: str) -> FaultRule | None:
+def _pick(sim: Simulator, request: Request, kind: CallKind, subject: str) -> FaultRule | None:
     """Return the rule that fires, or None. It is already in the book."""
     slug: str | None = subject
     request_id, body = None, request.body
@@ -82,7 +82,7 @@ def _pick(sim: Simulator, request: Request, kind: Kind, subject: str) -> FaultRu
     return rule
 
 
-def _make(sim: Simulator, request: Request, kind: Kind, subject: str, rule: FaultRule | None) -> Reply:
+def _make(sim: Simulator, request: Request, kind: CallKind, subject: str, rule: FaultRule | None) -> Reply:
     base = sim.config.base_url or f"http://{request.host}"
     match kind:
         case "status" | "result":

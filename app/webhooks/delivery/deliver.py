@@ -7,7 +7,7 @@ from uuid import UUID
 
 from app.core import clock
 from app.core.crash import crash_point
-from app.core.database.db import Database, until_stored
+from app.core.database.db import Database, retry_until_stored
 from app.core.database.session import ReadSession
 from app.core.ids import show_id
 from app.core.logs.grouped_log import GroupedLog
@@ -19,7 +19,7 @@ from app.core.redis.doorbell import Doorbell
 from app.http_client.exchange import BeforeSend
 from app.webhooks.claims import LEASE_SECONDS, ClaimedDelivery, EventHead, claim_deliveries, freeze_bodies, give_back
 from app.webhooks.decide import next_delay, parse_retry_after
-from app.webhooks.delivery.keeper import Keeper
+from app.webhooks.delivery.secret_cache import SigningSecretCache
 from app.webhooks.delivery.sender import POSTS_MAX, TOTAL_SECONDS, Attempted, Sender
 from app.webhooks.models import AttemptOutcome, DeliveryStatus
 from app.webhooks.records import Record, Recorded, record_attempts
@@ -58,7 +58,7 @@ class Deliverer:
         database: Database,
         doorbell: Doorbell,
         sender: Sender,
-        keeper: Keeper,
+        keeper: SigningSecretCache,
         render: Render,
         owner: UUID,
     ) -> None:
@@ -81,7 +81,7 @@ class Deliverer:
         crash_point("deliver.before_claim")
         asked_at = clock.monotonic()
         async with self._database.statement() as session:
-            rows = await claim_deliveries(session, owner=self._owner, most=free)
+            rows = await claim_deliveries(session, owner=self._owner, deliveries_max=free)
         if not rows:
             return math.inf
         crash_point("deliver.after_claim")
@@ -160,7 +160,7 @@ class Deliverer:
                 return await record_attempts(session, records=records)
 
         crash_point("deliver.before_record")
-        recorded = await until_stored(write)
+        recorded = await retry_until_stored(write)
         crash_point("deliver.after_record")
         self._warn(records, recorded)
         for record in records:

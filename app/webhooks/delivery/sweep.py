@@ -23,13 +23,13 @@ class WebhookSweeper:
         self._database = database
         self._deliver = deliver
         self._sweep_seconds = sweep_seconds
-        self._hears_rings = False
+        self._push_available = False
         self._forget_at = clock.monotonic()
 
-    def rings(self, heard: bool) -> None:
+    def set_push_available(self, available: bool) -> None:
         """`heard`: whether notifications arrive. If not, it sweeps now, then every `sweep_seconds`."""
-        self._hears_rings = heard
-        if not heard:
+        self._push_available = available
+        if not available:
             self.pump.ring()
 
     async def _step(self) -> float:
@@ -49,7 +49,7 @@ class WebhookSweeper:
         if await self._forget():
             return 0.0
         coming = [seconds for seconds in (seen.due_seconds, seen.expires_seconds) if seconds is not None]
-        least = min([IDLE_SECONDS if self._hears_rings else self._sweep_seconds, *coming])
+        least = min([IDLE_SECONDS if self._push_available else self._sweep_seconds, *coming])
         return max(self._sweep_seconds, least)
 
     async def _forget(self) -> bool:

@@ -19,7 +19,7 @@ from app.core.logs.grouped_log import Outage
 from app.core.logs.log import get_logger
 from app.core.process.pieces import each
 from app.jobs.estimates.eta import Durations, Expected, learned, of_flying, of_waiting
-from app.jobs.estimates.line import Course, Line
+from app.jobs.estimates.line import Line, QueueSimulation
 from app.jobs.models import State
 from app.jobs.queries import list_durations, read_line
 from app.jobs.rows import ShownJob
@@ -38,7 +38,7 @@ LAST = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Prospect:
+class Estimate:
     """When a job will have ended with probability 50 % and 90 %, and its position in its tenant's line from 1. None: not known,
     or there is none."""
 
@@ -47,7 +47,7 @@ class Prospect:
     position: int | None = None
 
 
-NO_PROSPECT = Prospect()
+NO_ESTIMATE = Estimate()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Waiting:
     deadline_at: datetime | None
 
 
-class Look:
+class QueueSnapshot:
     """A line, when it was read by this process's monotonic clock, and how it may continue."""
 
     __slots__ = ("_course", "at", "line")
@@ -69,7 +69,7 @@ class Look:
     def __init__(self, line: Line, at: float) -> None:
         self.line = line
         self.at = at
-        self._course: Course | None = None
+        self._course: QueueSimulation | None = None
 
     @property
     def played(self) -> bool:
@@ -82,22 +82,22 @@ class Look:
         if line.paused or line.max_in_flight < 1 or math.isinf(line.upstream_paused_seconds) or not models:
             return None
         if self._course is None:
-            self._course = Course(line, models)
+            self._course = QueueSimulation(line, models)
         return self._course.waits(place)
 
 
-class Outlook:
+class EtaEstimator:
     """The expectations of one API process."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._looks: OrderedDict[UUID, Look] = OrderedDict()
-        self._reading: dict[UUID, asyncio.Task[Look | None]] = {}
+        self._looks: OrderedDict[UUID, QueueSnapshot] = OrderedDict()
+        self._reading: dict[UUID, asyncio.Task[QueueSnapshot | None]] = {}
         self._models: OrderedDict[str, tuple[Durations | None, float]] = OrderedDict()
         self._learning = asyncio.Lock()
         self._unread = Outage(log, begun="eta.run_times_not_read", over="eta.run_times_read")
 
-    async def of_jobs(self, tenant_id: UUID, rows: Sequence[ShownJob]) -> dict[UUID, Prospect]:
+    async def of_jobs(self, tenant_id: UUID, rows: Sequence[ShownJob]) -> dict[UUID, Estimate]:
         """Return the expectations for these jobs, except ended ones. While the database is unavailable: what is known."""
         open_ones = [row for row in rows if row.state in ("queued", "sending", "running")]
         models = {row.model for row in open_ones}
@@ -107,14 +107,14 @@ class Outlook:
         await self.learn(models if look is None else models | _named(look.line))
         return dict(await each(open_ones, lambda row: (row.id, self._prospect(row, look))))
 
-    def of_new(self, tenant_id: UUID, row: ShownJob) -> Prospect:
+    def of_new(self, tenant_id: UUID, row: ShownJob) -> Estimate:
         """Return the expectation for a job that was just accepted, as far as it is known without a read."""
         look = self._looks.get(tenant_id)
         if look is not None and (clock.monotonic() - look.at > LINE_SECONDS or not look.played):
             look = None
         return self._prospect(row, look)
 
-    async def look(self, tenant_id: UUID, *, newest_rank: float = -math.inf) -> Look | None:
+    async def look(self, tenant_id: UUID, *, newest_rank: float = -math.inf) -> QueueSnapshot | None:
         """Return the tenant's line as it was a moment ago. None if it could not be read."""
         kept = self._looks.get(tenant_id)
         if kept is not None:
@@ -162,7 +162,7 @@ class Outlook:
         while len(self._models) > MODELS_MAX:
             self._models.popitem(last=False)
 
-    async def _read(self, tenant_id: UUID) -> Look | None:
+    async def _read(self, tenant_id: UUID) -> QueueSnapshot | None:
         asked_at = clock.monotonic()
         try:
             async with self._database.snapshot(tenant_id, point=True) as session:
@@ -170,21 +170,21 @@ class Outlook:
         except StoreUnavailable as error:
             log.warning("eta.queue_not_read", cause=repr(error.__cause__))
             return self._looks.get(tenant_id)
-        look = self._looks[tenant_id] = Look(line, asked_at)
+        look = self._looks[tenant_id] = QueueSnapshot(line, asked_at)
         self._looks.move_to_end(tenant_id)
         if len(self._looks) > LINES_MAX:
             self._looks.popitem(last=False)
         return look
 
-    def of_waiting(self, job: Waiting, look: Look | None, *, now: datetime) -> Prospect:
+    def of_waiting(self, job: Waiting, look: QueueSnapshot | None, *, now: datetime) -> Estimate:
         """Return the expectation for a job that waits, or would wait."""
         if look is None:
-            return NO_PROSPECT
+            return NO_ESTIMATE
         waits = self.waits(job, look)
         line, times = look.line, self._known(job.model)
         position = int(line.ahead(_seconds(job.rank_at))) + 1 if job.ready else None
         if waits is None or times is None or job.due_at is None:
-            return Prospect(position=position)
+            return Estimate(position=position)
         ends = of_waiting(
             times,
             waits,
@@ -192,7 +192,7 @@ class Outlook:
         )
         return _shown(ends, datetime.fromtimestamp(line.read_at, UTC), now, position)
 
-    def waits(self, job: Waiting, look: Look) -> Sequence[float] | None:
+    def waits(self, job: Waiting, look: QueueSnapshot) -> Sequence[float] | None:
         """Return equally likely seconds from the read until the job is sent. None: not known."""
         line = look.line
         if job.due_at is None or job.model in line.paused_models:
@@ -205,14 +205,14 @@ class Outlook:
         earliest = _seconds(job.due_at) - line.read_at
         return [max(wait, earliest) for wait in waits]
 
-    def _prospect(self, row: ShownJob, look: Look | None) -> Prospect:
+    def _prospect(self, row: ShownJob, look: QueueSnapshot | None) -> Estimate:
         read_at: datetime = row.read_at
         if row.state == State.QUEUED:
             waiting = Waiting(row.model, row.rank_at, row.ready, row.due_at, row.deadline_at)
             return self.of_waiting(waiting, look, now=read_at)
         times = self._known(row.model)
         if times is None or row.sent_at is None or row.state not in (State.SENDING, State.RUNNING):
-            return NO_PROSPECT
+            return NO_ESTIMATE
         flying = of_flying(times, age_seconds=(read_at - row.sent_at).total_seconds())
         return _shown(flying, read_at, read_at, None)
 
@@ -226,10 +226,10 @@ def _seconds(at: datetime) -> float:
     return at.timestamp()
 
 
-def _shown(expected: Expected, since: datetime, now: datetime, position: int | None) -> Prospect:
+def _shown(expected: Expected, since: datetime, now: datetime, position: int | None) -> Estimate:
     """The expectation as instants, none before now. After the year 9999 it has none."""
     if expected.p90 > (LAST - since).total_seconds():
-        return Prospect(position=position)
+        return Estimate(position=position)
     soonest = now + timedelta(milliseconds=1)
     p50, p90 = (since + timedelta(seconds=seconds) for seconds in (expected.p50, expected.p90))
-    return Prospect(max(p50, soonest), max(p90, soonest), position)
+    return Estimate(max(p50, soonest), max(p90, soonest), position)

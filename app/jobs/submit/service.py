@@ -29,7 +29,7 @@ from app.core.strict_json import canonical
 from app.jobs.models import Surface
 from app.jobs.operations import Submission
 from app.jobs.queues import QueueFull
-from app.jobs.submit.refusals import RefusalBook, Refused
+from app.jobs.submit.refusals import RefusalBook, RefusedSubmit
 from app.jobs.submit.starting import checked_not_before
 from app.jobs.submit.writer import Busy, IdempotencyKeyReused, InDoubt, Stored, SubmitWriter
 from app.ledger.decide import BudgetExceeded, InsufficientCredits, PriceAboveMax, checked_price
@@ -52,7 +52,7 @@ OWED_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class JobRequest:
     """A requested job. Its parameters are given twice: as bytes, to be forwarded, and parsed, to be checked."""
 
     principal: Principal
@@ -72,7 +72,7 @@ class Asked:
     """Problems that are already known. The job is refused with these and the problems of its parameters."""
 
 
-class Intake:
+class SubmitService:
     """Accepts submits, one object for each API process."""
 
     def __init__(
@@ -103,7 +103,7 @@ class Intake:
         if counts_as_refused(refusal):
             self._rates.charge_afterwards(refused_bucket_of(principal))
 
-    async def accept(self, asked: Asked) -> tuple[Stored, dict[str, str]]:
+    async def accept(self, asked: JobRequest) -> tuple[Stored, dict[str, str]]:
         """Store a job. Returns it, already committed, and the rate limit headers of its tenant. Raises a Refusal if it is not
         accepted."""
         principal = asked.principal
@@ -155,7 +155,7 @@ class Intake:
                 error.headers |= headers
             raise
 
-    async def judged(self, asked: Asked, *, now: datetime) -> tuple[datetime | None, Terms, int]:
+    async def judged(self, asked: JobRequest, *, now: datetime) -> tuple[datetime | None, Terms, int]:
         """Return the instant before which the job is not sent, its price terms, and the micro-credits to hold. Raises a Refusal
         for its times, model and parameters, with all their problems together."""
         principal, faults, not_before = asked.principal, Faults(), None
@@ -202,13 +202,13 @@ class Intake:
             self.charge_refusal(who, refusal)
             if model is not None and not flood:
                 known = await self._catalog.find_slug(model)
-        refused = Refused(tenant_id, key_id, surface, known, status or refusal.status, refusal.code)
+        refused = RefusedSubmit(tenant_id, key_id, surface, known, status or refusal.status, refusal.code)
         await self._refusals.record(refused, received_at=clock.now(), flood=flood)
 
-    async def note_replay(self, asked: Asked, stored: Stored) -> None:
+    async def note_replay(self, asked: JobRequest, stored: Stored) -> None:
         """Record a replayed submit."""
         who = asked.principal
-        refused = Refused(who.tenant_id, who.key_id, asked.surface, asked.model, 200, REPLAYED, stored.job_id)
+        refused = RefusedSubmit(who.tenant_id, who.key_id, asked.surface, asked.model, 200, REPLAYED, stored.job_id)
         await self._refusals.record(refused, received_at=clock.now())
 
     async def drained(self) -> None:

@@ -16,7 +16,7 @@ KEPT_SECONDS = 2.0
 """How long a secret is cached. A new secret may begin to sign this late; the previous one signs for a day more."""
 
 
-class Keeper:
+class SigningSecretCache:
     """Reads secrets in groups, caches and decrypts them."""
 
     def __init__(self, database: Database, vault: Vault) -> None:

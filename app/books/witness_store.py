@@ -6,12 +6,12 @@ from uuid import UUID
 
 import orjson
 
-from app.books.decide import WITNESS_SECONDS, Known, speaking
+from app.books.decide import WITNESS_SECONDS, ProcessKnowledge, speaking
 from app.core import clock
 from app.core.logs.grouped_log import Outage
 from app.core.logs.log import get_logger
 from app.core.redis.redis_pool import open_redis
-from app.core.redis.subscription import AWAY, REDIS_SECONDS
+from app.core.redis.subscription import REDIS_SECONDS, UNAVAILABLE_ERRORS
 
 log = get_logger(__name__)
 
@@ -19,27 +19,27 @@ KEY = "waystation:witnesses"
 RECALLED_MAX = 200
 
 
-class Keeper:
+class WitnessStore:
     """Reads and writes witnesses over its own connection to Redis."""
 
     def __init__(self, url: str) -> None:
         self._redis = open_redis(url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
         self._away = Outage(log, begun="witness.not_stored", over="witness.stored")
 
-    async def keep(self, known: Known) -> bool:
+    async def keep(self, known: ProcessKnowledge) -> bool:
         """Store the witness of a process. Returns whether Redis accepted it."""
         try:
             async with self._redis.pipeline(transaction=True) as pipeline:
                 pipeline.hset(KEY, known.process_id.hex, _written(replace(known, at=clock.now().timestamp())))
                 pipeline.expire(KEY, round(WITNESS_SECONDS))
                 await pipeline.execute()
-        except AWAY as error:
+        except UNAVAILABLE_ERRORS as error:
             self._away.met(cause=repr(error))
             return False
         self._away.passed()
         return True
 
-    async def recall(self) -> list[Known]:
+    async def recall(self) -> list[ProcessKnowledge]:
         """The witnesses that still count, of each database identity the newest RECALLED_MAX; none if Redis is unavailable.
         Deletes witnesses that are too old or unreadable."""
         try:
@@ -48,11 +48,11 @@ class Keeper:
             old = {field for field, known in found.items() if known.at < clock.now().timestamp() - WITNESS_SECONDS}
             if gone := [field for field in rows if field in old or field not in found]:
                 await cast(Any, self._redis.hdel(KEY, *gone))
-        except AWAY as error:
+        except UNAVAILABLE_ERRORS as error:
             self._away.met(cause=repr(error))
             return []
         self._away.passed()
-        by_books: dict[UUID, list[Known]] = {}
+        by_books: dict[UUID, list[ProcessKnowledge]] = {}
         for field, known in found.items():
             if field not in old:
                 by_books.setdefault(known.books_id, []).append(known)
@@ -67,7 +67,7 @@ class Keeper:
         await self._redis.aclose()
 
 
-def _written(known: Known) -> str:
+def _written(known: ProcessKnowledge) -> str:
     return orjson.dumps(
         {
             "books": known.books_id.hex,
@@ -81,11 +81,11 @@ def _written(known: Known) -> str:
     ).decode()
 
 
-def _read(text: bytes) -> Known | None:
+def _read(text: bytes) -> ProcessKnowledge | None:
     """Parses what `_written` made. None if it is anything else."""
     try:
         row = orjson.loads(text)
-        return Known(
+        return ProcessKnowledge(
             books_id=UUID(hex=row["books"]),
             process_id=UUID(hex=row["process"]),
             recoveries=int(row["recoveries"]),
