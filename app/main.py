@@ -204,7 +204,7 @@ async def _take_leave(database: Database, process_id: UUID) -> None:
 
 @contextlib.asynccontextmanager
 async def _background(*work: "asyncio._CoroutineLike[None]") -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(one) for one in work]
+    tasks = [asyncio.create_task(task) for task in work]
     try:
         yield
     finally:

@@ -78,7 +78,7 @@ class Process:
             self._witness.keep(database),
             refuting(self._settings, database, self._witness),
         )
-        self._keeping = [asyncio.create_task(one) for one in keeping]
+        self._keeping = [asyncio.create_task(part) for part in keeping]
         self._proving = asyncio.create_task(database.prove_when_there())
 
     def take(self, work: Coroutine[Any, Any, None]) -> None:

@@ -62,7 +62,7 @@ async def operator_named(session: ReadSession, text: str) -> str:
     if found is None and (operator_id := find_any_id("opr", text)) is not None:
         found = await find_operator(session, name_or_id=show_id("opr", operator_id))
     if found is None:
-        names = [one.name for one in await list_operators(session)]
+        names = [operator.name for operator in await list_operators(session)]
         raise OperatorNotFound(f"no such operator: {text}{did_you_mean(text, names)}")
     return show_id("opr", found.id)
 

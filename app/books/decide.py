@@ -56,11 +56,11 @@ WITNESS_SECONDS = 6 * 86_400.0
 
 def speaking(witnesses: Sequence[ProcessKnowledge]) -> list[ProcessKnowledge]:
     """The witnesses that still count."""
-    youngest = max((one.at for one in witnesses), default=0.0)
+    youngest = max((witness.at for witness in witnesses), default=0.0)
     return [
-        one
-        for one in witnesses
-        if one.at > youngest - (WITNESS_SECONDS if one.ended else min(UNENDED_SECONDS, WITNESS_SECONDS))
+        witness
+        for witness in witnesses
+        if witness.at > youngest - (WITNESS_SECONDS if witness.ended else min(UNENDED_SECONDS, WITNESS_SECONDS))
     ]
 
 
@@ -71,11 +71,11 @@ def doubt_of(found: Found, *, witnesses: Sequence[ProcessKnowledge], first: bool
     A moved database is accepted if all processes that wrote to it have ended normally and nothing that they knew is missing:
     for example after pg_upgrade, or a copy to another server while everything was stopped.
     """
-    if found.missing or any(one.recoveries > found.recoveries for one in witnesses):
+    if found.missing or any(witness.recoveries > found.recoveries for witness in witnesses):
         return Doubt.OLDER
-    vouching = [one for one in witnesses if one.recoveries == found.recoveries]
+    vouching = [witness for witness in witnesses if witness.recoveries == found.recoveries]
     if found.stamped is not None and found.stamped != found.server:
-        complete = first and vouching and all(one.ended for one in vouching) and not found.unaccounted
+        complete = first and vouching and all(knowledge.ended for knowledge in vouching) and not found.unaccounted
         return None if complete else Doubt.MOVED
     known = bool(vouching) or found.alive or found.stamped is None
     return Doubt.UNVOUCHED if first and sends and found.waiting and not known else None

@@ -101,7 +101,9 @@ def _type_of(schema: Any) -> str:
     examples = [*_listed(schema.get("examples")), *(schema[name] for name in ("example", "default") if name in schema)]
     if not examples and types[0] in _SAMPLES and not schema.keys() & _BOUNDS.keys():
         examples = [_SAMPLES[types[0]]]
-    shown = next((text for one in examples if one is not None and len(text := _json(one)) <= EXAMPLE_MAX), None)
+    shown = next(
+        (text for example in examples if example is not None and len(text := _json(example)) <= EXAMPLE_MAX), None
+    )
     return f"expected {words}" + ("" if shown is None or types == ["boolean"] else f", such as {shown}")
 
 
@@ -135,5 +137,5 @@ def _without_surrogates(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, dict):
-        return {_without_surrogates(key): _without_surrogates(one) for key, one in value.items()}
+        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
     return [_without_surrogates(one) for one in value] if isinstance(value, list) else value

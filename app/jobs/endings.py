@@ -68,7 +68,7 @@ async def end_jobs(session: Session, *, ended: Sequence[EndedJob]) -> Ended:
     exposures = [exposure for row in ended if (exposure := exposure_of(row)) is not None]
     if exposures:
         await expose(session, exposures=exposures)
-    above = {one.job_id for one in exposures if one.reason is ExposureReason.COST_ABOVE_HOLD}
+    above = {exposure.job_id for exposure in exposures if exposure.reason is ExposureReason.COST_ABOVE_HOLD}
     above_hold = [row for row in ended if row.id in above]
     disabled = await _mind_prices(session, above_hold)
     due = await emit_job_events(session, events=[_event(row, EventType(f"job.{row.state}")) for row in ended])

@@ -92,7 +92,9 @@ _REQUEST_CANCEL = _SQL.query("request_cancel", _CanceledJob)
 
 async def submit_jobs(session: Session, *, submissions: Sequence[Submission]) -> None:
     """Store a group of jobs as queued. If one of them has a duplicate (see `find_duplicates`), none is stored. One statement."""
-    await session.run(_SUBMIT_JOBS, **columns_of(_NewJob, [_new_job(one, hold_id=None) for one in submissions]))
+    await session.run(
+        _SUBMIT_JOBS, **columns_of(_NewJob, [_new_job(submission, hold_id=None) for submission in submissions])
+    )
 
 
 def _new_job(one: Submission, *, hold_id: UUID | None) -> _NewJob:
@@ -113,8 +115,8 @@ async def submit_jobs_that_fit(
     With several tenants, one whose queue or balance is locked is skipped. Stores nothing and raises
     asyncpg.UniqueViolationError if a job has a duplicate, and asyncpg.LockNotAvailableError if a lock is not free within
     `lock_seconds`."""
-    jobs = columns_of(_NewJob, [_new_job(one, hold_id=hold_id_of(one.id)) for one in submissions])
-    alone = len({one.tenant_id for one in submissions}) == 1
+    jobs = columns_of(_NewJob, [_new_job(submission, hold_id=hold_id_of(submission.id)) for submission in submissions])
+    alone = len({submission.tenant_id for submission in submissions}) == 1
     query = _SUBMIT_JOBS_OF_ONE if alone else _SUBMIT_JOBS_OF_MANY
     return set(await session.values(query, **jobs, lock_seconds=lock_seconds, no_limit=NO_LIMIT))
 

@@ -129,7 +129,7 @@ class Account:
 
     def admit(self, hold: Hold) -> PaymentRequired | None:
         """Count the hold if it fits after those admitted before. Returns None, or the refusal."""
-        budgets = [one for one in self.budgets if one.subject_id in (hold.tenant_id, hold.key_id)]
+        budgets = [budget for budget in self.budgets if budget.subject_id in (hold.tenant_id, hold.key_id)]
         for budget in budgets:
             if budget.spent + hold.amount > budget.limit:
                 budget.refused = True

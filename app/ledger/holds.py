@@ -36,7 +36,7 @@ def hold_id_of(job_id: UUID) -> UUID:
 
 async def hold(session: Session, *, accounts: Mapping[UUID, Account], holds: Sequence[Hold]) -> None:
     """Write these holds. The `accounts` are locked and have admitted them. One statement if no account has expiring credit."""
-    rows = [NewHold(hold_id_of(one.job_id), one.tenant_id, one.job_id, one.key_id, one.amount) for one in holds]
+    rows = [NewHold(hold_id_of(hold.job_id), hold.tenant_id, hold.job_id, hold.key_id, hold.amount) for hold in holds]
     await _draw(session, accounts, holds)
     await session.run(_HOLD_CREDITS, **columns_of(NewHold, rows))
 
@@ -50,11 +50,11 @@ async def _draw(session: Session, accounts: Mapping[UUID, Account], holds: Seque
     for free in await session.rows(_LIST_FREE_LOTS, tenant_ids=with_lots):
         lots.setdefault(free.tenant_id, []).append(Lot(free.id, free.left_micro))
     drawn = []
-    for one in holds:
-        mine = lots.get(one.tenant_id, [])
-        taken = dict(draw(mine, one.amount))
-        lots[one.tenant_id] = [Lot(lot.id, lot.left - taken.get(lot.id, 0)) for lot in mine]
-        drawn += [Drawn(hold_id_of(one.job_id), lot_id, amount, one.tenant_id) for lot_id, amount in taken.items()]
+    for hold in holds:
+        mine = lots.get(hold.tenant_id, [])
+        taken = dict(draw(mine, hold.amount))
+        lots[hold.tenant_id] = [Lot(lot.id, lot.left - taken.get(lot.id, 0)) for lot in mine]
+        drawn += [Drawn(hold_id_of(hold.job_id), lot_id, amount, hold.tenant_id) for lot_id, amount in taken.items()]
     if drawn:
         await session.run(_ALLOCATE_LOTS, **columns_of(Drawn, drawn))
 
@@ -64,5 +64,8 @@ async def spend(session: Session, *, accounts: Mapping[UUID, Account]) -> list[B
     budgets: list[Budget] = [budget for account in accounts.values() for budget in account.budgets]
     if not budgets:
         return []
-    rows = [Spent(one.subject_id, one.period, one.starts_on, one.spent, one.reached_percent) for one in budgets]
+    rows = [
+        Spent(budget.subject_id, budget.period, budget.starts_on, budget.spent, budget.reached_percent)
+        for budget in budgets
+    ]
     return await session.rows(_SPEND_BUDGETS, **columns_of(Spent, rows))

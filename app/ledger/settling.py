@@ -57,16 +57,19 @@ class Exposure:
 async def settle(session: Session, *, settlements: Sequence[Settlement]) -> None:
     """Resolve the holds of ended jobs, in the transaction that ended them. One statement; more for tenants with budgets or
     lots. Raises asyncpg.IntegrityConstraintViolationError if a hold was resolved before."""
-    rows = await session.rows(_SETTLE_JOBS, **columns_of(Settled, [_settled(one) for one in settlements]))
+    rows = await session.rows(_SETTLE_JOBS, **columns_of(Settled, [_settled(settlement) for settlement in settlements]))
     before: dict[UUID, Balance] = {row.tenant_id: row for row in rows if row.has_lots}
-    await _return_to_lots(session, before, [one for one in settlements if one.tenant_id in before])
+    await _return_to_lots(session, before, [settlement for settlement in settlements if settlement.tenant_id in before])
     budgeted = {row.tenant_id for row in rows if row.has_budgets}
-    await _return_to_budgets(session, [one for one in settlements if one.tenant_id in budgeted])
+    await _return_to_budgets(session, [settlement for settlement in settlements if settlement.tenant_id in budgeted])
 
 
 async def expose(session: Session, *, exposures: Sequence[Exposure]) -> None:
     """Insert exposures. One that exists for the same job, reason and upstream id is skipped. One statement."""
-    rows = [Exposed(one.job_id, one.tenant_id, one.reason, one.amount, one.upstream_id) for one in exposures]
+    rows = [
+        Exposed(exposure.job_id, exposure.tenant_id, exposure.reason, exposure.amount, exposure.upstream_id)
+        for exposure in exposures
+    ]
     await session.run(_EXPOSE, **columns_of(Exposed, rows))
 
 
@@ -82,21 +85,26 @@ async def _return_to_lots(session: Session, before: dict[UUID, Balance], settlem
     if not settlements:
         return
     drawn: dict[UUID, list[tuple[Lot, int]]] = {}
-    for row in await session.rows(_LIST_ALLOCATIONS, hold_ids=[hold_id_of(one.job_id) for one in settlements]):
+    for row in await session.rows(
+        _LIST_ALLOCATIONS, hold_ids=[hold_id_of(settlement.job_id) for settlement in settlements]
+    ):
         drawn.setdefault(row.hold_id, []).append((Lot(row.lot_id, 0, row.expired), row.amount))
     refilled: list[Refilled] = []
     expired: list[tuple[UUID, UUID, int, UUID]] = []
-    for one in settlements:
-        balance = before[one.tenant_id]
-        unspent = one.held - one.charged
+    for settlement in settlements:
+        balance = before[settlement.tenant_id]
+        unspent = settlement.held - settlement.charged
         back = give_back(
-            drawn.get(hold_id_of(one.job_id), []), held=one.held, returned=unspent, available=balance.available
+            drawn.get(hold_id_of(settlement.job_id), []),
+            held=settlement.held,
+            returned=unspent,
+            available=balance.available,
         )
-        balance.held -= one.held
-        balance.posted += one.charged
+        balance.held -= settlement.held
+        balance.posted += settlement.charged
         balance.granted -= sum(amount for _, amount in back.expired)
-        refilled += [Refilled(one.tenant_id, lot_id, amount) for lot_id, amount in back.to_lots]
-        expired += [(one.tenant_id, lot_id, amount, one.job_id) for lot_id, amount in back.expired]
+        refilled += [Refilled(settlement.tenant_id, lot_id, amount) for lot_id, amount in back.to_lots]
+        expired += [(settlement.tenant_id, lot_id, amount, settlement.job_id) for lot_id, amount in back.expired]
     if refilled:
         await session.run(_REFILL_LOTS, **columns_of(Refilled, refilled))
     if expired:
@@ -104,6 +112,6 @@ async def _return_to_lots(session: Session, before: dict[UUID, Balance], settlem
 
 
 async def _return_to_budgets(session: Session, settlements: Sequence[Settlement]) -> None:
-    rows = [Unspent(hold_id_of(one.job_id), one.held - one.charged) for one in settlements]
+    rows = [Unspent(hold_id_of(settlement.job_id), settlement.held - settlement.charged) for settlement in settlements]
     if rows:
         await session.run(_RETURN_UNSPENT_TO_BUDGETS, **columns_of(Unspent, rows))

@@ -18,7 +18,8 @@ class RateLimited(Refusal):
         """`standings`: of all limits that were checked. At least one does not accept `count` submits."""
         # If the limits were raised since, all of them accept: name the fullest.
         violated = sorted(
-            [one for one in standings if one.micros_until(count) or count > one.remaining] or standings,
+            [standing for standing in standings if standing.micros_until(count) or count > standing.remaining]
+            or standings,
             key=lambda standing: standing.micros_until(count),
         )
         longest = violated[-1]

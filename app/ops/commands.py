@@ -53,7 +53,8 @@ def doctor(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
     asyncio.run(run())
     wrong = [finding.name for finding in findings if finding.mend is not None]
     told = [
-        {"name": one.name, "ok": one.mend is None, "said": scrubbed(one.said), "mend": one.mend} for one in findings
+        {"name": finding.name, "ok": finding.mend is None, "said": scrubbed(finding.said), "mend": finding.mend}
+        for finding in findings
     ]
     say(
         f"problems: {', '.join(wrong)}" if wrong else "no problems found",

@@ -16,7 +16,7 @@ from app.jobs.models import TRANSITIONS, State
 LATE_SECONDS = 60
 """How long something that a sweep corrects may be wrong. Sweeps run every second to every 30 seconds."""
 ARROWS = [
-    *((one, other) for one, others in TRANSITIONS.items() for other in sorted(others)),
+    *((item, other) for item, others in TRANSITIONS.items() for other in sorted(others)),
     *((state, state) for state in (State.SENDING, State.UNKNOWN, State.RUNNING)),
 ]
 """The declared transitions, and events that do not change the state: a requested cancel, or progress at the upstream."""
@@ -63,7 +63,7 @@ OF_JOBS = (
         1,
         "{checked} events have no gap, and each is an allowed transition",
         _SQL.query("path", Counted),
-        {"from_states": [one for one, _ in ARROWS], "to_states": [other for _, other in ARROWS]},
+        {"from_states": [arrow for arrow, _ in ARROWS], "to_states": [other for _, other in ARROWS]},
     ),
     Invariant("last", 1, "{checked} jobs have the state of their last event", _SQL.query("last", Counted)),
     Invariant(

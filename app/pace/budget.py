@@ -121,7 +121,7 @@ async def learn(
     """
     row = await session.get_row(_LOAD)
     before, now = _budget_of(row), row.now
-    told = [_RefusedRow(one.at, one.refused_submits, one.refused_reads) for one in ended]
+    told = [_RefusedRow(second.at, second.refused_submits, second.refused_reads) for second in ended]
     if told:
         await session.run(_COUNT_REFUSED, **columns_of(_RefusedRow, told))
     seconds = await session.rows(_SECONDS, seconds=float(SECONDS_SEEN))

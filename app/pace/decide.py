@@ -117,8 +117,8 @@ def update_estimate(
 ) -> RateEstimate:
     """Return the rate estimate with what is newly known. `passed`: reads on trial that were not refused. `seconds`:
     at least those of the last two minutes. `health`: as `judge` takes it."""
-    for one in refused:
-        budget = _refused(budget, one, now=now, seconds=seconds)
+    for answer in refused:
+        budget = _refused(budget, answer, now=now, seconds=seconds)
     if passed and not budget.reads_free:
         budget = replace(budget, doubt=max(budget.doubt, 0.0) + passed * FREE_NATS / trial_reads(budget) + 1e-9)
         if budget.reads_free:

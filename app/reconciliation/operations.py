@@ -78,10 +78,10 @@ async def note(session: Session, *, discrepancies: Sequence[Discrepancy]) -> int
         return 0
     rows = [
         _Noted(
-            one.kind, one.subject, one.job_id, one.tenant_id, one.upstream_id, one.model, one.ours, one.theirs,
-            one.happened_at,
+            discrepancy.kind, discrepancy.subject, discrepancy.job_id, discrepancy.tenant_id, discrepancy.upstream_id, discrepancy.model, discrepancy.ours, discrepancy.theirs,
+            discrepancy.happened_at,
         )
-        for one in discrepancies
+        for discrepancy in discrepancies
     ]  # fmt: skip
     return sum(await session.values(_NOTE_DISCREPANCIES, **columns_of(_Noted, rows)))
 

@@ -263,7 +263,7 @@ class NoModel(Route):
     def matches(self, scope: AsgiScope) -> tuple[Match, AsgiScope]:
         """Match only POSTs to paths that none of `known_routes` matches."""
         match, found = super().matches(scope)
-        if match is not Match.FULL or any(one.matches(scope)[0] is not Match.NONE for one in known_routes):
+        if match is not Match.FULL or any(route.matches(scope)[0] is not Match.NONE for route in known_routes):
             return Match.NONE, {}
         return match, found
 

@@ -92,10 +92,10 @@ def parse_cost(body: bytes) -> int:
     """Return the bytes that a body counts as. JSON's signs inside a text count, too."""
     if len(body) <= SMALL_BYTES:
         return len(body)
-    counts = {one: body.count(one) for one in WEIGHTS}
+    counts = {weight: body.count(weight) for weight in WEIGHTS}
     if counts[b","] + counts[b"["] + counts[b"{"] > VALUES_MAX:  # `parse_object` refuses it after this count
         return len(body)
-    return len(body) + sum(weight * counts[one] for one, weight in WEIGHTS.items())
+    return len(body) + sum(weight * counts[item] for item, weight in WEIGHTS.items())
 
 
 def cost_at_least(body: bytes) -> int:

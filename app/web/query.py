@@ -35,7 +35,7 @@ def _fields(dependant: Dependant) -> Iterator[tuple[str, Any]]:
     for field in dependant.query_params:
         type_ = field.field_info.annotation
         if isinstance(type_, type) and issubclass(type_, BaseModel):
-            yield from ((one.alias or name, one.annotation) for name, one in type_.model_fields.items())
+            yield from ((item.alias or name, item.annotation) for name, item in type_.model_fields.items())
         else:
             yield field.alias, type_
     for other in dependant.dependencies:
@@ -51,7 +51,7 @@ class Declared:
     def __init__(self, route: APIRoute) -> None:
         fields = dict(_fields(route.dependant))
         described = (route.openapi_extra or {}).get("parameters", ())
-        extra = [one["name"] for one in described if one["in"] == "query"]
+        extra = [parameter["name"] for parameter in described if parameter["in"] == "query"]
         self.names = frozenset([*fields, *(name for name in extra if "{" not in name)])
         self.repeated = frozenset(name for name, type_ in fields.items() if get_origin(type_) is list)
         self.prefixes = tuple(name.partition("{")[0] for name in extra if "{" in name)

@@ -172,8 +172,8 @@ async def reencrypt_secrets(session: Session, *, vault: Vault) -> tuple[int, int
     Raises SecretUnreadable before anything is changed.
     """
     secrets = await session.rows(_LOCK_SECRETS)
-    moved = [_Sealed(one.id, vault.seal(one.id, vault.open(one.id, one.sealed)))
-             for one in secrets if not vault.is_current(one.sealed)]  # fmt: skip
+    moved = [_Sealed(secret.id, vault.seal(secret.id, vault.open(secret.id, secret.sealed)))
+             for secret in secrets if not vault.is_current(secret.sealed)]  # fmt: skip
     await session.run(_RESEAL_SECRETS, **columns_of(_Sealed, moved))
     return len(secrets), len(moved)
 

@@ -113,19 +113,19 @@ async def record_attempts(session: Session, *, records: Sequence[Record]) -> Rec
     disabled: list[Disabled] = []
     attempts = [
         _Attempt(
-            one.delivery_id, one.fence, one.attempt, one.status, one.due_seconds, one.outcome, one.duration_seconds,
-            one.status_code, one.address, one.detail, one.answer, one.error,
+            record.delivery_id, record.fence, record.attempt, record.status, record.due_seconds, record.outcome, record.duration_seconds,
+            record.status_code, record.address, record.detail, record.answer, record.error,
         )
-        for one in records
+        for record in records
     ]  # fmt: skip
     held = set(await session.values(_RECORD_ATTEMPTS, **columns_of(_Attempt, attempts)))
-    failing = {one.target_id for one in records if one.outcome is not AttemptOutcome.DELIVERED}
-    well = {one.target_id for one in records} - failing
+    failing = {record.target_id for record in records if record.outcome is not AttemptOutcome.DELIVERED}
+    well = {record.target_id for record in records} - failing
     if well:
         await session.run(_RESET_TARGETS, target_ids=sorted(well))
     if failing:
         for target in await session.rows(_LOCK_TARGETS, target_ids=sorted(failing)):
-            its_records = [one for one in records if one.target_id == target.id]
+            its_records = [record for record in records if record.target_id == target.id]
             reason = await _judge(session, target=target, records=its_records)
             if reason is not None:
                 disabled.append(Disabled(target.id, target.tenant_id, reason))

@@ -205,7 +205,7 @@ class DeliveryTold(DeliveryOut):
     @classmethod
     def told(cls, delivery: Delivery, attempts: Sequence[Attempt]) -> Self:
         """The model of a delivery with its attempts."""
-        return cls(**cls.fields(delivery), attempt_log=[AttemptOut.of(one) for one in attempts])
+        return cls(**cls.fields(delivery), attempt_log=[AttemptOut.of(attempt) for attempt in attempts])
 
 
 class EventOut(BaseModel):
@@ -252,7 +252,7 @@ def checked_job_webhook(url: Any, events: Any, guard: Guard, *, where: tuple[str
             raise malformed(where[1], f"expected together with {where[0]}")
         checked_url(url, guard, where[0])
     if events is not None and (
-        not isinstance(events, list) or not events or any(one not in list(OF_JOBS) for one in events)
+        not isinstance(events, list) or not events or any(event not in list(OF_JOBS) for event in events)
     ):
         faults.problems.append(problem(where[1], f"expected some of {', '.join(OF_JOBS)}, such as {OF_JOBS[0]}"))
     faults.check()

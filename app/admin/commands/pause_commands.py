@@ -89,7 +89,9 @@ async def _change(
         if tenant is not None:
             tenant = (await tenant_named(session, tenant)).name
         if model is not None:
-            paused = [one.model for one in await list_pauses(session) if one.model is not None] if what is None else []
+            paused = (
+                [pause.model for pause in await list_pauses(session) if pause.model is not None] if what is None else []
+            )
             await check_models(session, [model], force=force, besides=paused)
         if what is None:
             changed, count, pauses = await incidents.resume(session, by=by, tenant=tenant, model=model)

@@ -72,7 +72,7 @@ def body_of(model: type[Model]) -> Any:
         with faults:
             read = _validated(model, given)
         url = given.get("url") if "url" in model.model_fields else None
-        if url is not None and "$.url" not in {one.path for one in faults.problems}:
+        if url is not None and "$.url" not in {problem.path for problem in faults.problems}:
             with faults:
                 checked_url(url, request.app.state.guard, "$.url")
         faults.check()

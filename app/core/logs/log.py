@@ -47,7 +47,7 @@ def _scrubbed_value(value: Any) -> Any:
     if isinstance(value, _PLAIN):
         return value
     if isinstance(value, Mapping):
-        return {scrubbed(str(name)): _scrubbed_value(one) for name, one in value.items()}
+        return {scrubbed(str(name)): _scrubbed_value(item) for name, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_scrubbed_value(one) for one in value]
     return scrubbed(repr(value))

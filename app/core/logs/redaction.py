@@ -73,14 +73,14 @@ class Redactor:
     """Removes secrets from texts. `secrets`: those for which `is_telling` is false are ignored."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        self.secrets = tuple(sorted({one for one in secrets if is_telling(one)}, key=len, reverse=True))
+        self.secrets = tuple(sorted({secret for secret in secrets if is_telling(secret)}, key=len, reverse=True))
         needles = {form for secret in self.secrets for form in _forms(secret)}
         # as text: Python searches text three times as fast as bytes
         self._needles = tuple(needle.decode("latin-1") for needle in needles)
         self._plain = tuple(secret.encode().lower().decode("latin-1") for secret in self.secrets)
         # the longest spelling has every character as \\u0063
         self._overlap = 16 * max((len(secret.encode()) for secret in self.secrets), default=0)
-        written = [_written(secret) for secret in self.secrets] + [re.escape(one) for one in needles]
+        written = [_written(secret) for secret in self.secrets] + [re.escape(needle) for needle in needles]
         self._pattern = re.compile(rb"\\*(?:" + b"|".join(written) + b")", re.IGNORECASE) if written else None
         self._escape = _escape({one for secret in self.secrets for one in secret if one in _SIGNS})
 
@@ -182,7 +182,7 @@ def _any_way(character: str) -> bytes:
 
 def _escape(signs: set[str]) -> re.Pattern[bytes]:
     """Return a pattern for one escaped character. `signs`: the characters that may follow a backslash."""
-    sign = b"".join(re.escape(one.encode()) for one in sorted(signs)) or rb"/"
+    sign = b"".join(re.escape(sign.encode()) for sign in sorted(signs)) or rb"/"
     return re.compile(
         rb"\\+(?:u([0-9a-f]{4})|x([0-9a-f]{2})|([" + sign + rb"]))|%([0-9a-f]{2})|&#x0{0,6}([0-9a-f]{2,4});"
         rb"|&#0{0,6}([0-9]{2,5});|&(amp|lt|gt|quot|apos);"

@@ -212,8 +212,8 @@ class Batcher(Generic[Item, Result]):
 
     def _by_key(self, group: list[Waiting[Item, Result]]) -> Iterable[list[Waiting[Item, Result]]]:
         parts: dict[Hashable, list[Waiting[Item, Result]]] = {}
-        for one in group:
-            parts.setdefault(self._key(one[0]) if self._key is not None else None, []).append(one)
+        for item in group:
+            parts.setdefault(self._key(item[0]) if self._key is not None else None, []).append(item)
         return parts.values()
 
     async def _settle(

@@ -16,11 +16,11 @@ async def cancel_all(running: Iterable["asyncio.Task[None]"]) -> None:
 
     It repeats the cancellation: arq and redis sometimes take one for their own timeout, and continue.
     """
-    left = {one for one in running if not one.done()}
+    left = {task for task in running if not task.done()}
     for _ in range(round(GIVE_UP_SECONDS / AGAIN_SECONDS)):
         for one in left:
             one.cancel()
         if left:
             _, left = await asyncio.wait(left, timeout=AGAIN_SECONDS)
-    for one in left:
-        log.error("task.not_canceled", coroutine=getattr(one.get_coro(), "__qualname__", None))
+    for task in left:
+        log.error("task.not_canceled", coroutine=getattr(task.get_coro(), "__qualname__", None))

@@ -85,16 +85,16 @@ def parse_redis_url(url: str) -> RedisAddress:
     if url.startswith((f"redis{_SENTINEL}://", f"rediss{_SENTINEL}://")):
         return _parse_sentinel(url)
     urls = re.split(r",(?=rediss?://)", url)
-    if not all(one.startswith(("redis://", "rediss://", "unix://")) for one in urls):
+    if not all(url.startswith(("redis://", "rediss://", "unix://")) for url in urls):
         raise ValueError(EXPECTED)
     if len(urls) == 1:
         if "," in _split(url).netloc.rpartition("@")[2]:
             raise ValueError(_LIST_EXPECTED)
         return RedisAddress(url)
-    parts = [_split(one) for one in urls]
-    if len({one._replace(netloc=one.netloc.rpartition("@")[0]) for one in parts}) > 1:
+    parts = [_split(url) for url in urls]
+    if len({part._replace(netloc=part.netloc.rpartition("@")[0]) for part in parts}) > 1:
         raise ValueError(_LIST_EXPECTED)
-    return RedisAddress(urls[0], tuple(_host(one.netloc.rpartition("@")[2], 6379, _LIST_EXPECTED) for one in parts))
+    return RedisAddress(urls[0], tuple(_host(part.netloc.rpartition("@")[2], 6379, _LIST_EXPECTED) for part in parts))
 
 
 def _parse_sentinel(url: str) -> RedisAddress:

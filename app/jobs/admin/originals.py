@@ -69,9 +69,9 @@ async def reencrypt_originals(session: Session, *, vault: Vault, after: UUID) ->
     changed, and after which job to continue (None at the end). Raises SecretUnreadable; then none of these is changed."""
     originals = await session.rows(_LOCK_ORIGINALS, after=after, originals_max=BATCH_MAX)
     moved = [
-        _Original(one.job_id, vault.seal(one.job_id, vault.open(one.job_id, one.original)))
-        for one in originals
-        if not vault.is_current(one.original)
+        _Original(original.job_id, vault.seal(original.job_id, vault.open(original.job_id, original.original)))
+        for original in originals
+        if not vault.is_current(original.original)
     ]
     await session.run(_RESEAL_ORIGINALS, **columns_of(_Original, moved))
     return len(originals), len(moved), originals[-1].job_id if len(originals) == BATCH_MAX else None

@@ -142,7 +142,7 @@ async def open_attempts(
     between. Raises asyncpg.LockNotAvailableError if it waits longer than `lock_seconds` for a lock. 0: no limit.
     """
     rows = await session.rows(
-        _OPEN_ATTEMPTS, **columns_of(_Claim, [_Claim(*one) for one in claims]), owner=owner, lease_seconds=lease_seconds,
+        _OPEN_ATTEMPTS, **columns_of(_Claim, [_Claim(*claim) for claim in claims]), owner=owner, lease_seconds=lease_seconds,
         lock_seconds=lock_seconds,
     )  # fmt: skip
     return {(row.id, row.fence): row.attempt for row in rows}
@@ -150,14 +150,14 @@ async def open_attempts(
 
 async def release_claims(session: Session, *, owner: UUID, rows: Sequence[tuple[UUID, int, float, str, float]]) -> None:
     """Release claims whose connection could not be opened: id, fence, due_seconds, detail, duration. One statement."""
-    await session.run(_RELEASE_CLAIMS, **columns_of(_Released, [_Released(*one) for one in rows]), owner=owner)
+    await session.run(_RELEASE_CLAIMS, **columns_of(_Released, [_Released(*row) for row in rows]), owner=owner)
 
 
 async def renew_leases(
     session: Session, *, owner: UUID, claims: Sequence[tuple[UUID, int]], lease_seconds: float
 ) -> set[tuple[UUID, int]]:
     """Renew the leases of those claims (id, fence) that are still valid, and return these. One statement."""
-    asked = columns_of(_Claim, [_Claim(*one) for one in claims])
+    asked = columns_of(_Claim, [_Claim(*claim) for claim in claims])
     rows = await session.rows(_RENEW_LEASES, **asked, owner=owner, lease_seconds=lease_seconds)
     return {(row.id, row.fence) for row in rows}
 

@@ -162,12 +162,14 @@ def choose(
     horizon = math.inf
     for turn in turns:
         of_tenant = _tag(turn, roomy[turn.tenant_id][: turn.share])
-        in_time = of_tenant[: max(1, sum(one.begins_at <= passed_at for one in of_tenant))]
+        in_time = of_tenant[: max(1, sum(candidate.begins_at <= passed_at for candidate in of_tenant))]
         # its jobs that were not examined begin after this
         if in_time and (turn.share < turn.room or len(in_time) < len(of_tenant)):
-            horizon = min(horizon, max(one.ends_at for one in in_time))
+            horizon = min(horizon, max(candidate.ends_at for candidate in in_time))
         tagged += in_time
-    chosen = sorted((one for one in tagged if one.begins_at <= horizon), key=lambda one: one.order)[:jobs_max]
+    chosen = sorted((candidate for candidate in tagged if candidate.begins_at <= horizon), key=lambda one: one.order)[
+        :jobs_max
+    ]
     return Choice(chosen, [job for job in candidates if job.id in held], _coming_back(keys, held, candidates, parked))
 
 
@@ -177,7 +179,7 @@ def _without_room(
     """The candidates whose key has no place for them. Older parked jobs of the key come first."""
     held = set()
     for key_id, of_key in _by_key(keys, candidates).items():
-        older = sorted(one.rank_at for one in parked if one.key_id == key_id)
+        older = sorted(job.rank_at for job in parked if job.key_id == key_id)
         for number, job in enumerate(sorted(of_key, key=lambda job: job.place), start=1):
             before = sum(rank_at < job.rank_at for rank_at in older)
             if number + before > keys[key_id].places:
@@ -222,7 +224,7 @@ def _coming_back(
 def next_virtual_time(turns: Iterable[Turn], chosen: Sequence[Chosen], *, unseen: Iterable[float]) -> float | None:
     """Return the virtual time at which the next waiting job would begin: of tenants that have more to send, and of those that
     were not examined (`unseen`: their virtual times). None: no job waits."""
-    sent = Counter(one.job.tenant_id for one in chosen)
+    sent = Counter(turn.job.tenant_id for turn in chosen)
     ends_at: dict[UUID, float] = {}
     for one in chosen:
         ends_at[one.job.tenant_id] = max(one.ends_at, ends_at.get(one.job.tenant_id, -math.inf))
@@ -233,8 +235,8 @@ def next_virtual_time(turns: Iterable[Turn], chosen: Sequence[Chosen], *, unseen
 def virtual_times(chosen: Sequence[Chosen]) -> dict[UUID, float]:
     """Return the new virtual times of the tenants and keys of these jobs."""
     found: dict[UUID, float] = {}
-    for one in chosen:
-        for subject_id in (one.job.tenant_id, one.job.key_id):
+    for turn in chosen:
+        for subject_id in (turn.job.tenant_id, turn.job.key_id):
             if subject_id is not None:
-                found[subject_id] = max(one.ends_at, found.get(subject_id, -math.inf))
+                found[subject_id] = max(turn.ends_at, found.get(subject_id, -math.inf))
     return found

@@ -39,7 +39,7 @@ class JobTrouble:
     def submitted(self, moved: Moved[EndedJob], records: Iterable[SubmitRecord]) -> None:
         """Log the submits that failed or became unknown."""
         self.failed(moved.rows)
-        reasons = {one.job_id: one.outcome.detail for one in records if one.step.to_state is State.UNKNOWN}
+        reasons = {record.job_id: record.outcome.detail for record in records if record.step.to_state is State.UNKNOWN}
         if reasons:
             lost = [row for row in moved.rows if row.id in reasons and row.state == State.UNKNOWN]
             self.unknown((row.model, reasons[row.id], row.id) for row in lost)

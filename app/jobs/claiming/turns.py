@@ -220,9 +220,9 @@ async def _take(
     """Write the choice. Returns the rows of the claimed jobs, in the order in which they are sent."""
     if not (choice.chosen or choice.parked or choice.back):
         return []
-    ids = [one.job.id for one in choice.chosen]
-    begins_at = left_at if left_at is not None else max((one.begins_at for one in choice.chosen), default=0.0)
-    times = [_VirtualTime(*one) for one in virtual_times(choice.chosen).items()]
+    ids = [turn.job.id for turn in choice.chosen]
+    begins_at = left_at if left_at is not None else max((turn.begins_at for turn in choice.chosen), default=0.0)
+    times = [_VirtualTime(*item) for item in virtual_times(choice.chosen).items()]
     rows = await session.rows(
         _TAKE_TURNS, going=ids, owner=owner, lease_seconds=lease_seconds, parked=[job.id for job in choice.parked],
         coming_back=[job.id for job in choice.back], **columns_of(_VirtualTime, times), begins_at=begins_at,

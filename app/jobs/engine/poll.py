@@ -197,7 +197,11 @@ class Poller:
         if step.to_state in FINAL:
             gap_seconds = schedule.gap_before(job.age_seconds)
             run_seconds, detection_seconds = run_time(outcome, age_seconds=job.age_seconds, gap_seconds=gap_seconds)
-        told = [one.metrics.cost_micro for _, one in exchanges if one.metrics and one.metrics.cost_micro is not None]
+        told = [
+            exchange.metrics.cost_micro
+            for _, exchange in exchanges
+            if exchange.metrics and exchange.metrics.cost_micro is not None
+        ]
         cost = told[-1] if told else row.cost_micro
         before = row.upstream_state
         record = PollRecord(
@@ -209,7 +213,9 @@ class Poller:
             cost_micro=cost,
             charge_micro=_charge(row, cost) if step.to_state is State.COMPLETED else 0,
             exchanges=tuple(
-                ExchangeRecord(kind, row.id, row.attempt, one) for kind, one in exchanges if _worth_a_row(one, before)
+                ExchangeRecord(kind, row.id, row.attempt, exchange)
+                for kind, exchange in exchanges
+                if _worth_a_row(exchange, before)
             ),
             starts=row.wants_start and step.upstream_state is UpstreamState.PROCESSING,
             original=self._discretion.sealed(row.id, outcome) if step.to_state is State.FAILED else None,

@@ -112,7 +112,7 @@ class QueueSimulation:
         ahead = [models.get(name, usual) for name in line.models]
         self._scale = max(1.0, line.max_in_flight / SLOTS_MAX)
         chance = random.Random(line.ready)
-        mean = math.fsum(one.mean_seconds for one in ahead) / len(ahead) if ahead else usual.mean_seconds
+        mean = math.fsum(durations.mean_seconds for durations in ahead) / len(ahead) if ahead else usual.mean_seconds
         pause = pause_between(line)
         self._played: list[list[float]] = []
         if line.free <= line.ready:
@@ -157,7 +157,11 @@ def _played(
     """For every position, in steps of `scale`, the seconds until it is sent in each replication."""
     slots = max(1, round(line.max_in_flight / scale))
     busy = min(slots, max(0, round(slots - line.free / scale)))
-    flying = [(models.get(one.model, usual), line.read_at - one.sent_at) for one in line.recent if not one.finished_at]
+    flying = [
+        (models.get(sent_job.model, usual), line.read_at - sent_job.sent_at)
+        for sent_job in line.recent
+        if not sent_job.finished_at
+    ]
     seen = flying if len(flying) <= busy else chance.sample(flying, busy)
     steps = [durations.table for durations in ahead[:: max(1, int(scale))]]
     played: list[list[float]] = [[] for _ in range(len(steps) + 1)]
@@ -182,7 +186,7 @@ def _played(
 def _by_pace(line: Line, place: float) -> list[float]:
     """The waits if the line moves as fast as since its first job began to wait."""
     seconds = min(line.waited_seconds, PACE_SECONDS[1])
-    sent = [one.sent_at for one in line.recent if one.sent_at > line.read_at - seconds]
+    sent = [sent_job.sent_at for sent_job in line.recent if sent_job.sent_at > line.read_at - seconds]
     if len(sent) >= RECENT_MAX:
         seconds = max(line.read_at - min(sent), 1e-3)
     pace = (len(sent) + 0.5) / seconds
@@ -196,8 +200,8 @@ def pause_between(line: Line) -> float:
     if line.waited_seconds <= 0 or line.held_up_elsewhere:
         return PAUSE_SECONDS
     since = line.read_at - line.waited_seconds
-    sent = sorted((one.sent_at for one in line.recent if one.sent_at > since), reverse=True)
-    ends = sorted((one.finished_at for one in line.recent if one.finished_at), reverse=True)
+    sent = sorted((sent_job.sent_at for sent_job in line.recent if sent_job.sent_at > since), reverse=True)
+    ends = sorted((sent_job.finished_at for sent_job in line.recent if sent_job.finished_at), reverse=True)
     # the last send took the place of the last end, not counting the places that are free now
     pauses = sorted(max(start - end, 0.0) for start, end in zip(sent, ends[line.free :], strict=False))
     if len(pauses) < PAIRS_MIN:

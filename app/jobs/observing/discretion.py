@@ -72,9 +72,9 @@ class Discretion:
 
     async def _balances_in(self, words: Said) -> set[str]:
         """Those of the amounts that are balances."""
-        candidates = [(amount, one) for amount, ranges in ranges_of(words.amounts).items() for one in ranges]
-        hidden = {amount for amount, one in candidates if self._is_new(one)}
-        asked = [(amount, one) for amount, one in candidates if amount not in hidden]
+        candidates = [(amount, range) for amount, ranges in ranges_of(words.amounts).items() for range in ranges]
+        hidden = {amount for amount, candidate in candidates if self._is_new(candidate)}
+        asked = [(amount, candidate) for amount, candidate in candidates if amount not in hidden]
         if not asked:
             return hidden
 

@@ -38,5 +38,5 @@ def body_digest(body: bytes) -> bytes:
 
 def _without_seed(body: bytes) -> bytes:
     text = text_of(body)
-    kept: list[Member] = [one for one in members(text) if one.key != SEED]
+    kept: list[Member] = [member for member in members(text) if member.key != SEED]
     return bytes_of("{" + ",".join(text[one.start : one.end] for one in kept) + "}")

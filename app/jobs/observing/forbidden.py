@@ -99,13 +99,13 @@ class ForbiddenModels:
                 return lifted
 
         lifted = await retry_until_stored(write)
-        for one in lifted:
+        for pause in lifted:
             log.warning(
                 "model.resumed",
                 model=model,
-                tenant_id=one.tenant_id and show_id("ten", one.tenant_id),
-                seconds=round(one.seconds, 1),
-                refused_probes=one.refusals,
+                tenant_id=pause.tenant_id and show_id("ten", pause.tenant_id),
+                seconds=round(pause.seconds, 1),
+                refused_probes=pause.refusals,
             )
         return lifted
 

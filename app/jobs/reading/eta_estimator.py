@@ -219,7 +219,7 @@ class EtaEstimator:
 
 def _named(line: Line) -> set[str]:
     """The models whose times the simulation of the line needs."""
-    return {*line.models, *(one.model for one in line.recent if one.finished_at is None)}
+    return {*line.models, *(sent_job.model for sent_job in line.recent if sent_job.finished_at is None)}
 
 
 def _seconds(at: datetime) -> float:

@@ -86,10 +86,10 @@ class Tally:
         """Return the parameters of `record_refusals.sql`."""
         return [
             _Counted(
-                one.tenant_id, one.key_id, one.surface, one.model, one.status_code, one.code, one.job_id,
+                item.tenant_id, item.key_id, item.surface, item.model, item.status_code, item.code, item.job_id,
                 first, last, count,
             )
-            for (one, _), (first, last, count) in self._counts.items()
+            for (item, _), (first, last, count) in self._counts.items()
         ]  # fmt: skip
 
 

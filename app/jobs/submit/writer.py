@@ -133,8 +133,8 @@ class SubmitWriter:
                         sent = True
                         stored = await _store_if_plain(session, group, lock_seconds=lock_seconds)
                     crash_point("submit.after_store")
-                    if stored or len({one.tenant_id for one in group}) > 1:
-                        return [_stored(one) if one.tenant_id in stored else _apart() for one in group]
+                    if stored or len({item.tenant_id for item in group}) > 1:
+                        return [_stored(item) if item.tenant_id in stored else _apart() for item in group]
                 sent = False
                 async with self._database.transaction() as session:
                     verdicts, alerts = await _store(session, group, again=in_doubt, lock_seconds=lock_seconds)
@@ -195,11 +195,11 @@ async def _store(
     """
     subject_ids = {one for item in group for one in (item.tenant_id, item.key_id)}
     places = await lock_places(session, subject_ids=subject_ids, lock_seconds=lock_seconds)
-    accounts = await lock_accounts(session, tenant_ids={one.tenant_id for one in group})
+    accounts = await lock_accounts(session, tenant_ids={item.tenant_id for item in group})
     # without an idempotency key, a duplicate exists only if this group was written before and the answer was lost
-    asking = [one for one in group if again or one.idempotency_key is not None]
+    asking = [item for item in group if again or item.idempotency_key is not None]
     twins = await find_duplicates(session, submissions=asking) if asking else {}
-    await load_budgets(session, accounts=accounts, key_ids=[one.key_id for one in group])
+    await load_budgets(session, accounts=accounts, key_ids=[item.key_id for item in group])
     verdicts: list[Stored | Exception] = []
     accepted: list[Submission] = []
     keys: dict[tuple[UUID, str | None], Submission] = {}
@@ -221,7 +221,7 @@ async def _store(
             verdicts.append(_stored(one))
     if accepted:
         await submit_jobs(session, submissions=accepted)
-        await hold(session, accounts=accounts, holds=[_hold(one) for one in accepted])
+        await hold(session, accounts=accounts, holds=[_hold(item) for item in accepted])
     alerts = await spend(session, accounts=accounts)
     for alert in alerts:
         await emit_tenant_event(session, tenant_id=alert.tenant_id, type_=EventType.BUDGET_ALERT, data=_told(alert))

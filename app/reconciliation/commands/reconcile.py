@@ -155,14 +155,14 @@ def _lines(reports: list["Report"], differing: list[dict[str, Any]]) -> list[str
     from app.core.credits import show_credits
 
     last = reports[-1]
-    tallies = [one.tally for one in reports]
+    tallies = [report.tally for report in reports]
     lines = [
-        f"{sum(one.compared for one in tallies):,} requests compared,"
-        f" {sum(one.filled for one in tallies):,} costs filled in, {show_credits(sum(one.adjusted_micro for one in tallies))}"
+        f"{sum(tally.compared for tally in tallies):,} requests compared,"
+        f" {sum(tally.filled for tally in tallies):,} costs filled in, {show_credits(sum(tally.adjusted_micro for tally in tallies))}"
         " credits returned to tenants for them",
     ]
-    if sum(one.topped_up_micro for one in tallies):
-        lines.append(f"credits added at the upstream: {show_credits(sum(one.topped_up_micro for one in tallies))}")
+    if sum(tally.topped_up_micro for tally in tallies):
+        lines.append(f"credits added at the upstream: {show_credits(sum(tally.topped_up_micro for tally in tallies))}")
     if last.detail:
         lines.append(f"not read: {one_line(last.detail)}")
     if tallies[-1].read_until is None:
@@ -171,11 +171,11 @@ def _lines(reports: list["Report"], differing: list[dict[str, Any]]) -> list[str
         heads = ("NUMBER", "KIND", "JOB", "TENANT", "UPSTREAM ID", "OURS", "THEIRS")
         rows = [
             [
-                str(one["number"]),
-                one["kind"],
-                *(one[name] or "-" for name in ("job", "tenant", "upstream_id", "ours", "theirs")),
+                str(discrepancy["number"]),
+                discrepancy["kind"],
+                *(discrepancy[name] or "-" for name in ("job", "tenant", "upstream_id", "ours", "theirs")),
             ]
-            for one in differing
+            for discrepancy in differing
         ]
         lines.append(table(heads, rows))
     lines.append(f"{last.open:,} open: see ops.discrepancies" if last.open else "no differences")
@@ -191,22 +191,22 @@ def _value(reports: list["Report"], differing: list[dict[str, Any]]) -> dict[str
         "open": reports[-1].open,
         "runs": [
             {
-                "id": one.run.id,
-                "since": rfc3339(one.run.since),
-                "until": rfc3339(one.run.until),
-                "read_until": rfc3339(one.tally.read_until),
-                "result": one.result,
-                "detail": one.detail,
-                "history_rows": one.tally.history_rows,
-                "skipped": one.tally.skipped,
-                "compared": one.tally.compared,
-                "filled": one.tally.filled,
-                "adjusted": show_credits(one.tally.adjusted_micro),
-                "topped_up": show_credits(one.tally.topped_up_micro),
-                "found": one.tally.found,
-                "settled": one.tally.settled,
+                "id": report.run.id,
+                "since": rfc3339(report.run.since),
+                "until": rfc3339(report.run.until),
+                "read_until": rfc3339(report.tally.read_until),
+                "result": report.result,
+                "detail": report.detail,
+                "history_rows": report.tally.history_rows,
+                "skipped": report.tally.skipped,
+                "compared": report.tally.compared,
+                "filled": report.tally.filled,
+                "adjusted": show_credits(report.tally.adjusted_micro),
+                "topped_up": show_credits(report.tally.topped_up_micro),
+                "found": report.tally.found,
+                "settled": report.tally.settled,
             }
-            for one in reports
+            for report in reports
         ],
         "discrepancies": differing,
     }

@@ -178,13 +178,15 @@ class Reconciler:
         """Check open requests again: rows and costs appear late."""
         async with self._database.snapshot() as snapshot:
             still_open = await queries.list_open(snapshot, limit=REVISITS_MAX)
-        for one in still_open:
-            row = await history.find(one.subject)
+        for discrepancy in still_open:
+            row = await history.find(discrepancy.subject)
             if row is not None:
                 await requests.judge([row])
             async with self._database.transaction() as session:
                 await hold_run(session, run=run)
-                await operations.look_again(session, kind=DiscrepancyKind(one.kind), subject=one.subject)
+                await operations.look_again(
+                    session, kind=DiscrepancyKind(discrepancy.kind), subject=discrepancy.subject
+                )
 
     async def _look_for_ours(
         self, run: Run, history: HistoryClient, requests: Requests, seen: set[str], reached: datetime

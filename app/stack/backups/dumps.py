@@ -85,8 +85,8 @@ def _look_at(path: Path) -> Dump:
         if not (path / _CONTENTS).exists():
             raise StackError(f"{path} is incomplete: {_CONTENTS}, which pg_dump writes last, is missing")
         files = [one.stat() for one in path.iterdir()]
-        written_at = max(one.st_mtime for one in files)
-        return Dump(path, Form.DIRECTORY, sum(one.st_size for one in files), datetime.fromtimestamp(written_at, UTC))
+        written_at = max(file.st_mtime for file in files)
+        return Dump(path, Form.DIRECTORY, sum(file.st_size for file in files), datetime.fromtimestamp(written_at, UTC))
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
         raise StackError(f"{path} is not a dump: expected a file or directory of pg_dump")
@@ -166,6 +166,6 @@ async def _look_at_server(database_url: str) -> tuple[int, bool]:
 
 def _remove_leftovers(directory: Path) -> None:
     before = now() - timedelta(hours=PARTIAL_HOURS)
-    for one in directory.glob(f"waystation-*.dump{PARTIAL}"):
-        if datetime.fromtimestamp(one.stat().st_mtime, UTC) < before:
-            one.unlink(missing_ok=True)
+    for path in directory.glob(f"waystation-*.dump{PARTIAL}"):
+        if datetime.fromtimestamp(path.stat().st_mtime, UTC) < before:
+            path.unlink(missing_ok=True)

@@ -61,9 +61,11 @@ class Protocol(TimedProtocol):
     def _make_room(self) -> bool:
         """Close the connections that have waited longest for a request. Returns False if there is none."""
         waiting = [
-            one
-            for one in self.connections
-            if isinstance(one, Protocol) and one is not self and one._phase in (Phase.IDLE, Phase.HEAD)
+            connection
+            for connection in self.connections
+            if isinstance(connection, Protocol)
+            and connection is not self
+            and connection._phase in (Phase.IDLE, Phase.HEAD)
         ]
         waiting.sort(key=lambda one: one._since)
         for one in waiting[: max(1, self.connections_max // EVICTED_SHARE)]:

@@ -108,7 +108,7 @@ class Server(uvicorn.Server):
 
     @property
     def _connections(self) -> list[Protocol]:
-        return [one for one in self.server_state.connections if isinstance(one, Protocol)]
+        return [connection for connection in self.server_state.connections if isinstance(connection, Protocol)]
 
     @property
     def _busy(self) -> bool:

@@ -13,7 +13,7 @@ _FRAMING = (b"content-length", b"transfer-encoding")
 
 def framing_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Return the header lines that give a body's length, or nothing. Names are in lower case."""
-    return b"".join(b"%b: %b\r\n" % one for one in headers if one[0] in _FRAMING)
+    return b"".join(b"%b: %b\r\n" % header for header in headers if header[0] in _FRAMING)
 
 
 def parser_within_body(protocol: object, framing: bytes) -> httptools.HttpRequestParser:

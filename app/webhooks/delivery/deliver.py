@@ -171,9 +171,9 @@ class Deliverer:
         return [None] * len(records)
 
     def _warn(self, records: Sequence[Record], recorded: Recorded) -> None:
-        for one in recorded.disabled:
-            endpoint_id, tenant_id = show_id("whe", one.endpoint_id), show_id("ten", one.tenant_id)
-            log.warning("endpoint.disabled", endpoint_id=endpoint_id, tenant_id=tenant_id, reason=one.reason)
+        for endpoint in recorded.disabled:
+            endpoint_id, tenant_id = show_id("whe", endpoint.endpoint_id), show_id("ten", endpoint.tenant_id)
+            log.warning("endpoint.disabled", endpoint_id=endpoint_id, tenant_id=tenant_id, reason=endpoint.reason)
         for record in records:
             if record.status is DeliveryStatus.EXHAUSTED and record.delivery_id in recorded.held:
                 ids = [show_id("dlv", record.delivery_id)]
