@@ -8,7 +8,7 @@ import pytest
 
 from tests.api.conftest import Job, NewJob, assert_problem
 from tests.gateway import Gateway, TenantKey
-from tests.pace import Stopwatch
+from tests.stopwatch import Stopwatch
 
 URL = "/api/v1/jobs"
 

@@ -9,7 +9,7 @@ import pytest
 from app.tenants.models import Scope
 from tests.api.conftest import PARKED, NewJob, assert_problem, lasting
 from tests.gateway import Gateway, TenantKey
-from tests.pace import Stopwatch
+from tests.stopwatch import Stopwatch
 
 URL = "/api/v1/jobs"
 JSON = {"content-type": "application/json"}

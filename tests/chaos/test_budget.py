@@ -36,7 +36,7 @@ KINDS = ("token_bucket", "sliding_minute", "fixed_minute")
 def long(form: Form) -> Form:
     """Only in the long form."""
     if not form.long:
-        pytest.skip("minutes of a real limit; the short form is below, and in virtual time tests/admission")
+        pytest.skip("minutes of a real limit; the short form is below, and in virtual time tests/pace")
     return form
 
 

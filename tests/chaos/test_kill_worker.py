@@ -8,7 +8,7 @@ from tests.chaos.form import Form
 from tests.chaos.load import Load
 from tests.chaos.prove import prove, settled
 from tests.chaos.stack import LEASE_SECONDS, Plan, Stack, running, until, until_async
-from tests.pace import Stopwatch
+from tests.stopwatch import Stopwatch
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

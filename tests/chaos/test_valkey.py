@@ -12,7 +12,7 @@ from tests.chaos.form import Form, now_and_then
 from tests.chaos.load import Load, Submit
 from tests.chaos.prove import prove, settled
 from tests.chaos.stack import Stack, until
-from tests.pace import Stopwatch
+from tests.stopwatch import Stopwatch
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -10,7 +10,7 @@ import pytest
 
 from app.core.config.settings import load_settings
 from app.core.logs.redaction import MARK, PIECE_BYTES, Redactor, is_telling, secrets_of_environment, secrets_of_url
-from tests.pace import Stopwatch
+from tests.stopwatch import Stopwatch
 
 KEY = "COMPANY-KEY"
 SLASHED = "pass/word+with \"signs'&=é\\1"

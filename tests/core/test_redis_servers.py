@@ -18,10 +18,10 @@ from app.core.redis.redis_url import checked_redis_url, parse_redis_url
 from app.core.redis.subscription import UNAVAILABLE_ERRORS
 from app.limits.rates import RateLimiter
 from app.stack.processes.process import Process
-from tests.admission.test_rates import bucket
 from tests.doubles.authority import Authority
 from tests.doubles.redis_server import PORT, PROGRAMS, SENTINEL_PORT, TLS_PORT, find_server, redis_server
 from tests.gateway import eventually
+from tests.limits.test_rates import bucket
 
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated close:DeprecationWarning")  # arq's `--check` does
 

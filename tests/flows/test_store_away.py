@@ -7,7 +7,7 @@ import pytest
 
 from tests.doubles.forwarder import forwarding
 from tests.gateway import Gateway, TenantKey, ended, eventually
-from tests.pace import Stopwatch
+from tests.stopwatch import Stopwatch
 
 
 @pytest.mark.slow

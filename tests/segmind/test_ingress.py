@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from tests.gateway import Gateway, TenantKey, eventually
-from tests.pace import Stopwatch
+from tests.stopwatch import Stopwatch
 
 LONG = b'{"a":[' + b",".join([b"9" * 3_999] * 2_500) + b"]}"
 JSON = {"content-type": "application/json"}

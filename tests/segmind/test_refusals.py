@@ -9,7 +9,7 @@ import pytest
 
 from app.tenants.models import Scope
 from tests.gateway import Gateway, TenantKey, eventually
-from tests.pace import Stopwatch
+from tests.stopwatch import Stopwatch
 
 SEED_MODEL = "motionctrl-svd"
 GOOD = {"cond_aug": 0.02, "fps": 7, "input_image": "https://x.example/i.png", "motion": "CW", "motion_bucket_id": 127}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from app.core import clock
 from app.segmind.steady import HELD_SECONDS_MAX, KNOWN_MAX, SteadyPolls
 from tests.gateway import LATER
-from tests.pace import Stopwatch
+from tests.stopwatch import Stopwatch
 
 POLLS_MAX = 50
 REQUEST = (UUID(int=1), UUID(int=2))

@@ -9,7 +9,7 @@ import pytest
 
 from tests.doubles.raw_server import answer, in_full, raw_server
 from tests.gateway import UPSTREAM_KEY, Gateway, TenantKey, ended
-from tests.pace import Stopwatch
+from tests.stopwatch import Stopwatch
 
 JOB_ID_LENGTH = 36
 

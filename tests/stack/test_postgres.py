@@ -15,8 +15,8 @@ import pytest
 from app.stack.errors import StackError
 from app.stack.servers import binaries
 from app.stack.servers.postgres import EmbeddedPostgres
-from tests.pace import Stopwatch
 from tests.stack.until import alive, until, until_count
+from tests.stopwatch import Stopwatch
 
 PASSWORD = "correct-horse-battery"
 

@@ -19,7 +19,7 @@ from app.tenants.keys import issue_key
 from app.tenants.models import ALL_SCOPES, Scope
 from app.tenants.operations import revoke_key, update_tenant
 from tests.factories.callers import NewCaller
-from tests.pace import Stopwatch
+from tests.stopwatch import Stopwatch
 
 
 class Counted:

@@ -12,7 +12,7 @@ from tests.doubles.receiver import Received, receiving, says
 from tests.factories.callers import Caller
 from tests.factories.hooks import Hooks
 from tests.gateway import eventually
-from tests.pace import Stopwatch
+from tests.stopwatch import Stopwatch
 
 
 async def test_an_event_reaches_endpoints_and_the_url_of_its_job(hooks: Hooks, caller: Caller) -> None:

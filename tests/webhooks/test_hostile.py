@@ -20,7 +20,7 @@ from tests.doubles.raw_server import Peer, answer, in_full, raw_server
 from tests.doubles.receiver import Received, receiving
 from tests.factories.callers import Caller, make_caller
 from tests.factories.hooks import Hooks
-from tests.pace import Stopwatch
+from tests.stopwatch import Stopwatch
 
 SECONDS = 1.5
 HANG_SECONDS = 60.0

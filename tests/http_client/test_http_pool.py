@@ -10,9 +10,9 @@ import uvloop
 
 from app.core.config.settings import split_networks
 from app.http_client.guard import Guard
-from tests.core.callers import Http, calling
 from tests.doubles.raw_server import Peer, RawServer, answer, hang_after, in_full, raw_server
 from tests.gateway import eventually
+from tests.http_client.callers import Http, calling
 
 OK = answer(b"hello")
 

@@ -6,10 +6,10 @@ import pytest
 
 from app.upstream.client import UpstreamClient
 from app.upstream.wire import OutcomeKind
-from tests.core.callers import calling
 from tests.doubles.authority import Authority
 from tests.doubles.raw_server import answer, in_full, raw_server, unused_port
 from tests.doubles.tunnel import tunnel
+from tests.http_client.callers import calling
 
 OK = answer(b"hello")
 ACCEPTED = answer(b'{"request_id":"47411f","status":"QUEUED"}')

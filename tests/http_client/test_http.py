@@ -7,10 +7,10 @@ import zlib
 import pytest
 
 from app.http_client.caller import Caller, Limits
-from tests.core.callers import calling
 from tests.doubles.raw_server import Peer, RawServer, answer, cut_after, hang_after, in_full, raw_server, unused_port
 from tests.gateway import eventually
-from tests.pace import Stopwatch
+from tests.http_client.callers import calling
+from tests.stopwatch import Stopwatch
 
 OK = answer(b"hello")
 

@@ -22,7 +22,7 @@ from app.limits.rates import PROBE_SECONDS, REDIS_SECONDS, RateLimiter
 from app.stack.servers.valkey import EmbeddedValkey
 from app.tenants.decide import Rate
 from tests.gateway import eventually
-from tests.pace import Stopwatch
+from tests.stopwatch import Stopwatch
 
 PROCESSES = 4
 RATE = Rate(6_000, 50)

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.core.callers import calling
 from tests.doubles.authority import Authority
 from tests.doubles.raw_server import answer, in_full, raw_server
+from tests.http_client.callers import calling
 
 OK = answer(b"hello")
 

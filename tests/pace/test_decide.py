@@ -22,7 +22,7 @@ from app.pace.decide import (
     update_estimate,
 )
 from app.pace.models import Second, Throttled
-from tests.admission.virtual import Run, World, draw_world
+from tests.pace.virtual import Run, World, draw_world
 
 KINDS = ("token_bucket", "sliding_minute", "fixed_minute")
 NOW = 1_800_000_000.0

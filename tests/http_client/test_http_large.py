@@ -10,8 +10,8 @@ import pytest
 import uvloop
 
 from app.http_client.caller import Called
-from tests.core.callers import calling
 from tests.doubles.raw_server import answer, in_full, raw_server
+from tests.http_client.callers import calling
 
 LARGE = random.Random(15).randbytes(3_000_000)
 BODIES = {

@@ -8,8 +8,8 @@ import zlib
 import pytest
 
 from app.http_client.exchange import STEP_BYTES
-from tests.core.callers import calling
 from tests.doubles.raw_server import Peer, answer, in_full, raw_server
+from tests.http_client.callers import calling
 
 
 @pytest.mark.parametrize(
