@@ -130,5 +130,5 @@ def _uncovered(row: EndedJob) -> tuple[ExposureReason, int] | None:
 
 async def _mind_prices(session: Session, above_hold: Sequence[EndedJob]) -> Sequence[str]:
     """Disable models that have twice cost ten times the hold. Returns those disabled now."""
-    dear = [row.model for row in above_hold if (row.cost_micro or 0) >= ALARM_TIMES * max(row.held_micro, 1)]
-    return await count_above_hold(session, models=dear) if dear else ()
+    alarming = [row.model for row in above_hold if (row.cost_micro or 0) >= ALARM_TIMES * max(row.held_micro, 1)]
+    return await count_above_hold(session, models=alarming) if alarming else ()

@@ -1,4 +1,4 @@
-"""Dispatch: queued jobs are claimed, and handed to who sends them."""
+"""Dispatch: claim queued jobs and pass them to the sender."""
 
 import contextlib
 import heapq
@@ -30,15 +30,15 @@ from app.jobs.queues import lock_queues
 from app.upstream.client import UpstreamClient
 
 SLOTS = 64
-"""Submits on the wire at once; a claim never takes more than there are free, so that a kill leaves few unknown."""
+"""Submits in progress at the same time. A claim takes no more jobs than slots are free, so that a kill leaves few unknown."""
 LOCK_SECONDS = 0.1
-"""How long a claim waits for a tenant's queue. Whoever submits, or writes down what came of a job, holds it for less."""
+"""How long a claim waits for the lock on a tenant's queue. A submit or a record holds it for less."""
 CANCEL_GRACE_SECONDS = 1.0
-"""How long a submit that is cut at shutdown may take to hand in that it is unknown."""
+"""How long a submit that is aborted at shutdown may take to record that it is unknown."""
 
 
 class Dispatcher:
-    """Claims this worker's share of the queue, and has `sender` send it. `pump` runs it."""
+    """Claims this worker's share of the queued jobs, which `sender` sends. `pump` runs it."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class Dispatcher:
         await self._meter.ready.wait()
         asked_at = clock.monotonic()
         if asked_at < self._wait_until:
-            return self._wait_until - asked_at  # somebody has rung; there is no token for it yet
+            return self._wait_until - asked_at  # there is work, but no token for it yet
         due = asked_at + 0.01
         if self._promote_at and self._promote_at[0] <= due:
             while self._promote_at and self._promote_at[0] <= due:
@@ -103,7 +103,7 @@ class Dispatcher:
         held = self._leases.now_held()
         taken = await self._claim(free)
         self._meter.record_grant(taken, asked_at)
-        # those whose turn it is have nothing that may go: look further, once
+        # the tenants whose turn it is have no job that may be sent: look at more tenants in the next claim
         self._beyond = 2 * self._beyond + BEYOND_MIN if taken.hidden else 0
         look_seconds = self._passed_over.note(taken.passed_over)
         rows = taken.rows
@@ -112,25 +112,25 @@ class Dispatcher:
         await self._run_times.learn(row.model for row in rows)
         for row in self._leases.fresh(rows, held=held):
             self._slots.start(self.sender.send(row, asked_at, taken.at))
-        # suspects are claimed one by one: the end of one makes room for the next
+        # a worker claims one suspect at a time: the end of one allows the next
         self._full = len(rows) == free or any(row.takeovers for row in rows)
         if self._full:
-            self._doorbell.ring("dispatch")  # there may be more than we can take: let others look
+            self._doorbell.ring("dispatch")  # there may be more than this worker has slots for
             return math.inf
         if taken.wait_seconds is not None:
             self._wait_until = asked_at + taken.wait_seconds
             return taken.wait_seconds
-        # fewer than were asked for, and yet not all: it is for the next claim to say whose turn it is
+        # fewer jobs than requested, but not all that wait: the next claim decides whose turn it is
         return 0.0 if taken.more or taken.hidden else look_seconds
 
     async def _claim(self, most: int) -> Claimed:
-        """Whose queue is locked for a moment is waited for, or the busiest would lose their turns; whose is locked for longer
-        is passed over, until it is found unlocked."""
+        """Wait for a queue that is locked for a moment, or the busiest tenants would lose their turns. A queue that is locked for longer is
+        passed over until it is unlocked."""
         passed_over = self._passed_over.tenant_ids
         starved = self._passed_over.find_starved()
         with contextlib.suppress(asyncpg.LockNotAvailableError):
             async with self._gate.transaction() as session:
-                if starved is not None:  # before the row that all claims wait for is locked
+                if starved is not None:  # before the row is locked that all claims wait for
                     await lock_queues(session, tenant_id=starved, lock_seconds=LOCK_SECONDS)
                 return await self._claim_queued(session, most, passed_over)
         async with self._gate.transaction() as session:
@@ -155,19 +155,19 @@ class Dispatcher:
 
     @property
     def has_room(self) -> bool:
-        """Whether it can take on more now."""
+        """Whether a slot is free."""
         return self._slots.free > 0
 
     async def drain(self, seconds: float) -> None:
-        """Wait for what is on the wire; cut what is not done by then, which leaves it unknown."""
+        """Wait for submits in progress, at most this long; then abort them, which leaves their jobs unknown."""
         await self._slots.drain(seconds, last_words_seconds=CANCEL_GRACE_SECONDS)
         await self.sender.recorded()
 
     def cut(self) -> None:
-        """While it drains: wait for nothing that is on the wire any longer."""
+        """Abort the submits in progress, during a drain."""
         self._slots.cut()
 
     def _again_in(self, seconds: float) -> None:
-        """A job of ours is back in the queue, and due in so long: then it stands in line again."""
+        """A job was requeued and is due in this many seconds: make it ready then."""
         heapq.heappush(self._promote_at, clock.monotonic() + seconds)
         self.pump.ring_in(seconds)

@@ -1,4 +1,4 @@
-"""Poll: running jobs that are due are claimed, asked about, fetched when done, and recorded."""
+"""Poll: claim running jobs that are due, poll each, fetch its result if it has ended, and record the outcome."""
 
 import math
 from collections.abc import Sequence
@@ -31,25 +31,25 @@ from app.upstream.wire import Outcome, OutcomeKind, UpstreamState
 log = get_logger(__name__)
 
 SLOTS = 256
-"""Polls on the wire at once."""
+"""Polls in progress at the same time."""
 GROUP_MAX = 200
 LINGER_SECONDS = 0.01
 LARGE_BYTES = 64 * 1024
-"""A larger result takes Postgres milliseconds, in which nobody else's queue is to be locked."""
+"""A larger result is recorded alone: it takes Postgres milliseconds, in which no other tenant's queue may be locked."""
 OVERDUE_SECONDS = 2.0
-"""What is due for longer is not looked for each time, but every THOROUGH_SECONDS, and while there is more than we take."""
+"""Jobs overdue for longer are not searched in each claim, but every THOROUGH_SECONDS, and while more are due than slots are free."""
 THOROUGH_SECONDS = 1.0
 BY_DUE_EACH = 5
-"""Held back by the budget we ask about the results that are forgotten next; each fifth time about those due for longest."""
+"""While the rate limit holds polls back, claims take the jobs whose results expire first; each fifth takes the longest overdue."""
 FETCH_AFTER = 2
-"""Polls in a row that could not be read, after which the result is asked for instead: it may say what they do not."""
+"""After this many unreadable polls in a row, the result is fetched: it may be readable."""
 _TELLING = frozenset({OutcomeKind.SUCCEEDED, OutcomeKind.FAILED, OutcomeKind.RUNNING})
 
 _OfTenant = tuple[UUID, PollRecord]
 
 
 class Poller:
-    """Asks the upstream about this worker's share of the running jobs."""
+    """Polls this worker's share of the running jobs. `pump` runs it."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Poller:
         trouble: JobTrouble,
         rings_at_ends: bool = False,
     ) -> None:
-        """`rings_at_ends`: every job that ends makes room for another, of whatever tenant."""
+        """`rings_at_ends`: notify the dispatchers of each end, because it makes room for a job of any tenant."""
         self.pump = Pump("poll", self._step, gap_seconds=0.01)
         self._database = database
         self._gate = meter.gate
@@ -93,7 +93,7 @@ class Poller:
         await self._meter.ready.wait()
         asked_at = clock.monotonic()
         if asked_at < self._wait_until:
-            return self._wait_until - asked_at  # what is due finds no token yet
+            return self._wait_until - asked_at  # no token for a poll is there yet
         thorough = was_full or self._behind > 0 or asked_at >= self._thorough_at
         if thorough:
             self._thorough_at = asked_at + THOROUGH_SECONDS
@@ -108,10 +108,10 @@ class Poller:
         await self._run_times.learn(row.model for row in rows)
         for row in self._leases.fresh(rows, held=held):
             self._slots.start(self._ask(row, asked_at, taken))
-        # suspects are claimed one by one: the end of one makes room for the next
+        # a worker claims one suspect at a time: the end of one allows the next
         self._full = len(rows) == free or any(row.takeovers for row in rows)
         if self._full:
-            self._doorbell.ring("poll")  # there may be more than we can take: let others look
+            self._doorbell.ring("poll")  # there may be more than this worker has slots for
         if taken.wait_seconds is not None:
             self._behind += 1
             self._wait_until = asked_at + taken.wait_seconds
@@ -144,16 +144,16 @@ class Poller:
 
     @property
     def has_room(self) -> bool:
-        """Whether it can take on more now."""
+        """Whether a slot is free."""
         return self._slots.free > 0
 
     async def drain(self, seconds: float) -> None:
-        """Wait for what is on the wire; a poll that is cut is asked again by somebody else."""
+        """Wait for polls in progress, at most this long. A poll that is aborted is repeated by another worker."""
         await self._slots.drain(seconds)
         await self._recorder.drained()
 
     def cut(self) -> None:
-        """While it drains: wait for nothing that is on the wire any longer."""
+        """Abort the polls in progress, during a drain."""
         self._slots.cut()
 
     async def _ask(self, row: ClaimedRead, asked_at: float, taken: Granted[ClaimedRead]) -> None:
@@ -223,7 +223,7 @@ class Poller:
         await self._recorder.post((row.tenant_id, record))
 
     def _warn(self, row: ClaimedRead, outcome: Outcome, step: Step) -> None:
-        """Trouble with a job is worth a warning when it begins; how it ends is told when that is recorded."""
+        """Warn when trouble with a job begins. Its end is logged when it is recorded."""
         if step.to_state in FINAL:
             return
         if step.unreadable and not row.unreadable:
@@ -267,5 +267,5 @@ def _charge(row: ClaimedRead, cost: int | None) -> int:
 
 
 def _worth_a_row(outcome: Outcome, before: str | None) -> bool:
-    """Quiet polls are only counted; state changes, finals and failures are kept."""
+    """Polls without news are only counted. State changes, ends and failures are stored as exchanges."""
     return outcome.kind is not OutcomeKind.RUNNING or outcome.state != before

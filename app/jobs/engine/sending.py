@@ -1,4 +1,4 @@
-"""Sending: a claimed job is connected, numbered, sent, and recorded."""
+"""Sending: connect, open an attempt, send the submit, and record its outcome."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -38,16 +38,16 @@ LINGER_SECONDS = 0.002
 
 
 class ClaimLost(Exception):
-    """Between claim and send the job was canceled, or another worker took it over: nothing was sent."""
+    """The job was canceled, or claimed by another worker, before it was sent. Nothing was sent."""
 
 
 class LeaseOver(Exception):
-    """The attempt is open, but this process was held up for so long that it must not send any more."""
+    """The attempt is open, but the lease has expired: this process must not send."""
 
 
 class JobSender:
-    """Sends claimed jobs, and writes down what came of them. `poller_pump` is rung in the seconds until a first poll; `opened` is
-    told of each group's last attempt once it is in the database, before it is sent."""
+    """Sends claimed jobs and records the outcomes. `poller_pump` is rung when a first poll is due. `opened` is called with the last
+    attempt of each group, after its commit and before it is sent."""
 
     def __init__(
         self,
@@ -66,8 +66,7 @@ class JobSender:
         dispatch: Pump,
         again_in: Callable[[float], None],
     ) -> None:
-        """`dispatch`: rung where there is room for more. `again_in`: told in how many seconds a job that was sent back to the
-        queue is due."""
+        """`dispatch`: rung if there is room for more jobs. `again_in`: called with the seconds until a requeued job is due."""
         self.poller_pump: Pump | None = None
         self.opened: Callable[[UUID, int], None] | None = None
         self._database = database
@@ -91,12 +90,13 @@ class JobSender:
         self._late_recorder = open_recorder(self._record_late, size_max=GROUP_MAX, linger_seconds=LINGER_SECONDS)
 
     async def recorded(self) -> None:
-        """Wait until what came of the jobs that were sent is written down."""
+        """Wait until the outcomes of all sent jobs are recorded."""
         await self._recorder.drained()
         await self._late_recorder.drained()
 
     async def send(self, row: ClaimedJob, asked_at: float, sent_at: float) -> None:
-        """Send a job whose claim was asked for at this monotonic instant, and granted at that of the database's clock."""
+        """Send a claimed job and record the outcome. `asked_at`: when the claim was requested, on the monotonic clock; `sent_at`: when it was
+        granted, on the database's clock."""
         with self._leases.held((row.id, row.fence), asked_at=asked_at):
             try:
                 attempt, outcome = await self._submit(row)
@@ -112,7 +112,7 @@ class JobSender:
             await self._settle(row, attempt, outcome, doubted=verdict is AccountJudgment.DOUBTED)
 
     async def _submit(self, row: ClaimedJob) -> tuple[int | None, Outcome]:
-        """The attempt, None where none was opened, since nothing could be sent; and what came of it. Raises ClaimLost."""
+        """Return the attempt and its outcome; the attempt is None if nothing could be sent. Raises ClaimLost."""
         claim: Claim = (row.id, row.fence)
         opening: list[asyncio.Future[int | None]] = []
         opened: list[int] = []
@@ -120,7 +120,7 @@ class JobSender:
         async def before_send() -> None:
             self._connecting.discard(claim)
             opening.append(self._opener.post((row.tenant_id, claim)))
-            # once it is asked for, an attempt may be open: what comes of it must be heard in any case
+            # from here on the attempt may be open, so its opening must be awaited even if this call is canceled
             attempt = await asyncio.shield(opening[0])
             if attempt is None:
                 raise ClaimLost
@@ -138,12 +138,12 @@ class JobSender:
         except asyncio.CancelledError:
             if not opening:
                 raise
-            # shut down in mid-call: what may have arrived is said to be unknown now, not when the lease runs out
+            # a shutdown during the call: record it as unknown now, not when the lease expires
             kind = OutcomeKind.UNKNOWN if opened else OutcomeKind.NOT_SENT
             outcome = Outcome(kind, None, clock.monotonic() - started_at, "shut_down")
         finally:
             self._connecting.discard(claim)
-        if opening and not opened:  # the call ended meanwhile, and nothing was sent
+        if opening and not opened:  # the call ended while the attempt was being opened; nothing was sent
             attempt = await opening[0]
             if attempt is None:
                 raise ClaimLost
@@ -153,7 +153,7 @@ class JobSender:
     async def _judged(self, outcome: Outcome, row: ClaimedJob) -> AccountJudgment:
         try:
             return await self._account.judge(outcome, row)
-        except asyncio.CancelledError:  # shut down meanwhile; that nothing was started is still to be recorded
+        except asyncio.CancelledError:  # a shutdown; the outcome must still be recorded
             return AccountJudgment.DOUBTED
 
     async def _settle(self, row: ClaimedJob, attempt: int | None, outcome: Outcome, *, doubted: bool) -> None:
@@ -196,10 +196,10 @@ class JobSender:
             await late
 
     async def _note_forbidden(self, row: ClaimedJob, outcome: Outcome) -> None:
-        """Whatever comes of it: that the job was refused is still to be recorded, or it would pass for one that was sent."""
+        """Note a 403. Never raises: the refusal of the job must still be recorded, or the job would count as sent."""
         try:
             await self._forbidden.note(row, outcome)
-        except asyncio.CancelledError:  # shut down meanwhile
+        except asyncio.CancelledError:  # a shutdown
             log.warning("model.refusal_not_recorded", job_id=show_id("job", row.id))
         except Exception:
             log.exception("model.refusal_not_recorded", job_id=show_id("job", row.id))
@@ -227,7 +227,7 @@ class JobSender:
                 )
 
         crash_point("attempt.before_open")
-        # until it is known whether they are open: an attempt that is forgotten here would pass for one that was sent
+        # repeated until the result is known: an attempt that was opened and forgotten would count as sent
         attempts = await retry_until_stored(write)
         crash_point("attempt.after_open")
         if attempts and self.opened is not None:
@@ -238,8 +238,8 @@ class JobSender:
     async def _record(
         self, records: Sequence[SubmitRecord], lock_seconds: float
     ) -> Sequence[asyncio.Future[None] | None | Exception]:
-        """Gives what is still to come of those that came too late; nobody else in the group waits for that."""
-        # a job that is back in the queue may have been canceled meanwhile
+        """Return a future for each record that came too late, so that the rest of the group does not wait for it."""
+        # a requeued job ends here if it was canceled in the meantime
         ends = any(record.step.to_state not in (State.RUNNING, State.UNKNOWN) for record in records)
         door = self._database.transaction if ends else self._database.statement
 

@@ -1,4 +1,4 @@
-"""Sweep: finds what lost rings, dead workers and the passing of time have left behind."""
+"""Sweep: repair what lost notifications, dead workers and deadlines leave behind."""
 
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
@@ -29,21 +29,21 @@ from app.ledger.accounts import expire_due
 log = get_logger(__name__)
 
 IDLE_SECONDS = 30.0
-"""How rarely it looks when nothing is unfinished and rings can be heard; a ring shortens it."""
+"""The longest time between two sweeps, if no job is unfinished and notifications are received; a notification shortens it."""
 FORGET_SECONDS = 3600.0
 TENANTS_MAX = 100
-"""Whose expired credit is taken away in one transaction."""
+"""Tenants whose expired credits are written off in one transaction."""
 
 
 class Duty(NamedTuple):
-    """Something that a sweep puts right: `due` by what it saw. `run_once` says whether there is probably more of it."""
+    """One repair. `due` decides by what the sweep found. `run_once` returns whether there is probably more to do."""
 
     due: Callable[[SweepStatus], bool]
     run_once: Callable[[], Awaitable[bool | None]]
 
 
 class Sweeper:
-    """Looks every `sweep_seconds`, more and more rarely while there is nothing unfinished."""
+    """Sweeps every `sweep_seconds`, and more and more rarely while no job is unfinished."""
 
     def __init__(
         self,
@@ -70,9 +70,9 @@ class Sweeper:
         self._unknown_max_seconds = unknown_max_seconds
         self._wait_seconds = sweep_seconds
         self._push_available = False
-        self._roused = False
+        self._others_awake = False
         self._forget_at = clock.monotonic() + FORGET_SECONDS
-        self._duties = (  # in the order in which they are done
+        self._duties = (  # in this order
             Duty(lambda seen: seen.claimed, self._take_back),
             Duty(lambda seen: seen.waiting_due, self._promote),
             Duty(lambda seen: seen.queued_due or seen.waiting_due or seen.claimed, self._ring_dispatch),
@@ -80,7 +80,7 @@ class Sweeper:
             Duty(lambda seen: seen.lots_due, self._expire_credits),
             Duty(lambda seen: seen.probing, self._probe),
             Duty(lambda seen: not seen.unfinished, self._rest),
-            Duty(lambda seen: seen.unfinished, self._rouse),
+            Duty(lambda seen: seen.unfinished, self._wake_others),
             Duty(lambda seen: seen.unfinished and seen.paused, self._park_paused_jobs),
             Duty(lambda seen: seen.unfinished, self._expire),
         )
@@ -92,13 +92,13 @@ class Sweeper:
         return 0.0 if seen.unfinished and any(more) else self._wait_seconds
 
     def wake(self) -> None:
-        """There is work again: look at the usual pace from now on."""
+        """There is work again: return to the usual interval."""
         if self._wait_seconds > self._sweep_seconds:
             self._wait_seconds = self._sweep_seconds
             self.pump.ring()
 
     def set_push_available(self, available: bool) -> None:
-        """Whether this process hears every ring; without them it is the sweep alone that finds new work, and keeps its pace."""
+        """Say whether this process receives notifications. Without them only the sweep finds new work, so it keeps its interval."""
         self._push_available = available
         if not available:
             self.wake()
@@ -124,16 +124,16 @@ class Sweeper:
             self._dispatch.ring()
 
     async def _rest(self) -> None:
-        """Look more rarely, where no ring is missed by that; and forget what nobody needs."""
-        self._roused = False
+        """Look more rarely if no notification can be missed, and drop rows that are not needed."""
+        self._others_awake = False
         if self._push_available:
             self._wait_seconds = min(self._wait_seconds * 2, IDLE_SECONDS)
         await self._forget()
 
-    async def _rouse(self) -> None:
-        """Look at the usual pace, and have the other workers do so."""
-        if not self._roused:
-            self._roused = True
+    async def _wake_others(self) -> None:
+        """Return to the usual interval, and tell the other workers to do so."""
+        if not self._others_awake:
+            self._others_awake = True
             self._doorbell.wake_workers()
         self._wait_seconds = self._sweep_seconds
 

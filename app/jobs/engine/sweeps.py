@@ -1,4 +1,4 @@
-"""What a lost ring, a dead worker or the passing of time leaves behind, found and put right."""
+"""The statements of a sweep: find and repair what lost notifications, dead workers and deadlines leave behind."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -16,7 +16,7 @@ PROMOTED_MAX = 5_000
 
 @dataclass(frozen=True, slots=True)
 class SweepStatus:
-    """What a sweep saw."""
+    """What a sweep found. queued_due: jobs are ready. waiting_due: jobs become ready now. lots_due: credits expire."""
 
     queued_due: bool
     waiting_due: bool
@@ -29,7 +29,7 @@ class SweepStatus:
 
 
 class UnknownJob(NamedTuple):
-    """A job that has just become unknown."""
+    """A job that became unknown in this sweep."""
 
     id: UUID
     model: str
@@ -44,28 +44,28 @@ _GET_SWEEP_STATUS = _SQL.query("get_sweep_status", SweepStatus, parts={"lots_due
 
 
 async def get_sweep_status(session: Session) -> SweepStatus:
-    """Is there work that nobody holds? One statement."""
+    """Return which kinds of work wait. One statement."""
     return await session.get_row(_GET_SWEEP_STATUS, no_limit=NO_LIMIT)
 
 
 async def promote(session: Session) -> int:
-    """Queued jobs whose time has come stand in line; gives how many, up to PROMOTED_MAX. One statement."""
+    """Make queued jobs ready whose time has come. Returns how many, at most PROMOTED_MAX. One statement."""
     return await session.get_value(_PROMOTE, jobs_max=PROMOTED_MAX)
 
 
 async def release_expired_claims(session: Session, *, lease_seconds: float) -> int:
-    """Free queued jobs from claims that have run out; gives how many. One statement."""
+    """Release claims of queued jobs whose leases have expired. Returns how many. One statement."""
     return await session.get_value(_RELEASE_EXPIRED_CLAIMS, lease_seconds=lease_seconds)
 
 
 async def expire_sending(session: Session, *, unknown_max_seconds: float) -> list[UnknownJob]:
-    """Sending jobs whose lease has run out become unknown; gives id and model of each. One statement."""
+    """Make sending jobs unknown whose leases have expired. Returns id and model of each. One statement."""
     return await session.rows(_EXPIRE_SENDING, jobs_max=BATCH_MAX, unknown_max_seconds=unknown_max_seconds)
 
 
 async def expire_waiting(session: Session, *, lease_seconds: float) -> list[EndedJob]:
-    """Unknown jobs past their limit, queued ones past their deadline and poisonous ones end; gives them. One
-    statement where there are none."""
+    """End unknown jobs after their time limit, queued jobs after their deadline, and poisonous jobs. Returns them. One statement if
+    there are none."""
     ended = await session.rows(_EXPIRE_WAITING, jobs_max=BATCH_MAX, lease_seconds=lease_seconds)
     await end_jobs(session, ended=ended)
     return ended

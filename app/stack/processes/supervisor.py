@@ -73,7 +73,7 @@ class Supervisor:
         self._changed = changed
         self._logs = logs
         self._tiers: list[tuple[Member, ...]] = []
-        self._keepers: list[asyncio.Task[None]] = []
+        self._watchers: list[asyncio.Task[None]] = []
         self._pids: dict[tuple[str, str], int] = {}
         self._stopping = False
 
@@ -82,7 +82,7 @@ class Supervisor:
         self._tiers.append((server,))
         await server.start()
         self._note(server)
-        self._keepers.append(asyncio.create_task(self._keep(server)))
+        self._watchers.append(asyncio.create_task(self._keep(server)))
 
     async def add_children(self, specs: Sequence[ChildSpec]) -> None:
         """Start children concurrently and keep them running. Return when all are ready. Raises StackError if one is not."""
@@ -94,7 +94,7 @@ class Supervisor:
         await side_by_side(*(child.until_ready() for child in children))
         for child in children:
             self._note(child)
-        self._keepers += [asyncio.create_task(self._keep(child)) for child in children]
+        self._watchers += [asyncio.create_task(self._keep(child)) for child in children]
 
     def pids(self, kind: str) -> list[int]:
         """Return the process ids of this kind: a child (`api`) from its start, a server (`postgres`) from when it serves."""
@@ -102,7 +102,7 @@ class Supervisor:
 
     def keep_logs_short(self) -> None:
         """Start to limit the size of the logs."""
-        self._keepers.append(asyncio.create_task(self._bound_logs()))
+        self._watchers.append(asyncio.create_task(self._bound_logs()))
 
     def hurry(self) -> None:
         """Kill our own processes instead of waiting for their grace period. Servers still stop in order."""
@@ -114,9 +114,9 @@ class Supervisor:
     async def stop(self) -> None:
         """Stop all members, the last added first, also half-started ones."""
         self._stopping = True
-        for keeper in self._keepers:
+        for keeper in self._watchers:
             keeper.cancel()
-        await asyncio.gather(*self._keepers, return_exceptions=True)
+        await asyncio.gather(*self._watchers, return_exceptions=True)
         for tier in reversed(self._tiers):
             for outcome in await asyncio.gather(*(member.stop() for member in tier), return_exceptions=True):
                 if isinstance(outcome, BaseException):
