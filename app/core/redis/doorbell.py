@@ -25,7 +25,7 @@ Task = Literal["dispatch", "poll", "deliver"]
 TASKS: Final[tuple[Task, ...]] = get_args(Task)
 
 FINISHED = "waystation:finished"
-ROUSED = "waystation:roused"
+WAKE = "waystation:roused"
 RUNG = "waystation:rung"
 """Channels. RUNG gets a colon and the number of the database, since Redis shares channels between databases, and another
 installation must not wake our workers. RUNG with a task's name is a key: the worker that deletes it takes the notification."""
@@ -74,7 +74,7 @@ class Doorbell:
 
     def wake_workers(self) -> None:
         """Notify all workers of work after an idle time. They must be awake to notice if the worker that takes it dies."""
-        self._start(self._publish(ROUSED, b"1"))
+        self._start(self._publish(WAKE, b"1"))
 
     async def listen(self, heard: Callable[[list[UUID]], None]) -> None:
         """Call `heard` with ids of jobs that ended, until cancelled. Reconnects automatically."""
@@ -99,7 +99,7 @@ class Doorbell:
         rings = RingTaker(self._take, rung, has_room)
 
         def told(channel: str, data: bytes) -> None:
-            if channel == ROUSED:
+            if channel == WAKE:
                 woken()
             elif (name := data.decode(errors="replace")) in TASKS:
                 if name != "deliver":
@@ -108,7 +108,7 @@ class Doorbell:
 
         async with asyncio.TaskGroup() as both:
             both.create_task(rings.run())
-            both.create_task(subscribe(self._url, [ROUSED, self._rung], told, connected=connected))
+            both.create_task(subscribe(self._url, [WAKE, self._rung], told, connected=connected))
 
     async def reachable(self) -> bool:
         """Return whether Redis answers."""

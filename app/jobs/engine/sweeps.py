@@ -16,7 +16,7 @@ PROMOTED_MAX = 5_000
 
 @dataclass(frozen=True, slots=True)
 class SweepStatus:
-    """What a sweep found. queued_due: jobs are ready. waiting_due: jobs become ready now. lots_due: credits expire."""
+    """What a sweep found. queued_due: jobs may be sent. waiting_due: jobs become ready now. lots_due: credits expire."""
 
     queued_due: bool
     waiting_due: bool
