@@ -119,7 +119,7 @@ class Engine:
             database=database,
             doorbell=self.doorbell,
             sender=self.sender,
-            keeper=SigningSecretCache(database, Vault(settings.secrets)),
+            secret_cache=SigningSecretCache(database, Vault(settings.secrets)),
             render=partial(render_events, base_url=settings.public_url),
             owner=self.process_id,
         )

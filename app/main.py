@@ -137,17 +137,19 @@ async def _open(
         state.rates.share_among(processes)
         state.strangers.share_among(processes)
 
-    state.intake = SubmitService(
+    state.submit_service = SubmitService(
         default_price_micro=settings.default_price_micro,
         database=state.database,
         catalog=Catalog(state.database, unpriced_models=settings.unpriced_models),
         doorbell=state.doorbell,
         rates=state.rates,
     )
-    stack.push_async_callback(state.intake.drained)
+    stack.push_async_callback(state.submit_service.drained)
     stack.push_async_callback(_take_leave, state.database, process_id)
-    state.outlook = EtaEstimator(state.database)
-    state.quoter = Quoter(database=state.database, intake=state.intake, outlook=state.outlook, rates=state.rates)
+    state.eta = EtaEstimator(state.database)
+    state.quoter = Quoter(
+        database=state.database, submit_service=state.submit_service, eta=state.eta, rates=state.rates
+    )
     await stack.enter_async_context(
         _background(
             state.database.prove_when_there(),

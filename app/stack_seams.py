@@ -40,7 +40,7 @@ async def guard_books(database_url: str, redis_url: str, copied: bool | None) ->
     if copied is None:
         return
     process_id = new_id()
-    keeper = WitnessStore(redis_url)
+    witness_store = WitnessStore(redis_url)
     database = await Database.open(database_url, name="up", writers_max=1, readers_max=1)
     try:
         async with database.transaction() as session:
@@ -52,10 +52,10 @@ async def guard_books(database_url: str, redis_url: str, copied: bool | None) ->
         if stop:
             log.error("books.doubted", doubt=Doubt.COPIED, why=WORDS[Doubt.COPIED], mend="waystation recover")
         elif not copied and found.books_id is not None:
-            await keeper.keep(ProcessKnowledge(found.books_id, process_id, found.recoveries, ended=True))
+            await witness_store.keep(ProcessKnowledge(found.books_id, process_id, found.recoveries, ended=True))
     finally:
         await database.close()
-        await keeper.close()
+        await witness_store.close()
 
 
 async def pause(database_url: str) -> None:

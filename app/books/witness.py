@@ -31,8 +31,8 @@ NOT_MIGRATED = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)
 class Witness:
     """The witness of one process. `check` is passed to `Database.open`. `sends`: whether the process sends jobs."""
 
-    def __init__(self, keeper: WitnessStore, *, process_id: UUID, lease_seconds: float, sends: bool) -> None:
-        self._keeper = keeper
+    def __init__(self, witness_store: WitnessStore, *, process_id: UUID, lease_seconds: float, sends: bool) -> None:
+        self._witness_store = witness_store
         self._process_id = process_id
         self._lease_seconds = lease_seconds
         self._sends = sends
@@ -47,7 +47,7 @@ class Witness:
 
     async def recall(self) -> None:
         """Load the witnesses of other processes from Redis. Call it before the first connection."""
-        self._recalled = await self._keeper.recall()
+        self._recalled = await self._witness_store.recall()
 
     def beaten(self, beats: int) -> None:
         """Remember a heartbeat that is in the database. `beats`: its number."""
@@ -108,7 +108,7 @@ class Witness:
         while True:
             await asyncio.sleep(KEEP_SECONDS)
             known = self._known()
-            if known is not None and known != self._written and await self._keeper.keep(known):
+            if known is not None and known != self._written and await self._witness_store.keep(known):
                 self._written = known
             if not self.doubted:
                 continue
@@ -118,7 +118,7 @@ class Witness:
                 log.debug("books.recheck_failed", cause=repr(error))
 
     async def _review(self, database: Database) -> None:
-        recalled = await self._keeper.recall()
+        recalled = await self._witness_store.recall()
         async with database.transaction() as session:
             self._recalled = recalled
             found = await self._find(session)
@@ -138,5 +138,5 @@ class Witness:
         """Store that the process has ended normally, and disconnect from Redis."""
         known = self._known(ended=True)
         if known is not None:
-            await self._keeper.keep(known)
-        await self._keeper.close()
+            await self._witness_store.keep(known)
+        await self._witness_store.close()

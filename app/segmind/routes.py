@@ -98,23 +98,23 @@ async def _principal(request: Request, scope: Scope) -> Principal:
 
 async def _submit(request: Request, surface: Surface) -> tuple[Principal, Stored, dict[str, str]]:
     """Accept a job. Returns the principal, the stored job and headers for the answer. Records and raises a Refusal."""
-    intake = request.app.state.intake
+    submit_service = request.app.state.submit_service
     model: str = request.path_params["model"]
     who: Principal | None = None
     try:
         who = principal = await submitter(request)
-        intake.admit(principal)
+        submit_service.admit(principal)
         principal.require(Scope.JOBS_WRITE)
         checked_slug(model)
         body = await request.app.state.bodies.read(request, principal.allowance)
         asked = await _asked(request, principal, surface, model, body)
         stored: Stored
-        stored, headers = await intake.accept(asked)
+        stored, headers = await submit_service.accept(asked)
     except Refusal as refusal:
-        await intake.note_refusal(refusal, surface=surface, who=who, model=model, status=status_of(refusal))
+        await submit_service.note_refusal(refusal, surface=surface, who=who, model=model, status=status_of(refusal))
         raise
     if stored.replayed:
-        await intake.note_replay(asked, stored)
+        await submit_service.note_replay(asked, stored)
         headers["Idempotent-Replayed"] = "true"
     return principal, stored, headers
 

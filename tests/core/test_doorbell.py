@@ -33,14 +33,14 @@ class Worker:
         self._doorbell = Doorbell(url)
         self._listening = asyncio.create_task(
             self._doorbell.listen_rings(
-                woken=self._rouse,
+                woken=self._wake,
                 rung=self.rung.append,
                 has_room=self.room.__contains__,
                 connected=self.connections.append,
             )
         )
 
-    def _rouse(self) -> None:
+    def _wake(self) -> None:
         self.woken += 1
 
     async def reach(self, *connections: bool) -> None:

@@ -53,14 +53,14 @@ class Hooks:
         self.database = database
         self.vault = Vault([SECRET])
         self.doorbell = Doorbell(redis_url)
-        self.keeper = SigningSecretCache(database, self.vault)
+        self.secret_cache = SigningSecretCache(database, self.vault)
         self.owner = new_id()
         self.sender = Sender(guard or Guard(LOOPBACK), total_seconds=total_seconds)
         self.deliverer = Deliverer(
             database=database,
             doorbell=self.doorbell,
             sender=self.sender,
-            keeper=self.keeper,
+            secret_cache=self.secret_cache,
             render=render,
             owner=self.owner,
         )

@@ -187,7 +187,7 @@ async def test_a_paused_child_is_stopped_in_order(supervisor: Supervisor, tmp_pa
 async def test_children_of_a_supervisor_that_is_gone_are_stopped(supervisor: Supervisor, tmp_path: Path) -> None:
     await supervisor.add_children([sleeper("api-0"), sleeper("worker-0", "worker")])
     pids = supervisor.pids("api") + supervisor.pids("worker")
-    orphaned, supervisor._keepers = supervisor._keepers, []
+    orphaned, supervisor._watchers = supervisor._watchers, []
     for keeper in orphaned:
         keeper.cancel()
     await stop_leftovers(tmp_path)

@@ -30,19 +30,19 @@ ERROR_LENGTHS = (1000, 300, 100)
 """Characters of an error's message in an event that is too large with all of it, or with more of it."""
 
 
-def job_body(base_url: str, row: WholeJob, prospect: Estimate = NO_ESTIMATE) -> bytes:
+def job_body(base_url: str, row: WholeJob, estimate: Estimate = NO_ESTIMATE) -> bytes:
     """The JSON of a job."""
-    return orjson.dumps(_whole(base_url, row, prospect))
+    return orjson.dumps(_whole(base_url, row, estimate))
 
 
-def canceled_body(base_url: str, row: WholeJob, prospect: Estimate, *, at_once: bool) -> bytes:
+def canceled_body(base_url: str, row: WholeJob, estimate: Estimate, *, at_once: bool) -> bytes:
     """The JSON of a job that was canceled, `at_once` or once the upstream is done with it, and what that costs."""
-    return orjson.dumps(_whole(base_url, row, prospect) | {"notice": FREE_NOTICE if at_once else CHARGED_NOTICE})
+    return orjson.dumps(_whole(base_url, row, estimate) | {"notice": FREE_NOTICE if at_once else CHARGED_NOTICE})
 
 
-def _whole(base_url: str, row: WholeJob, prospect: Estimate) -> dict[str, Any]:
+def _whole(base_url: str, row: WholeJob, estimate: Estimate) -> dict[str, Any]:
     shown = show_id("job", row.id)
-    body = _item(base_url, row, shown, prospect)
+    body = _item(base_url, row, shown, estimate)
     # a mark was stored with it until bodies were read without
     body["input"] = orjson.Fragment(without_bom(row.input))
     output, lossy = _output(row, shown, body["urls"]["response"])
@@ -75,16 +75,16 @@ def event_data(base_url: str, row: EventJob, *, type_: str) -> Iterator[bytes]:
     yield orjson.dumps(job | {"metadata": {}, "metadata_omitted": True})
 
 
-async def page_body(base_url: str, page: Page[ShownJob], prospects: Mapping[UUID, Estimate]) -> bytes:
-    """The JSON of a page of jobs; `prospects` of those that have not ended."""
+async def page_body(base_url: str, page: Page[ShownJob], estimates: Mapping[UUID, Estimate]) -> bytes:
+    """The JSON of a page of jobs; `estimates` of those that have not ended."""
     items = await each(
         page.items,
-        lambda row: _item(base_url, row, show_id("job", row.id), prospects.get(row.id, NO_ESTIMATE)),
+        lambda row: _item(base_url, row, show_id("job", row.id), estimates.get(row.id, NO_ESTIMATE)),
     )
     return orjson.dumps({"items": items, "next_cursor": page.next_cursor})
 
 
-def _item(base_url: str, row: ShownJob, shown: str, prospect: Estimate = NO_ESTIMATE) -> dict[str, Any]:
+def _item(base_url: str, row: ShownJob, shown: str, estimate: Estimate = NO_ESTIMATE) -> dict[str, Any]:
     state = State(row.state)
     self_url = f"{base_url}/api/v1/jobs/{shown}"
     return {
@@ -100,9 +100,9 @@ def _item(base_url: str, row: ShownJob, shown: str, prospect: Estimate = NO_ESTI
         },
         "credits": _credits(row.held_micro, finished=state in FINAL, charged=row.charged_micro),
         "eta": None
-        if prospect.p50 is None
-        else {"p50": clock.rfc3339(prospect.p50), "p90": clock.rfc3339(prospect.p90)},
-        "position": prospect.position,
+        if estimate.p50 is None
+        else {"p50": clock.rfc3339(estimate.p50), "p90": clock.rfc3339(estimate.p90)},
+        "position": estimate.position,
         "metadata": row.metadata or {},
         "webhook_url": row.webhook_url,
         "priority": row.priority,

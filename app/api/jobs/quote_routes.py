@@ -36,7 +36,7 @@ async def quote_job(request: Request) -> QuoteOut:
     count as a submit; a refused quote counts as a refused submit."""
     state = request.app.state
     principal = await submitter(request)
-    state.intake.admit(principal)
+    state.submit_service.admit(principal)
     try:
         principal.require(Scope.JOBS_WRITE)
         body = await state.bodies.read(request, principal.allowance)
@@ -47,5 +47,5 @@ async def quote_job(request: Request) -> QuoteOut:
         asked = await asked_job(principal, given, body, None, state.guard, faults)
         return QuoteOut.of(await state.quoter.quote(asked))
     except Refusal as refusal:
-        state.intake.charge_refusal(principal, refusal)
+        state.submit_service.charge_refusal(principal, refusal)
         raise

@@ -71,8 +71,8 @@ class QuoteOut(BaseModel):
             binding=quote.binding,
             paused_by=quote.paused_by,
             wait_seconds=None if wait is None else WaitSeconds(p50=round(wait.p50, 3), p90=round(wait.p90, 3)),
-            eta=Eta.of(quote.prospect),
-            position=quote.prospect.position,
+            eta=Eta.of(quote.estimate),
+            position=quote.estimate.position,
         )
 
 

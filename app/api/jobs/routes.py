@@ -89,14 +89,14 @@ def _job_id(shown: str) -> UUID:
 )
 async def submit_job(request: Request) -> Response:
     """Submit a job. With an `Idempotency-Key` the request can be repeated; `Prefer: wait=N` waits until the job ends."""
-    intake, base_url = request.app.state.intake, request.app.state.public_url
+    submit_service, base_url = request.app.state.submit_service, request.app.state.public_url
     who: Principal | None = None
     model: str | None = None
     key: str | None = None
     faults = Faults()
     try:
         who = principal = await submitter(request)
-        intake.admit(principal)
+        submit_service.admit(principal)
         principal.require(Scope.JOBS_WRITE)
         body = await request.app.state.bodies.read(request, principal.allowance)
         given = await request.app.state.bodies.parse(body, principal.allowance)
@@ -106,12 +106,12 @@ async def submit_job(request: Request) -> Response:
         with faults:
             key = idempotency_key(request.headers)
         asked = await asked_job(principal, given, body, key, request.app.state.guard, faults)
-        stored, limits = await intake.accept(asked)
+        stored, limits = await submit_service.accept(asked)
     except Refusal as refusal:
-        await intake.note_refusal(refusal, surface=Surface.NATIVE, who=who, model=model)
+        await submit_service.note_refusal(refusal, surface=Surface.NATIVE, who=who, model=model)
         raise
     if stored.replayed:
-        await intake.note_replay(asked, stored)
+        await submit_service.note_replay(asked, stored)
     del body, given, asked  # free large objects before a wait that may be long
     wait = preferred_wait(request.headers, default=0.0, wait_seconds_max=PREFER_WAIT_MAX)
     row: WholeJob | None = await request.app.state.reader.wait_for_job(principal.tenant_id, stored.job_id, wait.seconds)
@@ -119,7 +119,7 @@ async def submit_job(request: Request) -> Response:
         raise JobNotFound
     location = f"{base_url}/api/v1/jobs/{show_id('job', stored.job_id)}"
     headers = {**limits, **wait.headers, "Location": location}
-    content = await _content(base_url, row, request.app.state.outlook.of_new(principal.tenant_id, row))
+    content = await _content(base_url, row, request.app.state.eta.of_new(principal.tenant_id, row))
     if stored.replayed:
         return _json(content, 200, {**headers, "Idempotent-Replayed": "true"})
     return _json(content, 201 if wait.seconds and State(row.state) in FINAL else 202, headers)
@@ -175,8 +175,8 @@ async def list_jobs_of_tenant(
     page = cut_page(found.rows, limit=limit, cursor_of=lambda row: show_id("job", row.id))
     if found.scanned_to is not None:
         page = replace(page, next_cursor=show_id("job", found.scanned_to))
-    prospects = await request.app.state.outlook.of_jobs(caller.tenant_id, page.items)
-    return _json(await page_body(request.app.state.public_url, page, prospects))
+    estimates = await request.app.state.eta.of_jobs(caller.tenant_id, page.items)
+    return _json(await page_body(request.app.state.public_url, page, estimates))
 
 
 def _metadata_filter(query: QueryParams) -> dict[str, str]:
@@ -231,21 +231,21 @@ async def cancel_job(request: Request, caller: JobsWriter, job_id: str) -> Respo
     if row is None:
         raise JobNotFound
     at_once = became is State.CANCELED
-    prospect = await _prospect(request, principal, row)
-    content = canceled_body(state.public_url, row, prospect, at_once=at_once)
+    estimate = await _estimate(request, principal, row)
+    content = canceled_body(state.public_url, row, estimate, at_once=at_once)
     return _json(content, 200 if at_once else 202)
 
 
 async def _shown(request: Request, principal: Principal, row: WholeJob) -> Response:
     """The answer with the current state of a job and its ETA."""
-    prospect = await _prospect(request, principal, row)
-    return _json(await _content(request.app.state.public_url, row, prospect))
+    estimate = await _estimate(request, principal, row)
+    return _json(await _content(request.app.state.public_url, row, estimate))
 
 
-async def _prospect(request: Request, principal: Principal, row: WholeJob) -> Estimate:
-    prospects: dict[UUID, Estimate] = await request.app.state.outlook.of_jobs(principal.tenant_id, [row])
-    return prospects.get(row.id, NO_ESTIMATE)
+async def _estimate(request: Request, principal: Principal, row: WholeJob) -> Estimate:
+    estimates: dict[UUID, Estimate] = await request.app.state.eta.of_jobs(principal.tenant_id, [row])
+    return estimates.get(row.id, NO_ESTIMATE)
 
 
-async def _content(base_url: str, row: WholeJob, prospect: Estimate) -> bytes:
-    return await run_sized(len(row.body or b""), lambda: job_body(base_url, row, prospect))
+async def _content(base_url: str, row: WholeJob, estimate: Estimate) -> bytes:
+    return await run_sized(len(row.body or b""), lambda: job_body(base_url, row, estimate))

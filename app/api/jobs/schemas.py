@@ -110,11 +110,11 @@ class Eta(BaseModel):
     p90: At
 
     @classmethod
-    def of(cls, prospect: Estimate) -> Self | None:
+    def of(cls, estimate: Estimate) -> Self | None:
         """None where it is unknown."""
-        if prospect.p50 is None or prospect.p90 is None:
+        if estimate.p50 is None or estimate.p90 is None:
             return None
-        return cls(p50=prospect.p50, p90=prospect.p90)
+        return cls(p50=estimate.p50, p90=estimate.p90)
 
 
 class JobUrls(BaseModel):

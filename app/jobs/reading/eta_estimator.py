@@ -64,26 +64,26 @@ class Waiting:
 class QueueSnapshot:
     """A line, when it was read by this process's monotonic clock, and how it may continue."""
 
-    __slots__ = ("_course", "at", "line")
+    __slots__ = ("_simulation", "at", "line")
 
     def __init__(self, line: Line, at: float) -> None:
         self.line = line
         self.at = at
-        self._course: QueueSimulation | None = None
+        self._simulation: QueueSimulation | None = None
 
     @property
     def played(self) -> bool:
         """Whether the line has been simulated. The first call of `waits` does it and is expensive."""
-        return self._course is not None
+        return self._simulation is not None
 
     def waits(self, place: float, models: Mapping[str, Durations]) -> Sequence[float] | None:
         """Return equally likely seconds from the read until a job with `place` jobs before it is sent. None: not known."""
         line = self.line
         if line.paused or line.max_in_flight < 1 or math.isinf(line.upstream_paused_seconds) or not models:
             return None
-        if self._course is None:
-            self._course = QueueSimulation(line, models)
-        return self._course.waits(place)
+        if self._simulation is None:
+            self._simulation = QueueSimulation(line, models)
+        return self._simulation.waits(place)
 
 
 class EtaEstimator:
@@ -91,7 +91,7 @@ class EtaEstimator:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._looks: OrderedDict[UUID, QueueSnapshot] = OrderedDict()
+        self._snapshots: OrderedDict[UUID, QueueSnapshot] = OrderedDict()
         self._reading: dict[UUID, asyncio.Task[QueueSnapshot | None]] = {}
         self._models: OrderedDict[str, tuple[Durations | None, float]] = OrderedDict()
         self._learning = asyncio.Lock()
@@ -105,18 +105,18 @@ class EtaEstimator:
         newest = max((_seconds(row.rank_at) for row in waiting if row.ready), default=-math.inf)
         look = await self.look(tenant_id, newest_rank=newest) if waiting else None
         await self.learn(models if look is None else models | _named(look.line))
-        return dict(await each(open_ones, lambda row: (row.id, self._prospect(row, look))))
+        return dict(await each(open_ones, lambda row: (row.id, self._estimate(row, look))))
 
     def of_new(self, tenant_id: UUID, row: ShownJob) -> Estimate:
         """Return the expectation for a job that was just accepted, as far as it is known without a read."""
-        look = self._looks.get(tenant_id)
+        look = self._snapshots.get(tenant_id)
         if look is not None and (clock.monotonic() - look.at > LINE_SECONDS or not look.played):
             look = None
-        return self._prospect(row, look)
+        return self._estimate(row, look)
 
     async def look(self, tenant_id: UUID, *, newest_rank: float = -math.inf) -> QueueSnapshot | None:
         """Return the tenant's line as it was a moment ago. None if it could not be read."""
-        kept = self._looks.get(tenant_id)
+        kept = self._snapshots.get(tenant_id)
         if kept is not None:
             believed_seconds = NEWCOMER_SECONDS if newest_rank > kept.line.last_rank else LINE_SECONDS
             if clock.monotonic() - kept.at <= believed_seconds:
@@ -169,11 +169,11 @@ class EtaEstimator:
                 line = await read_line(session, tenant_id=tenant_id)
         except StoreUnavailable as error:
             log.warning("eta.queue_not_read", cause=repr(error.__cause__))
-            return self._looks.get(tenant_id)
-        look = self._looks[tenant_id] = QueueSnapshot(line, asked_at)
-        self._looks.move_to_end(tenant_id)
-        if len(self._looks) > LINES_MAX:
-            self._looks.popitem(last=False)
+            return self._snapshots.get(tenant_id)
+        look = self._snapshots[tenant_id] = QueueSnapshot(line, asked_at)
+        self._snapshots.move_to_end(tenant_id)
+        if len(self._snapshots) > LINES_MAX:
+            self._snapshots.popitem(last=False)
         return look
 
     def of_waiting(self, job: Waiting, look: QueueSnapshot | None, *, now: datetime) -> Estimate:
@@ -205,7 +205,7 @@ class EtaEstimator:
         earliest = _seconds(job.due_at) - line.read_at
         return [max(wait, earliest) for wait in waits]
 
-    def _prospect(self, row: ShownJob, look: QueueSnapshot | None) -> Estimate:
+    def _estimate(self, row: ShownJob, look: QueueSnapshot | None) -> Estimate:
         read_at: datetime = row.read_at
         if row.state == State.QUEUED:
             waiting = Waiting(row.model, row.rank_at, row.ready, row.due_at, row.deadline_at)

@@ -68,32 +68,34 @@ class Quote:
     """Who has set the pause, if it would wait for one."""
     wait: Expected | None
     """Seconds until it would be sent. None: not known."""
-    prospect: Estimate
+    estimate: Estimate
 
 
 class Quoter:
     """Makes quotes, one object for each API process."""
 
-    def __init__(self, *, database: Database, intake: SubmitService, outlook: EtaEstimator, rates: RateLimiter) -> None:
+    def __init__(
+        self, *, database: Database, submit_service: SubmitService, eta: EtaEstimator, rates: RateLimiter
+    ) -> None:
         self._database = database
-        self._intake = intake
-        self._outlook = outlook
+        self._submit_service = submit_service
+        self._eta = eta
         self._rates = rates
 
     async def quote(self, asked: JobRequest) -> Quote:
         """Return what a submit would get now. Raises the Refusal that a submit would get for its times, model and parameters."""
         now = clock.now()
-        not_before, terms, price = await self._intake.judged(asked, now=now)
+        not_before, terms, price = await self._submit_service.judged(asked, now=now)
         parked = not_before is not None and not_before > now
         refusal, key_full = await self._judge(asked, price)
-        look = await self._outlook.look(asked.principal.tenant_id, newest_rank=float("inf"))
-        wait, prospect = None, NO_ESTIMATE
+        look = await self._eta.look(asked.principal.tenant_id, newest_rank=float("inf"))
+        wait, estimate = None, NO_ESTIMATE
         if look is not None and not key_full:
-            await self._outlook.learn({asked.model, *look.line.models})
+            await self._eta.learn({asked.model, *look.line.models})
             waiting = _waiting(asked, now=datetime.fromtimestamp(look.line.read_at, UTC))
-            waits = self._outlook.waits(waiting, look)
+            waits = self._eta.waits(waiting, look)
             wait = None if waits is None else middle_of(waits)
-            prospect = self._outlook.of_waiting(waiting, look, now=datetime.fromtimestamp(look.line.read_at, UTC))
+            estimate = self._eta.of_waiting(waiting, look, now=datetime.fromtimestamp(look.line.read_at, UTC))
         if refusal is not None:
             binding = _refused_by(refusal)
         else:
@@ -107,7 +109,7 @@ class Quoter:
             binding=binding,
             paused_by=paused_by(asked.model, look) if binding is Binding.PAUSED else None,
             wait=wait,
-            prospect=prospect,
+            estimate=estimate,
         )
 
     async def _judge(self, asked: JobRequest, price: int) -> tuple[Refusal | None, bool]:

@@ -58,7 +58,7 @@ class Deliverer:
         database: Database,
         doorbell: Doorbell,
         sender: Sender,
-        keeper: SigningSecretCache,
+        secret_cache: SigningSecretCache,
         render: Render,
         owner: UUID,
     ) -> None:
@@ -66,7 +66,7 @@ class Deliverer:
         self._database = database
         self._doorbell = doorbell
         self._sender = sender
-        self._keeper = keeper
+        self._secret_cache = secret_cache
         self._render = render
         self._owner = owner
         self._slots = Slots("deliver", SLOTS, freed=self.pump.ring)
@@ -86,7 +86,7 @@ class Deliverer:
             return math.inf
         crash_point("deliver.after_claim")
         bodies = await self._bodies(rows)
-        await self._keeper.learn((row.tenant_id, row.endpoint_id) for row in rows)
+        await self._secret_cache.learn((row.tenant_id, row.endpoint_id) for row in rows)
         for row in rows:
             self._slots.start(self._deliver(row, bodies.get(row.event_id), asked_at))
         if len(rows) == free:
@@ -147,7 +147,7 @@ class Deliverer:
             )
             return Attempted(AttemptOutcome.FORBIDDEN, 0.0, detail="the body of the event could not be made")
         try:
-            secrets = self._keeper.secrets_of(row.tenant_id, row.endpoint_id)
+            secrets = self._secret_cache.secrets_of(row.tenant_id, row.endpoint_id)
         except SecretUnreadable as error:
             log.error("delivery.secret_unreadable", delivery_id=show_id("dlv", row.id), secret=str(error))
             return Attempted(AttemptOutcome.FORBIDDEN, 0.0, detail="the signing secret could not be decrypted")
