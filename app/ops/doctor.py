@@ -94,7 +94,7 @@ async def _database(data_dir: Path) -> AsyncIterator[Finding]:
     try:
         database = await Database.open(find_database_url(data_dir), name="doctor", writers_max=1, readers_max=1)
     except SettingsError as error:
-        yield Finding("database", str(error), "set WAYSTATION_DATABASE_URL")
+        yield Finding("database", str(error), "correct it in the environment of every API and worker")
         return
     try:
         await database.prove()
@@ -200,7 +200,7 @@ async def _redis(data_dir: Path) -> Finding:
     except SettingsError as error:
         return Finding("redis", str(error), "correct it in the environment of every API and worker")
     if url is None:
-        return Finding("redis", "WAYSTATION_REDIS_URL is not set", "set WAYSTATION_REDIS_URL")
+        return Finding("redis", "not configured", "set WAYSTATION_REDIS_URL")
     redis = open_redis(url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
     try:
         async with redis:

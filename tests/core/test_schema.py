@@ -71,7 +71,9 @@ async def test_migrate_leaves_a_newer_schema_as_it_is(new_database: NewDatabase,
     ran = await asyncio.to_thread(run, "migrate", DATABASE_URL=url)
     if newer == "0014":
         assert (ran.returncode, ran.stderr) == (0, "")
-        assert ran.stdout.startswith(f"the database is at revision 9999, newer than this release's {head_revision()}, ")
+        assert ran.stdout.startswith(
+            f"the database is at revision 9999, newer than this release's {head_revision()} and "
+        )
     else:
         assert ran.returncode == WrongSchema.exit_code
         assert "run a newer release" in ran.stderr

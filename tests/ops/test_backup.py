@@ -144,7 +144,7 @@ async def test_secrets_must_be_opened_by_the_key(
     code, line = await secrets(SECRET_KEY="another" * 5)
     assert (code, line[:33]) == (1, "WRONG secrets       no key of WAY")
     code, line = await secrets()
-    assert (code, line[:30]) == (0, "-     secrets       not tried:")
+    assert (code, line[:32]) == (0, "-     secrets       not checked:")
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -173,7 +173,7 @@ async def test_half_a_dump_is_no_success(
             b"--\n-- PostgreSQL database dump\n--\nSELECT 1/0;\n-- PostgreSQL database dump complete\n",
             "division by zero",
         ),
-        (b"--\n-- PostgreSQL database dump\n--\nSELECT 1;\n", "cut off"),
+        (b"--\n-- PostgreSQL database dump\n--\nSELECT 1;\n", "is incomplete"),
     ],
 )
 def test_what_is_no_dump_is_told_in_a_line(scratch: Path, tmp_path: Path, content: bytes | None, said: str) -> None:
