@@ -27,7 +27,7 @@ class WebhookSweeper:
         self._forget_at = clock.monotonic()
 
     def set_push_available(self, available: bool) -> None:
-        """`heard`: whether notifications arrive. If not, it sweeps now, then every `sweep_seconds`."""
+        """`available`: whether notifications arrive. If not, it sweeps now, then every `sweep_seconds`."""
         self._push_available = available
         if not available:
             self.pump.ring()

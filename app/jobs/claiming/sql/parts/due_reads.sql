@@ -1,4 +1,4 @@
--- Whether `job`, a row of jobs, is running, due for a poll, not claimed and not paused.
+-- Whether `job`, a row of jobs, is running, due for a poll and not claimed, while no pause stops all polls.
 state = 'running'
     AND due_at BETWEEN now() - make_interval(secs => :overdue_seconds) AND now() + make_interval(secs => :lookahead_seconds)
     AND (lease_until IS NULL OR lease_until < now())
