@@ -31,8 +31,6 @@ from app.pace.budget import PaceReading, read_pace
 from app.pace.pace import SUBMIT_PRICE, next_submit_seconds, submits_granted
 from app.pace.pauses.queries import COUNT_GRANTED_PART, MAY_SUBMIT_PART
 
-UNPARKABLE_TENANTS_MAX = 20
-"""At most this many keys that have places and jobs that are not ready are examined in one claim."""
 BEYOND_MIN = 8
 """This many more tenants are examined if none of those in turn has a job that may be sent."""
 COST_MICRO_MIN = 1_000
@@ -172,7 +170,7 @@ async def _lock_line(
 ) -> Line:
     to_pass, seconds = (None, 0.0) if passed_over is None else (list(passed_over), lock_seconds)
     rows = await session.rows(
-        _LOCK_QUEUES_IN_TURN, tenants_max=looked_at, passed_over=to_pass, lock_seconds=seconds, keys_max=UNPARKABLE_TENANTS_MAX,
+        _LOCK_QUEUES_IN_TURN, tenants_max=looked_at, passed_over=to_pass, lock_seconds=seconds,
         no_limit=NO_LIMIT,
     )  # fmt: skip
     reached = [row for row in rows if row.tenant_id is not None]
