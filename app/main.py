@@ -73,9 +73,15 @@ def create_app(settings: Settings, *, on_wrong: Callable[[WrongConnection], None
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with contextlib.AsyncExitStack() as stack:
-            await _open(app, settings, stack, on_wrong)
-            yield
+        opened = False
+        try:
+            async with contextlib.AsyncExitStack() as stack:
+                await _open(app, settings, stack, on_wrong)
+                opened = True
+                yield
+        except asyncio.CancelledError:
+            if not opened:
+                raise  # else the server has stopped waiting for the close: uvicorn would log a traceback
 
     app = FastAPI(
         title="Waystation",

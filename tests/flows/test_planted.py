@@ -164,7 +164,7 @@ async def test_no_secret_is_told_by_any_route(hostile: Gateway, client: httpx.As
     assert row["operator"].startswith("command line: ")
     code, none = await command(hostile, "job", "show", jobs["way-0-completed"], "--original")
     assert code == 1
-    assert "nothing was left out" in none
+    assert "in full" in none
 
 
 async def test_no_balance_is_told(hostile: Gateway, client: httpx.AsyncClient) -> None:

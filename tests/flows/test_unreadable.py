@@ -149,18 +149,22 @@ async def test_a_model_whose_calls_all_fail_stops_no_other(gateway: Gateway) -> 
 async def test_an_outage_stops_submits_and_is_over_while_some_jobs_stay_bad(gateway: Gateway) -> None:
     away = {"match": "any", "fault": "answer", "status": 503}
     bad = {"match": "status", "slug": "odd-silent", "fault": "answer", "status": 500}
-    async with caller(gateway) as one, caller(gateway) as two:
-        async with gateway.faults({**away, "match": "status"}, {**away, "match": "credits"}):
-            for model in OTHERS:
-                for client in (one, two):
-                    await submit(client, model)
-            for _ in range(6):
-                await submit(one, "odd-silent")
+    async with (
+        caller(gateway) as one,
+        caller(gateway) as two,
+        gateway.faults({**away, "match": "status"}, {**away, "match": "credits"}),
+    ):
+        for model in OTHERS:
+            for client in (one, two):
+                await submit(client, model)
+        for _ in range(6):
+            await submit(one, "odd-silent")
 
-            async def open_() -> bool:
-                return await breaker(gateway) == "unavailable"
+        async def open_() -> bool:
+            return await breaker(gateway) == "unavailable"
 
-            await eventually(open_)
+        await eventually(open_)
+        # nested: between two blocks the upstream would answer about these jobs
         async with gateway.faults(bad):
 
             async def closed() -> bool:

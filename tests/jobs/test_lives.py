@@ -132,7 +132,7 @@ class Lives:
     async def claim(self) -> None:
         most = self.draw.randint(1, 6)
         await self.engine.fill_budget()
-        claimed = await self.write(claim_queued, owner=self.engine.owner, most=most, lease_seconds=HOUR)
+        claimed = await self.write(claim_queued, owner=self.engine.owner, jobs_max=most, lease_seconds=HOUR)
         for row in claimed.rows:
             job = self.model.jobs[row.id]
             assert (job.state, job.ready, job.held, job.late) == ("queued", True, False, False)
@@ -186,7 +186,7 @@ class Lives:
     async def claim_reads(self) -> None:
         await self.engine.fill_budget()
         most = self.draw.randint(1, 6)
-        taken = await self.write(claim_running, owner=self.engine.owner, most=most, lease_seconds=HOUR)
+        taken = await self.write(claim_running, owner=self.engine.owner, reads_max=most, lease_seconds=HOUR)
         for row in taken.rows:
             job = self.model.jobs[row.id]
             assert (job.state, job.due) == ("running", Due.NOW)

@@ -103,7 +103,7 @@ async def test_a_claim_goes_back_while_its_connection_is_still_being_opened(
 async def test_an_attempt_that_is_being_opened_is_recorded_as_not_sent(
     url: str, database: Database, redis_url: str, engine: Engine, caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.jobs.engine.dispatch.LAST_WORDS_SECONDS", EVER)
+    monkeypatch.setattr("app.jobs.engine.dispatch.CANCEL_GRACE_SECONDS", EVER)
     [job_id] = await engine.submit(caller)
 
     async def silent(peer: Peer) -> None:

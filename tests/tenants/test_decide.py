@@ -67,7 +67,7 @@ def test_what_is_no_expiry(text: str) -> None:
 
 def test_an_expiry_lies_ahead() -> None:
     assert checked_expiry(None, now=NOW) is None
-    with pytest.raises(Malformed, match="past"):
+    with pytest.raises(Malformed, match="in the future"):
         checked_expiry(NOW, now=NOW)
 
 

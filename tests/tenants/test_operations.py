@@ -171,7 +171,7 @@ async def test_a_key_needs_a_tenant_and_a_future(database: Database, new_caller:
     with pytest.raises(TenantNotFound):
         async with database.transaction() as session:
             await create_key(session, tenant_id=new_id(), secret=secret)
-    with pytest.raises(Malformed, match="past"):
+    with pytest.raises(Malformed, match="in the future"):
         await new_caller(expires_at=clock.now() - timedelta(seconds=1))
 
 
