@@ -143,7 +143,7 @@ async def test_memory_stays_flat() -> None:
     before = peak_kilobytes()
     for harm in (endless_body, ten_gigabytes, endless_headers):
         await asyncio.gather(*(attempt(harm) for _ in range(20)))
-    assert peak_kilobytes() - before < 48 * 1024  # the senders of all these bytes live in this process, too
+    assert peak_kilobytes() - before < 96 * 1024  # the senders of all these bytes live in this process, too
 
 
 @pytest.mark.slow
