@@ -75,7 +75,7 @@ class CuttingProxy:
                 group.create_task(link.up(reader))
                 group.create_task(link.down(from_server, writer))
         except* (OSError, asyncio.IncompleteReadError, _Over):
-            pass
+            pass  # one end has hung up, as tests make it: the other end is told below
         finally:
             self._links.discard(task)
             for one in (writer, to_server):

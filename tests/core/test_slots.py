@@ -32,8 +32,8 @@ async def test_a_slot_is_free_again_whatever_became_of_it() -> None:
     assert [entry["slots"] for entry in logs if entry["event"] == "slots.not_recorded"] == ["test"]
 
 
-@pytest.mark.parametrize(("last_words_seconds", "said"), [(5.0, ["shut down"]), (0.0, [])])
-async def test_what_is_late_is_cut_and_may_say_so(last_words_seconds: float, said: list[str]) -> None:
+@pytest.mark.parametrize(("cancel_seconds", "said"), [(5.0, ["shut down"]), (0.0, [])])
+async def test_what_is_late_is_cut_and_may_say_so(cancel_seconds: float, said: list[str]) -> None:
     heard: list[str] = []
 
     async def works() -> None:
@@ -46,7 +46,7 @@ async def test_what_is_late_is_cut_and_may_say_so(last_words_seconds: float, sai
     slots = Slots("test", 1, freed=lambda: None)
     slots.start(works())
     await asyncio.sleep(0)
-    await slots.drain(0.01, last_words_seconds=last_words_seconds)
+    await slots.drain(0.01, cancel_seconds=cancel_seconds)
     assert heard == said
     await slots.drain(5)
     assert slots.free == 1
@@ -55,5 +55,5 @@ async def test_what_is_late_is_cut_and_may_say_so(last_words_seconds: float, sai
 async def test_nothing_on_the_wire_is_drained_at_once() -> None:
     slots = Slots("test", 1, freed=lambda: None)
     async with asyncio.timeout(30):
-        await slots.drain(60, last_words_seconds=60)
+        await slots.drain(60, cancel_seconds=60)
     assert slots.free == 1

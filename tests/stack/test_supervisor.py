@@ -188,7 +188,7 @@ async def test_children_of_a_supervisor_that_is_gone_are_stopped(supervisor: Sup
     await supervisor.add_children([sleeper("api-0"), sleeper("worker-0", "worker")])
     pids = supervisor.pids("api") + supervisor.pids("worker")
     orphaned, supervisor._watchers = supervisor._watchers, []
-    for keeper in orphaned:
-        keeper.cancel()
+    for watcher in orphaned:
+        watcher.cancel()
     await stop_leftovers(tmp_path)
     assert not any(alive(pid) for pid in pids)

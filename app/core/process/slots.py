@@ -38,15 +38,15 @@ class Slots:
             log.error("slots.not_recorded", slots=self.name, exc_info=error)
         self._freed()
 
-    async def drain(self, seconds: float, *, last_words_seconds: float = 0.0) -> None:
-        """Wait up to `seconds` for the tasks. Cancel the rest, and wait `last_words_seconds` for their ends."""
+    async def drain(self, seconds: float, *, cancel_seconds: float = 0.0) -> None:
+        """Wait up to `seconds` for the tasks. Cancel the rest, and wait `cancel_seconds` for their ends."""
         if not self._tasks:
             return
         _done, late = await asyncio.wait(list(self._tasks), timeout=seconds)
         for task in late:
             task.cancel()
-        if late and last_words_seconds:
-            await asyncio.wait(late, timeout=last_words_seconds)
+        if late and cancel_seconds:
+            await asyncio.wait(late, timeout=cancel_seconds)
 
     def cut(self) -> None:
         """Cancel all tasks. A `drain` that waits for them continues."""

@@ -170,8 +170,7 @@ async def _lock_line(
 ) -> Line:
     to_pass, seconds = (None, 0.0) if passed_over is None else (list(passed_over), lock_seconds)
     rows = await session.rows(
-        _LOCK_QUEUES_IN_TURN, tenants_max=looked_at, passed_over=to_pass, lock_seconds=seconds,
-        no_limit=NO_LIMIT,
+        _LOCK_QUEUES_IN_TURN, tenants_max=looked_at, passed_over=to_pass, lock_seconds=seconds, no_limit=NO_LIMIT,
     )  # fmt: skip
     reached = [row for row in rows if row.tenant_id is not None]
     locked_out = {row.tenant_id for row in reached if row.weight is None and row.tenant_id is not None}

@@ -160,7 +160,7 @@ class Dispatcher:
 
     async def drain(self, seconds: float) -> None:
         """Wait for submits in progress, at most this long; then abort them, which leaves their jobs unknown."""
-        await self._slots.drain(seconds, last_words_seconds=CANCEL_GRACE_SECONDS)
+        await self._slots.drain(seconds, cancel_seconds=CANCEL_GRACE_SECONDS)
         await self.sender.recorded()
 
     def cut(self) -> None:

@@ -91,11 +91,11 @@ class Child:
                 await self.start()
                 continue
             if process is None or process.returncode is not None:
-                raise StackError(f"{self.name} failed to start{self._last_words()}")
+                raise StackError(f"{self.name} failed to start{self._log_lines()}")
             if self.spec.ready is None or await self.spec.ready(process.pid):
                 return
             if monotonic() > until:
-                raise StackError(f"{self.name} is not ready after {self.spec.ready_seconds:.0f} s{self._last_words()}")
+                raise StackError(f"{self.name} is not ready after {self.spec.ready_seconds:.0f} s{self._log_lines()}")
             await asyncio.sleep(_POLL_SECONDS)
 
     async def wait(self) -> int:
@@ -122,7 +122,7 @@ class Child:
         await self._hurry.wait()
         process.send(signal.SIGKILL)
 
-    def _last_words(self) -> str:
+    def _log_lines(self) -> str:
         if self.spec.log_path is None:
             return ""
         return f": {last_lines(self.spec.log_path)} (see {self.spec.log_path})"

@@ -114,8 +114,8 @@ class Supervisor:
     async def stop(self) -> None:
         """Stop all members, the last added first, also half-started ones."""
         self._stopping = True
-        for keeper in self._watchers:
-            keeper.cancel()
+        for watcher in self._watchers:
+            watcher.cancel()
         await asyncio.gather(*self._watchers, return_exceptions=True)
         for tier in reversed(self._tiers):
             for outcome in await asyncio.gather(*(member.stop() for member in tier), return_exceptions=True):
