@@ -230,9 +230,9 @@ class Gateway:
 
     @contextlib.asynccontextmanager
     async def faults(self, *rules: Mapping[str, Any]) -> AsyncIterator[None]:
-        """Fault rules in force for a while; each should name a slug of its own test."""
+        """Fault rules in force for a while, in place of all others; each should name a slug of its own test."""
         async with httpx.AsyncClient(base_url=self.upstream_url, timeout=60) as client:
-            answer = await client.post("/_simulator/faults", json=list(rules))
+            answer = await client.put("/_simulator/faults", json=list(rules))
             assert answer.status_code == 200, answer.text
             try:
                 yield

@@ -1,4 +1,7 @@
-"""Pollers with the official SDK: threads of one program that submit a job and poll to its end, again and again."""
+"""Pollers with the official SDK: threads of one program that submit a job and poll to its end, again and again.
+
+They wait longer for an answer than the SDK does by default (30 s): a busy machine may not run a gateway for so long.
+"""
 
 import asyncio
 import json
@@ -14,7 +17,7 @@ from segmind import InferenceTimeout, SegmindClient
 seen, over = collections.Counter(), threading.Event()
 
 def poll(number):
-    client = SegmindClient(base_url=BASE_URL)
+    client = SegmindClient(base_url=BASE_URL, timeout=240)
     while not over.is_set():
         try:
             job = client.submit_async(SUBMIT)

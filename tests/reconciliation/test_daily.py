@@ -88,7 +88,7 @@ async def reconciled(books: Books, url: str, monkeypatch: pytest.MonkeyPatch, *a
 async def test_the_command(books: Books, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     job_id, upstream_id = await books.run()
     told = await reconciled(books, url, monkeypatch)
-    assert (told.exit_code, told.stdout.splitlines()[-1]) == (0, "nothing differs"), told.output
+    assert (told.exit_code, told.stdout.splitlines()[-1]) == (0, "no differences"), told.output
     assert "1 requests compared" in told.stdout
     await books.change("UPDATE jobs SET cost_micro = 1 WHERE id = $1", job_id)
     told = await reconciled(books, url, monkeypatch, "--json")
