@@ -3,6 +3,7 @@ its job."""
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Float,
@@ -14,11 +15,13 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    false,
     func,
+    text,
 )
 
 from app.core.database.tables import instant, metadata, one_of
-from app.jobs.models import ExchangeKind, State, Surface
+from app.jobs.models import ExchangeKind, Resolution, State, Surface
 
 OUTCOMES = (
     "accepted", "running", "succeeded", "failed", "rejected", "throttled", "account", "not_sent", "unknown", "gone", "trouble",
@@ -34,9 +37,32 @@ attempts = Table(
     instant("settled_at"),
     Column("outcome", Text, comment="null: on the wire"),
     Column("upstream_id", Text),
+    Column(
+        "sender_done",
+        Boolean,
+        nullable=False,
+        server_default=false(),
+        comment="its sender has recorded all that it knows: no byte of it is sent any more",
+    ),
+    Column(
+        "resolution",
+        Text,
+        comment="how an unknown outcome was resolved; null: it was not, or the sender learned it",
+    ),
+    instant("resolved_at"),
+    Column(
+        "contested",
+        Boolean,
+        nullable=False,
+        server_default=false(),
+        comment="a request of the history may be this attempt or one of another tenant",
+    ),
     one_of("outcome", ("accepted", "rejected", "throttled", "account", "not_sent", "unknown")),
     CheckConstraint("(outcome IS NULL) = (settled_at IS NULL)", name="settled"),
     CheckConstraint("(outcome IS NOT DISTINCT FROM 'accepted') = (upstream_id IS NOT NULL)", name="accepted"),
+    one_of("resolution", Resolution),
+    CheckConstraint("(resolution IS NULL) = (resolved_at IS NULL)", name="resolved"),
+    Index("attempts_unknown_idx", "sent_at", postgresql_where=text("outcome = 'unknown'")),
 )
 
 job_events = Table(

@@ -90,3 +90,24 @@ class ExchangeKind(StrEnum):
     SUBMIT = "submit"
     POLL = "poll"
     FETCH = "fetch"
+
+
+class Resolution(StrEnum):
+    """How an attempt with an unknown outcome was resolved, other than by the upstream's own answer.
+
+    ADOPTED: the upstream's history showed its request. PROVEN_ABSENT: the history showed that there is none. TIMED_OUT: neither
+    was shown within UNKNOWN_MAX_SECONDS. OPERATOR: an operator decided.
+    """
+
+    ADOPTED = "adopted"
+    PROVEN_ABSENT = "proven_absent"
+    TIMED_OUT = "timed_out"
+    OPERATOR = "operator"
+
+
+class OnUnknown(StrEnum):
+    """What a tenant wants if it is unknown whether its job arrived. HOLD: wait for the truth. RESUBMIT: also send it once more,
+    after a proof that it did not arrive."""
+
+    HOLD = "hold"
+    RESUBMIT = "resubmit"

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from app.core.database.tables import instant, metadata, one_of
-from app.jobs.models import ErrorCode, State, Surface
+from app.jobs.models import ErrorCode, OnUnknown, State, Surface
 
 jobs = Table(
     "jobs",
@@ -93,6 +93,21 @@ jobs = Table(
     Column("price_rule", Text, nullable=False, server_default="metered", comment="as it was when it was accepted"),
     Column("markup_micro", BigInteger, nullable=False, server_default="1000000"),
     Column("late_result", Boolean, nullable=False, server_default=false()),
+    Column(
+        "on_unknown",
+        Text,
+        nullable=False,
+        server_default="hold",
+        comment="resubmit: one more attempt once it is proven that the first did not arrive",
+    ),
+    Column(
+        "recovered",
+        Boolean,
+        nullable=False,
+        server_default=false(),
+        comment="its result came from the upstream's history",
+    ),
+    instant("withdrawn_at", comment="when its result was found to be another job's, and taken from it"),
     Column("idempotency_key", Text),
     Column("fingerprint", LargeBinary, comment="SHA-256 of the canonical JSON of model and input"),
     one_of("state", State),
@@ -106,9 +121,15 @@ jobs = Table(
     CheckConstraint("state <> 'queued' OR upstream_id IS NULL", name="queued"),
     CheckConstraint("state NOT IN ('sending', 'unknown') OR (attempt > 0 AND upstream_id IS NULL)", name="sending"),
     CheckConstraint(
-        "state NOT IN ('running', 'completed') OR (upstream_id IS NOT NULL AND submitted_at IS NOT NULL)",
+        "state NOT IN ('running', 'completed') OR (upstream_id IS NOT NULL AND submitted_at IS NOT NULL)"
+        " OR (state = 'completed' AND withdrawn_at IS NOT NULL)",
         name="running",
     ),
+    CheckConstraint(
+        "withdrawn_at IS NULL OR (finished_at IS NOT NULL AND upstream_id IS NULL AND charged_micro = 0)",
+        name="withdrawn",
+    ),
+    one_of("on_unknown", OnUnknown),
     CheckConstraint("(state = 'failed') = (error_code IS NOT NULL)", name="failed"),
     CheckConstraint("state <> 'canceled' OR cancel_requested_at IS NOT NULL", name="canceled"),
     CheckConstraint("charged_micro BETWEEN 0 AND held_micro", name="charged"),

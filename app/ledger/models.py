@@ -22,7 +22,11 @@ class Period(StrEnum):
 
 
 class ExposureReason(StrEnum):
-    """Why the upstream may have charged us what no tenant pays."""
+    """Why the upstream may have charged us what no tenant pays.
+
+    CORRECTED: the truth about an expected amount, as the difference. WITHDRAWN: a charge was returned with the result.
+    UNASSIGNED: it is unknown which of several jobs it was; such a row has no job and no tenant.
+    """
 
     COST_ABOVE_HOLD = "cost_above_hold"
     COST_ABOVE_PRICE = "cost_above_price"
@@ -30,3 +34,6 @@ class ExposureReason(StrEnum):
     LOST = "lost"
     UNKNOWN = "unknown"
     SECOND_START = "second_start"
+    CORRECTED = "corrected"
+    UNASSIGNED = "unassigned"
+    WITHDRAWN = "withdrawn"

@@ -1,0 +1,25 @@
+"""Validates the constraints of the revision before, and builds the index of unknown attempts. No table is locked meanwhile."""
+
+from alembic import op
+
+revision = "0018"
+down_revision = "0017"
+
+CONSTRAINTS = {
+    "attempts": ("attempts_resolution_check", "attempts_resolved_check"),
+    "jobs": ("jobs_on_unknown_check", "jobs_running_check", "jobs_withdrawn_check"),
+    "exposures": ("exposures_reason_check", "exposures_amount_check", "exposures_owner_check"),
+}
+
+
+def upgrade() -> None:
+    with op.get_context().autocommit_block():
+        for table, constraints in CONSTRAINTS.items():
+            for constraint in constraints:
+                op.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {constraint}")
+        op.execute("DROP INDEX CONCURRENTLY IF EXISTS attempts_unknown_idx")
+        op.execute("CREATE INDEX CONCURRENTLY attempts_unknown_idx ON attempts (sent_at) WHERE outcome = 'unknown'")
+
+
+def downgrade() -> None:
+    op.execute("DROP INDEX attempts_unknown_idx")
