@@ -1,0 +1,203 @@
+"""Pure functions: assign requests of the history to the attempts that made them, only where no other assignment is possible.
+
+The key at the upstream is ours alone, so each orphan was made by exactly one attempt, and each attempt made at most one. Attempts of
+one tenant with the same model and parameters are interchangeable: whichever gets the request, the tenant gets the result that it
+asked for. So an orphan is assigned if it belongs to the same interchangeable attempts in every possible assignment.
+"""
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+from uuid import UUID
+
+from app.resolution.fitting import Candidate, added_members, are_defaults, could_be, exact
+from app.upstream.history_rows import HistoryRow
+
+EDGES_MAX: Final = 20_000
+"""A group of orphans and attempts with more pairs than this is not resolved: it costs too much time."""
+
+Attempt = tuple[UUID, int]
+SchemaOf = Callable[[str], Mapping[str, Any] | None]
+
+
+@dataclass(slots=True)
+class Assigned:
+    """The result.
+
+    adopted: the attempt of each orphan, by upstream id. contested: orphans that attempts of several tenants may have made.
+    doubtful: attempts that may have made an orphan which they did not get; nothing is proven of them. strangers: orphans that no
+    attempt fits.
+    """
+
+    adopted: dict[str, Attempt] = field(default_factory=dict)
+    contested: dict[str, list[Attempt]] = field(default_factory=dict)
+    doubtful: set[Attempt] = field(default_factory=set)
+    strangers: list[HistoryRow] = field(default_factory=list)
+
+
+def assign(
+    orphans: Sequence[HistoryRow], candidates: Sequence[Candidate], *, schema_of: SchemaOf = lambda _: None,
+    settled: Sequence[Candidate] = (),
+) -> Assigned:
+    """Assign the orphans. `schema_of` a model; None: it is not known. `settled`: attempts whose requests are known; they only
+    show which parameters fit an orphan better."""
+    result = Assigned()
+    known = {candidate.key: candidate for candidate in candidates}
+    by_model: dict[str, list[Candidate]] = defaultdict(list)
+    for candidate in sorted(candidates, key=lambda candidate: candidate.sent_at):
+        by_model[candidate.model].append(candidate)
+    edges: dict[str, list[Attempt]] = {}
+    for row in orphans:
+        fitting = _fitting(row, by_model.get(row.model or "", ()), schema_of, settled)
+        if fitting:
+            edges[row.upstream_id] = [candidate.key for candidate in fitting]
+        else:
+            result.strangers.append(row)
+    for group in _groups(edges):
+        _assign_group({row: edges[row] for row in group}, known, result)
+    return result
+
+
+def _fitting(
+    row: HistoryRow, candidates: Iterable[Candidate], schema_of: SchemaOf, settled: Sequence[Candidate]
+) -> list[Candidate]:
+    """The attempts that may have made this request. Without a schema only those that need the fewest added members."""
+    if row.body is None:
+        return []
+    added = [
+        (candidate, members)
+        for candidate in candidates
+        if could_be(row, candidate) and (members := added_members(row.body, candidate.body)) is not None
+    ]
+    if not any(members for _, members in added):
+        return [candidate for candidate, _ in added]
+    schema = schema_of(row.model or "")
+    if schema is not None:
+        return [candidate for candidate, members in added if are_defaults(members, schema)]
+    others = (
+        added_members(row.body, other.body) for other in settled if other.model == row.model and could_be(row, other)
+    )
+    fewest = min(
+        len(members) for members in [*(members for _, members in added), *others] if members is not None
+    )
+    return [candidate for candidate, members in added if len(members) == fewest]
+
+
+def _groups(edges: Mapping[str, Sequence[Attempt]]) -> Iterable[list[str]]:
+    """Orphans that share attempts, directly or through others."""
+    rows_of: dict[Attempt, list[str]] = defaultdict(list)
+    for row, attempts in edges.items():
+        for attempt in attempts:
+            rows_of[attempt].append(row)
+    seen: set[str] = set()
+    for first in edges:
+        if first in seen:
+            continue
+        seen.add(first)
+        group, waiting, done = [], deque([first]), set[Attempt]()
+        while waiting:
+            row = waiting.popleft()
+            group.append(row)
+            for attempt in edges[row]:
+                if attempt not in done:
+                    done.add(attempt)
+                    for other in rows_of[attempt]:
+                        if other not in seen:
+                            seen.add(other)
+                            waiting.append(other)
+        yield group
+
+
+def _assign_group(edges: Mapping[str, Sequence[Attempt]], known: Mapping[Attempt, Candidate], result: Assigned) -> None:
+    attempts = {attempt for fitting in edges.values() for attempt in fitting}
+    classes = {attempt: _class_of(known[attempt]) for attempt in attempts}
+    adopted: dict[str, Attempt] = {}
+    if len(set(classes.values())) == 1 and not any(known[attempt].waits for attempt in attempts):
+        adopted = _in_order(edges, known)
+    elif sum(map(len, edges.values())) <= EDGES_MAX:
+        adopted = _forced(edges, classes)
+        adopted = {row: attempt for row, attempt in adopted.items() if not known[attempt].waits}
+    result.adopted |= adopted
+    taken = set(adopted.values())
+    for row, fitting in edges.items():
+        if row in adopted:
+            continue
+        result.doubtful |= set(fitting) - taken
+        if len({known[attempt].tenant_id for attempt in fitting}) > 1:
+            result.contested[row] = list(fitting)
+
+
+def _class_of(candidate: Candidate) -> Hashable:
+    """Equal for interchangeable attempts. One that waits is like no other: it may yet learn which request is its own."""
+    if candidate.waits or candidate.tenant_id is None:
+        return candidate.key
+    return candidate.tenant_id, exact(candidate.body)
+
+
+def _in_order(edges: Mapping[str, Sequence[Attempt]], known: Mapping[Attempt, Candidate]) -> dict[str, Attempt]:
+    """Of interchangeable attempts: as many pairs as possible. The orphan with the earliest last fitting attempt goes first, and
+    takes its earliest attempt. Both are sorted by time, so this finds the most pairs."""
+    adopted: dict[str, Attempt] = {}
+    taken: set[Attempt] = set()
+    for row in sorted(edges, key=lambda row: (known[edges[row][-1]].sent_at, known[edges[row][0]].sent_at)):
+        free = next((attempt for attempt in edges[row] if attempt not in taken), None)
+        if free is not None:
+            taken.add(free)
+            adopted[row] = free
+    return adopted
+
+
+def _forced(edges: Mapping[str, Sequence[Attempt]], classes: Mapping[Attempt, Hashable]) -> dict[str, Attempt]:
+    """Orphans whose attempt has the same class in every assignment of all orphans. Empty if there is no such assignment."""
+    owner: dict[Attempt, str] = {}
+    for row in edges:
+        if not _augment(row, edges, owner, set()):
+            return {}
+    given = {row: attempt for attempt, row in owner.items()}
+    return {
+        row: given[row]
+        for row in edges
+        if not any(_possible(row, attempt, edges, owner) for attempt in edges[row] if classes[attempt] != classes[given[row]])
+    }
+
+
+def _possible(row: str, attempt: Attempt, edges: Mapping[str, Sequence[Attempt]], owner: Mapping[Attempt, str]) -> bool:
+    """Whether all orphans can still be assigned if this one gets this attempt."""
+    changed = {held: holder for held, holder in owner.items() if holder != row}
+    displaced = changed.pop(attempt, None)
+    if displaced is None:
+        return True
+    changed[attempt] = row
+    return _augment(displaced, edges, changed, {attempt})
+
+
+def _augment(row: str, edges: Mapping[str, Sequence[Attempt]], owner: dict[Attempt, str], seen: set[Attempt]) -> bool:
+    """Give the orphan an attempt, moving others to other attempts if needed. Breadth first, so that a long chain cannot exhaust
+    the stack."""
+    came_from: dict[Attempt, str] = {}
+    waiting = deque([row])
+    while waiting:
+        current = waiting.popleft()
+        for attempt in edges[current]:
+            if attempt in seen:
+                continue
+            seen.add(attempt)
+            came_from[attempt] = current
+            if attempt not in owner:
+                _shift(attempt, row, came_from, owner)
+                return True
+            waiting.append(owner[attempt])
+    return False
+
+
+def _shift(attempt: Attempt, row: str, came_from: Mapping[Attempt, str], owner: dict[Attempt, str]) -> None:
+    held_by = {holder: held for held, holder in owner.items()}
+    while True:
+        taker = came_from[attempt]
+        before = held_by.get(taker)
+        owner[attempt] = taker
+        if taker == row:
+            return
+        assert before is not None
+        attempt = before

@@ -1,0 +1,167 @@
+"""Requests of the history are assigned only where no other assignment is possible."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import permutations
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.resolution.assigning import Assigned, assign
+from app.resolution.fitting import Candidate, added_members, are_defaults, canonical, exact
+from app.upstream.history_rows import HistoryRow
+
+T0 = datetime(2026, 11, 1, 12, tzinfo=UTC)
+ONE, TWO = UUID(int=1), UUID(int=2)
+SCHEMA = {"properties": {"a": {}, "fps": {"default": 7}, "text": {"default": "x"}}}
+
+
+def row(number: int, body: Any, *, at: float = 0.5, model: str = "m") -> HistoryRow:
+    created_at = T0 + timedelta(seconds=at)
+    return HistoryRow(f"r{number}", model, "COMPLETED", created_at, None, 10, body, None, None)
+
+
+def attempt(number: int, body: Any, *, tenant: UUID | None = ONE, at: float = 0.0, waits: bool = False) -> Candidate:
+    sent_at = T0 + timedelta(seconds=at)
+    return Candidate(UUID(int=100 + number), 1, tenant, "m", sent_at, sent_at + timedelta(seconds=30), body, waits)
+
+
+def numbers(found: Assigned) -> dict[str, int]:
+    return {upstream_id: job_id.int - 100 for upstream_id, (job_id, _) in found.adopted.items()}
+
+
+def test_a_request_goes_to_the_attempt_that_made_it() -> None:
+    found = assign([row(1, {"a": 1}), row(2, {"a": 2})], [attempt(1, {"a": 2}), attempt(2, {"a": 1})])
+    assert numbers(found) == {"r1": 2, "r2": 1}
+    assert not found.contested and not found.doubtful and not found.strangers
+
+
+def test_of_twins_of_one_tenant_as_many_are_adopted_as_there_are_requests() -> None:
+    found = assign([row(1, {"a": 1}), row(2, {"a": 1})], [attempt(number, {"a": 1}) for number in range(3)])
+    assert len(found.adopted) == len(set(found.adopted.values())) == 2
+    assert not found.doubtful, "the third may be proven absent"
+
+
+def test_twins_of_two_tenants_are_contested() -> None:
+    twins = [attempt(1, {"a": 1}), attempt(2, {"a": 1}, tenant=TWO)]
+    found = assign([row(1, {"a": 1})], twins)
+    assert not found.adopted
+    assert found.contested == {"r1": [twin.key for twin in twins]}
+    assert found.doubtful == {twin.key for twin in twins}
+    both = assign([row(1, {"a": 1}), row(2, {"a": 1})], twins)
+    assert not both.adopted, "which is whose is unknown"
+
+
+def test_elimination_leaves_one_assignment() -> None:
+    """The second request was made too late for the first tenant's attempt, so the first request is that attempt's."""
+    attempts = [attempt(1, {"a": 1}), attempt(2, {"a": 1}, tenant=TWO, at=100)]
+    found = assign([row(1, {"a": 1}, at=50), row(2, {"a": 1}, at=240)], attempts)
+    assert numbers(found) == {"r1": 1, "r2": 2}
+
+
+def test_an_attempt_that_waits_keeps_its_request() -> None:
+    found = assign([row(1, {"a": 1})], [attempt(1, {"a": 1}), attempt(2, {"a": 1}, waits=True)])
+    assert not found.adopted
+    assert found.doubtful == {(UUID(int=101), 1), (UUID(int=102), 1)}
+    assert not found.contested, "one tenant"
+    assert not assign([row(1, {"a": 1})], [attempt(1, {"a": 1}, waits=True)]).adopted
+
+
+def test_a_probe_of_ours_contests() -> None:
+    assert not assign([row(1, {"a": 1})], [attempt(1, {"a": 1}), attempt(2, {"a": 1}, tenant=None)]).adopted
+
+
+def test_more_requests_than_attempts() -> None:
+    twins = assign([row(1, {"a": 1}), row(2, {"a": 1})], [attempt(1, {"a": 1})])
+    assert len(twins.adopted) == 1, "either is what the tenant asked for"
+    found = assign([row(1, {"a": 1}), row(2, {"a": 1}), row(3, {"a": 1})], [attempt(1, {"a": 1}), attempt(2, {"a": 1}, tenant=TWO)])
+    assert not found.adopted
+
+
+def test_without_body_model_or_instant_nobody_gets_it() -> None:
+    attempts = [attempt(1, {})]
+    for lacking in (
+        row(1, None),
+        HistoryRow("r1", None, None, T0, None, None, {}, None, None),
+        HistoryRow("r1", "m", None, None, None, None, {}, None, None),
+        row(1, {}, at=-121), row(1, {}, at=151), row(1, {}, model="n"),
+    ):  # fmt: skip
+        found = assign([lacking], attempts)
+        assert not found.adopted
+        assert found.strangers == [lacking]
+
+
+def test_added_members_must_be_defaults_if_the_schema_is_known() -> None:
+    def found(body: Any) -> dict[str, int]:
+        return numbers(assign([row(1, body)], [attempt(1, {"a": 1})], schema_of=lambda _: SCHEMA))
+
+    assert found({"a": 1, "fps": 7}) == found({"a": "1", "fps": "7", "text": "x"}) == {"r1": 1}
+    assert found({"a": 1, "fps": 8}) == found({"a": 1, "other": 7}) == found({"a": 2, "fps": 7}) == {}
+
+
+def test_without_a_schema_an_attempt_that_fits_better_goes_first() -> None:
+    filled = row(1, {"a": 1, "fps": 7})
+    assert numbers(assign([filled], [attempt(1, {"a": 1})])) == {"r1": 1}
+    assert numbers(assign([filled], [attempt(1, {"a": 1}), attempt(2, {"a": 1, "fps": 7}, tenant=TWO)])) == {"r1": 2}
+    better = attempt(9, {"a": 1, "fps": 7}, tenant=TWO)
+    assert not assign([filled], [attempt(1, {"a": 1})], settled=[better]).adopted
+
+
+def test_explicit_defaults_of_another_tenant_are_contested() -> None:
+    """The upstream may have added what the other tenant has sent."""
+    found = assign([row(1, {"a": 1, "fps": 7})], [attempt(1, {"a": 1}), attempt(2, {"a": 1, "fps": 7}, tenant=TWO)], schema_of=lambda _: SCHEMA)  # fmt: skip
+    assert not found.adopted
+    assert len(found.contested["r1"]) == 2
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [(5, "5"), ("5.0", 5), ([1, "2"], ["1", 2]), ({"b": {"c": "1"}}, {"b": {"c": 1}})])
+def test_numbers_may_be_spelled_as_strings(theirs: Any, ours: Any) -> None:
+    assert canonical(theirs) == canonical(ours)
+    assert exact(theirs) != exact(ours)
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [(True, 1), (None, 0), (True, "True"), ("", 0), ("01", 1), ([1], [1, 1]), ("1_0", 10)])
+def test_other_values_differ(theirs: Any, ours: Any) -> None:
+    assert canonical(theirs) != canonical(ours)
+
+
+def test_what_was_added() -> None:
+    assert added_members({"a": 1, "b": 2}, {"a": 1}) == {"b": 2}
+    assert added_members({"a": {"b": 1, "c": 2}}, {"a": {"b": 1}}) is None
+    assert added_members([1], [1]) == {}
+    assert are_defaults({}, {}) and not are_defaults({"a": 1}, SCHEMA)
+
+
+CHOICES = st.tuples(
+    st.lists(st.tuples(st.integers(0, 1), st.integers(0, 2), st.sampled_from([0, 60, 140]), st.booleans()), max_size=5),
+    st.lists(st.tuples(st.integers(0, 2), st.sampled_from([1, 61, 141, 200])), max_size=4),
+)
+
+
+@given(CHOICES)
+def test_it_is_what_all_assignments_have_in_common(choices: Any) -> None:
+    """Compared with every possible assignment, one by one."""
+    made, seen = choices
+    attempts = [
+        attempt(number, {"a": body}, tenant=(ONE, TWO)[tenant], at=at, waits=waits)
+        for number, (tenant, body, at, waits) in enumerate(made)
+    ]
+    orphans = [row(number, {"a": body}, at=at) for number, (body, at) in enumerate(seen)]
+    found = assign(orphans, attempts)
+    fits = {one.upstream_id: [c for c in attempts if assign([one], [c]).strangers == []] for one in orphans}
+    owned = [one.upstream_id for one in orphans if fits[one.upstream_id]]
+    every = [
+        dict(zip(owned, chosen, strict=True))
+        for chosen in permutations(attempts, len(owned))
+        if all(c in fits[upstream_id] for upstream_id, c in zip(owned, chosen, strict=True))
+    ]
+    by_key = {c.key: c for c in attempts}
+    assert len(set(found.adopted.values())) == len(found.adopted)
+    for upstream_id, key in found.adopted.items():
+        given_to = by_key[key]
+        assert given_to in fits[upstream_id] and not given_to.waits
+        for assignment in every:
+            truth = assignment[upstream_id]
+            assert (truth.tenant_id, truth.body, truth.waits) == (given_to.tenant_id, given_to.body, False)
