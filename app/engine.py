@@ -32,8 +32,10 @@ from app.jobs.observing.forbidden import ForbiddenModels
 from app.jobs.observing.learn import RunTimes
 from app.jobs.observing.meter import Meter
 from app.reconciliation.tasks.daily import DailyReconciliation
+from app.resolution.tasks import Resolver, Rules
 from app.upstream.account import AccountClient
 from app.upstream.client import UpstreamClient
+from app.upstream.history import HistoryClient
 from app.webhooks.delivery.deliver import Deliverer
 from app.webhooks.delivery.secret_cache import SigningSecretCache
 from app.webhooks.delivery.sender import Sender
@@ -64,6 +66,14 @@ def _clients(settings: Settings, discretion: Discretion) -> tuple[UpstreamClient
         proxy=proxy,
     )
     return upstream, AccountClient(url=url, api_key=key, seconds=5, on_read=discretion.read, proxy=proxy)
+
+
+def _history(settings: Settings) -> HistoryClient | None:
+    """The client for the request history; None if it is turned off."""
+    if not settings.history_url:
+        return None
+    key = settings.upstream_api_key.get_secret_value()
+    return HistoryClient(url=settings.history_url, api_key=key, proxy=settings.upstream_proxy)
 
 
 class Engine:
@@ -137,14 +147,27 @@ class Engine:
             lease_seconds=settings.lease_seconds,
             unknown_max_seconds=settings.unknown_max_seconds,
         )
+        self.resolver = self._new_resolver(settings)
         self.daily = DailyReconciliation(settings, on_wrong=on_wrong)
+
+    def _new_resolver(self, settings: Settings) -> Resolver:
+        return Resolver(
+            database=self.database,
+            history=_history(settings),
+            doorbell=self.doorbell,
+            poll=self.poller.pump,
+            dispatch=self.dispatcher.pump,
+            trouble=self.trouble,
+            owner=self.process_id,
+            rules=Rules(settings.history_settle_seconds, settings.unknown_max_seconds, settings.lease_seconds),
+        )
 
     @property
     def pumps(self) -> tuple[Pump, ...]:
         """All pumps. They run until the process stops."""
         return (
-            self.meter.pump, self.dispatcher.pump, self.poller.pump, self.sweeper.pump, self.daily.pump, self.deliverer.pump,
-            self.webhook_sweeper.pump, self.discretion.pump,
+            self.meter.pump, self.dispatcher.pump, self.poller.pump, self.sweeper.pump, self.resolver.pump, self.daily.pump,
+            self.deliverer.pump, self.webhook_sweeper.pump, self.discretion.pump,
         )  # fmt: skip
 
     @cached_property
@@ -158,7 +181,7 @@ class Engine:
 
     async def close(self) -> None:
         """Close the connections to the upstream, to receivers of webhooks and to Redis."""
-        for part in (self.upstream, self.account, self.sender, self.doorbell):
+        for part in (self.upstream, self.account, self.resolver, self.sender, self.doorbell):
             await part.close()
 
     def _on_recovery(self) -> None:

@@ -1,14 +1,13 @@
 """Pure functions: what operators may set on tenants and keys, and how the audit log shows it."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from app.admin.models import Role
 from app.catalog.check import SLUG
-from app.core.clock import parse_instant, rfc3339
-from app.core.credits import parse_credits, show_credits
+from app.core.clock import parse_instant
+from app.core.credits import parse_credits
 from app.core.errors import Malformed, malformed_field
 from app.core.faults import Faults
 from app.core.near import did_you_mean
@@ -30,7 +29,6 @@ NOTE_MAX = 1_000
 MODELS_MAX = 1_000
 CLEAR = ("", "null", "none")
 """The values that clear a setting in KEY=VALUE."""
-AMOUNTS = frozenset({"max_price", "default_price", "overdraft", "daily_credits", "monthly_credits", "amount", "price"})
 SETTABLE = (
     "name", "suspended", "max_price", "default_price", "overdraft", "daily_credits", "monthly_credits", "models",
     "weight", *TENANT_LIMITS,
@@ -174,14 +172,3 @@ def _number(text: str) -> int | float | None:
     if NUMBER.fullmatch(text) is None:
         return None
     return float(text) if "." in text else int(text)
-
-
-def told(asked: Mapping[str, object]) -> dict[str, object]:
-    """Return what was requested, in the form of the audit log: amounts and instants as the API shows them."""
-    return {name: _told(name, value) for name, value in asked.items()}
-
-
-def _told(name: str, value: object) -> object:
-    if name in AMOUNTS and isinstance(value, int):
-        return show_credits(value)
-    return rfc3339(value) if isinstance(value, datetime) else value

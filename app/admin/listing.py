@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import select
 
 from app.admin.models import Entry, Exposure
-from app.admin.tables import audit
+from app.audit.tables import audit
 from app.core.database.select import equal, fetch, within
 from app.core.database.session import ReadSession
 from app.ledger.models import ExposureReason

@@ -1,11 +1,9 @@
-"""Write the audit log; create and revoke operators. `by`: who acts, as named in the audit log."""
+"""Create and revoke operators. `by`: who acts, as named in the audit log."""
 
-from collections.abc import Mapping
-from uuid import UUID
-
-from app.admin.decide import checked_operator_name, told
+from app.admin.decide import checked_operator_name
 from app.admin.models import Role
 from app.admin.queries import Operator, get_operator
+from app.audit.operations import record_audit
 from app.core.database.session import Session
 from app.core.database.sql import SqlFolder
 from app.core.errors import Conflict
@@ -13,7 +11,6 @@ from app.core.ids import new_id, show_id
 from app.tenants.keys import OPERATOR_MARK, hash_key, issue_key
 
 _SQL = SqlFolder(__file__)
-_RECORD_AUDIT = _SQL.command("record_audit")
 _CREATE = _SQL.query("create_operator", Operator)
 _REVOKE = _SQL.query("revoke_operator", Operator)
 
@@ -25,21 +22,6 @@ class OperatorExists(Conflict):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"the operator name {name} is already used; names of revoked operators cannot be used again")
-
-
-async def record_audit(
-    session: Session,
-    *,
-    by: str,
-    action: str,
-    target: str = "",
-    tenant_id: UUID | None = None,
-    detail: Mapping[str, object] | None = None,
-) -> None:
-    """Write a row of the audit log, in the transaction of the action. `action`: noun and verb. `detail`: what was requested."""
-    await session.run(
-        _RECORD_AUDIT, operator=by, action=action, target=target, tenant_id=tenant_id, detail=told(detail or {})
-    )
 
 
 async def create_operator(session: Session, *, by: str, name: str, role: Role, secret: bytes) -> tuple[Operator, str]:

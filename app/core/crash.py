@@ -53,6 +53,19 @@ POINTS: Final = (
     "sweep.after_expire",
     "lease.before_renew",
     "lease.after_renew",
+    # find out what became of unknown attempts, in a worker
+    "resolve.before_read",
+    "resolve.after_read",
+    "adopt.before",
+    "adopt.after",
+    "prove.before",
+    "prove.after",
+    "resubmit.after",
+    "late.before",
+    "late.after",
+    "evict.before",
+    "evict.before_record",
+    "evict.after",
 )
 
 CARRIED_OUT: Final = ".carried-out"

@@ -8,8 +8,10 @@ class State(StrEnum):
 
         queued ──open attempt──> sending ──accepted──> running ──> completed | failed
           │ ▲                      │  │                   ▲
-          │ └──not sent, throttled─┘  └─may have arrived─> unknown ──time is up──> failed (submission_unknown)
-          │                                                 └─ a late answer: running, failed, queued
+          │ └──not sent, throttled─┘  └─may have arrived─> unknown ──time is up, absent──> failed (submission_unknown)
+          │                                                 ├─ a late answer: running, failed, queued
+          │                                                 ├─ found in the history: running; absent, resubmit: queued
+          │                                                 └─ again, if the request proves to be another job's: from running
           ├──> canceled | failed (deadline_exceeded)        canceled also ends sending, unknown, running where asked for
           └──database restored──> unknown                   queued and running fail (poison) that kill their holders
 
@@ -33,7 +35,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.QUEUED: frozenset({State.SENDING, State.UNKNOWN, State.FAILED, State.CANCELED}),
     State.SENDING: frozenset({State.QUEUED, State.UNKNOWN, State.RUNNING, State.FAILED, State.CANCELED}),
     State.UNKNOWN: frozenset({State.QUEUED, State.RUNNING, State.FAILED, State.CANCELED}),
-    State.RUNNING: frozenset({State.COMPLETED, State.FAILED, State.CANCELED}),
+    State.RUNNING: frozenset({State.UNKNOWN, State.COMPLETED, State.FAILED, State.CANCELED}),
     State.COMPLETED: frozenset(),
     State.FAILED: frozenset(),
     State.CANCELED: frozenset(),

@@ -24,7 +24,7 @@ class Period(StrEnum):
 class ExposureReason(StrEnum):
     """Why the upstream may have charged us what no tenant pays.
 
-    CORRECTED: the truth about an expected amount, as the difference. WITHDRAWN: a charge was returned with the result.
+    CORRECTED: the truth about an expected amount, as the difference.
     UNASSIGNED: it is unknown which of several jobs it was; such a row has no job and no tenant.
     """
 
@@ -36,4 +36,3 @@ class ExposureReason(StrEnum):
     SECOND_START = "second_start"
     CORRECTED = "corrected"
     UNASSIGNED = "unassigned"
-    WITHDRAWN = "withdrawn"

@@ -96,14 +96,15 @@ async def adjust(session: Session, *, tenant_id: UUID, amount_micro: int, note: 
 
 
 async def correct_charge(
-    session: Session, *, tenant_id: UUID, job_id: UUID, amount_micro: int, note: str
+    session: Session, *, tenant_id: UUID, job_id: UUID, amount_micro: int, note: str, name: str = TransferKind.ADJUST
 ) -> Transfer | None:
-    """Return the excess of a job's charge. Returns the transfer, or None if this job's charge was corrected before.
+    """Return the excess of a job's charge. Returns the transfer, or None if this job's charge was corrected before under this
+    `name`.
 
     The caller lowers `charged_micro` of the job in the same transaction. Raises AccountNotFound.
     """
     await _locked(session, tenant_id=tenant_id)
-    transfer_id = derived_id(job_id, TransferKind.ADJUST)
+    transfer_id = derived_id(job_id, name)
     if await session.find_value(_FIND_TRANSFER, id=transfer_id):
         return None
     return await session.find_row(

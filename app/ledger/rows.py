@@ -167,8 +167,8 @@ class Unspent(NamedTuple):
 class Exposed(NamedTuple):
     """An exposure to insert."""
 
-    job_id: UUID
-    tenant_id: UUID
+    job_id: UUID | None
+    tenant_id: UUID | None
     reason: str
     amount: int
     upstream_id: str | None

@@ -20,6 +20,7 @@ _LIST_ALLOCATIONS = _SQL.query("list_allocations", Allocation)
 _REFILL_LOTS = _SQL.command("refill_lots")
 _RETURN_UNSPENT_TO_BUDGETS = _SQL.command("return_unspent_to_budgets")
 _EXPOSE = _SQL.command("expose")
+_GET_EXPOSED = _SQL.query("get_exposed", int)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +46,11 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """An amount that the upstream charged, or may have charged, and no tenant pays. `upstream_id`: of a second start."""
+    """An amount that the upstream charged, or may have charged, and no tenant pays. `upstream_id`: if it is not the job's own.
+    UNASSIGNED has no job and no tenant."""
 
-    job_id: UUID
-    tenant_id: UUID
+    job_id: UUID | None
+    tenant_id: UUID | None
     reason: ExposureReason
     amount: int
     upstream_id: str | None = None
@@ -71,6 +73,16 @@ async def expose(session: Session, *, exposures: Sequence[Exposure]) -> None:
         for exposure in exposures
     ]
     await session.run(_EXPOSE, **columns_of(Exposed, rows))
+
+
+async def correct_exposure(
+    session: Session, *, job_id: UUID, tenant_id: UUID, upstream_id: str, true_micro: int
+) -> None:
+    """Write the difference between the exposure that a job has by now and the truth, if they differ. The caller has locked the job."""
+    exposed = await session.get_value(_GET_EXPOSED, job_id=job_id)
+    if exposed != true_micro:
+        corrected = ExposureReason.CORRECTED if exposed else ExposureReason.LOST
+        await expose(session, exposures=[Exposure(job_id, tenant_id, corrected, true_micro - exposed, upstream_id)])
 
 
 def _settled(one: Settlement) -> Settled:

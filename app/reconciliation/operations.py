@@ -14,7 +14,7 @@ from app.ledger.corrections import recount_usage, return_to_budgets
 from app.ledger.decide import charge, uncovered
 from app.ledger.models import ExposureReason
 from app.ledger.operations import correct_charge
-from app.ledger.settling import Exposure, expose
+from app.ledger.settling import Exposure, correct_exposure, expose
 from app.reconciliation.decide import Discrepancy, OurJob
 from app.reconciliation.models import DiscrepancyKind
 
@@ -156,7 +156,16 @@ async def tell_cost(session: Session, *, job: OurJob, cost_micro: int) -> int | 
         session, tenant_id=job.tenant_id, key_id=job.key_id, model=job.model, ended_at=ended.finished_at,
         returned_micro=returned, cost_micro=cost_micro,
     )  # fmt: skip
-    await expose(session, exposures=_uncovered(job, due, cost_micro))
+    if due or job.state is State.COMPLETED:
+        await expose(session, exposures=_uncovered(job, due, cost_micro))
+    else:  # an expected amount may have been written before
+        await correct_exposure(
+            session,
+            job_id=job.id,
+            tenant_id=job.tenant_id,
+            upstream_id=job.upstream_id or "",
+            true_micro=cost_micro - due,
+        )
     return returned
 
 

@@ -11,13 +11,14 @@ from app.core.database.sql import SqlFolder
 from app.jobs.admin.recover import RECOVERER, Forgotten
 from app.jobs.claiming.decide import Step
 from app.jobs.claiming.records import SubmitRecord, record_late, record_submits
-from app.jobs.models import State
+from app.jobs.models import Resolution, State
+from app.jobs.unknown.adopting import Adoption, adopt_attempts
 from app.reconciliation.decide import about
 from app.reconciliation.matching import Candidate
 from app.reconciliation.models import DiscrepancyKind
 from app.reconciliation.operations import note
 from app.upstream.history_rows import HistoryRow
-from app.upstream.wire import Outcome, OutcomeKind, UpstreamState
+from app.upstream.wire import Outcome, OutcomeKind
 
 BATCH_MAX = 500
 
@@ -42,14 +43,10 @@ async def list_observed(session: ReadSession, *, job_ids: Sequence[UUID]) -> dic
 
 async def adopt(session: Session, *, jobs: dict[UUID, int], upstream_ids: dict[UUID, str]) -> int:
     """Set these unknown jobs to running, as these requests. Return how many moved. `jobs`: attempts by id. One statement."""
-    step = Step(State.RUNNING, "adopted", 0.0, upstream_state=UpstreamState.QUEUED)
-    records = [
-        SubmitRecord(
-            job_id, jobs[job_id], step, Outcome(OutcomeKind.ACCEPTED, None, 0.0, "recovered", upstream_id=upstream_id)
-        )
-        for job_id, upstream_id in sorted(upstream_ids.items())
-    ]
-    return await _record(session, records)
+    adoptions = [Adoption(job_id, jobs[job_id], upstream_id) for job_id, upstream_id in sorted(upstream_ids.items())]
+    if not adoptions:
+        return 0
+    return len(await adopt_attempts(session, adoptions=adoptions, resolution=Resolution.ADOPTED))
 
 
 async def requeue(session: Session, *, jobs: dict[UUID, int]) -> int:

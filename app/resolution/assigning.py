@@ -37,7 +37,10 @@ class Assigned:
 
 
 def assign(
-    orphans: Sequence[HistoryRow], candidates: Sequence[Candidate], *, schema_of: SchemaOf = lambda _: None,
+    orphans: Sequence[HistoryRow],
+    candidates: Sequence[Candidate],
+    *,
+    schema_of: SchemaOf = lambda _: None,
     settled: Sequence[Candidate] = (),
 ) -> Assigned:
     """Assign the orphans. `schema_of` a model; None: it is not known. `settled`: attempts whose requests are known; they only
@@ -78,9 +81,7 @@ def _fitting(
     others = (
         added_members(row.body, other.body) for other in settled if other.model == row.model and could_be(row, other)
     )
-    fewest = min(
-        len(members) for members in [*(members for _, members in added), *others] if members is not None
-    )
+    fewest = min(len(members) for members in [*(members for _, members in added), *others] if members is not None)
     return [candidate for candidate, members in added if len(members) == fewest]
 
 
@@ -158,7 +159,9 @@ def _forced(edges: Mapping[str, Sequence[Attempt]], classes: Mapping[Attempt, Ha
     return {
         row: given[row]
         for row in edges
-        if not any(_possible(row, attempt, edges, owner) for attempt in edges[row] if classes[attempt] != classes[given[row]])
+        if not any(
+            _possible(row, attempt, edges, owner) for attempt in edges[row] if classes[attempt] != classes[given[row]]
+        )
     }
 
 

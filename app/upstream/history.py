@@ -18,6 +18,8 @@ WINDOW_DAYS_MAX: Final = 7
 """The upstream answers at most 31 days in one request. Deep pages are slow, so a call asks for fewer days."""
 PAGES_MAX: Final = 10_000
 """The most pages of one window. More pages mean that something repeats."""
+REPEATS_MAX: Final = 5
+"""So many pages in a row may equal the one before, if the newest come first."""
 PAGE_BYTES_MAX: Final = 32 * 1024 * 1024
 """The rows contain the bodies. If a hundred are larger than this, fewer rows are requested."""
 PAGE_SIZES: Final = (PER_PAGE, 10, 1)
@@ -80,9 +82,21 @@ class HistoryClient:
                 yield page
             day = ends + timedelta(days=1)
 
-    async def _read_days(self, query: dict[str, str]) -> AsyncIterator[HistoryPage]:
+    async def read_newest(self, *, since: datetime, until: datetime) -> AsyncIterator[HistoryPage]:
+        """Yield the pages of requests accepted in [since, until] and others, the newest first, until one is older than `since`.
+
+        Requests that are accepted meanwhile move others to later pages, so that some come twice. Raises NotRead.
+        """
+        query = {"from_date": since.date().isoformat(), "to_date": until.date().isoformat()}
+        async for page in self._read_days(query, newest_first=True):
+            yield page
+            if any(row.created_at is not None and row.created_at < since for row in page.rows):
+                return
+
+    async def _read_days(self, query: dict[str, str], *, newest_first: bool = False) -> AsyncIterator[HistoryPage]:
         sizes = iter(PAGE_SIZES)
-        size, number, before = next(sizes), 1, None
+        size, number, before, repeated = next(sizes), 1, None, 0
+        query = {**query, "sort_by": "model_created", "sort_order": "desc" if newest_first else "asc"}
         while number <= PAGES_MAX:
             try:
                 page = await self._page(query, number, size)
@@ -93,7 +107,10 @@ class HistoryClient:
                 # If the sizes do not divide evenly, some rows are read twice. Callers accept that.
                 number, size, before = (number - 1) * size // smaller + 1, smaller, None
                 continue
-            if page.rows == before and len({row.upstream_id for row in page.rows}) > 1:
+            again = page.rows == before and len({row.upstream_id for row in page.rows}) > 1
+            repeated = repeated + 1 if again else 0
+            # a page may repeat if as many requests as it holds were accepted since the one before
+            if repeated > (REPEATS_MAX if newest_first else 0):
                 raise NotRead("page_repeated", transient=False)
             before = page.rows
             yield page
@@ -103,9 +120,7 @@ class HistoryClient:
         raise NotRead("too_many_pages", transient=False)
 
     async def _page(self, query: dict[str, str], number: int, size: int) -> HistoryPage:
-        asked = {
-            "page": str(number), "per_page": str(size), **query, "sort_by": "model_created", "sort_order": "asc",
-        }  # fmt: skip
+        asked = {"page": str(number), "per_page": str(size), **query}
         answer = await self._get(f"{PATH}?{urlencode(asked)}")
         if answer is None:
             raise NotRead("http_404", transient=False)

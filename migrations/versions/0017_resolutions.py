@@ -33,7 +33,7 @@ def downgrade() -> None:
     _run(HERE.parent / "views" / "attempts_v1.sql")
     _run(HERE.parent / "views" / "exposure_v1.sql")
     op.execute("GRANT SELECT ON ops.attempts, ops.exposure TO waystation_readonly, waystation_service")
-    op.execute("DELETE FROM exposures WHERE job_id IS NULL OR reason IN ('corrected', 'withdrawn')")
+    op.execute("DELETE FROM exposures WHERE job_id IS NULL OR reason = 'corrected'")
     op.execute("ALTER TABLE exposures DROP CONSTRAINT exposures_owner_check, DROP CONSTRAINT exposures_amount_check")
     op.execute("ALTER TABLE exposures DROP CONSTRAINT exposures_reason_check")
     op.execute("ALTER TABLE exposures ALTER COLUMN tenant_id SET NOT NULL, ALTER COLUMN job_id SET NOT NULL")

@@ -111,8 +111,7 @@ ALTER TABLE exposures DROP CONSTRAINT exposures_reason_check
 
 ALTER TABLE exposures ADD CONSTRAINT exposures_reason_check CHECK (
     reason IN (
-        'cost_above_hold', 'cost_above_price', 'failed', 'lost', 'unknown', 'second_start', 'corrected', 'unassigned',
-        'withdrawn'
+        'cost_above_hold', 'cost_above_price', 'failed', 'lost', 'unknown', 'second_start', 'corrected', 'unassigned'
     )
 ) NOT VALID
 

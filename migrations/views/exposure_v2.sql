@@ -20,7 +20,7 @@ COMMENT ON COLUMN ops.exposure.tenant_id IS 'Id of the tenant.'
 
 COMMENT ON COLUMN ops.exposure.amount IS 'Credits; where nobody has told, the job''s hold.'
 
-COMMENT ON COLUMN ops.exposure.reason IS 'cost_above_hold, cost_above_price, failed, lost, unknown, second_start, withdrawn (the charge of a withdrawn result was returned), corrected (the truth about an expected amount; may be below 0) or unassigned.'
+COMMENT ON COLUMN ops.exposure.reason IS 'cost_above_hold, cost_above_price, failed, lost, unknown, second_start, corrected (the truth about an expected amount; may be below 0) or unassigned.'
 
 COMMENT ON COLUMN ops.exposure.at IS 'When it was recorded.'
 

@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from app.admin.decide import checked_amount, checked_operator_name, checked_role, parse_settings, told
+from app.admin.decide import checked_amount, checked_operator_name, checked_role, parse_settings
+from app.audit.operations import told
 from app.core.errors import Malformed
 
 

@@ -35,7 +35,9 @@ def numbers(found: Assigned) -> dict[str, int]:
 def test_a_request_goes_to_the_attempt_that_made_it() -> None:
     found = assign([row(1, {"a": 1}), row(2, {"a": 2})], [attempt(1, {"a": 2}), attempt(2, {"a": 1})])
     assert numbers(found) == {"r1": 2, "r2": 1}
-    assert not found.contested and not found.doubtful and not found.strangers
+    assert not found.contested
+    assert not found.doubtful
+    assert not found.strangers
 
 
 def test_of_twins_of_one_tenant_as_many_are_adopted_as_there_are_requests() -> None:
@@ -76,7 +78,9 @@ def test_a_probe_of_ours_contests() -> None:
 def test_more_requests_than_attempts() -> None:
     twins = assign([row(1, {"a": 1}), row(2, {"a": 1})], [attempt(1, {"a": 1})])
     assert len(twins.adopted) == 1, "either is what the tenant asked for"
-    found = assign([row(1, {"a": 1}), row(2, {"a": 1}), row(3, {"a": 1})], [attempt(1, {"a": 1}), attempt(2, {"a": 1}, tenant=TWO)])
+    found = assign(
+        [row(1, {"a": 1}), row(2, {"a": 1}), row(3, {"a": 1})], [attempt(1, {"a": 1}), attempt(2, {"a": 1}, tenant=TWO)]
+    )
     assert not found.adopted
 
 
@@ -116,13 +120,17 @@ def test_explicit_defaults_of_another_tenant_are_contested() -> None:
     assert len(found.contested["r1"]) == 2
 
 
-@pytest.mark.parametrize(("theirs", "ours"), [(5, "5"), ("5.0", 5), ([1, "2"], ["1", 2]), ({"b": {"c": "1"}}, {"b": {"c": 1}})])
+@pytest.mark.parametrize(
+    ("theirs", "ours"), [(5, "5"), ("5.0", 5), ([1, "2"], ["1", 2]), ({"b": {"c": "1"}}, {"b": {"c": 1}})]
+)
 def test_numbers_may_be_spelled_as_strings(theirs: Any, ours: Any) -> None:
     assert canonical(theirs) == canonical(ours)
     assert exact(theirs) != exact(ours)
 
 
-@pytest.mark.parametrize(("theirs", "ours"), [(True, 1), (None, 0), (True, "True"), ("", 0), ("01", 1), ([1], [1, 1]), ("1_0", 10)])
+@pytest.mark.parametrize(
+    ("theirs", "ours"), [(True, 1), (None, 0), (True, "True"), ("", 0), ("01", 1), ([1], [1, 1]), ("1_0", 10)]
+)
 def test_other_values_differ(theirs: Any, ours: Any) -> None:
     assert canonical(theirs) != canonical(ours)
 
@@ -131,7 +139,8 @@ def test_what_was_added() -> None:
     assert added_members({"a": 1, "b": 2}, {"a": 1}) == {"b": 2}
     assert added_members({"a": {"b": 1, "c": 2}}, {"a": {"b": 1}}) is None
     assert added_members([1], [1]) == {}
-    assert are_defaults({}, {}) and not are_defaults({"a": 1}, SCHEMA)
+    assert are_defaults({}, {})
+    assert not are_defaults({"a": 1}, SCHEMA)
 
 
 CHOICES = st.tuples(
@@ -161,7 +170,8 @@ def test_it_is_what_all_assignments_have_in_common(choices: Any) -> None:
     assert len(set(found.adopted.values())) == len(found.adopted)
     for upstream_id, key in found.adopted.items():
         given_to = by_key[key]
-        assert given_to in fits[upstream_id] and not given_to.waits
+        assert given_to in fits[upstream_id]
+        assert not given_to.waits
         for assignment in every:
             truth = assignment[upstream_id]
             assert (truth.tenant_id, truth.body, truth.waits) == (given_to.tenant_id, given_to.body, False)

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from app.admin.operations import record_audit
+from app.audit.operations import record_audit
 from app.core.database.session import Session
 from app.core.database.sql import SqlFolder
 from app.core.database.vault import Vault

@@ -4,7 +4,7 @@ from datetime import datetime
 from uuid import UUID
 
 from app.admin.decide import NOTE_MAX, REFERENCE_MAX, checked_line
-from app.admin.operations import record_audit
+from app.audit.operations import record_audit
 from app.core import clock
 from app.core.database.session import Session
 from app.core.ids import show_id

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from app.admin.operations import record_audit
+from app.audit.operations import record_audit
 from app.catalog import operations
 from app.catalog.decide import ModelChanges
 from app.catalog.imports import ModelLine

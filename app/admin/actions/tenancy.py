@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from app.admin.decide import KeySettings, TenantSettings
-from app.admin.operations import record_audit
+from app.audit.operations import record_audit
 from app.core.database.session import Session
 from app.core.ids import show_id
 from app.jobs.places import lock_queue, open_places, reweigh

@@ -10,8 +10,9 @@ from app.core.database.session import Session
 from app.core.database.sql import SqlFolder
 from app.core.errors import Conflict, Malformed, Problem
 from app.jobs.endings import EndedJob, end_jobs
-from app.jobs.models import State
+from app.jobs.models import Resolution, State
 from app.jobs.operations import JobNotFound
+from app.jobs.unknown.adopting import Adoption, adopt_attempts
 from app.upstream.wire import upstream_id_of
 
 
@@ -19,13 +20,13 @@ class _Unknown(NamedTuple):
     """A job to decide about. taken: the upstream's request belongs to another job."""
 
     state: str
+    attempt: int
     taken: bool
 
 
 _SQL = SqlFolder(__file__)
 _FIND_CLAIM_OF_UPSTREAM_ID = _SQL.query("find_claim_of_upstream_id", _Unknown)
 _FIND_JOB_STATE = _SQL.query("find_job_state", str)
-_ADOPT_SUBMISSION = _SQL.query("adopt_submission", UUID)
 _RELEASE_SUBMISSION = _SQL.query("release_submission", EndedJob)
 
 
@@ -62,10 +63,11 @@ async def adopt_submission(session: Session, *, job_id: UUID, upstream_id: str) 
     if seen.taken:
         raise UpstreamIdTaken
     try:
-        adopted = await session.find_value(_ADOPT_SUBMISSION, job_id=job_id, upstream_id=upstream_id)
+        adoption = Adoption(job_id, seen.attempt, upstream_id)
+        adopted = await adopt_attempts(session, adoptions=[adoption], resolution=Resolution.OPERATOR)
     except asyncpg.UniqueViolationError:
         raise UpstreamIdTaken from None
-    if adopted is None:
+    if not adopted:
         raise await _why_not(session, job_id)
     return State.RUNNING
 

@@ -18,9 +18,10 @@ from app.jobs.claiming.claims import open_attempts, release_claims
 from app.jobs.claiming.decide import Step, after_submit, believed
 from app.jobs.claiming.lease import Claim, Leases
 from app.jobs.claiming.recording import open_recorder
-from app.jobs.claiming.records import Settled, SubmitRecord, observe_upstream_id, record_late, record_submits
+from app.jobs.claiming.records import Settled, SubmitRecord, record_late, record_submits
 from app.jobs.claiming.trouble import JobTrouble
 from app.jobs.claiming.turns import ClaimedJob
+from app.jobs.engine.taken_id import claim_taken_id
 from app.jobs.models import FINAL, State
 from app.jobs.observing.account import AccountJudgment, AccountWatch
 from app.jobs.observing.discretion import Discretion
@@ -172,23 +173,24 @@ class JobSender:
         log.debug("submit.answered", job_id=shown, attempt=attempt, outcome=outcome.kind, detail=outcome.detail)
         if is_forbidden(outcome):
             await self._note_forbidden(row, outcome)
+        original = self._discretion.sealed(job_id, outcome) if step.to_state is State.FAILED else None
+        record = SubmitRecord(job_id, attempt, step, outcome, original)
         try:
-            original = self._discretion.sealed(job_id, outcome) if step.to_state is State.FAILED else None
-            await self._write_down(row, SubmitRecord(job_id, attempt, step, outcome, original))
+            await self._write_down(row, record)
         except asyncpg.UniqueViolationError:
-            assert outcome.upstream_id is not None
-            log.error("submit.upstream_id_given_twice", job_id=shown, upstream_id=outcome.upstream_id)
-            unsure = Outcome(OutcomeKind.UNKNOWN, outcome.status_code, outcome.duration_seconds, "upstream_id_taken")
-            unknown = Step(State.UNKNOWN, "upstream_id_taken", self._unknown_max_seconds)
-            await self._write_down(row, SubmitRecord(job_id, attempt, unknown, unsure))
-            async with self._database.statement() as session:
-                await observe_upstream_id(
-                    session,
-                    job_id=job_id,
-                    attempt=attempt,
-                    upstream_id=outcome.upstream_id,
-                    worker=self._leases.owner,
-                )
+            await self._claim_taken_id(row, record)
+
+    async def _claim_taken_id(self, row: ClaimedJob, record: SubmitRecord) -> None:
+        """Another job has the id that the upstream has just given to this one."""
+        settled = await claim_taken_id(
+            self._database, record, owner=self._leases.owner, unknown_max_seconds=self._unknown_max_seconds
+        )
+        if settled is None:  # the upstream gave it twice
+            step = Step(State.UNKNOWN, "upstream_id_taken", self._unknown_max_seconds)
+            outcome = replace(record.outcome, kind=OutcomeKind.UNKNOWN, detail="upstream_id_taken", upstream_id=None)
+            await self._write_down(row, SubmitRecord(row.id, record.attempt, step, outcome))
+        else:
+            await self._recorded([record], settled)
 
     async def _write_down(self, row: ClaimedJob, record: SubmitRecord) -> None:
         late = await self._recorder.post((row.tenant_id, record))
@@ -248,7 +250,13 @@ class JobSender:
                 return await record_submits(session, records=records, lock_seconds=lock_seconds)
 
         crash_point("send.before_record")
-        recorded, late, forbidden = await retry_until_stored(write)
+        return await self._recorded(records, await retry_until_stored(write))
+
+    async def _recorded(
+        self, records: Sequence[SubmitRecord], settled: Settled
+    ) -> Sequence[asyncio.Future[None] | None | Exception]:
+        """Act on what has been recorded."""
+        recorded, late, forbidden = settled
         coming = {(record.job_id, record.attempt): self._late_recorder.post((record.job_id, record)) for record in late}
         if recorded.room:
             self._dispatch.ring()

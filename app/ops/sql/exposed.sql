@@ -6,7 +6,9 @@ WITH found AS (
     WHERE job.finished_at IS NOT NULL AND job.held_micro > 0
         AND (
             job.cost_micro > job.charged_micro
-            OR last.reason = 'submission_unknown'
+            OR (last.reason = 'submission_unknown' AND NOT EXISTS (
+                SELECT FROM attempts WHERE attempts.job_id = job.id AND attempts.contested
+            ))
             OR (job.upstream_id IS NOT NULL AND last.reason IN (
                 'result_lost', 'result_too_large', 'result_unreadable', 'upstream_unavailable', 'poison'
             ))

@@ -78,7 +78,7 @@ def _instant(name: str, text: str | None) -> datetime | None:
 
 
 async def _accept(data_dir: Path, number: int, note: str) -> None:
-    from app.admin.operations import record_audit
+    from app.audit.operations import record_audit
     from app.core.commands.local import opened
     from app.reconciliation.operations import accept
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from app.admin.operations import record_audit
+from app.audit.operations import record_audit
 from app.books.operations import LostTime, find_lost_time, settle, take_over_pause
 from app.core.database.db import Database
 from app.jobs.admin.recover import (

@@ -1,10 +1,13 @@
 -- How does an unknown job end if an operator has established that it never started?
 -- It is not sent again.
 WITH unknown AS (
-    SELECT job.id, {{ was }}, job.cancel_requested_at,
+    SELECT job.id, {{ was }}, job.attempt, job.cancel_requested_at,
         CASE WHEN job.cancel_requested_at IS NULL THEN 'failed' ELSE 'canceled' END AS to_state
     FROM jobs AS job WHERE job.id = :job_id AND job.state = 'unknown'
     FOR UPDATE OF job
+), resolved AS (
+    UPDATE attempts SET resolution = 'operator', resolved_at = now()
+    FROM unknown AS before WHERE attempts.job_id = before.id AND attempts.attempt = before.attempt
 ), moved AS (
     UPDATE jobs SET state = before.to_state, revision = before.was_revision + 1,
         cancel_requested_at = before.cancel_requested_at, due_at = NULL, finished_at = now(), lease_until = NULL, owner = NULL,

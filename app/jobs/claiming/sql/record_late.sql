@@ -8,6 +8,9 @@ WITH asked AS ({{ submit_records }}), patience AS MATERIALIZED ({{ patience }}),
         SELECT FROM upstream_exchanges AS kept WHERE kept.job_id = asked.id AND kept.attempt = asked.attempt
             AND kept.kind = 'submit' AND kept.outcome = asked.outcome AND kept.duration_seconds = asked.duration_seconds
     )
+), done AS (
+    UPDATE attempts SET sender_done = true FROM asked
+    WHERE attempts.job_id = asked.id AND attempts.attempt = asked.attempt AND NOT sender_done
 ), another AS (
     SELECT job.id, asked.attempt, job.tenant_id, job.held_micro, job.upstream_id AS own_id, asked.upstream_id
     FROM asked JOIN jobs AS job ON job.id = asked.id AND job.upstream_id IS DISTINCT FROM asked.upstream_id

@@ -22,7 +22,7 @@ WITH asked AS ({{ submit_records }}), patience AS MATERIALIZED ({{ patience }}),
     FROM believed AS before WHERE jobs.id = before.id
     RETURNING {{ moved_columns }}, before.reason AS event_reason, {{ ended_columns }}, jobs.attempt, before.reason
 ), moved_events AS ({{ events_of(rows=moved) }}), changes AS ({{ changes_of(rows=moved) }}), {{ counted }}, settled AS (
-    UPDATE attempts SET outcome = before.outcome, settled_at = now(), upstream_id = before.upstream_id
+    UPDATE attempts SET outcome = before.outcome, settled_at = now(), upstream_id = before.upstream_id, sender_done = true
     FROM believed AS before WHERE attempts.job_id = before.id AND attempts.attempt = before.attempt
 ), results AS (
     INSERT INTO job_results (job_id, body, message, original)

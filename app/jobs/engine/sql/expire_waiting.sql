@@ -18,7 +18,12 @@ WITH overdue AS (
         revision = before.was_revision + 1, lease_until = NULL, owner = NULL, ready = false, due_at = NULL, finished_at = now(),
         error_code = CASE WHEN jobs.cancel_requested_at IS NULL THEN before.code END
     FROM due AS before WHERE jobs.id = before.id
-    RETURNING {{ moved_columns }}, coalesce(jobs.error_code, 'canceled') AS event_reason, {{ ended_columns }}, before.code AS reason
+    RETURNING {{ moved_columns }}, coalesce(jobs.error_code, 'canceled') AS event_reason, {{ ended_columns }}, jobs.attempt,
+        before.code
+), resolved AS (
+    UPDATE attempts SET resolution = 'timed_out', resolved_at = now() FROM moved
+    WHERE moved.code = 'submission_unknown' AND attempts.job_id = moved.id AND attempts.attempt = moved.attempt
+    RETURNING attempts.job_id, attempts.contested
 ), moved_events AS ({{ events_of(rows=moved) }}), changes AS ({{ changes_of(rows=moved) }}), {{ counted }}, results AS (
     INSERT INTO job_results (job_id, message)
     SELECT id, CASE error_code
@@ -29,5 +34,6 @@ WITH overdue AS (
     FROM moved WHERE state = 'failed'
 )
 SELECT id, tenant_id, key_id, state, revision, model, error_code, upstream_id, finished_at, held_micro, charged_micro,
-    price_rule, markup_micro, cost_micro, run_seconds, reason
+    price_rule, markup_micro, cost_micro, run_seconds,
+    CASE WHEN EXISTS (SELECT FROM resolved WHERE resolved.job_id = moved.id AND contested) THEN 'contested' ELSE code END AS reason
 FROM moved

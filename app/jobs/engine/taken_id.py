@@ -1,0 +1,51 @@
+"""An accepted submit whose request another job has already."""
+
+from uuid import UUID
+
+import asyncpg
+
+from app.core.crash import crash_point
+from app.core.database.db import Database, retry_until_stored
+from app.core.ids import show_id
+from app.core.logs.log import get_logger
+from app.jobs.claiming.records import Settled, SubmitRecord, observe_upstream_id, record_submits
+from app.jobs.unknown.evicting import evict
+
+log = get_logger(__name__)
+
+
+async def claim_taken_id(
+    database: Database, record: SubmitRecord, *, owner: UUID, unknown_max_seconds: float
+) -> Settled | None:
+    """Record an accepted submit whose request another job has. What the upstream says itself is certain: if the other job has the
+    request only by inference, it passes to this job, in one transaction. Returns None if the upstream has given it to both; the
+    id is then recorded as an observation of this job. `owner`: the process."""
+    shown, upstream_id = show_id("job", record.job_id), record.outcome.upstream_id
+    assert upstream_id is not None
+
+    async def pass_on() -> tuple[UUID | None, Settled | None]:
+        async with database.transaction() as session:
+            evicted = await evict(
+                session, upstream_id=upstream_id, owner=record.job_id, unknown_max_seconds=unknown_max_seconds
+            )
+            if evicted is None:
+                await observe_upstream_id(
+                    session, job_id=record.job_id, attempt=record.attempt, upstream_id=upstream_id, worker=owner
+                )
+                return None, None
+            crash_point("evict.before_record")
+            return evicted, await record_submits(session, records=[record])
+
+    crash_point("evict.before")
+    try:
+        evicted, settled = await retry_until_stored(pass_on)
+    except asyncpg.UniqueViolationError:  # a third job has got it in the meantime
+        return await claim_taken_id(database, record, owner=owner, unknown_max_seconds=unknown_max_seconds)
+    crash_point("evict.after")
+    if evicted is None:
+        log.error("submit.upstream_id_given_twice", job_id=shown, upstream_id=upstream_id)
+    else:
+        log.warning(
+            "submit.request_given_back", job_id=shown, upstream_id=upstream_id, from_job=show_id("job", evicted)
+        )
+    return settled
