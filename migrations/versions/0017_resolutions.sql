@@ -125,4 +125,8 @@ ALTER TABLE exposures ADD CONSTRAINT exposures_owner_check CHECK (
     (job_id IS NULL) = (reason = 'unassigned') AND (tenant_id IS NULL) = (job_id IS NULL)
 ) NOT VALID
 
-GRANT SELECT, INSERT, UPDATE, DELETE ON history_watch, late_requests, contested_requests TO waystation_service
+GRANT SELECT, UPDATE ON history_watch TO waystation_service
+
+GRANT SELECT, INSERT, UPDATE ON contested_requests TO waystation_service
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON late_requests TO waystation_service

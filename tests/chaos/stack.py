@@ -40,16 +40,20 @@ CREDITS_MICRO = 10**14
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to run. `settings` are ours without their prefix, on top of a short lease and sweep."""
+    """What to run. `settings` are ours without their prefix, on top of a short lease and sweep. `history`: whether unknown jobs are
+    resolved from the upstream's history; most tests prove what is known without it."""
 
     workers: int = 2
     apis: int = 2
     speed: float = 20.0
     settings: Mapping[str, str] = field(default_factory=dict)
+    history: bool = False
 
     def environment(self) -> dict[str, str]:
         """Nothing of the surroundings' own settings gets in."""
         ours = {"LEASE_SECONDS": f"{LEASE_SECONDS:g}", "SWEEP_SECONDS": f"{SWEEP_SECONDS:g}", "LOG_FORMAT": "json"}
+        if not self.history:
+            ours["UPSTREAM_HISTORY_URL"] = ""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("WAYSTATION_")}
         return kept | {f"WAYSTATION_{name}": value for name, value in {**ours, **self.settings}.items()}
 

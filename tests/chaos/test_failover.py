@@ -23,7 +23,7 @@ SETTLE_SECONDS = "2"
 
 def plan(url: str) -> Plan:
     settings = {"DATABASE_URL": url, "HISTORY_SETTLE_SECONDS": SETTLE_SECONDS}
-    return Plan(workers=2, apis=2, speed=50, settings=settings)
+    return Plan(workers=2, apis=2, speed=50, settings=settings, history=True)
 
 
 def recover(stack: Stack) -> dict[str, Any]:

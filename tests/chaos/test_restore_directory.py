@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 @pytest.fixture
 def plan() -> Plan:
-    return Plan(workers=2, apis=1, settings={"HISTORY_SETTLE_SECONDS": "2", "UPSTREAM_RPM": "120"})
+    return Plan(workers=2, apis=1, settings={"HISTORY_SETTLE_SECONDS": "2", "UPSTREAM_RPM": "120"}, history=True)
 
 
 def _cli(stack: Stack, *words: str) -> dict[str, object]:

@@ -144,7 +144,8 @@ def environment(options: UpOptions, addresses: Addresses, credentials: Credentia
     }
     if runs_simulator(options):
         settings["UPSTREAM_API_KEY"] = _SIMULATOR_KEY
-        settings["UPSTREAM_HISTORY_URL"] = setting("UPSTREAM_HISTORY_URL") or addresses.upstream_url
+        history_url = find_setting("UPSTREAM_HISTORY_URL")  # empty: turned off
+        settings["UPSTREAM_HISTORY_URL"] = addresses.upstream_url if history_url is None else history_url
     return {PREFIX + name: value for name, value in settings.items()} | dict(options.environment)
 
 

@@ -1,0 +1,163 @@
+"""Lost answers are resolved from the upstream's history: with real processes, and a simulator that loses what it has accepted."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+
+from app.ops.verify import prove as prove_invariants
+from tests.gateway import Gateway, ended, eventually, opened_gateway
+from tests.servers import Urls, temporary_database
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+LOST = {"match": "submit", "fault": "lose_answer", "after": "header", "how": "close"}
+DROPPED = {"match": "submit", "fault": "hang", "seconds": 0}
+SETTLE_SECONDS = 4.0
+
+
+@pytest.fixture(scope="module")
+async def gateway(servers: Urls, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+    """With a history that settles within seconds."""
+    directory = tmp_path_factory.mktemp("resolving")
+    async with temporary_database(servers.database, template=servers.template) as url:
+        opened = opened_gateway(database_url=url, redis_url=redis_url, directory=directory, apis=1, speed=1000.0)
+        async with opened as (gateway, [listener]):
+            settings = {"UPSTREAM_HISTORY_URL": gateway.upstream_url, "HISTORY_SETTLE_SECONDS": str(SETTLE_SECONDS), "LOG_FORMAT": "json"}
+            async with gateway.worker(**settings), gateway.api(listener, **settings):
+                yield gateway
+
+
+@asynccontextmanager
+async def caller(gateway: Gateway) -> AsyncIterator[httpx.AsyncClient]:
+    """A tenant of its own."""
+    tenant = await gateway.tenant()
+    async with httpx.AsyncClient(base_url=gateway.url, headers=tenant.headers, timeout=60) as client:
+        yield client
+
+
+async def submit(client: httpx.AsyncClient, model: str, body: Mapping[str, Any], **more: Any) -> str:
+    answer = await client.post("/api/v1/jobs", json={"model": model, "input": body, **more})
+    assert answer.status_code == 202, answer.text
+    shown: str = answer.json()["id"]
+    return shown
+
+
+def uuid(job: str) -> UUID:
+    return UUID(job.removeprefix("job_"))
+
+
+async def attempt(gateway: Gateway, job: str) -> dict[str, Any]:
+    [row] = await gateway.sql("SELECT * FROM ops.attempts WHERE job_id = $1 ORDER BY attempt DESC LIMIT 1", uuid(job))
+    return dict(row)
+
+
+async def until_unknown(gateway: Gateway, *jobs: str) -> None:
+    async def unknown() -> bool:
+        rows = await gateway.sql(
+            "SELECT FROM jobs WHERE id = ANY ($1::uuid[]) AND (state = 'unknown' OR attempt > 1 OR upstream_id IS NOT NULL"
+            " OR finished_at IS NOT NULL)", [uuid(job) for job in jobs],
+        )  # fmt: skip
+        return len(rows) == len(jobs)
+
+    await eventually(unknown)
+
+
+async def assert_verified(gateway: Gateway) -> None:
+    async with gateway.database.snapshot() as session:
+        assert [proof.line async for proof in prove_invariants(session) if not proof.holds] == []
+
+
+async def test_a_lost_answer_is_adopted(gateway: Gateway) -> None:
+    async with caller(gateway) as client:
+        async with gateway.faults({**LOST, "slug": "lost-one"}):
+            jobs = [await submit(client, "lost-one", {"number": number}) for number in range(3)]
+            await until_unknown(gateway, *jobs)
+        for job in jobs:
+            shown = await ended(client, job)
+            assert shown["status"] == "COMPLETED", shown
+            found = await attempt(gateway, job)
+            assert (found["outcome"], found["resolution"]) == ("accepted", "adopted")
+            assert found["resolved_after_seconds"] > 0
+    await assert_verified(gateway)
+
+
+async def test_twins_of_one_tenant_and_of_two(gateway: Gateway) -> None:
+    async with caller(gateway) as one, caller(gateway) as two:
+        async with gateway.faults({**LOST, "slug": "lost-twins"}, {**LOST, "slug": "lost-shared"}):
+            twins = [await submit(one, "lost-twins", {"seed": 1}) for _ in range(3)]
+            shared = [await submit(client, "lost-shared", {"seed": 1}) for client in (one, two)]
+            await until_unknown(gateway, *twins, *shared)
+        assert {(await ended(one, job))["status"] for job in twins} == {"COMPLETED"}
+        ids = await gateway.sql("SELECT DISTINCT upstream_id FROM jobs WHERE id = ANY ($1::uuid[])", [uuid(job) for job in twins])
+        assert len(ids) == 3
+        await eventually(lambda: gateway.sql("SELECT FROM attempts WHERE contested AND job_id = $1", uuid(shared[0])))
+        left = await gateway.sql("SELECT state FROM jobs WHERE id = ANY ($1::uuid[])", [uuid(job) for job in shared])
+        assert {row["state"] for row in left} == {"unknown"}
+        await gateway.sql("UPDATE jobs SET due_at = now() WHERE id = ANY ($1::uuid[])", [uuid(job) for job in shared])
+        for client, job in zip((one, two), shared, strict=True):
+            shown = await ended(client, job)
+            assert (shown["status"], shown["error"]["code"]) == ("FAILED", "submission_unknown")
+            assert (await attempt(gateway, job))["resolution"] == "timed_out"
+        rows = await eventually(lambda: _unassigned(gateway, 2))
+        assert {row["amount"] for row in rows} > {0}
+        jobs = [uuid(job) for job in shared]
+        assert await gateway.sql("SELECT FROM exposures WHERE job_id = ANY ($1::uuid[])", jobs) == []
+    await assert_verified(gateway)
+
+
+async def _unassigned(gateway: Gateway, number: int) -> list[Any] | None:
+    rows = await gateway.sql("SELECT * FROM exposures WHERE reason = 'unassigned'")
+    return rows if len(rows) == number else None
+
+
+async def test_what_never_arrived_is_proven_absent(gateway: Gateway) -> None:
+    """Free at once, or sent once more where the tenant wants that; twenty later requests bear witness."""
+    async with caller(gateway) as client:
+        async with gateway.faults({**NEVER, "slug": "never-one"}, {**NEVER, "slug": "never-again", "count": 1}):
+            ends = await submit(client, "never-one", {"number": 1})
+            again = await submit(client, "never-again", {"number": 1}, on_unknown="resubmit")
+            await until_unknown(gateway, ends, again)
+            for number in range(25):
+                await submit(client, "sim-instant", {"number": number})
+            shown = await ended(client, ends)
+            assert (shown["status"], shown["error"]["code"]) == ("FAILED", "submission_unknown")
+            assert shown["credits"]["held"] == shown["credits"]["charged"] == "0.000000"
+            assert (await attempt(gateway, ends))["resolution"] == "proven_absent"
+            shown = await ended(client, again)
+            assert (shown["status"], shown["attempt"]) == ("COMPLETED", 2)
+            first = await gateway.sql("SELECT resolution FROM attempts WHERE job_id = $1 ORDER BY attempt", uuid(again))
+            assert [row["resolution"] for row in first] == ["proven_absent", None]
+        assert await gateway.sql("SELECT FROM exposures WHERE job_id = ANY ($1::uuid[])", [uuid(ends), uuid(again)]) == []
+    await assert_verified(gateway)
+
+
+async def test_a_request_that_is_later_than_all_before_it(gateway: Gateway) -> None:
+    """The proof was wrong: the result can be read, the tenant pays nothing, and nothing is resubmitted from then on."""
+    async with caller(gateway) as client:
+        async with gateway.faults({**LOST, "slug": "late-one"}):
+            await gateway.configure(history_late_probability=1.0, history_late_seconds=60.0)
+            job = await submit(client, "late-one", {"number": 1})
+            await until_unknown(gateway, job)
+            await gateway.configure(history_late_probability=0.0)
+            for number in range(25):
+                await submit(client, "sim-instant", {"number": number})
+            shown = await ended(client, job)
+        assert shown["status"] == "FAILED"
+
+        async def late() -> dict[str, Any] | None:
+            found: dict[str, Any] = (await client.get(f"/api/v1/jobs/{job}")).json()
+            return found if found["late_result"] else None
+
+        shown = await eventually(late)
+        assert (shown["status"], shown["error"]["code"], shown["recovered"]) == ("FAILED", "submission_unknown", True)
+        assert shown["output"]
+        [row] = await gateway.sql("SELECT cost_micro, charged_micro FROM jobs WHERE id = $1", uuid(job))
+        assert row["cost_micro"] > row["charged_micro"] == 0
+        exposed = await gateway.sql("SELECT sum(amount) AS amount FROM exposures WHERE job_id = $1", uuid(job))
+        assert exposed[0]["amount"] == row["cost_micro"]
+        assert await gateway.sql("SELECT FROM history_watch WHERE resubmits_refuted_at IS NOT NULL")
+    await assert_verified(gateway)
