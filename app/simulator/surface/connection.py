@@ -177,7 +177,7 @@ class Connection(asyncio.Protocol):
     def _write(self, reply: Answer) -> None:
         assert self._transport is not None
         self._sim.stats.statuses[reply.status] += 1
-        head = reply.head()
+        head = reply.head(self._told_now())
         if len(reply.body) <= _JOIN_BYTES_MAX:
             self._transport.write(head + reply.body)
         else:
@@ -188,16 +188,26 @@ class Connection(asyncio.Protocol):
         if self._transport is None:
             return
         if cut.answer is not None and cut.after != "nothing":
-            head, body = cut.answer.head(), cut.answer.body
+            head, body = cut.answer.head(self._told_now()), cut.answer.body
             part = head[: len(head) // 2] if cut.after == "header" else head + body[: len(body) // 2]
             self._transport.write(part)
             if cut.how == "reset":
-                self._after(_FLUSH_SECONDS, self._reset)
+                self._after(_FLUSH_SECONDS, self._reset_when_sent)
                 return
         if cut.how == "reset":
             self._reset()
         elif cut.how == "close":
             self._close()
+
+    def _told_now(self) -> float:
+        return self._sim.now() + self._sim.config.clock_offset_seconds
+
+    def _reset_when_sent(self) -> None:
+        """Reset once nothing of the cut answer waits in this process, however slowly the client reads."""
+        if self._transport is not None and self._transport.get_write_buffer_size() > 0:
+            self._after(_FLUSH_SECONDS, self._reset_when_sent)
+        else:
+            self._reset()
 
     def _close(self) -> None:
         if self._transport is not None:
