@@ -5,8 +5,11 @@ protocol of its own, not a server's application, so that a fault can reset the c
 """
 
 import asyncio
+import fcntl
 import socket
 import struct
+import sys
+import termios
 from collections import deque
 from collections.abc import Callable
 from typing import cast
@@ -203,8 +206,8 @@ class Connection(asyncio.Protocol):
         return self._sim.now() + self._sim.config.clock_offset_seconds
 
     def _reset_when_sent(self) -> None:
-        """Reset once nothing of the cut answer waits in this process, however slowly the client reads."""
-        if self._transport is not None and self._transport.get_write_buffer_size() > 0:
+        """Reset once the client's machine has the whole part, however slowly the client reads: a reset discards the rest."""
+        if self._transport is not None and _unsent_bytes(self._transport) > 0:
             self._after(_FLUSH_SECONDS, self._reset_when_sent)
         else:
             self._reset()
@@ -220,3 +223,12 @@ class Connection(asyncio.Protocol):
                 socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
             )
             self._transport.abort()
+
+
+def _unsent_bytes(transport: asyncio.Transport) -> int:
+    """What waits in this process, or else what the other side has not yet acknowledged."""
+    waiting = transport.get_write_buffer_size()
+    if waiting:
+        return waiting
+    found = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+    return int.from_bytes(found, sys.byteorder)
