@@ -107,17 +107,17 @@ def change_config(config: SimulatorConfig, changes: dict[str, Any]) -> None:
     wanted = dict(changes)
     if "credits" in wanted:
         wanted["credits_micros"] = round(float(wanted.pop("credits")) * MICROS_PER_CREDIT)
-    names = {field.name for field in fields(config)} - FIXED
+    names = {field.name: field.type for field in fields(config) if field.name not in FIXED}
     checked: dict[str, Any] = {}
     for name, value in wanted.items():
         if name not in names:
             raise ConfigError(f"{name}: cannot be changed; known are {', '.join(sorted(names))}")
-        checked[name] = _checked(name, getattr(config, name), value)
+        checked[name] = _checked(name, getattr(config, name), value, whole=names[name] is int)
     for name, value in checked.items():
         setattr(config, name, value)
 
 
-def _checked(name: str, present: Any, value: Any) -> Any:
+def _checked(name: str, present: Any, value: Any, *, whole: bool) -> Any:
     if name == "spend_limit_micros":
         fits = value is None or (isinstance(value, int) and value >= 0)
     elif isinstance(present, bool):
@@ -130,7 +130,6 @@ def _checked(name: str, present: Any, value: Any) -> Any:
     elif name == "history_body":
         fits = value in ("object", "string", "none")
     else:
-        whole = isinstance(present, int)
         fits = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
         fits = fits and _is_in_range(name, value)
     if not fits:

@@ -11,7 +11,7 @@ import pytest
 
 from app.simulator.book import hash_body
 from app.simulator.config import SimulatorConfig
-from app.simulator.profiles import catalogue
+from app.simulator.profiles import catalogue, find_profile
 from app.simulator.runs import Run, draw_run
 from app.simulator.surface.serve import RunningSimulator
 from app.simulator.timeline import Timeline, Window
@@ -19,6 +19,7 @@ from app.simulator.timeline import Timeline, Window
 Submit = Callable[..., Awaitable[str]]
 HISTORY = "/inference-request/request-history"
 SLUGS = ("svd", "motionctrl-svd", "sim-images")
+"""The last has three outputs."""
 
 
 def start(sim: RunningSimulator, number: int, *, apart_seconds: float = 0.01) -> list[str]:
@@ -96,7 +97,8 @@ def test_a_timeline_is_what_sorting_all_runs_gives(seed: int) -> None:
     config = SimulatorConfig(seed=seed, history_late_probability=0.4, history_late_seconds=50)
     timeline, runs = Timeline(), list[Run]()
     for number in range(300):
-        profile = catalogue()[chance.choice(SLUGS)] if number % 3 else catalogue()["sim-images"]
+        profile = find_profile(chance.choice(SLUGS), config)
+        assert profile is not None
         at = round(chance.uniform(0, 100))
         runs.append(draw_run(profile, config, request_id=str(number), now=at, body=b"{}", key=""))
         timeline.add(runs[-1])
