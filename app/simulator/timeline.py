@@ -48,7 +48,7 @@ class Timeline:
             _take_out(self._late, run, bisect_left(self._late, run.appears_at, key=_appears_at))
 
     def walk(self, window: Window, *, descending: bool) -> Iterator[Run]:
-        """Yield the listed runs by the instant of their submit. Costs only what is taken."""
+        """Yield the listed runs by the instant of their submit. Costs what is taken, and the late runs between that are not in the history yet."""
         spans = [
             map(group.__getitem__, range(high - 1, low - 1, -1) if descending else range(low, high))
             for group, low, high in self._spans(window)
