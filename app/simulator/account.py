@@ -1,6 +1,7 @@
 """The paying account: its balance, its reserved credits, and its rate limit."""
 
 from collections import deque
+from typing import Literal
 
 from app.simulator.config import SimulatorConfig
 
@@ -44,18 +45,29 @@ class Account:
 class RateLimit:
     """A rate limit that counts in one of three ways. It reads its settings from `config` at each request."""
 
-    def __init__(self, config: SimulatorConfig) -> None:
+    def __init__(self, config: SimulatorConfig, setting: Literal["rpm", "history_rpm"] = "rpm") -> None:
+        """`setting`: which of the settings is its number of requests. `rate_burst` belongs to `rpm` alone."""
         self._config = config
+        self._setting = setting
         self._tokens = -1.0
         self._refilled_at = 0.0
         self._recent: deque[float] = deque()
         self._window = -1
         self._used = 0
 
+    @property
+    def rpm(self) -> int:
+        """The number of requests per window. 0: no limit."""
+        return self._config.rpm if self._setting == "rpm" else self._config.history_rpm
+
+    @property
+    def _burst(self) -> int:
+        return (self._config.rate_burst if self._setting == "rpm" else 0) or self.rpm
+
     def refused_until(self, now: float) -> float | None:
         """Count a request and return None, or return the instant from which a request would be accepted."""
         config = self._config
-        if config.rpm <= 0:
+        if self.rpm <= 0:
             return None
         if config.rate_kind == "token_bucket":
             return self._token_bucket(now)
@@ -66,19 +78,18 @@ class RateLimit:
     def resets_at(self, now: float) -> float | None:
         """When the whole limit is free again if no request comes; None without a limit."""
         config = self._config
-        if config.rpm <= 0:
+        if self.rpm <= 0:
             return None
         if config.rate_kind == "token_bucket":
-            missing = (config.rate_burst or config.rpm) - max(self._tokens, 0)
-            return now + missing * config.rate_window_seconds / config.rpm
+            missing = self._burst - max(self._tokens, 0)
+            return now + missing * config.rate_window_seconds / self.rpm
         if config.rate_kind == "sliding_minute":
             return (self._recent[-1] if self._recent else now) + config.rate_window_seconds
         return (now // config.rate_window_seconds + 1) * config.rate_window_seconds
 
     def _token_bucket(self, now: float) -> float | None:
-        config = self._config
-        burst = config.rate_burst or config.rpm
-        per_second = config.rpm / config.rate_window_seconds
+        burst = self._burst
+        per_second = self.rpm / self._config.rate_window_seconds
         if self._tokens < 0:
             self._tokens = burst
         else:
@@ -93,17 +104,17 @@ class RateLimit:
         recent, config = self._recent, self._config
         while recent and recent[0] <= now - config.rate_window_seconds:
             recent.popleft()
-        if len(recent) < config.rpm:
+        if len(recent) < self.rpm:
             recent.append(now)
             return None
-        return recent[len(recent) - config.rpm] + config.rate_window_seconds
+        return recent[len(recent) - self.rpm] + config.rate_window_seconds
 
     def _fixed_minute(self, now: float) -> float | None:
         config = self._config
         window = int(now // config.rate_window_seconds)
         if window != self._window:
             self._window, self._used = window, 0
-        if self._used < config.rpm:
+        if self._used < self.rpm:
             self._used += 1
             return None
         return (window + 1) * config.rate_window_seconds

@@ -8,8 +8,8 @@ from typing import Any, assert_never
 import orjson
 
 from app.simulator import parameters
-from app.simulator.config import MICROS_PER_CREDIT
-from app.simulator.http.json_text import find_raw_member, plain
+from app.simulator.config import MICROS_PER_CREDIT, SimulatorConfig
+from app.simulator.http.json_text import find_raw_member, plain, quote_numbers
 from app.simulator.runs import Run, State
 
 
@@ -149,16 +149,20 @@ def file_content(run: Run, file_bytes: int, number: int = 1) -> bytes:
     return head + random.Random(f"{run.request_id}_{number}").randbytes(max(file_bytes - len(head), 0))
 
 
-def shown_body(run: Run, *, as_string: bool, with_defaults: bool) -> bytes:
-    """The `request_body` of a history row, as JSON text: the values that were sent, and defaults if asked for."""
+def shown_body(run: Run, config: SimulatorConfig) -> bytes | None:
+    """The `request_body` of a history row, as JSON text: the values that were sent, shown as `config` says. None: no body."""
+    if config.history_body == "none":
+        return None
     text = run.body.strip()
     if not text.startswith(b"{"):
         text = b"{}"
-    missing = [] if not with_defaults else [
+    missing = [] if not config.history_adds_defaults else [
         (name, value) for name, value in parameters.defaults(run.slug).items() if name not in plain(run.body)
     ]  # fmt: skip
     if missing:
         added = orjson.dumps(dict(missing))[1:-1]
         inner = text[1:-1].strip()
         text = b"{" + inner + (b"," if inner else b"") + added + b"}"
-    return orjson.dumps(text.decode()) if as_string else text
+    if config.history_numbers_as_strings:
+        text = quote_numbers(text)
+    return orjson.dumps(text.decode()) if config.history_body == "string" else text

@@ -2,7 +2,8 @@
 
 Every line has `sequence` (1, 2, …), `at` (seconds since 1970) and `fact`. If it is about a request: `request_id`,
 `slug`, `body_sha256` (the exact bytes), `canonical_sha256` (see json_text), `key` (its last four characters).
-started: a run began and will cost money; `body` is what was sent. charged: `cost_micros`. failed: `error`, no charge.
+started: a run began and will cost money; `body` is what was sent; `history_late_seconds` and `history_lies` tell how its row
+will be wrong, `twin_of` the run beside which it was started, `answered_id` the other run that the answer named. charged: `cost_micros`. failed: `error`, no charge.
 refused: `status`; nothing began. fault: `fault`; an answer was spoilt by a rule.
 """
 

@@ -65,14 +65,27 @@ class SimulatorConfig:
     rate_counts_polls: bool = False
     rate_tells_reset: bool = True
     """Whether answers name the instant from which requests are accepted again."""
+    history_rpm: int = 0
+    """Requests to the history per `rate_window_seconds`, counted apart from all others. 0: no limit."""
+    clock_offset_seconds: float = 0.0
+    """Added to every instant that answers name, also to their Date; below 0: the upstream's clock is slow."""
 
     history_lag_seconds: float = 0.0
     """The time from the submit until the row appears."""
+    history_late_probability: float = 0.0
+    """The share of runs whose row appears later still. Which ones is decided when they are submitted."""
+    history_late_seconds: float = 0.0
+    """Each such row is late by a random time of at most this, which is not divided by the speed."""
+    history_lies_probability: float = 0.0
+    """The share of runs whose row says FAILED if the run ends COMPLETED, and COMPLETED if it ends FAILED. Decided likewise."""
     history_cost_lag_seconds: float = 0.0
     """The time from the end of the run until the row shows its cost."""
-    history_body: Literal["object", "string"] = "object"
+    history_body: Literal["object", "string", "none"] = "object"
+    """How rows show what was submitted. none: they do not."""
     history_adds_defaults: bool = False
     """Whether rows also show the defaults of parameters that were not sent."""
+    history_numbers_as_strings: bool = False
+    """Whether rows show 7 as "7"."""
 
     strict_catalogue: bool = False
     """Whether slugs outside the catalogue are 404. If not, they run with the default profile."""
@@ -82,6 +95,7 @@ class SimulatorConfig:
 
 
 FIXED = frozenset({"host", "port", "base_url", "book_path", "seed"})
+CLOCK_OFFSET_SECONDS_MAX = 10 * 366 * 86400.0
 
 
 class ConfigError(ValueError):
@@ -93,17 +107,17 @@ def change_config(config: SimulatorConfig, changes: dict[str, Any]) -> None:
     wanted = dict(changes)
     if "credits" in wanted:
         wanted["credits_micros"] = round(float(wanted.pop("credits")) * MICROS_PER_CREDIT)
-    names = {field.name for field in fields(config)} - FIXED
+    names = {field.name: field.type for field in fields(config) if field.name not in FIXED}
     checked: dict[str, Any] = {}
     for name, value in wanted.items():
         if name not in names:
             raise ConfigError(f"{name}: cannot be changed; known are {', '.join(sorted(names))}")
-        checked[name] = _checked(name, getattr(config, name), value)
+        checked[name] = _checked(name, getattr(config, name), value, whole=names[name] is int)
     for name, value in checked.items():
         setattr(config, name, value)
 
 
-def _checked(name: str, present: Any, value: Any) -> Any:
+def _checked(name: str, present: Any, value: Any, *, whole: bool) -> Any:
     if name == "spend_limit_micros":
         fits = value is None or (isinstance(value, int) and value >= 0)
     elif isinstance(present, bool):
@@ -114,11 +128,18 @@ def _checked(name: str, present: Any, value: Any) -> Any:
     elif name == "rate_kind":
         fits = value in ("token_bucket", "sliding_minute", "fixed_minute")
     elif name == "history_body":
-        fits = value in ("object", "string")
+        fits = value in ("object", "string", "none")
     else:
-        whole = isinstance(present, int)
-        fits = isinstance(value, int if whole else int | float) and not isinstance(value, bool) and value >= 0
-        fits = fits and (value > 0 or name not in ("speed", "rate_window_seconds"))
+        fits = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+        fits = fits and _is_in_range(name, value)
     if not fits:
         raise ConfigError(f"{name}: {value!r} does not fit; it is {present!r} now")
     return value
+
+
+def _is_in_range(name: str, value: float) -> bool:
+    if name == "clock_offset_seconds":
+        return abs(value) <= CLOCK_OFFSET_SECONDS_MAX
+    if name.endswith("_probability"):
+        return 0 <= value <= 1
+    return value > 0 if name in ("speed", "rate_window_seconds") else value >= 0

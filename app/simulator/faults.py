@@ -1,8 +1,8 @@
 """Faults: rules that spoil some of the answers, and how one answer is spoilt.
 
 A rule, as JSON: `{"match": kind, "slug"?, "contains"?, "nth"?, "count"?, "probability"?, "fault": name, …}`. `match`
-is `submit`, `sync`, `status`, `result`, `history`, `credits`, `models`, `file` or `any`. `contains` is a text in the
-body of the submit, or of the submit whose status, result or file is requested. A rule fires at every matching
+is `submit`, `sync`, `status`, `result`, `history`, `credits`, `models`, `file` or `any`. `slug` is the model, and
+`contains` a text in the body, of the submit, or of the submit whose status, result, file or row is requested. A rule fires at every matching
 request; or from the `nth` on (`count` times, default 1); or `count` times; or with a `probability`. The first rule
 that fires wins; later rules do not see that request.
 
@@ -16,11 +16,15 @@ Faults and their members, with defaults:
     redirect            `status` (307), `location`; nothing is done
     wrong_json, list, no_request_id   it is done; the answer is cut-off JSON, in a list, or without its request_id
     same_id             nothing is done; the answer names the run that was started last
+    repeat_id           a run is started, but the answer names the run that the last answer for this model named;
+                        `same_run` (false) true: no run is started. The first submit of a model is answered as usual
     double_start        two runs are started, the answer names the first
     dear                the run costs `credits` (1), whatever its model costs and the account has reserved
     fail                the run takes its time and ends FAILED with `error`
     not_found_until     404 until the run is `seconds` (1) old
     state               status and result show `state` (QUEUED), whatever the real state is
+    flap                until the run ends, its status and result show one of `states` (PROCESSING, QUEUED) after the
+                        other, again and again
     gzip                it is done; the answer is compressed, and content-encoding says so
     pad                 it is done; a JSON object gets a member `padding` of `bytes` (2200000): an array of the number 0,
                         or a string if `padding` is text
@@ -31,12 +35,13 @@ Faults and their members, with defaults:
 import gzip
 import random
 import re
+from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from app.simulator.http.http import HTML, JSON, Answer, Cut, Later, Reply, error, html
 from app.simulator.runs import State
@@ -44,10 +49,10 @@ from app.simulator.runs import State
 FaultName = Literal[
     "reset", "close", "hang", "lose_answer", "delay", "answer", "redirect", "wrong_json", "list", "no_request_id",
     "same_id", "double_start", "not_found_until", "state", "close_idle",
-    "no_cost", "dear", "fail", "gzip", "pad",
+    "no_cost", "dear", "fail", "gzip", "pad", "repeat_id", "flap",
 ]  # fmt: skip
 CallKind = Literal["submit", "sync", "status", "result", "history", "credits", "models", "file"]
-STEERED = frozenset({"same_id", "double_start", "not_found_until", "state", "dear", "fail"})
+STEERED = frozenset({"same_id", "double_start", "not_found_until", "state", "dear", "fail", "repeat_id", "flap"})
 """Faults that are implemented where the answer is made, not in `apply`."""
 PADDING_BYTES_MAX = 256 * 1024 * 1024
 
@@ -85,12 +90,16 @@ class FaultRule(BaseModel):
     accepted: bool = False
     location: str = ""
     state: State = "QUEUED"
+    states: Annotated[list[State], Field(min_length=1)] = ["PROCESSING", "QUEUED"]
+    same_run: bool = False
     credits: Annotated[float, Field(ge=0)] = 1.0
     bytes: Annotated[int, Field(ge=0, le=PADDING_BYTES_MAX)] = 2_200_000
     padding: Literal["numbers", "text"] = "numbers"
     seen: Annotated[int, Field(init=False)] = 0
     """How many requests matched so far."""
     fired: Annotated[int, Field(init=False)] = 0
+    _shown: Counter[str] = PrivateAttr(default_factory=Counter)
+    """How many of `states` were shown, by request id."""
 
     def fires(self, chance: Callable[[], float]) -> bool:
         """Whether the rule applies to the request that has just matched. Counts the request."""
@@ -102,6 +111,11 @@ class FaultRule(BaseModel):
             return False
         self.fired += 1
         return True
+
+    def next_state(self, request_id: str) -> State:
+        """The next of `states` for this run."""
+        self._shown[request_id] += 1
+        return self.states[(self._shown[request_id] - 1) % len(self.states)]
 
     def lasts(self, otherwise: float) -> float:
         """The rule's `seconds`, or this default."""

@@ -38,12 +38,21 @@ class Run:
     """Whether it fails because of its parameters."""
     body: bytes
     key: str
+    history_late_seconds: float = 0.0
+    """How much later than others its row appears in the history."""
+    history_lies: bool = False
+    """Whether its row says FAILED although it ended COMPLETED, or COMPLETED although it ended FAILED."""
     remaining_micros: int | None = None
     """The balance after this run was charged. None until then."""
 
     @property
     def ends_at(self) -> float:
         return self.submitted_at + self.queue_seconds + self.run_seconds
+
+    @property
+    def appears_at(self) -> float:
+        """When its row appears in the history, but for the lag of all rows."""
+        return self.submitted_at + self.history_late_seconds
 
     def state(self, now: float) -> State:
         """The state at an instant."""
@@ -92,6 +101,7 @@ def draw_run(
         queue_seconds = 0.0
     elif profile.slug == "sim-fail" or luck < config.failure_probability:
         error = FAILURE
+    late_seconds, lies = _draw_history(config, request_id)
     return Run(
         request_id=request_id,
         slug=profile.slug,
@@ -106,7 +116,19 @@ def draw_run(
         is_invalid=invalid is not None,
         body=body,
         key=key,
+        history_late_seconds=late_seconds,
+        history_lies=lies,
     )
+
+
+def _draw_history(config: SimulatorConfig, request_id: str) -> tuple[float, bool]:
+    """How late the run's row is, and whether it lies."""
+    if not (config.history_late_probability or config.history_lies_probability):
+        return 0.0, False
+    digest = hashlib.blake2b(f"{config.seed}:{request_id}:history".encode(), digest_size=24).digest()
+    late, share, lies = (number / 2**64 for number in struct.unpack("3Q", digest))
+    late_seconds = share * config.history_late_seconds if late < config.history_late_probability else 0.0
+    return late_seconds, lies < config.history_lies_probability
 
 
 def to_fact(run: Run) -> dict[str, Any]:
@@ -127,6 +149,8 @@ def to_fact(run: Run) -> dict[str, Any]:
         "drawn_cost_micros": run.cost_micros,
         "drawn_error": run.error,
         "is_invalid": run.is_invalid,
+        "history_late_seconds": run.history_late_seconds,
+        "history_lies": run.history_lies,
         "body": body,
     }
 
@@ -147,4 +171,6 @@ def from_fact(fact: dict[str, Any]) -> Run:
         is_invalid=fact["is_invalid"],
         body=fact["body"].encode(),
         key=fact["key"],
+        history_late_seconds=fact.get("history_late_seconds", 0.0),  # older books lack both
+        history_lies=fact.get("history_lies", False),
     )

@@ -12,6 +12,7 @@ from app.simulator.faults import FaultRule, FaultRules
 from app.simulator.profiles import ModelProfile
 from app.simulator.runs import FAILURE, Run, draw_run, from_fact, to_fact
 from app.simulator.stats import Stats
+from app.simulator.timeline import Timeline
 
 
 class Simulator:
@@ -26,10 +27,14 @@ class Simulator:
         self.book = Book(config.book_path)
         self.account = Account(config)
         self.limit = RateLimit(config)
+        self.history_limit = RateLimit(config, "history_rpm")
         self.faults = FaultRules(config.seed)
         self.stats = Stats()
         self.runs: dict[str, Run] = {}
         """By request id, oldest first."""
+        self.timeline = Timeline()
+        self.named: dict[str, Run] = {}
+        """By slug, the run that the answer to the last accepted submit named."""
         self._due: list[tuple[float, str, Run]] = []
         self._warm: dict[str, float] = {}
         self._started = 0
@@ -49,6 +54,9 @@ class Simulator:
             if fact["fact"] == "started":
                 run = from_fact(fact)
                 self.runs[run.request_id] = run
+                self.timeline.add(run)
+                if "twin_of" not in fact:
+                    self.named[run.slug] = self.runs.get(fact.get("answered_id", ""), run)
                 self._started += 1
             if fact["fact"] not in ("charged", "failed"):
                 continue
@@ -99,9 +107,13 @@ class Simulator:
         key: str,
         invalid: str | None,
         twin_of: str | None = None,
+        answered_id: str | None = None,
         rule: FaultRule | None = None,
     ) -> Run:
-        """Start a run and write it to the book. The caller has checked that it may start. `rule`: a steered fault."""
+        """Start a run and write it to the book. The caller has checked that it may start.
+
+        answered_id: the request id that the answer names, if it is not the run's own. rule: a steered fault.
+        """
         self._started += 1
         run = draw_run(
             profile,
@@ -118,11 +130,13 @@ class Simulator:
         elif rule is not None and rule.fault == "fail":
             run.error = rule.error or FAILURE
         self.account.reserve(run.reserved_micros)
-        twin = {} if twin_of is None else {"twin_of": twin_of}
+        others = {"twin_of": twin_of, "answered_id": answered_id}
+        told = {name: request_id for name, request_id in others.items() if request_id is not None}
         self.book.write(
-            "started", now, body_sha256=hashed.exact, canonical_sha256=hashed.canonical, **to_fact(run), **twin
+            "started", now, body_sha256=hashed.exact, canonical_sha256=hashed.canonical, **to_fact(run), **told
         )
         self.runs[run.request_id] = run
+        self.timeline.add(run)
         heapq.heappush(self._due, (run.ends_at, run.request_id, run))
         self.stats.in_flight_max = max(self.stats.in_flight_max, len(self._due))
         self._forget_oldest()
@@ -148,6 +162,8 @@ class Simulator:
         run = self.runs.pop(request_id)
         if run.remaining_micros is None:
             self.runs[request_id] = run
+        else:
+            self.timeline.remove(run)
 
     def last_run(self) -> Run | None:
         """The run that was started last."""

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from email.utils import formatdate
+from functools import lru_cache
 from typing import Literal
 
 import orjson
@@ -46,10 +48,12 @@ class Answer:
     close_idle_seconds: float | None = None
     """The connection is closed this many seconds after the answer, even if it is in use."""
 
-    def head(self) -> bytes:
-        """The bytes before the body."""
+    def head(self, now: float) -> bytes:
+        """The bytes before the body. `now`: for the Date, in seconds since 1970."""
         lines = b"HTTP/1.1 %d %b\r\n" % (self.status, REASONS.get(self.status, "Unknown").encode())
         given = {name.lower() for name, _ in self.headers}
+        if "date" not in given:
+            lines += _date(int(now))
         if "content-type" not in given:
             lines += b"content-type: %b\r\n" % self.content_type
         if "content-length" not in given and "transfer-encoding" not in given:
@@ -57,6 +61,11 @@ class Answer:
         for name, value in self.headers:
             lines += f"{name}: {value}\r\n".encode("latin-1")
         return lines + b"\r\n"
+
+
+@lru_cache(maxsize=1)
+def _date(seconds: int) -> bytes:
+    return b"date: %b\r\n" % formatdate(seconds, usegmt=True).encode()
 
 
 @dataclass(slots=True)

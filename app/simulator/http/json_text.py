@@ -1,10 +1,11 @@
-"""JSON as text: its canonical form, and the raw text of one member. Numbers keep all their digits."""
+"""JSON as text: its canonical form, the raw text of one member, numbers in quotes. Numbers keep all their digits."""
 
 import json
 import re
 from decimal import Decimal, InvalidOperation
 from typing import Any, Never
 
+_NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*"|-?[0-9][-+.0-9eE]*', re.DOTALL)
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+', re.DOTALL)
 
 
@@ -86,3 +87,8 @@ def find_raw_member(body: bytes, name: bytes) -> bytes | None:
             depth -= 1
         previous = text
     return body[found[0] : found[1]].strip() if found else None
+
+
+def quote_numbers(text: bytes) -> bytes:
+    """The same JSON with each number as a string, at any depth."""
+    return _NUMBER.sub(lambda found: found[0] if found[0].startswith(b'"') else b'"%b"' % found[0], text)

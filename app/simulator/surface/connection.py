@@ -5,8 +5,11 @@ protocol of its own, not a server's application, so that a fault can reset the c
 """
 
 import asyncio
+import fcntl
 import socket
 import struct
+import sys
+import termios
 from collections import deque
 from collections.abc import Callable
 from typing import cast
@@ -177,7 +180,7 @@ class Connection(asyncio.Protocol):
     def _write(self, reply: Answer) -> None:
         assert self._transport is not None
         self._sim.stats.statuses[reply.status] += 1
-        head = reply.head()
+        head = reply.head(self._told_now())
         if len(reply.body) <= _JOIN_BYTES_MAX:
             self._transport.write(head + reply.body)
         else:
@@ -188,16 +191,26 @@ class Connection(asyncio.Protocol):
         if self._transport is None:
             return
         if cut.answer is not None and cut.after != "nothing":
-            head, body = cut.answer.head(), cut.answer.body
+            head, body = cut.answer.head(self._told_now()), cut.answer.body
             part = head[: len(head) // 2] if cut.after == "header" else head + body[: len(body) // 2]
             self._transport.write(part)
             if cut.how == "reset":
-                self._after(_FLUSH_SECONDS, self._reset)
+                self._after(_FLUSH_SECONDS, self._reset_when_sent)
                 return
         if cut.how == "reset":
             self._reset()
         elif cut.how == "close":
             self._close()
+
+    def _told_now(self) -> float:
+        return self._sim.now() + self._sim.config.clock_offset_seconds
+
+    def _reset_when_sent(self) -> None:
+        """Reset once the client's machine has the whole part, however slowly the client reads: a reset discards the rest."""
+        if self._transport is not None and _unsent_bytes(self._transport) > 0:
+            self._after(_FLUSH_SECONDS, self._reset_when_sent)
+        else:
+            self._reset()
 
     def _close(self) -> None:
         if self._transport is not None:
@@ -210,3 +223,12 @@ class Connection(asyncio.Protocol):
                 socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
             )
             self._transport.abort()
+
+
+def _unsent_bytes(transport: asyncio.Transport) -> int:
+    """What waits in this process, or else what the other side has not yet acknowledged."""
+    waiting = transport.get_write_buffer_size()
+    if waiting:
+        return waiting
+    found = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+    return int.from_bytes(found, sys.byteorder)

@@ -20,7 +20,7 @@ def show_run(
 ) -> Answer:
     """The status or result of a run. FAILED is 422, unknown and expired are 404. `rule`: a steered fault."""
     now = sim.now()
-    refusal = find_refusal(sim, request, now, counts=sim.config.rate_counts_polls)
+    refusal = find_refusal(sim, request, now, limit=sim.limit if sim.config.rate_counts_polls else None)
     if refusal is not None:
         return refusal
     run = sim.find_run(request_id, now)
@@ -30,6 +30,8 @@ def show_run(
     if rule is not None:
         if rule.fault == "state":
             state = rule.state
+        elif rule.fault == "flap" and state in ("QUEUED", "PROCESSING"):
+            state = rule.next_state(request_id)
         elif rule.fault == "not_found_until" and now - run.submitted_at < rule.lasts(1.0):
             return _not_found(request, request_id)
     if with_output and state == "COMPLETED":
@@ -46,7 +48,7 @@ def _not_found(request: Request, request_id: str) -> Answer:
 def show_credits(sim: Simulator, request: Request) -> Answer:
     """The account's balance, in credits. This call does not count towards the rate limit."""
     now = sim.now()
-    refusal = find_refusal(sim, request, now, counts=False)
+    refusal = find_refusal(sim, request, now, limit=None)
     if refusal is not None:
         return refusal
     sim.settle(now)

@@ -3,12 +3,11 @@
 import re
 from typing import Literal
 
-from app.simulator import history
 from app.simulator.book import hash_body
 from app.simulator.faults import STEERED, CallKind, FaultRule, apply
 from app.simulator.http.http import Reply, Request, error, html
 from app.simulator.simulator import Simulator
-from app.simulator.surface import reads
+from app.simulator.surface import history, reads
 from app.simulator.surface.control import control
 from app.simulator.surface.submits import submit, submit_and_wait
 
@@ -69,7 +68,7 @@ def _pick(sim: Simulator, request: Request, kind: CallKind, subject: str) -> Fau
     """Return the rule that fires, or None. It is already in the book."""
     slug: str | None = subject
     request_id, body = None, request.body
-    if kind in ("status", "result", "file"):
+    if kind in ("status", "result", "file") or (kind == "history" and subject):
         run = sim.runs.get(subject[:32])
         slug, request_id, body = (run.slug, run.request_id, run.body) if run is not None else (None, subject, b"")
     rule = sim.faults.pick(kind, slug, body)

@@ -1,5 +1,6 @@
 """POST /v2/{slug} and POST /v1/{slug}: refuses a submit or begins a run. v1 waits for the end of the run."""
 
+from functools import partial
 from typing import Any
 
 import orjson
@@ -8,7 +9,7 @@ from app.simulator import bodies, parameters
 from app.simulator.book import BodyHash, hash_body, hash_object
 from app.simulator.config import MICROS_PER_CREDIT
 from app.simulator.faults import FaultRule
-from app.simulator.gate import RESET_HEADER, find_refusal, show_instant
+from app.simulator.gate import RESET_HEADER, find_refusal, tell_instant
 from app.simulator.http.http import Answer, Later, Reply, Request, error, html
 from app.simulator.http.json_text import MalformedJsonError, plain
 from app.simulator.profiles import ModelProfile, find_profile, refused_status
@@ -46,7 +47,7 @@ def submit_and_wait(sim: Simulator, request: Request, slug: str, base: str, rule
 def _begin(
     sim: Simulator, request: Request, slug: str, *, no_credits_status: int, rule: FaultRule | None
 ) -> Run | Answer:
-    """The run that has begun, or the refusal. Either is in the book."""
+    """The run that the answer names, or the refusal. What has begun is in the book, as is the refusal."""
     now = sim.now()
     sim.settle(now)
     checked = _check(sim, request, slug, now, no_credits_status)
@@ -61,22 +62,26 @@ def _begin(
         )
         return checked
     profile, hashed, invalid = checked
-    if rule is not None and rule.fault == "same_id":
-        last = sim.last_run()
-        if last is not None:
-            return last
-    key = request.key[-4:]
-    run = sim.start(profile, now=now, body=request.body, hashed=hashed, key=key, invalid=invalid, rule=rule)
-    if rule is not None and rule.fault == "double_start":
-        sim.start(profile, now=now, body=request.body, hashed=hashed, key=key, invalid=invalid, twin_of=run.request_id)
-    return run
+    fault = None if rule is None else rule.fault
+    repeated = sim.named.get(profile.slug) if fault == "repeat_id" else None
+    named = sim.last_run() if fault == "same_id" else repeated
+    if named is not None and (fault == "same_id" or (rule is not None and rule.same_run)):
+        return named
+    begin = partial(
+        sim.start, profile, now=now, body=request.body, hashed=hashed, key=request.key[-4:], invalid=invalid
+    )
+    run = begin(rule=rule, answered_id=None if named is None else named.request_id)
+    if fault == "double_start":
+        begin(twin_of=run.request_id)
+    sim.named[profile.slug] = named or run
+    return named or run
 
 
 def _check(
     sim: Simulator, request: Request, slug: str, now: float, no_credits_status: int
 ) -> Answer | tuple[ModelProfile, BodyHash, str | None]:
     """The refusal; or the model, the body's hashes, and why its validation will fail after queueing."""
-    refusal = find_refusal(sim, request, now, counts=True)
+    refusal = find_refusal(sim, request, now, limit=sim.limit)
     if refusal is not None:
         return refusal
     if request.too_large:
@@ -137,7 +142,7 @@ def _ended(sim: Simulator, run: Run) -> Answer:
     ]
     resets_at = sim.limit.resets_at(now)
     if resets_at is not None and sim.config.rate_tells_reset:
-        headers.append((RESET_HEADER, show_instant(resets_at)))
+        headers.append((RESET_HEADER, tell_instant(sim, resets_at)))
     seed = plain(run.body).get("seed")
     if isinstance(seed, int):
         headers.append(("x-seed-value", str(seed)))

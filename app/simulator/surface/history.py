@@ -1,7 +1,11 @@
-"""The request history: one row for each output, with the full cost on each. Runs appear late, and their costs later."""
+"""The request history: one row for each output, with the full cost on each. Runs appear late, and their costs later.
 
-from collections.abc import Callable
+Rows may contradict the status. Days and instants are those of the upstream's clock, which may be wrong.
+"""
+
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
+from itertools import islice
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -9,10 +13,11 @@ import orjson
 
 from app.simulator import bodies
 from app.simulator.config import MICROS_PER_CREDIT
-from app.simulator.gate import find_refusal, show_instant
+from app.simulator.gate import find_refusal, tell_instant
 from app.simulator.http.http import Answer, Request, error
-from app.simulator.runs import Run
+from app.simulator.runs import FAILURE, Run
 from app.simulator.simulator import Simulator
+from app.simulator.timeline import Window
 
 _DAYS_MAX = 31
 _DAYS_DEFAULT = 7
@@ -30,7 +35,7 @@ class QueryError(ValueError):
 def list_history(sim: Simulator, request: Request, base: str) -> Answer:
     """A page of rows: `{"data", "page", "per_page", "total"}`."""
     now = sim.now()
-    refusal = find_refusal(sim, request, now, counts=False)
+    refusal = find_refusal(sim, request, now, limit=sim.history_limit)
     if refusal is not None:
         return refusal
     sim.settle(now)
@@ -38,47 +43,50 @@ def list_history(sim: Simulator, request: Request, base: str) -> Answer:
     try:
         page = _whole(asked, "page", 1, 1_000_000)
         per_page = _whole(asked, "per_page", 20, 100)
-        begin, end = _window(asked, now)
-        sort = _SORT[_one_of(asked, "sort_by", "model_created", *_SORT)]
+        window = _window(sim, asked, now)
+        sort_by = _one_of(asked, "sort_by", "model_created", *_SORT)
         descending = _one_of(asked, "sort_order", "desc", "desc", "asc") == "desc"
     except QueryError as problem:
         return error(400, str(problem))
-    model, status = asked.get("model_name", ""), asked.get("status")
-    found = [
-        run
-        for run in sim.runs.values()
-        if begin <= run.submitted_at < end
-        and model in run.slug
-        and _is_listed(sim, run, now)
-        and status in (None, _status(run, now))
-    ]
-    found.sort(key=sort, reverse=descending)
-    rows = [(run, number) for run in found for number in range(1, run.outputs + 1)]
-    shown = rows[(page - 1) * per_page : page * per_page]
+    status = asked.get("status")
+    if status is None and sort_by == "model_created":
+        found: Iterable[Run] = sim.timeline.walk(window, descending=descending)
+        total = sim.timeline.count_rows(window)
+    else:  # the one listing that looks at every run of the window
+        chosen = [run for run in sim.timeline.walk(window, descending=False) if status in (None, _status(run, now))]
+        found = sorted(chosen, key=_SORT[sort_by], reverse=descending)
+        total = sum(run.outputs for run in chosen)
+    rows = ((run, number) for run in found for number in range(1, run.outputs + 1))
+    shown = islice(rows, (page - 1) * per_page, page * per_page)
     data = b",".join(_row(sim, run, number, now, base) for run, number in shown)
-    tail = b'],"page":%d,"per_page":%d,"total":%d}' % (page, per_page, len(rows))
+    tail = b'],"page":%d,"per_page":%d,"total":%d}' % (page, per_page, total)
     return Answer(200, b'{"data":[' + data + tail)
 
 
 def show_history(sim: Simulator, request: Request, request_id: str, base: str) -> Answer:
     """The first row of one run, of any age."""
     now = sim.now()
-    refusal = find_refusal(sim, request, now, counts=False)
+    refusal = find_refusal(sim, request, now, limit=sim.history_limit)
     if refusal is not None:
         return refusal
     run = sim.find_run(request_id, now)
-    if run is None or not _is_listed(sim, run, now):
+    if run is None or run.appears_at > _seen_at(sim, now):
         return error(404, "Request not found")
     return Answer(200, _row(sim, run, 1, now, base))
 
 
-def _is_listed(sim: Simulator, run: Run, now: float) -> bool:
-    return now - run.submitted_at >= sim.config.history_lag_seconds
+def _seen_at(sim: Simulator, now: float) -> float:
+    return now - sim.config.history_lag_seconds
 
 
 def _status(run: Run, now: float) -> str:
+    """The status that the row shows."""
     state = run.state(now)
-    return state if state in ("COMPLETED", "FAILED") else "PENDING"
+    if state not in ("COMPLETED", "FAILED"):
+        return "PENDING"
+    if run.history_lies:
+        return "FAILED" if state == "COMPLETED" else "COMPLETED"
+    return state
 
 
 def _row(sim: Simulator, run: Run, number: int, now: float, base: str) -> bytes:
@@ -91,16 +99,17 @@ def _row(sim: Simulator, run: Run, number: int, now: float, base: str) -> bytes:
         "request_id": run.request_id,
         "model_name": run.slug,
         "model_status": status,
-        "model_created": show_instant(run.submitted_at),
+        "model_created": tell_instant(sim, run.submitted_at),
         "credits_deduction": cost if costed else None,
     }
     tail = {
         "generation_url": bodies.output_url(run, base, number) if done and run.kind in bodies.FILES else None,
         "latency_ms": round((run.ends_at - run.submitted_at) * 1000) if status != "PENDING" else None,
-        "error": run.error if status == "FAILED" else None,
+        "error": (run.error or FAILURE) if status == "FAILED" else None,
     }
-    sent = bodies.shown_body(run, as_string=config.history_body == "string", with_defaults=config.history_adds_defaults)
-    return orjson.dumps(head)[:-1] + b',"request_body":' + sent + b"," + orjson.dumps(tail)[1:]
+    sent = bodies.shown_body(run, config)
+    shown = b"" if sent is None else b',"request_body":' + sent
+    return orjson.dumps(head)[:-1] + shown + b"," + orjson.dumps(tail)[1:]
 
 
 def _whole(asked: dict[str, str], name: str, otherwise: int, most: int) -> int:
@@ -117,14 +126,20 @@ def _one_of(asked: dict[str, str], name: str, otherwise: str, *allowed: str) -> 
     return value
 
 
-def _window(asked: dict[str, str], now: float) -> tuple[float, float]:
-    """Seconds since 1970, from the start of the first day to the end of the last day."""
-    today = datetime.fromtimestamp(now, UTC).date()
+def _window(sim: Simulator, asked: dict[str, str], now: float) -> Window:
+    """What is asked for: from the start of the first day to the end of the last day."""
+    offset_seconds = sim.config.clock_offset_seconds
+    today = datetime.fromtimestamp(now + offset_seconds, UTC).date()
     last = _day(asked, "to_date", today)
     first = _day(asked, "from_date", last - timedelta(days=_DAYS_DEFAULT))
     if (last - first).days > _DAYS_MAX:
         raise QueryError(f"from_date: the window may span at most {_DAYS_MAX} days")
-    return _midnight(first), _midnight(last + timedelta(days=1))
+    return Window(
+        begin=_midnight(first) - offset_seconds,
+        end=_midnight(last + timedelta(days=1)) - offset_seconds,
+        model=asked.get("model_name", ""),
+        seen_at=_seen_at(sim, now),
+    )
 
 
 def _day(asked: dict[str, str], name: str, otherwise: date) -> date:
