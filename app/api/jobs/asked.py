@@ -30,10 +30,9 @@ UNKNOWN_MAX = 20
 
 
 def _checked_on_unknown(value: object, where: str) -> OnUnknown:
-    try:
-        return OnUnknown(value)
-    except ValueError:
-        raise malformed(where, 'expected "hold" or "resubmit"') from None
+    if not isinstance(value, str) or value not in tuple(OnUnknown):
+        raise malformed(where, 'expected "hold" or "resubmit"')
+    return OnUnknown(value)
 
 
 _CHECKS = {
