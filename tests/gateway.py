@@ -239,6 +239,12 @@ class Gateway:
             finally:
                 await client.delete("/_simulator/faults")
 
+    async def configure_upstream(self, **changes: Any) -> None:
+        """Change settings of the simulator."""
+        async with httpx.AsyncClient(base_url=self.upstream_url, timeout=60) as client:
+            answer = await client.patch("/_simulator/config", json=changes)
+            assert answer.status_code == 200, answer.text
+
 
 async def _answers(client: httpx.AsyncClient, url: str, process: Process) -> bool:
     assert process.running(), process.log.read_text()[-2000:]

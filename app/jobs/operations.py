@@ -11,7 +11,7 @@ from app.core.database.sql import SqlFolder, columns_of
 from app.core.errors import Conflict, NotFound
 from app.jobs.endings import EndedJob, end_jobs
 from app.jobs.estimates.line import NO_LIMIT
-from app.jobs.models import FINAL, State
+from app.jobs.models import FINAL, OnUnknown, State
 from app.ledger.holds import hold_id_of
 from app.ledger.queries import HOLDS_THAT_FIT_PART
 from app.webhooks.emit import JobWebhook
@@ -37,6 +37,7 @@ class Submission:
     held_micro: int
     price_rule: str
     markup_micro: int
+    on_unknown: str = OnUnknown.HOLD
     webhook: JobWebhook | None = None
 
 
@@ -69,6 +70,7 @@ class _NewJob(NamedTuple):
     held_micro: int
     price_rule: str
     markup_micro: int
+    on_unknown: str
     webhook_target_id: UUID | None
     webhook_url: str | None
     webhook_events: str | None
@@ -102,7 +104,7 @@ def _new_job(one: Submission, *, hold_id: UUID | None) -> _NewJob:
     return _NewJob(
         one.id, one.tenant_id, one.key_id, one.surface, one.model, one.priority, one.created_at, one.not_before,
         one.deadline_at, one.idempotency_key, one.fingerprint, one.body, one.metadata, one.held_micro, one.price_rule,
-        one.markup_micro, target_id, url, events, hold_id,
+        one.markup_micro, one.on_unknown, target_id, url, events, hold_id,
     )  # fmt: skip
 
 

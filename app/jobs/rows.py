@@ -33,6 +33,7 @@ class ShownJob:
     due_at: datetime | None
     read_at: datetime
     late_result: bool
+    recovered: bool
     held_micro: int
     charged_micro: int
     metadata: dict[str, Any] | None
@@ -57,8 +58,8 @@ class EventJob(ShownJob):
 
 
 class JobResult(NamedTuple):
-    """What the upstream's own surface shows of a job. body: the upstream's final body. available_micro: for a completed job, the
-    available micro-credits of its tenant."""
+    """What the upstream's own surface shows of a job. body: the upstream's final body. withdrawn: whether its result was another
+    job's. available_micro: for a completed job, the available micro-credits of its tenant."""
 
     id: UUID
     state: str
@@ -66,4 +67,5 @@ class JobResult(NamedTuple):
     charged_micro: int
     message: str | None
     body: bytes | None
+    withdrawn: bool
     available_micro: int | None

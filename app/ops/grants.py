@@ -12,7 +12,7 @@ APPEND_ONLY = (
 """Tables to which the service may only add rows."""
 MAY_DELETE = (
     "pauses", "processes", "budgets", "webhook_attempts", "webhook_secrets", "upstream_seconds", "forbidden_answers",
-    "upstream_health", "upstream_balances",
+    "upstream_health", "upstream_balances", "late_requests",
 )  # fmt: skip
 """The only tables whose rows the service may delete."""
 

@@ -115,6 +115,11 @@ OF_JOBS = (
         "{checked} jobs were claimed again after their worker died, none three times in a row",
         _SQL.query("poison", Counted),
     ),
-    Invariant("results", 5, "{checked} COMPLETED jobs have their result", _SQL.query("results", Counted)),
+    Invariant(
+        "results",
+        5,
+        "{checked} COMPLETED jobs have their result, if it was not withdrawn",
+        _SQL.query("results", Counted),
+    ),
     Invariant("failures", 4, "{checked} FAILED jobs have their error", _SQL.query("failures", Counted)),
 )

@@ -56,7 +56,8 @@ class Downloads:
 
 
 async def media_response(downloads: Downloads, row: JobResult) -> Response:
-    """The answer for a COMPLETED job: its file, or the provider's JSON of a language model, or the whole result."""
+    """The answer for a COMPLETED job: its file, or the provider's JSON of a language model, or the whole result. Raises
+    ResultWithdrawn."""
     shown = show_id("job", row.id)
     body, parts = await run_sized(len(row.body or b""), lambda: _shown_parts(row))
     headers = {

@@ -128,22 +128,26 @@ def _refusals(*refusals: type[Refusal]) -> Json:
 def paths(
     *,
     submit: tuple[type[Refusal], ...],
-    still_running: type[Refusal],
-    read: tuple[type[Refusal], ...],
+    submit_and_wait: tuple[type[Refusal], ...],
+    status: tuple[type[Refusal], ...],
+    result: tuple[type[Refusal], ...],
     credits: tuple[type[Refusal], ...],
 ) -> Json:
-    """The path items. The arguments are the refusals of a submit, of a wait, of a read, and of a read of the credits."""
+    """The path items. The arguments are the refusals of each route."""
     failed = _json("The job FAILED or was canceled", "SegmindFailed")
     refused = _refusals(*submit)
-    reused = refused.pop("422")
-    result: Json = {
-        "tags": ["segmind"],
+    reused = refused["422"]
+    read: Json = {"tags": ["segmind"], "parameters": [_REQUEST_ID]}
+    of_result: Json = {
+        **read,
         "summary": "The result of a request",
-        "parameters": [_REQUEST_ID],
-        "responses": {"200": _json("The upstream's body", "SegmindResult"), "422": failed, **_refusals(*read)},
+        "responses": {"200": _json("The upstream's body", "SegmindResult"), "422": failed, **_refusals(*result)},
     }
-    status = {**result, "summary": "The status of a request"}
-    status["responses"] = {**result["responses"], "200": _json("The status", "SegmindStatus")}
+    of_status: Json = {
+        **read,
+        "summary": "The status of a request",
+        "responses": {"200": _json("The status", "SegmindStatus"), "422": failed, **_refusals(*status)},
+    }
     ask = {"tags": ["segmind"], "requestBody": _BODY}
     media = {"description": "The media file, or JSON", "content": {"*/*": {}}}
     either = {
@@ -161,7 +165,7 @@ def paths(
                 "summary": "Submit a request",
                 "operationId": "segmind_submit",
                 "parameters": [_MODEL, *_OPTIONS],
-                "responses": {"200": _json("Stored", "SegmindAccepted"), **refused, "422": reused},
+                "responses": {"200": _json("Stored", "SegmindAccepted"), **refused},
             }
         },
         "/v1/{model}": {
@@ -176,7 +180,7 @@ def paths(
                         "Prefer", "`wait=N`, in seconds, at most 300, by default 25; `Preference-Applied` returns N"
                     ),
                 ],
-                "responses": {"200": media, **refused, "422": either, **_refusals(still_running)},
+                "responses": {"200": media, **_refusals(*submit_and_wait), "422": either},
             }
         },
         "/v1/get-user-credits": {
@@ -187,7 +191,7 @@ def paths(
                 "responses": {"200": _json("Credits", "SegmindCredits"), **_refusals(*credits)},
             }
         },
-        "/v2/requests/{request_id}/status": {"get": {**status, "operationId": "segmind_status"}},
-        "/v2/requests/{request_id}": {"get": {**result, "operationId": "segmind_result"}},
-        "/v1/requests/{request_id}": {"get": {**result, "operationId": "segmind_result_v1"}},
+        "/v2/requests/{request_id}/status": {"get": {**of_status, "operationId": "segmind_status"}},
+        "/v2/requests/{request_id}": {"get": {**of_result, "operationId": "segmind_result"}},
+        "/v1/requests/{request_id}": {"get": {**of_result, "operationId": "segmind_result_v1"}},
     }

@@ -28,6 +28,7 @@ from app.limits.strangers import submitter
 from app.segmind.media import media_response
 from app.segmind.openapi import paths
 from app.segmind.schemas import (
+    ResultWithdrawn,
     accepted_body,
     credits_body,
     json_response,
@@ -219,7 +220,7 @@ async def get_status(request: Request) -> Response:
 
 @refusing
 async def get_result(request: Request) -> Response:
-    """`GET /v2/requests/{id}` and `GET /v1/requests/{id}`."""
+    """`GET /v2/requests/{id}` and `GET /v1/requests/{id}`. 410 if the result was withdrawn."""
     state = request.app.state
     row: JobResult | None = await state.reader.find_result(*await _asked_for(request))
     if row is None:
@@ -275,9 +276,11 @@ routes = [
 ]
 
 NEEDS_KEY = (Unauthorized, ScopeMissing, StoreUnavailable)
+NOT_SUBMITTED = (*NEEDS_KEY, TenantSuspended, *NOT_STORED)
 OPENAPI_PATHS = paths(
-    submit=(*NEEDS_KEY, TenantSuspended, *NOT_STORED),
-    still_running=StillRunning,
-    read=(*NEEDS_KEY, JobNotFound),
+    submit=NOT_SUBMITTED,
+    submit_and_wait=(*NOT_SUBMITTED, StillRunning, ResultWithdrawn),
+    status=(*NEEDS_KEY, JobNotFound),
+    result=(*NEEDS_KEY, JobNotFound, ResultWithdrawn),
     credits=NEEDS_KEY,
 )

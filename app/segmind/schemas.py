@@ -20,6 +20,16 @@ from app.web.problems import refusal_headers
 JSON = "application/json"
 
 
+class ResultWithdrawn(Refusal):
+    """410: the result belonged to another request, and was taken from this one."""
+
+    status = 410
+    code = "result_withdrawn"
+
+    def __init__(self) -> None:
+        super().__init__("the result was withdrawn: it belonged to another request")
+
+
 def json_response(content: bytes, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """An answer with this JSON."""
     return Response(content, status_code=status, headers=headers, media_type=JSON)
@@ -61,7 +71,7 @@ def status_response(base_url: str, row: JobResult) -> Response:
     shown = show_id("job", row.id)
     urls = request_urls(base_url, shown)
     metrics: Any = {}
-    if state is State.COMPLETED:
+    if state is State.COMPLETED and not row.withdrawn:
         metrics = _raw_metrics(row)
     body = {
         "status": STATUS[state],
@@ -74,14 +84,17 @@ def status_response(base_url: str, row: JobResult) -> Response:
 
 
 def result_response(base_url: str, row: JobResult) -> Response:
-    """The answer of `GET …/requests/{id}`: the upstream's body if COMPLETED, else as the status."""
+    """The answer of `GET …/requests/{id}`: the upstream's body if COMPLETED, else as the status. Raises ResultWithdrawn."""
     if row.state != State.COMPLETED:
         return status_response(base_url, row)
     return json_response(shown_result(row))
 
 
 def shown_result(row: JobResult) -> bytes:
-    """The upstream's body of a COMPLETED job, with the job's id and the tenant's remaining credits, not the company's."""
+    """The upstream's body of a COMPLETED job, with the job's id and the tenant's remaining credits, not the company's. Raises
+    ResultWithdrawn."""
+    if row.withdrawn:
+        raise ResultWithdrawn
     assert row.body is not None, "of a COMPLETED job"
     assert row.available_micro is not None
     remaining = credits_number(row.available_micro)

@@ -50,7 +50,7 @@ def row(state: State, metadata: dict[str, Any]) -> EventJob:
         message=ESC * 20_000 if failed else None, created_at=NOW, submitted_at=NOW, started_at=NOW,
         finished_at=NOW, cancel_requested_at=NOW, run_seconds=123_456.789, polls=2**31 - 1,
         held_micro=2**53, charged_micro=2**53, metadata=metadata, webhook_url=LONGEST_HOOK, priority=9,
-        attempt=2**31 - 1, late_result=False, result_bytes=2**31 - 1,
+        attempt=2**31 - 1, late_result=False, recovered=False, result_bytes=2**31 - 1,
         body=b'{"output":"' + b"x" * 30_000 + b'"}' if done else None,
         deadline_at=None, sent_at=NOW, rank_at=NOW, ready=False, due_at=None, read_at=NOW,
     )  # fmt: skip

@@ -15,7 +15,7 @@ from tests.servers import Urls, temporary_database
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 LOST = {"match": "submit", "fault": "lose_answer", "after": "header", "how": "close"}
-DROPPED = {"match": "submit", "fault": "hang", "seconds": 0}
+NEVER = {"match": "submit", "fault": "close"}
 SETTLE_SECONDS = 4.0
 
 
@@ -139,25 +139,27 @@ async def test_a_request_that_is_later_than_all_before_it(gateway: Gateway) -> N
     """The proof was wrong: the result can be read, the tenant pays nothing, and nothing is resubmitted from then on."""
     async with caller(gateway) as client:
         async with gateway.faults({**LOST, "slug": "late-one"}):
-            await gateway.configure(history_late_probability=1.0, history_late_seconds=60.0)
-            job = await submit(client, "late-one", {"number": 1})
-            await until_unknown(gateway, job)
-            await gateway.configure(history_late_probability=0.0)
-            for number in range(25):
-                await submit(client, "sim-instant", {"number": number})
-            shown = await ended(client, job)
-        assert shown["status"] == "FAILED"
-
-        async def late() -> dict[str, Any] | None:
-            found: dict[str, Any] = (await client.get(f"/api/v1/jobs/{job}")).json()
-            return found if found["late_result"] else None
-
-        shown = await eventually(late)
-        assert (shown["status"], shown["error"]["code"], shown["recovered"]) == ("FAILED", "submission_unknown", True)
-        assert shown["output"]
-        [row] = await gateway.sql("SELECT cost_micro, charged_micro FROM jobs WHERE id = $1", uuid(job))
-        assert row["cost_micro"] > row["charged_micro"] == 0
-        exposed = await gateway.sql("SELECT sum(amount) AS amount FROM exposures WHERE job_id = $1", uuid(job))
-        assert exposed[0]["amount"] == row["cost_micro"]
-        assert await gateway.sql("SELECT FROM history_watch WHERE resubmits_refuted_at IS NOT NULL")
+            await gateway.configure_upstream(history_late_probability=1.0, history_late_seconds=120.0)
+            jobs = [await submit(client, "late-one", {"number": number}) for number in range(6)]
+            await until_unknown(gateway, *jobs)
+            await gateway.configure_upstream(history_late_probability=0.0)
+        for number in range(25):
+            await submit(client, "sim-instant", {"number": number})
+        statuses = [(await ended(client, job))["status"] for job in jobs]
+        failed = [job for job, status in zip(jobs, statuses, strict=True) if status == "FAILED"]
+        assert failed, "all six rows appeared before the proof"
+        for job in failed:
+            shown = await eventually(lambda job=job: _late(client, job))
+            assert (shown["status"], shown["error"]["code"], shown["recovered"]) == ("FAILED", "submission_unknown", True)
+            assert shown["output"]
+            [row] = await gateway.sql("SELECT cost_micro, charged_micro FROM jobs WHERE id = $1", uuid(job))
+            assert row["cost_micro"] > row["charged_micro"] == 0
+            exposed = await gateway.sql("SELECT sum(amount) AS amount FROM exposures WHERE job_id = $1", uuid(job))
+            assert exposed[0]["amount"] == row["cost_micro"]
+    assert await gateway.sql("SELECT FROM history_watch WHERE resubmits_refuted_at IS NOT NULL")
     await assert_verified(gateway)
+
+
+async def _late(client: httpx.AsyncClient, job: str) -> dict[str, Any] | None:
+    found: dict[str, Any] = (await client.get(f"/api/v1/jobs/{job}")).json()
+    return found if found["late_result"] else None

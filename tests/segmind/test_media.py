@@ -36,7 +36,7 @@ async def test_what_a_browser_would_run_is_an_attachment(media_type: str) -> Non
     async with raw_server(script) as server:
         row = JobResult(
             id=uuid4(), body=f'{{"output":"{server.url}/x"}}'.encode(), charged_micro=1, available_micro=2,
-            state="completed", error_code=None, message=None,
+            state="completed", error_code=None, message=None, withdrawn=False,
         )  # fmt: skip
         found = await media_response(Downloads(server.url, Guard(())), row)
     assert found.body == BODY

@@ -7,7 +7,7 @@ from app.core.faults import Faults
 from app.core.near import did_you_mean
 from app.core.off_loop import run_sized
 from app.http_client.guard import Guard
-from app.jobs.models import Surface
+from app.jobs.models import OnUnknown, Surface
 from app.jobs.submit.service import JobRequest
 from app.tenants.auth import Principal
 from app.upstream.json_members import member
@@ -18,6 +18,7 @@ from app.web.requests import (
     checked_instant,
     checked_metadata,
     checked_priority,
+    malformed,
     problem,
 )
 from app.webhooks.emit import JobWebhook
@@ -26,12 +27,21 @@ from app.webhooks.schemas import checked_job_webhook
 FIELDS = tuple(JobIn.model_fields)
 UNKNOWN_MAX = 20
 """Unknown fields that are reported by name."""
+
+
+def _checked_on_unknown(value: object, where: str) -> OnUnknown:
+    if not isinstance(value, str) or value not in tuple(OnUnknown):
+        raise malformed(where, 'expected "hold" or "resubmit"')
+    return OnUnknown(value)
+
+
 _CHECKS = {
     "metadata": checked_metadata,
     "priority": checked_priority,
     "deadline_seconds": checked_deadline,
     "not_before": checked_instant,
     "max_price": checked_amount,
+    "on_unknown": _checked_on_unknown,
 }
 
 
@@ -49,8 +59,6 @@ def checked_job(given: dict[str, Any], faults: Faults) -> dict[str, Any]:
     if not isinstance(given.get("input"), dict):
         expected = 'expected a JSON object with the model\'s parameters, such as {"prompt": "a red fox"}'
         faults.problems.append(problem("$.input", expected))
-    if given.get("on_unknown") not in (None, "hold"):
-        faults.problems.append(problem("$.on_unknown", 'expected "hold"'))
     options = {}
     for name, check in _CHECKS.items():
         if given.get(name) is not None:

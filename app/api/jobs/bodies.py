@@ -60,7 +60,7 @@ def event_data(base_url: str, row: EventJob, *, type_: str) -> Iterator[bytes]:
         job |= {"status": Status.PROCESSING, "error": None, "finished_at": None}
         job["credits"] = _credits(row.held_micro, finished=False, charged=0)
         job["metrics"] |= {"upstream_seconds": None, "total_seconds": None}
-    elif row.state == State.COMPLETED:
+    elif row.state == State.COMPLETED and row.result_bytes is not None:  # a withdrawn result is gone
         if row.body is not None:
             output, lossy = _output(row, shown, job["urls"]["response"])
             yield orjson.dumps(job | {"output_lossy": lossy, "output": output})
@@ -112,6 +112,7 @@ def _item(base_url: str, row: ShownJob, shown: str, estimate: Estimate = NO_ESTI
         "cancel_requested_at": clock.rfc3339(row.cancel_requested_at),
         "attempt": row.attempt,
         "late_result": row.late_result,
+        "recovered": row.recovered,
         "urls": {
             "self": self_url,
             "cancel": f"{self_url}/cancel",
@@ -131,7 +132,8 @@ def _credits(hold: int, *, finished: bool, charged: int) -> dict[str, str]:
 
 def _output(row: WholeJob | EventJob, shown: str, response_url: str) -> tuple[Any, bool]:
     """The output, or a link to a large one; and whether it lacks something of the upstream's."""
-    if row.state != State.COMPLETED or row.body is None:
+    late = row.state == State.FAILED and row.late_result
+    if row.body is None or not (late or row.state == State.COMPLETED):
         return None, False
     try:
         output = slices(rewritten(row.body, request_id=shown, remaining_credits=None), "output").get("output")
@@ -140,7 +142,7 @@ def _output(row: WholeJob | EventJob, shown: str, response_url: str) -> tuple[An
     if output is None:
         return None, False
     size = len(bytes_of(output))
-    if size > OUTPUT_BYTES_MAX:
+    if size > OUTPUT_BYTES_MAX and not late:  # that URL shows of a FAILED job its error
         return {"url": response_url, "size_bytes": size}, False
     raw, lossy = plain_json(output)
     return orjson.Fragment(raw), lossy

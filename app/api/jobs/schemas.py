@@ -19,6 +19,13 @@ LOSSY_DESCRIPTION = (
     "true: the upstream's output is not plain JSON in UTF-8. Here, invalid bytes are U+FFFD, and NaN and Infinity are null;"
     " `urls.response` returns the original bytes"
 )
+OUTPUT_DESCRIPTION = (
+    'what the model returned. Above 1 MB `{"url", "size_bytes"}`, but a late result is always here whole. null: there is none;'
+    " of a COMPLETED job, the result was withdrawn because it belonged to another request, and the charge was returned; or the"
+    " upstream returned null"
+)
+LATE_DESCRIPTION = "true: the job FAILED with `submission_unknown`, and its result came afterwards. `output` has it; status, error and charge stay"
+RECOVERED_DESCRIPTION = "true: the result came from the upstream's request history"
 POSITION_DESCRIPTION = (
     "1: the next of its tenant's queue. Counted up to 1,000, then estimated; at most a second old. null: the job was sent, has"
     " ended, or is not ready"
@@ -70,8 +77,10 @@ class JobIn(BaseModel):
     max_price: str | None = Field(
         None, description="refuse the job if it may cost more credits than this", examples=["0.250000"]
     )
-    on_unknown: Literal["hold"] = Field(
-        "hold", description="what to do when it is unknown whether a submission arrived"
+    on_unknown: Literal["hold", "resubmit"] = Field(
+        "hold",
+        description="`hold`: if the answer to the submission is lost, wait for the truth; `resubmit`: also send it once more after"
+        " a proof that it did not arrive",
     )
 
 
@@ -133,7 +142,7 @@ class JobOut(BaseModel):
     model: str
     status: Status
     input: Any
-    output: Any
+    output: Any = Field(description=OUTPUT_DESCRIPTION)
     output_lossy: bool = Field(description=LOSSY_DESCRIPTION)
     error: JobError | None
     metrics: JobMetrics
@@ -148,7 +157,8 @@ class JobOut(BaseModel):
     finished_at: datetime | None
     cancel_requested_at: datetime | None
     attempt: int
-    late_result: bool
+    late_result: bool = Field(description=LATE_DESCRIPTION)
+    recovered: bool = Field(description=RECOVERED_DESCRIPTION)
     urls: JobUrls
 
 
@@ -177,7 +187,8 @@ class JobItem(BaseModel):
     finished_at: datetime | None
     cancel_requested_at: datetime | None
     attempt: int
-    late_result: bool
+    late_result: bool = Field(description=LATE_DESCRIPTION)
+    recovered: bool = Field(description=RECOVERED_DESCRIPTION)
     urls: JobUrls
 
 

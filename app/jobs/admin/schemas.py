@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.core.credits import show_credits
 from app.core.ids import show_id
 from app.jobs.admin.story import Story
-from app.jobs.models import STATUS, State, Status
+from app.jobs.models import STATUS, OnUnknown, State, Status
 from app.web.fields import At
 
 
@@ -116,7 +116,12 @@ class JobStory(_Told):
     cost_micro: int | None
     credits: CreditsOut
     idempotency_key: str | None
-    late_result: bool
+    on_unknown: OnUnknown
+    late_result: bool = Field(description="the job FAILED with `submission_unknown`, and its result came afterwards")
+    recovered: bool = Field(description="the result came from the upstream's request history")
+    withdrawn_at: At | None = Field(
+        description="when its result was found to belong to another request, and was taken from it"
+    )
     input_bytes: int | None
     result_bytes: int | None
     metadata: dict[str, Any] | None

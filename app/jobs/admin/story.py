@@ -52,7 +52,10 @@ class StoryJob:
     held_micro: int
     charged_micro: int
     idempotency_key: str | None
+    on_unknown: str
     late_result: bool
+    recovered: bool
+    withdrawn_at: datetime | None
     input_bytes: int | None
     result_bytes: int | None
     metadata: dict[str, Any] | None

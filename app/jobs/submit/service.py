@@ -26,7 +26,7 @@ from app.core.ids import new_id
 from app.core.off_loop import run_sized
 from app.core.redis.doorbell import Doorbell
 from app.core.strict_json import canonical
-from app.jobs.models import Surface
+from app.jobs.models import OnUnknown, Surface
 from app.jobs.operations import Submission
 from app.jobs.queues import QueueFull
 from app.jobs.submit.refusals import RefusalBook, RefusedSubmit
@@ -67,6 +67,7 @@ class JobRequest:
     not_before: datetime | None = None
     max_price: int | None = None
     """Micro-credits."""
+    on_unknown: OnUnknown = OnUnknown.HOLD
     webhook: JobWebhook | None = None
     faults: Sequence[Problem] = ()
     """Problems that are already known. The job is refused with these and the problems of its parameters."""
@@ -133,6 +134,7 @@ class SubmitService:
                 held_micro=price,
                 price_rule=terms.price_rule,
                 markup_micro=terms.markup_micro,
+                on_unknown=asked.on_unknown,
                 webhook=asked.webhook,
             ),
         )

@@ -3,10 +3,10 @@
 -- `not_before` in the past does not count as waiting.
 stored AS (
     INSERT INTO jobs (state, ready, due_at, rank_at, id, tenant_id, key_id, surface, model, priority, created_at, deadline_at,
-        idempotency_key, fingerprint, held_micro, price_rule, markup_micro)
+        idempotency_key, fingerprint, held_micro, price_rule, markup_micro, on_unknown)
     SELECT 'queued', not_before IS NULL OR not_before <= now(), greatest(not_before, created_at),
         greatest(not_before, created_at) - priority * interval '1 minute', id, tenant_id, key_id, surface, model, priority,
-        created_at, deadline_at, idempotency_key, fingerprint, held_micro, price_rule, markup_micro
+        created_at, deadline_at, idempotency_key, fingerprint, held_micro, price_rule, markup_micro, on_unknown
     FROM accepted RETURNING id, tenant_id, key_id, state, ready, revision
 ), stored_events AS (
     INSERT INTO job_events (job_id, seq, to_state, reason) SELECT id, revision, state, 'submitted' FROM stored
