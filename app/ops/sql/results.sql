@@ -1,12 +1,8 @@
 -- Which COMPLETED jobs have no result, and which jobs have one that was withdrawn?
 WITH found AS (
     SELECT job.id FROM jobs AS job LEFT JOIN job_results AS result ON result.job_id = job.id
-<<<<<<< HEAD
-    WHERE job.state = 'completed' AND job.withdrawn_at IS NULL AND (result.job_id IS NULL OR result.body IS NULL)
-=======
     WHERE (job.state = 'completed' AND job.withdrawn_at IS NULL AND result.body IS NULL)
         OR (job.withdrawn_at IS NOT NULL AND result.body IS NOT NULL)
->>>>>>> uapi
 ), counted AS (
     SELECT count(*) AS number FROM jobs WHERE state = 'completed'
 ), {{ proof_of_jobs }}
