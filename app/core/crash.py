@@ -1,7 +1,7 @@
 """Named points at which a test makes a process die or fail. Otherwise a point costs one comparison.
 
 WAYSTATION_TEST_CRASH_PLAN names a JSON file that may appear and disappear while the process runs: `id`; `point`, one of
-POINTS; `how`: `kill`, `stop` (SIGSTOP) or `raise`; `skip`: how many times a process first passes the point. A process renames
+POINTS or RESOLUTION_POINTS; `how`: `kill`, `stop` (SIGSTOP) or `raise`; `skip`: how many times a process first passes the point. A process renames
 the file before it carries out the plan, so only one process does it, once.
 """
 
@@ -53,7 +53,9 @@ POINTS: Final = (
     "sweep.after_expire",
     "lease.before_renew",
     "lease.after_renew",
-    # find out what became of unknown attempts, in a worker
+)
+
+RESOLUTION_POINTS: Final = (
     "resolve.before_read",
     "resolve.after_read",
     "adopt.before",
@@ -67,6 +69,7 @@ POINTS: Final = (
     "evict.before_record",
     "evict.after",
 )
+"""Where a worker finds out what became of unknown attempts. They are reached only with a history to read."""
 
 CARRIED_OUT: Final = ".carried-out"
 _PLAN = os.environ.get("WAYSTATION_TEST_CRASH_PLAN")

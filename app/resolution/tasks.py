@@ -51,7 +51,7 @@ WAIT_SECONDS: Final = (3.0, 60.0)
 UNREAD_SECONDS: Final = 30.0
 """The time after a history that could not be read."""
 RENEW_SECONDS: Final = 20.0
-DEAD_SECONDS_MIN: Final = 60.0
+DEAD_SECONDS_MIN: Final = 20.0
 """A process without a heartbeat for this long, or four leases, is dead."""
 HORIZON_SECONDS: Final = 86_400.0
 """Older attempts are left to the daily reconciliation."""

@@ -64,7 +64,7 @@ async def prove(stack: Stack, *loads: Load) -> dict[str, Any]:
     book = stack.book()
     _upstream_agrees(jobs, observed, list(book.facts("started")))
     _costs_agree(jobs, book.charged())
-    await _verify_holds(stack)
+    await verify_holds(stack)
     assert idle == 0, f"{idle} connections idle in transaction"
     markers = {submit.marker for submit in submits}
     own = [job for job in jobs if job["marker"] in markers]
@@ -177,7 +177,7 @@ def _costs_agree(jobs: list[asyncpg.Record], charged: dict[str, int]) -> None:
             assert job["charged_micro"] == min(cost, job["held_micro"]), job
 
 
-async def _verify_holds(stack: Stack) -> None:
+async def verify_holds(stack: Stack) -> None:
     """Everything that `waystation verify` proves."""
     database = await Database.open(stack.ready["database_url"], name="prove", writers_max=1, readers_max=1)
     try:

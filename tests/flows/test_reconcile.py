@@ -20,7 +20,11 @@ async def reconciled(gateway: Gateway, tmp_path: Path) -> tuple[int, dict[str, A
     done = await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-m", "app.cli", "reconcile", "--json"],
-        env={**environment, **gateway.settings(HISTORY_SETTLE_SECONDS="0", UPSTREAM_HISTORY_URL=gateway.upstream_url), "PYTHONPATH": os.getcwd()},
+        env={
+            **environment,
+            **gateway.settings(HISTORY_SETTLE_SECONDS="0", UPSTREAM_HISTORY_URL=gateway.upstream_url),
+            "PYTHONPATH": os.getcwd(),
+        },
         capture_output=True,
         cwd=tmp_path,
         timeout=100,
