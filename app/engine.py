@@ -32,10 +32,10 @@ from app.jobs.observing.forbidden import ForbiddenModels
 from app.jobs.observing.learn import RunTimes
 from app.jobs.observing.meter import Meter
 from app.reconciliation.tasks.daily import DailyReconciliation
+from app.reconciliation.tasks.history_of import history_of
 from app.resolution.tasks import Resolver, Rules
 from app.upstream.account import AccountClient
 from app.upstream.client import UpstreamClient
-from app.upstream.history import HistoryClient
 from app.webhooks.delivery.deliver import Deliverer
 from app.webhooks.delivery.secret_cache import SigningSecretCache
 from app.webhooks.delivery.sender import Sender
@@ -66,14 +66,6 @@ def _clients(settings: Settings, discretion: Discretion) -> tuple[UpstreamClient
         proxy=proxy,
     )
     return upstream, AccountClient(url=url, api_key=key, seconds=5, on_read=discretion.read, proxy=proxy)
-
-
-def _history(settings: Settings) -> HistoryClient | None:
-    """The client for the request history; None if it is turned off."""
-    if not settings.history_url:
-        return None
-    key = settings.upstream_api_key.get_secret_value()
-    return HistoryClient(url=settings.history_url, api_key=key, proxy=settings.upstream_proxy)
 
 
 class Engine:
@@ -153,7 +145,7 @@ class Engine:
     def _new_resolver(self, settings: Settings) -> Resolver:
         return Resolver(
             database=self.database,
-            history=_history(settings),
+            history=history_of(settings),
             doorbell=self.doorbell,
             poll=self.poller.pump,
             dispatch=self.dispatcher.pump,

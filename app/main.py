@@ -45,6 +45,7 @@ from app.jobs.submit.service import SubmitService
 from app.limits.rates import RateLimiter
 from app.limits.strangers import Strangers
 from app.openapi import openapi_document
+from app.reconciliation.tasks.history_of import history_of
 from app.segmind.media import Downloads
 from app.segmind.routes import routes as segmind_routes
 from app.segmind.steady import SteadyPolls
@@ -125,6 +126,9 @@ async def _open(
     stack.push_async_callback(state.witness.leave)
     state.doorbell = Doorbell(settings.redis_url)
     stack.push_async_callback(state.doorbell.close)
+    state.history = history_of(settings)
+    if state.history is not None:
+        stack.push_async_callback(state.history.close)
     state.keyring = Keyring(state.database, secrets=settings.secrets)
     state.find_doubt = find_doubt
     state.vault = Vault(settings.secrets)

@@ -11,7 +11,8 @@ from uuid import UUID
 
 from app.jobs.models import FINAL, State
 from app.reconciliation.models import DiscrepancyKind
-from app.upstream.history_rows import HistoryRow, holds
+from app.resolution.fitting import added_members, exact
+from app.upstream.history_rows import HistoryRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,27 +118,28 @@ def about(kind: DiscrepancyKind, row: HistoryRow, job: OurJob | None) -> Discrep
     )
 
 
-def place(row: HistoryRow, candidates: Sequence[tuple[OurJob, Any]]) -> Discrepancy:
-    """Return the discrepancy of a request without a job. `candidates`: jobs sent at about that time, with their parameters.
+def place(row: HistoryRow, candidates: Sequence[tuple[OurJob, Any]], *, named: set[UUID]) -> Discrepancy:
+    """Return the discrepancy of a request that no job has, and no attempt with a lost answer may have made. `candidates`: jobs sent
+    at about that time, with their parameters. `named`: jobs named for other requests; the one named here is added.
 
-    Of those that fit, jobs whose start is unknown come first, then the one sent closest in time.
+    It repeats a job only if all jobs that fit are interchangeable: of one tenant, with the same parameters. Then it is the one
+    sent closest in time.
     """
     at = row.created_at
-    fitting = [job for job, body in candidates if _fits(row, body)]
-    if not fitting or at is None:
+    fitting = [(job, body) for job, body in candidates if job.upstream_id is not None and _fits(row, body)]
+    free = [job for job, _ in fitting if job.id not in named]
+    if at is None or not free or len({(job.tenant_id, exact(body)) for job, body in fitting}) > 1:
         return about(DiscrepancyKind.NOT_OURS, row, None)
-
-    def distance(job: OurJob) -> tuple[bool, float]:
-        return job.upstream_id is not None, abs((job.sent_at - at).total_seconds()) if job.sent_at else 0.0
-
-    job = min(fitting, key=distance)
-    kind = DiscrepancyKind.LOST_START if job.upstream_id is None else DiscrepancyKind.SECOND_START
-    return about(kind, row, job)
+    job = min(free, key=lambda job: abs((job.sent_at - at).total_seconds()) if job.sent_at else 0.0)
+    named.add(job.id)
+    return about(DiscrepancyKind.SECOND_START, row, job)
 
 
 def _fits(row: HistoryRow, body: Any) -> bool:
     """A job without parameters fits only a request without any, since every body contains an empty one."""
-    return row.body is not None and (row.body == body or (bool(body) and holds(row.body, body)))
+    if row.body is None or (not body and row.body):
+        return False
+    return added_members(row.body, body) is not None
 
 
 @dataclass(frozen=True, slots=True)

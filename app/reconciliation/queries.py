@@ -106,9 +106,10 @@ async def list_differing(session: ReadSession) -> list[tuple[UUID, int, int]]:
 
 
 async def list_owners(session: ReadSession, *, upstream_ids: Sequence[str]) -> dict[str, tuple[OurJob, bool]]:
-    """Return by upstream id: the job of the request, and whether the id arrived too late to be the job's own."""
+    """Return by upstream id: the job of the request, and whether the id arrived too late to be the job's own. If the upstream has
+    given an id to two jobs, it is the one that has it."""
     rows = await session.rows(_LIST_OWNERS, upstream_ids=list(upstream_ids))
-    return {row.asked_id: (row, row.late) for row in rows}
+    return {row.asked_id: (row, row.late) for row in sorted(rows, key=lambda row: row.late, reverse=True)}
 
 
 async def list_candidates(session: ReadSession, *, model: str, at: datetime) -> list[tuple[OurJob, Any]]:

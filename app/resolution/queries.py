@@ -74,6 +74,13 @@ class _Schema(NamedTuple):
     schema: dict[str, Any]
 
 
+class SentJob(NamedTuple):
+    """The model of a job, and its parameters as they came; None: they were deleted."""
+
+    model: str
+    body: bytes | None
+
+
 _SQL = SqlFolder(__file__)
 _GET_WINDOW = _SQL.query("get_window", Window)
 _LIST_CANDIDATES = _SQL.query("list_candidates", UnknownAttempt)
@@ -82,6 +89,7 @@ _LIST_SETTLED = _SQL.query("list_settled", SettledJob)
 _LIST_OURS = _SQL.query("list_ours", OurRequest)
 _LIST_OWNED = _SQL.query("list_owned", str)
 _LIST_SCHEMAS = _SQL.query("list_schemas", _Schema)
+_GET_SENT_JOB = _SQL.query("get_sent_job", SentJob)
 _LIST_MISSED = _SQL.query("list_missed", str)
 _GET_LONGEST_LATENESS = _SQL.query("get_longest_lateness", float)
 
@@ -130,3 +138,8 @@ async def list_missed(session: ReadSession) -> set[str]:
 async def get_longest_lateness(session: ReadSession) -> float:
     """Return how many seconds after its sending the latest request of the last days appeared, 0.0 if none was late."""
     return await session.get_value(_GET_LONGEST_LATENESS, days=LATENESS_DAYS)
+
+
+async def find_sent_job(session: ReadSession, *, job_id: UUID) -> SentJob | None:
+    """Return the model and the parameters of a job, or None."""
+    return await session.find_row(_GET_SENT_JOB, job_id=job_id)

@@ -70,19 +70,21 @@ class Tenants:
         loop = asyncio.get_running_loop()
         began_at = loop.time()
         limits = httpx.Limits(max_connections=100)
-        async with httpx.AsyncClient(base_url=self.stack.url, timeout=ANSWER_SECONDS, limits=limits) as client:
-            async with asyncio.TaskGroup() as group:
-                while self.sent < submits:
-                    if self.sent >= (loop.time() - began_at) * per_second:
-                        await asyncio.sleep(0.5 / per_second)
-                        continue
-                    body = orjson.dumps({"echo": {"marker": uuid4().hex}})
-                    owner = chance.randrange(2)
-                    group.create_task(self._submit(client, owner, body))
-                    if chance.random() < TWINS:
-                        group.create_task(self._submit(client, owner, body))
-                    if chance.random() < SHARED:
-                        group.create_task(self._submit(client, 1 - owner, body))
+        async with (
+            httpx.AsyncClient(base_url=self.stack.url, timeout=ANSWER_SECONDS, limits=limits) as client,
+            asyncio.TaskGroup() as group,
+        ):
+            begun = 0
+            while begun < submits:
+                if begun >= (loop.time() - began_at) * per_second:
+                    await asyncio.sleep(0.5 / per_second)
+                    continue
+                body = orjson.dumps({"echo": {"marker": uuid4().hex}})
+                owner = chance.randrange(2)
+                owners = [owner] + [owner] * (chance.random() < TWINS) + [1 - owner] * (chance.random() < SHARED)
+                for one in owners:
+                    group.create_task(self._submit(client, one, body))
+                begun += len(owners)
 
     async def _submit(self, client: httpx.AsyncClient, owner: int, body: bytes) -> None:
         self.sent += 1

@@ -44,15 +44,15 @@ async def resume(
     return changed, count, await list_pauses(session)
 
 
-async def resolve(session: Session, *, by: str, job_id: UUID, adopt: str | None) -> State:
-    """Decide on an unknown submission: it is the upstream's request `adopt`; None: it never started. Return the job's new
-    state. Raises as `adopt_submission` and `release_submission`."""
+async def resolve(session: Session, *, by: str, job_id: UUID, adopt: str | None, force: bool = False) -> State:
+    """Decide on an unknown submission: it is the upstream's request `adopt`, which the caller has confirmed or was `force`d to
+    believe; None: it never started. Return the job's new state. Raises as `adopt_submission` and `release_submission`."""
     if adopt is not None:
         state = await adopt_submission(session, job_id=job_id, upstream_id=adopt)
     else:
         state = await release_submission(session, job_id=job_id)
     tenant_id = await session.find_value(_TENANT_OF_JOB, job_id=job_id)
-    detail = {"adopt": adopt} if adopt is not None else {"release": True}
+    detail = {"adopt": adopt, **({"force": True} if force else {})} if adopt is not None else {"release": True}
     await record_audit(
         session, by=by, action="job.resolve", target=show_id("job", job_id), tenant_id=tenant_id, detail=detail
     )

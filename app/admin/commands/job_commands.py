@@ -85,26 +85,37 @@ def resolve_job(
             help="The submission did not arrive: the job becomes FAILED submission_unknown and is not charged.",
         ),
     ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Adopt a request that the upstream's history cannot confirm.")
+    ] = False,
     as_json: AsJson = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Decide whether an unknown submission arrived. Look at the upstream's request history first.
+    """Decide whether an unknown submission arrived. A request to adopt is looked up in the upstream's history first.
 
     The job is not sent again in either case. The tenant may submit a new one.
     """
     from app.admin.actions.incidents import resolve
+    from app.admin.commands.history_here import history_here
     from app.core.commands.local import opened, ring
     from app.core.ids import show_id
+    from app.jobs.admin.resolve import checked_upstream_id
     from app.jobs.admin.schemas import JobResolved
     from app.jobs.models import STATUS
+    from app.resolution.checking import confirm_request
 
     if (adopt is None) == (not release):
         raise typer.BadParameter("expected either --adopt UPSTREAM_ID or --release")
     job_id = _job_id(job)
 
     async def run() -> "State":
-        async with opened(data_dir) as database, database.transaction() as session:
-            state = await resolve(session, by=operator_here(), job_id=job_id, adopt=adopt)
+        async with opened(data_dir) as database:
+            if adopt is not None:
+                upstream_id = checked_upstream_id(adopt)
+                async with history_here(data_dir) as history:
+                    await confirm_request(database, history, job_id=job_id, upstream_id=upstream_id, force=force)
+            async with database.transaction() as session:
+                state = await resolve(session, by=operator_here(), job_id=job_id, adopt=adopt, force=force)
         if adopt is not None:
             await ring(data_dir, "poll")
         else:

@@ -1,6 +1,8 @@
 """`/admin/v1`: pause and resume, show one job, and resolve unknown submissions."""
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
 
 from app.admin.actions import incidents
 from app.admin.auth import Operator, OperatorRoute
@@ -8,7 +10,7 @@ from app.admin.http.routes import READS, SECURITY, WRITES
 from app.admin.http.schemas import PauseIn, PauseScope, ResolveIn
 from app.core.ids import find_id, show_id
 from app.core.logs.log import get_logger
-from app.jobs.admin.resolve import JobNotUnknown, UpstreamIdTaken
+from app.jobs.admin.resolve import JobNotUnknown, UpstreamIdTaken, checked_upstream_id
 from app.jobs.admin.schemas import JobResolved, JobStory
 from app.jobs.admin.story import get_story
 from app.jobs.models import STATUS
@@ -16,7 +18,9 @@ from app.jobs.operations import JobNotFound
 from app.pace.models import What
 from app.pace.pauses.operations import PausedUntilRecovered
 from app.pace.pauses.schemas import PausesOut
+from app.resolution.checking import RequestDiffers, RequestUnconfirmed, confirm_request
 from app.tenants.queries import TenantNotFound
+from app.upstream.history import HistoryClient
 from app.web.dependencies import TheDatabase, TheDoorbell
 from app.web.problems import documented
 
@@ -62,19 +66,31 @@ async def read_job(database: TheDatabase, job: str) -> JobStory:
         return JobStory.of(await get_story(session, job_id=job_id))
 
 
+async def _history(request: Request) -> HistoryClient | None:
+    history: HistoryClient | None = request.app.state.history
+    return history
+
+
+TheHistory = Annotated[HistoryClient | None, Depends(_history)]
+
+
 @router.post(
     "/jobs/{job}/resolve",
-    responses=documented(*WRITES, JobNotFound, JobNotUnknown, UpstreamIdTaken),
+    responses=documented(*WRITES, JobNotFound, JobNotUnknown, UpstreamIdTaken, RequestUnconfirmed, RequestDiffers),
 )
 async def resolve_job(
-    database: TheDatabase, by: Operator, doorbell: TheDoorbell, job: str, body: ResolveIn
+    database: TheDatabase, by: Operator, doorbell: TheDoorbell, history: TheHistory, job: str, body: ResolveIn
 ) -> JobResolved:
-    """Decide whether an unknown submission arrived. It is not sent again in either case."""
+    """Decide whether an unknown submission arrived. It is not sent again in either case. A request to adopt is looked up in the
+    upstream's history first."""
     job_id = find_id("job", job)
     if job_id is None:
         raise JobNotFound
+    if body.adopt is not None:
+        upstream_id = checked_upstream_id(body.adopt)
+        await confirm_request(database, history, job_id=job_id, upstream_id=upstream_id, force=body.force)
     async with database.transaction() as session:
-        state = await incidents.resolve(session, by=by, job_id=job_id, adopt=body.adopt)
+        state = await incidents.resolve(session, by=by, job_id=job_id, adopt=body.adopt, force=body.force)
     log.warning("operator.resolved", job_id=show_id("job", job_id), adopted=body.adopt, state=state)
     if body.adopt is not None:
         doorbell.ring("poll")

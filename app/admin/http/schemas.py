@@ -291,6 +291,9 @@ class ResolveIn(_Body):
         default=False,
         description="true: the submission did not arrive; the job becomes FAILED submission_unknown and is not charged",
     )
+    force: StrictBool = Field(
+        default=False, description="true: adopt a request that the upstream's history cannot confirm"
+    )
 
     @model_validator(mode="after")
     def _one_of(self) -> Self:

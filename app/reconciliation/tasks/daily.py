@@ -12,9 +12,9 @@ from app.core.logs.log import get_logger
 from app.core.process.pump import Pump
 from app.reconciliation.models import Result
 from app.reconciliation.runs import RunLost, begin_due
+from app.reconciliation.tasks.history_of import history_of
 from app.reconciliation.tasks.run import Reconciler
 from app.upstream.account import AccountClient
-from app.upstream.history import HistoryClient
 
 log = get_logger(__name__)
 
@@ -54,9 +54,8 @@ class DailyReconciliation:
             proven=True,  # the worker's other connections report a wrong setting
         )
         key = settings.upstream_api_key.get_secret_value()
-        url, proxy = settings.history_url, settings.upstream_proxy
-        account = AccountClient(url=settings.upstream_url, api_key=key, proxy=proxy)
-        history = HistoryClient(url=url, api_key=key, proxy=proxy) if url else None
+        account = AccountClient(url=settings.upstream_url, api_key=key, proxy=settings.upstream_proxy)
+        history = history_of(settings)
         try:
             async with database.transaction() as session:
                 run = await begin_due(session, settle_seconds=settings.history_settle_seconds)

@@ -13,6 +13,7 @@ from app.core.errors import StoreUnavailable
 from app.core.logs.log import get_logger
 from app.pace.pauses.operations import lock_pauses
 from app.reconciliation.queries import list_owners
+from app.reconciliation.tasks.history_of import history_of
 from app.upstream.history import HistoryClient
 from app.upstream.history_rows import HistoryRow, once_each
 from app.upstream.readings import NotRead
@@ -54,8 +55,9 @@ async def _refute(settings: Settings, database: Database) -> bool:
     settled_at = lost.doubted_at + timedelta(seconds=settings.history_settle_seconds)
     if doubt is not Doubt.UNVOUCHED or lost.now < settled_at:
         return True
-    key = settings.upstream_api_key.get_secret_value()
-    history = HistoryClient(url=settings.history_url, api_key=key, proxy=settings.upstream_proxy)
+    history = history_of(settings)
+    if history is None:
+        return True
     try:
         since = lost.last_at - timedelta(seconds=BEFORE_SECONDS)
         orphans = await find_orphans(database, history, since=since, until=lost.now)

@@ -1,10 +1,14 @@
 """Compare rows of the history with our jobs, one page at a time."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
 from uuid import UUID
 
 from app.core.database.db import Database
 from app.core.database.session import Session
+from app.jobs.unknown.late import LateRequest, note_late_request
 from app.reconciliation import operations, queries
 from app.reconciliation.decide import (
     Agrees,
@@ -13,13 +17,22 @@ from app.reconciliation.decide import (
     OurJob,
     Stranger,
     Told,
+    about,
     judge,
     place,
     theirs_of,
 )
 from app.reconciliation.models import OF_HISTORY, DiscrepancyKind
 from app.reconciliation.runs import Run, Tally, hold_run
+from app.resolution.deciding import assign_orphans
+from app.resolution.queries import list_candidates
+from app.resolution.recovered import recovered_body
 from app.upstream.history_rows import HistoryRow
+
+RECONCILER: Final = UUID(int=0x7ECC)
+"""`worker` of the observations that a reconciliation makes."""
+LOST_SECONDS: Final = timedelta(seconds=600)
+"""How long before its row appears an attempt may have been sent, with the highest difference of the clocks."""
 
 
 class Requests:
@@ -39,6 +52,7 @@ class Requests:
         found: list[Discrepancy] = []
         gone: list[tuple[DiscrepancyKind, str]] = [(DiscrepancyKind.MISSING, row.upstream_id) for row in rows]
         starts: list[tuple[OurJob, HistoryRow]] = []
+        strangers: list[HistoryRow] = []
         for row in rows:
             job, late = owners.get(row.upstream_id, (None, False))
             # an id that came too late to be the job's own: a second start
@@ -56,13 +70,16 @@ class Requests:
                     await self._tell_cost(told_job, cost)
                     gone += _all_of(row)
                 case Stranger():
-                    # a request has at most one kind of discrepancy: settle all others
-                    found.append(await self._placed(row))
-                    gone += [one for one in _all_of(row) if one[0] is not found[-1].kind]
+                    strangers.append(row)
                 case Discrepancy():
                     found.append(verdict)
                     gone += [one for one in _all_of(row) if one[0] is not verdict.kind]
             self._tally.compared += 1
+        for row, discrepancy in await self._placed(strangers):
+            # a request has at most one kind of discrepancy: settle all others
+            gone += [one for one in _all_of(row) if discrepancy is None or one[0] is not discrepancy.kind]
+            if discrepancy is not None:
+                found.append(discrepancy)
         async with self._database.transaction() as session:
             await hold_run(session, run=self._run)
             self._tally.settled += await operations.settle(session, gone=gone)
@@ -89,12 +106,46 @@ class Requests:
             await hold_run(session, run=self._run)
             self._tally.found += await operations.note(session, discrepancies=found)
 
-    async def _placed(self, row: HistoryRow) -> Discrepancy:
+    async def _placed(self, rows: Sequence[HistoryRow]) -> list[tuple[HistoryRow, Discrepancy | None]]:
+        """Return what each request that no job has is. None: it belongs to a job now, which had been told of too late."""
+        if not rows:
+            return []
+        instants = [row.created_at for row in rows if row.created_at is not None]
+        async with self._database.snapshot() as snapshot:
+            attempts = await list_candidates(snapshot, since=min(instants) - LOST_SECONDS, dead_seconds=0.0)
+            assigned = await assign_orphans(snapshot, rows, attempts)
+        jobs = {attempt.key: attempt for attempt in attempts}
+        placed: list[tuple[HistoryRow, Discrepancy | None]] = []
+        named: set[UUID] = set()
+        for row in rows:
+            key = assigned.adopted.get(row.upstream_id)
+            if key is None and row.upstream_id in assigned.contested:
+                placed.append((row, about(DiscrepancyKind.LOST_START, row, None)))
+            elif key is None:
+                placed.append((row, await self._repeated(row, named)))
+            elif await self._noted_late(row, key):
+                placed.append((row, None))
+            else:
+                lost = replace(
+                    about(DiscrepancyKind.LOST_START, row, None), job_id=key[0], tenant_id=jobs[key].tenant_id
+                )
+                placed.append((row, lost))
+        return placed
+
+    async def _repeated(self, row: HistoryRow, named: set[UUID]) -> Discrepancy:
         candidates = []
         if row.model is not None and row.created_at is not None and row.body is not None:
             async with self._database.snapshot() as snapshot:
                 candidates = await queries.list_candidates(snapshot, model=row.model, at=row.created_at)
-        return place(row, candidates)
+        return place(row, candidates, named=named)
+
+    async def _noted_late(self, row: HistoryRow, key: tuple[UUID, int]) -> bool:
+        """Give a request that has ended to a job that ended without it. Return whether this was so."""
+        if not row.ended:
+            return False
+        late = LateRequest(*key, row.upstream_id, recovered_body([row]), theirs_of(row))
+        async with self._database.transaction() as session:
+            return await note_late_request(session, late=late, worker=RECONCILER) is not None
 
     async def _tell_cost(self, job: OurJob, cost: int) -> None:
         async with self._database.transaction() as session:
