@@ -51,6 +51,7 @@ WAIT_SECONDS: Final = (3.0, 60.0)
 UNREAD_SECONDS: Final = 30.0
 """The time after a history that could not be read."""
 RENEW_SECONDS: Final = 20.0
+WATCHED_SECONDS_MIN: Final = 600.0
 DEAD_SECONDS_MIN: Final = 20.0
 """A process without a heartbeat for this long, or four leases, is dead."""
 HORIZON_SECONDS: Final = 86_400.0
@@ -73,7 +74,7 @@ class Rules:
     @property
     def watched_seconds(self) -> float:
         """How long after its resolution an attempt is still looked for: a row may be later than all before it."""
-        return 2 * self.settle_seconds
+        return max(WATCHED_SECONDS_MIN, 2 * self.settle_seconds)
 
 
 class Resolver:
