@@ -88,7 +88,7 @@ class Tenants:
 
     async def _submit(self, client: httpx.AsyncClient, owner: int, body: bytes) -> None:
         self.sent += 1
-        headers = {"x-api-key": self.keys[owner]}
+        headers = {"x-api-key": self.keys[owner], "content-type": "application/json"}
         try:
             answer = await client.post("/v2/sim-echo", content=body, headers=headers)
         except httpx.TransportError:
