@@ -1,0 +1,2 @@
+-- What is the value of this fact?
+SELECT value FROM upstream_facts WHERE name = :name
