@@ -15,6 +15,8 @@ HISTORY_SECONDS: Final = 5.0
 """Between two reads of the history, and so the error of what is measured with it."""
 HISTORY_FAILURES_MAX: Final = 5
 """After so many unreadable answers in a row, a history of a job that has ended is not read again."""
+POLLS_MIN: Final = 3
+"""So many polls must tell what is left of the limit before it is concluded whether they count."""
 BODY_BYTES_MAX: Final = 1024 * 1024
 """The largest input of a probe."""
 
