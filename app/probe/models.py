@@ -1,7 +1,7 @@
 """Outcomes of probes, and names of what they learn.
 
-    unknown ──> completed | failed
-       └──────> refused | not_sent
+unknown ──> completed | failed
+   └──────> refused | not_sent
 """
 
 from enum import StrEnum

@@ -236,7 +236,9 @@ class Prober:
 
     async def _keep(self) -> None:
         async with self._database.transaction() as session:
-            await keep_seen(session, probe_id=self.probed.id, seen=value_of(self.probed), note="; ".join(self.probed.notes))
+            await keep_seen(
+                session, probe_id=self.probed.id, seen=value_of(self.probed), note="; ".join(self.probed.notes)
+            )
             await learn(session, probe_id=self.probed.id, facts=self.probed.seen.facts())
 
     def _elapsed(self) -> float:

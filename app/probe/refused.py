@@ -23,7 +23,9 @@ def refusal(outcome: Outcome, *, model: str) -> str:
         case 404:
             return f"the upstream has no model {model} (HTTP 404){_words(outcome)}"
         case 406:
-            return f"the upstream does not accept the input, or its account may not spend more (HTTP 406){_words(outcome)}"
+            return (
+                f"the upstream does not accept the input, or its account may not spend more (HTTP 406){_words(outcome)}"
+            )
         case 429:
             wait = outcome.retry_after_seconds
             when = "later" if wait is None else f"in {wait:.0f} s"

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any, Final
 
 from app.probe.models import POLLS_MIN
@@ -99,7 +100,7 @@ def polls_are_counted(left: list[int]) -> bool | None:
     """
     if len(left) < POLLS_MIN:
         return None
-    steps = [before - after for before, after in zip(left, left[1:], strict=False)]
+    steps = [before - after for before, after in pairwise(left)]
     if all(step > 0 for step in steps):
         return True
     return False if all(step == 0 for step in steps) else None

@@ -20,7 +20,9 @@ probes = Table(
     Column("upstream_id", Text, comment="null: the upstream did not accept it, or its answer was lost"),
     Column("cost_micro", BigInteger, comment="what the upstream charged, in micro-credits; null: not known"),
     instant("ended_at", comment="when its end was seen"),
-    Column("note", Text, nullable=False, server_default="", comment="why it ended so, or why it was not watched to its end"),
+    Column(
+        "note", Text, nullable=False, server_default="", comment="why it ended so, or why it was not watched to its end"
+    ),
     Column("seen", JSONB, comment="all that it saw: shapes without values"),
     one_of("outcome", ProbeOutcome),
     CheckConstraint("(outcome = 'unknown') = (ended_at IS NULL)", name="ended"),
