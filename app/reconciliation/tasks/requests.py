@@ -39,7 +39,7 @@ class Requests:
             return
         async with self._database.snapshot() as snapshot:
             owners = await queries.list_owners(snapshot, upstream_ids=[row.upstream_id for row in rows])
-        probes = await self._probes(rows, owners)
+        probes = await self._probes([row for row in rows if row.upstream_id not in owners])
         found: list[Discrepancy] = []
         gone: list[tuple[DiscrepancyKind, str]] = [(DiscrepancyKind.MISSING, row.upstream_id) for row in rows]
         starts: list[tuple[OurJob, HistoryRow]] = []
