@@ -29,16 +29,20 @@ async def sim() -> AsyncIterator[RunningSimulator]:
 
 
 @pytest.fixture
-async def probe(database: Database, url: str, sim: RunningSimulator) -> Probe:
+def settings(url: str, sim: RunningSimulator) -> dict[str, str]:
+    return {
+        "DATABASE_URL": url, "UPSTREAM_URL": sim.url, "UPSTREAM_HISTORY_URL": sim.url, "UPSTREAM_API_KEY": KEY,
+        "SECRET_KEY": SECRET_KEY,
+    }  # fmt: skip
+
+
+@pytest.fixture
+async def probe(database: Database, settings: dict[str, str]) -> Probe:
     """`waystation doctor --probe MODEL --max-cost 0.05 --json` with these options: what it prints, and its exit code. example: no input is given."""
     async with database.statement() as session:
         await session.execute(
             MODELS, ["sim-instant", "sim-fail", "sim-text", "sim-video", "sim-hang", "sim-unknown", "sim-reject"]
         )
-    settings = {
-        "DATABASE_URL": url, "UPSTREAM_URL": sim.url, "UPSTREAM_HISTORY_URL": sim.url, "UPSTREAM_API_KEY": KEY,
-        "SECRET_KEY": SECRET_KEY,
-    }  # fmt: skip
 
     async def probed(
         model: str, *options: str, cost: str = "0.05", example: bool = False, **more: str

@@ -1,12 +1,16 @@
 """When nothing is sent, what is refused, and what becomes of a lost answer."""
 
+import asyncio
 import json
+import signal
+import subprocess
 
 import pytest
 
 from app.core.database.db import Database
 from app.probe.queries import list_lost_probes
 from app.simulator.surface.serve import RunningSimulator
+from tests.command import COLD, ROOT, SECONDS_MAX, environment
 from tests.probe.conftest import Probe
 from tests.reconciliation.books import Books
 
@@ -88,6 +92,27 @@ async def test_a_job_that_does_not_end(probe: Probe, database: Database, sim: Ru
     assert (told["outcome"], told["exit_code"]) == ("unknown", 1)
     assert told["notes"] == ["given up after 2 s: the job has not ended"]
     assert told["facts"]["history_shows_pending"] is True
+    [run] = sim.simulator.runs
+    assert await state(database) == [("unknown", True, run)]
+
+
+@pytest.mark.slow
+async def test_ctrl_c_leaves_a_row_that_says_what_is_known(
+    probe: Probe, settings: dict[str, str], database: Database, sim: RunningSimulator
+) -> None:
+    asked = ["doctor", "--probe", "sim-hang", "--max-cost", "0.05", "--input", "prompt=a cat"]
+    process = subprocess.Popen([*COLD, *asked], cwd=ROOT, env=environment(settings), stderr=subprocess.PIPE, text=True)
+    try:
+        while not await state(database) or (await state(database))[0][2] is None:
+            assert process.poll() is None
+            await asyncio.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, stderr = await asyncio.to_thread(process.communicate, timeout=SECONDS_MAX)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 1
+    assert stderr.splitlines()[-1] == "waystation: aborted"
     [run] = sim.simulator.runs
     assert await state(database) == [("unknown", True, run)]
 
