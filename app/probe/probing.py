@@ -58,13 +58,20 @@ class Prober:
                 max_cost_micro=probed.max_cost_micro, asked_by=self._asked_by,
             )  # fmt: skip
         self._say(f"probe {probed.id} is recorded")
-        await self._submit()
-        if probed.outcome is ProbeOutcome.UNKNOWN and probed.upstream_id is None:
-            await self._look_for_it()
-        if probed.upstream_id is not None:
-            await self._watch(probed.upstream_id)
+        try:
+            await self._follow()
+        except asyncio.CancelledError:
+            self._say(f"probe {probed.id} is not watched any more; its outcome is {probed.outcome}")
+            raise
         await self._keep()
         return probed
+
+    async def _follow(self) -> None:
+        await self._submit()
+        if self.probed.outcome is ProbeOutcome.UNKNOWN and self.probed.upstream_id is None:
+            await self._look_for_it()
+        if self.probed.upstream_id is not None:
+            await self._watch(self.probed.upstream_id)
 
     async def _submit(self) -> None:
         probed = self.probed

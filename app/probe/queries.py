@@ -41,7 +41,7 @@ _SQL = SqlFolder(__file__)
 _FIND_PROBE_IDS = _SQL.query("find_probe_ids", str)
 _LIST_LOST_PROBES = _SQL.query("list_lost_probes", _Lost)
 _LIST_FACTS = _SQL.query("list_facts", Fact)
-_FIND_FACT = _SQL.query("find_fact", object)
+_FIND_FACT = _SQL.query("find_fact", Fact)
 _LIST_OWNED = _SQL.query("list_owned", str)
 _LIST_RIVALS = _SQL.query("list_rivals", bytes)
 
@@ -65,7 +65,8 @@ async def list_facts(session: ReadSession) -> dict[FactName, Fact]:
 
 async def find_fact(session: ReadSession, *, name: FactName) -> Any | None:
     """Return the value of a fact, or None if no probe has learned it."""
-    return await session.find_value(_FIND_FACT, name=str(name))
+    fact = await session.find_row(_FIND_FACT, name=str(name))
+    return None if fact is None else fact.value
 
 
 async def list_owned(session: ReadSession, *, upstream_ids: Sequence[str]) -> set[str]:

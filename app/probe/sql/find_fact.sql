@@ -1,2 +1,2 @@
--- What is the value of this fact?
-SELECT value FROM upstream_facts WHERE name = :name
+-- What have probes learned of this?
+SELECT name, value, learned_at, probe_id FROM upstream_facts WHERE name = :name
