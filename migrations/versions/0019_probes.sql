@@ -62,4 +62,4 @@ COMMENT ON TABLE upstream_facts IS 'What the last probe that could see it has le
 
 CREATE INDEX upstream_facts_probe_id_idx ON upstream_facts (probe_id)
 
-GRANT SELECT, INSERT, UPDATE, DELETE ON probes, upstream_facts TO waystation_service
+GRANT SELECT, INSERT, UPDATE ON probes, upstream_facts TO waystation_service
