@@ -13,9 +13,7 @@ history_watch = Table(
     instant("next_at", nullable=False, server_default=text("'epoch'"), comment="no read before"),
     instant("read_at", comment="when the last whole read began"),
     Column("lag_seconds", Float, comment="how old the newest request of ours was that the last read did not have"),
-    instant(
-        "resubmits_refuted_at", comment="a request that was proven absent appeared: nothing is resubmitted any more"
-    ),
+    instant("resubmits_refuted_at", comment="a request that was proven absent appeared: nothing is resubmitted any more"),
     CheckConstraint("id", name="id"),
     CheckConstraint("(owner IS NULL) = (lease_until IS NULL)", name="owner"),
     comment="One row: who reads the upstream's history for unknown submissions, and when it is read next.",
