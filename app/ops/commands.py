@@ -1,6 +1,8 @@
 """`waystation verify` and `waystation doctor`."""
 
 import asyncio
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -34,8 +36,43 @@ def verify(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
     raise typer.Exit(1 if wrong_of(proofs) else 0)
 
 
-def doctor(as_json: AsJson = False, data_dir: DataDir = DATA_DIR) -> None:
-    """Check settings, database, workers, Redis, upstream and clock; for each problem say how to fix it, and exit 1."""
+def doctor(
+    probe: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL", help="Check nothing; send one real job of this model and tell what the upstream does."
+        ),
+    ] = None,
+    max_cost: Annotated[
+        str | None, typer.Option(metavar="CREDITS", help="With --probe: the most that it may cost.")
+    ] = None,
+    given: Annotated[
+        list[str] | None,
+        typer.Option("--input", metavar="NAME=VALUE", help="With --probe: a parameter; may be repeated."),
+    ] = None,
+    input_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With --probe: the parameters, as a JSON object.", dir_okay=False),
+    ] = None,
+    patience: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="With --probe: how long to watch it; 600 if not given.")
+    ] = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = DATA_DIR,
+) -> None:
+    """Check settings, database, workers, Redis, upstream and clock; for each problem say how to fix it, and exit 1.
+
+    --probe sends one real job instead, which costs credits, and prints the shapes of the upstream's answers.
+    """
+    if probe is not None or max_cost or given or input_file or patience is not None:
+        from app.ops.probe_commands import Wish, run_probe
+
+        run_probe(Wish(probe, max_cost, tuple(given or ()), input_file, patience), as_json=as_json, data_dir=data_dir)
+        return
+    _examine(as_json=as_json, data_dir=data_dir)
+
+
+def _examine(*, as_json: bool, data_dir: Path) -> None:
     from app.core.logs.log import scrubbed
     from app.ops.doctor import Finding, examine
 

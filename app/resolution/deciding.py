@@ -9,6 +9,7 @@ from uuid import UUID
 
 from app.core.database.session import ReadSession
 from app.jobs.models import FINAL, State
+from app.probe.queries import list_lost_probes
 from app.resolution.absence import Quiet
 from app.resolution.assigning import Assigned, assign
 from app.resolution.fitting import CLOCKS, SEND, Candidate, could_be, read_body
@@ -44,6 +45,8 @@ async def decide(
     assigned = await assign_orphans(session, orphans, attempts)
     decided = Decided(contested=assigned.contested)
     for upstream_id, key in assigned.adopted.items():
+        if key not in by_key:  # a lost probe's; the reconciliation gives it to it
+            continue
         resolved = by_key[key].state != State.UNKNOWN or by_key[key].last_attempt != by_key[key].attempt
         (decided.late if resolved else decided.adopt)[upstream_id] = key
     decided.over = [
@@ -76,6 +79,7 @@ async def assign_orphans(
     near = [attempt for attempt, candidate in timed if any(could_be(row, candidate) for row in orphans)]
     bodies = await list_bodies(session, job_ids=[attempt.job_id for attempt in near])
     candidates = [_candidate(attempt, bodies.get(attempt.job_id, NOTHING)) for attempt in near]
+    candidates += await _probes(session, orphans)
     unread = [candidate for candidate in candidates if candidate.body is NOTHING]
     comparable = [row for row in orphans if not any(could_be(row, candidate) for candidate in unread)]
     models = sorted({candidate.model for candidate in candidates})
@@ -89,6 +93,17 @@ async def assign_orphans(
     )
     assigned.doubtful |= {candidate.key for candidate in unread}
     return assigned
+
+
+async def _probes(session: ReadSession, orphans: Sequence[HistoryRow]) -> list[Candidate]:
+    """Our own probes whose answers were lost: a request that may be one is nobody else's."""
+    instants = [row.created_at for row in orphans if row.created_at is not None]
+    if not instants:
+        return []
+    lost = await list_lost_probes(session, since=min(instants) - CLOCKS - SEND, until=max(instants) + CLOCKS)
+    return [
+        Candidate(probe.id, 0, None, probe.model, probe.sent_at, probe.sent_at + SEND, probe.body) for probe in lost
+    ]
 
 
 async def _settled(

@@ -87,7 +87,6 @@ _LIST_CANDIDATES = _SQL.query("list_candidates", UnknownAttempt)
 _LIST_BODIES = _SQL.query("list_bodies", _Body)
 _LIST_SETTLED = _SQL.query("list_settled", SettledJob)
 _LIST_OURS = _SQL.query("list_ours", OurRequest)
-_LIST_OWNED = _SQL.query("list_owned", str)
 _LIST_SCHEMAS = _SQL.query("list_schemas", _Schema)
 _GET_SENT_JOB = _SQL.query("get_sent_job", SentJob)
 _LIST_MISSED = _SQL.query("list_missed", str)
@@ -118,11 +117,6 @@ async def list_settled(session: ReadSession, *, model: str, since: datetime, unt
 async def list_ours(session: ReadSession, *, since: datetime, until: datetime) -> list[OurRequest]:
     """Return our accepted requests that were sent in [since, until)."""
     return await session.rows(_LIST_OURS, since=since, until=until)
-
-
-async def list_owned(session: ReadSession, *, upstream_ids: Sequence[str]) -> set[str]:
-    """Return which of these requests a job has, or was given too late."""
-    return set(await session.values(_LIST_OWNED, upstream_ids=list(upstream_ids)))
 
 
 async def list_schemas(session: ReadSession, *, models: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from app.core.database.db import Database
+from app.probe.queries import list_owned
 from app.resolution.absence import Read, Sent, clock_offset
-from app.resolution.queries import OurRequest, list_missed, list_ours, list_owned
+from app.resolution.queries import OurRequest, list_missed, list_ours
 from app.upstream.history import HistoryClient
 from app.upstream.history_rows import HistoryRow
 

@@ -44,7 +44,9 @@ def downgrade() -> None:
     )
     op.execute("DROP TABLE history_watch, late_requests, contested_requests")
     op.execute("ALTER TABLE jobs DROP CONSTRAINT jobs_running_check, DROP CONSTRAINT jobs_withdrawn_check")
-    op.execute("UPDATE jobs SET upstream_id = 'withdrawn-' || id WHERE withdrawn_at IS NOT NULL AND state = 'completed'")
+    op.execute(
+        "UPDATE jobs SET upstream_id = 'withdrawn-' || id WHERE withdrawn_at IS NOT NULL AND state = 'completed'"
+    )
     op.execute("ALTER TABLE jobs DROP COLUMN on_unknown, DROP COLUMN recovered, DROP COLUMN withdrawn_at")
     op.execute(
         "ALTER TABLE jobs ADD CONSTRAINT jobs_running_check CHECK (state NOT IN ('running', 'completed')"

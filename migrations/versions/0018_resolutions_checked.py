@@ -14,12 +14,16 @@ CONSTRAINTS = {
 
 def upgrade() -> None:
     with op.get_context().autocommit_block():
+        op.execute("SET lock_timeout = '5s'")
         for table, constraints in CONSTRAINTS.items():
             for constraint in constraints:
                 op.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {constraint}")
+        op.execute("RESET lock_timeout")  # building the index waits for older transactions, and locks nothing
         op.execute("DROP INDEX CONCURRENTLY IF EXISTS attempts_unknown_idx")
         op.execute("CREATE INDEX CONCURRENTLY attempts_unknown_idx ON attempts (sent_at) WHERE outcome = 'unknown'")
+    op.execute("SET LOCAL lock_timeout = '5s'")
 
 
 def downgrade() -> None:
+    op.execute("SET LOCAL lock_timeout = '5s'")
     op.execute("DROP INDEX attempts_unknown_idx")

@@ -39,6 +39,7 @@ OTHER_DOORS = {
     "app/jobs/reading/waiters.py": "tells those who wait for a job",
     "app/jobs/submit/writer.py": "groups the submits of an API process",
     "app/ops/doctor.py": "looks at the database as at everything else, for the command",
+    "app/probe/probing.py": "records each step of a probe, for the command",
     "app/stack/running/demo.py": "shows the job's story in SQL, as an operator would ask for it",
     "app/stack_seams.py": "what `waystation up` asks of the database",
     "app/tenants/auth.py": "what an API process remembers of keys",

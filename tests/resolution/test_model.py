@@ -83,7 +83,12 @@ class Resolution(RuleBasedStateMachine):
     def arrive(self, pick: int, late: int, offset: int) -> None:
         """The request reaches the upstream, while its sender lives. The upstream's clock is a little off."""
         job = self._pick(pick)
-        if job is not None and job.sender == "alive" and job.arrived_at is None and self.world.now - job.sent_at <= SEND:
+        if (
+            job is not None
+            and job.sender == "alive"
+            and job.arrived_at is None
+            and self.world.now - job.sent_at <= SEND
+        ):
             job.arrived_at = self.world.now + timedelta(seconds=offset)
             job.row_at = self.world.now + timedelta(seconds=late)
 
@@ -145,7 +150,9 @@ class Resolution(RuleBasedStateMachine):
         taken = {job_id for job_id, _ in found.adopted.values()} | {job_id for job_id, _ in found.doubtful}
         number = int((world.now - T0).total_seconds() / WITNESS_SECONDS)
         ours = [Sent(T0 + timedelta(seconds=WITNESS_SECONDS * one), seen=True) for one in range(number)]
-        ours += [Sent(job.sent_at, job.row_at <= world.now) for job in world.jobs if job.row_at and job.holds == job.number]
+        ours += [
+            Sent(job.sent_at, job.row_at <= world.now) for job in world.jobs if job.row_at and job.holds == job.number
+        ]
         evidence = Read(began_at=world.now, reached=T0 - timedelta(hours=1), ours=ours)
         for job in world.jobs:
             quiet = Quiet(job.sent_at, None if job.sender == "alive" else job.quiet_at, "m")

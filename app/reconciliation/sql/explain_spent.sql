@@ -22,8 +22,14 @@ WITH ended AS (
 ), of_exposures AS (
     SELECT coalesce(sum(amount), 0) AS most, count(*) AS number FROM exposures
     WHERE at >= :before_asked_at::timestamptz - make_interval(secs => :slack_seconds) AND reason IN ('second_start', 'unknown')
+), of_probes AS (
+    -- what operators sent as probes: one whose cost is not known may cost what they allowed, within a day
+    SELECT coalesce(sum(coalesce(cost_micro, max_cost_micro)), 0) AS most, count(*) AS number FROM probes
+    WHERE sent_at <= :at::timestamptz + make_interval(secs => :slack_seconds) AND outcome IN ('unknown', 'completed', 'failed')
+        AND coalesce(ended_at, sent_at + interval '1 day')
+            >= :before_asked_at::timestamptz - make_interval(secs => :slack_seconds)
 )
 SELECT
-    of_ended.least::bigint AS least, (of_ended.most + of_others.most + of_exposures.most)::bigint AS most,
-    of_ended.number + of_exposures.number AS jobs
-FROM of_ended, of_others, of_exposures
+    of_ended.least::bigint AS least, (of_ended.most + of_others.most + of_exposures.most + of_probes.most)::bigint AS most,
+    of_ended.number + of_exposures.number + of_probes.number AS jobs
+FROM of_ended, of_others, of_exposures, of_probes

@@ -12,6 +12,7 @@ from app.core.database.session import ReadSession
 from app.core.errors import StoreUnavailable
 from app.core.logs.log import get_logger
 from app.pace.pauses.operations import lock_pauses
+from app.probe.queries import find_probe_ids
 from app.reconciliation.queries import list_owners
 from app.reconciliation.tasks.history_of import history_of
 from app.upstream.history import HistoryClient
@@ -77,7 +78,7 @@ async def _refute(settings: Settings, database: Database) -> bool:
 async def find_orphans(
     database: Database, history: HistoryClient, *, since: datetime, until: datetime
 ) -> list[HistoryRow]:
-    """Return the requests on our key, accepted in [since, until], that no job has. Raises NotRead, StoreUnavailable."""
+    """Return the requests on our key, accepted in [since, until], that neither a job nor a probe has. Raises NotRead, StoreUnavailable."""
     orphans: list[HistoryRow] = []
     async for page in history.read(since=since, until=until + timedelta(seconds=BEFORE_SECONDS)):
         rows = [row for row in once_each(page.rows) if row.created_at is None or row.created_at >= since]
@@ -88,4 +89,6 @@ async def find_orphans(
 
 
 async def _owners(session: ReadSession, rows: list[HistoryRow]) -> set[str]:
-    return set(await list_owners(session, upstream_ids=[row.upstream_id for row in rows]))
+    upstream_ids = [row.upstream_id for row in rows]
+    owned = set(await list_owners(session, upstream_ids=upstream_ids))
+    return owned | await find_probe_ids(session, upstream_ids=upstream_ids)

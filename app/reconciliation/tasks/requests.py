@@ -9,6 +9,9 @@ from uuid import UUID
 from app.core.database.db import Database
 from app.core.database.session import Session
 from app.jobs.unknown.late import LateRequest, note_late_request
+from app.probe.decide import NEAR, find_lost, fits
+from app.probe.operations import note_accepted, tell_cost
+from app.probe.queries import LostProbe, find_probe_ids, list_lost_probes, list_rivals
 from app.reconciliation import operations, queries
 from app.reconciliation.decide import (
     Agrees,
@@ -49,11 +52,15 @@ class Requests:
             return
         async with self._database.snapshot() as snapshot:
             owners = await queries.list_owners(snapshot, upstream_ids=[row.upstream_id for row in rows])
+        probes = await self._probes([row for row in rows if row.upstream_id not in owners])
         found: list[Discrepancy] = []
         gone: list[tuple[DiscrepancyKind, str]] = [(DiscrepancyKind.MISSING, row.upstream_id) for row in rows]
         starts: list[tuple[OurJob, HistoryRow]] = []
         strangers: list[HistoryRow] = []
         for row in rows:
+            if row.upstream_id in probes:
+                gone += _all_of(row)
+                continue
             job, late = owners.get(row.upstream_id, (None, False))
             # an id that came too late to be the job's own: a second start
             if job is not None and late:
@@ -106,6 +113,38 @@ class Requests:
             await hold_run(session, run=self._run)
             self._tally.found += await operations.note(session, discrepancies=found)
 
+    async def _probes(self, rows: Sequence[HistoryRow]) -> set[str]:
+        """Return those of these requests that operators sent as probes, and record their costs. They are not ours, for that
+        reason. A probe whose answer was lost gets the request that only it can have made."""
+        if not rows:
+            return set()
+        times = [row.created_at for row in rows if row.created_at is not None and row.created_at < self._run.until]
+        async with self._database.snapshot() as snapshot:
+            known = await find_probe_ids(snapshot, upstream_ids=[row.upstream_id for row in rows])
+            lost = await list_lost_probes(snapshot, since=min(times) - NEAR, until=max(times) + NEAR) if times else []
+        for row in rows if lost else ():
+            if row.upstream_id not in known and await self._is_lost_probe(row, lost):
+                known.add(row.upstream_id)
+        if known:
+            async with self._database.transaction() as session:
+                for row in rows:
+                    cost = theirs_of(row)
+                    if row.upstream_id in known and row.ended and cost is not None:
+                        await tell_cost(session, upstream_id=row.upstream_id, cost_micro=cost)
+        return known
+
+    async def _is_lost_probe(self, row: HistoryRow, lost: Sequence[LostProbe]) -> bool:
+        probe = find_lost(row, lost)
+        if probe is None:
+            return False
+        since, until = probe.sent_at - NEAR, probe.sent_at + NEAR
+        async with self._database.snapshot() as snapshot:
+            rivals = await list_rivals(snapshot, probe_id=probe.id, model=probe.model, since=since, until=until)
+        if any(fits(row, LostProbe(probe.model, body, probe.sent_at, probe.id)) for body in rivals):
+            return False
+        async with self._database.transaction() as session:
+            return await note_accepted(session, probe_id=probe.id, upstream_id=row.upstream_id)
+
     async def _placed(self, rows: Sequence[HistoryRow]) -> list[tuple[HistoryRow, Discrepancy | None]]:
         """Return what each request that no job has is. None: it belongs to a job now, which had been told of too late."""
         if not rows:
@@ -119,6 +158,7 @@ class Requests:
         named: set[UUID] = set()
         for row in rows:
             key = assigned.adopted.get(row.upstream_id)
+            key = key if key in jobs else None  # a probe's, at most
             if key is None and row.upstream_id in assigned.contested:
                 placed.append((row, about(DiscrepancyKind.LOST_START, row, None)))
             elif key is None:

@@ -1,4 +1,6 @@
--- Which of these requests of the upstream belong to a job, or were given to one too late?
+-- Which of these requests of the upstream belong to jobs or probes?
 SELECT upstream_id FROM jobs WHERE upstream_id = ANY (:upstream_ids::text[])
 UNION
 SELECT upstream_id FROM upstream_observations WHERE upstream_id = ANY (:upstream_ids::text[])
+UNION
+SELECT upstream_id FROM probes WHERE upstream_id = ANY (:upstream_ids::text[])
