@@ -37,6 +37,7 @@ def app_with(
     app.state.database = database
     app.state.bodies = Bodies()
     app.state.doorbell = Doorbell(redis_url)
+    app.state.history = None
     app.state.strangers = Strangers(redis_url, trusted=())
     app.state.keyring = Keyring(database, secrets=app.state.settings.secrets)
 

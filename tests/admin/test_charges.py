@@ -135,7 +135,7 @@ async def test_a_charge_of_nobody_s(here: httpx.AsyncClient, own: Database, call
 
 async def test_incidents_are_written_down(here: httpx.AsyncClient, own: Database, caller: Caller, url: str) -> None:
     first, second = (show_id("job", job_id) for job_id in await Engine(own).unknown(caller, 2))
-    assert (await here.post(f"/jobs/{first}/resolve", json={"adopt": "up-1"})).status_code == 200
+    assert (await here.post(f"/jobs/{first}/resolve", json={"adopt": "up-1", "force": True})).status_code == 200
 
     def at_the_command_line() -> None:
         for args in (
@@ -149,7 +149,7 @@ async def test_incidents_are_written_down(here: httpx.AsyncClient, own: Database
     await asyncio.to_thread(at_the_command_line)
     told = [(entry["operator"], entry["action"], entry["target"], entry["detail"]) for entry in await entries(here)]
     assert told[::-1] == [
-        ("admin key", "job.resolve", first, {"adopt": "up-1"}),
+        ("admin key", "job.resolve", first, {"adopt": "up-1", "force": True}),
         (HERE, "job.resolve", second, {"release": True}),
         (HERE, "pause.set", "m", {"tenant": None, "model": "m", "what": "all", "note": "fire"}),
         (HERE, "pause.lift", "m", {"tenant": None, "model": "m", "was_paused": True}),

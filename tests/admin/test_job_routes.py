@@ -135,9 +135,12 @@ async def test_a_job_s_story(here: httpx.AsyncClient, engine: Engine, caller: Ca
 async def test_resolve(here: httpx.AsyncClient, engine: Engine, caller: Caller, redis_url: str) -> None:
     adopted, released = (show_id("job", one) for one in await engine.unknown(caller, 2))
     [queued] = (show_id("job", one) for one in await engine.submit(caller))
-    told = (await here.post(f"/jobs/{adopted}/resolve", json={"adopt": "up-1"})).json()
+    unconfirmed = await here.post(f"/jobs/{adopted}/resolve", json={"adopt": "up-1"})
+    assert_problem(unconfirmed, 409, "request_unconfirmed")
+    told = (await here.post(f"/jobs/{adopted}/resolve", json={"adopt": "up-1", "force": True})).json()
     assert told == {"id": adopted, "status": "PROCESSING", "state": "running"}
-    assert_problem(await here.post(f"/jobs/{released}/resolve", json={"adopt": "up-1"}), 409, "upstream_id_taken")
+    taken = await here.post(f"/jobs/{released}/resolve", json={"adopt": "up-1", "force": True})
+    assert_problem(taken, 409, "upstream_id_taken")
     async with Redis.from_url(redis_url) as redis, redis.pubsub() as heard:
         await heard.subscribe(FINISHED)
         assert await heard.get_message(timeout=60)
@@ -180,8 +183,9 @@ async def test_decisions_at_the_command_line(engine: Engine, caller: Caller, url
     [queued] = (show_id("job", one) for one in await engine.submit(caller))
 
     def decide() -> None:
+        assert "use force" in fails("job", "resolve", adopted, "--adopt", "up-1", DATABASE_URL=url)
         assert (
-            said(url, "job", "resolve", adopted, "--adopt", "up-1")
+            said(url, "job", "resolve", adopted, "--adopt", "up-1", "--force")
             == f"job {adopted} is running, with the upstream id up-1"
         )
         assert said(url, "job", "resolve", released, "--release") == f"job {released} is failed"

@@ -18,7 +18,7 @@ FUNCTION_LINES_MAX = 70
 
 EDGES = re.compile(
     r"app/(cli|main|worker|engine|(.*/)?(\w+_)?commands|.*/commands/\w+|.*/(\w+_)?routes|reconciliation/tasks/\w+"
-    r"|jobs/(engine|observing)/\w+|webhooks/delivery/\w+)\.py"
+    r"|jobs/(engine|observing)/\w+|resolution/tasks|webhooks/delivery/\w+)\.py"
 )
 """Where a transaction may begin: HTTP, arq, the command line."""
 
@@ -40,6 +40,8 @@ OTHER_DOORS = {
     "app/jobs/submit/writer.py": "groups the submits of an API process",
     "app/ops/doctor.py": "looks at the database as at everything else, for the command",
     "app/probe/probing.py": "records each step of a probe, for the command",
+    "app/resolution/checking.py": "asks the history about an operator's decision, for the route and the command",
+    "app/resolution/reading.py": "compares a read of the history with what is ours, for the duty",
     "app/stack/running/demo.py": "shows the job's story in SQL, as an operator would ask for it",
     "app/stack_seams.py": "what `waystation up` asks of the database",
     "app/tenants/auth.py": "what an API process remembers of keys",

@@ -67,15 +67,24 @@ def test_whose_a_stranger_may_be() -> None:
     unknown = dataclasses.replace(JOB, id=UUID(int=3), upstream_id=None, sent_at=NOW - 2 * HOUR)
     nearer = dataclasses.replace(JOB, id=UUID(int=4), upstream_id="up-4")
     farther = dataclasses.replace(JOB, id=UUID(int=5), upstream_id="up-5", sent_at=NOW - 3 * HOUR)
+    another = dataclasses.replace(nearer, id=UUID(int=6), upstream_id="up-6", tenant_id=UUID(int=9))
 
-    def placed(*candidates: tuple[OurJob, Any], **changes: Any) -> tuple[DiscrepancyKind, UUID | None]:
-        found = place(dataclasses.replace(ROW, **changes), candidates)
+    def placed(
+        *candidates: tuple[OurJob, Any], named: set[UUID] | None = None, **changes: Any
+    ) -> tuple[DiscrepancyKind, UUID | None]:
+        found = place(dataclasses.replace(ROW, **changes), candidates, named=set() if named is None else named)
         return found.kind, found.job_id
 
     assert placed() == (DiscrepancyKind.NOT_OURS, None)
     assert placed((nearer, {"fps": 8})) == (DiscrepancyKind.NOT_OURS, None)
     assert placed((nearer, {"fps": 7}), body=None) == (DiscrepancyKind.NOT_OURS, None)
-    assert placed((farther, {"fps": 7}), (nearer, {"fps": "7"})) == (DiscrepancyKind.SECOND_START, nearer.id)
-    assert placed((nearer, {"fps": 7}), (unknown, {"fps": 7})) == (DiscrepancyKind.LOST_START, unknown.id)
+    assert placed((farther, {"fps": 7}), (nearer, {"fps": 7})) == (DiscrepancyKind.SECOND_START, nearer.id)
+    assert placed((unknown, {"fps": 7})) == (DiscrepancyKind.NOT_OURS, None), (
+        "the assignment of orphans has looked at it"
+    )
     assert placed((nearer, {})) == (DiscrepancyKind.NOT_OURS, None), "everything holds nothing"
     assert placed((nearer, {}), body={}) == (DiscrepancyKind.SECOND_START, nearer.id)
+    assert placed((nearer, {"fps": 7}), (another, {"fps": 7})) == (DiscrepancyKind.NOT_OURS, None), "of two tenants"
+    assert placed((nearer, {"fps": 7}), (farther, {"fps": "7"})) == (DiscrepancyKind.NOT_OURS, None), "other parameters"
+    twins, named = ((farther, {"fps": 7}), (nearer, {"fps": 7})), set[UUID]()
+    assert [placed(*twins, named=named)[1] for _ in range(3)] == [nearer.id, farther.id, None], "each is named once"

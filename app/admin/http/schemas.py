@@ -291,9 +291,7 @@ class ResolveIn(_Body):
         default=False,
         description="true: the submission did not arrive; the job becomes FAILED submission_unknown and is not charged",
     )
-    force: StrictBool = Field(
-        default=False, description="true: adopt a request that the upstream's history cannot confirm"
-    )
+    force: StrictBool = Field(default=False, description="true: adopt what the upstream's history cannot confirm")
 
     @model_validator(mode="after")
     def _one_of(self) -> Self:
