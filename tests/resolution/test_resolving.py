@@ -175,3 +175,51 @@ async def test_a_request_that_is_later_than_all_before_it(gateway: Gateway) -> N
 async def _late(client: httpx.AsyncClient, job: str) -> dict[str, Any] | None:
     found: dict[str, Any] = (await client.get(f"/api/v1/jobs/{job}")).json()
     return found if found["late_result"] else None
+
+
+async def test_what_the_upstream_says_itself_evicts(gateway: Gateway) -> None:
+    """Another job's answer names the adopted request: the result is withdrawn, its charge is returned, and the id passes."""
+    async with caller(gateway) as loser, caller(gateway) as owner:
+        async with gateway.faults({**LOST, "slug": "given-twice", "count": 1}):
+            adopted = await submit(loser, "given-twice", {"number": 1})
+            assert (await ended(loser, adopted))["status"] == "COMPLETED"
+        [before] = await gateway.sql("SELECT upstream_id, charged_micro FROM jobs WHERE id = $1", uuid(adopted))
+        assert before["charged_micro"] > 0
+        async with gateway.faults({"match": "submit", "slug": "given-twice", "fault": "same_id", "count": 1}):
+            owned = await submit(owner, "given-twice", {"number": 2})
+            assert (await ended(owner, owned))["status"] == "COMPLETED"
+        [now] = await gateway.sql(
+            "SELECT upstream_id, charged_micro, withdrawn_at, state FROM jobs WHERE id = $1", uuid(adopted)
+        )
+        assert (now["upstream_id"], now["charged_micro"], now["state"]) == (None, 0, "completed")
+        [row] = await gateway.sql("SELECT upstream_id FROM jobs WHERE id = $1", uuid(owned))
+        assert row["upstream_id"] == before["upstream_id"]
+        answer = await loser.get(f"/v2/requests/{adopted}")
+        assert (answer.status_code, answer.json()["code"]) == (410, "result_withdrawn")
+        assert (await owner.get(f"/v2/requests/{owned}")).status_code == 200
+        returned = await gateway.sql(
+            "SELECT sum(amount) AS amount FROM transfers WHERE job_id = $1 AND kind = 'adjust'", uuid(adopted)
+        )
+        assert returned[0]["amount"] == before["charged_micro"]
+        assert await gateway.sql("SELECT FROM audit WHERE action = 'job.request_given_back' AND target = $1", adopted)
+    await assert_verified(gateway)
+
+
+async def test_an_expired_record_is_served_from_the_history(gateway: Gateway) -> None:
+    async with caller(gateway) as client:
+        await gateway.configure_upstream(history_lag_seconds=1e6)
+        async with gateway.faults({**LOST, "slug": "expired-one"}):
+            job = await submit(client, "expired-one", {"number": 1})
+            await until_unknown(gateway, job)
+        # as if it had been sent more than an hour ago: its record has expired, and its row comes only now
+        await gateway.configure_upstream(history_lag_seconds=0.0, clock_offset_seconds=-3700.0, retention_seconds=0.001)
+        await gateway.sql("UPDATE jobs SET sent_at = sent_at - interval '3700 s' WHERE id = $1", uuid(job))
+        await gateway.sql("UPDATE attempts SET sent_at = sent_at - interval '3700 s' WHERE job_id = $1", uuid(job))
+        try:
+            shown = await ended(client, job)
+        finally:
+            await gateway.configure_upstream(clock_offset_seconds=0.0, retention_seconds=3600.0)
+        assert (shown["status"], shown["recovered"]) == ("COMPLETED", True), shown
+        assert str(shown["output"]).startswith("http")
+        assert shown["credits"]["charged"] != "0.000000"
+    await assert_verified(gateway)
