@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from app.reconciliation.models import Result
+from app.simulator.timeline import Timeline
 from tests.factories.jobs import wrong
 from tests.reconciliation.books import Books
 
@@ -204,6 +205,7 @@ async def test_it_lacks_too_many(books: Books, monkeypatch: pytest.MonkeyPatch) 
     for _ in range(3):
         await books.run()
     books.sim.simulator.runs.clear()
+    books.sim.simulator.timeline = Timeline()
     report = await books.reconcile()
     assert (report.result, report.detail) == (
         Result.INCOMPLETE, "the request history: more than 2 of our requests are missing in it",

@@ -151,7 +151,11 @@ class Requests:
             return []
         instants = [row.created_at for row in rows if row.created_at is not None]
         async with self._database.snapshot() as snapshot:
-            attempts = await list_candidates(snapshot, since=min(instants) - LOST_SECONDS, dead_seconds=0.0)
+            listed = await list_candidates(snapshot, since=min(instants) - LOST_SECONDS, dead_seconds=0.0)
+            # nothing is adopted here, so a sender that lives need not be waited for
+            attempts = [
+                attempt._replace(on_the_wire=False, quiet_at=attempt.quiet_at or attempt.sent_at) for attempt in listed
+            ]
             assigned = await assign_orphans(snapshot, rows, attempts)
         jobs = {attempt.key: attempt for attempt in attempts}
         placed: list[tuple[HistoryRow, Discrepancy | None]] = []
