@@ -12,8 +12,6 @@ from app.ledger.settling import Exposure, expose
 from app.resolution.queries import LATENESS_DAYS, OurRequest
 from app.upstream.history_rows import HistoryRow
 
-LEASE_SECONDS = 120.0
-"""How long a worker may read without renewing its turn."""
 SOONEST_SECONDS = 3.0
 """The least time between two reads."""
 
@@ -43,17 +41,19 @@ _NOTE_CONTESTED = _SQL.command("note_contested")
 _SETTLE_CONTESTED = _SQL.command("settle_contested")
 
 
-async def claim_turn(session: Session, *, owner: UUID, horizon_seconds: float, watched_seconds: float) -> Turn | None:
+async def claim_turn(
+    session: Session, *, owner: UUID, lease_seconds: float, horizon_seconds: float, watched_seconds: float
+) -> Turn | None:
     """Begin a read, if one is due and no other worker reads. One statement."""
     return await session.find_row(
-        _CLAIM_TURN, owner=owner, lease_seconds=LEASE_SECONDS, soonest_seconds=SOONEST_SECONDS,
+        _CLAIM_TURN, owner=owner, lease_seconds=lease_seconds, soonest_seconds=SOONEST_SECONDS,
         horizon_seconds=horizon_seconds, watched_seconds=watched_seconds,
     )  # fmt: skip
 
 
-async def renew_turn(session: Session, *, owner: UUID) -> bool:
-    """Continue a read. Returns False if another worker has taken the turn. One statement."""
-    return await session.run(_RENEW_TURN, owner=owner, lease_seconds=LEASE_SECONDS) > 0
+async def renew_turn(session: Session, *, owner: UUID, lease_seconds: float) -> None:
+    """Continue a read. One statement."""
+    await session.run(_RENEW_TURN, owner=owner, lease_seconds=lease_seconds)
 
 
 async def end_turn(

@@ -1,6 +1,6 @@
 """One read of the history, from its newest row back, and what it shows about our requests."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -62,10 +62,9 @@ async def read_history(
     now: datetime,
     offset: timedelta,
     late_seconds: float,
-    turn: Callable[[], Awaitable[bool]],
-) -> Reading | None:
+) -> Reading:
     """Read back to `since`. `offset`: how far the upstream's clock is ahead, as the last read has shown. `late_seconds`: the age from which
-    a missing request of ours counts as late. `turn`: called after each page; False: another worker reads now, and None is returned.
+    a missing request of ours counts as late.
 
     Raises NotRead, StoreUnavailable.
     """
@@ -79,8 +78,6 @@ async def read_history(
                 kept.append(row)
         created = [row.created_at for row in page.rows if row.created_at is not None]
         oldest = min([*created, *([oldest] if oldest is not None else [])], default=None)
-        if not await turn():
-            return None
         if pages >= PAGES_MAX:
             break
         if not page.more:

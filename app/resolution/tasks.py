@@ -15,6 +15,7 @@ from app.core.database.db import Database
 from app.core.errors import StoreUnavailable
 from app.core.ids import show_id
 from app.core.logs.log import get_logger
+from app.core.process.cancel import cancel_all
 from app.core.process.pump import Pump
 from app.core.redis.doorbell import Doorbell
 from app.jobs.claiming.trouble import JobTrouble
@@ -50,7 +51,8 @@ WAIT_SECONDS: Final = (3.0, 60.0)
 """The time between two reads: a quarter of the youngest unknown attempt's age, between these."""
 UNREAD_SECONDS: Final = 30.0
 """The time after a history that could not be read."""
-RENEW_SECONDS: Final = 20.0
+LEASES: Final = 4.0
+"""A turn lasts so many leases, unless it is renewed, which happens after each lease. Two workers that read at once do no harm."""
 WATCHED_SECONDS_MIN: Final = 600.0
 DEAD_SECONDS_MIN: Final = 20.0
 """A process without a heartbeat for this long, or four leases, is dead."""
@@ -66,6 +68,10 @@ class Rules:
     settle_seconds: float
     unknown_max_seconds: float
     lease_seconds: float
+
+    @property
+    def turn_seconds(self) -> float:
+        return LEASES * self.lease_seconds
 
     @property
     def horizon_seconds(self) -> float:
@@ -102,7 +108,6 @@ class Resolver:
         self._owner = owner
         self._rules = rules
         self._offset = timedelta()
-        self._renew_at = 0.0
 
     async def close(self) -> None:
         """Close the connections to the history."""
@@ -115,8 +120,9 @@ class Resolver:
         rules = self._rules
         async with self._database.statement() as session:
             turn = await claim_turn(
-                session, owner=self._owner, horizon_seconds=rules.horizon_seconds, watched_seconds=rules.watched_seconds
-            )
+                session, owner=self._owner, lease_seconds=rules.turn_seconds, horizon_seconds=rules.horizon_seconds,
+                watched_seconds=rules.watched_seconds,
+            )  # fmt: skip
         if turn is not None:
             await self._take_turn(turn, self._history)
         return LOOK_SECONDS
@@ -124,7 +130,7 @@ class Resolver:
     async def _take_turn(self, turn: Turn, history: HistoryClient) -> None:
         wait_seconds, read_at, lag_seconds = UNREAD_SECONDS, None, None
         began_at = clock.monotonic()
-        self._renew_at = began_at + RENEW_SECONDS
+        renewing = asyncio.create_task(self._renew())
         try:
             crash_point("resolve.before_read")
             found = await self._resolve(turn, history)
@@ -135,6 +141,7 @@ class Resolver:
         except NotRead as error:
             log.warning("resolve.history_unreadable", detail=error.detail)
         finally:
+            await cancel_all([renewing])
             # also of a process that ends: another worker need not wait for the lease
             await asyncio.shield(self._end_turn(wait_seconds, read_at, lag_seconds))
 
@@ -161,10 +168,8 @@ class Resolver:
         provable = turn.at - window.since >= timedelta(seconds=settle_seconds)
         reading = await read_history(
             self._database, history, since=window.since - (DEPTH + BEFORE if provable else CLOCKS), now=turn.at,
-            offset=self._offset, late_seconds=rules.settle_seconds / 2, turn=self._renewed,
+            offset=self._offset, late_seconds=rules.settle_seconds / 2,
         )  # fmt: skip
-        if reading is None:
-            return None
         self._offset = reading.offset
         crash_point("resolve.after_read")
         async with self._database.snapshot() as snapshot:
@@ -176,12 +181,15 @@ class Resolver:
         await self._write(turn, reading, decided)
         return reading, window.newest_at
 
-    async def _renewed(self) -> bool:
-        if clock.monotonic() < self._renew_at:
-            return True
-        self._renew_at = clock.monotonic() + RENEW_SECONDS
-        async with self._database.statement() as session:
-            return await renew_turn(session, owner=self._owner)
+    async def _renew(self) -> None:
+        """Renew the turn until canceled."""
+        while True:
+            await asyncio.sleep(self._rules.lease_seconds)
+            try:
+                async with self._database.statement() as session:
+                    await renew_turn(session, owner=self._owner, lease_seconds=self._rules.turn_seconds)
+            except StoreUnavailable:
+                continue  # the read fails, too, or another worker reads as well
 
     async def _write(self, turn: Turn, reading: Reading, decided: Decided) -> None:
         async with self._database.transaction() as session:
