@@ -63,6 +63,7 @@ attempts = Table(
     one_of("resolution", Resolution),
     CheckConstraint("(resolution IS NULL) = (resolved_at IS NULL)", name="resolved"),
     Index("attempts_unknown_idx", "sent_at", postgresql_where=text("outcome = 'unknown'")),
+    Index("attempts_resolved_idx", "sent_at", postgresql_where=text("resolution IS NOT NULL")),
 )
 
 job_events = Table(

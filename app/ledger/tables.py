@@ -165,7 +165,15 @@ exposures = Table(
     CheckConstraint(
         "(job_id IS NULL) = (reason = 'unassigned') AND (tenant_id IS NULL) = (job_id IS NULL)", name="owner"
     ),
-    UniqueConstraint("job_id", "reason", "upstream_id", name="exposures_once_key", postgresql_nulls_not_distinct=True),
+    Index(
+        "exposures_once_idx",
+        "job_id",
+        "reason",
+        "upstream_id",
+        unique=True,
+        postgresql_nulls_not_distinct=True,
+        postgresql_where=text("reason <> 'corrected'"),
+    ),
     Index("exposures_tenant_idx", "tenant_id"),
     Index("exposures_at_idx", "at"),
 )

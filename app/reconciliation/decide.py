@@ -80,11 +80,6 @@ class Stranger:
 Finding = Agrees | NotYet | Told | Stranger | Discrepancy
 
 
-def theirs_of(row: HistoryRow) -> int | None:
-    """Return what the upstream charged; None if unknown. A failed request without a cost is free."""
-    return 0 if row.cost_micro is None and row.status == "FAILED" else row.cost_micro
-
-
 def judge(row: HistoryRow, job: OurJob | None, *, judged_before: datetime) -> Finding:
     """Compare a row with our data. `job`: the owner of the request. `judged_before`: later data may still be incomplete."""
     if row.created_at is None or row.created_at >= judged_before:
@@ -93,7 +88,7 @@ def judge(row: HistoryRow, job: OurJob | None, *, judged_before: datetime) -> Fi
         return Stranger(row)
     if job.state not in FINAL or not row.ended or (job.finished_at or judged_before) >= judged_before:
         return NotYet()
-    theirs = theirs_of(row)
+    theirs = row.charged_micro
     if job.cost is not None:
         if theirs is None:
             return NotYet()
@@ -113,7 +108,7 @@ def about(kind: DiscrepancyKind, row: HistoryRow, job: OurJob | None) -> Discrep
         upstream_id=row.upstream_id,
         model=row.model,
         ours=job.cost if job else None,
-        theirs=theirs_of(row),
+        theirs=row.charged_micro,
         happened_at=row.created_at,
     )
 

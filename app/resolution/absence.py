@@ -48,16 +48,16 @@ class Read:
         began_at: datetime,
         reached: datetime,
         ours: Iterable[Sent],
-        bodiless: Iterable[tuple[str | None, datetime | None]] = (),
+        unplaced: Iterable[tuple[str | None, datetime | None]] = (),
     ) -> None:
-        """`ours`: all accepted requests of the time. `bodiless`: model and instant of orphans that fit nobody because the row lacks
-        something; None: the row lacks that."""
+        """`ours`: all requests of the time that the upstream itself accepted, none that was found in the history. `unplaced`: model and
+        instant of orphans that nobody can have made, by all that we know; None: the row lacks that. Somebody has made them."""
         self._began_at = began_at
         self._reached = reached
         in_order = sorted(ours, key=lambda sent: sent.sent_at)
         self._sent = [sent.sent_at for sent in in_order]
         self._missing = [sent.sent_at for sent in in_order if not sent.seen]
-        self._bodiless = list(bodiless)
+        self._unplaced = list(unplaced)
 
     def proves_absent(self, attempt: Quiet, *, settle_seconds: float) -> bool:
         """Whether the attempt did not arrive. The caller has found that no orphan of this read fits it."""
@@ -70,7 +70,7 @@ class Read:
             and self._reached <= attempt.sent_at - DEPTH
             and _number(self._missing, begin, end) == 0
             and _number(self._sent, attempt.sent_at, end) >= WITNESSES_MIN
-            and not any(self._may_hide(attempt, model, at) for model, at in self._bodiless)
+            and not any(self._may_hide(attempt, model, at) for model, at in self._unplaced)
         )
 
     @staticmethod

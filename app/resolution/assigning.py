@@ -47,13 +47,19 @@ def assign(
     show which parameters fit an orphan better."""
     result = Assigned()
     known = {candidate.key: candidate for candidate in candidates}
+    # the earliest first, so that twins get their requests in order
+    orphans = sorted(orphans, key=lambda row: row.created_at.timestamp() if row.created_at is not None else 0.0)
     by_model: dict[str, list[Candidate]] = defaultdict(list)
     for candidate in sorted(candidates, key=lambda candidate: candidate.sent_at):
         by_model[candidate.model].append(candidate)
     edges: dict[str, list[Attempt]] = {}
     for row in orphans:
-        fitting = _fitting(row, by_model.get(row.model or "", ()), schema_of, settled)
-        if fitting:
+        fitting, passed_over = _fitting(row, by_model.get(row.model or "", ()), schema_of, settled)
+        result.doubtful |= {candidate.key for candidate in passed_over}
+        if any(candidate.waits for candidate in fitting):
+            # it may be theirs, so nobody gets it yet; without it, the others have no fewer possible assignments
+            result.doubtful |= {candidate.key for candidate in fitting}
+        elif fitting:
             edges[row.upstream_id] = [candidate.key for candidate in fitting]
         else:
             result.strangers.append(row)
@@ -64,25 +70,34 @@ def assign(
 
 def _fitting(
     row: HistoryRow, candidates: Iterable[Candidate], schema_of: SchemaOf, settled: Sequence[Candidate]
-) -> list[Candidate]:
-    """The attempts that may have made this request. Without a schema only those that need the fewest added members."""
+) -> tuple[list[Candidate], list[Candidate]]:
+    """The attempts that may have made this request, and those that are passed over because others fit better.
+
+    Without a schema, an attempt whose request has added members gets it only if none fits better, also none whose request is
+    known. Of attempts of several tenants none is passed over: the upstream may have added what another tenant has sent.
+    """
     if row.body is None:
-        return []
+        return [], []
     added = [
         (candidate, members)
         for candidate in candidates
         if could_be(row, candidate) and (members := added_members(row.body, candidate.body)) is not None
     ]
     if not any(members for _, members in added):
-        return [candidate for candidate, _ in added]
+        return [candidate for candidate, _ in added], []
     schema = schema_of(row.model or "")
     if schema is not None:
-        return [candidate for candidate, members in added if are_defaults(members, schema)]
+        return [candidate for candidate, members in added if are_defaults(members, schema)], []
+    if len({candidate.tenant_id for candidate, _ in added}) > 1:
+        return [candidate for candidate, _ in added], []
     others = (
         added_members(row.body, other.body) for other in settled if other.model == row.model and could_be(row, other)
     )
     fewest = min(len(members) for members in [*(members for _, members in added), *others] if members is not None)
-    return [candidate for candidate, members in added if len(members) == fewest]
+    return (
+        [candidate for candidate, members in added if len(members) == fewest],
+        [candidate for candidate, members in added if len(members) > fewest],
+    )
 
 
 def _groups(edges: Mapping[str, Sequence[Attempt]]) -> Iterable[list[str]]:
@@ -114,11 +129,10 @@ def _assign_group(edges: Mapping[str, Sequence[Attempt]], known: Mapping[Attempt
     attempts = {attempt for fitting in edges.values() for attempt in fitting}
     classes = {attempt: _class_of(known[attempt]) for attempt in attempts}
     adopted: dict[str, Attempt] = {}
-    if len(set(classes.values())) == 1 and not any(known[attempt].waits for attempt in attempts):
+    if len(set(classes.values())) == 1:
         adopted = _in_order(edges, known)
     elif sum(map(len, edges.values())) <= EDGES_MAX:
         adopted = _forced(edges, classes)
-        adopted = {row: attempt for row, attempt in adopted.items() if not known[attempt].waits}
     result.adopted |= adopted
     taken = set(adopted.values())
     for row, fitting in edges.items():
@@ -130,8 +144,8 @@ def _assign_group(edges: Mapping[str, Sequence[Attempt]], known: Mapping[Attempt
 
 
 def _class_of(candidate: Candidate) -> Hashable:
-    """Equal for interchangeable attempts. One that waits is like no other: it may yet learn which request is its own."""
-    if candidate.waits or candidate.tenant_id is None:
+    """Equal for interchangeable attempts. A probe of ours is like no other."""
+    if candidate.tenant_id is None:
         return candidate.key
     return candidate.tenant_id, exact(candidate.body)
 

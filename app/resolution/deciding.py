@@ -13,7 +13,7 @@ from app.probe.queries import list_lost_probes
 from app.resolution.absence import Quiet
 from app.resolution.assigning import Assigned, assign
 from app.resolution.fitting import CLOCKS, SEND, Candidate, could_be, read_body
-from app.resolution.queries import SETTLED_MAX, UnknownAttempt, list_bodies, list_schemas, list_settled
+from app.resolution.queries import CANDIDATES_MAX, SETTLED_MAX, UnknownAttempt, list_bodies, list_schemas, list_settled
 from app.resolution.reading import Reading
 from app.upstream.history_rows import HistoryRow
 
@@ -43,6 +43,7 @@ async def decide(
     by_key = {attempt.key: attempt for attempt in attempts}
     orphans = [rows[0] for rows in reading.orphans.values()]
     assigned = await assign_orphans(session, orphans, attempts)
+    evidence = reading.evidence([(row.model, row.created_at) for row in assigned.strangers])
     decided = Decided(contested=assigned.contested)
     for upstream_id, key in assigned.adopted.items():
         if key not in by_key:  # a lost probe's; the reconciliation gives it to it
@@ -55,7 +56,6 @@ async def decide(
         if all(State(by_key[key].state) in FINAL for key in keys if key in by_key)
     ]
     taken = set(assigned.adopted.values()) | assigned.doubtful
-    evidence = reading.evidence
     decided.absent = [
         attempt.key
         for attempt in attempts
@@ -73,25 +73,32 @@ async def decide(
 async def assign_orphans(
     session: ReadSession, orphans: Sequence[HistoryRow], attempts: Sequence[UnknownAttempt]
 ) -> Assigned:
-    """Assign the orphans to these attempts. Those that may be an attempt's whose parameters are too large to compare are left out;
-    these attempts are then doubtful."""
+    """Assign the orphans to these attempts. What cannot be compared is a stranger, and its attempts are doubtful: an orphan that may be
+    an attempt's whose parameters are too large, or one of a time with more attempts than were listed."""
+    if len(attempts) >= CANDIDATES_MAX:
+        last_at = attempts[-1].sent_at - CLOCKS
+        beyond = [row for row in orphans if row.created_at is None or row.created_at >= last_at]
+        orphans = [row for row in orphans if row not in beyond]
+    else:
+        beyond = []
     timed = [(attempt, _candidate(attempt, NOTHING)) for attempt in attempts]
     near = [attempt for attempt, candidate in timed if any(could_be(row, candidate) for row in orphans)]
     bodies = await list_bodies(session, job_ids=[attempt.job_id for attempt in near])
     candidates = [_candidate(attempt, bodies.get(attempt.job_id, NOTHING)) for attempt in near]
     candidates += await _probes(session, orphans)
     unread = [candidate for candidate in candidates if candidate.body is NOTHING]
-    comparable = [row for row in orphans if not any(could_be(row, candidate) for candidate in unread)]
     models = sorted({candidate.model for candidate in candidates})
     schemas: Mapping[str, Any] = await list_schemas(session, models=models) if models else {}
-    settled = await _settled(session, comparable, candidates, schemas)
+    settled, unsure = await _settled(session, orphans, candidates, schemas)
+    left_out = [row for row in orphans if row.model in unsure or any(could_be(row, candidate) for candidate in unread)]
     assigned = assign(
-        comparable,
+        [row for row in orphans if row not in left_out],
         [candidate for candidate in candidates if candidate.body is not NOTHING],
         schema_of=schemas.get,
         settled=settled,
     )
     assigned.doubtful |= {candidate.key for candidate in unread}
+    assigned.strangers += [*left_out, *beyond]
     return assigned
 
 
@@ -108,25 +115,27 @@ async def _probes(session: ReadSession, orphans: Sequence[HistoryRow]) -> list[C
 
 async def _settled(
     session: ReadSession, orphans: Sequence[HistoryRow], candidates: Sequence[Candidate], schemas: Mapping[str, Any]
-) -> list[Candidate]:
-    """The attempts with known requests that may fit an orphan better, of models without a schema."""
+) -> tuple[list[Candidate], set[str]]:
+    """The attempts with known requests that may fit an orphan better, of models without a schema; and the models with too many."""
     instants = defaultdict(list)
     for row in orphans:
         if row.created_at is not None and row.model is not None and row.model not in schemas:
             instants[row.model].append(row.created_at)
     found: list[Candidate] = []
+    unsure: set[str] = set()
     for model in {candidate.model for candidate in candidates} & instants.keys():
         since, until = min(instants[model]) - CLOCKS - SEND - timedelta(minutes=1), max(instants[model]) + CLOCKS
         jobs = await list_settled(session, model=model, since=since, until=until)
-        if len(jobs) == SETTLED_MAX:  # some may be missing: nobody knows what fits better
-            found += [Candidate(job.job_id, job.attempt, None, model, since, until, NOTHING) for job in jobs[:1]]
+        if len(jobs) == SETTLED_MAX:
+            unsure.add(model)
+            continue
         found += [
             Candidate(
                 job.job_id, job.attempt, job.tenant_id, model, job.sent_at, job.sent_at + SEND, read_body(job.body)
             )
             for job in jobs
         ]
-    return found
+    return found, unsure
 
 
 def _candidate(attempt: UnknownAttempt, body: Any) -> Candidate:

@@ -87,8 +87,8 @@ async def note_contested(session: Session, *, rows: Sequence[HistoryRow]) -> Non
     await session.run(_NOTE_CONTESTED, **columns_of(_Contested, noted))
 
 
-async def settle_contested(session: Session, *, costs: dict[str, int]) -> int:
-    """Settle contested requests: those that have an owner by now, and these, whose costs become exposure without a job and a tenant,
+async def settle_contested(session: Session, *, costs: dict[str, int], horizon_seconds: float) -> int:
+    """Settle contested requests: those that have an owner by now, those beyond the horizon, and these, whose costs become exposure without a job and a tenant,
     once. Returns how many were open."""
     if costs:
         exposures = [
@@ -96,4 +96,4 @@ async def settle_contested(session: Session, *, costs: dict[str, int]) -> int:
             for upstream_id, cost in sorted(costs.items())
         ]
         await expose(session, exposures=exposures)
-    return await session.run(_SETTLE_CONTESTED, upstream_ids=list(costs))
+    return await session.run(_SETTLE_CONTESTED, upstream_ids=list(costs), horizon_seconds=horizon_seconds)

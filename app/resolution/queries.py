@@ -9,10 +9,12 @@ from app.core.database.session import ReadSession
 from app.core.database.sql import SqlFolder
 from app.resolution.fitting import read_body
 
-CANDIDATES_MAX: Final = 5_000
+CANDIDATES_MAX: Final = 20_000
 BODIES_BYTES_MAX: Final = 64 * 1024 * 1024
 SETTLED_MAX: Final = 2_000
 LATENESS_DAYS: Final = 7
+GAP_SECONDS: Final = 120.0
+"""The most time between two reads that see a request late; more is an outage."""
 
 
 class Window(NamedTuple):
@@ -75,10 +77,13 @@ class _Schema(NamedTuple):
 
 
 class SentJob(NamedTuple):
-    """The model of a job, and its parameters as they came; None: they were deleted."""
+    """The model of a job, when it was last sent, and its parameters as they came; None: they were deleted. contested: the request in
+    question may be another tenant's."""
 
     model: str
+    sent_at: datetime | None
     body: bytes | None
+    contested: bool
 
 
 _SQL = SqlFolder(__file__)
@@ -131,9 +136,9 @@ async def list_missed(session: ReadSession) -> set[str]:
 
 async def get_longest_lateness(session: ReadSession) -> float:
     """Return how many seconds after its sending the latest request of the last days appeared, 0.0 if none was late."""
-    return await session.get_value(_GET_LONGEST_LATENESS, days=LATENESS_DAYS)
+    return await session.get_value(_GET_LONGEST_LATENESS, days=LATENESS_DAYS, gap_seconds=GAP_SECONDS)
 
 
-async def find_sent_job(session: ReadSession, *, job_id: UUID) -> SentJob | None:
-    """Return the model and the parameters of a job, or None."""
-    return await session.find_row(_GET_SENT_JOB, job_id=job_id)
+async def find_sent_job(session: ReadSession, *, job_id: UUID, upstream_id: str) -> SentJob | None:
+    """Return what a job has sent, to be compared with this request of the upstream; None if there is no such job."""
+    return await session.find_row(_GET_SENT_JOB, job_id=job_id, upstream_id=upstream_id)

@@ -6,16 +6,19 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from app.core.database.db import Database
+from app.core.database.session import ReadSession
 from app.probe.queries import list_owned
 from app.resolution.absence import Read, Sent, clock_offset
 from app.resolution.queries import OurRequest, list_missed, list_ours
 from app.upstream.history import HistoryClient
-from app.upstream.history_rows import HistoryRow
+from app.upstream.history_rows import HistoryPage, HistoryRow
 
-PAGES_MAX: Final = 400
+PAGES_MAX: Final = 2_000
 """A read ends after so many pages: attempts farther back are not resolved by it."""
 AHEAD: Final = timedelta(days=1)
 """The upstream's clock may be in the next day already."""
+PAIRS_MAX: Final = 1_000
+"""So many rows of our own requests show how far the upstream's clock is off."""
 
 
 @dataclass(slots=True)
@@ -24,34 +27,46 @@ class Reading:
 
     orphans: rows of requests that no job has, by upstream id; several for several outputs. reached: how far back it went. missed:
     our requests that it did not have although they are old enough to count as late; found: those missed before that it had.
-    lag_seconds: how old the newest request of ours was that it did not have, None if it had all.
+    lag_seconds: how old the oldest request of ours was that it did not have, None if it had all.
     """
 
     began_at: datetime
     reached: datetime
     offset: timedelta
-    orphans: dict[str, list[HistoryRow]] = field(default_factory=dict)
-    ours: list[OurRequest] = field(default_factory=list)
-    seen: set[str] = field(default_factory=set)
-    missed: list[OurRequest] = field(default_factory=list)
-    found: list[str] = field(default_factory=list)
-    lag_seconds: float | None = None
-    pages: int = 0
+    orphans: dict[str, list[HistoryRow]]
+    ours: list[OurRequest]
+    seen: set[str]
+    missed: list[OurRequest]
+    found: list[str]
+    lag_seconds: float | None
 
-    @property
-    def evidence(self) -> Read:
-        """What it proves about attempts without a request."""
-        return Read(
-            began_at=self.began_at,
-            reached=self.reached,
-            ours=[Sent(ours.sent_at, ours.upstream_id in self.seen) for ours in self.ours],
-            bodiless=[
-                (row.model, row.created_at)
-                for rows in self.orphans.values()
-                for row in rows[:1]
-                if row.body is None or row.model is None or row.created_at is None
-            ],
-        )
+    def evidence(self, unplaced: Sequence[tuple[str | None, datetime | None]]) -> Read:
+        """What it proves about attempts without a request. `unplaced`: as Read takes it."""
+        ours = [Sent(one.sent_at, one.upstream_id in self.seen) for one in self.ours]
+        return Read(began_at=self.began_at, reached=self.reached, ours=ours, unplaced=unplaced)
+
+
+@dataclass(slots=True)
+class _Pages:
+    """Rows that no job has, the ids of all rows, some instants of rows that a job has, and the oldest instant."""
+
+    orphans: dict[str, list[HistoryRow]] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
+    accepted: dict[str, datetime] = field(default_factory=dict)
+    oldest: datetime | None = None
+
+    def add(self, page: HistoryPage, owned: set[str]) -> None:
+        for row in page.rows:
+            self.seen.add(row.upstream_id)
+            if row.created_at is not None:
+                self.oldest = row.created_at if self.oldest is None else min(self.oldest, row.created_at)
+            if row.upstream_id in owned:
+                if row.created_at is not None and len(self.accepted) < PAIRS_MAX:
+                    self.accepted[row.upstream_id] = row.created_at
+                continue
+            kept = self.orphans.setdefault(row.upstream_id, [])
+            if row not in kept:
+                kept.append(row)
 
 
 async def read_history(
@@ -63,53 +78,48 @@ async def read_history(
     offset: timedelta,
     late_seconds: float,
 ) -> Reading:
-    """Read back to `since`. `offset`: how far the upstream's clock is ahead, as the last read has shown. `late_seconds`: the age from which
-    a missing request of ours counts as late.
+    """Read back to `since`. `offset`: how far the upstream's clock is ahead, as the last read has shown. `late_seconds`: the age from
+    which a missing request of ours counts as late.
 
+    A request counts as an orphan if no job had it when its page was read; `drop_owned` leaves out those that have an owner since.
     Raises NotRead, StoreUnavailable.
     """
-    rows: dict[str, list[HistoryRow]] = {}
-    oldest, pages = None, 0
+    pages, number = _Pages(), 0
     async for page in history.read_newest(since=since + offset, until=now + offset + AHEAD):
-        pages += 1
-        for row in page.rows:
-            kept = rows.setdefault(row.upstream_id, [])
-            if row not in kept:
-                kept.append(row)
-        created = [row.created_at for row in page.rows if row.created_at is not None]
-        oldest = min([*created, *([oldest] if oldest is not None else [])], default=None)
-        if pages >= PAGES_MAX:
-            break
+        async with database.snapshot() as snapshot:
+            owned = await list_owned(snapshot, upstream_ids=[row.upstream_id for row in page.rows])
+        pages.add(page, owned)
+        number += 1
         if not page.more:
-            oldest = min(since + offset, oldest or now + offset)
-    found = Reading(now, now if oldest is None else oldest - offset, offset, seen=set(rows), pages=pages)
+            pages.oldest = min(since + offset, pages.oldest or now + offset)
+        if number >= PAGES_MAX:
+            break
+    reached = now if pages.oldest is None else pages.oldest - offset
     async with database.snapshot() as snapshot:
-        found.ours = await list_ours(snapshot, since=min(found.reached, since) - timedelta(minutes=1), until=now)
+        ours = await list_ours(snapshot, since=min(reached, since) - timedelta(minutes=1), until=now)
         missed_before = await list_missed(snapshot)
-        owned = await list_owned(snapshot, upstream_ids=list(rows))
-    found.offset = _offset(found.ours, rows)
-    found.reached -= found.offset - offset
-    found.orphans = {
-        upstream_id: [_by_our_clock(row, found.offset) for row in given]
-        for upstream_id, given in rows.items()
-        if upstream_id not in owned
-    }
-    found.found = sorted(missed_before & rows.keys())
-    absent = [ours for ours in found.ours if ours.upstream_id not in rows and ours.sent_at >= found.reached]
-    found.missed = [ours for ours in absent if (now - ours.sent_at).total_seconds() >= late_seconds]
-    found.lag_seconds = max(((now - ours.sent_at).total_seconds() for ours in absent), default=None)
-    return found
-
-
-def _offset(ours: Sequence[OurRequest], rows: dict[str, list[HistoryRow]]) -> timedelta:
-    return clock_offset(
-        [
-            (one.sent_at, row.created_at)
-            for one in ours
-            for row in rows.get(one.upstream_id, ())[:1]
-            if row.created_at is not None
-        ]
+    known = clock_offset(
+        [(one.sent_at, pages.accepted[one.upstream_id]) for one in ours if one.upstream_id in pages.accepted]
     )
+    reached -= known - offset
+    absent = [one for one in ours if one.upstream_id not in pages.seen and one.sent_at >= reached]
+    return Reading(
+        began_at=now,
+        reached=reached,
+        offset=known,
+        orphans={key: [_by_our_clock(row, known) for row in rows] for key, rows in pages.orphans.items()},
+        ours=ours,
+        seen=pages.seen,
+        missed=[one for one in absent if (now - one.sent_at).total_seconds() >= late_seconds],
+        found=sorted(missed_before & pages.seen),
+        lag_seconds=max(((now - one.sent_at).total_seconds() for one in absent), default=None),
+    )
+
+
+async def drop_owned(session: ReadSession, reading: Reading) -> None:
+    """Leave out orphans that have got an owner. Call it after the attempts were listed: so each orphan's attempt is listed, too."""
+    owned = await list_owned(session, upstream_ids=list(reading.orphans))
+    reading.orphans = {key: rows for key, rows in reading.orphans.items() if key not in owned}
 
 
 def _by_our_clock(row: HistoryRow, offset: timedelta) -> HistoryRow:

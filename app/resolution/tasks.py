@@ -38,7 +38,7 @@ from app.resolution.operations import (
     settle_contested,
 )
 from app.resolution.queries import get_longest_lateness, get_window, list_candidates
-from app.resolution.reading import Reading, read_history
+from app.resolution.reading import Reading, drop_owned, read_history
 from app.resolution.recovered import recovered_body
 from app.upstream.history import HistoryClient
 from app.upstream.readings import NotRead
@@ -177,6 +177,7 @@ class Resolver:
                 snapshot, since=min(reading.reached, window.since) - CLOCKS,
                 dead_seconds=max(DEAD_SECONDS_MIN, 4 * rules.lease_seconds),
             )  # fmt: skip
+            await drop_owned(snapshot, reading)
             decided = await decide(snapshot, reading, attempts, settle_seconds=settle_seconds)
         await self._write(turn, reading, decided)
         return reading, window.newest_at
@@ -199,7 +200,10 @@ class Resolver:
             await self._adopt(reading, adoptions[at : at + BATCH_MAX])
         may_resubmit = turn.may_resubmit
         for upstream_id, key in decided.late.items():
-            may_resubmit = await self._note_late(reading, upstream_id, key) and may_resubmit
+            try:
+                may_resubmit = await self._note_late(reading, upstream_id, key) and may_resubmit
+            except asyncpg.IntegrityConstraintViolationError:  # one request must not stop the others
+                log.exception("resolve.request_not_recorded", upstream_id=upstream_id)
         await self._contest(reading, decided)
         for at in range(0, len(decided.absent), BATCH_MAX):
             await self._prove(decided.absent[at : at + BATCH_MAX], may_resubmit)
@@ -223,7 +227,7 @@ class Resolver:
     async def _note_late(self, reading: Reading, upstream_id: str, key: Attempt) -> bool:
         """Return False if a proof of absence was refuted."""
         rows = reading.orphans[upstream_id]
-        cost = next((row.cost_micro for row in rows if row.cost_micro is not None), None)
+        cost = next((row.charged_micro for row in rows if row.charged_micro is not None), None)
         if not rows[0].ended:
             return True  # its result and its cost are not known yet
         late = LateRequest(*key, upstream_id, recovered_body(rows), cost)
@@ -246,16 +250,16 @@ class Resolver:
         """Nobody gets a contested request. Once all its attempts are resolved, its cost is exposure without a tenant."""
         rows = [reading.orphans[upstream_id][0] for upstream_id in decided.contested]
         costs = {
-            row.upstream_id: row.cost_micro or 0
+            row.upstream_id: row.charged_micro
             for row in rows
-            if row.upstream_id in decided.over and row.ended and (row.cost_micro is not None or row.status == "FAILED")
+            if row.upstream_id in decided.over and row.ended and row.charged_micro is not None
         }
         keys = sorted({key for attempts in decided.contested.values() for key in attempts})
         async with self._database.transaction() as session:
             if rows:
                 await note_contested(session, rows=rows)
-            marked = await mark_contested(session, attempts=keys) if keys else 0
-            await settle_contested(session, costs=costs)
+            marked = await mark_contested(session, attempts=keys, since=reading.reached)
+            await settle_contested(session, costs=costs, horizon_seconds=self._rules.horizon_seconds)
         if marked:
             log.warning("submission.contested", requests=len(rows), attempts=marked)
 

@@ -44,6 +44,11 @@ class HistoryRow:
     error: str | None
 
     @property
+    def charged_micro(self) -> int | None:
+        """What the upstream charged, in micro-credits; None if it is not known. A failed request without a cost is free."""
+        return 0 if self.cost_micro is None and self.status == "FAILED" else self.cost_micro
+
+    @property
     def ended(self) -> bool:
         """Whether it has ended."""
         return self.status in ("COMPLETED", "FAILED")

@@ -1,4 +1,4 @@
-"""Validates the constraints of the revision before, and builds the index of unknown attempts. No table is locked meanwhile."""
+"""Validates the constraints of the revision before, and builds indexes. No table is locked meanwhile."""
 
 from alembic import op
 
@@ -21,9 +21,21 @@ def upgrade() -> None:
         op.execute("RESET lock_timeout")  # building the index waits for older transactions, and locks nothing
         op.execute("DROP INDEX CONCURRENTLY IF EXISTS attempts_unknown_idx")
         op.execute("CREATE INDEX CONCURRENTLY attempts_unknown_idx ON attempts (sent_at) WHERE outcome = 'unknown'")
+        op.execute("DROP INDEX CONCURRENTLY IF EXISTS attempts_resolved_idx")
+        op.execute("CREATE INDEX CONCURRENTLY attempts_resolved_idx ON attempts (sent_at) WHERE resolution IS NOT NULL")
+        op.execute("DROP INDEX CONCURRENTLY IF EXISTS exposures_once_idx")
+        op.execute(
+            "CREATE UNIQUE INDEX CONCURRENTLY exposures_once_idx ON exposures (job_id, reason, upstream_id)"
+            " NULLS NOT DISTINCT WHERE reason <> 'corrected'"
+        )
     op.execute("SET LOCAL lock_timeout = '5s'")
+    op.execute("ALTER TABLE exposures DROP CONSTRAINT IF EXISTS exposures_once_key")
 
 
 def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
-    op.execute("DROP INDEX attempts_unknown_idx")
+    op.execute("DROP INDEX attempts_unknown_idx, attempts_resolved_idx, exposures_once_idx")
+    op.execute("DELETE FROM exposures WHERE reason = 'corrected'")
+    op.execute(
+        "ALTER TABLE exposures ADD CONSTRAINT exposures_once_key UNIQUE NULLS NOT DISTINCT (job_id, reason, upstream_id)"
+    )

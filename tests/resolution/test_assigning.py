@@ -71,6 +71,13 @@ def test_an_attempt_that_waits_keeps_its_request() -> None:
     assert not assign([row(1, {"a": 1})], [attempt(1, {"a": 1}, waits=True)]).adopted
 
 
+def test_a_waiting_twin_stops_only_what_it_may_have_made() -> None:
+    attempts = [attempt(number, {"a": 1}, at=10.0 * number) for number in range(40)]
+    waiting = attempt(99, {"a": 1}, at=10_000, waits=True)
+    rows = [row(number, {"a": 1}, at=10.0 * number + 1) for number in range(40)]
+    assert len(assign(rows, [*attempts, waiting]).adopted) == 40
+
+
 def test_a_probe_of_ours_contests() -> None:
     assert not assign([row(1, {"a": 1})], [attempt(1, {"a": 1}), attempt(2, {"a": 1}, tenant=None)]).adopted
 
@@ -108,9 +115,13 @@ def test_added_members_must_be_defaults_if_the_schema_is_known() -> None:
 def test_without_a_schema_an_attempt_that_fits_better_goes_first() -> None:
     filled = row(1, {"a": 1, "fps": 7})
     assert numbers(assign([filled], [attempt(1, {"a": 1})])) == {"r1": 1}
-    assert numbers(assign([filled], [attempt(1, {"a": 1}), attempt(2, {"a": 1, "fps": 7}, tenant=TWO)])) == {"r1": 2}
+    found = assign([filled], [attempt(1, {"a": 1}), attempt(2, {"a": 1, "fps": 7})])
+    assert numbers(found) == {"r1": 2}
+    assert found.doubtful == {(UUID(int=101), 1)}, "nothing is proven of the other"
     better = attempt(9, {"a": 1, "fps": 7}, tenant=TWO)
     assert not assign([filled], [attempt(1, {"a": 1})], settled=[better]).adopted
+    both = assign([filled], [attempt(1, {"a": 1}), attempt(2, {"a": 1, "fps": 7}, tenant=TWO)])
+    assert len(both.contested["r1"]) == 2, "the upstream may have added what the other has sent"
 
 
 def test_explicit_defaults_of_another_tenant_are_contested() -> None:

@@ -21,7 +21,7 @@ from app.jobs.claiming.recording import open_recorder
 from app.jobs.claiming.records import Settled, SubmitRecord, record_late, record_submits
 from app.jobs.claiming.trouble import JobTrouble
 from app.jobs.claiming.turns import ClaimedJob
-from app.jobs.engine.taken_id import claim_taken_id
+from app.jobs.engine.taken_id import claim_taken_id, record_late_id
 from app.jobs.models import FINAL, State
 from app.jobs.observing.account import AccountJudgment, AccountWatch
 from app.jobs.observing.discretion import Discretion
@@ -283,9 +283,18 @@ class JobSender:
         return [coming.get((record.job_id, record.attempt)) for record in records]
 
     async def _record_late(self, records: Sequence[SubmitRecord], lock_seconds: float) -> Sequence[None | Exception]:
+        owner = self._leases.owner
+        told = [record for record in records if record.outcome.upstream_id is not None]
+        others = [record for record in records if record.outcome.upstream_id is None]
+
         async def write() -> None:
             async with self._database.statement() as session:
-                await record_late(session, worker=self._leases.owner, records=records, lock_seconds=lock_seconds)
+                await record_late(session, worker=owner, records=others, lock_seconds=lock_seconds)
 
-        await retry_until_stored(write)
+        if others:
+            await retry_until_stored(write)
+        for record in told:
+            await record_late_id(self._database, record, owner=owner, unknown_max_seconds=self._unknown_max_seconds)
+        if told and self.poller_pump is not None:
+            self.poller_pump.ring()
         return [None] * len(records)

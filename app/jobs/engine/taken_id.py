@@ -1,4 +1,4 @@
-"""An accepted submit whose request another job has already."""
+"""Accepted submits whose request another job has already, or whose job has gone on without the answer."""
 
 from uuid import UUID
 
@@ -8,10 +8,13 @@ from app.core.crash import crash_point
 from app.core.database.db import Database, retry_until_stored
 from app.core.ids import show_id
 from app.core.logs.log import get_logger
-from app.jobs.claiming.records import Settled, SubmitRecord, observe_upstream_id, record_submits
-from app.jobs.unknown.evicting import evict
+from app.jobs.claiming.records import Moved, Settled, SubmitRecord, observe_upstream_id, record_late, record_submits
+from app.jobs.endings import Ended
+from app.jobs.unknown.evicting import evict, free_inferred, lock_owner
 
 log = get_logger(__name__)
+
+NOTHING_MOVED = Settled(Moved((), 0, False, Ended()), [], False)
 
 
 async def claim_taken_id(
@@ -20,11 +23,13 @@ async def claim_taken_id(
     """Record an accepted submit whose request another job has. What the upstream says itself is certain: if the other job has the
     request only by inference, it passes to this job, in one transaction. Returns None if the upstream has given it to both; the
     id is then recorded as an observation of this job. `owner`: the process."""
-    shown, upstream_id = show_id("job", record.job_id), record.outcome.upstream_id
+    upstream_id = record.outcome.upstream_id
     assert upstream_id is not None
 
     async def pass_on() -> tuple[UUID | None, Settled | None]:
         async with database.transaction() as session:
+            if await lock_owner(session, job_id=record.job_id) == upstream_id:
+                return None, NOTHING_MOVED  # an earlier call was committed, and its answer was lost
             evicted = await evict(
                 session, upstream_id=upstream_id, owner=record.job_id, unknown_max_seconds=unknown_max_seconds
             )
@@ -42,10 +47,39 @@ async def claim_taken_id(
     except asyncpg.UniqueViolationError:  # a third job has got it in the meantime
         return await claim_taken_id(database, record, owner=owner, unknown_max_seconds=unknown_max_seconds)
     crash_point("evict.after")
-    if evicted is None:
-        log.error("submit.upstream_id_given_twice", job_id=shown, upstream_id=upstream_id)
-    else:
-        log.warning(
-            "submit.request_given_back", job_id=shown, upstream_id=upstream_id, from_job=show_id("job", evicted)
-        )
+    if settled is None:
+        log.error("submit.upstream_id_given_twice", job_id=show_id("job", record.job_id), upstream_id=upstream_id)
+    _say(record, evicted)
     return settled
+
+
+async def record_late_id(database: Database, record: SubmitRecord, *, owner: UUID, unknown_max_seconds: float) -> None:
+    """Record an accepted submit whose answer came after its job had gone on. A job that was given another request by inference gets
+    its own instead, and whoever has that by inference loses it."""
+    upstream_id = record.outcome.upstream_id
+    assert upstream_id is not None
+
+    async def write() -> UUID | None:
+        async with database.transaction() as session:
+            await lock_owner(session, job_id=record.job_id)
+            evicted = await evict(
+                session, upstream_id=upstream_id, owner=record.job_id, unknown_max_seconds=unknown_max_seconds
+            )
+            await free_inferred(
+                session, job_id=record.job_id, attempt=record.attempt, upstream_id=upstream_id,
+                unknown_max_seconds=unknown_max_seconds,
+            )  # fmt: skip
+            settled = await record_submits(session, records=[record])
+            if settled.late:
+                await record_late(session, worker=owner, records=settled.late)
+            return evicted
+
+    _say(record, await retry_until_stored(write))
+
+
+def _say(record: SubmitRecord, evicted: UUID | None) -> None:
+    if evicted is not None:
+        log.warning(
+            "submit.request_given_back", job_id=show_id("job", record.job_id), upstream_id=record.outcome.upstream_id,
+            from_job=show_id("job", evicted),
+        )  # fmt: skip

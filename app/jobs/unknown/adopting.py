@@ -1,6 +1,7 @@
 """Give requests of the upstream's history to the unknown jobs that made them."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -49,10 +50,10 @@ async def adopt_attempts(
     return await session.rows(_ADOPT, **columns_of(Adoption, adoptions), resolution=resolution)
 
 
-async def mark_contested(session: Session, *, attempts: Sequence[tuple[UUID, int]]) -> int:
-    """Record that a request may be one of these attempts', or another tenant's. Returns how many were not marked before. If their
-    time is up, no exposure is written for them: it is written for the request. One statement."""
-    return await session.run(_MARK_CONTESTED, **columns_of(_Attempt, [_Attempt(*one) for one in attempts]))
+async def mark_contested(session: Session, *, attempts: Sequence[tuple[UUID, int]], since: datetime) -> int:
+    """Record that a request may be one of these attempts', or another tenant's, and of no other unresolved attempt sent `since`.
+    Returns how many were not marked before. If their time is up, no exposure is written for them: it is written for the request. One statement."""
+    return await session.run(_MARK_CONTESTED, **columns_of(_Attempt, [_Attempt(*one) for one in attempts]), since=since)
 
 
 async def set_recovered(session: Session, *, job_ids: Sequence[UUID]) -> None:

@@ -38,11 +38,37 @@ class _Inferred:
 
 
 _SQL = SqlFolder(__file__)
-_LOCK_OWNER = _SQL.command("lock_owner")
+_LOCK_OWNER = _SQL.query("lock_owner", str)
+_FREE_INFERRED = _SQL.query("free_inferred", str)
 _FIND_INFERRED = _SQL.query("find_inferred", _Inferred)
 _MAKE_UNKNOWN_AGAIN = _SQL.query("make_unknown_again", UUID)
 _LOCK_HELD = _SQL.query("lock_held_request", int)
 _WITHDRAW = _SQL.command("withdraw_result")
+
+
+async def lock_owner(session: Session, *, job_id: UUID) -> str | None:
+    """Lock the job that is to get a request, before everything else. Returns the request that it has."""
+    return await session.find_value(_LOCK_OWNER, job_id=job_id)
+
+
+async def free_inferred(
+    session: Session, *, job_id: UUID, attempt: int, upstream_id: str, unknown_max_seconds: float
+) -> bool:
+    """Make this job unknown again if it runs with another request than `upstream_id`, by inference. Its attempt then waits for its
+    own answer. Returns whether it was so."""
+    inferred = await session.find_value(_FREE_INFERRED, job_id=job_id, attempt=attempt, upstream_id=upstream_id)
+    if inferred is None:
+        return False
+    return (
+        await session.find_value(
+            _MAKE_UNKNOWN_AGAIN,
+            job_id=job_id,
+            upstream_id=inferred,
+            unknown_max_seconds=unknown_max_seconds,
+            least_seconds=LEAST_SECONDS,
+        )
+        is not None
+    )
 
 
 async def evict(session: Session, *, upstream_id: str, owner: UUID, unknown_max_seconds: float) -> UUID | None:
@@ -51,7 +77,7 @@ async def evict(session: Session, *, upstream_id: str, owner: UUID, unknown_max_
     A running job becomes unknown again. The status of an ended one stays; its charge is returned and its result withdrawn. Both are
     audited.
     """
-    await session.run(_LOCK_OWNER, job_id=owner)
+    await lock_owner(session, job_id=owner)
     job = await session.find_row(_FIND_INFERRED, upstream_id=upstream_id)
     if job is None or job.id == owner:
         return None

@@ -8,7 +8,7 @@ from app.core.database.session import Session
 from app.core.database.sql import SqlFolder
 from app.jobs.claiming.records import observe_upstream_id
 from app.jobs.models import FINAL, Resolution, State
-from app.jobs.unknown.adopting import Adoption
+from app.jobs.unknown.adopting import Adoption, adopt_attempts
 from app.ledger.corrections import recount_usage
 from app.ledger.models import ExposureReason
 from app.ledger.settling import Exposure, correct_exposure, expose
@@ -24,9 +24,10 @@ class _LateAttempt:
     model: str
     state: str
     last_attempt: int
-    resolution: str
+    resolution: str | None
     held_micro: int
     finished_at: datetime | None
+    withdrawn: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +43,21 @@ class LateRequest:
 
 _SQL = SqlFolder(__file__)
 _FIND_LATE_ATTEMPT = _SQL.query("find_late_attempt", _LateAttempt)
+_TAKE_BACK_RESUBMIT = _SQL.query("take_back_resubmit", UUID)
 _SETTLE_LATE_ATTEMPT = _SQL.command("settle_late_attempt")
 _NOTE_LATE_REQUEST = _SQL.command("note_late_request")
 
 
+async def _taken_back(session: Session, asked: Adoption) -> bool:
+    """Whether a job that waits to be sent once more runs with its first request now, and is not sent."""
+    if await session.find_value(_TAKE_BACK_RESUBMIT, job_id=asked.job_id, attempt=asked.attempt) is None:
+        return False
+    return bool(await adopt_attempts(session, adoptions=[asked], resolution=Resolution.ADOPTED))
+
+
 async def note_late_request(session: Session, *, late: LateRequest, worker: UUID) -> Resolution | None:
-    """Record the request. Status and charge of an ended job stay, there is no second webhook, and the cost is exposure. If the job
-    was sent again, the request is a second start. Returns how the attempt had been resolved; None: nothing was to be done."""
+    """Record the request. Status and charge of an ended job stay, there is no second webhook, and the cost is exposure. A job that
+    waits to be sent once more runs with it instead. If the job was sent again, or its result was withdrawn, the request is a second start. Returns how the attempt had been resolved; None: nothing was to be done."""
     asked = Adoption(late.job_id, late.attempt, late.upstream_id)
     job = await session.find_row(
         _FIND_LATE_ATTEMPT, job_id=[asked.job_id], attempt=[asked.attempt], upstream_id=[asked.upstream_id]
@@ -56,14 +65,15 @@ async def note_late_request(session: Session, *, late: LateRequest, worker: UUID
     if job is None:
         return None
     await session.run(_SETTLE_LATE_ATTEMPT, job_id=late.job_id, attempt=late.attempt, upstream_id=late.upstream_id)
-    if job.last_attempt != late.attempt or State(job.state) not in FINAL:
+    resolution = Resolution.TIMED_OUT if job.resolution is None else Resolution(job.resolution)
+    if job.last_attempt != late.attempt or State(job.state) not in FINAL or job.withdrawn:
         await observe_upstream_id(
             session, job_id=late.job_id, attempt=late.attempt, upstream_id=late.upstream_id, worker=worker
         )
         cost = job.held_micro if late.cost_micro is None else late.cost_micro
         again = Exposure(late.job_id, job.tenant_id, ExposureReason.SECOND_START, cost, late.upstream_id)
         await expose(session, exposures=[again])
-        return Resolution(job.resolution)
+        return resolution
     body = late.body if job.state == State.FAILED else None
     await session.run(
         _NOTE_LATE_REQUEST, job_id=late.job_id, upstream_id=late.upstream_id, body=body, cost_micro=late.cost_micro
@@ -81,4 +91,4 @@ async def note_late_request(session: Session, *, late: LateRequest, worker: UUID
             upstream_id=late.upstream_id,
             true_micro=late.cost_micro,
         )
-    return Resolution(job.resolution)
+    return resolution

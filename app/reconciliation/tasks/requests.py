@@ -23,7 +23,6 @@ from app.reconciliation.decide import (
     about,
     judge,
     place,
-    theirs_of,
 )
 from app.reconciliation.models import OF_HISTORY, DiscrepancyKind
 from app.reconciliation.runs import Run, Tally, hold_run
@@ -128,7 +127,7 @@ class Requests:
         if known:
             async with self._database.transaction() as session:
                 for row in rows:
-                    cost = theirs_of(row)
+                    cost = row.charged_micro
                     if row.upstream_id in known and row.ended and cost is not None:
                         await tell_cost(session, upstream_id=row.upstream_id, cost_micro=cost)
         return known
@@ -187,7 +186,7 @@ class Requests:
         """Give a request that has ended to a job that ended without it. Return whether this was so."""
         if not row.ended:
             return False
-        late = LateRequest(*key, row.upstream_id, recovered_body([row]), theirs_of(row))
+        late = LateRequest(*key, row.upstream_id, recovered_body([row]), row.charged_micro)
         async with self._database.transaction() as session:
             return await note_late_request(session, late=late, worker=RECONCILER) is not None
 
@@ -200,7 +199,7 @@ class Requests:
 
     async def _expose(self, session: Session, job_id: UUID, tenant_id: UUID, row: HistoryRow) -> None:
         """Record a known cost only: an exposure is written once, and never changed."""
-        cost = theirs_of(row)
+        cost = row.charged_micro
         if row.ended and cost:
             await operations.expose_start(
                 session, job_id=job_id, tenant_id=tenant_id, upstream_id=row.upstream_id, cost_micro=cost

@@ -8,7 +8,7 @@ WHERE (lease_until IS NULL OR lease_until < now())
             coalesce(read_at, 'epoch') < now() - make_interval(secs => :soonest_seconds)
             AND EXISTS (
                 SELECT FROM attempts
-                WHERE outcome = 'unknown' AND resolution IS NULL AND sent_at > now() - make_interval(secs => :horizon_seconds)
+                WHERE outcome = 'unknown' AND {{ is_unresolved }} AND sent_at > now() - make_interval(secs => :horizon_seconds)
                     AND settled_at > coalesce(read_at, 'epoch')
             )
         )
@@ -17,8 +17,9 @@ WHERE (lease_until IS NULL OR lease_until < now())
         EXISTS (
             SELECT FROM attempts
             WHERE outcome = 'unknown' AND sent_at > now() - make_interval(secs => :horizon_seconds)
-                AND (resolution IS NULL OR resolved_at > now() - make_interval(secs => :watched_seconds))
+                AND ({{ is_unresolved }} OR resolved_at > now() - make_interval(secs => :watched_seconds))
         )
-        OR EXISTS (SELECT FROM contested_requests WHERE settled_at IS NULL)
+        OR EXISTS (SELECT FROM contested_requests
+            WHERE settled_at IS NULL AND happened_at > now() - make_interval(secs => :horizon_seconds))
     )
 RETURNING now() AS at, resubmits_refuted_at IS NULL AS may_resubmit

@@ -1,3 +1,5 @@
--- Which requests of ours were accepted that were sent in this window?
+-- Which requests has the upstream itself accepted from us that were sent in this window?
+-- Those found in the history are no witnesses of it.
 SELECT upstream_id, sent_at FROM jobs
-WHERE sent_at >= :since AND sent_at < :until AND upstream_id IS NOT NULL AND withdrawn_at IS NULL
+WHERE sent_at >= :since AND sent_at < :until AND upstream_id IS NOT NULL
+    AND id NOT IN (SELECT job_id FROM attempts WHERE resolution IS NOT NULL AND sent_at >= :since)
