@@ -1,78 +1,32 @@
 """Lost answers are resolved from the upstream's history: with real processes, and a simulator that loses what it has accepted."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from typing import Any
-from uuid import UUID
 
 import httpx
 import pytest
 
-from app.ops.verify import prove as prove_invariants
-from tests.gateway import Gateway, ended, eventually, opened_gateway
-from tests.servers import Urls, temporary_database
+from tests.gateway import Gateway, ended, eventually
+from tests.resolution.lost import (
+    LOST,
+    NEVER,
+    assert_verified,
+    attempt,
+    caller,
+    losing_gateway,
+    submit,
+    until_unknown,
+    uuid,
+)
+from tests.servers import Urls
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
-
-LOST = {"match": "submit", "fault": "lose_answer", "after": "header", "how": "close"}
-NEVER = {"match": "submit", "fault": "close"}
-SETTLE_SECONDS = 4.0
 
 
 @pytest.fixture(scope="module")
 async def gateway(servers: Urls, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
-    """With a history that settles within seconds."""
-    directory = tmp_path_factory.mktemp("resolving")
-    async with temporary_database(servers.database, template=servers.template) as url:
-        opened = opened_gateway(database_url=url, redis_url=redis_url, directory=directory, apis=1, speed=1000.0)
-        async with opened as (gateway, [listener]):
-            settings = {
-                "UPSTREAM_HISTORY_URL": gateway.upstream_url,
-                "HISTORY_SETTLE_SECONDS": str(SETTLE_SECONDS),
-                "LOG_FORMAT": "json",
-            }
-            async with gateway.worker(**settings), gateway.api(listener, **settings):
-                yield gateway
-
-
-@asynccontextmanager
-async def caller(gateway: Gateway) -> AsyncIterator[httpx.AsyncClient]:
-    """A tenant of its own."""
-    tenant = await gateway.tenant()
-    async with httpx.AsyncClient(base_url=gateway.url, headers=tenant.headers, timeout=60) as client:
-        yield client
-
-
-async def submit(client: httpx.AsyncClient, model: str, body: Mapping[str, Any], **more: Any) -> str:
-    answer = await client.post("/api/v1/jobs", json={"model": model, "input": body, **more})
-    assert answer.status_code == 202, answer.text
-    shown: str = answer.json()["id"]
-    return shown
-
-
-def uuid(job: str) -> UUID:
-    return UUID(job.removeprefix("job_"))
-
-
-async def attempt(gateway: Gateway, job: str) -> dict[str, Any]:
-    [row] = await gateway.sql("SELECT * FROM ops.attempts WHERE job_id = $1 ORDER BY attempt DESC LIMIT 1", uuid(job))
-    return dict(row)
-
-
-async def until_unknown(gateway: Gateway, *jobs: str) -> None:
-    async def unknown() -> bool:
-        rows = await gateway.sql(
-            "SELECT FROM jobs WHERE id = ANY ($1::uuid[]) AND (state = 'unknown' OR attempt > 1 OR upstream_id IS NOT NULL"
-            " OR finished_at IS NOT NULL)", [uuid(job) for job in jobs],
-        )  # fmt: skip
-        return len(rows) == len(jobs)
-
-    await eventually(unknown)
-
-
-async def assert_verified(gateway: Gateway) -> None:
-    async with gateway.database.snapshot() as session:
-        assert [proof.line async for proof in prove_invariants(session) if not proof.holds] == []
+    async with losing_gateway(servers, redis_url, tmp_path_factory.mktemp("lost")) as gateway:
+        yield gateway
 
 
 async def test_a_lost_answer_is_adopted(gateway: Gateway) -> None:
@@ -202,24 +156,4 @@ async def test_what_the_upstream_says_itself_evicts(gateway: Gateway) -> None:
         )
         assert returned[0]["amount"] == before["charged_micro"]
         assert await gateway.sql("SELECT FROM audit WHERE action = 'job.request_given_back' AND target = $1", adopted)
-    await assert_verified(gateway)
-
-
-async def test_an_expired_record_is_served_from_the_history(gateway: Gateway) -> None:
-    async with caller(gateway) as client:
-        await gateway.configure_upstream(history_lag_seconds=1e6)
-        async with gateway.faults({**LOST, "slug": "expired-one"}):
-            job = await submit(client, "expired-one", {"number": 1})
-            await until_unknown(gateway, job)
-        # as if it had been sent more than an hour ago: its record has expired, and its row comes only now
-        await gateway.configure_upstream(history_lag_seconds=0.0, clock_offset_seconds=-3700.0, retention_seconds=0.001)
-        await gateway.sql("UPDATE jobs SET sent_at = sent_at - interval '3700 s' WHERE id = $1", uuid(job))
-        await gateway.sql("UPDATE attempts SET sent_at = sent_at - interval '3700 s' WHERE job_id = $1", uuid(job))
-        try:
-            shown = await ended(client, job)
-        finally:
-            await gateway.configure_upstream(clock_offset_seconds=0.0, retention_seconds=3600.0)
-        assert (shown["status"], shown["recovered"]) == ("COMPLETED", True), shown
-        assert str(shown["output"]).startswith("http")
-        assert shown["credits"]["charged"] != "0.000000"
     await assert_verified(gateway)
