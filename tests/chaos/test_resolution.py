@@ -29,11 +29,13 @@ LOST = [
     for after in ("nothing", "header", "body")
 ]
 NEVER = {"match": "submit", "fault": "close", "probability": 0.02}
+REACH_SECONDS = 90.0
+"""How long somebody is waited for to come to a point."""
 TWINS, SHARED = 0.1, 0.01
 """The shares of submits with an identical one of their own tenant, and with one of another tenant."""
 
 _JOBS = """
-SELECT job.id, job.tenant_id, job.state, job.error_code, job.upstream_id, job.attempt, job.charged_micro, attempt.outcome,
+SELECT job.id, job.tenant_id, job.state, job.error_code, job.upstream_id, job.attempt, job.withdrawn_at IS NOT NULL AS withdrawn, attempt.outcome,
     attempt.resolution, attempt.contested, extract(epoch FROM attempt.resolved_at - attempt.sent_at) AS seconds,
     convert_from(input.body, 'UTF8')::json -> 'echo' ->> 'marker' AS marker, result.body AS result,
     ARRAY(SELECT upstream_id FROM upstream_observations WHERE job_id = job.id) AS observed
@@ -205,7 +207,7 @@ def judged(jobs: list[asyncpg.Record], started: list[dict[str, Any]], *, given_b
             assert given_back or not absent, f"a wrong refund: {left} was made by one of {absent}"
         late += sum(job["resolution"] == "timed_out" for job in doubtful)
         for job in made:
-            if job["state"] == "completed":
+            if job["state"] == "completed" and not job["withdrawn"]:
                 assert marker.encode() in job["result"], f"another's result: {job}"
     seconds = sorted(float(job["seconds"]) for job in jobs if job["resolution"] == "adopted")
     proofs = sorted(float(job["seconds"]) for job in jobs if job["resolution"] == "proven_absent")
@@ -257,12 +259,12 @@ async def test_crash_at_every_point_of_the_resolution(form: Form, tmp_path: Path
         await verify_holds(stack)
     report = judged(jobs, started, given_back=True)
     print(f"{crashes} crashes at {len(RESOLUTION_POINTS)} points: {orjson.dumps(report).decode()}")
-    assert len(missed) <= rounds, f"never reached: {missed}"
+    assert len(missed) <= form.pick(4, rounds), f"never reached: {missed}"
 
 
 async def _reach(stack: Stack, keys: list[str], armed: Armed, chance: random.Random, point: str) -> bool:
     """Lose answers until somebody has come to the point; whether that was so in time."""
-    give_up_at = asyncio.get_running_loop().time() + 60
+    give_up_at = asyncio.get_running_loop().time() + REACH_SECONDS
     late = point.startswith("late.")
     await _configure(
         stack, history_late_probability=1.0 if late else 0.0, history_late_seconds=40.0, history_lag_seconds=0.2
