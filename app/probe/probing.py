@@ -19,13 +19,13 @@ from app.probe.models import (
     ProbeOutcome,
 )
 from app.probe.operations import end_probe, keep_seen, learn, note_accepted, note_sent, open_probe, tell_cost
-from app.probe.queries import LostProbe, list_owned, list_rivals, parsed
+from app.probe.queries import LostProbe, list_owned, list_rivals
 from app.probe.refused import no_answer, refusal
 from app.probe.report import Probed, value_of
 from app.probe.seen import RUNNING, Seen, names
 from app.probe.wire import ProbeWire
 from app.upstream.classify import classify_fetch, classify_poll, classify_submit
-from app.upstream.history_rows import PER_PAGE, HistoryRow, once_each
+from app.upstream.history_rows import PER_PAGE, HistoryRow, once_each, read_body
 from app.upstream.wire import Outcome, OutcomeKind
 
 Say = Callable[[str], None]
@@ -47,7 +47,7 @@ class Prober:
         self._gap_seconds = POLL_FIRST_SECONDS
         self._running = True
         self._unread = 0
-        self.probed = Probed(new_id(), model, max_cost_micro, Seen(parsed(body)))
+        self.probed = Probed(new_id(), model, max_cost_micro, Seen(read_body(body)))
 
     async def probe(self) -> Probed:
         """Send it, watch it, and record what was seen. Raises StoreUnavailable. A cancel leaves the outcome unknown."""
@@ -138,7 +138,7 @@ class Prober:
             rivals = await list_rivals(
                 snapshot, probe_id=self.probed.id, model=self.probed.model, since=sent_at - NEAR, until=sent_at + NEAR
             )
-        lost = LostProbe(self.probed.model, parsed(self._body), sent_at, self.probed.id)
+        lost = LostProbe(self.probed.model, read_body(self._body), sent_at, self.probed.id)
         return find_own([row for row in rows if row.upstream_id not in owned], lost, rivals=rivals)
 
     async def _watch(self, upstream_id: str) -> None:

@@ -1,15 +1,14 @@
 """Reads of probes, and of what they have learned."""
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from app.core.database.session import ReadSession
 from app.core.database.sql import SqlFolder
 from app.probe.models import FactName
+from app.upstream.history_rows import read_body
 
 
 class LostProbe(NamedTuple):
@@ -54,7 +53,7 @@ async def find_probe_ids(session: ReadSession, *, upstream_ids: Sequence[str]) -
 async def list_lost_probes(session: ReadSession, *, since: datetime, until: datetime) -> list[LostProbe]:
     """Return probes that were sent in [since, until) and whose upstream id is not known, oldest first."""
     rows = await session.rows(_LIST_LOST_PROBES, since=since, until=until)
-    return [LostProbe(row.model, parsed(row.body), row.sent_at, row.id) for row in rows]
+    return [LostProbe(row.model, read_body(row.body), row.sent_at, row.id) for row in rows]
 
 
 async def list_facts(session: ReadSession) -> dict[FactName, Fact]:
@@ -79,9 +78,4 @@ async def list_rivals(
 ) -> list[Any]:
     """Return the parameters of all that was sent to the model in [since, until) and has no known request, but this probe."""
     rows = await session.values(_LIST_RIVALS, probe_id=probe_id, model=model, since=since, until=until)
-    return [parsed(body) for body in rows]
-
-
-def parsed(body: bytes) -> Any:
-    """Return the parameters in a body, as the history's are read."""
-    return json.loads(body, parse_float=Decimal)
+    return [read_body(body) for body in rows]

@@ -1,10 +1,8 @@
 """Reads for the reconciliation, by page or window. An index serves each but `list_differing`."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -16,6 +14,7 @@ from app.core.ids import show_id
 from app.ledger.queries import FOLD_PART
 from app.reconciliation.decide import Explained, OurJob
 from app.reconciliation.models import OF_HISTORY
+from app.upstream.history_rows import read_body
 
 CANDIDATES_MAX = 500
 NEAR = timedelta(seconds=120)
@@ -118,7 +117,7 @@ async def list_candidates(session: ReadSession, *, model: str, at: datetime) -> 
         _LIST_CANDIDATES, since=at - NEAR, until=at + NEAR, model=model, body_bytes_max=INPUT_BYTES_MAX,
         candidates_max=CANDIDATES_MAX,
     )  # fmt: skip
-    return [(row, json.loads(row.body, parse_float=Decimal)) for row in rows]
+    return [(row, read_body(row.body)) for row in rows]
 
 
 async def list_sent(

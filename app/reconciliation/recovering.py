@@ -1,8 +1,6 @@
 """Writes of a recovery: what the upstream's history says about jobs that may have been sent in the lost time."""
 
-import json
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import NamedTuple
 from uuid import UUID
 
@@ -17,7 +15,7 @@ from app.reconciliation.decide import about
 from app.reconciliation.matching import Candidate
 from app.reconciliation.models import DiscrepancyKind
 from app.reconciliation.operations import note
-from app.upstream.history_rows import HistoryRow
+from app.upstream.history_rows import HistoryRow, read_body
 from app.upstream.wire import Outcome, OutcomeKind
 
 BATCH_MAX = 500
@@ -33,7 +31,7 @@ _LIST_OBSERVED = SqlFolder(__file__).query("list_observed", _Observed)
 
 def candidate_of(job: Forgotten) -> Candidate:
     """Return the job as `match` takes it."""
-    return Candidate(job.id, job.tenant_id, job.model, job.created_at, json.loads(job.body, parse_float=Decimal))
+    return Candidate(job.id, job.tenant_id, job.model, job.created_at, read_body(job.body))
 
 
 async def list_observed(session: ReadSession, *, job_ids: Sequence[UUID]) -> dict[UUID, str]:

@@ -12,10 +12,10 @@ from app.jobs.models import FINAL, State
 from app.probe.queries import list_lost_probes
 from app.resolution.absence import Quiet
 from app.resolution.assigning import Assigned, assign
-from app.resolution.fitting import CLOCKS, SEND, Candidate, could_be, read_body
+from app.resolution.fitting import CLOCKS, SEND, Candidate, could_be
 from app.resolution.queries import CANDIDATES_MAX, SETTLED_MAX, UnknownAttempt, list_bodies, list_schemas, list_settled
 from app.resolution.reading import Reading
-from app.upstream.history_rows import HistoryRow
+from app.upstream.history_rows import HistoryRow, read_body
 
 NOTHING: Final = object()
 """The parameters of a job that were not loaded."""

@@ -4,7 +4,6 @@ The history shows parameters value for value, but numbers may come as strings, a
 or without an instant fits nobody.
 """
 
-import json
 import re
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
@@ -20,8 +19,6 @@ CLOCKS: Final = timedelta(seconds=120)
 SEND: Final = timedelta(seconds=30)
 """A sender that lives gives up a submit after this time."""
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d{1,6})?", re.ASCII)
-
-NO_SCHEMA: Final = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +42,6 @@ class Candidate:
     def key(self) -> tuple[UUID, int]:
         """The attempt."""
         return self.job_id, self.attempt
-
-
-def read_body(body: bytes) -> Any:
-    """Return the parameters of a job, as a HistoryRow has them: numbers as int or Decimal."""
-    return json.loads(body, parse_float=Decimal)
 
 
 def could_be(row: HistoryRow, candidate: Candidate) -> bool:

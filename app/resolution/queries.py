@@ -7,7 +7,7 @@ from uuid import UUID
 
 from app.core.database.session import ReadSession
 from app.core.database.sql import SqlFolder
-from app.resolution.fitting import read_body
+from app.upstream.history_rows import read_body
 
 CANDIDATES_MAX: Final = 20_000
 BODIES_BYTES_MAX: Final = 64 * 1024 * 1024

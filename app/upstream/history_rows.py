@@ -106,6 +106,11 @@ def once_each(rows: Iterable[HistoryRow]) -> list[HistoryRow]:
     return list(kept.values())
 
 
+def read_body(body: bytes) -> Any:
+    """Return the parameters that we have sent, as a HistoryRow has them: numbers as int or Decimal."""
+    return json.loads(body, parse_float=Decimal)
+
+
 def holds(theirs: Any, ours: Any) -> bool:
     """Whether the parameters in a row may be those that we sent: the same values, and perhaps defaults in addition.
 

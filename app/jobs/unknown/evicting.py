@@ -57,43 +57,22 @@ async def free_inferred(
     """Make this job unknown again if it runs with another request than `upstream_id`, by inference. Its attempt then waits for its
     own answer. Returns whether it was so."""
     inferred = await session.find_value(_FREE_INFERRED, job_id=job_id, attempt=attempt, upstream_id=upstream_id)
-    if inferred is None:
-        return False
-    return (
-        await session.find_value(
-            _MAKE_UNKNOWN_AGAIN,
-            job_id=job_id,
-            upstream_id=inferred,
-            unknown_max_seconds=unknown_max_seconds,
-            least_seconds=LEAST_SECONDS,
-        )
-        is not None
-    )
+    return inferred is not None and await _made_unknown(session, job_id, inferred, unknown_max_seconds)
 
 
 async def evict(session: Session, *, upstream_id: str, owner: UUID, unknown_max_seconds: float) -> UUID | None:
     """Free this request for the job `owner`. Returns the job that had it, or None if no job has it by inference alone.
 
     A running job becomes unknown again. The status of an ended one stays; its charge is returned and its result withdrawn. Both are
-    audited.
+    audited. The caller has locked the owner (`lock_owner`).
     """
-    await lock_owner(session, job_id=owner)
     job = await session.find_row(_FIND_INFERRED, upstream_id=upstream_id)
     if job is None or job.id == owner:
         return None
     if State(job.state) in FINAL:
         if not await _withdraw(session, job, upstream_id):
             return None
-    elif (
-        await session.find_value(
-            _MAKE_UNKNOWN_AGAIN,
-            job_id=job.id,
-            upstream_id=upstream_id,
-            unknown_max_seconds=unknown_max_seconds,
-            least_seconds=LEAST_SECONDS,
-        )
-        is None
-    ):  # it ended meanwhile
+    elif not await _made_unknown(session, job.id, upstream_id, unknown_max_seconds):  # it ended meanwhile
         return await evict(session, upstream_id=upstream_id, owner=owner, unknown_max_seconds=unknown_max_seconds)
     detail = {"upstream_id": upstream_id, "owner": show_id("job", owner), "state": job.state}
     await record_audit(
@@ -101,6 +80,15 @@ async def evict(session: Session, *, upstream_id: str, owner: UUID, unknown_max_
         detail=detail,
     )  # fmt: skip
     return job.id
+
+
+async def _made_unknown(session: Session, job_id: UUID, upstream_id: str, unknown_max_seconds: float) -> bool:
+    """Make a running job unknown again, and free its request. Returns False if it does not run with it any more."""
+    made = await session.find_value(
+        _MAKE_UNKNOWN_AGAIN, job_id=job_id, upstream_id=upstream_id, unknown_max_seconds=unknown_max_seconds,
+        least_seconds=LEAST_SECONDS,
+    )  # fmt: skip
+    return made is not None
 
 
 async def _withdraw(session: Session, job: _Inferred, upstream_id: str) -> bool:
