@@ -11,7 +11,7 @@ from uuid import UUID
 
 from app.jobs.models import FINAL, State
 from app.reconciliation.models import DiscrepancyKind
-from app.resolution.fitting import added_members, exact
+from app.resolution.matching.fitting import added_members, exact
 from app.upstream.history_rows import HistoryRow
 
 

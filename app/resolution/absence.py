@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from app.resolution.fitting import CLOCKS
+from app.resolution.matching.fitting import CLOCKS
 
 BEFORE: Final = timedelta(seconds=60)
 """Requests of ours sent this long before the attempt must be in the read, too."""

@@ -5,7 +5,7 @@ from uuid import UUID
 from app.core.database.db import Database
 from app.core.errors import Conflict
 from app.jobs.operations import JobNotFound
-from app.resolution.fitting import CLOCKS, SEND, added_members, are_defaults
+from app.resolution.matching.fitting import CLOCKS, SEND, added_members, are_defaults
 from app.resolution.queries import SentJob, find_sent_job, list_schemas
 from app.upstream.history import HistoryClient
 from app.upstream.history_rows import HistoryRow, read_body

@@ -1,21 +1,22 @@
 """Decide what a read of the history means for the attempts that may have arrived."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
 from app.core.database.session import ReadSession
+from app.core.off_loop import run_sized
 from app.jobs.models import FINAL, State
 from app.probe.queries import list_lost_probes
 from app.resolution.absence import Quiet
-from app.resolution.assigning import Assigned, assign
-from app.resolution.fitting import CLOCKS, SEND, Candidate, could_be
-from app.resolution.queries import CANDIDATES_MAX, SETTLED_MAX, UnknownAttempt, list_bodies, list_schemas, list_settled
+from app.resolution.matching.assigning import Assigned, assign, needing_settled
+from app.resolution.matching.fitting import CLOCKS, SEND, Candidate, could_be
+from app.resolution.matching.index import COST_EACH
+from app.resolution.queries import CANDIDATES_MAX, UnknownAttempt, list_bodies, list_schemas
 from app.resolution.reading import Reading
-from app.upstream.history_rows import HistoryRow, read_body
+from app.resolution.settled import SettledAttempts
+from app.upstream.history_rows import HistoryRow
 
 NOTHING: Final = object()
 """The parameters of a job that were not loaded."""
@@ -37,12 +38,18 @@ class Decided:
 
 
 async def decide(
-    session: ReadSession, reading: Reading, attempts: Sequence[UnknownAttempt], *, settle_seconds: float
+    session: ReadSession,
+    reading: Reading,
+    attempts: Sequence[UnknownAttempt],
+    *,
+    settled: SettledAttempts,
+    settle_seconds: float,
 ) -> Decided:
-    """Compare the orphans of a read with these attempts, which were listed after it. Reads parameters and schemas."""
+    """Compare the orphans of a read with these attempts, which were listed after it. Reads parameters and schemas. `settled`: kept
+    between reads."""
     by_key = {attempt.key: attempt for attempt in attempts}
     orphans = [rows[0] for rows in reading.orphans.values()]
-    assigned = await assign_orphans(session, orphans, attempts)
+    assigned = await assign_orphans(session, orphans, attempts, settled)
     evidence = reading.evidence([(row.model, row.created_at) for row in assigned.strangers])
     decided = Decided(contested=assigned.contested)
     for upstream_id, key in assigned.adopted.items():
@@ -71,7 +78,10 @@ async def decide(
 
 
 async def assign_orphans(
-    session: ReadSession, orphans: Sequence[HistoryRow], attempts: Sequence[UnknownAttempt]
+    session: ReadSession,
+    orphans: Sequence[HistoryRow],
+    attempts: Sequence[UnknownAttempt],
+    settled: SettledAttempts,
 ) -> Assigned:
     """Assign the orphans to these attempts. What cannot be compared is a stranger, and its attempts are doubtful: an orphan that may be
     an attempt's whose parameters are too large, or one of a time with more attempts than were listed."""
@@ -89,16 +99,15 @@ async def assign_orphans(
     unread = [candidate for candidate in candidates if candidate.body is NOTHING]
     models = sorted({candidate.model for candidate in candidates})
     schemas: Mapping[str, Any] = await list_schemas(session, models=models) if models else {}
-    settled, unsure = await _settled(session, orphans, candidates, schemas)
-    left_out = [row for row in orphans if row.model in unsure or any(could_be(row, candidate) for candidate in unread)]
-    assigned = assign(
-        [row for row in orphans if row not in left_out],
-        [candidate for candidate in candidates if candidate.body is not NOTHING],
-        schema_of=schemas.get,
-        settled=settled,
-    )
+    comparable = [candidate for candidate in candidates if candidate.body is not NOTHING]
+    cost = COST_EACH * (len(orphans) + len(comparable))
+    needing = await run_sized(cost, needing_settled, orphans, comparable, schema_of=schemas.get)
+    left_out = {row.upstream_id for row in await settled.load(session, needing)}
+    left_out |= {row.upstream_id for row in orphans if any(could_be(row, candidate) for candidate in unread)}
+    compared = [row for row in orphans if row.upstream_id not in left_out]
+    assigned = await run_sized(cost, assign, compared, comparable, schema_of=schemas.get, settled=settled)
     assigned.doubtful |= {candidate.key for candidate in unread}
-    assigned.strangers += [*left_out, *beyond]
+    assigned.strangers += [row for row in orphans if row.upstream_id in left_out] + beyond
     return assigned
 
 
@@ -111,31 +120,6 @@ async def _probes(session: ReadSession, orphans: Sequence[HistoryRow]) -> list[C
     return [
         Candidate(probe.id, 0, None, probe.model, probe.sent_at, probe.sent_at + SEND, probe.body) for probe in lost
     ]
-
-
-async def _settled(
-    session: ReadSession, orphans: Sequence[HistoryRow], candidates: Sequence[Candidate], schemas: Mapping[str, Any]
-) -> tuple[list[Candidate], set[str]]:
-    """The attempts with known requests that may fit an orphan better, of models without a schema; and the models with too many."""
-    instants = defaultdict(list)
-    for row in orphans:
-        if row.created_at is not None and row.model is not None and row.model not in schemas:
-            instants[row.model].append(row.created_at)
-    found: list[Candidate] = []
-    unsure: set[str] = set()
-    for model in {candidate.model for candidate in candidates} & instants.keys():
-        since, until = min(instants[model]) - CLOCKS - SEND - timedelta(minutes=1), max(instants[model]) + CLOCKS
-        jobs = await list_settled(session, model=model, since=since, until=until)
-        if len(jobs) == SETTLED_MAX:
-            unsure.add(model)
-            continue
-        found += [
-            Candidate(
-                job.job_id, job.attempt, job.tenant_id, model, job.sent_at, job.sent_at + SEND, read_body(job.body)
-            )
-            for job in jobs
-        ]
-    return found, unsure
 
 
 def _candidate(attempt: UnknownAttempt, body: Any) -> Candidate:

@@ -11,7 +11,7 @@ from app.upstream.history_rows import read_body
 
 CANDIDATES_MAX: Final = 20_000
 BODIES_BYTES_MAX: Final = 64 * 1024 * 1024
-SETTLED_MAX: Final = 2_000
+SETTLED_MAX: Final = 100_000
 LATENESS_DAYS: Final = 7
 GAP_SECONDS: Final = 120.0
 """The most time between two reads that see a request late; more is an outage."""
@@ -56,7 +56,6 @@ class SettledJob(NamedTuple):
     tenant_id: UUID
     model: str
     sent_at: datetime
-    body: bytes
 
 
 class _Body(NamedTuple):

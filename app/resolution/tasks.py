@@ -26,7 +26,7 @@ from app.jobs.unknown.late import LateRequest, note_late_request
 from app.resolution.absence import BEFORE, DEPTH, settle_time
 from app.resolution.deciding import Attempt, Decided, decide
 from app.resolution.finishing import finish_expired
-from app.resolution.fitting import CLOCKS
+from app.resolution.matching.fitting import CLOCKS
 from app.resolution.operations import (
     Turn,
     claim_turn,
@@ -40,6 +40,7 @@ from app.resolution.operations import (
 from app.resolution.queries import get_longest_lateness, get_window, list_candidates
 from app.resolution.reading import Reading, drop_owned, read_history
 from app.resolution.recovered import recovered_body
+from app.resolution.settled import SettledAttempts
 from app.upstream.history import HistoryClient
 from app.upstream.readings import NotRead
 
@@ -108,6 +109,7 @@ class Resolver:
         self._owner = owner
         self._rules = rules
         self._offset = timedelta()
+        self._settled = SettledAttempts()
 
     async def close(self) -> None:
         """Close the connections to the history."""
@@ -178,7 +180,7 @@ class Resolver:
                 dead_seconds=max(DEAD_SECONDS_MIN, 4 * rules.lease_seconds),
             )  # fmt: skip
             await drop_owned(snapshot, reading)
-            decided = await decide(snapshot, reading, attempts, settle_seconds=settle_seconds)
+            decided = await decide(snapshot, reading, attempts, settled=self._settled, settle_seconds=settle_seconds)
         await self._write(turn, reading, decided)
         return reading, window.newest_at
 

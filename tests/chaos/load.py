@@ -22,6 +22,8 @@ from tests.chaos.stack import Stack
 IN_DOUBT = "store_in_doubt"
 RETRY_SECONDS = 0.2
 GIVE_UP_SECONDS = 120.0
+GIVE_UP_TRIES = 20
+"""A submit is repeated for so long, and so often: where the whole machine stands still, time alone says nothing."""
 ANSWER_SECONDS = 90.0
 MODEL = "sim-echo"
 CUT = frozenset(
@@ -84,7 +86,10 @@ class Load:
     async def submit_many(self, count: int, *, model: str = MODEL, keyed: bool = True) -> list[Submit]:
         """So many at once; all are acknowledged."""
         submits = await asyncio.gather(*(self.submit(model=model, keyed=keyed) for _ in range(count)))
-        assert all(submit.told == "acknowledged" for submit in submits)
+        refused = [
+            (submit.told, submit.tries, submit.statuses[-5:]) for submit in submits if submit.told != "acknowledged"
+        ]
+        assert not refused, f"submits were not acknowledged within {GIVE_UP_SECONDS:g} s: {refused}"
         return list(submits)
 
     async def run(self, *, seconds: float, per_second: float, keyed: float = 0.5) -> None:
@@ -119,7 +124,9 @@ class Load:
             submit.tries += 1
             submit.told = await self._ask(submit)
             submit.seconds = time.monotonic() - began_at
-            if submit.told == "acknowledged" or submit.key is None or submit.seconds > GIVE_UP_SECONDS:
+            if submit.told == "acknowledged" or submit.key is None:
+                return
+            if submit.seconds > GIVE_UP_SECONDS and submit.tries >= GIVE_UP_TRIES:
                 return
             await asyncio.sleep(RETRY_SECONDS * self._chance.uniform(0.5, 1.5))
 

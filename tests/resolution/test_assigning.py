@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.resolution.assigning import Assigned, assign
-from app.resolution.fitting import Candidate, added_members, are_defaults, canonical, exact
+from app.resolution.matching.assigning import Assigned, assign
+from app.resolution.matching.fitting import Candidate, added_members, are_defaults, canonical, exact
+from app.resolution.matching.index import FittingIndex
 from app.upstream.history_rows import HistoryRow
 
 T0 = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -119,7 +120,7 @@ def test_without_a_schema_an_attempt_that_fits_better_goes_first() -> None:
     assert numbers(found) == {"r1": 2}
     assert found.doubtful == {(UUID(int=101), 1)}, "nothing is proven of the other"
     better = attempt(9, {"a": 1, "fps": 7}, tenant=TWO)
-    assert not assign([filled], [attempt(1, {"a": 1})], settled=[better]).adopted
+    assert not assign([filled], [attempt(1, {"a": 1})], settled=FittingIndex([better])).adopted
     both = assign([filled], [attempt(1, {"a": 1}), attempt(2, {"a": 1, "fps": 7}, tenant=TWO)])
     assert len(both.contested["r1"]) == 2, "the upstream may have added what the other has sent"
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from app.resolution.absence import Quiet, Read, Sent
-from app.resolution.assigning import assign
-from app.resolution.fitting import SEND, Candidate
+from app.resolution.matching.assigning import assign
+from app.resolution.matching.fitting import SEND, Candidate
 from app.upstream.history_rows import HistoryRow
 
 T0 = datetime(2026, 11, 1, 12, tzinfo=UTC)

@@ -29,6 +29,7 @@ from app.reconciliation.runs import Run, Tally, hold_run
 from app.resolution.deciding import assign_orphans
 from app.resolution.queries import list_candidates
 from app.resolution.recovered import recovered_body
+from app.resolution.settled import SettledAttempts
 from app.upstream.history_rows import HistoryRow
 
 RECONCILER: Final = UUID(int=0x7ECC)
@@ -155,7 +156,7 @@ class Requests:
             attempts = [
                 attempt._replace(on_the_wire=False, quiet_at=attempt.quiet_at or attempt.sent_at) for attempt in listed
             ]
-            assigned = await assign_orphans(snapshot, rows, attempts)
+            assigned = await assign_orphans(snapshot, rows, attempts, SettledAttempts())
         jobs = {attempt.key: attempt for attempt in attempts}
         placed: list[tuple[HistoryRow, Discrepancy | None]] = []
         named: set[UUID] = set()

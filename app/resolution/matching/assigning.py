@@ -8,10 +8,11 @@ asked for. So an orphan is assigned if it belongs to the same interchangeable at
 from collections import defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from uuid import UUID
 
-from app.resolution.fitting import Candidate, added_members, are_defaults, could_be, exact
+from app.resolution.matching.fitting import Candidate, added_members, are_defaults, exact
+from app.resolution.matching.index import Fitting, FittingIndex
 from app.upstream.history_rows import HistoryRow
 
 EDGES_MAX: Final = 20_000
@@ -19,6 +20,13 @@ EDGES_MAX: Final = 20_000
 
 Attempt = tuple[UUID, int]
 SchemaOf = Callable[[str], Mapping[str, Any] | None]
+
+
+class Finds(Protocol):
+    """Attempts to be compared with a request."""
+
+    def find(self, row: HistoryRow) -> list[Fitting]:
+        """Return those that may have made it."""
 
 
 @dataclass(slots=True)
@@ -41,7 +49,7 @@ def assign(
     candidates: Sequence[Candidate],
     *,
     schema_of: SchemaOf = lambda _: None,
-    settled: Sequence[Candidate] = (),
+    settled: Finds | None = None,
 ) -> Assigned:
     """Assign the orphans. `schema_of` a model; None: it is not known. `settled`: attempts whose requests are known; they only
     show which parameters fit an orphan better."""
@@ -49,12 +57,10 @@ def assign(
     known = {candidate.key: candidate for candidate in candidates}
     # the earliest first, so that twins get their requests in order
     orphans = sorted(orphans, key=lambda row: row.created_at.timestamp() if row.created_at is not None else 0.0)
-    by_model: dict[str, list[Candidate]] = defaultdict(list)
-    for candidate in sorted(candidates, key=lambda candidate: candidate.sent_at):
-        by_model[candidate.model].append(candidate)
+    index = FittingIndex(candidates)
     edges: dict[str, list[Attempt]] = {}
     for row in orphans:
-        fitting, passed_over = _fitting(row, by_model.get(row.model or "", ()), schema_of, settled)
+        fitting, passed_over = _fitting(row, index, schema_of, settled)
         result.doubtful |= {candidate.key for candidate in passed_over}
         if any(candidate.waits for candidate in fitting):
             # it may be theirs, so nobody gets it yet; without it, the others have no fewer possible assignments
@@ -68,8 +74,22 @@ def assign(
     return result
 
 
+def needing_settled(
+    orphans: Iterable[HistoryRow], candidates: Iterable[Candidate], *, schema_of: SchemaOf
+) -> list[HistoryRow]:
+    """Return the orphans that must be compared with settled attempts, too: those with added members, of models without a schema."""
+    index = FittingIndex(candidates)
+    needing: list[HistoryRow] = []
+    for row in orphans:
+        if row.body is not None and schema_of(row.model or "") is None:
+            found = index.find(row)
+            if any(fitting.added for fitting in found) and len({fitting.candidate.tenant_id for fitting in found}) == 1:
+                needing.append(row)
+    return needing
+
+
 def _fitting(
-    row: HistoryRow, candidates: Iterable[Candidate], schema_of: SchemaOf, settled: Sequence[Candidate]
+    row: HistoryRow, index: FittingIndex, schema_of: SchemaOf, settled: Finds | None
 ) -> tuple[list[Candidate], list[Candidate]]:
     """The attempts that may have made this request, and those that are passed over because others fit better.
 
@@ -78,26 +98,25 @@ def _fitting(
     """
     if row.body is None:
         return [], []
-    added = [
-        (candidate, members)
-        for candidate in candidates
-        if could_be(row, candidate) and (members := added_members(row.body, candidate.body)) is not None
-    ]
-    if not any(members for _, members in added):
-        return [candidate for candidate, _ in added], []
+    found = index.find(row)
+    if not any(fitting.added for fitting in found):
+        return [fitting.candidate for fitting in found], []
     schema = schema_of(row.model or "")
     if schema is not None:
-        return [candidate for candidate, members in added if are_defaults(members, schema)], []
-    if len({candidate.tenant_id for candidate, _ in added}) > 1:
-        return [candidate for candidate, _ in added], []
-    others = (
-        added_members(row.body, other.body) for other in settled if other.model == row.model and could_be(row, other)
-    )
-    fewest = min(len(members) for members in [*(members for _, members in added), *others] if members is not None)
+        return [fitting.candidate for fitting in found if _adds_defaults(row, fitting, schema)], []
+    if len({fitting.candidate.tenant_id for fitting in found}) > 1:
+        return [fitting.candidate for fitting in found], []
+    others = [] if settled is None else settled.find(row)
+    fewest = min(fitting.added for fitting in [*found, *others])
     return (
-        [candidate for candidate, members in added if len(members) == fewest],
-        [candidate for candidate, members in added if len(members) > fewest],
+        [fitting.candidate for fitting in found if fitting.added == fewest],
+        [fitting.candidate for fitting in found if fitting.added > fewest],
     )
+
+
+def _adds_defaults(row: HistoryRow, fitting: Fitting, schema: Mapping[str, Any]) -> bool:
+    added = added_members(row.body, fitting.candidate.body)
+    return added is not None and are_defaults(added, schema)
 
 
 def _groups(edges: Mapping[str, Sequence[Attempt]]) -> Iterable[list[str]]:
