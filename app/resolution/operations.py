@@ -57,10 +57,19 @@ async def renew_turn(session: Session, *, owner: UUID, lease_seconds: float) -> 
 
 
 async def end_turn(
-    session: Session, *, owner: UUID, wait_seconds: float, read_at: datetime | None, lag_seconds: float | None
+    session: Session,
+    *,
+    owner: UUID,
+    wait_seconds: float,
+    read_at: datetime | None,
+    lag_seconds: float | None,
+    unreadable: bool = False,
 ) -> None:
-    """End a read. `read_at`: when it began; None: it could not be read. One statement."""
-    await session.run(_END_TURN, owner=owner, wait_seconds=wait_seconds, read_at=read_at, lag_seconds=lag_seconds)
+    """End a read. `read_at`: when it began; None: it was not finished. `unreadable`: nobody reads within `wait_seconds`. One
+    statement."""
+    await session.run(
+        _END_TURN, owner=owner, wait_seconds=wait_seconds, read_at=read_at, lag_seconds=lag_seconds, unreadable=unreadable
+    )  # fmt: skip
 
 
 async def refute_resubmits(session: Session) -> bool:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -84,6 +84,15 @@ class Rules:
         return max(WATCHED_SECONDS_MIN, 2 * self.settle_seconds)
 
 
+class _Ended(NamedTuple):
+    """How a turn has ended, as `end_turn` takes it."""
+
+    wait_seconds: float
+    read_at: datetime | None = None
+    lag_seconds: float | None = None
+    unreadable: bool = False
+
+
 class Resolver:
     """The part of one worker. `pump` runs it; without a history it does nothing."""
 
@@ -130,7 +139,7 @@ class Resolver:
         return LOOK_SECONDS
 
     async def _take_turn(self, turn: Turn, history: HistoryClient) -> None:
-        wait_seconds, read_at, lag_seconds = UNREAD_SECONDS, None, None
+        ended = _Ended(UNREAD_SECONDS)
         began_at = clock.monotonic()
         renewing = asyncio.create_task(self._renew())
         try:
@@ -138,21 +147,23 @@ class Resolver:
             found = await self._resolve(turn, history)
             if found is not None:
                 reading, newest_at = found
-                read_at, lag_seconds = reading.began_at, reading.lag_seconds
                 wait_seconds = _wait_seconds(turn.at, newest_at, took_seconds=clock.monotonic() - began_at)
+                ended = _Ended(wait_seconds, reading.began_at, reading.lag_seconds)
         except NotRead as error:
+            ended = _Ended(UNREAD_SECONDS, unreadable=True)
             log.warning("resolve.history_unreadable", detail=error.detail)
         finally:
             await cancel_all([renewing])
             # also of a process that ends: another worker need not wait for the lease
-            await asyncio.shield(self._end_turn(wait_seconds, read_at, lag_seconds))
+            await asyncio.shield(self._end_turn(ended))
 
-    async def _end_turn(self, wait_seconds: float, read_at: datetime | None, lag_seconds: float | None) -> None:
+    async def _end_turn(self, ended: _Ended) -> None:
         try:
             async with self._database.statement() as session:
                 await end_turn(
-                    session, owner=self._owner, wait_seconds=wait_seconds, read_at=read_at, lag_seconds=lag_seconds
-                )
+                    session, owner=self._owner, wait_seconds=ended.wait_seconds, read_at=ended.read_at,
+                    lag_seconds=ended.lag_seconds, unreadable=ended.unreadable,
+                )  # fmt: skip
         except StoreUnavailable as error:
             log.warning("resolve.turn_not_ended", cause=repr(error))
 
