@@ -89,8 +89,10 @@ def _number(value: Any) -> float | None:
 
 
 def defaults(slug: str) -> dict[str, Any]:
-    """The values of a model for parameters that were not sent."""
-    return {parameter.name: parameter.default for parameter in SCHEMAS.get(slug, ())}
+    """The values of a model for parameters that were not sent. Models without a published schema have the one that most have."""
+    if slug not in SCHEMAS:
+        return {"base64": False}
+    return {parameter.name: parameter.default for parameter in SCHEMAS[slug]}
 
 
 def read_form(content_type: bytes, body: bytes) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.resolution.matching.assigning import Assigned, assign
-from app.resolution.matching.fitting import Candidate, added_members, are_defaults, canonical, exact
+from app.resolution.matching.fitting import Candidate, added_members, are_defaults, canonical, could_be, exact
 from app.resolution.matching.index import FittingIndex
 from app.upstream.history_rows import HistoryRow
 
@@ -187,3 +187,24 @@ def test_it_is_what_all_assignments_have_in_common(choices: Any) -> None:
         for assignment in every:
             truth = assignment[upstream_id]
             assert (truth.tenant_id, truth.body, truth.waits) == (given_to.tenant_id, given_to.body, False)
+
+
+VALUES = st.one_of(
+    st.integers(0, 2), st.sampled_from(["", "1", "2.0", "x" * 70, "y" * 70]), st.booleans(), st.none(),
+    st.lists(st.integers(0, 1), max_size=2), st.dictionaries(st.sampled_from("pq"), st.integers(0, 1), max_size=2),
+)  # fmt: skip
+BODIES = st.one_of(st.dictionaries(st.sampled_from("abc"), VALUES, max_size=3), VALUES)
+
+
+@given(BODIES, st.lists(st.tuples(BODIES, st.sampled_from([-200, 0, 10, 200])), max_size=8))
+def test_the_index_finds_what_a_comparison_with_each_attempt_finds(theirs: Any, sent: Any) -> None:
+    attempts = [attempt(number, body, at=at) for number, (body, at) in enumerate(sent)]
+    request = row(1, theirs)
+    expected = {
+        one.key: len(added)
+        for one in attempts
+        if could_be(request, one) and (added := added_members(theirs, one.body)) is not None
+    }
+    found = FittingIndex(attempts).find(request)
+    assert {fitting.candidate.key: fitting.added for fitting in found} == expected
+    assert [f.candidate.sent_at for f in found] == sorted(f.candidate.sent_at for f in found)

@@ -129,6 +129,31 @@ async def test_bodies_are_rewritten(gateway: Gateway, bodies: dict[str, Any]) ->
     await assert_verified(gateway)
 
 
+async def test_the_added_default_is_what_somebody_else_has_sent(gateway: Gateway) -> None:
+    """Without a schema, whether a member was added is not certain: nobody gets a request that fits a known one better."""
+    async with caller(gateway) as client, caller(gateway) as other, upstream(gateway, history_adds_defaults=True):
+        whole = {"prompt": "a lake", "seed": 7, "base64": False}
+        assert (await ended(other, await submit(other, "sent-whole", whole)))["status"] == "COMPLETED"
+        job = await lost(gateway, client, "sent-whole")
+        await bear_witness(client)
+        await settle(gateway, job)
+        await assert_waits(gateway, job)
+        await assert_times_out(gateway, client, job)
+    await assert_verified(gateway)
+
+
+async def test_thousands_of_requests_around_a_lost_one(gateway: Gateway) -> None:
+    """It is compared with all of them, and adopted."""
+    async with caller(gateway) as client, upstream(gateway, history_adds_defaults=True):
+        job = await lost(gateway, client, "one-of-many")
+        for at in range(0, 2500, 50):
+            await asyncio.gather(*(submit(client, "one-of-many", {"number": at + n}) for n in range(50)))
+        shown = await ended(client, job)
+        assert shown["status"] == "COMPLETED"
+        assert (await attempt(gateway, job))["resolution"] == "adopted"
+    await assert_verified(gateway)
+
+
 async def test_rows_without_bodies(gateway: Gateway) -> None:
     """Never adopted, and nothing is proven about what such a row may be."""
     async with caller(gateway) as client, upstream(gateway, history_body="none"):
