@@ -140,6 +140,11 @@ async def _hurt(stack: Stack, chance: random.Random, *, seconds: float) -> None:
             stack.resume_pid(pid)
 
 
+async def _sent(stack: Stack) -> bool:
+    rows = await stack.fetch("SELECT count(*) FROM jobs WHERE state IN ('queued', 'sending')")
+    return int(rows[0][0]) == 0
+
+
 async def _resolved(stack: Stack) -> bool:
     rows = await stack.fetch(
         "SELECT count(*) FROM jobs WHERE finished_at IS NULL AND NOT (state = 'unknown' AND EXISTS ("
@@ -164,6 +169,7 @@ async def test_every_lost_answer_is_resolved_and_none_by_guess(form: Form) -> No
             tenants.run(chance, submits=figures.submits, per_second=figures.per_second),
             _hurt(stack, random.Random(form.seed), seconds=seconds),
         )
+        await until_async(lambda: _sent(stack), "every job is sent, with the faults in force", 600)
         await stack.faults()
         further = Tenants(stack, tenants.keys)
         await further.run(chance, submits=int(figures.further_seconds * 5), per_second=5)
