@@ -185,7 +185,7 @@ async def verify_holds(stack: Stack) -> None:
             wrong = [proof.line async for proof in prove_invariants(session) if not proof.holds]
     finally:
         await database.close()
-    assert wrong == []
+    assert wrong == [], wrong
 
 
 async def _results_are_served(stack: Stack, jobs: list[asyncpg.Record], *, most: int = 200) -> None:
