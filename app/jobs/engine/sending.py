@@ -178,19 +178,14 @@ class JobSender:
         try:
             await self._write_down(row, record)
         except asyncpg.UniqueViolationError:
-            await self._claim_taken_id(row, record)
+            await self._claim_taken_id(record)
 
-    async def _claim_taken_id(self, row: ClaimedJob, record: SubmitRecord) -> None:
+    async def _claim_taken_id(self, record: SubmitRecord) -> None:
         """Another job has the id that the upstream has just given to this one."""
-        settled = await claim_taken_id(
+        recorded, settled = await claim_taken_id(
             self._database, record, owner=self._leases.owner, unknown_max_seconds=self._unknown_max_seconds
         )
-        if settled is None:  # the upstream gave it twice
-            step = Step(State.UNKNOWN, "upstream_id_taken", self._unknown_max_seconds)
-            outcome = replace(record.outcome, kind=OutcomeKind.UNKNOWN, detail="upstream_id_taken", upstream_id=None)
-            await self._write_down(row, SubmitRecord(row.id, record.attempt, step, outcome))
-        else:
-            await self._recorded([record], settled)
+        await self._recorded([recorded], settled)
 
     async def _write_down(self, row: ClaimedJob, record: SubmitRecord) -> None:
         late = await self._recorder.post((row.tenant_id, record))

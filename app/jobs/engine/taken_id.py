@@ -1,5 +1,6 @@
 """Accepted submits whose request another job has already, or whose job has gone on without the answer."""
 
+from dataclasses import replace
 from uuid import UUID
 
 import asyncpg
@@ -8,9 +9,12 @@ from app.core.crash import crash_point
 from app.core.database.db import Database, retry_until_stored
 from app.core.ids import show_id
 from app.core.logs.log import get_logger
+from app.jobs.claiming.decide import Step
 from app.jobs.claiming.records import Moved, Settled, SubmitRecord, observe_upstream_id, record_late, record_submits
 from app.jobs.endings import Ended
+from app.jobs.models import State
 from app.jobs.unknown.evicting import evict, free_inferred, lock_owner
+from app.upstream.wire import OutcomeKind
 
 log = get_logger(__name__)
 
@@ -19,38 +23,50 @@ NOTHING_MOVED = Settled(Moved((), 0, False, Ended()), [], False)
 
 async def claim_taken_id(
     database: Database, record: SubmitRecord, *, owner: UUID, unknown_max_seconds: float
-) -> Settled | None:
-    """Record an accepted submit whose request another job has. What the upstream says itself is certain: if the other job has the
-    request only by inference, it passes to this job, in one transaction. Returns None if the upstream has given it to both; the
-    id is then recorded as an observation of this job. `owner`: the process."""
+) -> tuple[SubmitRecord, Settled]:
+    """Record an accepted submit whose request another job has, and return what was recorded. What the upstream says itself is certain: if the other job has the
+    request only by inference, it passes to this job. If the upstream has given it to both, this job becomes unknown, and the id is
+    recorded as an observation. One transaction. `owner`: the process."""
     upstream_id = record.outcome.upstream_id
     assert upstream_id is not None
 
-    async def pass_on() -> tuple[UUID | None, Settled | None]:
+    shared = _without_id(record, unknown_max_seconds)
+
+    async def pass_on() -> tuple[UUID | None, SubmitRecord, Settled]:
         async with database.transaction() as session:
             if await lock_owner(session, job_id=record.job_id) == upstream_id:
-                return None, NOTHING_MOVED  # an earlier call was committed, and its answer was lost
+                return None, record, NOTHING_MOVED  # an earlier call was committed, and its answer was lost
             evicted = await evict(
                 session, upstream_id=upstream_id, owner=record.job_id, unknown_max_seconds=unknown_max_seconds
             )
-            if evicted is None:
-                await observe_upstream_id(
-                    session, job_id=record.job_id, attempt=record.attempt, upstream_id=upstream_id, worker=owner
-                )
-                return None, None
-            crash_point("evict.before_record")
-            return evicted, await record_submits(session, records=[record])
+            if evicted is not None:
+                crash_point("evict.before_record")
+                return evicted, record, await record_submits(session, records=[record])
+            await observe_upstream_id(
+                session, job_id=record.job_id, attempt=record.attempt, upstream_id=upstream_id, worker=owner
+            )
+            settled = await record_submits(session, records=[shared])
+            if settled.late:
+                await record_late(session, worker=owner, records=settled.late)
+            return None, shared, settled._replace(late=[])
 
     crash_point("evict.before")
     try:
-        evicted, settled = await retry_until_stored(pass_on)
+        evicted, recorded, settled = await retry_until_stored(pass_on)
     except asyncpg.UniqueViolationError:  # a third job has got it in the meantime
         return await claim_taken_id(database, record, owner=owner, unknown_max_seconds=unknown_max_seconds)
     crash_point("evict.after")
-    if settled is None:
+    if recorded is shared:
         log.error("submit.upstream_id_given_twice", job_id=show_id("job", record.job_id), upstream_id=upstream_id)
     _say(record, evicted)
-    return settled
+    return recorded, settled
+
+
+def _without_id(record: SubmitRecord, unknown_max_seconds: float) -> SubmitRecord:
+    """The record of a submit whose request is another job's."""
+    step = Step(State.UNKNOWN, "upstream_id_taken", unknown_max_seconds)
+    outcome = replace(record.outcome, kind=OutcomeKind.UNKNOWN, detail="upstream_id_taken", upstream_id=None)
+    return SubmitRecord(record.job_id, record.attempt, step, outcome)
 
 
 async def record_late_id(database: Database, record: SubmitRecord, *, owner: UUID, unknown_max_seconds: float) -> None:

@@ -7,7 +7,10 @@ WITH found AS (
     WHERE NOT EXISTS (
         SELECT FROM upstream_exchanges AS exchange
         WHERE exchange.job_id = seen.job_id AND exchange.detail = 'upstream_id_taken'
-    )
+    ) AND NOT (job.submitted_at > seen.at AND NOT EXISTS (
+        -- told by the upstream itself, later than the other job
+        SELECT FROM attempts WHERE attempts.job_id = job.id AND attempts.upstream_id = job.upstream_id AND resolution IS NOT NULL
+    ))
 ), counted AS (
     SELECT count(upstream_id) AS number FROM jobs
 ), {{ proof_of_jobs }}

@@ -3,7 +3,10 @@
 -- twice. A repeated call changes nothing.
 WITH asked AS ({{ submit_records }}), patience AS MATERIALIZED ({{ patience }}), exchanges AS (
     INSERT INTO upstream_exchanges (kind, job_id, attempt, status_code, outcome, duration_seconds, detail)
-    SELECT 'submit', id, attempt, status_code, outcome, duration_seconds, detail FROM asked
+    SELECT 'submit', id, attempt, status_code, outcome, duration_seconds,
+        CASE WHEN EXISTS (SELECT FROM jobs AS owner WHERE owner.upstream_id = asked.upstream_id AND owner.id <> asked.id)
+            THEN 'upstream_id_taken' ELSE detail END
+    FROM asked
     WHERE NOT EXISTS (
         SELECT FROM upstream_exchanges AS kept WHERE kept.job_id = asked.id AND kept.attempt = asked.attempt
             AND kept.kind = 'submit' AND kept.outcome = asked.outcome AND kept.duration_seconds = asked.duration_seconds
