@@ -126,8 +126,10 @@ async def test_in_flight_is_never_more_than_may_be(database: Database, engine: E
     workers = [Engine(database) for _ in range(8)]
     chance = random.Random(4)
 
+    ended: list[UUID] = []
+
     async def work(worker: Engine) -> None:
-        for _ in range(15):
+        while len(ended) <= len(job_ids) / 2:
             rows = await worker.claim(chance.randint(1, 20))
             if rows and chance.random() < 0.2:
                 await worker.hand_back()
@@ -135,6 +137,7 @@ async def test_in_flight_is_never_more_than_may_be(database: Database, engine: E
             for job_id, attempt in (await worker.open(rows)).items():
                 assert await under_way() <= 25
                 await refuse(worker, job_id, attempt)
+                ended.append(job_id)
 
     async def under_way() -> int:
         async with database.snapshot() as session:

@@ -17,7 +17,10 @@ async def stop_while_it_runs(
 
     async def runs() -> bool:
         assert command.poll() is None, command.stderr.read() if command.stderr else ""
-        return any(child.name() == program for child in psutil.Process(command.pid).children())
+        try:
+            return any(child.name() == program for child in psutil.Process(command.pid).children())
+        except psutil.NoSuchProcess:  # a child that ended while the list was read
+            return False
 
     await eventually(runs, seconds=60)
     below = psutil.Process(command.pid).children(recursive=True)
