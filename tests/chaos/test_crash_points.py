@@ -23,8 +23,10 @@ SLOWLY = (
     {"match": "status", "fault": "delay", "seconds": 1.2, "probability": 0.1},
 )
 """Long enough for leases to be renewed, and for a sweep to find what a dead sender left."""
-REACH_SECONDS = 45.0
+REACH_SECONDS = 120.0
 """Longer than the lease of a delivery: those of a dead worker may hold all the slots of their endpoint until then."""
+SWEPT_SECONDS = 15.0
+"""Several leases and a worker's start."""
 TURN_SECONDS = 0.1
 TURNS_MAX = 40
 
@@ -80,20 +82,30 @@ class Traffic:
 async def reach(stack: Stack, traffic: Traffic, armed: Armed, point: str) -> bool:
     """Keep the stack busy until somebody has come to the point; whether that was so in time."""
     give_up_at = asyncio.get_running_loop().time() + REACH_SECONDS
-    if point == "sweep.after_expire":  # leave it something to find
-        await stack.faults({"match": "submit", "fault": "delay", "seconds": 3.0})
-        await traffic.flow()
-
-        async def on_the_wire() -> bool:
-            return (await stack.states()).get("sending", 0) > 0
-
-        await until_async(on_the_wire, "a submit is on the wire", REACH_SECONDS)
-        for _ in stack.pids("worker"):
-            stack.kill("worker")
-        await stack.faults(*SLOWLY)
     while not armed.carried_out() and asyncio.get_running_loop().time() < give_up_at:
-        await traffic.flow()
+        if point == "sweep.after_expire":
+            await leave_submits(stack, traffic, armed)
+        else:
+            await traffic.flow()
     return armed.carried_out()
+
+
+async def leave_submits(stack: Stack, traffic: Traffic, armed: Armed) -> None:
+    """Kill the workers while submits are on their way, and wait until a sweep has found them. It may find none: the answer may
+    come before the kill does."""
+    await stack.faults({"match": "submit", "fault": "delay", "seconds": 3.0})
+    await traffic.flow()
+
+    async def on_the_wire() -> bool:
+        return (await stack.states()).get("sending", 0) > 0
+
+    await until_async(on_the_wire, "a submit is on the wire", REACH_SECONDS)
+    for pid in stack.pids("worker"):
+        stack.kill_pid(pid)
+    await stack.faults(*SLOWLY)
+    swept_at = asyncio.get_running_loop().time() + SWEPT_SECONDS
+    while not armed.carried_out() and asyncio.get_running_loop().time() < swept_at:
+        await traffic.flow()
 
 
 def skips(chance: random.Random, point: str) -> int:
