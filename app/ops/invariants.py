@@ -91,7 +91,7 @@ OF_JOBS = (
     Invariant(
         "accepted",
         2,
-        "{checked} accepted attempts have the upstream id of their job, and no job has another",
+        "{checked} accepted attempts have the upstream id of their job or are listed as second starts, and no job has another",
         _SQL.query("accepted", Counted),
     ),
     Invariant(

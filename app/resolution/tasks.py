@@ -22,7 +22,7 @@ from app.jobs.claiming.trouble import JobTrouble
 from app.jobs.models import FINAL, Resolution
 from app.jobs.unknown.absent import prove_absent
 from app.jobs.unknown.adopting import Adoption, adopt_attempts, mark_contested
-from app.jobs.unknown.late import LateRequest, note_late_request
+from app.jobs.unknown.late import LateRequest, note_late_request, take_back_resubmit
 from app.resolution.absence import BEFORE, DEPTH, settle_time
 from app.resolution.deciding import Attempt, Decided, decide
 from app.resolution.finishing import finish_expired
@@ -241,12 +241,14 @@ class Resolver:
         """Return False if a proof of absence was refuted."""
         rows = reading.orphans[upstream_id]
         cost = next((row.charged_micro for row in rows if row.charged_micro is not None), None)
-        if not rows[0].ended:
-            return True  # its result and its cost are not known yet
-        late = LateRequest(*key, upstream_id, recovered_body(rows), cost)
+        late = LateRequest(*key, upstream_id, recovered_body(rows) if rows[0].ended else None, cost)
         crash_point("late.before")
         async with self._database.transaction() as session:
-            resolution = await note_late_request(session, late=late, worker=self._owner)
+            resolution = None
+            if await take_back_resubmit(session, late=late):
+                resolution = Resolution.PROVEN_ABSENT
+            elif rows[0].ended:  # before, its result and its cost are not known
+                resolution = await note_late_request(session, late=late, worker=self._owner)
             refuted = resolution is Resolution.PROVEN_ABSENT
             if refuted:
                 await refute_resubmits(session)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -103,7 +104,10 @@ async def test_a_request_that_is_later_than_all_before_it(gateway: Gateway) -> N
         async with gateway.faults({**LOST, "slug": "late-one"}):
             await gateway.configure_upstream(history_late_probability=1.0, history_late_seconds=120.0)
             jobs = [await submit(client, "late-one", {"number": number}) for number in range(6)]
-            await until_unknown(gateway, *jobs)
+            again = [
+                await submit(client, "late-one", {"number": number}, on_unknown="resubmit") for number in range(6, 12)
+            ]
+            await until_unknown(gateway, *jobs, *again)
             await gateway.configure_upstream(history_late_probability=0.0)
         for number in range(25):
             await submit(client, "sim-instant", {"number": number})
@@ -122,8 +126,25 @@ async def test_a_request_that_is_later_than_all_before_it(gateway: Gateway) -> N
             assert row["cost_micro"] > row["charged_micro"] == 0
             exposed = await gateway.sql("SELECT sum(amount) AS amount FROM exposures WHERE job_id = $1", uuid(job))
             assert exposed[0]["amount"] == row["cost_micro"]
-    assert await gateway.sql("SELECT FROM history_watch WHERE resubmits_refuted_at IS NOT NULL")
+        assert await gateway.sql("SELECT FROM history_watch WHERE resubmits_refuted_at IS NOT NULL")
+        assert {(await ended(client, job))["status"] for job in again} <= {"COMPLETED", "FAILED"}
+        twice = await gateway.sql(
+            "SELECT id FROM jobs WHERE id = ANY ($1::uuid[]) AND attempt = 2", [uuid(job) for job in again]
+        )
+        assert twice, "all six rows appeared before the proof"
+        for row in twice:
+            await eventually(lambda row=row: _second_start(gateway, row["id"]))
     await assert_verified(gateway)
+
+
+async def _second_start(gateway: Gateway, job_id: UUID) -> bool:
+    """Whether the first request of a job that was sent again is recorded, with its cost."""
+    return bool(
+        await gateway.sql(
+            "SELECT FROM exposures WHERE job_id = $1 AND reason = 'second_start' AND upstream_id IN"
+            " (SELECT upstream_id FROM upstream_observations WHERE job_id = $1)", job_id,
+        )
+    )  # fmt: skip
 
 
 async def _late(client: httpx.AsyncClient, job: str) -> dict[str, Any] | None:

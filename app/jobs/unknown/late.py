@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from app.core.database.session import Session
-from app.core.database.sql import SqlFolder
+from app.core.database.sql import SqlFolder, columns_of
 from app.jobs.claiming.records import observe_upstream_id
 from app.jobs.models import FINAL, Resolution, State
 from app.jobs.unknown.adopting import Adoption, adopt_attempts
@@ -48,16 +48,18 @@ _SETTLE_LATE_ATTEMPT = _SQL.command("settle_late_attempt")
 _NOTE_LATE_REQUEST = _SQL.command("note_late_request")
 
 
-async def _taken_back(session: Session, asked: Adoption) -> bool:
-    """Whether a job that waits to be sent once more runs with its first request now, and is not sent."""
-    if await session.find_value(_TAKE_BACK_RESUBMIT, job_id=asked.job_id, attempt=asked.attempt) is None:
+async def take_back_resubmit(session: Session, *, late: LateRequest) -> bool:
+    """Let a job that waits to be sent once more run with its first request, which has appeared. Returns whether it was so."""
+    asked = Adoption(late.job_id, late.attempt, late.upstream_id)
+    if await session.find_value(_TAKE_BACK_RESUBMIT, **columns_of(Adoption, [asked])) is None:
         return False
     return bool(await adopt_attempts(session, adoptions=[asked], resolution=Resolution.ADOPTED))
 
 
 async def note_late_request(session: Session, *, late: LateRequest, worker: UUID) -> Resolution | None:
-    """Record the request. Status and charge of an ended job stay, there is no second webhook, and the cost is exposure. A job that
-    waits to be sent once more runs with it instead. If the job was sent again, or its result was withdrawn, the request is a second start. Returns how the attempt had been resolved; None: nothing was to be done."""
+    """Record the request. Status and charge of an ended job stay, there is no second webhook, and the cost is exposure. If the job
+    is sent again, or its result was withdrawn, the request is a second start. Returns how the attempt had been resolved; None:
+    nothing was to be done."""
     asked = Adoption(late.job_id, late.attempt, late.upstream_id)
     job = await session.find_row(
         _FIND_LATE_ATTEMPT, job_id=[asked.job_id], attempt=[asked.attempt], upstream_id=[asked.upstream_id]

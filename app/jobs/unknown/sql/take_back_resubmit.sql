@@ -1,11 +1,14 @@
 -- Does this job, which is queued to be sent once more, become unknown again, because its first request has appeared?
 -- Not if a worker is about to send it.
-WITH queued AS (
-    SELECT job.id, {{ was }} FROM jobs AS job
-    WHERE job.id = :job_id AND job.state = 'queued' AND job.attempt = :attempt AND job.owner IS NULL
+WITH asked AS ({{ adoptions }}), queued AS (
+    SELECT job.id, {{ was }}, job.attempt
+    FROM jobs AS job JOIN asked ON asked.job_id = job.id AND asked.attempt = job.attempt
+    JOIN attempts AS attempt ON attempt.job_id = job.id AND attempt.attempt = job.attempt
+    WHERE job.state = 'queued' AND job.owner IS NULL AND attempt.resolution = 'proven_absent' AND {{ is_free }}
     FOR UPDATE OF job
 ), settled AS (
-    UPDATE attempts SET resolution = NULL, resolved_at = NULL FROM queued WHERE job_id = queued.id AND attempt = :attempt
+    UPDATE attempts SET resolution = NULL, resolved_at = NULL
+    FROM queued WHERE attempts.job_id = queued.id AND attempts.attempt = queued.attempt
 ), moved AS (
     UPDATE jobs SET state = 'unknown', revision = before.was_revision + 1, ready = false, due_at = now() + interval '1 hour'
     FROM queued AS before WHERE jobs.id = before.id
