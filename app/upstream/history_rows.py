@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from app.upstream.readings import NotRead, micro
+from app.upstream.readings import NotRead, loads, micro
 from app.upstream.wire import storable, upstream_id_of
 
 PER_PAGE: Final = 100
@@ -107,8 +107,8 @@ def once_each(rows: Iterable[HistoryRow]) -> list[HistoryRow]:
 
 
 def read_body(body: bytes) -> Any:
-    """Return the parameters that we have sent, as a HistoryRow has them: numbers as int or Decimal."""
-    return json.loads(body, parse_float=Decimal)
+    """Return the parameters that we have sent, as a HistoryRow has them: numbers as int or Decimal, or text (see `loads`)."""
+    return loads(body)
 
 
 def holds(theirs: Any, ours: Any) -> bool:
@@ -189,7 +189,7 @@ def _word(value: Any, characters_max: int = _WORD_CHARACTERS_MAX) -> str | None:
 def _object(value: Any) -> dict[str, Any] | None:
     if isinstance(value, str):
         try:
-            value = json.loads(value, parse_float=Decimal, strict=False)
+            value = loads(value)
         except (ValueError, RecursionError):
             return None
     return value if isinstance(value, dict) else None

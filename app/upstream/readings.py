@@ -12,6 +12,9 @@ RETRY_AFTER_SECONDS_MAX: Final = 60.0
 VALUES_MAX: Final = 1_000_000
 """A body with more commas and brackets than this is refused: parsing it would take about 100 MB."""
 
+INT_DIGITS_MAX: Final = 4_000
+"""Python refuses longer ones."""
+
 
 class NotRead(Exception):
     """The requested data could not be read. detail: a short constant: `http_503`, `connect_refused`, `malformed`.
@@ -56,9 +59,26 @@ def parse(body: bytes) -> Any:
         text = body.decode("utf-8-sig", "replace")
         if text.count(",") + text.count("[") + text.count("{") > VALUES_MAX:
             raise NotRead("too_many_values", transient=False)
-        return json.loads(text, parse_float=Decimal, parse_constant=lambda _: None, strict=False)
+        return loads(text)
     except (ValueError, RecursionError):
         raise NotRead("malformed", transient=True) from None
+
+
+def loads(text: str | bytes) -> Any:
+    """Parse JSON with numbers as int or Decimal, None for NaN and Infinity, and as text those that neither can be: one number of
+    somebody's parameters must not make a whole page unreadable. Raises ValueError, RecursionError."""
+    return json.loads(text, parse_int=_int_of, parse_float=_decimal_of, parse_constant=lambda _: None, strict=False)
+
+
+def _int_of(text: str) -> int | str:
+    return int(text) if len(text) <= INT_DIGITS_MAX else text
+
+
+def _decimal_of(text: str) -> Decimal | str:
+    try:
+        return Decimal(text)
+    except ArithmeticError:
+        return text
 
 
 def micro(value: object) -> int | None:

@@ -163,7 +163,7 @@ def test_no_credits(answer: bytes) -> None:
         read_credits(parse(answer))
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"<html>", b"[" * 100_000, b"1" * 10_000])
+@pytest.mark.parametrize("body", [b"", b"{", b"<html>", b"[" * 100_000, b"1e"])
 def test_what_is_no_json_is_not_read(body: bytes) -> None:
     with pytest.raises(NotRead):
         parse(body)

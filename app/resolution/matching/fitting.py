@@ -85,9 +85,18 @@ def canonical(value: Any) -> Hashable:
     if value is None or isinstance(value, bool):
         return ("constant", str(value))
     if isinstance(value, int | float | Decimal) or (isinstance(value, str) and _NUMBER.fullmatch(value)):
-        number = Decimal(str(value))
-        return ("number", str(number.normalize()) if number else "0")
+        return ("number", _digits(Decimal(str(value))))
     return ("text", value)
+
+
+def _digits(number: Decimal) -> str:
+    """Return the same text for equal numbers, with all their digits. `Decimal.normalize` rounds, and overflows."""
+    sign, digits, exponent = number.as_tuple()
+    if not isinstance(exponent, int):
+        return str(number)  # not a number, or infinite
+    text = "".join(map(str, digits)).lstrip("0")
+    kept = text.rstrip("0")
+    return f"{'-' * sign}{kept}e{exponent + len(text) - len(kept)}" if kept else "0"
 
 
 def exact(value: Any) -> Hashable:
