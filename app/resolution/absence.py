@@ -75,8 +75,9 @@ class Read:
 
     @staticmethod
     def _may_hide(attempt: Quiet, model: str | None, at: datetime | None) -> bool:
+        """Whether it may be this attempt's, or that of a twin that has got this attempt's request."""
         assert attempt.since is not None
-        in_time = at is None or attempt.sent_at - CLOCKS <= at <= max(attempt.sent_at, attempt.since) + 2 * CLOCKS
+        in_time = at is None or attempt.sent_at - 2 * CLOCKS <= at <= max(attempt.sent_at, attempt.since) + 2 * CLOCKS
         return model in (None, attempt.model) and in_time
 
 

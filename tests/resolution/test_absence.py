@@ -47,7 +47,7 @@ def test_nothing_less_proves_it(changes: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"missing": (-61, 61)}, {"unplaced": [("n", T0)]}, {"unplaced": [("m", at(-121))]}]
+    "changes", [{"missing": (-61, 61)}, {"unplaced": [("n", T0)]}, {"unplaced": [("m", at(-241))]}]
 )
 def test_what_is_far_from_it_says_nothing(changes: dict[str, Any]) -> None:
     assert proven(**changes)

@@ -1,6 +1,7 @@
 """Requests of the history are assigned only where no other assignment is possible."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import permutations
 from typing import Any
 from uuid import UUID
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from app.resolution.matching.assigning import Assigned, assign
 from app.resolution.matching.fitting import Candidate, added_members, are_defaults, canonical, could_be, exact
 from app.resolution.matching.index import FittingIndex
-from app.upstream.history_rows import HistoryRow
+from app.upstream.history_rows import HistoryRow, read_body, read_page
+from app.upstream.readings import parse
 
 T0 = datetime(2026, 11, 1, 12, tzinfo=UTC)
 ONE, TWO = UUID(int=1), UUID(int=2)
@@ -24,9 +26,18 @@ def row(number: int, body: Any, *, at: float = 0.5, model: str = "m") -> History
     return HistoryRow(f"r{number}", model, "COMPLETED", created_at, None, 10, body, None, None)
 
 
-def attempt(number: int, body: Any, *, tenant: UUID | None = ONE, at: float = 0.0, waits: bool = False) -> Candidate:
+def attempt(
+    number: int,
+    body: Any,
+    *,
+    tenant: UUID | None = ONE,
+    at: float = 0.0,
+    until: float | None = None,
+    waits: bool = False,
+) -> Candidate:
     sent_at = T0 + timedelta(seconds=at)
-    return Candidate(UUID(int=100 + number), 1, tenant, "m", sent_at, sent_at + timedelta(seconds=30), body, waits)
+    last_at = T0 + timedelta(seconds=at + 30.0 if until is None else until)
+    return Candidate(UUID(int=100 + number), 1, tenant, "m", sent_at, last_at, body, waits)
 
 
 def numbers(found: Assigned) -> dict[str, int]:
@@ -45,6 +56,28 @@ def test_of_twins_of_one_tenant_as_many_are_adopted_as_there_are_requests() -> N
     found = assign([row(1, {"a": 1}), row(2, {"a": 1})], [attempt(number, {"a": 1}) for number in range(3)])
     assert len(found.adopted) == len(set(found.adopted.values())) == 2
     assert not found.doubtful, "the third may be proven absent"
+
+
+def test_of_twins_the_one_nearest_in_time_goes_first() -> None:
+    """The first's request is late. If it got the second's, its own would be nobody's, and the second would seem absent."""
+    first, second = attempt(1, {"a": 1}), attempt(2, {"a": 1}, at=140.0)
+    assert numbers(assign([row(1, {"a": 1}, at=141.0)], [first, second])) == {"r1": 2}
+    assert numbers(assign([row(1, {"a": 1}, at=1.0)], [first, second])) == {"r1": 1}
+
+
+def test_of_twins_none_goes_without_while_a_request_is_left() -> None:
+    """Also if their senders gave up at different times."""
+    twins = [attempt(1, {"a": 1}, until=900.0), attempt(2, {"a": 1}, at=1.0), attempt(3, {"a": 1}, at=2.0, until=900.0)]
+    rows = [row(1, {"a": 1}, at=10.0), row(2, {"a": 1}, at=500.0), row(3, {"a": 1}, at=600.0)]
+    for order in permutations(rows):
+        assert sorted(numbers(assign(order, twins)).values()) == [1, 2, 3]
+
+
+def test_of_too_many_twins_nothing_is_proven() -> None:
+    twins = [attempt(number, {"a": 1}) for number in range(1, 203)]
+    found = assign([row(number, {"a": 1}) for number in range(1, 101)], twins)
+    assert len(found.adopted) == 100
+    assert found.doubtful == {twin.key for twin in twins} - set(found.adopted.values())
 
 
 def test_twins_of_two_tenants_are_contested() -> None:
@@ -194,6 +227,36 @@ VALUES = st.one_of(
     st.lists(st.integers(0, 1), max_size=2), st.dictionaries(st.sampled_from("pq"), st.integers(0, 1), max_size=2),
 )  # fmt: skip
 BODIES = st.one_of(st.dictionaries(st.sampled_from("abc"), VALUES, max_size=3), VALUES)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"x": "10e999999"}', b'{"x": 1e1000000}', b'{"x": 1e9999999999999999999}', b'{"x": NaN}',
+        b'{"x": ' + b"9" * 5_000 + b"}", b'{"x": 0.' + b"9" * 5_000 + b"}",
+    ],
+)  # fmt: skip
+def test_no_number_stops_the_comparison(body: bytes) -> None:
+    found = FittingIndex([attempt(1, read_body(body))])
+    assert [fitting.candidate.job_id for fitting in found.find(row(1, read_body(body)))] == [UUID(int=101)]
+    assert found.find(row(1, {"x": 1})) == []
+    page = parse(b'{"data": [{"request_id": "r", "request_body": ' + body + b"}]}")
+    assert read_page(page, page=1).rows[0].body == read_body(body)
+
+
+def test_numbers_are_compared_with_all_their_digits() -> None:
+    one, other = 10**30 + 1, 10**30 + 2
+    assert canonical(one) != canonical(other)
+    assert exact(Decimal("1.00")) == exact(Decimal("1.0")) == exact(1)
+    assert canonical(Decimal("1E+2")) == canonical("100") == canonical(100.0)
+    assert canonical(0) == canonical("-0.00")
+
+
+def test_settled_attempts_are_found_without_their_parameters() -> None:
+    index = FittingIndex(keeps_bodies=False)
+    index.add(attempt(1, {"image": "x" * 100_000, "a": 1}))
+    [found] = index.find(row(1, {"image": "x" * 100_000, "a": 1, "b": 2}))
+    assert (found.candidate.body, found.added, index.members) == (None, 1, 2)
 
 
 @given(BODIES, st.lists(st.tuples(BODIES, st.sampled_from([-200, 0, 10, 200])), max_size=8))

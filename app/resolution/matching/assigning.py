@@ -8,6 +8,7 @@ asked for. So an orphan is assigned if it belongs to the same interchangeable at
 from collections import defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final, Protocol
 from uuid import UUID
 
@@ -59,6 +60,7 @@ def assign(
     orphans = sorted(orphans, key=lambda row: row.created_at.timestamp() if row.created_at is not None else 0.0)
     index = FittingIndex(candidates)
     edges: dict[str, list[Attempt]] = {}
+    instants = {row.upstream_id: row.created_at for row in orphans if row.created_at is not None}
     for row in orphans:
         fitting, passed_over = _fitting(row, index, schema_of, settled)
         result.doubtful |= {candidate.key for candidate in passed_over}
@@ -70,7 +72,7 @@ def assign(
         else:
             result.strangers.append(row)
     for group in _groups(edges):
-        _assign_group({row: edges[row] for row in group}, known, result)
+        _assign_group({row: edges[row] for row in group}, instants, known, result)
     return result
 
 
@@ -144,16 +146,24 @@ def _groups(edges: Mapping[str, Sequence[Attempt]]) -> Iterable[list[str]]:
         yield group
 
 
-def _assign_group(edges: Mapping[str, Sequence[Attempt]], known: Mapping[Attempt, Candidate], result: Assigned) -> None:
+def _assign_group(
+    edges: Mapping[str, Sequence[Attempt]],
+    instants: Mapping[str, datetime],
+    known: Mapping[Attempt, Candidate],
+    result: Assigned,
+) -> None:
     attempts = {attempt for fitting in edges.values() for attempt in fitting}
     classes = {attempt: _class_of(known[attempt]) for attempt in attempts}
     adopted: dict[str, Attempt] = {}
+    is_small = sum(map(len, edges.values())) <= EDGES_MAX
     if len(set(classes.values())) == 1:
-        adopted = _in_order(edges, known)
-    elif sum(map(len, edges.values())) <= EDGES_MAX:
+        adopted = _nearest(edges, instants, known) if is_small else _in_order(edges, known)
+    elif is_small:
         adopted = _forced(edges, classes)
     result.adopted |= adopted
     taken = set(adopted.values())
+    if not is_small:  # more might have got one
+        result.doubtful |= attempts - taken
     for row, fitting in edges.items():
         if row in adopted:
             continue
@@ -169,9 +179,24 @@ def _class_of(candidate: Candidate) -> Hashable:
     return candidate.tenant_id, exact(candidate.body)
 
 
+def _nearest(
+    edges: Mapping[str, Sequence[Attempt]], instants: Mapping[str, datetime], known: Mapping[Attempt, Candidate]
+) -> dict[str, Attempt]:
+    """Of interchangeable attempts: as many pairs as possible, and each orphan the attempt that was sent nearest to it, if others need
+    not go without. An attempt that gets its twin's request would leave its own, which may be late, to nobody."""
+    near = {
+        row: sorted(fitting, key=lambda attempt: abs(instants[row] - known[attempt].sent_at))
+        for row, fitting in edges.items()
+    }
+    owner: dict[Attempt, str] = {}
+    for row in sorted(edges, key=lambda row: instants[row]):
+        _augment(row, near, owner, set())
+    return {row: attempt for attempt, row in owner.items()}
+
+
 def _in_order(edges: Mapping[str, Sequence[Attempt]], known: Mapping[Attempt, Candidate]) -> dict[str, Attempt]:
-    """Of interchangeable attempts: as many pairs as possible. The orphan with the earliest last fitting attempt goes first, and
-    takes its earliest attempt. Both are sorted by time, so this finds the most pairs."""
+    """Of interchangeable attempts, quickly: many pairs, but perhaps not the most. The orphan with the earliest last fitting attempt
+    goes first, and takes its earliest attempt."""
     adopted: dict[str, Attempt] = {}
     taken: set[Attempt] = set()
     for row in sorted(edges, key=lambda row: (known[edges[row][-1]].sent_at, known[edges[row][0]].sent_at)):
