@@ -9,6 +9,7 @@ from app.core.database.db import Database
 from app.core.database.session import ReadSession
 from app.probe.queries import list_owned
 from app.resolution.absence import Read, Sent, clock_offset
+from app.resolution.matching.fitting import CLOCKS
 from app.resolution.queries import OurRequest, list_missed, list_ours
 from app.upstream.history import HistoryClient
 from app.upstream.history_rows import HistoryPage, HistoryRow
@@ -96,7 +97,7 @@ async def read_history(
             break
     reached = now if pages.oldest is None else pages.oldest - offset
     async with database.snapshot() as snapshot:
-        ours = await list_ours(snapshot, since=min(reached, since) - timedelta(minutes=1), until=now)
+        ours = await list_ours(snapshot, since=reached - 2 * CLOCKS, until=now)
         missed_before = await list_missed(snapshot)
     known = clock_offset(
         [(one.sent_at, pages.accepted[one.upstream_id]) for one in ours if one.upstream_id in pages.accepted]

@@ -18,6 +18,8 @@ SLOT_SECONDS: Final = 300
 """Attempts are kept and forgotten together with all others that were sent in the same five minutes."""
 TOGETHER: Final = 1_000
 """The parameters of so many are loaded by one statement."""
+MEMBERS_MAX: Final = 1_000_000
+"""So many parameters are kept in all: each takes some two hundred bytes."""
 BEFORE: Final = CLOCKS + SEND
 """An attempt that was sent this long before a request was accepted may have made it."""
 
@@ -60,15 +62,24 @@ class SettledAttempts:
             ]
             if not found:
                 return False  # the first is larger than what may be loaded at once
-            await run_sized(COST_EACH * len(found), self._add, found)
+            if not await run_sized(COST_EACH * len(found), self._add, found):
+                return False
             missing = [job for job in missing if job.job_id not in bodies]
         return True
 
-    def _add(self, candidates: Iterable[Candidate]) -> None:
+    def _add(self, candidates: Iterable[Candidate]) -> bool:
+        """Return False if not all were added: there would be too many parameters."""
+        members = sum(index.members for index in self._slots.values())
         for candidate in candidates:
+            if members > MEMBERS_MAX:
+                return False
             slot = _slot(candidate.sent_at)
-            self._slots.setdefault(slot, FittingIndex()).add(candidate)
+            index = self._slots.setdefault(slot, FittingIndex(keeps_bodies=False))
+            members -= index.members
+            index.add(candidate)
+            members += index.members
             self._known.setdefault(slot, set()).add(candidate.key)
+        return True
 
     def find(self, row: HistoryRow) -> list[Fitting]:
         """Return those of the loaded attempts that may have made this request."""

@@ -1,19 +1,24 @@
-"""A request of the upstream that the history shows only after its attempt was proven absent, or after its job lost another one."""
+"""A request of the upstream that the history shows only after its attempt was proven absent, or after its job lost another one, and
+an answer that comes while the history gives its request away."""
 
+import asyncio
 from uuid import UUID
 
 from app.core.database.db import Database
 from app.jobs.claiming.claims import claim_running
 from app.jobs.claiming.decide import Step
-from app.jobs.claiming.records import PollRecord, record_polls
+from app.jobs.claiming.records import PollRecord, SubmitRecord, observe_upstream_id, record_polls
+from app.jobs.engine.sweeps import expire_waiting
+from app.jobs.engine.taken_id import record_late_id
 from app.jobs.models import Resolution, State
 from app.jobs.unknown.absent import prove_absent
-from app.jobs.unknown.adopting import Adoption, adopt_attempts
+from app.jobs.unknown.adopting import Adoption, adopt_attempts, lock_requests
 from app.jobs.unknown.evicting import evict, lock_owner
 from app.jobs.unknown.late import LateRequest, note_late_request, take_back_resubmit
-from app.upstream.wire import OutcomeKind, UpstreamState
+from app.upstream.wire import Outcome, OutcomeKind, UpstreamState
 from tests.factories.callers import Caller, make_caller
 from tests.factories.jobs import Engine, wrong
+from tests.gateway import eventually
 
 
 async def resubmitted(engine: Engine, caller: Caller) -> LateRequest:
@@ -102,6 +107,50 @@ async def test_the_own_request_of_a_job_whose_result_was_withdrawn_is_a_second_s
     assert await noted(engine, late) is Resolution.ADOPTED
     assert await ids_of(engine, job_id) == (None, {"its own"})
     assert await exposed(engine, job_id) == [("second_start", 70_000)]
+    assert not await wrong(database)
+
+
+async def test_an_adoption_waits_for_a_late_answer_about_the_same_request(
+    engine: Engine, caller: Caller, database: Database
+) -> None:
+    """The answer came first, so nobody gets the request by inference."""
+    adopted, answered = await engine.unknown(caller, 2)
+    adoption = Adoption(adopted, 1, "named")
+
+    async def adopt() -> int:
+        async with database.transaction() as session:
+            return len(await adopt_attempts(session, adoptions=[adoption], resolution=Resolution.ADOPTED))
+
+    async with database.transaction() as session:
+        await lock_requests(session, upstream_ids=["named"])
+        adopting = asyncio.create_task(adopt())
+        await eventually(lambda: _is_waiting(database))
+        await observe_upstream_id(session, job_id=answered, attempt=1, upstream_id="named", worker=engine.owner)
+    assert await adopting == 0
+    assert (await engine.get(adopted))["state"] == "unknown"
+
+
+async def _is_waiting(database: Database) -> bool:
+    async with database.snapshot() as session:
+        return bool(await session.fetch("SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"))
+
+
+async def test_a_late_answer_takes_the_request_from_who_adopted_it_first(
+    engine: Engine, caller: Caller, database: Database
+) -> None:
+    adopted, answered = await engine.unknown(caller, 2)
+    await engine.set(answered, "due_at = now() - interval '1 s'")
+    async with database.transaction() as session:
+        await expire_waiting(session, lease_seconds=30.0)
+    async with database.transaction() as session:
+        adoption = Adoption(adopted, 1, "named")
+        assert await adopt_attempts(session, adoptions=[adoption], resolution=Resolution.ADOPTED)
+    outcome = Outcome(OutcomeKind.ACCEPTED, 200, 0.1, "told", upstream_id="named")
+    step = Step(State.RUNNING, "accepted", 0.0, upstream_state=UpstreamState.QUEUED)
+    record = SubmitRecord(answered, 1, step, outcome)
+    await record_late_id(database, record, owner=engine.owner, unknown_max_seconds=3600)
+    assert (await engine.get(adopted))["upstream_id"] is None
+    assert await ids_of(engine, answered) == (None, {"named"})
     assert not await wrong(database)
 
 

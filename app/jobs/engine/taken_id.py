@@ -13,6 +13,7 @@ from app.jobs.claiming.decide import Step
 from app.jobs.claiming.records import Moved, Settled, SubmitRecord, observe_upstream_id, record_late, record_submits
 from app.jobs.endings import Ended
 from app.jobs.models import State
+from app.jobs.unknown.adopting import lock_requests
 from app.jobs.unknown.evicting import evict, free_inferred, lock_owner
 from app.upstream.wire import OutcomeKind
 
@@ -34,6 +35,7 @@ async def claim_taken_id(
 
     async def pass_on() -> tuple[UUID | None, SubmitRecord, Settled]:
         async with database.transaction() as session:
+            await lock_requests(session, upstream_ids=[upstream_id])
             if await lock_owner(session, job_id=record.job_id) == upstream_id:
                 return None, record, NOTHING_MOVED  # an earlier call was committed, and its answer was lost
             evicted = await evict(
@@ -77,6 +79,7 @@ async def record_late_id(database: Database, record: SubmitRecord, *, owner: UUI
 
     async def write() -> UUID | None:
         async with database.transaction() as session:
+            await lock_requests(session, upstream_ids=[upstream_id])
             await lock_owner(session, job_id=record.job_id)
             evicted = await evict(
                 session, upstream_id=upstream_id, owner=record.job_id, unknown_max_seconds=unknown_max_seconds

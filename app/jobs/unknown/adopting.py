@@ -32,6 +32,7 @@ class AdoptedJob(NamedTuple):
 
 
 _SQL = SqlFolder(__file__)
+_LOCK_REQUESTS = _SQL.query("lock_requests", int)
 _ADOPT = _SQL.query("adopt_attempts", AdoptedJob)
 _MARK_CONTESTED = _SQL.command("mark_contested")
 _SET_RECOVERED = _SQL.command("set_recovered")
@@ -42,11 +43,18 @@ class _Attempt(NamedTuple):
     attempt: int
 
 
+async def lock_requests(session: Session, *, upstream_ids: Sequence[str]) -> None:
+    """Let no other transaction give these requests to a job, or record the upstream's own word about them, until this one ends. Call
+    it before jobs are locked. One statement."""
+    await session.get_value(_LOCK_REQUESTS, upstream_ids=list(upstream_ids))
+
+
 async def adopt_attempts(
     session: Session, *, adoptions: Sequence[Adoption], resolution: Resolution
 ) -> list[AdoptedJob]:
     """Set these unknown jobs to running, as these requests. Returns the jobs that moved: not one whose request another job has.
-    One statement. Raises asyncpg.UniqueViolationError if another transaction gave a request away at the same time."""
+    Two statements. Raises asyncpg.UniqueViolationError if another transaction gave a request away at the same time."""
+    await lock_requests(session, upstream_ids=[adoption.upstream_id for adoption in adoptions])
     return await session.rows(_ADOPT, **columns_of(Adoption, adoptions), resolution=resolution)
 
 

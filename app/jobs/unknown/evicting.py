@@ -70,9 +70,10 @@ async def evict(session: Session, *, upstream_id: str, owner: UUID, unknown_max_
     if job is None or job.id == owner:
         return None
     if State(job.state) in FINAL:
-        if not await _withdraw(session, job, upstream_id):
-            return None
-    elif not await _made_unknown(session, job.id, upstream_id, unknown_max_seconds):  # it ended meanwhile
+        freed = await _withdraw(session, job, upstream_id)
+    else:
+        freed = await _made_unknown(session, job.id, upstream_id, unknown_max_seconds)
+    if not freed:  # it ended meanwhile, or its charge was corrected
         return await evict(session, upstream_id=upstream_id, owner=owner, unknown_max_seconds=unknown_max_seconds)
     detail = {"upstream_id": upstream_id, "owner": show_id("job", owner), "state": job.state}
     await record_audit(

@@ -8,7 +8,7 @@ from app.core.database.session import Session
 from app.core.database.sql import SqlFolder, columns_of
 from app.jobs.claiming.records import observe_upstream_id
 from app.jobs.models import FINAL, Resolution, State
-from app.jobs.unknown.adopting import Adoption, adopt_attempts
+from app.jobs.unknown.adopting import Adoption, adopt_attempts, lock_requests
 from app.ledger.corrections import recount_usage
 from app.ledger.models import ExposureReason
 from app.ledger.settling import Exposure, correct_exposure, expose
@@ -51,6 +51,7 @@ _NOTE_LATE_REQUEST = _SQL.command("note_late_request")
 async def take_back_resubmit(session: Session, *, late: LateRequest) -> bool:
     """Let a job that waits to be sent once more run with its first request, which has appeared. Returns whether it was so."""
     asked = Adoption(late.job_id, late.attempt, late.upstream_id)
+    await lock_requests(session, upstream_ids=[late.upstream_id])
     if await session.find_value(_TAKE_BACK_RESUBMIT, **columns_of(Adoption, [asked])) is None:
         return False
     return bool(await adopt_attempts(session, adoptions=[asked], resolution=Resolution.ADOPTED))
@@ -61,6 +62,7 @@ async def note_late_request(session: Session, *, late: LateRequest, worker: UUID
     is sent again, or its result was withdrawn, the request is a second start. Returns how the attempt had been resolved; None:
     nothing was to be done."""
     asked = Adoption(late.job_id, late.attempt, late.upstream_id)
+    await lock_requests(session, upstream_ids=[late.upstream_id])
     job = await session.find_row(
         _FIND_LATE_ATTEMPT, job_id=[asked.job_id], attempt=[asked.attempt], upstream_id=[asked.upstream_id]
     )
