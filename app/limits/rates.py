@@ -22,8 +22,8 @@ If only some processes lose Redis, they use their shares in addition: together l
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from redis.asyncio import Redis
@@ -32,6 +32,7 @@ from redis.exceptions import RedisError
 from app.core.clock import monotonic
 from app.core.logs.log import get_logger
 from app.core.process.batch import Batcher, Overloaded
+from app.core.redis.in_time import in_time
 from app.core.redis.redis_pool import open_redis
 from app.limits.buckets import SECOND, TOKEN, Level, Standing, drained, fits, most_of, poured, room_of
 from app.limits.rate_headers import RateLimited
@@ -41,7 +42,6 @@ log = get_logger(__name__)
 
 REDIS_SECONDS = 0.25
 """How long one submit waits for Redis. After a timeout the next ones do not wait."""
-UNREAD_SECONDS = 0.05
 PROBE_SECONDS = 0.5
 """How often a process tries to reach a lost Redis."""
 GROUP_MAX = 200
@@ -158,7 +158,7 @@ class RateLimiter:
     async def _charge(self, group: Sequence[Charge]) -> Sequence[ChargeOutcome]:
         if self._seeking is None:
             try:
-                async with _in_time():
+                async with in_time(REDIS_SECONDS):
                     verdicts = await self._script.charge(group, self._known(group))
             except UNAVAILABLE_ERRORS as error:
                 self._lose(error)
@@ -217,7 +217,7 @@ class RateLimiter:
         while True:
             await asyncio.sleep(PROBE_SECONDS)
             try:
-                async with _in_time():
+                async with in_time(REDIS_SECONDS):
                     since = await self._script.micros_since_found(forget_micros=round(2 * PROBE_SECONDS * SECOND))
             except UNAVAILABLE_ERRORS as error:
                 log.debug("rates.redis_still_away", cause=repr(error))
@@ -228,21 +228,6 @@ class RateLimiter:
             self._seeking = None
             log.warning("rates.redis_back")
             return
-
-
-@asynccontextmanager
-async def _in_time() -> AsyncIterator[None]:
-    """Limit the block to REDIS_SECONDS. Raises TimeoutError. If this process was delayed, the answer may have
-    arrived unread, so the loop reads once more before the timeout."""
-    loop = asyncio.get_running_loop()
-    async with asyncio.timeout(None) as bound:
-        last_look = loop.call_later(
-            REDIS_SECONDS - UNREAD_SECONDS, lambda: bound.reschedule(loop.time() + UNREAD_SECONDS)
-        )
-        try:
-            yield
-        finally:
-            last_look.cancel()
 
 
 def _now() -> int:

@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Scope as AsgiScope
 
 from app.catalog.check import RESERVED, SLUG, checked_slug
+from app.core import clock
 from app.core.database.db import retry_read
 from app.core.errors import Refusal, StoreUnavailable, Unauthorized
 from app.core.faults import Faults
@@ -37,6 +38,7 @@ from app.segmind.schemas import (
     status_of,
     status_response,
 )
+from app.segmind.steady import SteadyPolls
 from app.tenants.auth import Principal, ScopeMissing, TenantSuspended
 from app.tenants.models import Scope
 from app.web.bodies import Bodies
@@ -197,32 +199,38 @@ async def submit_and_wait(request: Request) -> Response:
     return answer
 
 
-async def _asked_for(request: Request) -> tuple[UUID, UUID]:
-    """Tenant id and job id of a read; the job may not exist. Raises JobNotFound if the id is not valid."""
+async def _asked_for(request: Request) -> tuple[Principal, UUID]:
+    """Who reads, and the job id; the job may not exist. Raises JobNotFound if the id is not valid."""
     principal = await retry_read(lambda: _principal(request, Scope.JOBS_READ))
     job_id = find_id("job", request.path_params["request_id"])
     if job_id is None:
         raise JobNotFound
-    return principal.tenant_id, job_id
+    return principal, job_id
 
 
 @refusing
 async def get_status(request: Request) -> Response:
     """`GET /v2/requests/{id}/status`. A steady poll is held until the job ends, at most for the client's interval."""
+    arrived_at = clock.monotonic()
     state = request.app.state
-    asked_for = await _asked_for(request)
-    row = await state.reader.wait_for_result(*asked_for, state.steady_polls.hold_seconds(asked_for))
+    steady_polls: SteadyPolls = state.steady_polls
+    principal, job_id = await _asked_for(request)
+    poll = await steady_polls.arrived(principal.key_id, job_id, arrived_at=arrived_at)
+    row: JobResult | None = await state.reader.wait_for_result(principal.tenant_id, job_id, poll.held_seconds)
     if row is None:
         raise JobNotFound
-    state.steady_polls.answered(asked_for, final=State(row.state) in FINAL)
-    return await run_sized(len(row.body or b""), lambda: status_response(state.public_url, row))
+    response = await run_sized(len(row.body or b""), lambda: status_response(state.public_url, row))
+    if State(row.state) not in FINAL:
+        steady_polls.answered(poll)  # last: the client's interval begins with its answer
+    return response
 
 
 @refusing
 async def get_result(request: Request) -> Response:
     """`GET /v2/requests/{id}` and `GET /v1/requests/{id}`. 410 if the result was withdrawn."""
     state = request.app.state
-    row: JobResult | None = await state.reader.find_result(*await _asked_for(request))
+    principal, job_id = await _asked_for(request)
+    row: JobResult | None = await state.reader.find_result(principal.tenant_id, job_id)
     if row is None:
         raise JobNotFound
     return await run_sized(len(row.body or b""), lambda: result_response(state.public_url, row))

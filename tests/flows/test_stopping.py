@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from app.core.process.stop_signals import AGAIN_SECONDS
+from app.segmind.decide import HELD_MAX, SECOND
 from tests.doubles.forwarder import forwarding
 from tests.gateway import LATER, Gateway, Process, TenantKey, eventually, opened_gateway
 from tests.servers import Urls, temporary_database
@@ -112,6 +113,28 @@ async def test_every_wait_is_answered_with_the_job_as_it_is(stack: Gateway, tena
     async with httpx.AsyncClient(base_url=stack.url, headers=tenant.headers, timeout=60) as elsewhere:
         answer = await elsewhere.get(f"/v2/requests/{still.json()['request_id']}/status")
         assert (answer.status_code, answer.json()["status"]) in ((200, "QUEUED"), (200, "PROCESSING"))
+
+
+async def test_a_held_poll_is_answered_with_the_job_as_it_is(stack: Gateway, tenant: TenantKey) -> None:
+    async with (
+        stack.api(GRACE_SECONDS=LONG) as url,
+        httpx.AsyncClient(base_url=url, headers=tenant.headers, timeout=60) as client,
+    ):
+        process = stack.processes[-1]
+        parked = str((await client.post("/api/v1/jobs", json=PARKED)).json()["id"])
+        for _ in range(20):
+            poll = asyncio.create_task(client.get(f"/v2/requests/{parked}/status"))
+            done, _ = await asyncio.wait([poll], timeout=1)
+            if not done:
+                break
+            await asyncio.sleep(5)
+        assert not poll.done()
+        began_at = time.monotonic()
+        process.tell_to_stop()
+        answer = await poll
+        assert time.monotonic() - began_at < HELD_MAX / SECOND - 1.5
+        await ended(process)
+    assert (answer.status_code, answer.json()["status"], answer.headers["connection"]) == (200, "QUEUED", "close")
 
 
 async def test_readiness_fails_first_and_a_second_signal_ends_the_delay(stack: Gateway, tenant: TenantKey) -> None:

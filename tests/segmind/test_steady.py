@@ -1,20 +1,18 @@
 """Steady clients are held for at most their own interval, and hear of the end at once."""
 
 import asyncio
-from uuid import UUID
+import contextlib
+import itertools
 
 import httpx
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from app.core import clock
-from app.segmind.steady import HELD_SECONDS_MAX, KNOWN_MAX, SteadyPolls
-from tests.gateway import LATER
+from app.tenants.operations import create_key
+from tests.doubles.forwarder import forwarding
+from tests.gateway import LATER, SECRET, Gateway, TenantKey
 from tests.stopwatch import Stopwatch
 
 POLLS_MAX = 50
-REQUEST = (UUID(int=1), UUID(int=2))
 
 
 @pytest.fixture
@@ -71,66 +69,80 @@ async def test_a_poll_after_the_end_is_not_held(client: httpx.AsyncClient, parke
         await asyncio.sleep(0.3)
 
 
-class Clock:
-    """Time that a test moves on."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def moving(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
-    monkeypatch.setattr(clock, "monotonic", made)
-    return made
-
-
-def rhythm(polls: SteadyPolls, moving: Clock, *intervals: float) -> list[float]:
-    """What each poll of a client that waits so long between answers and polls is held for."""
-    held = []
-    for interval in intervals:
-        moving.now += interval
-        seconds = polls.hold_seconds(REQUEST)
-        held.append(seconds)
-        moving.now += seconds
-        polls.answered(REQUEST, final=False)
-    return held
+async def test_two_processes_behind_a_balancer_hold_alike(stack: Gateway, tenant: TenantKey) -> None:
+    async with contextlib.AsyncExitStack() as opened:
+        one, other = [
+            await opened.enter_async_context(httpx.AsyncClient(base_url=url, headers=tenant.headers, timeout=40))
+            for url in stack.urls
+        ]
+        body = {"model": "sim-instant", "input": {}, "not_before": LATER}
+        job_id = str((await one.post("/api/v1/jobs", json=body)).json()["id"])
+        held = {one: 0, other: 0}
+        for client in itertools.islice(itertools.cycle(held), POLLS_MAX):
+            watch = Stopwatch()
+            await polled(client, job_id)
+            held[client] += watch.seconds > 0.38
+            if min(held.values()) == 2:
+                break
+            await asyncio.sleep(0.4)
+    assert min(held.values()) == 2
 
 
-def test_a_rhythm_is_the_clients_own_however_long_it_was_held(moving: Clock) -> None:
-    assert rhythm(SteadyPolls(), moving, 0, *[2.0] * 20) == pytest.approx([0, 0, *[2.0] * 19])
+async def test_another_key_begins_anew(
+    stack: Gateway, client: httpx.AsyncClient, parked: str, tenant: TenantKey
+) -> None:
+    async with stack.database.transaction() as session:
+        _, text = await create_key(session, tenant_id=tenant.id, secret=SECRET.encode())
+    for _ in range(3):
+        await polled(client, parked)
+        await asyncio.sleep(0.6)
+    async with httpx.AsyncClient(base_url=stack.url, headers={"x-api-key": text}, timeout=40) as other:
+        _, seconds = await polled(other, parked)
+        assert seconds < 0.3
 
 
-def test_no_rhythm_no_hold(moving: Clock) -> None:
-    assert rhythm(SteadyPolls(), moving, 0, 1, 2, 4, 1, 3, 9) == [0] * 7
-    assert rhythm(SteadyPolls(), moving, 0, 0, 0, 0) == [0] * 4
+async def test_who_asks_again_during_a_hold_is_answered_at_once(client: httpx.AsyncClient, parked: str) -> None:
+    """So a client whose own time-out is shorter than its interval gets its answer when it tries again."""
+    for _ in range(POLLS_MAX):
+        first = asyncio.create_task(polled(client, parked))
+        await asyncio.sleep(0.5)
+        held = not first.done()
+        if held:
+            again, seconds = await polled(client, parked)
+            assert again.status_code == 200
+            assert seconds < 0.4
+            assert not first.done()
+        await first
+        if held:
+            break
+        await asyncio.sleep(1.5)
+    assert held
 
 
-def test_a_slow_client_is_held_within_the_bound(moving: Clock) -> None:
-    assert rhythm(SteadyPolls(), moving, 0, 60, 60, 60) == [0, 0, HELD_SECONDS_MAX, HELD_SECONDS_MAX]
-
-
-def test_the_end_is_forgotten_and_memory_is_bounded(moving: Clock) -> None:
-    polls = SteadyPolls()
-    rhythm(polls, moving, 0, 1, 1)
-    polls.answered(REQUEST, final=True)
-    assert len(polls) == 0
-    for number in range(KNOWN_MAX + 10):
-        polls.answered((UUID(int=1), UUID(int=number)), final=False)
-    assert len(polls) == KNOWN_MAX
-
-
-@given(st.lists(st.floats(0, 100), min_size=1, max_size=30))
-def test_never_longer_than_its_own_interval(intervals: list[float]) -> None:
-    polls, moving = SteadyPolls(), Clock()
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(clock, "monotonic", moving)
-        held = rhythm(polls, moving, *intervals)
-    assert held[:2] == [0.0] * len(held[:2])
-    assert all(
-        seconds <= interval + 1e-6 and seconds <= HELD_SECONDS_MAX
-        for seconds, interval in zip(held, intervals, strict=True)
-    )
+@pytest.mark.slow
+async def test_an_answer_does_not_wait_for_a_silent_redis(stack: Gateway, tenant: TenantKey) -> None:
+    async with (
+        forwarding(stack.redis_url) as between,
+        stack.api(REDIS_URL=between.url) as url,
+        httpx.AsyncClient(base_url=url, headers=tenant.headers, timeout=40) as client,
+    ):
+        body = {"model": "sim-instant", "input": {}, "not_before": LATER}
+        job_id = str((await client.post("/api/v1/jobs", json=body)).json()["id"])
+        for lose in (between.hush, between.cut):
+            for _ in range(POLLS_MAX):  # until one is held
+                watch = Stopwatch()
+                await polled(client, job_id)
+                if watch.seconds > 0.38:
+                    break
+                await asyncio.sleep(0.4)
+            else:
+                pytest.fail("none was held")
+            lose()
+            own = []
+            for _ in range(6):
+                answer, seconds = await polled(client, job_id)
+                assert answer.status_code == 200
+                own.append(seconds)
+                await asyncio.sleep(0.4)
+            assert max(own) < 0.35, own
+            between.mend()

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 from uuid import UUID
 
+from app.core import clock
 from app.core.database.db import READ_SECONDS, Database, retry_read
 from app.core.database.session import ReadSession
 from app.core.errors import StoreUnavailable
@@ -36,13 +37,13 @@ class Reader:
         return await self._read(tenant_id, lambda session: find_job(session, tenant_id=tenant_id, job_id=job_id))
 
     async def wait_for_result(self, tenant_id: UUID, job_id: UUID, seconds: float) -> JobResult | None:
-        """As `find_result`, after the job has ended, `seconds` have passed or the process stops."""
+        """As `find_result`, after the job has ended, `seconds` have passed since the call, or the process stops."""
         return await self._wait(
             tenant_id, lambda session: find_result(session, tenant_id=tenant_id, job_id=job_id), job_id, seconds
         )
 
     async def wait_for_job(self, tenant_id: UUID, job_id: UUID, seconds: float) -> WholeJob | None:
-        """As `find_job`, after the job has ended, `seconds` have passed or the process stops."""
+        """As `find_job`, after the job has ended, `seconds` have passed since the call, or the process stops."""
         return await self._wait(
             tenant_id, lambda session: find_job(session, tenant_id=tenant_id, job_id=job_id), job_id, seconds
         )
@@ -57,12 +58,13 @@ class Reader:
     async def _wait(self, tenant_id: UUID, read: Read[Shown], job_id: UUID, seconds: float) -> Shown | None:
         if seconds <= 0:
             return await self._read(tenant_id, read)
+        until = clock.monotonic() + seconds
         # registered before the first read: an end between the read and the wait must not be missed
         async with self._waiters.registered(job_id) as ended:
             row = await self._read(tenant_id, read)
             if row is None or State(row.state) in FINAL:
                 return row
-            await asyncio.wait([ended], timeout=seconds)
+            await asyncio.wait([ended], timeout=max(0.0, until - clock.monotonic()))
         if not self._waiters.released:
             return await self._read(tenant_id, read)
         try:
