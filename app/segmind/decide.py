@@ -2,7 +2,9 @@
 
 interval: from our answer to the client's next poll of the same job with the same API key. A client that sleeps two
     seconds between its polls has an interval of two seconds, however long each poll is held.
-held: a poll that is answered when its job ends, and after the shortest of the client's last three intervals at the latest.
+held: a poll that is answered when its job ends, and after the shortest of the client's last three intervals at the latest. If
+    that is longer than HELD_MAX: after its half, third and so on. Then the client looks at its clock at some multiples of
+    that fraction, and without holds at all multiples of its interval. So holds delay its own time-out by one interval at most.
 """
 
 from dataclasses import dataclass
@@ -42,4 +44,5 @@ def held_micros(times: PollTimes | None, interval: int | None) -> int:
     if times is None or interval is None or not times.intervals:
         return 0
     shortest = min(interval, *times.intervals)
-    return min(shortest, HELD_MAX) if shortest >= HELD_MIN else 0
+    parts = -(-shortest // HELD_MAX)  # both divisions round up
+    return -(-shortest // parts) if shortest >= HELD_MIN else 0
