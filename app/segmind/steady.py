@@ -7,7 +7,7 @@ without waiting. An arrival is waited for, and counted from the instant at which
 that arrive or are answered during one round trip share the next one.
 
 Without Redis no poll is held. A poll never fails because of Redis, and waits for it at most REDIS_SECONDS, or twice that
-behind another. After a timeout none waits until Redis is back.
+behind another. After a timeout none waits until Redis is back, and as fast as that.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ REDIS_SECONDS = 0.25
 PROBE_SECONDS = 0.5
 """How often a process tries to reach a lost Redis."""
 PROBE_SECONDS_MAX = 2.0
-"""How long such a try may take: it may have to connect."""
+"""How long such a try may take: it may have to connect. A second one, which has not, must take REDIS_SECONDS at most."""
 PAUSE_SECONDS = 0.002
 """Between two round trips. A poll after an idle time does not wait for it."""
 GROUP_MAX = 200
@@ -134,8 +134,9 @@ class SteadyPolls:
         while True:
             await asyncio.sleep(PROBE_SECONDS)
             try:
-                async with in_time(PROBE_SECONDS_MAX):
-                    await self._note([Poll(PROBE)], [PROBE])
+                for seconds in (PROBE_SECONDS_MAX, REDIS_SECONDS):
+                    async with in_time(seconds):
+                        await self._note([Poll(PROBE)], [PROBE])
             except UNAVAILABLE_ERRORS as error:
                 log.debug("polls.redis_still_away", cause=repr(error))
                 continue

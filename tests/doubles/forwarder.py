@@ -14,6 +14,7 @@ class Forwarder:
         self._open = True
         self._speaks = asyncio.Event()
         self._speaks.set()
+        self._delay_seconds = 0.0
         self._answers_left, self._then = 0, self.cut
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server
@@ -33,6 +34,10 @@ class Forwarder:
     def hush(self) -> None:
         """From now on everybody gets through, and hears nothing."""
         self._speaks.clear()
+
+    def delay(self, seconds: float) -> None:
+        """From now on every answer comes so much later."""
+        self._delay_seconds = seconds
 
     def after(self, answers: int, then: Callable[[], None]) -> None:
         """Call this instead of letting the last one of so many answers through, counted from now on."""
@@ -72,6 +77,8 @@ class Forwarder:
             if self._answers_left == 0:
                 self._then()
         await self._speaks.wait()
+        if self._delay_seconds:
+            await asyncio.sleep(self._delay_seconds)
 
 
 async def _copy(

@@ -15,6 +15,7 @@ from app.core import clock
 from app.segmind.decide import SECOND
 from app.segmind.steady import KNOWN_SECONDS, PREFIX, REDIS_SECONDS, Poll, SteadyPolls
 from app.stack.servers.valkey import EmbeddedValkey
+from tests.doubles.forwarder import forwarding
 from tests.gateway import eventually
 from tests.stopwatch import Stopwatch
 
@@ -224,3 +225,32 @@ async def test_a_redis_that_takes_no_writes_is_away(valkey: EmbeddedValkey) -> N
 
         await eventually(back)
     await polls.close()
+
+
+async def calls_of_script(redis: "Redis") -> int:
+    return int((await redis.info("commandstats"))["cmdstat_evalsha"]["calls"])
+
+
+async def test_a_slow_redis_is_away_until_it_is_fast(valkey: EmbeddedValkey) -> None:
+    """Also if it can be reached: polls would wait for it again and again."""
+    async with Redis.from_url(valkey.url) as redis, forwarding(valkey.url) as between:
+        polls = SteadyPolls(between.url)
+        client = Client(redis)
+        await client.poll(polls)
+        assert not polls.away
+        between.delay(REDIS_SECONDS + 0.05)
+        await client.poll(polls)
+        before = await calls_of_script(redis)
+
+        async def tried() -> bool:
+            assert polls.away
+            return await calls_of_script(redis) - before >= 4
+
+        await eventually(tried)
+        between.delay(0.0)
+
+        async def back() -> bool:
+            return not polls.away
+
+        await eventually(back)
+        await polls.close()
