@@ -14,6 +14,9 @@ HELD_MAX = 4 * SECOND
 """Many HTTP clients give up after five seconds, httpx among them: the answer must arrive before."""
 HELD_MIN = SECOND // 10
 """A shorter hold tells nobody anything sooner, and costs a second read."""
+GONE = -1
+"""Instead of an interval: the client had hung up when its held poll was answered. Its HTTP time-out may be shorter than its
+interval, so its polls of this job are held no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +35,12 @@ def interval_of(times: PollTimes | None, *, now: int, waited: int) -> int | None
     """Return the interval that ends with a poll; None if it is the first.
 
     `now`: the clock of Redis, at most `waited` after the poll has arrived. So the result is never longer than the interval.
-    It is 0 while another poll has no answer: then several clients poll, or one sends its request again.
+    It is 0 while another poll has no answer: then several clients poll, or one sends its request again. After GONE it is GONE.
     """
     if times is None:
         return None
+    if GONE in times.intervals:
+        return GONE
     return max(0, now - times.answered_at - waited) if times.answered_at else 0
 
 

@@ -38,7 +38,7 @@ from app.segmind.schemas import (
     status_of,
     status_response,
 )
-from app.segmind.steady import SteadyPolls
+from app.segmind.steady import Poll
 from app.tenants.auth import Principal, ScopeMissing, TenantSuspended
 from app.tenants.models import Scope
 from app.web.bodies import Bodies
@@ -213,15 +213,21 @@ async def get_status(request: Request) -> Response:
     """`GET /v2/requests/{id}/status`. A steady poll is held until the job ends, at most for the client's interval."""
     arrived_at = clock.monotonic()
     state = request.app.state
-    steady_polls: SteadyPolls = state.steady_polls
     principal, job_id = await _asked_for(request)
-    poll = await steady_polls.arrived(principal.key_id, job_id, arrived_at=arrived_at)
-    row: JobResult | None = await state.reader.wait_for_result(principal.tenant_id, job_id, poll.held_seconds)
+    poll: Poll | None = None
+
+    async def patience() -> float:
+        nonlocal poll
+        poll = await state.steady_polls.arrived(principal.key_id, job_id, arrived_at=arrived_at)
+        return poll.held_seconds
+
+    row: JobResult | None = await state.reader.wait_for_result(principal.tenant_id, job_id, patience)
     if row is None:
         raise JobNotFound
     response = await run_sized(len(row.body or b""), lambda: status_response(state.public_url, row))
-    if State(row.state) not in FINAL:
-        steady_polls.answered(poll)  # last: the client's interval begins with its answer
+    if poll is not None and State(row.state) not in FINAL:
+        gone = poll.held_seconds > 0 and await request.is_disconnected()
+        state.steady_polls.answered(poll, gone=gone)  # last: the client's interval begins with its answer
     return response
 
 

@@ -13,7 +13,7 @@ behind another. After a timeout none waits until Redis is back, and as fast as t
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import UUID
 
@@ -27,7 +27,7 @@ from app.core.process.cancel import cancel_all
 from app.core.redis.in_time import in_time
 from app.core.redis.redis_pool import open_redis
 from app.core.redis.subscription import UNAVAILABLE_ERRORS
-from app.segmind.decide import SECOND, PollTimes, held_micros, interval_of
+from app.segmind.decide import GONE, SECOND, PollTimes, held_micros, interval_of
 
 log = get_logger(__name__)
 
@@ -91,11 +91,11 @@ class SteadyPolls:
                 return await self._batcher.put(_Arrival(key, arrived_at)) or Poll(key)
         return Poll(key)
 
-    def answered(self, poll: Poll) -> None:
-        """Store that a poll is answered now, and its job has not ended. Waits for nothing."""
+    def answered(self, poll: Poll, *, gone: bool = False) -> None:
+        """Store that a poll is answered now, and its job has not ended. `gone`: its client has hung up. Waits for nothing."""
         if self._seeking is None:
             with suppress(Overloaded):
-                self._batcher.post(poll)
+                self._batcher.post(replace(poll, interval=GONE) if gone else poll)
 
     async def close(self) -> None:
         """Store the last answers, stop trying to reach Redis, and disconnect."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.segmind.decide import HELD_MAX, HELD_MIN, SECOND, PollTimes, held_micros, interval_of
+from app.segmind.decide import GONE, HELD_MAX, HELD_MIN, SECOND, PollTimes, held_micros, interval_of
 
 GAPS = st.integers(0, 10 * SECOND)
 GAP_LISTS = st.lists(GAPS, min_size=1, max_size=12)
@@ -139,6 +139,21 @@ def test_a_clients_time_out_is_late_by_one_interval_at_most(interval: int, polls
         late = looks[bisect_left(looks, timeout)] - interval * math.ceil(timeout / interval)
         assert late <= interval + rounded
     assert looks[-1] < 2 * interval * (len(held) - 1)
+
+
+@given(st.lists(st.tuples(GAPS, st.integers(0, HELD_MAX)), min_size=1, max_size=12))
+def test_who_hung_up_during_a_hold_is_held_no_more(polls: list[tuple[int, int]]) -> None:
+    """So a client misses one answer at most, however short its HTTP time-out, the second number of each poll."""
+    store, now, missed = Store(), SECOND, 0
+    for gap, timeout in polls:
+        found = store.arrived()
+        interval = interval_of(found, now=now, waited=0)
+        held = held_micros(found, interval)
+        assert not (held and missed)
+        gone = timeout < held
+        missed += gone
+        store.answered(now + held, GONE if gone else interval)
+        now += held + gap
 
 
 def test_a_clock_that_was_set_back_holds_nobody() -> None:

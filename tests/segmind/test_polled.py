@@ -12,7 +12,7 @@ import pytest
 from redis.asyncio import Redis
 
 from app.core import clock
-from app.segmind.decide import SECOND
+from app.segmind.decide import GONE, SECOND
 from app.segmind.steady import KNOWN_SECONDS, PREFIX, REDIS_SECONDS, Poll, SteadyPolls
 from app.stack.servers.valkey import EmbeddedValkey
 from tests.doubles.forwarder import forwarding
@@ -137,6 +137,27 @@ async def test_after_a_lost_answer_nothing_is_counted_from_an_older_one(redis: "
     await client.poll(polls)  # and its process died
     poll = await client.poll(polls)
     assert (poll.interval, poll.held_seconds) == (0, 0)
+
+
+async def test_who_has_gone_is_held_no_more(redis: "Redis", processes: Processes) -> None:
+    one, other = processes
+    client = Client(redis)
+    await client.answered_ago(LONG, LONG, LONG)
+    held = await client.poll(one)
+    beside = await client.poll(other)
+    other.answered(beside)
+    await settled(redis, other)
+    one.answered(held, gone=True)
+    await settled(redis, one)
+    assert (await client.stored())[1:] == [0, GONE]
+    for polls in (other, one, other):
+        seconds, rest = await redis.time()
+        await redis.set(client.key, f"{int(seconds) * SECOND + int(rest) - LONG} {LONG} {GONE}", ex=KNOWN_SECONDS)
+        poll = await client.poll(polls)
+        assert poll.held_seconds == 0
+        polls.answered(poll)
+        await settled(redis, polls)
+        assert (await client.stored())[1:] == [GONE, GONE]
 
 
 @pytest.mark.parametrize("stored", [b"", b"nonsense", b"1 2 x", b"\xff"])

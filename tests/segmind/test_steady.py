@@ -6,7 +6,11 @@ import itertools
 
 import httpx
 import pytest
+from redis.asyncio import Redis
 
+from app.core.ids import find_id, new_id, show_id
+from app.segmind.decide import GONE
+from app.segmind.steady import PREFIX, REDIS_SECONDS
 from app.tenants.operations import create_key
 from tests.doubles.forwarder import forwarding
 from tests.gateway import LATER, SECRET, Gateway, TenantKey
@@ -117,6 +121,43 @@ async def test_who_asks_again_during_a_hold_is_answered_at_once(client: httpx.As
             break
         await asyncio.sleep(1.5)
     assert held
+
+
+async def test_who_hangs_up_during_a_hold_is_held_no_more(
+    stack: Gateway, client: httpx.AsyncClient, parked: str
+) -> None:
+    job_id = find_id("job", parked)
+    assert job_id is not None
+    async with Redis.from_url(stack.redis_url) as redis:
+        for _ in range(POLLS_MAX):
+            with contextlib.suppress(httpx.ReadTimeout):
+                await client.get(f"/v2/requests/{parked}/status", timeout=httpx.Timeout(40, read=0.5))
+            await asyncio.sleep(1.5)
+            keys = [key async for key in redis.scan_iter(f"{PREFIX}*:{job_id.hex}", count=1_000)]
+            if any(str(GONE).encode() in stored.split() for stored in await redis.mget(PREFIX, *keys) if stored):
+                break
+        else:
+            pytest.fail("it was never noticed")
+    for _ in range(4):
+        _, seconds = await polled(client, parked)
+        assert seconds < 0.8
+        await asyncio.sleep(1.5)
+
+
+async def test_what_is_not_there_or_has_ended_does_not_ask_redis(
+    stack: Gateway, tenant: TenantKey, client: httpx.AsyncClient, parked: str
+) -> None:
+    assert (await client.post(f"/api/v1/jobs/{parked}/cancel")).status_code == 200
+    async with (
+        forwarding(stack.redis_url) as between,
+        stack.api(REDIS_URL=between.url) as url,
+        httpx.AsyncClient(base_url=url, headers=tenant.headers, timeout=40) as other,
+    ):
+        between.hush()
+        for job_id, status in ((parked, 422), (show_id("job", new_id()), 404)):
+            answer, seconds = await polled(other, job_id)
+            assert answer.status_code == status
+            assert seconds < REDIS_SECONDS
 
 
 @pytest.mark.slow

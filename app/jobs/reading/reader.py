@@ -19,6 +19,8 @@ LAST_READ_SECONDS = 5.0
 
 Shown = TypeVar("Shown", JobResult, WholeJob)
 Read = Callable[[ReadSession], Awaitable[Shown | None]]
+Patience = Callable[[], Awaitable[float]]
+"""How many seconds to wait, counted from its answer. It is asked only about a job that has not ended."""
 
 
 class Reader:
@@ -36,7 +38,7 @@ class Reader:
         """Return all of a job. None if the tenant has no such job."""
         return await self._read(tenant_id, lambda session: find_job(session, tenant_id=tenant_id, job_id=job_id))
 
-    async def wait_for_result(self, tenant_id: UUID, job_id: UUID, seconds: float) -> JobResult | None:
+    async def wait_for_result(self, tenant_id: UUID, job_id: UUID, seconds: float | Patience) -> JobResult | None:
         """As `find_result`, after the job has ended, `seconds` have passed since the call, or the process stops."""
         return await self._wait(
             tenant_id, lambda session: find_result(session, tenant_id=tenant_id, job_id=job_id), job_id, seconds
@@ -55,16 +57,22 @@ class Reader:
 
         return await retry_read(once, seconds=seconds)
 
-    async def _wait(self, tenant_id: UUID, read: Read[Shown], job_id: UUID, seconds: float) -> Shown | None:
-        if seconds <= 0:
+    async def _wait(self, tenant_id: UUID, read: Read[Shown], job_id: UUID, seconds: float | Patience) -> Shown | None:
+        if not callable(seconds) and seconds <= 0:
             return await self._read(tenant_id, read)
-        until = clock.monotonic() + seconds
+        began_at = clock.monotonic()
         # registered before the first read: an end between the read and the wait must not be missed
         async with self._waiters.registered(job_id) as ended:
             row = await self._read(tenant_id, read)
             if row is None or State(row.state) in FINAL:
                 return row
-            await asyncio.wait([ended], timeout=max(0.0, until - clock.monotonic()))
+            if callable(seconds):
+                seconds = await seconds()
+                began_at = clock.monotonic()
+            rest = began_at + seconds - clock.monotonic()
+            if rest <= 0 and not ended.done():
+                return row
+            await asyncio.wait([ended], timeout=max(0.0, rest))
         if not self._waiters.released:
             return await self._read(tenant_id, read)
         try:
