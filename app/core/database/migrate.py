@@ -1,7 +1,9 @@
 """Migrate a database to the newest schema, in one process at a time."""
 
 import asyncio
+import random
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection
@@ -17,6 +19,9 @@ from app.core.errors import WrongSchema
 MIGRATION_LOCK = 0x5741_5953_5441_5449
 """Key of the advisory lock. Its holder migrates. The others wait, and then find nothing to do."""
 LOCK_AGAIN_SECONDS = 0.1
+TRIES = 5
+AGAIN_SECONDS = 2.0
+_IN_THE_WAY = (asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError)
 
 _SQL = SqlFolder(__file__)
 _LOCK = _SQL.query("lock_migrations", bool)
@@ -64,10 +69,28 @@ def _upgrade(connection: Connection) -> None:
     command.upgrade(alembic_config(connection), "head")
 
 
+async def _upgrade_in_traffic(engine: AsyncEngine) -> None:
+    """Upgrade beside processes that hold locks: a migration that they make fail is repeated, from the last one that was committed."""
+    for left in reversed(range(TRIES)):
+        try:
+            async with engine.connect() as connection:
+                await connection.run_sync(_upgrade)
+            return
+        except DBAPIError as error:
+            if left == 0 or not isinstance(_cause(error), _IN_THE_WAY):
+                raise
+        await asyncio.sleep(random.uniform(0.5, 1.5) * AGAIN_SECONDS)
+
+
+def _cause(error: DBAPIError) -> BaseException:
+    """The driver's own error."""
+    return (error.orig and error.orig.__cause__) or error
+
+
 async def _migrate(database_url: str) -> Found:
     engine = open_engine(database_url)
     try:
-        async with engine.connect() as guard, engine.connect() as connection:
+        async with engine.connect() as guard:
             await guard.execution_options(isolation_level="AUTOCOMMIT")
             await _lock(guard)
             found, head = await _find(guard), head_revision()
@@ -75,7 +98,7 @@ async def _migrate(database_url: str) -> Found:
                 if found.fit(head) is Fit.CONTRACTED:
                     raise WrongSchema(found.sentence(head))
                 return found
-            await connection.run_sync(_upgrade)
+            await _upgrade_in_traffic(engine)
             return await _find(guard)
     finally:
         await engine.dispose()
@@ -90,4 +113,4 @@ def migrate(database_url: str) -> Found:
     try:
         return asyncio.run(_migrate(database_url))
     except DBAPIError as error:  # so that callers need not import SQLAlchemy for its errors
-        raise (error.orig and error.orig.__cause__) or error from None
+        raise _cause(error) from None
