@@ -326,8 +326,7 @@ async def test_no_bytes_of_an_upstream_raise() -> None:
 
     async def mangle(peer: Peer) -> None:
         nonlocal seen
-        await peer.request()
-        seen += 1
+        seen += bool(await peer.request())  # nothing comes from a client that gives up as it connects
         raw = bytearray(dice.choice(whole))
         for _ in range(dice.randrange(4)):
             raw[dice.randrange(len(raw))] = dice.randrange(256)
