@@ -13,6 +13,7 @@ import asyncpg
 import httpx
 
 from app.core.database.db import Database
+from app.jobs.admin.story import get_story
 from app.jobs.models import FINAL, TRANSITIONS, State
 from app.ops.verify import prove as prove_invariants
 from tests.chaos.load import Load, Submit
@@ -21,15 +22,6 @@ from tests.chaos.stack import Stack, until_async
 RETRIABLE = {"not_sent", "throttled", "account"}
 """Outcomes of an attempt after which, and only after which, there may be another one."""
 SETTLE_SECONDS = 120.0
-
-_STORIES = (
-    ("jobs", "id"),
-    ("job_events", "job_id"),
-    ("attempts", "job_id"),
-    ("upstream_observations", "job_id"),
-    ("upstream_exchanges", "job_id"),
-)
-"""What is printed of a job that violates an invariant."""
 
 _JOBS = """
 SELECT job.*, convert_from(input.body, 'UTF8')::json -> 'echo' ->> 'marker' AS marker, result.body AS result
@@ -195,11 +187,7 @@ async def verify_holds(stack: Stack) -> None:
         async with database.snapshot() as session:
             wrong = [proof.line async for proof in prove_invariants(session) if not proof.holds]
             for job_id in re.findall("job_([0-9a-f]{32})", " ".join(wrong)):
-                for table, column in _STORIES:
-                    for row in await session.fetch(
-                        f"SELECT * FROM {table} WHERE {column} = $1 ORDER BY 1, 2", UUID(job_id)
-                    ):
-                        print(table, {name: value for name, value in row.items() if value is not None})
+                print(await get_story(session, job_id=UUID(job_id)))
     finally:
         await database.close()
     assert wrong == [], wrong
