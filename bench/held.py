@@ -6,12 +6,8 @@ and without it. CPU of this process and of Valkey for one poll, and how long a p
 
 import argparse
 import asyncio
-import os
-import signal
-import tempfile
 import time
-from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import uvloop
 from redis.asyncio import Redis
@@ -20,9 +16,9 @@ from app.core import clock
 from app.core.ids import new_id
 from app.core.logs.log import configure_logging
 from app.segmind.steady import PREFIX, SteadyPolls
-from app.stack.servers.valkey import EmbeddedValkey
 from bench.cpu import cpu_seconds
 from bench.table import Table, percentile
+from bench.valkey import kill, own_valkey
 
 HEADINGS = ("valkey", "jobs", "polls/s", "us each", "valkey us", "p50 ms", "p99 ms")
 TICK_SECONDS = 0.001
@@ -68,17 +64,12 @@ async def bytes_each(url: str) -> float:
 async def run(given: argparse.Namespace) -> None:
     configure_logging(format="console", level="ERROR")
     table = Table(HEADINGS)
-    with tempfile.TemporaryDirectory(prefix="waystation-bench-") as directory:
-        os.chmod(directory, 0o755)  # root's Valkey runs as somebody else
-        valkey = EmbeddedValkey(Path(directory) / "valkey", password=uuid4().hex)
-        await valkey.start()
+    async with own_valkey() as valkey:
         polls = SteadyPolls(valkey.url)
         for jobs in given.jobs:
             await measure(table, polls, valkey.pid, jobs, given.seconds, what="there")
         print(f"bytes of a job's times: {await bytes_each(valkey.url):.0f}")
-        assert valkey.pid is not None
-        os.kill(valkey.pid, signal.SIGKILL)
-        await valkey.wait()
+        await kill(valkey)
         for jobs in given.jobs:
             await measure(table, polls, None, jobs, given.seconds, what="away")
         await polls.close()

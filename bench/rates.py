@@ -6,12 +6,7 @@ answered: with Valkey, on a socket of its own, and without it.
 
 import argparse
 import asyncio
-import os
-import signal
-import tempfile
 import time
-from pathlib import Path
-from uuid import uuid4
 
 import uvloop
 
@@ -20,9 +15,9 @@ from app.core.logs.log import configure_logging
 from app.limits.rate_headers import rate_headers
 from app.limits.rate_script import limits_of
 from app.limits.rates import RateLimiter
-from app.stack.servers.valkey import EmbeddedValkey
 from app.tenants.decide import Rate
 from bench.table import Table
+from bench.valkey import kill, own_valkey
 
 HEADINGS = ("valkey", "callers", "submits/s", "us each")
 WIDE = Rate(10_000_000, 10_000_000)
@@ -50,17 +45,12 @@ async def measure(table: Table, limiter: RateLimiter, callers: int, seconds: flo
 async def run(given: argparse.Namespace) -> None:
     configure_logging(format="console", level="ERROR")
     table = Table(HEADINGS)
-    with tempfile.TemporaryDirectory(prefix="waystation-bench-") as directory:
-        os.chmod(directory, 0o755)  # root's Valkey runs as somebody else
-        valkey = EmbeddedValkey(Path(directory) / "valkey", password=uuid4().hex)
-        await valkey.start()
+    async with own_valkey() as valkey:
         limiter = RateLimiter(valkey.url)
         for callers in given.callers:
             await measure(table, limiter, callers, given.seconds, what="there")
         assert not limiter.away
-        assert valkey.pid is not None
-        os.kill(valkey.pid, signal.SIGKILL)
-        await valkey.wait()
+        await kill(valkey)
         for callers in given.callers:
             await measure(table, limiter, callers, given.seconds, what="away")
         await limiter.close()
