@@ -71,9 +71,13 @@ def _short(value: Hashable) -> Hashable:
         case ("text" | "number" as kind, str(text)):
             return kind, _short_text(text)
         case ("object" | "list", *_):
-            return "structure", sha256(repr(value).encode("utf-8", "surrogatepass")).digest()
+            return "structure", _hash(repr(value))
     return value
 
 
 def _short_text(text: str) -> str | bytes:
-    return text if len(text) <= TEXT_MAX else sha256(text.encode("utf-8", "surrogatepass")).digest()
+    return text if len(text) <= TEXT_MAX else _hash(text)
+
+
+def _hash(text: str) -> bytes:
+    return sha256(text.encode("utf-8", "surrogatepass")).digest()
