@@ -20,6 +20,7 @@ MIGRATION_LOCK = 0x5741_5953_5441_5449
 """Key of the advisory lock. Its holder migrates. The others wait, and then find nothing to do."""
 LOCK_AGAIN_SECONDS = 0.1
 TRIES = 5
+"""How often a migration is tried that others make fail, every AGAIN_SECONDS or so."""
 AGAIN_SECONDS = 2.0
 _IN_THE_WAY = (asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError)
 
